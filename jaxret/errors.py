@@ -1,0 +1,58 @@
+"""Every error that jaxret raises on purpose, apart from ValueError and TypeError for bad arguments.
+
+Each message names the thing and the value that is wrong, so that a command can print it in one line.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigError",
+    "EncoderMismatchError",
+    "IndexFormatError",
+    "JaxretError",
+    "MediaError",
+    "NonFiniteLossError",
+    "WeightsError",
+]
+
+
+class JaxretError(Exception):
+    """Base of all errors of this library; commands print its message and exit with status 2."""
+
+
+class ConfigError(JaxretError, ValueError):
+    """A setting is unknown, out of range, or contradicts another."""
+
+
+class MediaError(JaxretError):
+    """A media file cannot be read.
+
+    Attributes:
+      path: the file, as it was given.
+      reason: why, in one line.
+    """
+
+    def __init__(self, path: str, reason: str):
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[MediaError], tuple[str, str]]:
+        # Exceptions cross process borders in data workers; the default would call __init__ with one argument.
+        return (type(self), (self.path, self.reason))
+
+
+class IndexFormatError(JaxretError):
+    """A folder is not an index, or its files are truncated, edited or of another format version."""
+
+
+class WeightsError(JaxretError):
+    """A weights file lacks arrays, has extra ones, or has some of another shape; the message lists them all."""
+
+
+class EncoderMismatchError(JaxretError):
+    """Two things were made by different encoders (or preprocessing) and must not be compared."""
+
+
+class NonFiniteLossError(JaxretError):
+    """The training loss became NaN or infinite; the message names the step."""
