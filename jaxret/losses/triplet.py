@@ -1,0 +1,95 @@
+"""Triplet loss with triplets mined inside the batch."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from jaxret.losses.pairwise_distances import squared_euclidean_distances
+
+__all__ = ["Mining", "triplet_loss"]
+
+Mining = Literal["batch-hard", "semi-hard", "all"]
+
+
+def triplet_loss(
+    embeddings: jax.Array, labels: jax.Array, *, margin: float = 0.2, mining: Mining = "batch-hard"
+) -> jax.Array:
+    """Mean of `max(0, d(anchor, positive) - d(anchor, negative) + margin)` over mined triplets.
+
+    d is the squared Euclidean distance, as in FaceNet (Schroff et al., 2015, arXiv:1503.03832).
+
+    - `batch-hard` (Hermans et al., 2017, arXiv:1703.07737): each anchor with its farthest positive and its
+      nearest negative; mean over anchors that have both.
+    - `semi-hard` (FaceNet): each anchor-positive pair with the nearest negative that is farther than the
+      positive, or, where there is none, with the farthest negative; mean over anchor-positive pairs.
+    - `all`: mean over the triplets whose loss is above zero (Hermans et al.: "batch all", non-zero mean).
+
+    A batch without any valid triplet gives 0, as does one whose triplets all keep the margin.
+
+    Args:
+      embeddings: (B, D) float; normalise them first if the margin is meant on the unit sphere.
+      labels: (B,) int.
+      margin: in units of d, at least 0.
+      mining: which triplets count.
+
+    Returns:
+      () float32.
+
+    Raises:
+      ValueError: shapes that do not agree, a negative margin, or an unknown `mining`.
+
+    Example:
+      >>> apart = jnp.array([[0.0], [0.0], [3.0], [3.0]])
+      >>> float(triplet_loss(apart, jnp.array([0, 0, 1, 1]), margin=0.2))
+      0.0
+    """
+    if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
+        raise ValueError(
+            f"embeddings must be (B, D) and labels (B,), got {embeddings.shape} and {labels.shape}"
+        )
+    if margin < 0:
+        raise ValueError(f"margin must be at least 0, got {margin}")
+    distances = squared_euclidean_distances(embeddings)  # (B, B)
+    same = labels[:, None] == labels[None, :]  # (B, B)
+    positive = same & ~jnp.eye(len(labels), dtype=bool)
+    negative = ~same
+    if mining == "batch-hard":
+        return _batch_hard(distances, positive, negative, margin)
+    if mining == "semi-hard":
+        return _semi_hard(distances, positive, negative, margin)
+    if mining == "all":
+        return _batch_all(distances, positive, negative, margin)
+    raise ValueError(f"mining must be one of {', '.join(get_args(Mining))}, got {mining!r}")
+
+
+def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
+    return jnp.sum(jnp.where(mask, values, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+
+
+def _batch_hard(distances: jax.Array, positive: jax.Array, negative: jax.Array, margin: float) -> jax.Array:
+    farthest_positive = jnp.max(jnp.where(positive, distances, -jnp.inf), axis=1)  # (B,)
+    nearest_negative = jnp.min(jnp.where(negative, distances, jnp.inf), axis=1)  # (B,)
+    valid = positive.any(axis=1) & negative.any(axis=1)
+    # The infinities of anchors without a triplet must be gone before the subtraction: 0 * inf is NaN in gradients.
+    gap = jnp.where(valid, farthest_positive, 0.0) - jnp.where(valid, nearest_negative, 0.0)
+    return _masked_mean(jax.nn.relu(gap + margin), valid)
+
+
+def _semi_hard(distances: jax.Array, positive: jax.Array, negative: jax.Array, margin: float) -> jax.Array:
+    # For anchor a and positive p, over negatives n: the smallest d(a, n) above d(a, p).  (B, B, B): a, p, n
+    beyond = negative[:, None, :] & (distances[:, None, :] > distances[:, :, None])
+    nearest_beyond = jnp.min(jnp.where(beyond, distances[:, None, :], jnp.inf), axis=2)  # (B, B)
+    farthest = jnp.max(jnp.where(negative, distances, -jnp.inf), axis=1, keepdims=True)  # (B, 1)
+    chosen = jnp.where(beyond.any(axis=2), nearest_beyond, farthest)
+    valid = positive & negative.any(axis=1, keepdims=True)
+    gap = jnp.where(valid, distances, 0.0) - jnp.where(valid, chosen, 0.0)
+    return _masked_mean(jax.nn.relu(gap + margin), valid)
+
+
+def _batch_all(distances: jax.Array, positive: jax.Array, negative: jax.Array, margin: float) -> jax.Array:
+    losses = jax.nn.relu(distances[:, :, None] - distances[:, None, :] + margin)  # (B, B, B): a, p, n
+    violating = positive[:, :, None] & negative[:, None, :] & (losses > 0)
+    return _masked_mean(losses, violating)
