@@ -1,0 +1,211 @@
+"""Checks of arguments: what cannot be searched is an error that names the argument and its value."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatMatrix = NDArray[np.float32]
+CodeMatrix = NDArray[np.uint8]
+
+
+def as_array(array: Any, name: str) -> NDArray[Any]:
+    """`array` as NumPy sees it: an ndarray, or anything with `__array__` or `__dlpack__` (JAX arrays too).
+
+    Raises:
+        TypeError: it is no regular array of numbers (ragged lists, objects, strings, sparse matrices).
+    """
+    if isinstance(array, np.ndarray):
+        return array
+    try:
+        if not hasattr(array, "__array__") and hasattr(array, "__dlpack__"):
+            return np.from_dlpack(array)
+        result = np.asarray(array)
+    except (TypeError, ValueError, BufferError) as error:
+        raise TypeError(f"{name} must be an array of numbers, got {type(array).__name__}: {error}") from error
+    if result.dtype == object:
+        raise TypeError(f"{name} must be an array of numbers, got {type(array).__name__} of dtype object")
+    return result
+
+
+def check_float_matrix(array: Any, name: str, *, single: bool = False) -> NDArray[Any]:
+    """A two-dimensional array of any float dtype, not yet converted and not yet read.
+
+    Args:
+        array: (N, D), or with `single` also (D,), which becomes (1, D).
+        name: what to call it in messages.
+        single: whether one vector may stand for a matrix of one row.
+
+    Raises:
+        TypeError: the dtype is not a float.
+        ValueError: the shape is not a matrix of at least one row and one column.
+    """
+    matrix = as_array(array, name)
+    if single and matrix.ndim == 1:
+        matrix = matrix[None, :]
+    # ml_dtypes.bfloat16 and its kin are of kind "V" to NumPy but convert to float32.
+    if matrix.dtype.kind != "f" and not _is_extension_float(matrix.dtype):
+        raise TypeError(f"{name} must have a float dtype, got {matrix.dtype}")
+    if matrix.ndim != 2:
+        shape = "(D,) or (Q, D)" if single else "(N, D)"
+        raise ValueError(f"{name} must have the shape {shape}, got {matrix.shape}")
+    if matrix.shape[0] == 0:
+        raise ValueError(f"{name} must not be empty, got shape {matrix.shape}")
+    if matrix.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one dimension, got shape {matrix.shape}")
+    return matrix
+
+
+def as_float32_matrix(array: Any, name: str, *, single: bool = False) -> FloatMatrix:
+    """A C-contiguous, aligned, finite float32 matrix of the values of `array`; a copy only where needed.
+
+    Raises:
+        TypeError, ValueError: as `check_float_matrix`, and ValueError at a NaN, an infinity or a number too
+            large for float32.
+    """
+    matrix = to_float32(check_float_matrix(array, name, single=single))
+    check_finite(matrix, name)
+    return matrix
+
+
+def to_float32(matrix: NDArray[Any]) -> FloatMatrix:
+    """C-contiguous, aligned, native float32; numbers too large become infinities, for `check_finite` to find."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.require(matrix, np.float32, ["C", "A"]).view(np.ndarray)
+
+
+def check_finite(matrix: FloatMatrix, name: str, first_row: int = 0) -> None:
+    """Refuses a NaN or an infinity, with its place and value.
+
+    The sum of the squares is finite where all numbers are, save for overflow, so one fast pass decides almost
+    always and only a suspicious matrix is looked at number by number.
+
+    Raises:
+        ValueError: there is one.
+    """
+    flat = matrix.reshape(-1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(np.dot(flat, flat)):
+            return
+    raise_if_not_finite(matrix, name, first_row)
+
+
+def raise_if_not_finite(matrix: FloatMatrix, name: str, first_row: int = 0) -> None:
+    """Looks at every number and names the first that is not finite.
+
+    Raises:
+        ValueError: there is one.
+    """
+    bad = ~np.isfinite(matrix)
+    if bad.any():
+        place = np.argwhere(bad)[0]
+        value = matrix[tuple(place)]
+        where = [int(place[0]) + first_row, *(int(i) for i in place[1:])]
+        raise ValueError(f"{name} must be finite in float32, got {value} at {where}")
+
+
+def as_codes(array: Any, name: str, *, single: bool = False) -> CodeMatrix:
+    """A C-contiguous uint8 matrix (N, bytes) of packed binary codes.
+
+    Raises:
+        TypeError: the dtype is not uint8.
+        ValueError: the shape is not a matrix of at least one row and one byte.
+    """
+    codes = as_array(array, name)
+    if single and codes.ndim == 1:
+        codes = codes[None, :]
+    if codes.dtype != np.uint8:
+        raise TypeError(f"{name} must have the dtype uint8 (codes from pack_bits), got {codes.dtype}")
+    if codes.ndim != 2:
+        shape = "(bytes,) or (Q, bytes)" if single else "(N, bytes)"
+        raise ValueError(f"{name} must have the shape {shape}, got {codes.shape}")
+    if codes.shape[0] == 0:
+        raise ValueError(f"{name} must not be empty, got shape {codes.shape}")
+    if codes.shape[1] == 0:
+        raise ValueError(f"{name} must have at least one byte a code, got shape {codes.shape}")
+    return np.ascontiguousarray(codes).view(np.ndarray)
+
+
+def check_same_width(queries: NDArray[Any], gallery: NDArray[Any], unit: str = "dimensions") -> None:
+    """Refuses queries and a gallery whose rows differ in length.
+
+    Raises:
+        ValueError: they do.
+    """
+    if queries.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"queries and gallery must have the same number of {unit}, got {queries.shape[1]} and {gallery.shape[1]}"
+        )
+
+
+def check_count(value: Any, name: str) -> int:
+    """A Python integer of at least 1.
+
+    Raises:
+        TypeError: it is no integer (a bool is none either).
+        ValueError: it is below 1.
+    """
+    count = _as_integer(value, name)
+    if count < 1:
+        raise ValueError(f"{name} must be at least 1, got {count}")
+    return count
+
+
+def check_k(k: Any, gallery_size: int) -> int:
+    """k as a Python integer in [1, gallery_size].
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is below 1 or above the number of gallery items.
+    """
+    count = check_count(k, "k")
+    if count > gallery_size:
+        raise ValueError(f"k must be at most the {gallery_size} gallery items, got {count}")
+    return count
+
+
+def check_radius(radius: Any) -> int:
+    """A radius in bits: an integer of at least 0.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is negative.
+    """
+    bits = _as_integer(radius, "radius")
+    if bits < 0:
+        raise ValueError(f"radius must be at least 0 bits, got {bits}")
+    return bits
+
+
+def check_real(value: Any, name: str) -> float:
+    """A finite Python float.
+
+    Raises:
+        TypeError: it is no real number.
+        ValueError: it is NaN or infinite.
+    """
+    if isinstance(value, (str, bytes, bool)):
+        raise TypeError(f"{name} must be a real number, got {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+    if not np.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    return number
+
+
+def _as_integer(value: Any, name: str) -> int:
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+
+
+def _is_extension_float(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind == "V" and dtype.names is None and "float" in dtype.name
