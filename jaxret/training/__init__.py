@@ -1,0 +1,35 @@
+"""Training: settings, state, one step for any objective, one loop, checkpoints and the run log."""
+
+from jaxret.training.checkpoint import Checkpoint, Checkpoints
+from jaxret.training.config import LoopConfig, OptimiserConfig, config_from_json, config_to_json
+from jaxret.training.devices import batch_mesh, process_batch_size
+from jaxret.training.loop import Batches, FitResult, fit
+from jaxret.training.objectives import ClassificationTripletObjective
+from jaxret.training.optimiser import make_optimiser, make_schedule
+from jaxret.training.run_log import RunLog, read_run_log
+from jaxret.training.state import SplitModel, TrainState
+from jaxret.training.train_step import Objective, TrainStep, make_train_step
+
+__all__ = [
+    "Batches",
+    "Checkpoint",
+    "Checkpoints",
+    "ClassificationTripletObjective",
+    "FitResult",
+    "LoopConfig",
+    "Objective",
+    "OptimiserConfig",
+    "RunLog",
+    "SplitModel",
+    "TrainState",
+    "TrainStep",
+    "batch_mesh",
+    "config_from_json",
+    "config_to_json",
+    "fit",
+    "make_optimiser",
+    "make_schedule",
+    "make_train_step",
+    "process_batch_size",
+    "read_run_log",
+]

@@ -1,0 +1,116 @@
+"""Settings of training as frozen dataclasses; the command line is made from them, field by field."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from jaxret.errors import ConfigError
+
+__all__ = ["LoopConfig", "OptimiserConfig", "config_from_json", "config_to_json"]
+
+Config = TypeVar("Config")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimiserConfig:
+    """How gradients become updates (see `jaxret.training.optimiser.make_optimiser`)."""
+
+    name: Literal["adam", "adamw", "sgd"] = "adam"
+    """adam, adamw (with `weight_decay`), or sgd with `momentum`."""
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    """constant; cosine to zero at the last step; or divided by `step_divisor` every `step_epochs` epochs."""
+    warmup_steps: int = 0
+    """Steps of linear warm-up from zero, before the schedule."""
+    step_epochs: int = 10
+    """Epochs between divisions of the learning rate, for schedule=step."""
+    step_divisor: float = 10.0
+    """What the learning rate is divided by, for schedule=step."""
+    momentum: float = 0.9
+    """Momentum of sgd."""
+    weight_decay: float = 0.0
+    """Decoupled weight decay of adamw; L2 penalty, added to the gradient, of sgd and adam."""
+    clip_norm: float | None = None
+    """Gradients are scaled down to this global norm; none: never."""
+
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "step_divisor"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ConfigError(f"clip_norm must be above 0 or none, got {self.clip_norm}")
+        for name in ("warmup_steps", "weight_decay", "momentum"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+        if self.step_epochs < 1:
+            raise ConfigError(f"step_epochs must be at least 1, got {self.step_epochs}")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopConfig:
+    """How long to train, and how often to look up from it."""
+
+    epochs: int = 100
+    """Passes over the training set, at most."""
+    evaluate_every: int = 1
+    """Epochs between evaluations; a checkpoint is written at each."""
+    patience: int = 0
+    """Stop after this many evaluations without a better validation figure; 0: never."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("evaluate_every", 1), ("patience", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+
+
+def config_to_json(config: Any) -> dict[str, Any]:
+    """A config dataclass, nested ones included, as a dict of JSON values; paths become strings."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def config_from_json(kind: type[Config], settings: Mapping[str, Any]) -> Config:
+    """The inverse of `config_to_json`.
+
+    Fields that `settings` lacks keep their defaults, so that runs of older versions still open.
+
+    Raises:
+      ConfigError: a field that `kind` does not have; the message names the nearest one.
+    """
+    hints = typing.get_type_hints(kind)
+    known = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for name, value in settings.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; the fields are {', '.join(sorted(known))}"
+            raise ConfigError(f"{kind.__name__} has no field {name!r}{hint}")
+        values[name] = _revive(hints[name], value)
+    return kind(**values)
+
+
+def _revive(hint: Any, value: Any) -> Any:
+    """JSON has no dataclasses, paths or tuples: make them again where the field's type asks for one."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
+            return config_from_json(option, value)  # type: ignore[arg-type]
+        if option is Path and isinstance(value, str):
+            return Path(value)
+        if typing.get_origin(option) is tuple and isinstance(value, list):
+            return tuple(value)
+    return value

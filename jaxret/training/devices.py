@@ -1,0 +1,47 @@
+"""The device mesh: parameters on every device, batches cut along their first axis.
+
+One device and many, one process and many, run the same code.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxret.errors import ConfigError
+
+__all__ = ["batch_mesh", "process_batch_size", "put_batch", "put_replicated"]
+
+BATCH_AXIS = "batch"
+Tree = TypeVar("Tree")
+
+
+def batch_mesh() -> Mesh:
+    """All devices of all processes along one axis."""
+    return jax.make_mesh((jax.device_count(),), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+
+
+def process_batch_size(batch_size: int) -> int:
+    """How many of a batch's items this process reads.
+
+    Raises:
+      ConfigError: the batch cannot be cut evenly over the devices.
+    """
+    devices = jax.device_count()
+    if batch_size % devices:
+        raise ConfigError(f"a batch of {batch_size} cannot be cut evenly over {devices} devices")
+    return batch_size // jax.process_count()
+
+
+def put_replicated(tree: Tree, mesh: Mesh) -> Tree:
+    """A copy of every array of `tree` on every device of `mesh`."""
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+
+
+def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:
+    """This process's share of a batch, as global arrays cut along their first axis."""
+    sharding = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+    return {name: jax.make_array_from_process_local_data(sharding, array) for name, array in batch.items()}

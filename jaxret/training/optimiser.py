@@ -1,0 +1,48 @@
+"""From `OptimiserConfig` to an optax gradient transformation."""
+
+from __future__ import annotations
+
+import optax
+
+from jaxret.training.config import OptimiserConfig
+
+__all__ = ["make_optimiser", "make_schedule"]
+
+
+def make_schedule(config: OptimiserConfig, *, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
+    """The learning rate at each step: linear warm-up, then constant, cosine to zero, or divided in steps."""
+    after_warmup = max(1, total_steps - config.warmup_steps)
+    if config.schedule == "cosine":
+        main = optax.cosine_decay_schedule(config.learning_rate, after_warmup)
+    elif config.schedule == "step":
+        main = optax.exponential_decay(
+            config.learning_rate,
+            transition_steps=config.step_epochs * steps_per_epoch,
+            decay_rate=1.0 / config.step_divisor,
+            staircase=True,
+        )
+    else:
+        main = optax.constant_schedule(config.learning_rate)
+    if config.warmup_steps == 0:
+        return main
+    warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
+    return optax.join_schedules([warmup, main], [config.warmup_steps])
+
+
+def make_optimiser(
+    config: OptimiserConfig, *, total_steps: int, steps_per_epoch: int
+) -> optax.GradientTransformation:
+    """Clip, decay and step as `config` says."""
+    schedule = make_schedule(config, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
+    parts: list[optax.GradientTransformation] = []
+    if config.clip_norm is not None:
+        parts.append(optax.clip_by_global_norm(config.clip_norm))
+    if config.weight_decay and config.name != "adamw":
+        parts.append(optax.add_decayed_weights(config.weight_decay))
+    if config.name == "adam":
+        parts.append(optax.adam(schedule))
+    elif config.name == "adamw":
+        parts.append(optax.adamw(schedule, weight_decay=config.weight_decay))
+    else:
+        parts.append(optax.sgd(schedule, momentum=config.momentum or None))
+    return optax.chain(*parts)
