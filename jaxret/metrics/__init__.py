@@ -1,0 +1,55 @@
+"""Retrieval metrics, pure NumPy: judge a ranking once, then ask for figures.
+
+Every metric takes `Judgements` and returns `QueryScores`, one value a query and the mean over the queries
+that have relevant items. Formulas, denominators and the rules for ties and empty answers are in each
+docstring.
+"""
+
+from __future__ import annotations
+
+from jaxret.metrics.average_precision import (
+    Denominator,
+    average_precision,
+    average_precision_at,
+    mean_average_precision,
+)
+from jaxret.metrics.hit_rate import hit_rate_at
+from jaxret.metrics.judgements import Judgements, QueryScores
+from jaxret.metrics.ndcg import ndcg
+from jaxret.metrics.precision_recall import (
+    accuracy_at,
+    f1_at,
+    precision_at,
+    precision_recall_curve,
+    recall_at,
+)
+from jaxret.metrics.relevance import judge_by_label, judge_by_lists
+from jaxret.metrics.spans import best_span_iou, span_iou, span_overlap
+from jaxret.metrics.summary import retrieval_summary
+from jaxret.metrics.tie_groups import Ties
+from jaxret.metrics.vote import VoteScores, vote_at
+
+__all__ = [
+    "Denominator",
+    "Judgements",
+    "QueryScores",
+    "Ties",
+    "VoteScores",
+    "accuracy_at",
+    "average_precision",
+    "average_precision_at",
+    "best_span_iou",
+    "f1_at",
+    "hit_rate_at",
+    "judge_by_label",
+    "judge_by_lists",
+    "mean_average_precision",
+    "ndcg",
+    "precision_at",
+    "precision_recall_curve",
+    "recall_at",
+    "retrieval_summary",
+    "span_iou",
+    "span_overlap",
+    "vote_at",
+]
