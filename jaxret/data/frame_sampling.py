@@ -1,0 +1,99 @@
+"""Which frames of a video an encoder sees: arithmetic on frame times, no pixels.
+
+Sampling goes by time, not by frame number, so that constant and variable frame rates are one case: a
+frame is on display from its own time until the next frame's. A clip with fewer frames than are asked for
+repeats its frames evenly and never fails.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["chunk_spans", "even_samples", "frames_on_display", "random_chunk", "random_samples"]
+
+Times = npt.NDArray[np.float64]
+
+
+def chunk_spans(duration: float, chunk_seconds: float) -> Times:
+    """Cut `duration` seconds into max(1, round(duration / chunk_seconds)) equal chunks.
+
+    Equal chunks leave no short rest at the end that would be embedded like a whole one.
+
+    Returns:
+      float64 (chunks, 2), start and end in seconds.
+
+    Raises:
+      ValueError: duration is negative or not finite, or chunk_seconds is not above 0.
+
+    Example:
+      >>> chunk_spans(24.0, 10.0).tolist()
+      [[0.0, 12.0], [12.0, 24.0]]
+    """
+    if not (math.isfinite(duration) and duration >= 0):
+        raise ValueError(f"duration must be a finite number of seconds of at least 0, got {duration!r}")
+    if not chunk_seconds > 0:
+        raise ValueError(f"chunk_seconds must be above 0, got {chunk_seconds!r}")
+    # Halves round up, so that the rule does not depend on the parity of the count as Python's round would.
+    count = max(1, math.floor(duration / chunk_seconds + 0.5))
+    edges = np.arange(count + 1) * (duration / count)
+    return np.stack([edges[:-1], edges[1:]], axis=1)
+
+
+def frames_on_display(times: Times, seconds: Times) -> npt.NDArray[np.int64]:
+    """The number of the frame on display at each of `seconds`: the last whose time is not after it.
+
+    Args:
+      times: (N,) ascending frame times, N at least 1.
+      seconds: any shape; before the first frame gives 0, after the last gives N - 1.
+
+    Raises:
+      ValueError: no frames.
+    """
+    if not len(times):
+        raise ValueError("times must hold at least one frame, got none")
+    # A sample placed on a frame's very time must not fall to the frame before through rounding.
+    return np.maximum(np.searchsorted(times, np.asarray(seconds) + 1e-9, side="right") - 1, 0).astype(np.int64)
+
+
+def even_samples(times: Times, start: float, end: float, count: int) -> npt.NDArray[np.int64]:
+    """`count` frames evenly spaced over start..end: those on display at the centres of equal segments.
+
+    Returns:
+      int64 (count,), not decreasing.
+
+    Example:
+      >>> even_samples(np.arange(8) / 4.0, start=0.0, end=2.0, count=4).tolist()
+      [1, 3, 5, 7]
+      >>> even_samples(np.array([0.0, 1.0]), start=0.0, end=2.0, count=4).tolist()
+      [0, 0, 1, 1]
+    """
+    _check_count(count)
+    return frames_on_display(times, start + (np.arange(count) + 0.5) * ((end - start) / count))
+
+
+def random_samples(
+    times: Times, start: float, end: float, count: int, rng: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """One random frame from each of `count` equal segments of start..end (random temporal sampling).
+
+    Returns:
+      int64 (count,), not decreasing. Every moment of a segment is equally likely, so a frame is drawn in
+      proportion to how long it is on display.
+    """
+    _check_count(count)
+    return frames_on_display(times, start + (np.arange(count) + rng.random(count)) * ((end - start) / count))
+
+
+def random_chunk(duration: float, chunk_seconds: float, rng: np.random.Generator) -> tuple[float, float]:
+    """A random span as long as the chunks of `chunk_spans`, anywhere in the video: (start, end) seconds."""
+    start, end = chunk_spans(duration, chunk_seconds)[0]
+    start = float(rng.uniform(0.0, duration - end)) if end < duration else 0.0
+    return start, start + float(end)
+
+
+def _check_count(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count!r}")

@@ -1,0 +1,163 @@
+"""Resizing and cropping as arithmetic on sizes, then applied to a clip: one choice a clip, not a frame.
+
+A `FrameGeometry` says everything: scale the whole frame to (scaled_height, scaled_width), lay the output
+window over it, fill with black where the window hangs over the edge, mirror if asked. A decoder that can
+scale while it converts (see `video_decoding`) uses the same numbers, so all media take one road.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from jaxret.preprocessing import Preprocessing
+
+__all__ = ["Augmentation", "FrameGeometry", "centre_geometry", "cut_window", "random_geometry", "resize_frame", "to_grey"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FrameGeometry:
+    """How a frame becomes the encoder's input.
+
+    Attributes:
+      scaled_height, scaled_width: size the whole frame is scaled to.
+      top, left: corner of the output window in the scaled frame; negative where the window hangs over.
+      height, width: size of the output window.
+      mirror: whether the result is flipped left to right.
+    """
+
+    scaled_height: int
+    scaled_width: int
+    top: int
+    left: int
+    height: int
+    width: int
+    mirror: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Random choices of training, each made once a clip.
+
+    Attributes:
+      zoom: the frame is scaled up by a factor drawn log-uniformly from 1 to this before the window is
+        cut, so the window shows down to 1/zoom of each side. 1 leaves only the shift of the crop.
+      mirror: probability of flipping left to right. Keep it 0 where left and right are classes.
+
+    Raises:
+      ValueError: zoom below 1 or mirror outside 0..1.
+    """
+
+    zoom: float = 1.25
+    mirror: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.zoom >= 1:
+            raise ValueError(f"zoom must be at least 1, got {self.zoom!r}")
+        if not 0 <= self.mirror <= 1:
+            raise ValueError(f"mirror must lie in 0..1, got {self.mirror!r}")
+
+
+def _scaled_size(height: int, width: int, preprocessing: Preprocessing, zoom: float) -> tuple[int, int]:
+    """Size the whole frame is scaled to, never zero, and never below the window where it must cover it."""
+    target = (preprocessing.height, preprocessing.width)
+    if preprocessing.resize == "squash":
+        return round(target[0] * zoom), round(target[1] * zoom)
+    # Exact ratios: in floating point the side that fits exactly could come out one pixel off.
+    ratios = (Fraction(target[0], height), Fraction(target[1], width))
+    covers = preprocessing.resize == "crop"
+    ratio = (max(ratios) if covers else min(ratios)) * Fraction(zoom)
+    scaled = tuple(max(1, math.floor(side * ratio + Fraction(1, 2))) for side in (height, width))
+    if covers:
+        scaled = (max(scaled[0], target[0]), max(scaled[1], target[1]))
+    return scaled[0], scaled[1]
+
+
+def centre_geometry(height: int, width: int, preprocessing: Preprocessing) -> FrameGeometry:
+    """The fixed road of evaluation and indexing: scale as `preprocessing.resize` says, window in the middle.
+
+    Args:
+      height, width: size of the source frame as displayed.
+      preprocessing: target size and resize mode.
+
+    Example:
+      >>> centre_geometry(100, 300, Preprocessing(height=50, width=50))
+      FrameGeometry(scaled_height=50, scaled_width=150, top=0, left=50, height=50, width=50, mirror=False)
+    """
+    scaled = _scaled_size(height, width, preprocessing, 1.0)
+    target = (preprocessing.height, preprocessing.width)
+    top, left = ((have - want) // 2 for have, want in zip(scaled, target, strict=True))
+    return FrameGeometry(*scaled, top, left, *target)
+
+
+def random_geometry(
+    height: int,
+    width: int,
+    preprocessing: Preprocessing,
+    rng: np.random.Generator,
+    augmentation: Augmentation = Augmentation(),  # noqa: B008 - immutable
+) -> FrameGeometry:
+    """A random zoom, window and mirroring for one training clip.
+
+    The window lies anywhere inside the scaled frame; along a side where the frame is smaller than the
+    window (`pad`), the frame lies anywhere inside the window.
+    """
+    zoom = math.exp(rng.uniform(0.0, math.log(augmentation.zoom))) if augmentation.zoom > 1 else 1.0
+    scaled = _scaled_size(height, width, preprocessing, zoom)
+    target = (preprocessing.height, preprocessing.width)
+    top, left = (
+        int(rng.integers(min(have - want, 0), max(have - want, 0), endpoint=True))
+        for have, want in zip(scaled, target, strict=True)
+    )
+    return FrameGeometry(*scaled, top, left, *target, mirror=bool(rng.random() < augmentation.mirror))
+
+
+def cut_window(scaled: npt.NDArray[np.uint8], geometry: FrameGeometry) -> npt.NDArray[np.uint8]:
+    """The output window of frames already scaled: (..., scaled_height, scaled_width, C) -> (..., H, W, C)."""
+    top, left = geometry.top, geometry.left
+    bottom, right = top + geometry.height, left + geometry.width
+    inside = scaled[..., max(top, 0) : bottom, max(left, 0) : right, :]
+    if inside.shape[-3] != geometry.height or inside.shape[-2] != geometry.width:
+        window = np.zeros((*scaled.shape[:-3], geometry.height, geometry.width, scaled.shape[-1]), scaled.dtype)
+        first_row, first_column = max(-top, 0), max(-left, 0)
+        window[
+            ...,
+            first_row : first_row + inside.shape[-3],
+            first_column : first_column + inside.shape[-2],
+            :,
+        ] = inside
+        inside = window
+    return inside[..., ::-1, :] if geometry.mirror else inside
+
+
+def to_grey(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """ITU-R BT.601 luma, rounded: uint8 (..., 3) -> uint8 (..., 1).
+
+    Example:
+      >>> int(to_grey(np.array([[[0, 255, 0]]], np.uint8))[0, 0, 0])
+      150
+    """
+    # Integer weights out of 65536 that sum to it, so white stays 255 and the result does not depend on the CPU.
+    weighted = pixels.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+    return ((weighted + 32768) >> 16).astype(np.uint8)[..., None]
+
+
+def resize_frame(
+    frame: npt.NDArray[np.uint8], geometry: FrameGeometry | None, channels: int = 3
+) -> npt.NDArray[np.uint8]:
+    """Apply `geometry` (None: leave the size) to one RGB frame: uint8 (H0, W0, 3) -> uint8 (H, W, channels).
+
+    Scaling is bilinear over the whole footprint of an output pixel, so that reducing does not alias.
+    """
+    if geometry is not None:
+        size = (geometry.scaled_width, geometry.scaled_height)
+        if frame.shape[:2] != size[::-1]:
+            picture = Image.fromarray(np.ascontiguousarray(frame))
+            frame = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+        frame = cut_window(frame, geometry)
+    return np.ascontiguousarray(frame if channels == 3 else to_grey(frame))
