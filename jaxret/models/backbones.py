@@ -1,0 +1,72 @@
+"""Frame backbones by name."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+from flax import nnx
+
+from jaxret.errors import ConfigError
+from jaxret.models.encoding import Backbone
+
+__all__ = ["backbone_names", "create_backbone"]
+
+# Modules are imported when asked for: a small model need not wait for the large ones.
+_BACKBONES = {
+    "small-convnet": ("small_convnet", "SmallConvNet"),
+    "mobilenet-v1": ("mobilenet_v1", "MobileNetV1"),
+    "efficientnet-lite0": ("efficientnet_lite", "EfficientNetLite0"),
+    "vgg16": ("vgg16", "VGG16"),
+}
+
+
+def backbone_names() -> tuple[str, ...]:
+    """The names that `create_backbone` knows."""
+    return tuple(_BACKBONES)
+
+
+def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
+    """A frame backbone with random weights, in evaluation mode.
+
+    Args:
+      name: one of `backbone_names()`.
+      rngs: source of the initial weights.
+      options: settings of that backbone, such as `width` of mobilenet-v1; see its class.
+
+    Raises:
+      ConfigError: the name or an option is unknown (the message gives the nearest one), or a value is bad.
+
+    Example:
+      >>> from flax import nnx
+      >>> backbone = create_backbone("small-convnet", embedding_size=32, rngs=nnx.Rngs(0))
+      >>> backbone.embedding_size, backbone.config["widths"]
+      (32, [16, 32, 64])
+    """
+    if name not in _BACKBONES:
+        raise ConfigError(unknown_name_message("backbone", name, _BACKBONES))
+    module, class_name = _BACKBONES[name]
+    backbone_class: type[Backbone] = getattr(importlib.import_module(f"jaxret.models.{module}"), class_name)
+    known = set(inspect.signature(backbone_class.__init__).parameters) - {"self", "rngs"}
+    for option in options:
+        if option not in known:
+            raise ConfigError(unknown_name_message(f"option of {name}", option, known))
+    backbone = backbone_class(rngs=rngs, **options)
+    backbone.eval()
+    return backbone
+
+
+def unknown_name_message(what: str, name: str, known: Iterable[str]) -> str:
+    """One line that names an unknown thing, the nearest known one, and all known ones.
+
+    Example:
+      >>> unknown_name_message("backbone", "vgg", ["vgg16", "small-convnet"])
+      "unknown backbone 'vgg': did you mean 'vgg16'? Known: small-convnet, vgg16"
+    """
+    names = sorted(known)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"unknown {what} {name!r}: {hint}Known: {', '.join(names)}"

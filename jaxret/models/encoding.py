@@ -1,0 +1,97 @@
+"""What every model returns, and what every frame backbone is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxret.errors import ConfigError
+
+__all__ = ["Backbone", "Encoding", "compute_dtype"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """An embedding and the named intermediate results on the way to it; a JAX pytree.
+
+    Attributes:
+      embedding: (B, D) float32.
+      stages: named intermediate arrays, such as `stages["conv_pw_13"]` of shape (B, H, W, C), in the
+        model's compute dtype. Inside `jax.jit` the stages that nobody reads cost nothing.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> encoding = Encoding(embedding=jnp.zeros((2, 8)), stages={"pool": jnp.zeros((2, 4, 4, 8))})
+      >>> encoding.stages["pool"].shape
+      (2, 4, 4, 8)
+    """
+
+    embedding: jax.Array
+    stages: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
+
+
+class Backbone(nnx.Module):
+    """Base of the frame encoders: pictures (B, H, W, C) in, one vector a picture and its stages out.
+
+    A backbone normalises pixels itself. In evaluation mode (`.eval()`, the state after creation) batch norms
+    use their running statistics and dropout is off; in training mode (`.train()`) batch norms use and update
+    batch statistics.
+
+    Attributes:
+      name: the name under which `create_backbone` makes it.
+      embedding_size: D, the length of the embedding.
+      stage_names: the keys of `Encoding.stages`, first layer first.
+      normalisation: how pixels in 0..255 become the first layer's input, JSON-able.
+      channels: 3 for RGB input, 1 for grey.
+    """
+
+    name: ClassVar[str]
+    normalisation: ClassVar[dict[str, Any]]
+    embedding_size: int
+    stage_names: tuple[str, ...]
+    channels: int
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings; `create_backbone(**config, rngs=...)` makes a backbone of the same shape."""
+        raise NotImplementedError
+
+    def __call__(self, images: jax.Array) -> Encoding:
+        """Encode pictures.
+
+        Args:
+          images: (B, H, W, C), uint8, or floating in 0..255; RGB order.
+
+        Returns:
+          The embedding (B, D) float32 and the stages.
+
+        Raises:
+          ValueError: the array is not four-dimensional or has another number of channels.
+        """
+        raise NotImplementedError
+
+    def _check_images(self, images: jax.Array) -> None:
+        if images.ndim != 4 or images.shape[-1] != self.channels:
+            raise ValueError(
+                f"images must have shape (B, H, W, {self.channels}) for this {self.name}, got {images.shape}"
+            )
+
+
+def compute_dtype(name: str) -> jnp.dtype:
+    """The dtype in which layers compute, from its name; parameters and statistics stay float32.
+
+    Raises:
+      ConfigError: it is neither "float32" nor "bfloat16".
+
+    Example:
+      >>> compute_dtype("bfloat16").name
+      'bfloat16'
+    """
+    if name not in ("float32", "bfloat16"):
+        raise ConfigError(f"dtype must be float32 or bfloat16, got {name!r}")
+    return jnp.dtype(name)
