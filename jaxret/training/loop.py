@@ -98,7 +98,7 @@ def fit(
       score: name of the figure (larger is better) that picks the best checkpoint and stops early; if
         `evaluate` does not give it, the last checkpoint counts as the best and nothing stops early.
       checkpoints: where to save and restore.
-      log: opens the run log, told the step that training starts from.
+      log: opens the run log, told the step that training starts from; called by process 0 alone.
       stop_after: save and return after this many steps of this call, as if asked to stop.
       show_progress: draw a bar with loss, score, items per second and time left.
 
@@ -114,7 +114,7 @@ def fit(
         restored = checkpoints.restore(checkpoints.last_step, state)
         state, progress, first = restored.state, _Progress(**restored.progress), checkpoints.last_step
         batches.set_state(restored.data)
-    run_log = log(first)
+    run_log = log(first) if jax.process_index() == 0 else None
     total = config.epochs * steps_per_epoch
     done, saved = first, first
     watch = _LossWatch()
@@ -135,7 +135,7 @@ def fit(
                 figures = _evaluate(evaluate, state)
                 watch.restart_clock()  # evaluation is not training time
                 _count(progress, figures.get(score), done, config.patience)
-                if jax.process_index() == 0:
+                if run_log is not None:
                     run_log.append(step=done, epoch=done / steps_per_epoch, **averages, **figures)
                 saved = done
                 checkpoints.save(

@@ -38,7 +38,8 @@ class ToyModel(nnx.Module):
     """Dense, batch norm, dropout, dense: everything a step must carry or reseed."""
 
     def __init__(self, rngs: nnx.Rngs):
-        self.first = nnx.Linear(6, 16, rngs=rngs)
+        # No bias before a batch norm: its gradient is pure rounding noise, which Adam would blow up.
+        self.first = nnx.Linear(6, 16, use_bias=False, rngs=rngs)
         self.norm = nnx.BatchNorm(16, rngs=rngs)
         self.dropout = nnx.Dropout(0.25, rngs=rngs)
         self.layers = nnx.List([nnx.Linear(16, 16, rngs=rngs) for _ in range(2)])
