@@ -1,0 +1,127 @@
+"""The time stamps of a video stream's packets: what there is to decode, learnt without decoding."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["PacketTable"]
+
+_NO_STAMP = np.iinfo(np.int64).min
+
+
+@dataclasses.dataclass(slots=True)
+class PacketTable:
+    """Packets of one stream in the order in which they are stored and decoded.
+
+    Attributes:
+      pts, dts: int64 (P,), presentation and decoding stamps in units of the time base; the smallest int64
+        where the file has none.
+      sizes: int64 (P,), bytes.
+      keys: int64, numbers of the packets at which decoding can start.
+      shown_pts: int64 (N,), the ascending stamps of the frames that are shown: without those that an
+        edit list cuts off or the codec hides.
+      time_base: seconds a unit.
+      last_duration: seconds for which the last frame is shown.
+      reliable: whether each shown packet will give one frame, found by its stamp.
+      damage: what is missing, in one line, or None.
+    """
+
+    pts: npt.NDArray[np.int64]
+    dts: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    keys: npt.NDArray[np.int64]
+    shown_pts: npt.NDArray[np.int64]
+    time_base: float
+    last_duration: float
+    reliable: bool
+    damage: str | None
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @property
+    def times(self) -> npt.NDArray[np.float64]:
+        """Seconds from the first frame shown, float64 (N,)."""
+        return (self.shown_pts - self.shown_pts[0]) * self.time_base
+
+    @classmethod
+    def scan(cls, container: Any, stream: Any) -> PacketTable:
+        """Read all packets of `stream` from where the container stands, which must be its start."""
+        rows: list[tuple[int, int, int, int, bool, bool]] = []
+        damage = None
+        hidden_frames = stream.codec_context.name in ("vp8", "libvpx")
+        last_is_broken = False
+        try:
+            for packet in container.demux(stream):
+                if not packet.size:
+                    continue  # the flush at the end, or a frame that AVI repeats by storing nothing
+                # VP8 stores frames that are only referred to; bit 4 of the first byte says which are shown.
+                shown = not packet.is_discard and not (hidden_frames and not memoryview(packet)[0] & 16)
+                stamps = [_NO_STAMP if stamp is None else stamp for stamp in (packet.pts, packet.dts)]
+                rows.append((*stamps, packet.size, packet.duration or 0, packet.is_keyframe, shown))
+                last_is_broken = packet.is_corrupt
+        except (av.FFmpegError, OSError) as error:
+            damage = f"reading stops after {len(rows)} frames: {getattr(error, 'strerror', None) or error}"
+        if last_is_broken:
+            rows.pop()  # cut in the middle of a packet
+        if damage is None and (last_is_broken or len(rows) < stream.frames):
+            announced = f" of {stream.frames}" if len(rows) < stream.frames else ""
+            damage = f"truncated: {len(rows)}{announced} frames are there"
+        table = np.array(rows, dtype=np.int64).reshape(-1, 6)
+        pts, dts, sizes, durations, is_key, is_shown = table.T
+        time_base = float(stream.time_base or 0)
+        shown = is_shown.astype(bool)
+        shown_pts = np.sort(pts[shown])
+        keys = np.flatnonzero(is_key)
+        reliable = bool(
+            time_base
+            and len(shown_pts)
+            and shown_pts[0] != _NO_STAMP
+            and np.all(np.diff(shown_pts) > 0)
+            and len(keys)
+            and keys[0] == 0
+            # Fields may be stored one a packet, two to a frame.
+            and stream.codec_context.field_order <= 1
+        )
+        last_duration = 0.0
+        if len(shown_pts):
+            last = int(durations[shown][np.argmax(pts[shown])])
+            if not last:
+                gaps = np.diff(shown_pts)
+                rate = stream.average_rate or stream.guessed_rate
+                last = np.median(gaps) if len(gaps) else (1 / float(rate) / time_base if rate and time_base else 0)
+            last_duration = float(last) * time_base
+        return cls(pts, dts, sizes, keys, shown_pts, time_base, last_duration, reliable, damage)
+
+    def key_before(self, stamp: int) -> int:
+        """Number of the packet to start from so that the frame at `stamp` comes out whole.
+
+        That is the last key frame shown no later. Frames stored after a key frame but shown before it (an
+        open group of pictures) refer to the group before, and so start there.
+        """
+        starts = self.keys[self.pts[self.keys] <= stamp]
+        return int(starts[-1]) if len(starts) else 0
+
+    def seek_target(self, key: int) -> int:
+        """The stamp to give to FFmpeg for packet `key`: containers index by decoding time."""
+        stamp = self.dts[key] if self.dts[key] != _NO_STAMP else self.pts[key]
+        return int(stamp)
+
+    def matches(self, position: int, packet: Any) -> bool:
+        """Whether `packet` is number `position`, by its stamp and size."""
+        return (
+            position < len(self)
+            and packet.size == self.sizes[position]
+            and (_NO_STAMP if packet.pts is None else packet.pts) == self.pts[position]
+        )
+
+    def find(self, packet: Any) -> int | None:
+        """The number of `packet`, or None if it is not in the table exactly once."""
+        candidates = np.flatnonzero(self.pts == (_NO_STAMP if packet.pts is None else packet.pts))
+        places = [int(place) for place in candidates if self.matches(int(place), packet)]
+        return places[0] if len(places) == 1 else None
