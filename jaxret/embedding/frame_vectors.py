@@ -1,0 +1,152 @@
+"""Media to frame vectors: the first half of every encoder, and the half that is worth keeping."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Protocol
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.data import Chunk, MediaDataset
+from jaxret.embedding.read_ahead import read_ahead
+from jaxret.errors import MediaError
+from jaxret.preprocessing import Preprocessing
+
+__all__ = ["FrameEncoder", "FrameVectors", "encode_in_batches", "frame_vectors"]
+
+_BATCH_BYTES = 12 << 20  # pixels handed to the encoder at once; keeps the first feature maps near the cache
+
+
+class FrameEncoder(Protocol):
+    """An encoder that gives a vector for every frame."""
+
+    preprocessing: Preprocessing
+
+    def encode_frames(self, frames: jax.Array) -> jax.Array:
+        """(B, H, W, C) uint8 to (B, D) float32."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameVectors:
+    """The frame vectors of one item.
+
+    Attributes:
+      vectors: (chunks, T, D) float32; T is 1 for an image.
+      times: (chunks, T) float64, seconds.
+      spans: (chunks, 2) float64, start and end of each chunk in seconds.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    times: npt.NDArray[np.float64]
+    spans: npt.NDArray[np.float64]
+
+
+def frame_vectors(
+    dataset: MediaDataset,
+    encoder: FrameEncoder,
+    *,
+    indices: Sequence[int] | None = None,
+    threads: int = 2,
+    on_item: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, FrameVectors | MediaError]]:
+    """Decode items and encode their frames, in batches that cross item borders; results come in order.
+
+    Args:
+      dataset: the media.
+      encoder: a jitted `encode_frames` and the preprocessing it expects.
+      indices: item numbers; None for all.
+      threads: items decoded at once.
+      on_item: called with the number of each item when it is done, for a progress bar.
+
+    Yields:
+      `(index, FrameVectors)`, or `(index, MediaError)` for an item that cannot be read to its end.
+    """
+    chosen = range(len(dataset)) if indices is None else indices
+    stream = read_ahead(dataset, chosen, encoder.preprocessing, threads=threads)
+    chunks: dict[int, list[Chunk]] = {index: [] for index in chosen}
+    vectors: dict[int, list[npt.NDArray[np.float32]]] = {index: [] for index in chosen}
+    failures: dict[int, MediaError] = {}
+    order = iter(chosen)
+    current = next(order, None)
+
+    def readable() -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+        for index, chunk in stream:
+            if isinstance(chunk, MediaError):
+                failures[index] = chunk
+                continue
+            # The pixels go on to the encoder; only times and span are kept.
+            chunks[index].append(dataclasses.replace(chunk, pixels=chunk.pixels[:0]))
+            yield index, chunk.pixels
+
+    def finished(until: int | None) -> Iterator[tuple[int, FrameVectors | MediaError]]:
+        nonlocal current
+        while current is not None and current != until:
+            parts = chunks.pop(current), vectors.pop(current)
+            yield current, failures.get(current) or _gather(*parts)
+            if on_item is not None:
+                on_item(current)
+            current = next(order, None)
+
+    for index, encoded in encode_in_batches(readable(), encoder.encode_frames):
+        yield from finished(until=index)
+        vectors[index].append(encoded)
+    yield from finished(until=None)
+
+
+def _gather(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) -> FrameVectors:
+    return FrameVectors(
+        vectors=np.stack(vectors),
+        times=np.stack([chunk.times for chunk in chunks]),
+        spans=np.array([(chunk.start, chunk.end) for chunk in chunks], np.float64),
+    )
+
+
+def encode_in_batches(
+    named: Iterable[tuple[int, npt.NDArray[np.uint8]]], encode: Callable[[jax.Array], jax.Array]
+) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+    """Run `encode` over groups of frames, packed into batches of one fixed shape (one compilation).
+
+    Args:
+      named: (name, (T, H, W, C) uint8) pairs; T may differ from pair to pair, H, W and C may not.
+      encode: (B, H, W, C) to (B, D).
+
+    Yields:
+      (name, (T, D) float32), in the order given.
+    """
+    pending: list[tuple[int, int]] = []  # (name, T) of groups not yet yielded
+    frames: list[npt.NDArray[np.uint8]] = []  # of those, not yet encoded
+    encoded: list[npt.NDArray[np.float32]] = []
+    batch = 0
+
+    def run(wanted: int) -> None:
+        """Encode the first `wanted` waiting frames, padded to a whole batch."""
+        waiting = np.concatenate(frames)
+        block = waiting[:wanted]
+        padding = [(0, batch - len(block))] + [(0, 0)] * (block.ndim - 1)
+        encoded.append(np.asarray(encode(np.pad(block, padding)))[: len(block)])
+        frames[:] = [waiting[wanted:]]
+
+    def complete() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        while pending and sum(map(len, encoded)) >= pending[0][1]:
+            name, count = pending.pop(0)
+            ready = np.concatenate(encoded)
+            encoded[:] = [ready[count:]]
+            yield name, ready[:count]
+
+    for name, group in named:
+        if not batch:
+            batch = max(1, _BATCH_BYTES // max(1, group[0].nbytes))
+            batch = min(batch, 512)
+        pending.append((name, len(group)))
+        frames.append(group)
+        while sum(map(len, frames)) >= batch:
+            run(batch)
+            yield from complete()
+    if pending:
+        while sum(map(len, frames)):
+            run(min(batch, sum(map(len, frames))))
+        yield from complete()

@@ -1,0 +1,116 @@
+"""From frame vectors to the rows of an index, one table a space.
+
+The `frame` space holds one row a sampled frame (images have one); a picture is a query there. The `clip`
+space holds one row a chunk of a video.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Protocol
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.embedding.frame_vectors import FrameVectors
+
+__all__ = ["ClipEncoder", "Rows", "clip_rows", "frame_rows", "mean_frame_rows"]
+
+_CLIPS_AT_ONCE = 64
+
+
+class ClipEncoder(Protocol):
+    """An encoder that turns the frame vectors of a chunk into one vector."""
+
+    def encode_clips_from_frame_vectors(self, vectors: jax.Array) -> jax.Array:
+        """(B, T, D) float32 to (B, E) float32."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Vectors with the item and the time span that each stands for.
+
+    Attributes:
+      vectors: (N, D) float32.
+      items: (N,) int64, item numbers in the data set, not decreasing.
+      starts, ends: (N,) float64, seconds; equal for a single frame, both 0 for an image.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    items: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
+
+    def of_items(self, items: npt.NDArray[np.int64]) -> Rows:
+        """The rows of the items numbered `items`, which become 0, 1, ... in that order."""
+        position = np.full(max(self.items.max(initial=-1), items.max(initial=-1)) + 1, -1, np.int64)
+        position[items] = np.arange(len(items))
+        renumbered = position[self.items]
+        kept = np.flatnonzero(renumbered >= 0)
+        kept = kept[np.argsort(renumbered[kept], kind="stable")]
+        return Rows(self.vectors[kept], renumbered[kept], self.starts[kept], self.ends[kept])
+
+
+def frame_rows(media: Mapping[int, FrameVectors]) -> Rows:
+    """One row a frame: the `frame` space. Frames repeated to fill a short clip give one row."""
+    vectors, items, times = [], [], []
+    for index, frames in sorted(media.items()):
+        flat = frames.times.reshape(-1)
+        unique, first = np.unique(flat, return_index=True)
+        vectors.append(frames.vectors.reshape(len(flat), -1)[first])
+        times.append(unique)
+        items.append(np.full(len(unique), index, np.int64))
+    return _rows(vectors, items, times, times)
+
+
+def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder, *, frames: int) -> Rows:
+    """One row a chunk of a video: the `clip` space. Images (one frame, span 0 to 0) have no row there.
+
+    Args:
+      media: frame vectors by item number.
+      encoder: the second half of the encoder.
+      frames: T, the frames of a chunk.
+    """
+    videos = {index: item for index, item in sorted(media.items()) if item.vectors.shape[1] == frames and item.spans.max() > 0}
+    if not videos:
+        return _rows([], [], [], [])
+    sequences = np.concatenate([item.vectors for item in videos.values()])  # (N, T, D)
+    encoded = []
+    for start in range(0, len(sequences), _CLIPS_AT_ONCE):
+        block = sequences[start : start + _CLIPS_AT_ONCE]
+        padded = np.pad(block, [(0, _CLIPS_AT_ONCE - len(block)), (0, 0), (0, 0)])
+        encoded.append(np.asarray(encoder.encode_clips_from_frame_vectors(padded))[: len(block)])
+    return _chunk_rows(videos, np.concatenate(encoded))
+
+
+def mean_frame_rows(media: Mapping[int, FrameVectors]) -> Rows:
+    """One row a chunk: the mean of its frame vectors, the baseline that does not see the order of frames."""
+    means = [item.vectors.mean(axis=1) for _, item in sorted(media.items())]
+    return _chunk_rows(dict(sorted(media.items())), np.concatenate(means))
+
+
+def _chunk_rows(media: Mapping[int, FrameVectors], vectors: npt.NDArray[np.float32]) -> Rows:
+    items = [np.full(len(item.spans), index, np.int64) for index, item in media.items()]
+    starts = [item.spans[:, 0] for item in media.values()]
+    ends = [item.spans[:, 1] for item in media.values()]
+    return _rows([vectors], items, starts, ends)
+
+
+def _rows(
+    vectors: list[npt.NDArray[np.float32]],
+    items: list[npt.NDArray[np.int64]],
+    starts: list[npt.NDArray[np.float64]],
+    ends: list[npt.NDArray[np.float64]],
+) -> Rows:
+    if not vectors:
+        nothing = np.zeros(0, np.float64)
+        return Rows(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), nothing, nothing)
+    return Rows(
+        np.concatenate(vectors).astype(np.float32, copy=False),
+        np.concatenate(items),
+        np.concatenate(starts),
+        np.concatenate(ends),
+    )

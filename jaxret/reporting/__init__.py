@@ -1,0 +1,19 @@
+"""Pictures and pages that show a run: curves, results beside their queries, one self-contained report."""
+
+from jaxret.reporting.curves import draw_curves
+from jaxret.reporting.html_report import Section, figure, paragraph, preformatted, table, write_report
+from jaxret.reporting.result_gallery import GalleryRow, Tile, draw_result_gallery, filmstrip
+
+__all__ = [
+    "GalleryRow",
+    "Section",
+    "Tile",
+    "draw_curves",
+    "draw_result_gallery",
+    "figure",
+    "filmstrip",
+    "paragraph",
+    "preformatted",
+    "table",
+    "write_report",
+]

@@ -1,0 +1,99 @@
+"""A picture of queries beside their top results, right ones framed green and wrong ones red."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from jaxret.data import MediaReader
+
+__all__ = ["GalleryRow", "Tile", "draw_result_gallery", "filmstrip"]
+
+_TILE_HEIGHT = 96
+_MARGIN = 8
+_FRAME = 3
+_CAPTION = 30
+_COLOURS = {True: (34, 139, 60), False: (196, 48, 48), None: (90, 90, 90)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """One picture with a caption of one or two lines.
+
+    Attributes:
+      pixels: uint8 (H, W, 3).
+      caption: text below it.
+      relevant: True frames it green, False red, None (a query, or nobody knows) grey.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    caption: str
+    relevant: bool | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class GalleryRow:
+    """A query and its results, best first."""
+
+    query: Tile
+    results: Sequence[Tile]
+
+
+def filmstrip(
+    reader: MediaReader, *, start: float = 0.0, end: float | None = None, frames: int = 3
+) -> npt.NDArray[np.uint8]:
+    """A few frames of a span side by side: uint8 (96, W, 3); an image gives one."""
+    if reader.info.frame_count == 1:
+        pictures = reader.read([0])
+    else:
+        stop = reader.info.duration if end is None else end
+        times = start + (np.arange(frames) + 0.5) * (stop - start) / frames
+        pictures = reader.read_at(times)
+    width = max(1, round(pictures.shape[2] * _TILE_HEIGHT / pictures.shape[1]))
+    scaled = [Image.fromarray(picture).resize((width, _TILE_HEIGHT), Image.Resampling.BILINEAR) for picture in pictures]
+    return np.concatenate([np.asarray(picture) for picture in scaled], axis=1)
+
+
+def draw_result_gallery(path: Path, rows: Sequence[GalleryRow]) -> None:
+    """Write the picture as PNG: a row a query, the query left of a line, its results right of it."""
+    if not rows:
+        raise ValueError("rows must hold at least one query, got none")
+    font = ImageFont.load_default(size=11)
+    columns = 1 + max(len(row.results) for row in rows)
+    tiles = [[row.query, *row.results] for row in rows]
+    widths = [max((t[c].pixels.shape[1] for t in tiles if c < len(t)), default=0) + 2 * _FRAME for c in range(columns)]
+    step = _TILE_HEIGHT + 2 * _FRAME + _CAPTION + _MARGIN
+    page = Image.new("RGB", (sum(widths) + (columns + 2) * _MARGIN, len(rows) * step + _MARGIN + 16), "white")
+    draw = ImageDraw.Draw(page)
+    line = widths[0] + int(1.75 * _MARGIN)
+    draw.text((_MARGIN, 2), "query", fill="black", font=font)
+    draw.text((line + _MARGIN, 2), "results, nearest first", fill="black", font=font)
+    draw.line([(line, 0), (line, page.height)], fill=(160, 160, 160), width=1)
+    for number, row in enumerate(tiles):
+        top = 16 + _MARGIN + number * step
+        left = _MARGIN
+        for column, tile in enumerate(row):
+            height, width = tile.pixels.shape[:2]
+            box = [left, top, left + width + 2 * _FRAME - 1, top + height + 2 * _FRAME - 1]
+            draw.rectangle(box, outline=_COLOURS[tile.relevant], width=_FRAME)
+            page.paste(Image.fromarray(tile.pixels), (left + _FRAME, top + _FRAME))
+            caption = _shortened(tile.caption, widths[column], font)
+            draw.multiline_text((left, top + height + 2 * _FRAME + 1), caption, fill="black", font=font, spacing=2)
+            left += widths[column] + _MARGIN + (_MARGIN if column == 0 else 0)
+    page.save(path)
+
+
+def _shortened(caption: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Each line cut to `width` pixels, with an ellipsis where something is missing."""
+    lines = []
+    for text in caption.splitlines():
+        short = text
+        while len(short) > 1 and font.getlength(short) > width:
+            short = short[:-2] + "…"
+        lines.append(short)
+    return "\n".join(lines)
