@@ -1,0 +1,27 @@
+"""An index on disk: images and videos, their vectors, and where in a video each vector lies.
+
+One folder is one index: `manifest.json`, immutable segments of memory-mapped `.npy` files, and the
+`encoder` folder that makes its queries. It can be copied, shared and searched from a read-only disk;
+nothing in it is ever executed or unpickled. No JAX is imported here.
+"""
+
+from __future__ import annotations
+
+from jaxret.index.item import IndexItem
+from jaxret.index.manifest import EncoderRecord
+from jaxret.index.media_index import MediaIndex
+from jaxret.index.media_search_result import Hit, MediaSearchResult
+from jaxret.index.space import Metric, Space, SpaceRows
+from jaxret.index.write_lock import IndexBusyError
+
+__all__ = [
+    "EncoderRecord",
+    "Hit",
+    "IndexBusyError",
+    "IndexItem",
+    "MediaIndex",
+    "MediaSearchResult",
+    "Metric",
+    "Space",
+    "SpaceRows",
+]

@@ -1,0 +1,74 @@
+"""One entry of an index: an image or a video."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal, get_args
+
+__all__ = ["IndexItem", "Kind"]
+
+Kind = Literal["image", "video"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class IndexItem:
+    """What an index keeps about an image or a video, beside its vectors.
+
+    Attributes:
+      key: its name, unique within the index.
+      kind: "image" or "video".
+      label: its class, or None where nobody said.
+      source: the recording it was cut from; a search can leave one source out. Defaults to `key`.
+      split: "train", "test" or whatever the data set's lists say; None where not listed.
+      path: the media file, or None for media that is not one file.
+      duration: seconds, 0 for an image; None where unknown.
+
+    Raises:
+      TypeError: a field is of another type.
+      ValueError: `key` is empty, `kind` is unknown, or `duration` is negative or not finite.
+
+    Example:
+      >>> IndexItem("walk/a.mp4", "video", label="walk", duration=3.5).source
+      'walk/a.mp4'
+    """
+
+    key: str
+    kind: Kind
+    label: str | None = None
+    source: str = ""
+    split: str | None = None
+    path: str | None = None
+    duration: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("key", "source"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a string, got {getattr(self, name)!r}")
+        for name in ("label", "split", "path"):
+            if not isinstance(value := getattr(self, name), str | None):
+                raise TypeError(f"{name} of item {self.key!r} must be a string or None, got {value!r}")
+        if not self.key:
+            raise ValueError("key must not be empty")
+        if self.kind not in get_args(Kind):
+            raise ValueError(f"kind of item {self.key!r} must be image or video, got {self.kind!r}")
+        if self.duration is not None:
+            where = f"duration of item {self.key!r}"
+            if isinstance(self.duration, bool) or not isinstance(self.duration, int | float):
+                raise TypeError(f"{where} must be seconds or None, got {self.duration!r}")
+            if not 0 <= self.duration < math.inf:
+                raise ValueError(f"{where} must be finite and at least 0, got {self.duration!r}")
+        if not self.source:
+            object.__setattr__(self, "source", self.key)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a flat dict of JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Any) -> IndexItem:
+        """The inverse of `to_json`; ValueError or TypeError for a missing, unknown or malformed field."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(fields, dict) or set(fields) != known:
+            raise ValueError(f"an item must be an object with the fields {', '.join(sorted(known))}")
+        return cls(**fields)

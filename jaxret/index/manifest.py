@@ -1,0 +1,287 @@
+"""`manifest.json`: the one file that says what an index holds, replaced atomically at each commit.
+
+    format, format_version   "jaxret-index", 1; a reader refuses a later version
+    created_by, updated_by   version of this library
+    revision                 counts commits, from 1
+    next_segment             number of the next segment folder; never reused
+    encoder                  fingerprint, preprocessing, free-form description of what made the vectors
+    spaces                   name, representation, dimension, dtype, metrics of each
+    segments                 in order: name, n_items, removed (local item numbers), items (file, size,
+    sha256) and
+                             arrays: space -> array name -> file, size, sha256, dtype, shape
+    checksum                 SHA-256 of all the above, so that an edited manifest is noticed
+
+An array's first axis is rows; a "vector" space has `vectors` (N, D), `items` int64 (N,) and `spans` float64
+(N, 2). Other representations may bring other arrays: they are checked like these and left alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jaxret.errors import ConfigError, IndexFormatError
+from jaxret.index.array_file import ALLOWED_DTYPES, ArrayEntry, FileEntry, sync_folder
+from jaxret.index.space import Space
+from jaxret.preprocessing import Preprocessing
+
+__all__ = ["EncoderRecord", "Manifest", "SegmentEntry", "read_manifest", "write_manifest"]
+
+FORMAT = "jaxret-index"
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderRecord:
+    """What made the vectors; a query must come from the same.
+
+    Attributes:
+      fingerprint: of the encoder's architecture and weights; any non-empty string.
+      preprocessing: what is done to pixels before the encoder.
+      description: free-form JSON values for people and for rebuilding the encoder.
+
+    Raises:
+      TypeError, ValueError: the fingerprint is empty, or the description does not fit into JSON.
+    """
+
+    fingerprint: str
+    preprocessing: Preprocessing
+    description: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.fingerprint, str) or not self.fingerprint:
+            raise ValueError(f"fingerprint must be a non-empty string, got {self.fingerprint!r}")
+        if not isinstance(self.preprocessing, Preprocessing):
+            raise TypeError(f"preprocessing must be a Preprocessing, got {self.preprocessing!r}")
+        try:
+            kept = json.loads(json.dumps(dict(self.description), allow_nan=False))
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ValueError(f"description must hold JSON values only: {error}") from error
+        object.__setattr__(self, "description", kept)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a dict of JSON values."""
+        return {
+            "fingerprint": self.fingerprint,
+            "preprocessing": self.preprocessing.to_json(),
+            "description": self.description,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentEntry:
+    """A segment as the manifest knows it.
+
+    Attributes:
+      name: its folder under `segments/`.
+      n_items: items written, removed ones included.
+      removed: ascending local numbers of the items that are no more.
+      items: the `items.jsonl` file.
+      arrays: space name -> array name -> file.
+    """
+
+    name: str
+    n_items: int
+    removed: tuple[int, ...]
+    items: FileEntry
+    arrays: Mapping[str, Mapping[str, ArrayEntry]]
+
+    @property
+    def files(self) -> tuple[FileEntry, ...]:
+        """Every file of the segment."""
+        return (self.items, *(entry for arrays in self.arrays.values() for entry in arrays.values()))
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """All that `manifest.json` says; see the module's text for the fields."""
+
+    encoder: EncoderRecord
+    spaces: tuple[Space, ...]
+    segments: tuple[SegmentEntry, ...]
+    revision: int
+    next_segment: int
+    created_by: str
+    updated_by: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as JSON values, its checksum included."""
+        body = {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "created_by": self.created_by,
+            "updated_by": self.updated_by,
+            "revision": self.revision,
+            "next_segment": self.next_segment,
+            "encoder": self.encoder.to_json(),
+            "spaces": [space.to_json() for space in self.spaces],
+            "segments": [dataclasses.asdict(segment) for segment in self.segments],
+        }
+        return {**body, "checksum": manifest_checksum(body)}
+
+
+def manifest_checksum(body: Mapping[str, Any]) -> str:
+    """SHA-256 of the manifest without its `checksum`, in canonical JSON."""
+    rest = {key: value for key, value in body.items() if key != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def write_manifest(root: Path, manifest: Manifest) -> None:
+    """Replace the manifest atomically: after a crash either the old one or the new one is there, whole."""
+    temporary = root / f"{MANIFEST_NAME}.tmp"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(manifest.to_json(), file, indent=1)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, root / MANIFEST_NAME)
+    sync_folder(root)
+
+
+def read_manifest(root: Path) -> Manifest:
+    """Read and check the manifest of an index folder.
+
+    Raises:
+      IndexFormatError: there is none, it is not JSON, it is of a later format version, it was edited, or a
+        field is missing, unknown, malformed or names a file outside the folder.
+    """
+    path = root / MANIFEST_NAME
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        raise IndexFormatError(f"{root}: is not an index (it has no {MANIFEST_NAME})") from None
+    except OSError as error:
+        raise IndexFormatError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise IndexFormatError(f"{path}: is not JSON: {error}") from error
+    if not isinstance(body, dict) or body.get("format") != FORMAT:
+        raise IndexFormatError(f"{path}: is not the manifest of a {FORMAT}")
+    version = body.get("format_version")
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise IndexFormatError(
+            f"{path}: has format version {version!r}, this jaxret reads version {FORMAT_VERSION}"
+            f" (written by {str(body.get('updated_by'))[:40]})"
+        )
+    if body.get("checksum") != manifest_checksum(body):
+        raise IndexFormatError(f"{path}: was edited or damaged: its checksum does not match")
+    try:
+        return _parse(root, body)
+    except (ValueError, TypeError, ConfigError) as error:
+        raise IndexFormatError(f"{path}: {error}") from error
+
+
+def _parse(root: Path, body: dict[str, Any]) -> Manifest:
+    fields = {
+        "format": str,
+        "format_version": int,
+        "created_by": str,
+        "updated_by": str,
+        "revision": int,
+        "next_segment": int,
+        "encoder": dict,
+        "spaces": list,
+        "segments": list,
+        "checksum": str,
+    }
+    _check_fields(body, fields, "the manifest")
+    _check_fields(
+        body["encoder"], {"fingerprint": str, "preprocessing": dict, "description": dict}, "encoder"
+    )
+    encoder = EncoderRecord(
+        body["encoder"]["fingerprint"],
+        Preprocessing.from_json(body["encoder"]["preprocessing"]),
+        body["encoder"]["description"],
+    )
+    spaces = []
+    for fields_of_space in body["spaces"]:
+        shape = {"name": str, "dimension": int, "representation": str, "dtype": str, "metrics": list}
+        _check_fields(fields_of_space, shape, "a space")
+        spaces.append(Space(**{**fields_of_space, "metrics": tuple(fields_of_space["metrics"])}))
+    if len({space.name for space in spaces}) < len(spaces):
+        raise ValueError("two spaces have one name")
+    by_name = {space.name: space for space in spaces}
+    segments = tuple(_parse_segment(root, segment, by_name) for segment in body["segments"])
+    if len({segment.name for segment in segments}) < len(segments):
+        raise ValueError("two segments have one name")
+    if any(int(segment.name) >= body["next_segment"] for segment in segments):
+        raise ValueError(f"next_segment {body['next_segment']} is not above the numbers in use")
+    return Manifest(
+        encoder=encoder,
+        spaces=tuple(spaces),
+        segments=segments,
+        **{name: body[name] for name in ("revision", "next_segment", "created_by", "updated_by")},
+    )
+
+
+def _parse_segment(root: Path, body: Any, spaces: Mapping[str, Space]) -> SegmentEntry:
+    fields = {"name": str, "n_items": int, "removed": list, "items": dict, "arrays": dict}
+    _check_fields(body, fields, "a segment")
+    name, n_items, removed = body["name"], body["n_items"], body["removed"]
+    if not re.fullmatch(r"\d{6,12}", name):
+        raise ValueError(f"a segment is named {name!r}")
+    if n_items < 1 or not all(type(i) is int and 0 <= i < n_items for i in removed):
+        raise ValueError(f"segment {name} has {n_items} items and removed ones that are not among them")
+    if removed != sorted(set(removed)):
+        raise ValueError(f"the removed items of segment {name} are not in order")
+    items = FileEntry(**_check_file(root, body["items"], {}))
+    arrays: dict[str, dict[str, ArrayEntry]] = {}
+    for space, files in body["arrays"].items():
+        if space not in spaces:
+            raise ValueError(f"segment {name} has rows of an unknown space {space!r}")
+        if not isinstance(files, dict):
+            raise ValueError(f"the arrays of space {space!r} in segment {name} must be an object")
+        arrays[space] = {}
+        for array, file in files.items():
+            kept = _check_file(root, file, {"dtype": str, "shape": list})
+            if kept["dtype"] not in ALLOWED_DTYPES:
+                raise ValueError(f"{kept['file']} has dtype {kept['dtype']!r}")
+            if not kept["shape"] or not all(type(n) is int and n >= 0 for n in kept["shape"]):
+                raise ValueError(f"{kept['file']} has shape {kept['shape']!r}")
+            arrays[space][array] = ArrayEntry(**{**kept, "shape": tuple(kept["shape"])})
+        if spaces[space].representation == "vector":
+            _check_vector_arrays(spaces[space], arrays[space], name)
+    return SegmentEntry(name, n_items, tuple(removed), items, arrays)
+
+
+def _check_vector_arrays(space: Space, arrays: Mapping[str, ArrayEntry], segment: str) -> None:
+    n = arrays["vectors"].shape[0] if "vectors" in arrays else 0
+    wanted = {
+        "vectors": (space.dtype, (n, space.dimension)),
+        "items": ("int64", (n,)),
+        "spans": ("float64", (n, 2)),
+    }
+    if {name: (entry.dtype, entry.shape) for name, entry in arrays.items()} != wanted:
+        raise ValueError(f"the arrays of space {space.name!r} in segment {segment} do not fit together")
+
+
+def _check_file(root: Path, body: Any, more: Mapping[str, type]) -> dict[str, Any]:
+    _check_fields(body, {"file": str, "size": int, "sha256": str, **more}, "a file")
+    file = body["file"]
+    path = PurePosixPath(file)
+    plain = re.fullmatch(r"[A-Za-z0-9_./-]+", file) and not path.is_absolute() and ".." not in path.parts
+    # A link inside the folder that leads out of it is an escape too.
+    if not plain or not (root / file).resolve().is_relative_to(root.resolve()):
+        raise ValueError(f"{file!r} leads outside the index folder")
+    if body["size"] < 0 or not re.fullmatch(r"[0-9a-f]{64}", body["sha256"]):
+        raise ValueError(f"{file} has a malformed size or checksum")
+    return dict(body)
+
+
+def _check_fields(body: Any, fields: Mapping[str, type], where: str) -> None:
+    """Exactly these fields, of these types; a bool is no number."""
+    if not isinstance(body, dict):
+        raise ValueError(f"{where} must be an object, got {type(body).__name__}")
+    if odd := sorted(set(body) ^ set(fields)):
+        raise ValueError(f"{where} has missing or unknown fields: {', '.join(odd)}")
+    for name, kind in fields.items():
+        if not isinstance(body[name], kind) or isinstance(body[name], bool):
+            raise ValueError(f"{name} of {where} must be {kind.__name__}, got {body[name]!r:.60}")

@@ -1,0 +1,320 @@
+"""`MediaIndex`: images and videos of one gallery, in one folder, that grows and shrinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxret.errors import EncoderMismatchError, IndexFormatError
+from jaxret.index.item import IndexItem
+from jaxret.index.manifest import EncoderRecord, Manifest
+from jaxret.index.media_search import rank_media
+from jaxret.index.media_search_result import MediaSearchResult
+from jaxret.index.snapshot import Snapshot, open_snapshot
+from jaxret.index.space import Metric, Space, SpaceRows
+from jaxret.index.writer import added, check_rows, commit, compacted, create, require_vectors, without
+from jaxret.preprocessing import Preprocessing
+
+__all__ = ["MediaIndex"]
+
+
+class MediaIndex:
+    """An index folder, opened at one revision.
+
+    Every change is a new revision: a new immutable segment folder or a list of removed items, made real by
+    the atomic replacement of `manifest.json`. A crash at any moment leaves the index as it was before or
+    after the change. Readers take no lock and keep the revision that they opened until `refresh`. One
+    writer at a time; a second waits up to `lock_timeout` seconds, then gets an `IndexBusyError`.
+
+    Items have ids 0 .. len-1, their positions in `items`. Removing an item renumbers those after it; keys
+    stay.
+
+    Attributes:
+      folder: where the index lies.
+      lock_timeout: seconds that a change waits for another writer.
+
+    Example:
+      >>> import tempfile
+      >>> encoder = EncoderRecord("sha256:0", Preprocessing())
+      >>> index = MediaIndex.create(tempfile.mkdtemp(), spaces=[Space("frame", 2)], encoder=encoder)
+      >>> index.add([IndexItem("a.mp4", "video"), IndexItem("b.jpg", "image")],
+      ...           {"frame": SpaceRows(np.eye(3, 2), items=[0, 0, 1], starts=[0, 1, 0], ends=[0, 1, 0])})
+      >>> [(hit.item.key, hit.start) for hit in index.search("frame", [0.0, 0.9], 2).hits()]
+      [('a.mp4', 1.0), ('b.jpg', 0.0)]
+    """
+
+    def __init__(self, folder: Path, snapshot: Snapshot, lock_timeout: float):
+        self.folder = folder
+        self.lock_timeout = lock_timeout
+        self._snapshot = snapshot
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        *,
+        spaces: Sequence[Space],
+        encoder: EncoderRecord,
+        lock_timeout: float = 10.0,
+    ) -> MediaIndex:
+        """Make an empty index.
+
+        Args:
+          folder: new, empty, or holding no more than the `encoder` folder that belongs to the index.
+          spaces: at least one, with different names.
+          encoder: what makes the vectors, see `check_encoder`.
+          lock_timeout: see the class.
+
+        Raises:
+          ConfigError: the folder holds something else already.
+          ValueError: no spaces, two of one name, or one of a representation that this version cannot write.
+        """
+        create(Path(folder), spaces, encoder, lock_timeout)
+        return cls.open(folder, lock_timeout=lock_timeout)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, lock_timeout: float = 10.0) -> MediaIndex:
+        """Open an index at its current revision; it may lie on a read-only disk.
+
+        Sizes, headers, dtypes and shapes of all files are checked, contents of small ones; `verify` checks
+        all.
+
+        Raises:
+          IndexFormatError: the folder is not an index, or a file is missing, truncated, altered, foreign or
+            of a later format version. The message names the file.
+        """
+        return cls(Path(folder), open_snapshot(Path(folder)), lock_timeout)
+
+    def __len__(self) -> int:
+        return len(self._snapshot.items)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._snapshot.places
+
+    def __repr__(self) -> str:
+        return f"MediaIndex({str(self.folder)!r}, {len(self)} items, spaces {', '.join(self.spaces)})"
+
+    @property
+    def items(self) -> tuple[IndexItem, ...]:
+        """The items, in the order they were added; positions are the ids that searches return."""
+        return self._snapshot.items
+
+    @property
+    def spaces(self) -> dict[str, Space]:
+        """The spaces by name."""
+        return dict(self._snapshot.spaces)
+
+    @property
+    def encoder(self) -> EncoderRecord:
+        """What made the vectors."""
+        return self._snapshot.manifest.encoder
+
+    @property
+    def revision(self) -> int:
+        """The number of the revision that is open, from 1."""
+        return self._snapshot.manifest.revision
+
+    def count_rows(self, space: str) -> int:
+        """How many rows a space has; ValueError for an unknown space."""
+        return self._snapshot.count_rows(self._vector_space(space).name)
+
+    def id_of(self, key: str) -> int:
+        """The id of the item with this key; ValueError where there is none."""
+        if key not in self._snapshot.places:
+            raise ValueError(f"key {key!r} is not in the index")
+        segment, local = self._snapshot.places[key]
+        return int(self._snapshot.positions[segment][local])
+
+    def refresh(self) -> bool:
+        """Move to the current revision; whether it is another than before. Errors as `open`."""
+        before = self.revision
+        self._snapshot = open_snapshot(self.folder, self._snapshot)
+        return self.revision != before
+
+    def check_encoder(self, fingerprint: str, preprocessing: Preprocessing) -> None:
+        """Refuse queries made in another way than the index.
+
+        Raises:
+          EncoderMismatchError: fingerprint or preprocessing differ; the message names both of each.
+        """
+        ours = self.encoder
+        if fingerprint != ours.fingerprint:
+            raise EncoderMismatchError(
+                f"{self.folder} was made by encoder {ours.fingerprint!r}, the query by {fingerprint!r}"
+            )
+        if preprocessing != ours.preprocessing:
+            theirs, here = preprocessing.to_json(), ours.preprocessing.to_json()
+            differ = "; ".join(
+                f"{name}: index {here[name]!r}, query {theirs[name]!r}"
+                for name in here
+                if here[name] != theirs[name]
+            )
+            raise EncoderMismatchError(f"{self.folder} was made with other preprocessing ({differ})")
+
+    def rows(self, space: str) -> SpaceRows:
+        """All rows of a space, copied into memory; `items` are ids, ascending. ValueError: unknown space."""
+        declared = self._vector_space(space)
+        blocks = list(self._snapshot.row_blocks(declared.name))
+        spans = np.concatenate([np.zeros((0, 2)), *(block.spans for block in blocks)])
+        return SpaceRows(
+            np.concatenate(
+                [np.zeros((0, declared.dimension), declared.dtype), *(block.vectors for block in blocks)]
+            ),
+            np.concatenate([np.zeros(0, np.int64), *(block.items for block in blocks)]),
+            spans[:, 0],
+            spans[:, 1],
+        )
+
+    def searchable(self, space: str, kinds: Collection[str] | None = None) -> NDArray[np.bool_]:
+        """bool (len,), the items that a search of this space can find: the gallery of an evaluation.
+
+        Raises:
+          ValueError: the space or a kind is unknown.
+        """
+        return self._snapshot.searchable(self._vector_space(space).name, _check_kinds(kinds))
+
+    def search(
+        self,
+        space: str,
+        vectors: ArrayLike,
+        k: int,
+        *,
+        metric: Metric | None = None,
+        min_cosine: float | None = None,
+        kinds: Collection[str] | None = None,
+        exclude_sources: Sequence[str | None] | None = None,
+        threads: int | None = None,
+    ) -> MediaSearchResult:
+        """The k nearest distinct items of each query, each at its best row; exact.
+
+        Items are ordered by (distance, id). With `min_cosine` this is PAR: of the k nearest by Euclidean
+        distance, nearest first, those whose best row has a cosine to the query above the threshold.
+
+        Args:
+          space: which space the queries belong to.
+          vectors: float (Q, D), or (D,) for one query.
+          k: items a query, at least 1; more than there are fills up with id -1.
+          metric: "euclidean" or "cosine" (1 - cosine); None for the space's default.
+          min_cosine: PAR's threshold, a finite number; a cosine must be above it. PAR is Euclidean.
+          kinds: find only these kinds ("image", "video"); None for both.
+          exclude_sources: for each query a source whose items are left out, or None: the query's own, so
+            that what it was cut from does not answer for it.
+          threads: of the ranking kernels; None lets them choose.
+
+        Raises:
+          TypeError: `vectors` are not floats or k is not a whole number.
+          ValueError: the space, metric or kind is unknown, shapes disagree, a vector is not finite, or k < 1.
+          IndexFormatError: what is stored turns out to be damaged.
+        """
+        return rank_media(
+            self._snapshot,
+            self._vector_space(space),
+            vectors,
+            k,
+            metric=metric,
+            min_cosine=min_cosine,
+            kinds=_check_kinds(kinds),
+            exclude_sources=exclude_sources,
+            threads=threads,
+        )
+
+    def rank_all(
+        self,
+        space: str,
+        vectors: ArrayLike,
+        *,
+        metric: Metric | None = None,
+        kinds: Collection[str] | None = None,
+        exclude_sources: Sequence[str | None] | None = None,
+        threads: int | None = None,
+    ) -> MediaSearchResult:
+        """`search` for every item, the whole ranking that a full mAP needs; ids (Q, len), at least 1 wide."""
+        return self.search(
+            space,
+            vectors,
+            max(1, len(self)),
+            metric=metric,
+            kinds=kinds,
+            exclude_sources=exclude_sources,
+            threads=threads,
+        )
+
+    def add(
+        self, items: Sequence[IndexItem], rows: Mapping[str, SpaceRows], *, replace: bool = False
+    ) -> None:
+        """Add items with their rows, as one new segment: all of them, or on any error none.
+
+        Args:
+          items: with keys that are new, at least one.
+          rows: for each space, rows whose `items` are positions in `items`. Each item needs at least one row.
+          replace: let items take the place of those with the same keys; they move to the end.
+
+        Raises:
+          TypeError, ValueError: a key exists already (without `replace`) or comes twice, a space is
+            unknown, an item has no row, or the rows do not fit the space. The message names the key or space.
+          IndexBusyError: another writer holds the index.
+        """
+        items = list(items)
+        checked = check_rows(self._snapshot.spaces, items, rows)
+        self._commit(lambda now: added(self.folder, now, items, checked, replace))
+
+    def remove(self, keys: Collection[str]) -> None:
+        """Remove items: all of them, or on an error none. Their rows stay on disk until `compact`.
+
+        Raises:
+          ValueError: a key is not in the index; the message names it.
+          IndexBusyError: another writer holds the index.
+        """
+        if isinstance(keys, str):
+            raise TypeError(f"keys must be a collection of keys, got the string {keys!r}")
+        wanted = list(keys)
+        self._commit(lambda now: without(now, wanted))
+
+    def compact(self) -> None:
+        """Rewrite the index as one segment without removed items, in bounded memory; results stay the same.
+
+        Worth it after many small additions (each is a segment to search) or many removals (their rows take
+        space).
+
+        Raises:
+          IndexFormatError: a space is of a representation that this version cannot rewrite.
+          IndexBusyError: another writer holds the index.
+        """
+        self._commit(lambda now: compacted(self.folder, now))
+
+    def verify(self) -> None:
+        """Read everything and check it: checksums of all files, rows against items, finite vectors.
+
+        Raises:
+          IndexFormatError: names every file that is wrong, and how.
+        """
+        problems = [problem for segment in self._snapshot.segments for problem in segment.problems()]
+        if not problems:
+            for space in self._snapshot.spaces.values():
+                blocks = self._snapshot.row_blocks(space.name) if space.representation == "vector" else ()
+                if not all(np.isfinite(block.vectors).all() for block in blocks):
+                    problems.append(f"{self.folder}: space {space.name!r} holds non-finite numbers")
+        if problems:
+            raise IndexFormatError("; ".join(problems))
+
+    def _vector_space(self, name: str) -> Space:
+        if name not in self._snapshot.spaces:
+            raise ValueError(f"space must be one of {', '.join(self._snapshot.spaces)}, got {name!r}")
+        space = self._snapshot.spaces[name]
+        require_vectors(space, "search or add to")
+        return space
+
+    def _commit(self, change: Callable[[Snapshot], Manifest]) -> None:
+        self._snapshot = commit(self.folder, self._snapshot, change, self.lock_timeout)
+
+
+def _check_kinds(kinds: Collection[str] | None) -> frozenset[str] | None:
+    if kinds is None:
+        return None
+    chosen = frozenset({kinds} if isinstance(kinds, str) else kinds)
+    if not chosen or chosen - {"image", "video"}:
+        raise ValueError(f"kinds must be image, video or both, got {sorted(chosen)}")
+    return chosen

@@ -1,0 +1,106 @@
+"""A search of one space: arguments checked, items ranked, PAR's filter applied, spans looked up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+import jaxret.rank as rank
+from jaxret.index.item_search import GalleryRows, nearest_items
+from jaxret.index.media_search_result import MediaSearchResult
+from jaxret.index.snapshot import Snapshot
+from jaxret.index.space import Space
+from jaxret.rank.threads import check_threads
+from jaxret.rank.validation import as_float32_matrix, check_count, check_real
+
+__all__ = ["rank_media"]
+
+
+def rank_media(
+    snapshot: Snapshot,
+    space: Space,
+    vectors: ArrayLike,
+    k: int,
+    *,
+    metric: str | None,
+    min_cosine: float | None,
+    kinds: frozenset[str] | None,
+    exclude_sources: Sequence[str | None] | None,
+    threads: int | None,
+) -> MediaSearchResult:
+    """`MediaIndex.search` on a snapshot; arguments and errors are described there."""
+    queries = as_float32_matrix(vectors, "vectors", single=True)
+    if queries.shape[1] != space.dimension:
+        raise ValueError(
+            f"vectors must have dimension {space.dimension} for space {space.name!r}, got {queries.shape[1]}"
+        )
+    k = check_count(k, "k")
+    metric = space.metrics[0] if metric is None and min_cosine is None else metric or "euclidean"
+    if metric not in space.metrics:
+        raise ValueError(f"metric must be one of {', '.join(space.metrics)}, got {metric!r}")
+    if min_cosine is not None:
+        if metric != "euclidean":
+            raise ValueError(f"min_cosine needs metric 'euclidean' (PAR ranks by distance), got {metric!r}")
+        min_cosine = check_real(min_cosine, "min_cosine")
+    check_threads(threads)
+    excluded = _source_numbers(snapshot, exclude_sources, len(queries))
+    gallery = GalleryRows.of(snapshot, space.name)
+    allowed = snapshot.searchable(space.name, kinds)
+    best = nearest_items(snapshot, gallery, queries, k, metric, allowed, excluded, threads)
+    cosines = None
+    if min_cosine is not None:
+        best, cosines = _keep_aligned(gallery, queries, best, min_cosine)
+    return _describe(snapshot, gallery, best, cosines)
+
+
+def _source_numbers(
+    snapshot: Snapshot, exclude_sources: Sequence[str | None] | None, n_queries: int
+) -> NDArray[np.int64] | None:
+    if exclude_sources is None:
+        return None
+    if isinstance(exclude_sources, str) or len(exclude_sources) != n_queries:
+        raise ValueError(
+            f"exclude_sources must hold one source (or None) for each of {n_queries} queries, "
+            f"got {exclude_sources!r:.80}"
+        )
+    numbers = (-1 if source is None else snapshot.source_codes.get(source, -1) for source in exclude_sources)
+    return np.fromiter(numbers, np.int64, n_queries)
+
+
+def _keep_aligned(
+    gallery: GalleryRows, queries: NDArray[np.float32], best: rank.SearchResult, min_cosine: float
+) -> tuple[rank.SearchResult, NDArray[np.float32]]:
+    """PAR's second step: of the nearest, keep those above the cosine threshold, in their order."""
+    ids, distances = np.full_like(best.ids, -1), np.full_like(best.distances, np.inf)
+    cosines = np.full(best.ids.shape, -np.inf, np.float32)
+    for q, row in enumerate(best.ids):
+        candidates = row[row >= 0]
+        if not len(candidates):
+            continue
+        vectors = np.zeros((len(candidates), queries.shape[1]), np.float32)
+        for _, rows, inside, local in gallery.split(candidates):
+            vectors[inside] = rows.vectors[local]
+        # The cosine and the comparison with the threshold are those of jaxret.rank, down to the last bit.
+        kept = rank.par(queries[q], vectors, len(candidates), min_cosine, threads=1)
+        passed = kept.ids[0] >= 0
+        order = np.argsort(kept.ids[0][passed])  # places among the candidates, nearest first
+        places = kept.ids[0][passed][order]
+        ids[q, : len(places)] = candidates[places]
+        distances[q, : len(places)] = best.distances[q][places]
+        cosines[q, : len(places)] = kept.cosines[0][passed][order]
+    return rank.SearchResult(ids, distances), cosines
+
+
+def _describe(
+    snapshot: Snapshot, gallery: GalleryRows, best: rank.SearchResult, cosines: NDArray[np.float32] | None
+) -> MediaSearchResult:
+    """Turn row numbers into item ids and spans."""
+    ids = np.full(best.ids.shape, -1, np.int64)
+    spans = np.full((*best.ids.shape, 2), np.nan)
+    for number, rows, inside, local in gallery.split(best.ids):
+        ids[inside] = snapshot.positions[number][rows.items[local]]
+        spans[inside] = rows.spans[local]
+    found = {int(i): snapshot.items[i] for i in np.unique(ids) if i >= 0}
+    return MediaSearchResult(ids, best.distances, spans[..., 0], spans[..., 1], cosines, found)

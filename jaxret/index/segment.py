@@ -1,0 +1,205 @@
+"""A segment: an immutable folder of items and their rows, one shard of the gallery."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxret.errors import IndexFormatError
+from jaxret.index.array_file import (
+    ArrayEntry,
+    FileEntry,
+    file_sha256,
+    open_array,
+    sync_folder,
+    write_array,
+    write_bytes,
+)
+from jaxret.index.item import IndexItem
+from jaxret.index.manifest import SegmentEntry
+from jaxret.index.space import CheckedRows, Space
+
+__all__ = ["Segment", "write_segment"]
+
+SMALL_FILE = 1 << 18
+"""Files up to this many bytes have their checksum checked whenever the index is opened."""
+
+
+def write_segment(
+    root: Path,
+    number: int,
+    items: Sequence[IndexItem],
+    spaces: Mapping[str, Space],
+    rows: Mapping[str, tuple[int, Iterable[CheckedRows]]],
+) -> SegmentEntry:
+    """Write a segment folder, whole and on disk; nothing refers to it until a manifest does.
+
+    Args:
+      root: the index folder.
+      number: of the segment; its folder must not exist.
+      items: at least one.
+      spaces: of the index, by name.
+      rows: for each space with rows, their number and consecutive blocks of them, `CheckedRows.items`
+        ascending over all blocks.
+
+    Returns:
+      What the manifest must say about it.
+    """
+    name = f"{number:06d}"
+    temporary = root / "segments" / f"tmp-{name}"
+    temporary.mkdir(parents=True)
+
+    def within(file: str) -> tuple[Path, str]:
+        return temporary / file, f"segments/{name}/{file}"
+
+    lines = (json.dumps(item.to_json()).encode() + b"\n" for item in items)
+    items_file = write_bytes(*within("items.jsonl"), lines)
+    arrays: dict[str, dict[str, ArrayEntry]] = {}
+    for space_name, (n, blocks) in rows.items():
+        if n:
+            space = spaces[space_name]
+            links: list[NDArray[np.int64]] = []
+            spans: list[NDArray[np.float64]] = []
+            vectors_file = write_array(
+                *within(f"{space_name}.vectors.npy"),
+                _vectors_then(blocks, links, spans),
+                space.dtype,
+                (n, space.dimension),
+            )
+            arrays[space_name] = {
+                "vectors": vectors_file,
+                "items": write_array(*within(f"{space_name}.items.npy"), links, "int64", (n,)),
+                "spans": write_array(*within(f"{space_name}.spans.npy"), spans, "float64", (n, 2)),
+            }
+    sync_folder(temporary)
+    temporary.rename(root / "segments" / name)
+    sync_folder(root / "segments")
+    return SegmentEntry(name, len(items), (), items_file, arrays)
+
+
+def _vectors_then(
+    blocks: Iterable[CheckedRows], links: list[NDArray[np.int64]], spans: list[NDArray[np.float64]]
+) -> Iterator[NDArray[Any]]:
+    """Pass the vectors on, keeping the (much smaller) links and spans for their own files."""
+    for block in blocks:
+        links.append(block.items)
+        spans.append(block.spans)
+        yield block.vectors
+
+
+@dataclasses.dataclass(frozen=True)
+class SegmentRows:
+    """The rows of one space in one segment, memory-mapped, in ascending order of item.
+
+    Attributes:
+      vectors: (N, D) in the space's dtype, read-only.
+      items: int64 (N,), local item numbers, never decreasing.
+      spans: float64 (N, 2), start and end in seconds.
+      file: where the vectors lie, for messages.
+    """
+
+    vectors: NDArray[Any]
+    items: NDArray[np.int64]
+    spans: NDArray[np.float64]
+    file: Path
+
+
+class Segment:
+    """An opened segment; files are checked as far as is cheap.
+
+    Attributes:
+      entry: what the manifest says. `removed` changes from manifest to manifest, the files never do.
+      items: all its items, removed ones included.
+    """
+
+    def __init__(self, root: Path, entry: SegmentEntry):
+        """Open it; IndexFormatError where a file is missing, of another form, or (small ones) altered."""
+        self.entry = entry
+        self._root = root
+        for file in entry.files:
+            if file.size <= SMALL_FILE:
+                self._check_sum(file)
+        self.items = self._read_items()
+        self._arrays = {
+            space: {name: open_array(root, file) for name, file in arrays.items()}
+            for space, arrays in entry.arrays.items()
+        }
+        self._rows: dict[str, SegmentRows | None] = {}
+
+    def with_entry(self, entry: SegmentEntry) -> Segment:
+        """The same opened files under a newer manifest's entry."""
+        twin = object.__new__(Segment)
+        twin.__dict__.update(self.__dict__, entry=entry)
+        twin.__dict__.pop("alive", None)
+        return twin
+
+    @functools.cached_property
+    def alive(self) -> NDArray[np.bool_]:
+        """bool (n_items,), False for removed items."""
+        alive = np.ones(self.entry.n_items, bool)
+        alive[list(self.entry.removed)] = False
+        return alive
+
+    def rows(self, space: str) -> SegmentRows | None:
+        """The rows of a "vector" space, or None where the segment has none.
+
+        Raises:
+          IndexFormatError: rows point to no item, or are out of order.
+        """
+        if space not in self._arrays:
+            return None
+        if space not in self._rows:
+            arrays, files = self._arrays[space], self.entry.arrays[space]
+            items = arrays["items"]
+            # Everything after this trusts these numbers as positions.
+            if items.size and (items[0] < 0 or items[-1] >= self.entry.n_items or (np.diff(items) < 0).any()):
+                raise IndexFormatError(
+                    f"{self._root / files['items'].file}: rows point outside the {self.entry.n_items} items "
+                    f"or are out of order"
+                )
+            file = self._root / files["vectors"].file
+            self._rows[space] = SegmentRows(arrays["vectors"], items, arrays["spans"], file)
+        return self._rows[space]
+
+    def problems(self) -> list[str]:
+        """What a full check of all files finds wrong, one line each."""
+        found = []
+        for file in self.entry.files:
+            try:
+                self._check_sum(file)
+            except IndexFormatError as error:
+                found.append(str(error))
+        return found
+
+    def _check_sum(self, file: FileEntry) -> None:
+        if file_sha256(self._root, file) != file.sha256:
+            raise IndexFormatError(f"{self._root / file.file}: was altered: its checksum does not match")
+
+    def _read_items(self) -> tuple[IndexItem, ...]:
+        path = self._root / self.entry.items.file
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise IndexFormatError(f"{path}: cannot be read: {error.strerror}") from error
+        if len(text) != self.entry.items.size:
+            raise IndexFormatError(
+                f"{path}: has {len(text)} bytes where the manifest says {self.entry.items.size}"
+            )
+        items = []
+        for number, line in enumerate(text.splitlines(), 1):
+            try:
+                items.append(IndexItem.from_json(json.loads(line)))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise IndexFormatError(f"{path}: line {number}: {error}") from error
+        if len(items) != self.entry.n_items:
+            raise IndexFormatError(
+                f"{path}: holds {len(items)} items where the manifest says {self.entry.n_items}"
+            )
+        return tuple(items)

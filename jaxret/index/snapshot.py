@@ -1,0 +1,125 @@
+"""One revision of an index, opened: what a search reads. It never changes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxret.errors import IndexFormatError
+from jaxret.index.item import IndexItem
+from jaxret.index.manifest import Manifest, read_manifest
+from jaxret.index.segment import Segment, SegmentRows
+from jaxret.index.space import CheckedRows, Space
+
+__all__ = ["Snapshot", "open_snapshot"]
+
+BLOCK_ROWS = 1 << 15
+"""Rows that are copied at once where rows must be gathered, so that no whole segment is ever in memory."""
+
+
+class Snapshot:
+    """The live items of a manifest, numbered 0 .. n-1 in the order they were added, and their rows.
+
+    Attributes:
+      manifest: the revision.
+      segments: opened, in order.
+      items: live items; the position in this tuple is the id that searches return.
+      positions: for each segment int64 (n_items,), the id of each of its items, -1 for removed ones.
+      places: key of a live item -> (segment number, local item number).
+    """
+
+    def __init__(self, root: Path, manifest: Manifest, segments: Sequence[Segment]):
+        """Number the live items; IndexFormatError where two of them have one key."""
+        self.root = root
+        self.manifest = manifest
+        self.segments = tuple(segments)
+        items: list[IndexItem] = []
+        self.positions: list[NDArray[np.int64]] = []
+        self.places: dict[str, tuple[int, int]] = {}
+        for number, segment in enumerate(self.segments):
+            position = np.full(segment.entry.n_items, -1, np.int64)
+            for local in np.flatnonzero(segment.alive).tolist():
+                item = segment.items[local]
+                if item.key in self.places:
+                    raise IndexFormatError(f"{root}: two items have the key {item.key!r}")
+                self.places[item.key] = (number, local)
+                position[local] = len(items)
+                items.append(item)
+            self.positions.append(position)
+        self.items = tuple(items)
+
+    @functools.cached_property
+    def spaces(self) -> dict[str, Space]:
+        """The spaces by name, in the order they were declared."""
+        return {space.name: space for space in self.manifest.spaces}
+
+    @functools.cached_property
+    def source_codes(self) -> dict[str, int]:
+        """Every source among the live items, numbered."""
+        table: dict[str, int] = {}
+        for item in self.items:
+            table.setdefault(item.source, len(table))
+        return table
+
+    @functools.cached_property
+    def item_sources(self) -> NDArray[np.int64]:
+        """int64 (n,), the number of each live item's source."""
+        return np.fromiter((self.source_codes[item.source] for item in self.items), np.int64, len(self.items))
+
+    def segment_rows(self, space: str) -> Iterator[tuple[int, SegmentRows]]:
+        """(segment number, rows) for each segment that has rows of a space."""
+        for number, segment in enumerate(self.segments):
+            rows = segment.rows(space)
+            if rows is not None:
+                yield number, rows
+
+    def row_blocks(self, space: str) -> Iterator[CheckedRows]:
+        """All rows of live items, in order, a bounded number at a time; `items` are ids."""
+        for number, rows in self.segment_rows(space):
+            for start in range(0, len(rows.items), BLOCK_ROWS):
+                block = slice(start, start + BLOCK_ROWS)
+                ids = self.positions[number][rows.items[block]]
+                live = ids >= 0
+                if live.any():
+                    yield CheckedRows(rows.vectors[block][live], ids[live], rows.spans[block][live])
+
+    def count_rows(self, space: str) -> int:
+        """How many rows of live items a space has."""
+        return sum(
+            int((self.positions[number][rows.items] >= 0).sum()) for number, rows in self.segment_rows(space)
+        )
+
+    def searchable(self, space: str, kinds: Collection[str] | None) -> NDArray[np.bool_]:
+        """bool (n,), which live items have rows in a space and are of one of the kinds (None for all)."""
+        has_rows = np.zeros(len(self.items), bool)
+        for number, rows in self.segment_rows(space):
+            ids = self.positions[number][rows.items]
+            has_rows[ids[ids >= 0]] = True
+        if kinds is not None:
+            has_rows &= np.fromiter((item.kind in kinds for item in self.items), bool, len(self.items))
+        return has_rows
+
+
+def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
+    """Open the current revision, reusing the opened segments of an earlier one.
+
+    Raises:
+      IndexFormatError: the manifest or a file it names is not as it should be.
+    """
+    opened = {segment.entry.name: segment for segment in known.segments} if known else {}
+    while True:
+        manifest = read_manifest(root)
+        try:
+            segments = [
+                opened[entry.name].with_entry(entry) if entry.name in opened else Segment(root, entry)
+                for entry in manifest.segments
+            ]
+            return Snapshot(root, manifest, segments)
+        except IndexFormatError:
+            # A writer may have compacted in between and deleted what the manifest just read still named.
+            if read_manifest(root).revision == manifest.revision:
+                raise

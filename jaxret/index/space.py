@@ -1,0 +1,151 @@
+"""The named vector spaces of an index, and the rows that are added to them."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxret.rank.validation import check_float_matrix, to_float32
+
+__all__ = ["Metric", "Space", "SpaceRows"]
+
+Metric = Literal["euclidean", "cosine"]
+VECTOR_METRICS = ("euclidean", "cosine")
+VECTOR_DTYPES = ("float32", "float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Space:
+    """One space: what its rows are and how they are compared.
+
+    A "frame" space holds vectors of images and of video frames with their times; a "clip" space holds one
+    vector a chunk of video with its span. A picture is searched in the first, a video in the second.
+
+    Attributes:
+      name: lower-case letters, digits, `-` and `_`; it names files.
+      dimension: D, numbers in a row.
+      representation: "vector". Other kinds can join the format; a reader that does not know a kind opens the
+        index all the same, and refuses to search that space.
+      dtype: of the stored rows, "float32" or "float16" (half the size; distances are computed in float32).
+      metrics: the ways it may be searched, its default first.
+
+    Raises:
+      ValueError: the name, dimension, dtype or metrics are not as above.
+    """
+
+    name: str
+    dimension: int
+    representation: str = "vector"
+    dtype: str = "float32"
+    metrics: tuple[str, ...] = VECTOR_METRICS
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", self.name):
+            raise ValueError(
+                f"name of a space must be lower-case letters, digits, - and _, got {self.name!r}"
+            )
+        if isinstance(self.dimension, bool) or not isinstance(self.dimension, int) or self.dimension < 1:
+            raise ValueError(f"dimension of space {self.name!r} must be at least 1, got {self.dimension!r}")
+        if not isinstance(self.representation, str) or not isinstance(self.dtype, str):
+            raise ValueError(f"representation and dtype of space {self.name!r} must be strings")
+        if not self.metrics or not all(isinstance(metric, str) for metric in self.metrics):
+            raise ValueError(f"metrics of space {self.name!r} must name at least one, got {self.metrics!r}")
+        object.__setattr__(self, "metrics", tuple(self.metrics))
+        if self.representation == "vector":
+            if self.dtype not in VECTOR_DTYPES:
+                raise ValueError(
+                    f"dtype of space {self.name!r} must be float32 or float16, got {self.dtype!r}"
+                )
+            if odd := [metric for metric in self.metrics if metric not in VECTOR_METRICS]:
+                raise ValueError(
+                    f"metrics of space {self.name!r} must be euclidean or cosine, got {odd[0]!r}"
+                )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as a flat dict of JSON values."""
+        return {**dataclasses.asdict(self), "metrics": list(self.metrics)}
+
+
+@dataclasses.dataclass(frozen=True)
+class SpaceRows:
+    """N rows of one space, and the item and span that each belongs to.
+
+    Attributes:
+      vectors: float (N, D), finite; any float dtype, JAX arrays too.
+      items: int (N,), positions in the list of items that the rows come with; any order. Rows of one item
+        keep their order.
+      starts, ends: float (N,), seconds within the item; None for 0 (images). A frame has start = end.
+
+    Example:
+      >>> rows = SpaceRows(np.ones((2, 3), np.float32), items=[0, 0], starts=[0.0, 10.0], ends=[10.0, 14.5])
+    """
+
+    vectors: ArrayLike
+    items: ArrayLike
+    starts: ArrayLike | None = None
+    ends: ArrayLike | None = None
+
+    def checked(self, space: Space, n_items: int) -> CheckedRows:
+        """The rows as they are stored: sorted by item, in the space's dtype.
+
+        Raises:
+          TypeError: `vectors` are not floats.
+          ValueError: shapes disagree, a number is not finite (or not so in the space's dtype), an item is
+            out of range, or a span is negative or ends before it starts.
+        """
+        where = f"space {space.name!r}"
+        raw = np.asarray(self.vectors)
+        if raw.ndim == 2 and not len(raw):
+            raw = np.zeros((0, raw.shape[1]), np.float32)
+        else:
+            raw = check_float_matrix(raw, f"vectors of {where}")
+        if raw.shape[1] != space.dimension:
+            raise ValueError(f"vectors of {where} must have dimension {space.dimension}, got {raw.shape[1]}")
+        with np.errstate(over="ignore"):
+            vectors = to_float32(raw).astype(space.dtype, copy=False)
+        if not (finite := np.isfinite(vectors).all(axis=1)).all():
+            raise ValueError(
+                f"vectors of {where} must be finite in {space.dtype}, row {int(np.argmin(finite))} is not"
+            )
+        items = np.asarray(self.items)
+        if items.shape != (len(raw),) or (items.size and items.dtype.kind not in "iu"):
+            raise ValueError(
+                f"items of {where} must be {len(raw)} whole numbers, got {items.dtype} {items.shape}"
+            )
+        if items.size and (items.min() < 0 or items.max() >= n_items):
+            raise ValueError(
+                f"items of {where} must lie in 0 .. {n_items - 1}, got {items.min()} .. {items.max()}"
+            )
+        spans = np.zeros((len(raw), 2))
+        for column, (name, given) in enumerate((("starts", self.starts), ("ends", self.ends))):
+            if given is not None:
+                seconds = np.asarray(given, np.float64)
+                if seconds.shape != (len(raw),) or not np.isfinite(seconds).all() or (seconds < 0).any():
+                    raise ValueError(f"{name} of {where} must be {len(raw)} finite seconds of at least 0")
+                spans[:, column] = seconds
+        if (backward := spans[:, 0] > spans[:, 1]).any():
+            row = int(np.argmax(backward))
+            raise ValueError(
+                f"row {row} of {where} ends ({spans[row, 1]} s) before it starts ({spans[row, 0]} s)"
+            )
+        order = np.argsort(items, kind="stable")
+        return CheckedRows(vectors[order], items[order].astype(np.int64), spans[order])
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckedRows:
+    """Rows ready to be stored.
+
+    Attributes:
+      vectors: (N, D) in the space's dtype.
+      items: int64 (N,), never decreasing.
+      spans: float64 (N, 2), start and end in seconds.
+    """
+
+    vectors: NDArray[Any]
+    items: NDArray[np.int64]
+    spans: NDArray[np.float64]

@@ -1,0 +1,159 @@
+"""Changes to an index folder: each is computed as a new manifest and made real by replacing the old one.
+
+A segment is written and put on disk before any manifest names it, so the replacement is the only moment that
+counts. What a crash leaves behind is named by no manifest, and the next change deletes it.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+import jaxret
+from jaxret.errors import ConfigError, IndexFormatError
+from jaxret.index.item import IndexItem
+from jaxret.index.manifest import MANIFEST_NAME, EncoderRecord, Manifest, SegmentEntry, write_manifest
+from jaxret.index.segment import write_segment
+from jaxret.index.snapshot import Snapshot, open_snapshot
+from jaxret.index.space import CheckedRows, Space, SpaceRows
+from jaxret.index.write_lock import WriteLock
+
+__all__ = ["added", "check_rows", "commit", "compacted", "create", "require_vectors", "without"]
+
+WRITER = f"jaxret {jaxret.__version__}"
+
+
+def create(root: Path, spaces: Sequence[Space], encoder: EncoderRecord, lock_timeout: float) -> None:
+    """Write the first manifest; see `MediaIndex.create`."""
+    names = [space.name for space in spaces]
+    if not spaces or len(set(names)) < len(names):
+        raise ValueError(f"spaces must be at least one, of different names, got {names}")
+    for space in spaces:
+        require_vectors(space, "create")
+    root.mkdir(parents=True, exist_ok=True)
+    with WriteLock(root, lock_timeout):
+        if (root / MANIFEST_NAME).exists():
+            raise ConfigError(f"folder {root} holds an index already: open it, or choose another")
+        leftovers = {"write.lock", "segments", f"{MANIFEST_NAME}.tmp"}  # of a creation that was cut off
+        if odd := sorted({entry.name for entry in root.iterdir()} - leftovers - {"encoder"}):
+            raise ConfigError(f"folder {root} is not empty (it holds {odd[0]}): choose another for the index")
+        (root / "segments").mkdir(exist_ok=True)
+        write_manifest(root, Manifest(encoder, tuple(spaces), (), 1, 1, WRITER, WRITER))
+
+
+def commit(
+    root: Path, known: Snapshot, change: Callable[[Snapshot], Manifest], lock_timeout: float
+) -> Snapshot:
+    """Apply a change to the current revision, alone; what is then current.
+
+    `known` lends its opened segments. `change` may write a segment, and returns the manifest that it was
+    given where there is nothing to do.
+    """
+    with WriteLock(root, lock_timeout):
+        now = open_snapshot(root, known)
+        _delete_unnamed(root, now.manifest)
+        manifest = change(now)
+        if manifest is now.manifest:
+            return now
+        manifest = dataclasses.replace(manifest, revision=now.manifest.revision + 1, updated_by=WRITER)
+        write_manifest(root, manifest)
+        _delete_unnamed(root, manifest)
+        return open_snapshot(root, now)
+
+
+def check_rows(
+    spaces: Mapping[str, Space], items: Sequence[IndexItem], rows: Mapping[str, SpaceRows]
+) -> dict[str, CheckedRows]:
+    """Rows ready to be stored, after all checks of `MediaIndex.add` that need no index."""
+    if not items:
+        raise ValueError("items must hold at least one IndexItem, got none")
+    if odd := [item for item in items if not isinstance(item, IndexItem)]:
+        raise TypeError(f"items must be IndexItem, got {type(odd[0]).__name__}")
+    key, count = collections.Counter(item.key for item in items).most_common(1)[0]
+    if count > 1:
+        raise ValueError(f"items hold the key {key!r} {count} times")
+    checked = {}
+    for name, given in rows.items():
+        if name not in spaces:
+            raise ValueError(f"rows must be of a space among {', '.join(spaces)}, got {name!r}")
+        require_vectors(spaces[name], "add to")
+        checked[name] = given.checked(spaces[name], len(items))
+    bare = np.ones(len(items), bool)
+    for block in checked.values():
+        bare[block.items] = False
+    if bare.any():
+        raise ValueError(f"item {items[int(np.argmax(bare))].key!r} has no row in any space")
+    return checked
+
+
+def added(
+    root: Path, now: Snapshot, items: Sequence[IndexItem], rows: Mapping[str, CheckedRows], replace: bool
+) -> Manifest:
+    """Write a segment of new items; the manifest that names it."""
+    keys = [item.key for item in items if item.key in now.places]
+    if keys and not replace:
+        raise ValueError(f"key {keys[0]!r} is in the index already (replace=True replaces it)")
+    manifest = without(now, keys) if keys else now.manifest
+    blocks = {name: (len(block.items), [block]) for name, block in rows.items()}
+    entry = write_segment(root, manifest.next_segment, items, now.spaces, blocks)
+    return dataclasses.replace(
+        manifest, segments=(*manifest.segments, entry), next_segment=manifest.next_segment + 1
+    )
+
+
+def without(now: Snapshot, keys: Sequence[str]) -> Manifest:
+    """The manifest with these items removed; a segment left without live items is dropped."""
+    if unknown := [key for key in keys if key not in now.places]:
+        raise ValueError(f"key {unknown[0]!r} is not in the index")
+    if not keys:
+        return now.manifest
+    removed = [set(segment.entry.removed) for segment in now.segments]
+    for key in keys:
+        segment, local = now.places[key]
+        removed[segment].add(local)
+    entries = [
+        dataclasses.replace(segment.entry, removed=tuple(sorted(gone)))
+        for segment, gone in zip(now.segments, removed, strict=True)
+        if len(gone) < segment.entry.n_items
+    ]
+    return dataclasses.replace(now.manifest, segments=tuple(entries))
+
+
+def compacted(root: Path, now: Snapshot) -> Manifest:
+    """Write all live items as one segment, a bounded number of rows at a time; the manifest that names it."""
+    if len(now.segments) <= 1 and not any(segment.entry.removed for segment in now.segments):
+        return now.manifest
+    for space in now.spaces.values():
+        require_vectors(space, "compact")
+    segments: tuple[SegmentEntry, ...] = ()
+    number = now.manifest.next_segment
+    if now.items:
+        blocks = {name: (now.count_rows(name), now.row_blocks(name)) for name in now.spaces}
+        segments = (write_segment(root, number, now.items, now.spaces, blocks),)
+    return dataclasses.replace(now.manifest, segments=segments, next_segment=number + 1)
+
+
+def require_vectors(space: Space, verb: str) -> None:
+    """IndexFormatError for a space whose representation this version knows no more of than its name."""
+    if space.representation != "vector":
+        raise IndexFormatError(
+            f"space {space.name!r} has representation {space.representation!r}, and this version can {verb} "
+            f"spaces of vectors only"
+        )
+
+
+def _delete_unnamed(root: Path, manifest: Manifest) -> None:
+    """Delete segment folders that the manifest does not name: left by a crash, or no longer needed."""
+    named = {segment.name for segment in manifest.segments}
+    segments = root / "segments"
+    segments.mkdir(exist_ok=True)
+    for folder in segments.iterdir():
+        if re.fullmatch(r"(tmp-)?\d{6,12}", folder.name) and folder.name not in named:
+            # Where a reader's mapping forbids it (Windows), a later change tries again.
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,68 @@
+"""Small indexes to test with."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxret.index import EncoderRecord, IndexItem, MediaIndex, Space, SpaceRows
+from jaxret.preprocessing import Preprocessing
+
+
+@dataclasses.dataclass
+class Maker:
+    """Makes indexes below one folder; counts them."""
+
+    root: Path
+    made: int = 0
+
+    encoder = EncoderRecord("sha256:abc", Preprocessing(), {"name": "small-convnet", "widths": [8, 16]})
+
+    def empty(self, *spaces: Space) -> MediaIndex:
+        self.made += 1
+        folder = self.root / f"index{self.made}"
+        return MediaIndex.create(folder, spaces=spaces or (Space("frame", 3),), encoder=self.encoder)
+
+    def item(self, name: str, kind: str = "video", **fields) -> IndexItem:
+        return IndexItem(name, kind, **fields)
+
+    def rows(self, *per_item, dtype=np.float32) -> SpaceRows:
+        """Rows of item 0, of item 1, ...: each a list of vectors; row r of an item spans r .. r + 0.5 s."""
+        items = [i for i, rows in enumerate(per_item) for _ in rows]
+        starts = np.array([r for rows in per_item for r in range(len(rows))], float)
+        vectors = np.array([row for rows in per_item for row in rows], dtype).reshape(len(items), -1)
+        return SpaceRows(vectors, items, starts, starts + 0.5)
+
+    def filled(self) -> MediaIndex:
+        """Three segments, four items, one of them removed."""
+        index = self.empty()
+        index.add(
+            [self.item("a"), self.item("b", "image")],
+            {"frame": self.rows([[0, 0, 0], [1, 0, 0]], [[5, 0, 0]])},
+        )
+        index.add([self.item("c", label="jump", source="film")], {"frame": self.rows([[2, 0, 0], [9, 9, 9]])})
+        index.add([self.item("d")], {"frame": self.rows([[3, 0, 0]])})
+        index.remove(["b"])
+        return index
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_fsync():
+    """No test pulls the plug, and waiting for the disk is most of the time of a small change."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda handle: None)
+        yield
+
+
+@pytest.fixture
+def make(tmp_path) -> Maker:
+    return Maker(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_many(tmp_path_factory) -> Maker:
+    """For property tests, which call a test function many times."""
+    return Maker(tmp_path_factory.mktemp("indexes"))
