@@ -17,18 +17,15 @@ Items = npt.NDArray[np.int64]
 
 
 class BatchPlan(Protocol):
-    """What the pipeline needs to know about batches.
-
-    Attributes:
-      batch_size: items of a batch over all processes.
-      steps_per_epoch: batches after which, on average, every item has been seen once.
-    """
+    """What the pipeline needs to know about batches."""
 
     @property
-    def batch_size(self) -> int: ...
+    def batch_size(self) -> int:
+        """Items of a batch over all processes."""
 
     @property
-    def steps_per_epoch(self) -> int: ...
+    def steps_per_epoch(self) -> int:
+        """Batches in about one pass over the items."""
 
     def batch(self, step: int, seed: int) -> Items:
         """Item numbers of batch `step`, int64 (batch_size,)."""
@@ -100,7 +97,7 @@ class ClassBatches:
             if label is not None:
                 members[label].append(number)
         if not 1 <= classes_per_batch <= len(members):
-            raise ConfigError(f"classes_per_batch must lie in 1..{len(members)} (the classes), got {classes_per_batch!r}")
+            raise ConfigError(f"classes_per_batch must lie in 1..{len(members)}, got {classes_per_batch!r}")
         if samples_per_class < 1:
             raise ConfigError(f"samples_per_class must be at least 1, got {samples_per_class!r}")
         self._members = [np.array(numbers, np.int64) for numbers in members.values()]

@@ -42,7 +42,7 @@ def chunk_spans(duration: float, chunk_seconds: float) -> Times:
     return np.stack([edges[:-1], edges[1:]], axis=1)
 
 
-def frames_on_display(times: Times, seconds: Times) -> npt.NDArray[np.int64]:
+def frames_on_display(times: Times, seconds: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """The number of the frame on display at each of `seconds`: the last whose time is not after it.
 
     Args:
@@ -55,7 +55,8 @@ def frames_on_display(times: Times, seconds: Times) -> npt.NDArray[np.int64]:
     if not len(times):
         raise ValueError("times must hold at least one frame, got none")
     # A sample placed on a frame's very time must not fall to the frame before through rounding.
-    return np.maximum(np.searchsorted(times, np.asarray(seconds) + 1e-9, side="right") - 1, 0).astype(np.int64)
+    after = np.searchsorted(times, np.asarray(seconds, np.float64) + 1e-9, side="right")
+    return np.maximum(after - 1, 0).astype(np.int64)
 
 
 def even_samples(times: Times, start: float, end: float, count: int) -> npt.NDArray[np.int64]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from jaxret.data.media_item import MediaInfo, MediaReader, Pixels, check_indices
+from jaxret.data.media_item import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.transforms import FrameGeometry, resize_frame
 from jaxret.errors import MediaError
 
@@ -43,12 +42,12 @@ class ImageReader(MediaReader):
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = os.fspath(path)
-        with _one_line_errors(self.path):
+        with _OneLineErrors(self.path):
             picture = Image.open(self.path)
             try:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:
-                    raise MediaError(self.path, f"{width}x{height} pixels are above the limit of {MAX_PIXELS}")
+                    raise MediaError(self.path, f"{width}x{height} is above {MAX_PIXELS} pixels")
                 if picture.getexif().get(_ORIENTATION) in _TURNED:
                     width, height = height, width
             except BaseException:
@@ -63,13 +62,13 @@ class ImageReader(MediaReader):
         self._picture.close()
 
     def frames(
-        self, indices: Sequence[int] | npt.NDArray[np.integer], geometry: FrameGeometry | None = None, channels: int = 3
+        self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3
     ) -> Iterator[Pixels]:
         """Yield the picture once for each index, all of which must be 0; see `MediaReader.frames`."""
         count = len(check_indices(indices, 1))
         if not count:
             return
-        with _one_line_errors(self.path):
+        with _OneLineErrors(self.path):
             if geometry is not None:
                 # JPEG decodes at 1/2, 1/4 or 1/8 almost for free; stay at twice the size or above, so that
                 # the last reduction still averages.
@@ -94,13 +93,13 @@ def check_image(path: str | os.PathLike[str]) -> MediaInfo:
     Raises:
       MediaError: it cannot be opened or is truncated.
     """
-    with ImageReader(path) as reader, _one_line_errors(reader.path):
+    with ImageReader(path) as reader, _OneLineErrors(reader.path):
         reader._picture.draft(None, (1, 1))
         reader._picture.load()
         return reader.info
 
 
-class _one_line_errors:  # noqa: N801 - reads as the statement it is
+class _OneLineErrors:
     """Turn whatever Pillow raises on a broken file into a MediaError."""
 
     def __init__(self, path: str):
@@ -110,7 +109,7 @@ class _one_line_errors:  # noqa: N801 - reads as the statement it is
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        # Pillow's format plug-ins raise anything on garbage: OSError, SyntaxError, struct.error, IndexError ...
+        # Pillow's format plug-ins raise anything on garbage: OSError, SyntaxError, struct.error ...
         if isinstance(error, Image.UnidentifiedImageError):
             raise MediaError(self.path, "not a picture that Pillow can read") from error
         if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):

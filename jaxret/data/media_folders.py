@@ -15,9 +15,19 @@ from jaxret.data.media_item import Kind, MediaDataset, MediaInfo, MediaItem, Med
 from jaxret.data.video_decoding import VideoReader
 from jaxret.errors import ConfigError, MediaError
 
-__all__ = ["IMAGE_EXTENSIONS", "VIDEO_EXTENSIONS", "MediaFiles", "media_kind", "open_media", "read_csv", "scan_folder"]
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "VIDEO_EXTENSIONS",
+    "MediaFiles",
+    "media_kind",
+    "open_media",
+    "read_csv",
+    "scan_folder",
+]
 
-IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+IMAGE_EXTENSIONS = frozenset(
+    {".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 VIDEO_EXTENSIONS = frozenset(
     {
         ".3gp",
@@ -125,7 +135,7 @@ class MediaFiles(MediaDataset):
 
 
 def scan_folder(root: str | os.PathLike[str]) -> tuple[MediaItem, ...]:
-    """The media files of ROOT/<class>/..., sorted by path; files of other kinds and hidden ones are passed over.
+    """The media files of ROOT/<class>/..., sorted by path; other kinds and hidden files are passed over.
 
     The label is the first folder below the root; a file in the root itself has none. Where every class
     folder lies in `train`, `validation`, `val` or `test`, these are splits and the label is the next folder.
@@ -136,12 +146,12 @@ def scan_folder(root: str | os.PathLike[str]) -> tuple[MediaItem, ...]:
     base = Path(root)
     if not base.is_dir():
         raise ConfigError(f"{base} is not a folder")
+    extensions = set(_extensions())
     relative = sorted(
         Path(folder, name).relative_to(base)
         for folder, folders, names in os.walk(base, followlinks=True)
-        if not _hide(folders)
-        for name in names
-        if not name.startswith(".") and (os.path.splitext(name)[1].lower() in {*_extensions()})
+        for name in _visible(folders, names)
+        if os.path.splitext(name)[1].lower() in extensions
     )
     if not relative:
         raise ConfigError(f"{base} holds no image or video (extensions: {', '.join(_extensions())})")
@@ -205,7 +215,8 @@ def read_csv(
         path = base / cells["path"]
         kind = media_kind(path)
         if kind is None:
-            raise ConfigError(f"{source}, line {line}: {key!r} has none of the extensions {', '.join(_extensions())}")
+            known = ", ".join(_extensions())
+            raise ConfigError(f"{source}, line {line}: {key!r} has none of the extensions {known}")
         if not path.is_file():
             missing.append(key)
         items[key] = MediaItem(
@@ -226,18 +237,21 @@ def read_csv(
 
 def _check_header(source: Path, header: list[str], split_column: str) -> None:
     if "path" not in header:
-        raise ConfigError(f"{source}: the header must name a column `path`, got {', '.join(header) or 'nothing'}")
+        found = ", ".join(header) or "nothing"
+        raise ConfigError(f"{source}: the header must name a column `path`, got {found}")
     repeated = sorted({name for name in header if header.count(name) > 1})
     if repeated:
         raise ConfigError(f"{source}: column {repeated[0]!r} is there twice")
     unknown = [name for name in header if name not in _COLUMNS and not name.startswith("split")]
     if unknown:
+        known = ", ".join(_COLUMNS)
         raise ConfigError(
-            f"{source}: unknown column {unknown[0]!r}; known are {', '.join(_COLUMNS)} and others that begin with `split`"
+            f"{source}: unknown column {unknown[0]!r}; known are {known} and others in split..."
         )
     if split_column != "split" and split_column not in header:
         splits = [name for name in header if name.startswith("split")]
-        raise ConfigError(f"{source}: no column {split_column!r}; splits are {', '.join(splits) or 'not listed'}")
+        found = ", ".join(splits) or "not there"
+        raise ConfigError(f"{source}: no column {split_column!r}; columns of splits are {found}")
 
 
 def _probe(item: MediaItem) -> tuple[MediaInfo | None, MediaError | None]:
@@ -252,9 +266,10 @@ def _probe(item: MediaItem) -> tuple[MediaInfo | None, MediaError | None]:
         return None, error
 
 
-def _hide(folders: list[str]) -> None:
-    """Keep os.walk out of hidden folders, and make its order the same on every machine."""
-    folders[:] = sorted(name for name in folders if not name.startswith("."))
+def _visible(folders: list[str], names: list[str]) -> list[str]:
+    """The names that are not hidden; os.walk is kept out of hidden folders by changing its list."""
+    folders[:] = [name for name in folders if not name.startswith(".")]
+    return [name for name in names if not name.startswith(".")]
 
 
 def _extensions() -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from jaxret.data.transforms import FrameGeometry, resize_frame
 __all__ = [
     "ArrayReader",
     "Chunk",
+    "Indices",
     "Kind",
     "MediaDataset",
     "MediaInfo",
@@ -29,6 +30,7 @@ __all__ = [
 
 Kind = Literal["image", "video"]
 Pixels = npt.NDArray[np.uint8]
+Indices: TypeAlias = Sequence[int] | npt.NDArray[np.integer]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ class MediaReader(ABC):
 
     @abstractmethod
     def frames(
-        self, indices: Sequence[int] | npt.NDArray[np.integer], geometry: FrameGeometry | None = None, channels: int = 3
+        self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3
     ) -> Iterator[Pixels]:
         """Yield the frames at `indices`, which must not decrease; a repeated index repeats its frame.
 
@@ -123,7 +125,7 @@ class MediaReader(ABC):
           IndexError: an index is out of range. ValueError: indices decrease.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - arrays in memory have nothing to close
         """Let go of the file; reading afterwards is an error."""
 
     def __enter__(self) -> Self:
@@ -134,7 +136,7 @@ class MediaReader(ABC):
 
     def read(
         self,
-        indices: Sequence[int] | npt.NDArray[np.integer] | None = None,
+        indices: Indices | None = None,
         geometry: FrameGeometry | None = None,
         channels: int = 3,
     ) -> Pixels:
@@ -145,8 +147,8 @@ class MediaReader(ABC):
         wanted = np.arange(self.info.frame_count) if indices is None else np.asarray(indices, dtype=np.int64)
         unique, inverse = np.unique(wanted, return_inverse=True)
         if not unique.size:
-            height, width = (geometry.height, geometry.width) if geometry else (self.info.height, self.info.width)
-            return np.empty((0, height, width, channels), np.uint8)
+            frame = geometry or self.info
+            return np.empty((0, frame.height, frame.width, channels), np.uint8)
         return np.stack(list(self.frames(unique, geometry, channels)))[inverse]
 
     def read_at(
@@ -163,7 +165,7 @@ class MediaReader(ABC):
         return self.read(np.maximum(after - 1, 0), geometry, channels)
 
 
-def check_indices(indices: Sequence[int] | npt.NDArray[np.integer], frame_count: int) -> npt.NDArray[np.int64]:
+def check_indices(indices: Indices, frame_count: int) -> npt.NDArray[np.int64]:
     """`indices` as int64, after checking that they do not decrease and lie in 0..frame_count-1."""
     wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
     if wanted.size and (wanted.min() < 0 or wanted.max() >= frame_count):
@@ -196,7 +198,7 @@ class ArrayReader(MediaReader):
         self.info = MediaInfo(len(pixels), duration, width=pixels.shape[2], height=pixels.shape[1])
 
     def frames(
-        self, indices: Sequence[int] | npt.NDArray[np.integer], geometry: FrameGeometry | None = None, channels: int = 3
+        self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3
     ) -> Iterator[Pixels]:
         """Yield the frames asked for; see `MediaReader.frames`."""
         for index in check_indices(indices, self.info.frame_count):
@@ -234,17 +236,17 @@ class MediaDataset(ABC):
     def read(
         self,
         index: int,
-        frame_indices: Sequence[int] | None = None,
+        frame_indices: Indices | None = None,
         geometry: FrameGeometry | None = None,
         channels: int = 3,
     ) -> tuple[Pixels, npt.NDArray[np.float64]]:
         """Frames of item `index` (all of them for None) and their times: uint8 (T, H, W, C), float64 (T,)."""
         with self.open(index) as reader:
             pixels = reader.read(frame_indices, geometry, channels)
-            times = reader.times if frame_indices is None else reader.times[np.asarray(frame_indices, np.int64)]
-            return pixels, times
+            chosen = slice(None) if frame_indices is None else np.asarray(frame_indices, np.int64)
+            return pixels, reader.times[chosen]
 
-    def subset(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> MediaSubset:
+    def subset(self, indices: Indices) -> MediaSubset:
         """The items at `indices`, in that order, renumbered from 0."""
         return MediaSubset(self, indices)
 
@@ -271,9 +273,10 @@ class MediaSubset(MediaDataset):
             raise IndexError(f"indices must lie in 0..{len(parent) - 1}, got {odd}")
         self.items = tuple(parent.items[number] for number in chosen)
         if isinstance(parent, MediaSubset):
-            parent, chosen = parent.parent, parent.indices[chosen]
-        self.parent = parent
-        self.indices = chosen
+            chosen = parent.indices[chosen]
+            parent = parent.parent
+        self.parent: MediaDataset = parent
+        self.indices: npt.NDArray[np.int64] = chosen
 
     def open(self, index: int) -> MediaReader:
         """A reader of the subset's item `index`."""

@@ -23,17 +23,26 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from jaxret.data.media_item import ArrayReader, MediaDataset, MediaItem, Pixels
+from jaxret.data.media_item import ArrayReader, Indices, MediaDataset, MediaItem, Pixels
 from jaxret.data.video_writing import write_video
 
 __all__ = ["MOTIONS", "MovingDigits", "class_labels", "unseen_labels"]
 
-MOTIONS = ("left", "right", "up", "down", "zoom-in", "zoom-out", "rotate-clockwise", "rotate-counter-clockwise")
+MOTIONS = (
+    "left",
+    "right",
+    "up",
+    "down",
+    "zoom-in",
+    "zoom-out",
+    "rotate-clockwise",
+    "rotate-counter-clockwise",
+)
 """The motions; neighbours 2i and 2i + 1 are time reversals of each other."""
 
 _SPLITS = ("train", "validation", "test")
 _SOURCE_SHARES = (0.6, 0.8)  # up to 60 % of a digit's scans train, up to 80 % validate, the rest test
-_GLYPH = 64  # side to which the 8x8 scans are enlarged once, with a margin; fine enough to look up the nearest
+_GLYPH = 64  # side to which the 8x8 scans are enlarged once; fine enough to look up the nearest
 _MARGIN = 1.25  # the glyph image spans this many digit sides, so that its border is background
 _NOISE_GRIDS = ((4, 1.0), (9, 0.6))  # cells a side and weight of each octave of the background
 
@@ -49,7 +58,8 @@ def _glyphs() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     inside = slice(before, before + inner)
     glyphs = np.zeros((len(digits.images), _GLYPH, _GLYPH), np.float32)
     for glyph, scan in zip(glyphs, digits.images, strict=True):
-        smooth = Image.fromarray((scan / 16.0).astype(np.float32)).resize((inner, inner), Image.Resampling.BICUBIC)
+        picture = Image.fromarray((scan / 16.0).astype(np.float32))
+        smooth = np.asarray(picture.resize((inner, inner), Image.Resampling.BICUBIC))
         glyph[inside, inside] = np.clip(smooth, 0, 1)
     return glyphs, digits.target.astype(np.int64)
 
@@ -147,7 +157,7 @@ class MovingDigits(MediaDataset):
         """A reader of clip `index`, rendered now."""
         return ArrayReader(self._render(index), self._times, self.frames / self.fps)
 
-    def render(self, indices: Sequence[int] | npt.NDArray[np.integer]) -> Pixels:
+    def render(self, indices: Indices) -> Pixels:
         """The clips at `indices` as one array: uint8 (n, frames, size, size, 3)."""
         chosen = np.asarray(indices, np.int64).reshape(-1)
         clips = np.empty((len(chosen), self.frames, self.size, self.size, 3), np.uint8)
@@ -234,7 +244,7 @@ def _path(axis: int, frames: int, rng: np.random.Generator) -> tuple[npt.NDArray
     y, x = (still + np.float32(place) for place in rng.uniform(0.4, 0.6, 2))
     if axis < 2:
         middle, length = rng.uniform(0.42, 0.58), rng.uniform(0.25, 0.45)
-        track = np.float32(middle) + np.float32(length) * (np.float32(0.5) - progress)  # leftwards, or upwards
+        track = np.float32(middle) + np.float32(length) * (np.float32(0.5) - progress)  # leftwards or upwards
         if axis == 0:
             x = track
         else:

@@ -52,7 +52,7 @@ class PacketTable:
     @classmethod
     def scan(cls, container: Any, stream: Any) -> PacketTable:
         """Read all packets of `stream` from where the container stands, which must be its start."""
-        rows: list[tuple[int, int, int, int, bool, bool]] = []
+        rows: list[tuple[int, ...]] = []
         damage = None
         hidden_frames = stream.codec_context.name in ("vp8", "libvpx")
         last_is_broken = False
@@ -62,7 +62,7 @@ class PacketTable:
                     continue  # the flush at the end, or a frame that AVI repeats by storing nothing
                 # VP8 stores frames that are only referred to; bit 4 of the first byte says which are shown.
                 shown = not packet.is_discard and not (hidden_frames and not memoryview(packet)[0] & 16)
-                stamps = [_NO_STAMP if stamp is None else stamp for stamp in (packet.pts, packet.dts)]
+                stamps = [_NO_STAMP if stamp is None else int(stamp) for stamp in (packet.pts, packet.dts)]
                 rows.append((*stamps, packet.size, packet.duration or 0, packet.is_keyframe, shown))
                 last_is_broken = packet.is_corrupt
         except (av.FFmpegError, OSError) as error:
@@ -75,11 +75,11 @@ class PacketTable:
         table = np.array(rows, dtype=np.int64).reshape(-1, 6)
         pts, dts, sizes, durations, is_key, is_shown = table.T
         time_base = float(stream.time_base or 0)
-        shown = is_shown.astype(bool)
-        shown_pts = np.sort(pts[shown])
+        visible = is_shown.astype(bool)
+        shown_pts = np.sort(pts[visible])
         keys = np.flatnonzero(is_key)
         reliable = bool(
-            time_base
+            time_base > 0
             and len(shown_pts)
             and shown_pts[0] != _NO_STAMP
             and np.all(np.diff(shown_pts) > 0)
@@ -90,12 +90,12 @@ class PacketTable:
         )
         last_duration = 0.0
         if len(shown_pts):
-            last = int(durations[shown][np.argmax(pts[shown])])
-            if not last:
-                gaps = np.diff(shown_pts)
-                rate = stream.average_rate or stream.guessed_rate
-                last = np.median(gaps) if len(gaps) else (1 / float(rate) / time_base if rate and time_base else 0)
-            last_duration = float(last) * time_base
+            last_duration = float(durations[visible][np.argmax(pts[visible])]) * time_base
+            rate = stream.average_rate or stream.guessed_rate
+            if not last_duration and len(shown_pts) > 1:
+                last_duration = float(np.median(np.diff(shown_pts))) * time_base
+            elif not last_duration and rate:
+                last_duration = 1 / float(rate)
         return cls(pts, dts, sizes, keys, shown_pts, time_base, last_duration, reliable, damage)
 
     def key_before(self, stamp: int) -> int:

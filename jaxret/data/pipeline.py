@@ -87,7 +87,7 @@ class TrainingInput(Iterator[Batch]):
         if not 0 <= process_index < process_count:
             raise ConfigError(f"process_index must lie in 0..{process_count - 1}, got {process_index!r}")
         if plan.batch_size % process_count:
-            raise ConfigError(f"batch of {plan.batch_size} items does not divide among {process_count} processes")
+            raise ConfigError(f"batch_size {plan.batch_size} does not divide among {process_count} processes")
         # grain imports JAX, which nothing else in this room does.
         import grain
 

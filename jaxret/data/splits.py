@@ -61,7 +61,8 @@ def split_by_source(
         counts = Counter(labels[str(items[number].label)] for number in members[source])
         rows, clips = np.array(list(counts)), np.array(list(counts.values()), float)
         # Whole need first, then the share of all data, so that rounding does not starve a small split.
-        need = (np.minimum(owed[rows], clips[:, None]) / totals[rows, None]).sum(axis=0) + 1e-6 * owed.sum(axis=0)
+        need = (np.minimum(owed[rows], clips[:, None]) / totals[rows, None]).sum(axis=0)
+        need += 1e-6 * owed.sum(axis=0)
         need[shares == 0] = -np.inf
         best = int(np.argmax(need))
         owed[rows, best] -= clips
@@ -69,12 +70,14 @@ def split_by_source(
     return {name: np.array(sorted(numbers), np.int64) for name, numbers in dealt.items()}
 
 
-def split_classes(labels: Sequence[str], unseen_fraction: float, *, seed: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def split_classes(
+    labels: Sequence[str], unseen_fraction: float, *, seed: int = 0
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Divide class names into seen (trained on) and unseen (only ever searched).
 
     Args:
       labels: class names; repeats count once.
-      unseen_fraction: share of unseen classes, rounded, at least 0 and below 1; above 0 it gives at least one.
+      unseen_fraction: share of unseen classes, rounded, at least 0 and below 1; above 0 gives at least one.
       seed: another seed, other classes.
 
     Returns:

@@ -17,7 +17,15 @@ from PIL import Image
 
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["Augmentation", "FrameGeometry", "centre_geometry", "cut_window", "random_geometry", "resize_frame", "to_grey"]
+__all__ = [
+    "Augmentation",
+    "FrameGeometry",
+    "centre_geometry",
+    "cut_window",
+    "random_geometry",
+    "resize_frame",
+    "to_grey",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def random_geometry(
     width: int,
     preprocessing: Preprocessing,
     rng: np.random.Generator,
-    augmentation: Augmentation = Augmentation(),  # noqa: B008 - immutable
+    augmentation: Augmentation = Augmentation(),
 ) -> FrameGeometry:
     """A random zoom, window and mirroring for one training clip.
 
@@ -123,7 +131,9 @@ def cut_window(scaled: npt.NDArray[np.uint8], geometry: FrameGeometry) -> npt.ND
     bottom, right = top + geometry.height, left + geometry.width
     inside = scaled[..., max(top, 0) : bottom, max(left, 0) : right, :]
     if inside.shape[-3] != geometry.height or inside.shape[-2] != geometry.width:
-        window = np.zeros((*scaled.shape[:-3], geometry.height, geometry.width, scaled.shape[-1]), scaled.dtype)
+        window = np.zeros(
+            (*scaled.shape[:-3], geometry.height, geometry.width, scaled.shape[-1]), scaled.dtype
+        )
         first_row, first_column = max(-top, 0), max(-left, 0)
         window[
             ...,
@@ -142,7 +152,7 @@ def to_grey(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
       >>> int(to_grey(np.array([[[0, 255, 0]]], np.uint8))[0, 0, 0])
       150
     """
-    # Integer weights out of 65536 that sum to it, so white stays 255 and the result does not depend on the CPU.
+    # Integer weights that sum to 65536: white stays 255, and the result does not depend on the CPU.
     weighted = pixels.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
     return ((weighted + 32768) >> 16).astype(np.uint8)[..., None]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -26,7 +26,7 @@ import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import VideoReformatter
 
-from jaxret.data.media_item import MediaInfo, MediaReader, Pixels, check_indices
+from jaxret.data.media_item import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.packet_table import PacketTable
 from jaxret.data.transforms import FrameGeometry, cut_window
 from jaxret.errors import MediaError
@@ -84,7 +84,7 @@ class VideoReader(MediaReader):
         self.info = self._displayed(first)
 
     def frames(
-        self, indices: Sequence[int] | npt.NDArray[np.integer], geometry: FrameGeometry | None = None, channels: int = 3
+        self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3
     ) -> Iterator[Pixels]:
         """Yield the frames asked for, in one forward pass; see `MediaReader.frames`."""
         wanted = check_indices(indices, self.info.frame_count)
@@ -120,7 +120,8 @@ class VideoReader(MediaReader):
         playable = [
             stream
             for stream in streams
-            if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None
+            if not stream.disposition & av.stream.Disposition.attached_pic
+            and stream.codec_context is not None
         ]
         if not playable:
             raise MediaError(self.path, "no video stream that can be decoded")
@@ -204,10 +205,8 @@ class VideoReader(MediaReader):
                 self._open()
                 frame = self._advance_to(stamp, None)
             if frame is None:
-                raise MediaError(
-                    self.path,
-                    f"frame {number} of {self.info.frame_count} (at {self.times[number]:.3f} s) does not decode",
-                )
+                place = f"frame {number} of {self.info.frame_count} (at {self.times[number]:.3f} s)"
+                raise MediaError(self.path, f"{place} does not decode")
             yield frame
 
     def _advance_to(self, stamp: int, asked: frozenset[int] | None) -> Any | None:
@@ -221,7 +220,7 @@ class VideoReader(MediaReader):
         return None
 
     def _next_frame(self, asked: frozenset[int] | None = None) -> Any | None:
-        """Decode on to the next frame; pictures not in `asked` that no other needs are dropped. None at the end."""
+        """Decode on to the next frame, None at the end; pictures not in `asked` may be dropped."""
         context = self._stream.codec_context
         while not self._frames:
             packet = next(self._packets, None)
@@ -239,7 +238,7 @@ class VideoReader(MediaReader):
         return self._frames.popleft()
 
     def _in_step(self, packet: Any) -> bool:
-        """Whether the packet is the one that the table expects here; FFmpeg may guess other stamps after a seek."""
+        """Whether this is the packet that the table expects: after a seek FFmpeg may guess other stamps."""
         table = self._table
         return table is not None and table.matches(self._position, packet)
 
@@ -290,7 +289,7 @@ class VideoReader(MediaReader):
         converted = self._reformatter.reformat(
             frame, width=width, height=height, format="rgb24" if channels == 3 else "gray", threads=1
         )
-        pixels = converted.to_ndarray().reshape(height, width, channels)
+        pixels: Pixels = np.asarray(converted.to_ndarray(), np.uint8).reshape(height, width, channels)
         if transposed:
             pixels = pixels.swapaxes(0, 1)
         pixels = pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
