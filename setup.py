@@ -21,7 +21,8 @@ compile_args = ["-std=c11", "-O3", "-fvisibility=hidden", "-ffp-contract=off", "
 link_args = ["-pthread"]
 sanitizers = os.environ.get("JAXRET_SANITIZE", "")
 if sanitizers:
-    compile_args += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer", "-O1", "-g"]
+    compile_args += [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+    compile_args += ["-O1", "-g"]
     link_args += [f"-fsanitize={sanitizers}"]
 if sys.platform == "win32":
     raise SystemExit("jaxret builds on Linux and macOS: its kernels use POSIX threads")

@@ -3,12 +3,16 @@
 from jaxret.rank.search_result import ParResult, SearchResult, merge_results
 from jaxret.rank.simd import available_simd_levels, simd_level
 from jaxret.rank.threads import available_threads
+from jaxret.rank.topk import cosine_topk, euclidean_topk, par
 
 __all__ = [
     "ParResult",
     "SearchResult",
     "available_simd_levels",
     "available_threads",
+    "cosine_topk",
+    "euclidean_topk",
     "merge_results",
+    "par",
     "simd_level",
 ]

@@ -41,7 +41,7 @@ def check_threads(threads: int | None) -> int:
 
 
 def worthwhile_threads(threads: int, seconds: float) -> int:
-    """At most `threads`, and few enough that each has work far above the cost of starting it (about 20 us)."""
+    """At most `threads`, and few enough that each has work well above the cost of starting it."""
     return max(1, min(threads, int(seconds / 1e-4)))
 
 
@@ -63,12 +63,12 @@ def cgroup_cpu_limit(membership: Path, root: Path) -> float | None:
         return None
     limits = []
     for line in lines:
-        _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
         names = controllers.split(",")
         if controllers and "cpu" not in names:
             continue
         base = root / controllers if controllers else root
-        # Inside a container the hierarchy is often mounted at the group itself, so the named path may not exist.
+        # Inside a container the hierarchy is often mounted at the group itself: the path may not exist.
         folders = [base, *(base / part for part in _prefixes(path))]
         for folder in folders:
             limit = _quota_v1(folder) if controllers else _quota_v2(folder)

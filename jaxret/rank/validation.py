@@ -72,7 +72,7 @@ def as_float32_matrix(array: Any, name: str, *, single: bool = False) -> FloatMa
 
 
 def to_float32(matrix: NDArray[Any]) -> FloatMatrix:
-    """C-contiguous, aligned, native float32; numbers too large become infinities, for `check_finite` to find."""
+    """C-contiguous, aligned, native float32; what is too large becomes infinite, for `check_finite`."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.require(matrix, np.float32, ["C", "A"]).view(np.ndarray)
 
@@ -136,9 +136,8 @@ def check_same_width(queries: NDArray[Any], gallery: NDArray[Any], unit: str = "
         ValueError: they do.
     """
     if queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            f"queries and gallery must have the same number of {unit}, got {queries.shape[1]} and {gallery.shape[1]}"
-        )
+        widths = f"{queries.shape[1]} and {gallery.shape[1]}"
+        raise ValueError(f"queries and gallery must have the same number of {unit}, got {widths}")
 
 
 def check_count(value: Any, name: str) -> int:

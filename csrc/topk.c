@@ -1,0 +1,250 @@
+/* The driver of the top-k search: memory, the centre, tasks for the threads, and the final order.
+ *
+ * Why the filter loses nothing. Let u = 2^-24 and x', q' be the row and the query after centring, rounded to
+ * float32. Rounding moves each by at most u of its norm, which moves the squared distance by at most 4u(Q + X).
+ * A float32 product of d terms, in any order of additions, is within g |q'||x'| <= g (Q + X) / 2 of the true one,
+ * g = d u / (1 - d u), and the float32 sum X is within g X. The bias, its subtraction and the limit add a few u
+ * of the same quantities. All of that is below e (Q + X) with e = 2 g + 16 u, which jr_topk_limit leaves room for.
+ * Rows and queries too large for the bound get a NaN, and every comparison with NaN lets the pair in.
+ */
+#include <stdlib.h>
+
+#include "cpu_features.h"
+#include "topk_state.h"
+
+#define CENTRE_SAMPLE 256
+#define SCRATCH_BYTES (256 * 1024)
+#define DIRECT_BLOCK_BYTES (256 * 1024)
+
+#ifdef JR_X86
+extern const jr_topk_kernel jr_topk_kernel_avx2, jr_topk_kernel_avx512;
+#endif
+#ifdef JR_ARM64
+extern const jr_topk_kernel jr_topk_kernel_neon;
+#else
+extern const jr_topk_kernel jr_topk_kernel_portable;
+#endif
+
+static jr_topk_kernel kernel_of(int level)
+{
+#ifdef JR_X86
+    if (level == JR_AVX2)
+        return jr_topk_kernel_avx2;
+    if (level == JR_AVX512 || level == JR_AVX512_VPOPCNT)
+        return jr_topk_kernel_avx512;
+#endif
+#ifdef JR_ARM64
+    (void)level;
+    return jr_topk_kernel_neon;
+#else
+    return jr_topk_kernel_portable;
+#endif
+}
+
+/* Zeroed memory for a * b * c items, on a cache line; NULL where there is none or the size overflows. */
+static void *allocate(int64_t a, int64_t b, int64_t c, size_t item)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow((size_t)a, (size_t)b, &bytes) || __builtin_mul_overflow(bytes, (size_t)c, &bytes)
+        || __builtin_mul_overflow(bytes, item, &bytes) || bytes > (size_t)1 << 62)
+        return NULL;
+    bytes = (bytes + 64 + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+static double square_of(const float *x, int64_t d)
+{
+    /* the same sixteen sums and tree as the kernels, so that cosines of equal vectors are equal */
+    double lane[16] = {0};
+    for (int64_t i = 0; i < d; i++)
+        lane[i % 16] += (double)x[i] * x[i];
+    for (int width = 8; width; width /= 2)
+        for (int i = 0; i < width; i++)
+            lane[i] += lane[i + width];
+    return lane[0];
+}
+
+void jr_topk_free(jr_topk *search)
+{
+    if (!search)
+        return;
+    for (int w = 0; search->workers && w < search->threads; w++) {
+        free(search->workers[w].heaps);
+        free(search->workers[w].sizes);
+        free(search->workers[w].limits);
+        free(search->workers[w].scratch);
+        free(search->workers[w].biases);
+    }
+    free(search->workers);
+    free(search->centre);
+    free(search->packed);
+    free(search->query_squares);
+    free(search->packed_squares);
+    free(search);
+}
+
+jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, int64_t k, int metric, int threads,
+                     int level)
+{
+    jr_topk *search = allocate(1, 1, 1, sizeof *search);
+    if (!search)
+        return NULL;
+    search->queries = queries;
+    search->count = count;
+    search->dimensions = dimensions;
+    search->k = k;
+    search->metric = metric;
+    search->threads = threads;
+    search->kernel = kernel_of(level);
+    int lanes = search->kernel.lanes, panel = search->kernel.panel_rows;
+    int direct = count <= JR_FEW_QUERIES;
+    int64_t slices = (dimensions + JR_SLICE - 1) / JR_SLICE;
+    int64_t budget = (direct ? DIRECT_BLOCK_BYTES / dimensions : SCRATCH_BYTES / (slices * JR_SLICE)) / 4;
+    search->block_rows = budget < panel ? panel : budget / panel * panel;
+    search->padded = (count + lanes - 1) / lanes * lanes;
+    double du = (double)dimensions * 0x1p-24;
+    search->slack = du < 0.05 ? 2.0 * du / (1.0 - du) + 16 * 0x1p-24 : 1.0;
+
+    search->query_squares = allocate(count, 1, 1, sizeof(double));
+    search->packed_squares = allocate(count, 1, 1, sizeof(double));
+    search->workers = allocate(threads, 1, 1, sizeof *search->workers);
+    if (!search->query_squares || !search->packed_squares || !search->workers)
+        goto no_memory;
+    for (int64_t q = 0; q < count; q++)
+        search->query_squares[q] = square_of(queries + q * dimensions, dimensions);
+    for (int w = 0; w < threads; w++) {
+        jr_topk_worker *worker = &search->workers[w];
+        worker->heaps = allocate(count, k, 1, sizeof *worker->heaps);
+        worker->sizes = allocate(count, 1, 1, sizeof *worker->sizes);
+        worker->limits = allocate(search->padded, 1, 1, sizeof(float));
+        worker->scratch = allocate(direct ? 1 : search->block_rows, slices * JR_SLICE, 1, sizeof(float));
+        worker->biases = allocate(search->block_rows, 1, 1, sizeof(float));
+        if (!worker->heaps || !worker->sizes || !worker->limits || !worker->scratch || !worker->biases)
+            goto no_memory;
+    }
+    return search;
+no_memory:
+    jr_topk_free(search);
+    return NULL;
+}
+
+/* The mean of a sample of rows (of unit length for the cosine). Any finite centre is right; a good one makes the
+ * product's error small beside the distances. */
+static void find_centre(jr_topk *search, const float *rows, int64_t n)
+{
+    int64_t d = search->dimensions, sample = n < CENTRE_SAMPLE ? n : CENTRE_SAMPLE;
+    for (int64_t s = 0; s < sample; s++) {
+        const float *x = rows + (int64_t)((double)s / (double)sample * (double)n) * d;
+        double square = search->metric == JR_COSINE ? square_of(x, d) : 1.0;
+        double scale = (square > 0 ? 1.0 / sqrt(square) : 0.0) / (double)sample;
+        for (int64_t i = 0; i < d; i++)
+            search->centre[i] += (float)(x[i] * scale);
+    }
+    for (int64_t i = 0; i < d; i++)
+        if (!isfinite(search->centre[i]))
+            search->centre[i] = 0;
+}
+
+static void pack_queries(jr_topk *search)
+{
+    int64_t d = search->dimensions;
+    int lanes = search->kernel.lanes;
+    for (int64_t q = 0; q < search->count; q++) {
+        const float *x = search->queries + q * d;
+        double scale = 1.0, square = 0.0;
+        if (search->metric == JR_COSINE)
+            scale = search->query_squares[q] > 0 ? 1.0 / sqrt(search->query_squares[q]) : 0.0;
+        float *out = search->packed + q / lanes * lanes * d + q % lanes;
+        for (int64_t i = 0; i < d; i++) {
+            float value = (float)(x[i] * scale) - search->centre[i];
+            out[i * lanes] = value;
+            square += (double)value * value;
+        }
+        search->packed_squares[q] = square;
+    }
+}
+
+static int prepare(jr_topk *search, const float *rows, int64_t n)
+{
+    int64_t d = search->dimensions;
+    search->centre = allocate(d, 1, 1, sizeof(float));
+    search->packed = search->count <= JR_FEW_QUERIES ? NULL : allocate(search->padded, d, 1, sizeof(float));
+    if (!search->centre)
+        return JR_NO_MEMORY;
+    if (search->count <= JR_FEW_QUERIES)
+        return JR_OK;
+    if (!search->packed) {
+        free(search->centre);
+        search->centre = NULL;
+        return JR_NO_MEMORY;
+    }
+    find_centre(search, rows, n);
+    pack_queries(search);
+    for (int w = 0; w < search->threads; w++)
+        for (int64_t q = 0; q < search->count; q++)
+            search->workers[w].limits[q] = jr_topk_limit(search, &search->workers[w], q);
+    return JR_OK;
+}
+
+static void search_block(void *context, int64_t task, int worker)
+{
+    jr_topk *search = context;
+    if (atomic_load_explicit(&search->bad_row, memory_order_relaxed) >= 0)
+        return;
+    int64_t first = task * search->block_rows;
+    int64_t n = search->n - first < search->block_rows ? search->n - first : search->block_rows;
+    search->kernel.block(search, &search->workers[worker], search->rows + first * search->dimensions, n,
+                         search->first_id + first);
+}
+
+int jr_topk_add(jr_topk *search, const float *rows, int64_t n, int64_t first_id, jr_watch watch, void *watcher,
+                int64_t *bad_row)
+{
+    *bad_row = -1;
+    if (!search->centre && prepare(search, rows, n) != JR_OK)
+        return JR_NO_MEMORY;
+    search->rows = rows;
+    search->n = n;
+    search->first_id = first_id;
+    atomic_store(&search->bad_row, -1);
+    int64_t tasks = (n + search->block_rows - 1) / search->block_rows;
+    int status = jr_parallel_for(search->threads, tasks, search_block, search, watch, watcher);
+    *bad_row = atomic_load(&search->bad_row);
+    return *bad_row >= 0 ? JR_STOPPED : status;
+}
+
+static int by_distance_then_id(const void *a, const void *b)
+{
+    const jr_neighbour *x = a, *y = b;
+    if (jr_before(x->distance, x->id, y))
+        return -1;
+    return jr_before(y->distance, y->id, x);
+}
+
+int jr_topk_finish(jr_topk *search, int64_t *ids, float *distances, float *cosines)
+{
+    int64_t k = search->k;
+    jr_neighbour *all = allocate(search->threads, k, 1, sizeof *all);
+    if (!all)
+        return JR_NO_MEMORY;
+    for (int64_t q = 0; q < search->count; q++) {
+        int64_t total = 0;
+        for (int w = 0; w < search->threads; w++) {
+            int64_t size = search->workers[w].sizes[q];
+            memcpy(all + total, search->workers[w].heaps + q * k, (size_t)size * sizeof *all);
+            total += size;
+        }
+        qsort(all, (size_t)total, sizeof *all, by_distance_then_id);
+        for (int64_t i = 0; i < k; i++) {
+            ids[q * k + i] = i < total ? all[i].id : -1;
+            distances[q * k + i] = i < total ? all[i].distance : INFINITY;
+            if (cosines)
+                cosines[q * k + i] = i < total ? all[i].cosine : -INFINITY;
+        }
+    }
+    free(all);
+    return JR_OK;
+}

@@ -1,0 +1,30 @@
+/* The top-k search in four-lane vectors of the compiler: the portable level, and NEON with fused multiply-add. */
+#include "cpu_features.h"
+
+#define TARGET
+#define FLOAT_LANES 4
+
+#ifdef JR_ARM64
+#include <arm_neon.h>
+#define NAME(x) x##_neon
+#define PANEL_ROWS 12 /* 24 of 32 registers */
+#define MULTIPLY_ADD(a, b, c) (vector_neon) vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b))
+#else
+#define NAME(x) x##_portable
+#define PANEL_ROWS 6 /* 12 of 16 registers */
+#define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
+#endif
+
+#define NOT_GREATER(a, b) jr_not_greater(a, b)
+
+typedef float jr_four __attribute__((vector_size(16)));
+
+static inline unsigned jr_not_greater(jr_four a, jr_four b)
+{
+    unsigned mask = 0;
+    for (int lane = 0; lane < 4; lane++)
+        mask |= (unsigned)!(a[lane] > b[lane]) << lane;
+    return mask;
+}
+
+#include "topk_kernel.h"

@@ -1,0 +1,168 @@
+"""Exact nearest vectors: Euclidean, cosine, and PAR (the nearest that also point the same way).
+
+The gallery is read once, block by block, and the N distances of a query are never stored. Distances are
+measured in double from the float32 values, so they are right to float32's last place however far from the
+origin the vectors lie, and the same for any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxret.rank._topk import COSINE, EUCLIDEAN, PAR, TopkSearch
+from jaxret.rank.search_result import ParResult, SearchResult
+from jaxret.rank.simd import simd_code
+from jaxret.rank.threads import check_threads, worthwhile_threads
+from jaxret.rank.validation import (
+    as_float32_matrix,
+    check_float_matrix,
+    check_k,
+    check_real,
+    check_same_width,
+    raise_if_not_finite,
+    to_float32,
+)
+
+Progress = Callable[[int, int], None]
+
+_CONVERTED_BLOCK_BYTES = 32 << 20
+
+
+def euclidean_topk(
+    queries: ArrayLike,
+    gallery: ArrayLike,
+    k: int,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """The k gallery vectors nearest to each query by Euclidean distance, exactly.
+
+    Args:
+        queries: (Q, D) or (D,), any float dtype; computed in float32.
+        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory.
+        k: in [1, N].
+        threads: None uses what affinity and container limits leave.
+        progress: called now and then with (gallery rows done, gallery rows).
+
+    Returns:
+        ids int64 (Q, k) and distances float32 (Q, k), not squared, ordered by (distance, id).
+
+    Raises:
+        TypeError: a dtype is not a float, k or threads no integer.
+        ValueError: a shape does not fit, k is out of range, or a number is not finite in float32.
+
+    >>> euclidean_topk(np.zeros(2), np.array([[3.0, 4.0], [0.0, 1.0], [1.0, 0.0]]), 2).ids
+    array([[1, 2]])
+    """
+    ids, distances, _ = _search(queries, gallery, k, EUCLIDEAN, threads, progress)
+    return SearchResult(ids, distances)
+
+
+def cosine_topk(
+    queries: ArrayLike,
+    gallery: ArrayLike,
+    k: int,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> SearchResult:
+    """The k gallery vectors nearest to each query by 1 - cosine similarity, exactly.
+
+    A zero vector has cosine 0, so distance 1, to everything, itself included. Distances are rounded to a
+    multiple of 2^-40 (below float32's own resolution from 2^-16 on), so that scaled copies of one vector tie
+    and are ordered by id.
+
+    Args:
+        queries: (Q, D) or (D,), any float dtype; computed in float32.
+        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory.
+        k: in [1, N].
+        threads: None uses what affinity and container limits leave.
+        progress: called now and then with (gallery rows done, gallery rows).
+
+    Returns:
+        ids int64 (Q, k) and distances float32 (Q, k) in [0, 2], ordered by (distance, id).
+
+    Raises:
+        TypeError, ValueError: as `euclidean_topk`.
+
+    >>> cosine_topk(np.array([2.0, 0.0]), np.array([[0.0, 1.0], [5.0, 0.0], [-1.0, 0.0]]), 3).distances
+    array([[0., 1., 2.]], dtype=float32)
+    """
+    ids, distances, _ = _search(queries, gallery, k, COSINE, threads, progress)
+    return SearchResult(ids, distances)
+
+
+def par(
+    queries: ArrayLike,
+    gallery: ArrayLike,
+    k: int,
+    min_cosine: float,
+    *,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> ParResult:
+    """PAR: the k nearest by Euclidean distance, kept where the cosine to the query exceeds a threshold.
+
+    A query returns between 0 and k items. The cosine must be strictly above `min_cosine`, compared in float32;
+    that of a zero vector is 0.
+
+    Args:
+        queries: (Q, D) or (D,), any float dtype; computed in float32.
+        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory.
+        k: in [1, N]: how many neighbours are looked at.
+        min_cosine: the threshold; -2 keeps all k.
+        threads: None uses what affinity and container limits leave.
+        progress: called now and then with (gallery rows done, gallery rows).
+
+    Returns:
+        ids, distances and cosines (Q, k), nearest first; a row is filled with id -1, distance inf, cosine -inf.
+
+    Raises:
+        TypeError, ValueError: as `euclidean_topk`; also where min_cosine is no finite number.
+
+    >>> found = par(np.array([1.0, 0.0]), np.array([[0.0, 0.5], [2.0, 0.1], [1.5, 0.0]]), 3, 0.9)
+    >>> found.ids
+    array([[ 2,  1, -1]])
+    """
+    threshold = check_real(min_cosine, "min_cosine")
+    ids, distances, cosines = _search(queries, gallery, k, PAR, threads, progress)
+    assert cosines is not None
+    dropped = cosines <= np.float32(threshold)
+    ids[dropped] = -1
+    distances[dropped] = np.inf
+    cosines[dropped] = -np.inf
+    order = np.argsort(dropped, axis=1, kind="stable")  # kept results move to the front in their order
+    return ParResult(*(np.take_along_axis(values, order, axis=1) for values in (ids, distances, cosines)))
+
+
+def _search(
+    queries: Any, gallery: Any, k: Any, metric: int, threads: int | None, progress: Progress | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]:
+    query_matrix = as_float32_matrix(queries, "queries", single=True)
+    gallery_matrix = check_float_matrix(gallery, "gallery")
+    check_same_width(query_matrix, gallery_matrix)
+    size, dimensions = gallery_matrix.shape
+    k = check_k(k, size)
+    count = worthwhile_threads(check_threads(threads), len(query_matrix) * size * dimensions / 2e10)
+    search = TopkSearch(query_matrix, k, metric, count, simd_code())
+    block = size
+    if not (gallery_matrix.dtype == np.float32 and gallery_matrix.flags.c_contiguous and gallery_matrix.flags.aligned):
+        block = max(1, _CONVERTED_BLOCK_BYTES // (4 * dimensions))  # converted block by block, never as a whole
+    for start in range(0, size, block):
+        rows = to_float32(gallery_matrix[start : start + block])
+        bad_row = search.add(rows, start, _from_row(progress, start, size))
+        if bad_row >= 0:
+            raise_if_not_finite(rows[bad_row - start : bad_row - start + 1], "gallery", bad_row)
+    return search.finish(metric == PAR)
+
+
+def _from_row(progress: Progress | None, start: int, size: int) -> Progress | None:
+    """`progress` over the whole gallery, told of rows done since `start`."""
+    if progress is None:
+        return None
+    return lambda done, _total: progress(start + done, size)
