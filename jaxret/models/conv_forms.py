@@ -1,8 +1,7 @@
 """Convolutions as pure functions, each in the form that is fast where it runs.
 
-XLA's CPU backend computes depthwise convolutions, strided convolutions and the gradients of both several
-times slower than the same arithmetic written as shifted multiply-adds or as a matrix product of patches; on
-GPU and TPU the library convolutions are the fast ones. `convolve` and `depthwise_convolve` choose when they
+XLA's CPU backend computes depthwise convolutions and their gradients several times slower than the same
+arithmetic written as shifted multiply-adds; on GPU and TPU the library convolutions are the fast ones. `convolve` and `depthwise_convolve` choose when they
 are lowered for a platform, so that a model need not know where it runs. All forms compute the same sums and
 differ by rounding only.
 
@@ -57,14 +56,7 @@ def convolve(
     pads = output_padding(padding, inputs.shape[1:-1], window, strides)
     if math.prod(window) == 1 and all(step == 1 for step in strides) and not any(map(sum, pads)):
         return jnp.tensordot(inputs, kernel.reshape(kernel.shape[-2:]), axes=1)
-    if max(strides) == 1:
-        return _library_convolution(inputs, kernel, strides, pads, groups=1)
-    return lax.platform_dependent(
-        inputs,
-        kernel,
-        cpu=lambda x, k: _patches_convolution(x, k, strides, pads),
-        default=lambda x, k: _library_convolution(x, k, strides, pads, groups=1),
-    )
+    return _library_convolution(inputs, kernel, strides, pads, groups=1)
 
 
 def depthwise_convolve(
@@ -99,14 +91,6 @@ def _library_convolution(
     return lax.conv_general_dilated(
         inputs, kernel, strides, pads, dimension_numbers=layout, feature_group_count=groups
     )
-
-
-def _patches_convolution(
-    inputs: jax.Array, kernel: jax.Array, strides: Sequence[int], pads: Sequence[tuple[int, int]]
-) -> jax.Array:
-    """All windows side by side, (B, *spatial', window * C_in), times the kernel as a matrix."""
-    patches = jnp.concatenate(_shifted_views(inputs, kernel.shape[:-2], strides, pads), axis=-1)
-    return jnp.tensordot(patches, kernel.reshape(-1, kernel.shape[-1]), axes=1)
 
 
 def _shifted_convolution(
