@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data import Chunk, MediaDataset
+from jaxret.data.media_item import Chunk, MediaDataset
 from jaxret.embedding.read_ahead import read_ahead
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing

@@ -7,7 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-from jaxret.data import Chunk, MediaDataset, read_chunks
+from jaxret.data.media_item import Chunk, MediaDataset
+from jaxret.data.reading import read_chunks
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 

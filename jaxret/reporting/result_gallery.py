@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxret.data import MediaReader
+from jaxret.data.media_item import MediaReader
 
 __all__ = ["GalleryRow", "Tile", "draw_result_gallery", "filmstrip"]
 

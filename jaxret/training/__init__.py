@@ -6,6 +6,7 @@ from jaxret.training.devices import batch_mesh, process_batch_size
 from jaxret.training.loop import Batches, FitResult, fit
 from jaxret.training.objectives import ClassificationTripletObjective
 from jaxret.training.optimiser import make_optimiser, make_schedule
+from jaxret.training.run_folder import RunFolder
 from jaxret.training.run_log import RunLog, read_run_log
 from jaxret.training.state import SplitModel, TrainState
 from jaxret.training.train_step import Objective, TrainStep, make_train_step
@@ -19,6 +20,7 @@ __all__ = [
     "LoopConfig",
     "Objective",
     "OptimiserConfig",
+    "RunFolder",
     "RunLog",
     "SplitModel",
     "TrainState",

@@ -21,7 +21,7 @@ Config = TypeVar("Config")
 class OptimiserConfig:
     """How gradients become updates (see `jaxret.training.optimiser.make_optimiser`)."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
+    algorithm: Literal["adam", "adamw", "sgd"] = "adam"
     """adam, adamw (with `weight_decay`), or sgd with `momentum`."""
     learning_rate: float = 1e-3
     """Peak learning rate."""

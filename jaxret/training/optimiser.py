@@ -37,11 +37,11 @@ def make_optimiser(
     parts: list[optax.GradientTransformation] = []
     if config.clip_norm is not None:
         parts.append(optax.clip_by_global_norm(config.clip_norm))
-    if config.weight_decay and config.name != "adamw":
+    if config.weight_decay and config.algorithm != "adamw":
         parts.append(optax.add_decayed_weights(config.weight_decay))
-    if config.name == "adam":
+    if config.algorithm == "adam":
         parts.append(optax.adam(schedule))
-    elif config.name == "adamw":
+    elif config.algorithm == "adamw":
         parts.append(optax.adamw(schedule, weight_decay=config.weight_decay))
     else:
         parts.append(optax.sgd(schedule, momentum=config.momentum or None))

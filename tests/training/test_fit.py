@@ -94,7 +94,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path: Path) -
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     toy_run.toy_fit(tmp_path, epochs=1)
     with pytest.raises(ConfigError, match="does not fit this run's settings"):
-        toy_run.toy_fit(tmp_path, epochs=2, optimiser=OptimiserConfig(name="sgd"))
+        toy_run.toy_fit(tmp_path, epochs=2, optimiser=OptimiserConfig(algorithm="sgd"))
 
 
 def test_two_devices_give_the_single_device_result(tmp_path: Path) -> None:

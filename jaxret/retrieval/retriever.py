@@ -1,0 +1,243 @@
+"""The retriever: media files in, matches out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+
+from jaxret.data.media_folders import MediaFiles, media_kind
+from jaxret.data.media_item import MediaDataset, MediaItem
+from jaxret.embedding import FrameVectors, Rows, clip_rows, frame_rows, frame_vectors
+from jaxret.errors import MediaError
+from jaxret.index import EncoderRecord, Hit, IndexItem, MediaIndex, Metric, Space, SpaceRows
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.encoder_store import fingerprint, load_encoder, save_encoder
+
+__all__ = ["AddReport", "Match", "Retriever", "SpaceName"]
+
+SpaceName = Literal["frame", "clip"]
+
+_ITEMS_A_COMMIT = 512  # items between commits of a long addition: what a kill can lose
+
+
+@dataclasses.dataclass(frozen=True)
+class Match(Hit):
+    """A result, with the span of the query that it answers.
+
+    Attributes:
+      query_start, query_end: seconds in the query; both 0 for a picture.
+    """
+
+    query_start: float = 0.0
+    query_end: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class AddReport:
+    """What an addition did.
+
+    Attributes:
+      added: keys that are new in the index.
+      present: keys that were there already and were left as they are.
+      skipped: files that could not be read, with the reason.
+    """
+
+    added: tuple[str, ...]
+    present: tuple[str, ...]
+    skipped: tuple[MediaError, ...]
+
+
+class Retriever:
+    """Searches images and videos by content.
+
+    Example:
+      retriever = Retriever.open("runs/moving-digits-1/index")
+      for match in retriever.search("query.mp4", k=5):
+          print(match.distance, match.item.key, match.start, match.end)
+    """
+
+    def __init__(self, encoder: VideoEncoder, index: MediaIndex):
+        self.encoder = encoder
+        self.index = index
+
+    @classmethod
+    def create(cls, folder: str | Path, encoder: VideoEncoder) -> Retriever:
+        """An empty index in a new folder, with a copy of the encoder, so that the folder stands alone."""
+        folder = Path(folder)
+        save_encoder(encoder, folder / "encoder")
+        index = MediaIndex.create(
+            folder,
+            spaces=[
+                Space("frame", encoder.frame_embedding_size),
+                Space("clip", encoder.clip_embedding_size),
+            ],
+            encoder=EncoderRecord(fingerprint(encoder), encoder.preprocessing, encoder.config),
+        )
+        return cls(encoder, index)
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Retriever:
+        """Open an index with the encoder that lies in it.
+
+        Raises:
+          IndexFormatError: the folder is not an index, or damaged.
+          WeightsError: the encoder in it is damaged.
+          EncoderMismatchError: the encoder is not the one that made the index.
+        """
+        folder = Path(folder)
+        index = MediaIndex.open(folder)
+        encoder = load_encoder(folder / "encoder")
+        index.check_encoder(fingerprint(encoder), encoder.preprocessing)
+        return cls(encoder, index)
+
+    def add(
+        self,
+        dataset: MediaDataset,
+        *,
+        media: Mapping[int, FrameVectors] | None = None,
+        threads: int = 2,
+        on_item: Callable[[int], None] | None = None,
+    ) -> AddReport:
+        """Embed and add the items of a data set; items whose key is in the index already are left alone.
+
+        A long addition is committed in parts, so that one that was stopped goes on where it was.
+
+        Args:
+          dataset: what to add.
+          media: frame vectors by item number, if they are at hand; items that it lacks are skipped.
+          threads: files decoded at once.
+          on_item: called with each item's number when it is embedded.
+        """
+        fresh = [number for number, item in enumerate(dataset.items) if item.key not in self.index]
+        present = tuple(item.key for item in dataset.items if item.key in self.index)
+        added: list[str] = []
+        skipped: list[MediaError] = []
+        for start in range(0, len(fresh), _ITEMS_A_COMMIT):
+            wanted = fresh[start : start + _ITEMS_A_COMMIT]
+            block: dict[int, FrameVectors] = {}
+            if media is None:
+                stream = frame_vectors(dataset, self.encoder, indices=wanted, threads=threads, on_item=on_item)
+            else:
+                stream = iter([(number, media[number]) for number in wanted if number in media])
+            for number, vectors in stream:
+                if isinstance(vectors, MediaError):
+                    skipped.append(vectors)
+                else:
+                    block[number] = vectors
+            if block:
+                self._commit(dataset, block)
+                added.extend(dataset.items[number].key for number in sorted(block))
+        return AddReport(tuple(added), present, tuple(skipped))
+
+    def _commit(self, dataset: MediaDataset, block: dict[int, FrameVectors]) -> None:
+        numbers = np.array(sorted(block), np.int64)
+        spaces = {"frame": frame_rows(block)}
+        clips = clip_rows(block, self.encoder, frames=self.encoder.preprocessing.frames)
+        if len(clips.vectors):
+            spaces["clip"] = clips
+        self.index.add(
+            [_index_item(dataset.items[number], block[int(number)]) for number in numbers],
+            {name: _space_rows(rows.of_items(numbers)) for name, rows in spaces.items()},
+        )
+
+    def search(
+        self,
+        query: str | Path | MediaDataset,
+        k: int = 10,
+        *,
+        metric: Metric = "euclidean",
+        min_cosine: float | None = None,
+        space: SpaceName | None = None,
+        kinds: tuple[str, ...] | None = None,
+        threads: int | None = None,
+    ) -> list[Match]:
+        """The k items nearest to a picture or video, nearest first, each at its best place.
+
+        A video of several chunks asks with each of them; an item counts by its best.
+
+        Args:
+          query: a media file, or a data set of one item.
+          k: items wanted, at least 1.
+          metric: "euclidean" or "cosine" (1 - cosine similarity).
+          min_cosine: PAR: of the k nearest by Euclidean distance, those whose cosine exceeds this.
+          space: "frame" compares single frames and pictures, "clip" chunks of videos. None: frame for a
+            picture, clip for a video (frame if the index holds no video).
+          kinds: find only "image" or only "video".
+          threads: for the ranking kernels.
+
+        Raises:
+          MediaError: the query cannot be read.
+          ValueError: k, min_cosine or space is out of range, or a picture is asked in the clip space.
+        """
+        dataset = query if isinstance(query, MediaDataset) else single_file(query)
+        ((_, vectors),) = frame_vectors(dataset, self.encoder, indices=[0], threads=1)
+        if isinstance(vectors, MediaError):
+            raise vectors
+        chosen = space or self._space_for(dataset.items[0])
+        rows = self._query_rows(vectors, chosen)
+        result = self.index.search(
+            chosen, rows.vectors, k, metric=metric, min_cosine=min_cosine, kinds=kinds, threads=threads
+        )
+        matches = [
+            Match(**_fields(hit), query_start=float(rows.starts[row]), query_end=float(rows.ends[row]))
+            for row in range(len(rows.vectors))
+            for hit in result.hits(row)
+        ]
+        return list(_best_per_item(matches, k))
+
+    def _space_for(self, item: MediaItem) -> SpaceName:
+        return "clip" if item.kind == "video" and self.index.count_rows("clip") else "frame"
+
+    def _query_rows(self, vectors: FrameVectors, space: SpaceName) -> Rows:
+        if space == "frame":
+            return frame_rows({0: vectors})
+        rows = clip_rows({0: vectors}, self.encoder, frames=self.encoder.preprocessing.frames)
+        if not len(rows.vectors):
+            raise ValueError("a picture has no clip embedding: search it in the frame space")
+        return rows
+
+
+def single_file(path: str | Path) -> MediaFiles:
+    """A data set of one media file.
+
+    Raises:
+      MediaError: there is no such file, it is of no known kind, or it cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MediaError(str(path), "no such file" if not path.exists() else "not a file")
+    kind = media_kind(path)
+    if kind is None:
+        raise MediaError(str(path), "neither an image nor a video by its file name")
+    dataset = MediaFiles([MediaItem(path.name, kind, path=str(path))])
+    if dataset.skipped:
+        raise dataset.skipped[0]
+    return dataset
+
+
+def _best_per_item(matches: list[Match], k: int) -> Iterator[Match]:
+    """The k nearest of different items; ties by key, then by the earlier span of the query."""
+    seen: set[str] = set()
+    for match in sorted(matches, key=lambda m: (m.distance, m.item.key, m.query_start)):
+        if match.item.key not in seen and len(seen) < k:
+            seen.add(match.item.key)
+            yield match
+
+
+def _fields(hit: Hit) -> dict[str, object]:
+    return {field.name: getattr(hit, field.name) for field in dataclasses.fields(hit)}
+
+
+def _index_item(item: MediaItem, vectors: FrameVectors) -> IndexItem:
+    duration = float(vectors.spans.max()) if item.kind == "video" else 0.0
+    path = None if item.path is None else str(Path(item.path).resolve())
+    return IndexItem(item.key, item.kind, item.label, item.source, item.split, path, duration)
+
+
+def _space_rows(rows: Rows) -> SpaceRows:
+    return SpaceRows(rows.vectors, rows.items, rows.starts, rows.ends)

@@ -1,0 +1,81 @@
+"""One folder holds all of a training; nothing is written outside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxret.errors import ConfigError
+from jaxret.training.config import config_to_json
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """Paths and the saved settings of a run.
+
+    `config.json`, `metrics.jsonl`, `figures.json`, `checkpoints/`, `cache/`, `encoder/`, `index/`, `example/`,
+    `curves.png`, `gallery.png`, `report.html`.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.jsonl"
+        self.figures = path / "figures.json"
+        self.checkpoints = path / "checkpoints"
+        self.cache = path / "cache"
+        self.encoder = path / "encoder"
+        self.index = path / "index"
+        self.example = path / "example"
+        self.curves = path / "curves.png"
+        self.gallery = path / "gallery.png"
+        self.report = path / "report.html"
+
+    @classmethod
+    def create(cls, path: Path, recipe: str, config: Any) -> RunFolder:
+        """Make the folder and write `config.json`.
+
+        Raises:
+          ConfigError: the folder holds something already; the message says how to go on with a run.
+        """
+        if path.exists() and any(path.iterdir()):
+            raise ConfigError(
+                f"{path} is not empty. To go on with the run in it: jaxret train --resume {path}; "
+                "to start anew: give another --out"
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        run = cls(path)
+        run.write_config(recipe, config)
+        return run
+
+    @classmethod
+    def next_free(cls, parent: Path, name: str) -> Path:
+        """`parent/name-1`, or the first number that is not taken."""
+        number = 1
+        while (parent / f"{name}-{number}").exists():
+            number += 1
+        return parent / f"{name}-{number}"
+
+    def write_config(self, recipe: str, config: Any) -> None:
+        """Write the settings that `read_config` gives back."""
+        text = json.dumps({"recipe": recipe, **config_to_json(config)}, indent=2) + "\n"
+        partial = self.config.with_suffix(".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(self.config)
+
+    def read_config(self) -> tuple[str, dict[str, Any]]:
+        """The recipe's name and its settings.
+
+        Raises:
+          ConfigError: the folder holds no run, or its `config.json` is damaged.
+        """
+        try:
+            settings = json.loads(self.config.read_text(encoding="utf-8"))
+            recipe = settings.pop("recipe")
+        except FileNotFoundError:
+            raise ConfigError(f"{self.path} holds no run: there is no config.json in it") from None
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ConfigError(f"{self.config} is damaged: {error!r}") from error
+        return recipe, settings
