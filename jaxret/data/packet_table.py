@@ -12,6 +12,7 @@ import numpy.typing as npt
 __all__ = ["PacketTable"]
 
 _NO_STAMP = np.iinfo(np.int64).min
+_GUESSED_STAMPS = {"avi", "h264", "hevc", "m4v", "mpegvideo"}  # formats that store the order of decoding only
 
 
 @dataclasses.dataclass(slots=True)
@@ -87,6 +88,12 @@ class PacketTable:
             and keys[0] == 0
             # Fields may be stored one a packet, two to a frame.
             and stream.codec_context.field_order <= 1
+            # FFmpeg makes up presentation times where the format has none, wrongly if frames are reordered.
+            and not (
+                container.format.name in _GUESSED_STAMPS
+                and stream.codec_context.has_b_frames
+                and len(keys) < len(rows)
+            )
         )
         last_duration = 0.0
         if len(shown_pts):

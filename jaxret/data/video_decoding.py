@@ -61,6 +61,7 @@ class VideoReader(MediaReader):
         self.path = os.fspath(path)
         self._threads = threads
         self._container: Any = None
+        self._fresh = False  # whether the pass under way began at the first packet and has skipped nothing
         self._straight = False  # decode everything from the start: seeking proved wrong in this file
         self._reformatter = VideoReformatter()
         try:
@@ -77,6 +78,7 @@ class VideoReader(MediaReader):
             else:
                 self.times = self._table.times
                 self._frames.appendleft(first)
+                self._fresh = True
         except BaseException:
             self.close()
             raise
@@ -134,7 +136,6 @@ class VideoReader(MediaReader):
         self._position = 0  # number, in the packet table, of the packet that the demuxer gives next
         self._packets = _video_packets(self._container, self._stream)
         self._frames: deque[Any] = deque()  # decoded, not yet asked for
-        self._fresh = True  # nothing was skipped since decoding started at the first packet
         self._after_seek = False
 
     def _count_by_decoding(self) -> Any:
@@ -149,10 +150,11 @@ class VideoReader(MediaReader):
         if first is None or last is None:
             raise MediaError(self.path, self.damage or "no frame decodes")
         rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
-        times = np.arange(len(stamps)) / float(rate)
-        if None not in stamps and np.all(np.diff(np.array(stamps, np.int64)) > 0):
-            times = (np.array(stamps, np.int64) - stamps[0]) * float(first.time_base)
-        self.times = times.astype(np.float64)
+        self.times = np.arange(len(stamps)) / float(rate)
+        if None not in stamps and len(set(stamps)) == len(stamps):
+            # The set of stamps is right even where they are dealt to the wrong frames (B-frames in AVI).
+            ordered = np.sort(np.array(stamps, np.int64))
+            self.times = (ordered - ordered[0]) * float(first.time_base)
         return first
 
     def _displayed(self, frame: Any) -> MediaInfo:
