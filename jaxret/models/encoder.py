@@ -1,0 +1,161 @@
+"""Whole encoders: from uint8 frames to the vectors that are ranked.
+
+An encoder knows its own preprocessing, and has a JSON-able `config` from which `create_encoder` makes one of
+the same shape. Kinds register here by name; the store and the index know none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+import jax
+from flax import nnx
+
+from jaxret.errors import ConfigError
+from jaxret.models.backbones import create_backbone, unknown_name_message
+from jaxret.models.encoding import Backbone, Encoding
+from jaxret.models.temporal import TemporalEncoder
+from jaxret.preprocessing import Preprocessing
+
+__all__ = ["MediaEncoder", "VideoEncoder", "create_encoder"]
+
+
+class MediaEncoder(Protocol):
+    """What indexing and searching ask of an encoder.
+
+    Attributes:
+      preprocessing: the frames it expects.
+      frame_embedding_size, clip_embedding_size: lengths of its vectors.
+      config: JSON-able settings; `create_encoder(config)` makes an encoder of the same shape.
+    """
+
+    preprocessing: Preprocessing
+    frame_embedding_size: int
+    clip_embedding_size: int
+
+    @property
+    def config(self) -> dict[str, Any]: ...
+
+    def encode_frames(self, frames: jax.Array) -> jax.Array: ...
+
+    def encode_clips_from_frame_vectors(self, vectors: jax.Array) -> jax.Array: ...
+
+
+class VideoEncoder(nnx.Module):
+    """A frame backbone, then a recurrent encoder over the frame vectors of a chunk (system 1).
+
+    Args:
+      backbone: pictures to vectors.
+      temporal: sequences of those vectors to one vector.
+      preprocessing: size, frame count and chunking of the input.
+
+    Raises:
+      ConfigError: the parts do not fit together.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> rngs = nnx.Rngs(0)
+      >>> encoder = VideoEncoder(
+      ...     create_backbone("small-convnet", embedding_size=16, rngs=rngs),
+      ...     TemporalEncoder(16, 8, rngs=rngs),
+      ...     Preprocessing(height=32, width=32, frames=4),
+      ... )
+      >>> encoder.encode_clips(jnp.zeros((2, 4, 32, 32, 3), jnp.uint8)).shape
+      (2, 8)
+    """
+
+    kind: ClassVar[str] = "cnn-lstm"
+
+    def __init__(self, backbone: Backbone, temporal: TemporalEncoder, preprocessing: Preprocessing):
+        if temporal.input_size != backbone.embedding_size:
+            raise ConfigError(
+                f"the temporal encoder takes vectors of {temporal.input_size}, "
+                f"but {backbone.name} gives {backbone.embedding_size}"
+            )
+        if backbone.channels != preprocessing.channels:
+            raise ConfigError(
+                f"{backbone.name} takes {backbone.channels} channels, the preprocessing gives {preprocessing.channels}"
+            )
+        self.backbone = backbone
+        self.temporal = temporal
+        self.preprocessing = preprocessing
+        self.frame_embedding_size = backbone.embedding_size
+        self.clip_embedding_size = temporal.embedding_size
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
+        return {
+            "kind": self.kind,
+            "backbone": self.backbone.config,
+            "temporal": self.temporal.config,
+            "preprocessing": self.preprocessing.to_json(),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """An encoder of the shape that `config` describes, with random weights."""
+        return cls(
+            create_backbone(**config["backbone"], rngs=rngs),
+            TemporalEncoder(**config["temporal"], rngs=rngs),
+            Preprocessing.from_json(config["preprocessing"]),
+        )
+
+    def __call__(self, clips: jax.Array) -> Encoding:
+        """Clips (B, T, H, W, C), uint8 or 0..255, to the embedding (B, E) and the temporal stages.
+
+        The stages also hold `frame_vectors` (B, T, D).
+        """
+        batch, frames = clips.shape[:2]
+        vectors = self.backbone(clips.reshape(batch * frames, *clips.shape[2:])).embedding
+        vectors = vectors.reshape(batch, frames, -1)  # (B, T, D)
+        encoding = self.temporal(vectors)
+        return Encoding(encoding.embedding, {"frame_vectors": vectors, **encoding.stages})
+
+    def encode_frames(self, frames: jax.Array) -> jax.Array:
+        """Frames (B, H, W, C) to vectors (B, D) float32; jitted."""
+        return _encode_frames(self, frames)
+
+    def encode_clips_from_frame_vectors(self, vectors: jax.Array) -> jax.Array:
+        """Frame vectors (B, T, D) to clip vectors (B, E) float32; jitted."""
+        return _encode_clips_from_frame_vectors(self, vectors)
+
+    def encode_clips(self, clips: jax.Array) -> jax.Array:
+        """Clips (B, T, H, W, C) to vectors (B, E) float32; jitted."""
+        return _encode_clips(self, clips)
+
+
+@nnx.jit
+def _encode_frames(encoder: VideoEncoder, frames: jax.Array) -> jax.Array:
+    return encoder.backbone(frames).embedding
+
+
+@nnx.jit
+def _encode_clips_from_frame_vectors(encoder: VideoEncoder, vectors: jax.Array) -> jax.Array:
+    return encoder.temporal(vectors).embedding
+
+
+@nnx.jit
+def _encode_clips(encoder: VideoEncoder, clips: jax.Array) -> jax.Array:
+    return encoder(clips).embedding
+
+
+_KINDS: dict[str, Callable[[Mapping[str, Any], nnx.Rngs], Any]] = {VideoEncoder.kind: VideoEncoder.from_config}
+
+
+def create_encoder(config: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
+    """An encoder of the shape that `config` describes, with random weights, in evaluation mode.
+
+    Raises:
+      ConfigError: the kind is unknown, or a setting is missing, unknown or bad.
+    """
+    kind = config.get("kind")
+    if kind not in _KINDS:
+        raise ConfigError(unknown_name_message("kind of encoder", str(kind), _KINDS))
+    try:
+        encoder = _KINDS[kind](config, rngs)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"the settings of this {kind} encoder are incomplete or malformed: {error!r}") from error
+    encoder.eval()
+    return encoder

@@ -1,0 +1,119 @@
+"""An encoder as a folder of two files: `encoder.json` (settings) and `weights.safetensors` (numbers only)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from jaxret.errors import ConfigError, WeightsError
+from jaxret.models.encoder import create_encoder
+
+__all__ = ["encoder_arrays", "fingerprint", "load_encoder", "save_encoder"]
+
+_FORMAT = 1
+
+
+def encoder_arrays(encoder: nnx.Module) -> dict[str, np.ndarray]:
+    """Parameters and running statistics by dotted name, sorted; random streams are left out."""
+    _, _, state = nnx.split(encoder, nnx.RngState, ...)
+    flat = nnx.to_flat_state(state)
+    return {".".join(map(str, path)): np.asarray(variable[...]) for path, variable in sorted(flat, key=_name)}
+
+
+def _name(entry: tuple[tuple[Any, ...], Any]) -> str:
+    return ".".join(map(str, entry[0]))
+
+
+def fingerprint(encoder: Any) -> str:
+    """SHA-256, in hex, over settings, names, shapes and every byte of the weights.
+
+    Two encoders with one fingerprint give the same vectors on the same machine.
+    """
+    return _fingerprint(encoder.config, encoder_arrays(encoder))
+
+
+def _fingerprint(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def save_encoder(encoder: Any, folder: Path) -> None:
+    """Write the encoder into `folder`, replacing one that is there; each file appears whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = encoder_arrays(encoder)
+    settings = {
+        "format": _FORMAT,
+        "fingerprint": _fingerprint(encoder.config, arrays),
+        "encoder": encoder.config,
+    }
+    partial = folder / "weights.partial"
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
+    partial.replace(folder / "weights.safetensors")
+    partial = folder / "encoder.partial"
+    partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    partial.replace(folder / "encoder.json")
+
+
+def load_encoder(folder: Path) -> Any:
+    """The encoder that `save_encoder` wrote, in evaluation mode.
+
+    Raises:
+      WeightsError: a file is missing, truncated, altered or of a later format; the message names it and lists
+        every array that is missing, extra or of another shape.
+    """
+    settings = _read_settings(folder / "encoder.json")
+    path = folder / "weights.safetensors"
+    try:
+        arrays = load_file(path)
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} is damaged: {error}") from error
+    try:
+        encoder = create_encoder(settings["encoder"], rngs=nnx.Rngs(0))
+    except (ConfigError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{folder / 'encoder.json'} describes no encoder: {error}") from error
+    _check(path, encoder_arrays(encoder), arrays)
+    if _fingerprint(encoder.config, arrays) != settings["fingerprint"]:
+        raise WeightsError(f"{path} and {folder / 'encoder.json'} do not belong together, or one was altered")
+    _, streams, state = nnx.split(encoder, nnx.RngState, ...)
+    del streams
+    flat = [(place, variable.replace(jnp.asarray(arrays[_name((place, None))]))) for place, variable in nnx.to_flat_state(state)]
+    nnx.update(encoder, nnx.from_flat_state(flat))
+    return encoder
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        version, _, _ = settings["format"], settings["fingerprint"], settings["encoder"]
+    except FileNotFoundError:
+        raise WeightsError(f"{path}: no such file") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path} is damaged: {error!r}") from error
+    if version != _FORMAT:
+        raise WeightsError(f"{path} has format {version!r}; this version of jaxret reads format {_FORMAT}")
+    return settings
+
+
+def _check(path: Path, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
+    problems = [f"missing {name}" for name in sorted(expected.keys() - found.keys())]
+    problems += [f"extra {name}" for name in sorted(found.keys() - expected.keys())]
+    problems += [
+        f"{name} is {found[name].dtype} {found[name].shape}, not {expected[name].dtype} {expected[name].shape}"
+        for name in sorted(expected.keys() & found.keys())
+        if (found[name].shape, found[name].dtype) != (expected[name].shape, expected[name].dtype)
+    ]
+    if problems:
+        raise WeightsError(f"{path} does not fit its encoder: {'; '.join(problems)}")

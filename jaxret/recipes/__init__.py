@@ -1,0 +1,43 @@
+"""One recipe a system: what the paper is, and model, objective, ranking and protocol put together.
+
+`RECIPES` maps each name to its default settings and the function that trains it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from jaxret.recipes.cnn_lstm import MOVING_DIGITS, CnnLstmConfig
+from jaxret.recipes.train_cnn_lstm import train_cnn_lstm
+
+__all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A name on the command line.
+
+    Attributes:
+      summary: one line for `--help`.
+      config: the default settings; their class defines the options.
+      train: `train(name, config, run_folder, ...)`.
+    """
+
+    summary: str
+    config: Any
+    train: Callable[..., Any]
+
+
+RECIPES = {
+    "cnn-lstm": Recipe(
+        "CNN + LSTM with PAR on your own media (Ravi and Nandakumar, 2021)", CnnLstmConfig(), train_cnn_lstm
+    ),
+    "moving-digits": Recipe(
+        "the same system sized for the embedded moving digits; what runs without arguments",
+        MOVING_DIGITS,
+        train_cnn_lstm,
+    ),
+}
+DEFAULT_RECIPE = "moving-digits"

@@ -1,0 +1,115 @@
+"""Training a clip encoder with a softmax head: the model, its batches, and its validation figure.
+
+Three ways, chosen by what there is to train and on what:
+- `features`: the backbone is frozen; its frame vectors are computed once and cached, the temporal encoder is trained.
+- `clips`: everything is trained, on decoded clips.
+- `images`: the data hold no video; the backbone is trained on single frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jaxret.data.media_item import MediaDataset
+from jaxret.data.reading import read_training_clip
+from jaxret.data.transforms import Augmentation
+from jaxret.embedding import FrameVectors, clip_rows, frame_rows, frame_vectors
+from jaxret.errors import MediaError
+from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, evaluate_leave_one_out
+from jaxret.models import SoftmaxHead
+from jaxret.models.encoder import VideoEncoder
+
+__all__ = ["ClipClassifier", "Mode", "clip_reader", "embed_items", "evaluate_items", "training_mode"]
+
+Mode = Literal["features", "clips", "images"]
+
+
+def training_mode(dataset: MediaDataset, *, freeze: bool) -> Mode | None:
+    """What to train; None where nothing is: pictures only, and the backbone frozen."""
+    if not any(item.kind == "video" for item in dataset.items):
+        return None if freeze else "images"
+    return "features" if freeze else "clips"
+
+
+class ClipClassifier(nnx.Module):
+    """What a training changes: the trained part of an encoder, and a softmax head that exists only to train.
+
+    Args:
+      encoder: the whole encoder; in mode `features` only its temporal half becomes part of this model.
+      classes: K.
+      mode: what the inputs are: frame vectors (B, T, D), clips (B, T, H, W, C) or images (B, 1, H, W, C).
+      dropout: before the head.
+      rngs: for the head's weights.
+    """
+
+    def __init__(self, encoder: VideoEncoder, classes: int, *, mode: Mode, dropout: float, rngs: nnx.Rngs):
+        self.mode = mode
+        self.encode = {"features": encoder.temporal, "clips": encoder, "images": encoder.backbone}[mode]
+        size = encoder.frame_embedding_size if mode == "images" else encoder.clip_embedding_size
+        self.head = SoftmaxHead(size, classes, dropout=dropout, rngs=rngs)
+
+    def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Inputs to (embedding (B, E), logits (B, K))."""
+        embedding = self.encode(inputs[:, 0] if self.mode == "images" else inputs).embedding
+        return embedding, self.head(embedding)
+
+
+def clip_reader(
+    dataset: MediaDataset, encoder: VideoEncoder, numbers: Sequence[int], classes: Sequence[int], augment: Augmentation
+) -> Callable[[int, np.random.Generator], dict[str, Any]]:
+    """`read(row, rng)` for `TrainingInput`: one random clip of item `numbers[row]` and its class."""
+
+    def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
+        clip = read_training_clip(dataset, numbers[row], encoder.preprocessing, rng, augment)
+        return {"inputs": clip, "labels": np.int32(classes[row])}
+
+    return read
+
+
+def embed_items(
+    dataset: MediaDataset,
+    encoder: VideoEncoder,
+    numbers: Sequence[int],
+    *,
+    threads: int,
+    on_item: Callable[[int], None] | None = None,
+) -> tuple[dict[int, FrameVectors], list[MediaError]]:
+    """Frame vectors of the items that can be read, by number, and the reasons for the others."""
+    vectors: dict[int, FrameVectors] = {}
+    failures: list[MediaError] = []
+    for number, result in frame_vectors(dataset, encoder, indices=numbers, threads=threads, on_item=on_item):
+        if isinstance(result, MediaError):
+            failures.append(result)
+        else:
+            vectors[number] = result
+    return vectors, failures
+
+
+def evaluate_items(
+    dataset: MediaDataset,
+    media: dict[int, FrameVectors],
+    encoder: VideoEncoder,
+    *,
+    ranking: Ranking = Ranking(),
+    groups: dict[str, Sequence[str]] | None = None,
+) -> GroupFigures:
+    """Leave-one-out figures of embedded items: videos by their clip vectors, pictures by their frame vectors.
+
+    Where there are videos, pictures are left out: they live in another space.
+    """
+    rows = clip_rows(media, encoder, frames=encoder.preprocessing.frames)
+    if not len(rows.vectors):
+        rows = frame_rows(media)
+    numbers = np.unique(rows.items)
+    rows = rows.of_items(numbers)
+    return evaluate_leave_one_out(
+        ItemVectors(rows.vectors, rows.items, len(numbers)),
+        [dataset.items[number] for number in numbers],
+        ranking=ranking,
+        groups=groups,
+    )

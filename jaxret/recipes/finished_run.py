@@ -1,0 +1,288 @@
+"""What every run leaves behind: the index, the figures, the pictures and the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tqdm import tqdm
+
+from jaxret.data.media_item import MediaDataset
+from jaxret.data.video_writing import write_video
+from jaxret.embedding import FrameVectors, mean_frame_rows
+from jaxret.errors import MediaError
+from jaxret.evaluation import GroupFigures, ItemVectors, evaluate_leave_one_out
+from jaxret.models.encoder import VideoEncoder
+from jaxret.recipes.clip_training import embed_items, evaluate_items
+from jaxret.recipes.data_splits import DataSplits
+from jaxret.reporting import (
+    GalleryRow,
+    Section,
+    Tile,
+    draw_curves,
+    draw_result_gallery,
+    figure,
+    filmstrip,
+    paragraph,
+    preformatted,
+    table,
+    write_report,
+)
+from jaxret.retrieval import Retriever
+from jaxret.training import RunFolder, config_to_json, read_run_log
+
+__all__ = ["RunSummary", "finish_run"]
+
+_SHOWN_METRICS = ("mAP", "P@1", "P@5", "P@10", "NDCG", "queries")
+_GALLERY_QUERIES, _GALLERY_RESULTS = 8, 5
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSummary:
+    """What came out of a run.
+
+    Attributes:
+      figures: method, then group of queries, then metric.
+      search_command: searches the new index with a file.
+    """
+
+    figures: dict[str, GroupFigures]
+    search_command: str
+
+
+def finish_run(
+    run: RunFolder,
+    dataset: MediaDataset,
+    splits: DataSplits,
+    encoder: VideoEncoder,
+    *,
+    untrained: VideoEncoder,
+    config: Any,
+    say: Callable[[str], None],
+    show: bool,
+) -> RunSummary:
+    """Index everything, evaluate on the test part, and write pictures and report into the run folder.
+
+    Args:
+      run: the run folder.
+      dataset: all items; those that no longer read are skipped and listed.
+      splits: which items test, and which classes are unseen.
+      encoder: trained.
+      untrained: the same encoder with its initial weights, the figure to be above.
+      config: the resolved settings, for the report.
+      say: gets the results, a line at a time.
+      show: draw bars.
+    """
+    with tqdm(total=len(dataset), desc="embedding", unit="item", disable=not show, dynamic_ncols=True) as bar:
+        media, failures = embed_items(
+            dataset, encoder, range(len(dataset)), threads=config.threads, on_item=lambda _: bar.update()
+        )
+    failures = [*getattr(dataset, "skipped", ()), *failures]
+    example = _example_query(run, dataset, splits, media)
+    figures = _figures(dataset, splits, media, encoder, untrained, threads=config.threads)
+    retriever = _build_index(run, dataset, media, encoder, leave_out=example.leave_out)
+    draw_curves(
+        run.curves,
+        rows := read_run_log(run.metrics),
+        panels={
+            "loss": ("loss", "cross_entropy", "triplet"),
+            "retrieval": ("validation mAP", "validation P@1"),
+            "training accuracy": ("train_accuracy",),
+        },
+    )
+    _draw_gallery(run, dataset, splits, media, encoder)
+    command = f"jaxret search {run.index} {example.path}"
+    sections = [
+        Section("Retrieval on the test part", _figure_parts(figures, splits)),
+        Section("Queries and their results", [figure(run.gallery, "Test items asking the other test items: green shares the query's class, red does not; items of the query's own source are left out.")]),
+        Section("Learning curves", [figure(run.curves, f"{len(rows)} evaluations")] if rows else [paragraph("Nothing was trained.")]),
+        Section("Search the index", [paragraph(f"{len(retriever.index)} items are indexed."), preformatted(command)]),
+        Section(f"Files left out ({len(failures)})", [table(("file", "reason"), [(f.path, f.reason) for f in failures])] if failures else [paragraph("None: everything could be read.")]),
+        Section("Settings", [preformatted(json.dumps(config_to_json(config), indent=2))]),
+        Section("Made on", [table(("what", "value"), _machine())]),
+    ]  # fmt: skip
+    write_report(run.report, f"jaxret run {run.path.name}", sections)
+    run.figures.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    for line in _lines(figures):
+        say(line)
+    if failures:
+        say(f"{len(failures)} files could not be read; the report lists them")
+    say(f"report: {run.report}")
+    say(f"search the index with a file:\n  {command}")
+    return RunSummary(figures, command)
+
+
+def _figures(
+    dataset: MediaDataset,
+    splits: DataSplits,
+    media: dict[int, FrameVectors],
+    encoder: VideoEncoder,
+    untrained: VideoEncoder,
+    *,
+    threads: int,
+) -> dict[str, GroupFigures]:
+    """The trained encoder on the test part, beside what must be worse: untrained, and blind to frame order."""
+    groups = {"seen": splits.seen, "unseen": splits.unseen} if splits.unseen else {}
+    test = {int(n): media[int(n)] for n in splits.test if int(n) in media}
+    if not test:
+        return {}
+    figures = {"trained": evaluate_items(dataset, test, encoder, groups=groups)}
+    videos = {n: vectors for n, vectors in test.items() if dataset.items[n].kind == "video"}
+    if videos:
+        rows = mean_frame_rows(videos)
+        numbers = np.unique(rows.items)
+        rows = rows.of_items(numbers)
+        figures["mean of frame vectors"] = evaluate_leave_one_out(
+            ItemVectors(rows.vectors, rows.items, len(numbers)),
+            [dataset.items[number] for number in numbers],
+            groups=groups,
+        )
+    before, _ = embed_items(dataset, untrained, sorted(test), threads=threads)
+    figures["untrained"] = evaluate_items(dataset, before, untrained, groups=groups)
+    return figures
+
+
+@dataclasses.dataclass(frozen=True)
+class _Example:
+    """A file to try a search with, and the item to leave out of the index because it is that file."""
+
+    path: Path
+    leave_out: int | None
+
+
+def _example_query(
+    run: RunFolder, dataset: MediaDataset, splits: DataSplits, media: dict[int, FrameVectors]
+) -> _Example:
+    """The first test item; one that is not a file is written into the run folder and kept out of the index."""
+    candidates = [*splits.test.tolist(), *splits.validation.tolist(), *splits.train.tolist()]
+    number = next(n for n in candidates if n in media)
+    path = dataset.items[number].path
+    if path is not None:
+        return _Example(Path(path), None)
+    shutil.rmtree(run.example, ignore_errors=True)
+    run.example.mkdir()
+    name = dataset.items[number].key.replace("/", "-")
+    with dataset.open(number) as reader:
+        pixels = reader.read()
+        if reader.info.frame_count == 1:
+            target = run.example / f"{name}.png"
+            from PIL import Image
+
+            Image.fromarray(pixels[0]).save(target)
+        else:
+            target = run.example / f"{name}.mp4"
+            even = pixels[:, : pixels.shape[1] // 2 * 2, : pixels.shape[2] // 2 * 2]
+            write_video(target, even, fps=reader.info.frame_count / reader.info.duration)
+    return _Example(target, number)
+
+
+def _build_index(
+    run: RunFolder,
+    dataset: MediaDataset,
+    media: dict[int, FrameVectors],
+    encoder: VideoEncoder,
+    *,
+    leave_out: int | None,
+) -> Retriever:
+    shutil.rmtree(run.index, ignore_errors=True)  # of a run that was stopped while finishing
+    retriever = Retriever.create(run.index, encoder)
+    retriever.add(dataset, media={n: vectors for n, vectors in media.items() if n != leave_out})
+    return retriever
+
+
+def _draw_gallery(
+    run: RunFolder,
+    dataset: MediaDataset,
+    splits: DataSplits,
+    media: dict[int, FrameVectors],
+    encoder: VideoEncoder,
+) -> None:
+    """Test items, spread over the classes, asking all test items; half of them of unseen classes if there are any."""
+    from jaxret.embedding import clip_rows, frame_rows
+    from jaxret.evaluation import Ranking, rank_items
+
+    test = {int(n): media[int(n)] for n in splits.test if int(n) in media} or media
+    rows = clip_rows(test, encoder, frames=encoder.preprocessing.frames)
+    if not len(rows.vectors):
+        rows = frame_rows(test)
+    numbers = np.unique(rows.items)
+    rows = rows.of_items(numbers)
+    items = [dataset.items[n] for n in numbers]
+    by_class: dict[str, int] = {}
+    for position, item in enumerate(items):
+        by_class.setdefault(str(item.label), position)
+    unseen = [p for label, p in by_class.items() if label in splits.unseen]
+    seen = [p for label, p in by_class.items() if label not in splits.unseen]
+    half = _GALLERY_QUERIES // 2
+    asked = _spread(seen, _GALLERY_QUERIES - min(half, len(unseen))) + _spread(unseen, half)
+    own = rows.of_items(np.array(asked))
+    sources = np.array([item.source for item in items], dtype=object)
+    result = rank_items(
+        ItemVectors(own.vectors, own.items, len(asked)),
+        ItemVectors(rows.vectors, rows.items, len(items)),
+        Ranking(depth=_GALLERY_RESULTS),
+        excluded=sources[asked][:, None] == sources[None, :],
+    )
+
+    def tile(position: int, caption: str, relevant: bool | None) -> Tile:
+        with dataset.open(int(numbers[position])) as reader:
+            return Tile(filmstrip(reader), caption, relevant)
+
+    pictures = []
+    for query, position in enumerate(asked):
+        label = items[position].label
+        kind = "unseen class" if label in splits.unseen else "seen class"
+        results = [
+            tile(int(found), f"{items[found].label}\n{distance:.3f}", items[found].label == label)
+            for found, distance in zip(result.ids[query], result.distances[query], strict=True)
+            if found >= 0
+        ]
+        pictures.append(GalleryRow(tile(position, f"{label}\n{kind}", None), results))
+    draw_result_gallery(run.gallery, pictures)
+
+
+def _spread(positions: list[int], count: int) -> list[int]:
+    """`count` of the positions, evenly spaced."""
+    chosen = np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int)
+    return [positions[place] for place in chosen]
+
+
+def _figure_parts(figures: dict[str, GroupFigures], splits: DataSplits) -> list[str]:
+    if not any(figures.values()):
+        return [paragraph("No test item shares its class with another source: there is nothing to measure.")]
+    rows = [
+        (method, group, *(metrics.get(name, float("nan")) for name in _SHOWN_METRICS))
+        for method, groups in figures.items()
+        for group, metrics in groups.items()
+    ]
+    text = (
+        "Every test item asks all other test items; those of its own source are left out. Seen classes were "
+        "trained on, unseen ones were not. 'Mean of frame vectors' averages the same trained frame vectors "
+        "and so cannot see their order; 'untrained' is the encoder before its first step."
+    )
+    return [table(("method", "queries of", *_SHOWN_METRICS), rows), paragraph(text)]
+
+
+def _lines(figures: dict[str, GroupFigures]) -> list[str]:
+    lines = []
+    for method, groups in figures.items():
+        parts = [f"{group} mAP {m['mAP']:.3f} P@5 {m['P@5']:.3f}" for group, m in groups.items()]
+        lines.append(f"{method:>22}: " + ("   ".join(parts) or "nothing to measure"))
+    return lines
+
+
+def _machine() -> list[tuple[str, str]]:
+    devices = ", ".join(sorted({device.device_kind for device in jax.devices()}))
+    return [
+        ("platform", platform.platform()),
+        ("Python", platform.python_version()),
+        ("JAX", jax.__version__),
+        ("devices", f"{jax.device_count()} x {devices}"),
+    ]

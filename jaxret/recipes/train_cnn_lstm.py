@@ -1,0 +1,205 @@
+"""The training of system 1, read top to bottom: data, encoder, batches, fit, index, figures, report."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import nnx
+from tqdm import tqdm
+
+from jaxret.data.batch_plans import BatchPlan, ClassBatches, ShuffledBatches
+from jaxret.data.media_item import MediaDataset
+from jaxret.data.open_dataset import open_dataset
+from jaxret.data.pipeline import TrainingInput
+from jaxret.data.transforms import Augmentation
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.encoder_store import save_encoder
+from jaxret.recipes.clip_training import (
+    ClipClassifier,
+    Mode,
+    clip_reader,
+    embed_items,
+    evaluate_items,
+    training_mode,
+)
+from jaxret.recipes.cnn_lstm import CnnLstmConfig, make_encoder, resolve
+from jaxret.recipes.data_splits import DataSplits, split_dataset
+from jaxret.recipes.finished_run import RunSummary, finish_run
+from jaxret.recipes.frozen_features import FrozenFeatures
+from jaxret.training import (
+    Checkpoints,
+    ClassificationTripletObjective,
+    FitResult,
+    RunFolder,
+    RunLog,
+    SplitModel,
+    TrainState,
+    fit,
+    make_optimiser,
+    make_train_step,
+    process_batch_size,
+)
+
+__all__ = ["train_cnn_lstm"]
+
+Say = Callable[[str], None]
+
+
+def train_cnn_lstm(
+    recipe: str,
+    config: CnnLstmConfig,
+    run: RunFolder,
+    *,
+    stop_after: int | None = None,
+    say: Say = print,
+    show_progress: bool = True,
+) -> RunSummary | None:
+    """Train in `run` (from its last checkpoint, if it has one), then index, evaluate and report.
+
+    Args:
+      recipe: the recipe's name, for `config.json`.
+      config: settings, `auto` ones included; the resolved ones are written to the run folder.
+      run: a folder that `RunFolder.create` made.
+      stop_after: stop and save after this many steps of this call.
+      say: gets one line at a time of what is going on.
+      show_progress: draw bars.
+
+    Returns:
+      What came out, or None if training was asked to stop before its end.
+    """
+    # ---- data
+    dataset = open_dataset(config.data)
+    skipped = len(getattr(dataset, "skipped", ()))
+    config = resolve(config, dataset)
+    run.write_config(recipe, config)
+    splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
+    say(
+        f"{config.data}: {len(dataset)} items ({skipped} unreadable), {len(splits.seen)} classes to train on"
+        f" and {len(splits.unseen)} unseen; {len(splits.train)} train, {len(splits.validation)} validation,"
+        f" {len(splits.test)} test"
+    )
+    # ---- encoder
+    encoder = make_encoder(config)
+    mode = training_mode(dataset, freeze=bool(config.freeze))
+    say(
+        f"encoder: {config.backbone} (weights {config.weights}{', frozen' if config.freeze else ''}), "
+        f"{config.frame_size} x {config.frame_size} pixels, {config.frames} frames -> {config.cell} {config.units}"
+    )
+    if mode is None:
+        say("pictures only, and a frozen backbone: there is nothing to train")
+    elif not _train(dataset, splits, encoder, config, run, mode, stop_after, say, show_progress).finished:
+        say(f"stopped and saved. To go on: jaxret train --resume {run.path}")
+        return None
+    # ---- index, figures, report
+    if jax.process_index() != 0:
+        return None
+    save_encoder(encoder, run.encoder)
+    return finish_run(
+        run, dataset, splits, encoder, untrained=make_encoder(config), config=config, say=say, show=show_progress
+    )
+
+
+def _train(
+    dataset: MediaDataset,
+    splits: DataSplits,
+    encoder: VideoEncoder,
+    config: CnnLstmConfig,
+    run: RunFolder,
+    mode: Mode,
+    stop_after: int | None,
+    say: Say,
+    show_progress: bool,
+) -> FitResult:
+    """Fit, and leave the best weights in `encoder`."""
+    class_of = {label: number for number, label in enumerate(splits.seen)}
+    numbers = [
+        int(n) for n in splits.train if mode == "images" or dataset.items[n].kind == "video"
+    ]  # pictures among videos are indexed, not trained on
+    labels = [class_of[str(dataset.items[n].label)] for n in numbers]
+    if config.triplet_weight:
+        classes = min(config.batch_size // config.samples_per_class, len(set(labels)))
+        plan: BatchPlan = ClassBatches(labels, classes, config.samples_per_class)
+    else:
+        plan = ShuffledBatches(len(numbers), min(config.batch_size, len(numbers)))
+    process_batch_size(plan.batch_size)
+
+    if mode == "features":
+        features = FrozenFeatures(
+            dataset,
+            encoder,
+            run.cache,
+            views=config.cached_views,
+            augment=Augmentation(zoom=config.zoom, mirror=config.mirror),
+            seed=config.seed,
+        )
+        features.prepare([*numbers, *splits.validation.tolist()], threads=config.threads, show=show_progress)
+        numbers_labels = [(n, c) for n, c in zip(numbers, labels, strict=True) if n in features]
+        numbers, labels = [n for n, _ in numbers_labels], [c for _, c in numbers_labels]
+        read = features.reader(numbers, labels)
+        threads = 0
+    else:
+        augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
+        read = clip_reader(dataset, encoder, numbers, labels, augment)
+        threads = config.threads
+
+    model = ClipClassifier(
+        encoder, len(splits.seen), mode=mode, dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1)
+    )
+    split = SplitModel(model)
+    total = config.loop.epochs * plan.steps_per_epoch
+    optimiser = make_optimiser(config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch)
+    objective = ClassificationTripletObjective(
+        config.cross_entropy_weight, config.triplet_weight, config.margin, config.mining
+    )
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        split.write_back(state)
+        model.eval()
+        media = (
+            features.frame_vectors(splits.validation)
+            if mode == "features"
+            else embed_items(dataset, encoder, splits.validation.tolist(), threads=config.threads)[0]
+        )
+        figures = evaluate_items(dataset, media, encoder).get("all", {}) if media else {}
+        return {f"validation {name}": figures[name] for name in ("mAP", "P@1") if name in figures}
+
+    with (
+        TrainingInput(
+            read,
+            plan,
+            seed=config.seed,
+            threads=threads,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        ) as batches,
+        Checkpoints(run.checkpoints) as checkpoints,
+    ):
+        result = fit(
+            split.initial_state(optimiser, seed=config.seed),
+            make_train_step(split, objective, optimiser),
+            batches,
+            config=config.loop,
+            steps_per_epoch=plan.steps_per_epoch,
+            evaluate=evaluate,
+            score="validation mAP",
+            checkpoints=checkpoints,
+            log=lambda step: RunLog(run.metrics, resume_step=step),
+            stop_after=stop_after,
+            show_progress=show_progress,
+        )
+        if result.finished:
+            best = checkpoints.best_step or checkpoints.last_step
+            assert best is not None
+            split.write_back(checkpoints.restore(best, result.state).state)
+            model.eval()
+            if result.best_score is None:
+                say("no validation figure (too few items a class in the validation part): the last weights are kept")
+            else:
+                say(f"best validation mAP {result.best_score:.3f} at step {best} of {result.steps}")
+        for number, reason in sorted(batches.broken.items()):
+            say(f"replaced while training: {dataset.items[numbers[number]].key}: {reason}")
+    return result
