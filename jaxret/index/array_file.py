@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy_format
@@ -139,12 +139,18 @@ def open_array(root: Path, entry: ArrayEntry) -> NDArray[Any]:
     path = root / entry.file
     dtype = np.dtype(entry.dtype).newbyteorder("<")
     try:
-        size = path.stat().st_size
+        # One handle from the first check to the mapping: what is mapped is what was checked, even if a writer
+        # deletes the file in between.
         with open(path, "rb") as file:
-            start = file.read(10)
-            header = file.read(int.from_bytes(start[8:10], "little"))
+            return _map_checked(file, path, entry, dtype)
     except OSError as error:
         raise IndexFormatError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _map_checked(file: BinaryIO, path: Path, entry: ArrayEntry, dtype: np.dtype[Any]) -> NDArray[Any]:
+    size = os.fstat(file.fileno()).st_size
+    start = file.read(10)
+    header = file.read(int.from_bytes(start[8:10], "little"))
     if size != entry.size:
         raise IndexFormatError(f"{path}: has {size} bytes where the manifest says {entry.size}")
     found = _HEADER.fullmatch(header)
@@ -161,7 +167,7 @@ def open_array(root: Path, entry: ArrayEntry) -> NDArray[Any]:
         raise IndexFormatError(f"{path}: has {size} bytes, too few or too many for {entry.dtype} {shape}")
     if size == offset:
         return np.zeros(shape, dtype)  # an empty file cannot be mapped
-    return np.memmap(path, dtype, "r", offset, shape)
+    return np.memmap(file, dtype, "r", offset, shape)
 
 
 def file_sha256(root: Path, entry: FileEntry) -> str:

@@ -2,13 +2,12 @@
 
 Each segment is searched by `jaxret.rank` for its nearest rows, the best row of each item is kept, and the
 segments' results are merged. Where the rows of few items crowd the others out, the segment is searched
-deeper, until no unseen row can belong to the answer. Rows are numbered through all segments; because rows
-lie in the order of their items, (distance, row) of best rows orders items exactly as (distance, id) does.
+deeper, until no unseen row can belong to the answer. Rows are numbered through all segments; because rows lie
+in the order of their items, (distance, row) of best rows orders items exactly as (distance, id) does.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,171 +19,177 @@ from jaxret.errors import IndexFormatError
 from jaxret.index.segment import SegmentRows
 from jaxret.index.snapshot import BLOCK_ROWS, Snapshot
 
-__all__ = ["GalleryRows", "nearest_items"]
+__all__ = ["Gallery", "gallery_of"]
 
 MAX_CELLS = 1 << 22
 """Results held at once for a segment: queries go in groups so that group x depth stays below this."""
 
 
-@dataclasses.dataclass(frozen=True)
-class GalleryRows:
-    """The rows of one space over all segments of a snapshot, as numbered here.
+def gallery_of(snapshot: Snapshot, space: str, kinds: frozenset[str] | None) -> Gallery:
+    """The searchable rows of a space, prepared once for each choice of kinds."""
+    key = (space, kinds)
+    if key not in snapshot.galleries:
+        snapshot.galleries[key] = Gallery(snapshot, space, kinds)
+    return snapshot.galleries[key]
 
-    Attributes:
-      parts: for each segment with rows: (segment number, its rows, number of its first row).
-      n_rows: rows in all, removed items' included.
+
+class Gallery:
+    """The rows of one space over all segments of a snapshot, and which items may be found.
+
+    Rows are numbered through all segments that have any, removed items' rows included.
     """
 
-    parts: tuple[tuple[int, SegmentRows, int], ...]
-    n_rows: int
-
-    @classmethod
-    def of(cls, snapshot: Snapshot, space: str) -> GalleryRows:
-        """Number the rows of a space."""
-        parts, first = [], 0
+    def __init__(self, snapshot: Snapshot, space: str, kinds: frozenset[str] | None):
+        """Prepare the rows of items of these kinds (None for all)."""
+        self._shards: list[_Shard] = []
+        first = 0
+        wanted = snapshot.of_kinds(kinds)
         for number, rows in snapshot.segment_rows(space):
-            parts.append((number, rows, first))
+            self._shards.append(_Shard(snapshot, number, rows, first, wanted))
             first += len(rows.items)
-        return cls(tuple(parts), first)
+        self._searched = [shard for shard in self._shards if shard.n_rows]
+        self.searchable: NDArray[np.bool_] = np.zeros(len(snapshot.items), bool)
+        """bool (n,), the live items that may be found: of these kinds, and with rows."""
+        for shard in self._searched:
+            self.searchable[shard.found_ids] = True
+        self._n_items = int(self.searchable.sum())
+        self._items_of_source = np.bincount(
+            snapshot.item_sources[self.searchable], minlength=max(1, len(snapshot.source_codes))
+        )
 
     def split(
-        self, row_ids: NDArray[np.int64]
-    ) -> Iterator[tuple[int, SegmentRows, NDArray[np.bool_], NDArray[np.int64]]]:
-        """For each segment: number, rows, which of `row_ids` (any shape) lie in it, their local numbers."""
-        for number, rows, first in self.parts:
-            inside = (row_ids >= first) & (row_ids < first + len(rows.items))
-            yield number, rows, inside, row_ids[inside] - first
+        self, row_numbers: NDArray[np.int64]
+    ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], SegmentRows]]:
+        """For each segment: which of the numbers lie in it, their local numbers, item ids, and its rows."""
+        for shard in self._shards:
+            inside = (row_numbers >= shard.first) & (row_numbers < shard.first + len(shard.ids))
+            local = row_numbers[inside] - shard.first
+            yield inside, local, shard.ids[local], shard.rows
 
+    def nearest_items(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        metric: str,
+        excluded_sources: NDArray[np.int64] | None,
+        threads: int | None,
+    ) -> rank.SearchResult:
+        """The best row of each of the k nearest items.
 
-def nearest_items(
-    snapshot: Snapshot,
-    gallery: GalleryRows,
-    queries: NDArray[np.float32],
-    k: int,
-    metric: str,
-    allowed: NDArray[np.bool_],
-    excluded_sources: NDArray[np.int64] | None,
-    threads: int | None,
-) -> rank.SearchResult:
-    """The best row of each of the k nearest allowed items.
+        Args:
+          queries: float32 (Q, D), finite.
+          k: items a query, at least 1.
+          metric: "euclidean" or "cosine".
+          excluded_sources: int64 (Q,), the number of the source a query leaves out, or -1; None for none.
+          threads: passed on.
 
-    Args:
-      snapshot, gallery: what is searched.
-      queries: float32 (Q, D), finite.
-      k: items a query, at least 1.
-      metric: "euclidean" or "cosine".
-      allowed: bool (n,), the items that may be found; each has rows.
-      excluded_sources: int64 (Q,), the number of the source that a query leaves out, or -1; None for none
-        at all.
-      threads: passed on.
+        Returns:
+          `SearchResult` whose ids are row numbers, one row an item, padded with -1.
 
-    Returns:
-      `SearchResult` whose ids are row numbers of `gallery`, one row an item, padded with -1.
-
-    Raises:
-      IndexFormatError: stored rows are not finite.
-    """
-    n_allowed = int(allowed.sum())
-    possible = np.full(len(queries), n_allowed)
-    if excluded_sources is not None and n_allowed:
-        per_source = np.bincount(snapshot.item_sources[allowed], minlength=len(snapshot.source_codes))
-        possible -= np.where(excluded_sources >= 0, per_source[excluded_sources], 0)
-    shards = [
-        shard
-        for number, rows, first in gallery.parts
-        if (shard := _Shard(snapshot, number, rows, first, metric, allowed, threads)).n_rows
-    ]
-    answer = _missing(len(queries), k)
-    width = max(1, min(k, n_allowed))
-    if not shards:
+        Raises:
+          IndexFormatError: stored rows are not finite.
+        """
+        possible = np.full(len(queries), self._n_items)
+        if excluded_sources is not None:
+            possible -= np.where(excluded_sources >= 0, self._items_of_source[excluded_sources], 0)
+        answer = _missing(len(queries), k)
+        if not self._searched:
+            return answer
+        width = min(k, self._n_items)
+        group = max(1, MAX_CELLS // max(shard.first_depth(width) for shard in self._searched))
+        for start in range(0, len(queries), group):
+            block = slice(start, start + group)
+            sources = None if excluded_sources is None else excluded_sources[block]
+            wanted = np.minimum(possible[block], width)
+            found = self._search_group(queries[block], width, wanted, metric, sources, threads)
+            answer.ids[block, :width] = found.ids
+            answer.distances[block, :width] = found.distances
         return answer
-    group = max(1, MAX_CELLS // max(shard.first_depth(width) for shard in shards))
-    for start in range(0, len(queries), group):
-        block = slice(start, start + group)
-        sources = None if excluded_sources is None else excluded_sources[block]
-        found = _search_group(shards, queries[block], width, np.minimum(possible[block], width), sources)
-        answer.ids[block, :width] = found.ids
-        answer.distances[block, :width] = found.distances
-    return answer
 
-
-def _search_group(
-    shards: list[_Shard],
-    queries: NDArray[np.float32],
-    k: int,
-    wanted: NDArray[np.int64],
-    sources: NDArray[np.int64] | None,
-) -> rank.SearchResult:
-    """Search every shard, then deeper where an unseen row could still come before a query's last result."""
-    results = [_missing(len(queries), k) for _ in shards]
-    last = [_missing(len(queries), 1) for _ in shards]  # the last row seen, -1 once there are no more
-    depths = [shard.first_depth(k) for shard in shards]
-    pending = [np.flatnonzero(wanted > 0) for _ in shards]
-    merged = _missing(len(queries), k)
-    while any(len(left) for left in pending):
-        for shard, result, seen, depth, left in zip(shards, results, last, depths, pending, strict=True):
-            step = max(1, MAX_CELLS // depth)
-            for start in range(0, len(left), step):
-                some = left[start : start + step]
-                rows = shard.nearest_rows(queries[some], depth)
-                best = shard.best_rows(rows, k, None if sources is None else sources[some])
-                result.ids[some], result.distances[some] = best.ids, best.distances
-                more = depth < shard.n_rows
-                seen.ids[some, 0] = rows.ids[:, -1] if more else -1
-                seen.distances[some, 0] = rows.distances[:, -1]
-        merged = rank.merge_results(results, k)
-        at = np.maximum(wanted - 1, 0)[:, None]
-        kth = np.take_along_axis(merged.ids, at, axis=1)[:, 0]
-        kth_distance = np.take_along_axis(merged.distances, at, axis=1)[:, 0]
-        for s, (shard, seen) in enumerate(zip(shards, last, strict=True)):
-            row, distance = seen.ids[:, 0], seen.distances[:, 0]
-            ahead = (distance < kth_distance) | ((distance == kth_distance) & (row < kth))
-            pending[s] = np.flatnonzero((wanted > 0) & (row >= 0) & ((kth < 0) | ahead))
-            depths[s] = min(shard.n_rows, 4 * depths[s])
-    return merged
+    def _search_group(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        wanted: NDArray[np.int64],
+        metric: str,
+        sources: NDArray[np.int64] | None,
+        threads: int | None,
+    ) -> rank.SearchResult:
+        """Search every shard, then deeper where an unseen row could come before the last result."""
+        shards = self._searched
+        results = [_missing(len(queries), k) for _ in shards]
+        last = [_missing(len(queries), 1) for _ in shards]  # the last row seen, -1 once there are no more
+        depths = [shard.first_depth(k) for shard in shards]
+        pending = [np.flatnonzero(wanted > 0) for _ in shards]
+        merged = _missing(len(queries), k)
+        while any(len(left) for left in pending):
+            for shard, result, seen, depth, left in zip(shards, results, last, depths, pending, strict=True):
+                step = max(1, MAX_CELLS // depth)
+                for start in range(0, len(left), step):
+                    some = left[start : start + step]
+                    rows = shard.nearest_rows(queries[some], depth, metric, threads)
+                    best = shard.best_rows(rows, k, None if sources is None else sources[some])
+                    result.ids[some], result.distances[some] = best.ids, best.distances
+                    seen.ids[some, 0] = rows.ids[:, -1] if depth < shard.n_rows else -1
+                    seen.distances[some, 0] = rows.distances[:, -1]
+            merged = rank.merge_results(results, k)
+            at = np.maximum(wanted - 1, 0)[:, None]
+            kth = np.take_along_axis(merged.ids, at, axis=1)[:, 0]
+            kth_distance = np.take_along_axis(merged.distances, at, axis=1)[:, 0]
+            for s, (shard, seen) in enumerate(zip(shards, last, strict=True)):
+                row, distance = seen.ids[:, 0], seen.distances[:, 0]
+                ahead = (distance < kth_distance) | ((distance == kth_distance) & (row < kth))
+                pending[s] = np.flatnonzero((wanted > 0) & (row >= 0) & ((kth < 0) | ahead))
+                depths[s] = min(shard.n_rows, 4 * depths[s])
+        return merged
 
 
 class _Shard:
-    """The searchable rows of one segment."""
+    """The searchable rows of one segment.
+
+    Attributes:
+      rows: all rows of the segment.
+      first: the number of its first row.
+      ids: int64 (N,), the item id of each row, -1 for removed items.
+      n_rows: rows that take part.
+      found_ids: the ids of the items that take part, ascending.
+    """
 
     def __init__(
-        self,
-        snapshot: Snapshot,
-        number: int,
-        rows: SegmentRows,
-        first: int,
-        metric: str,
-        allowed: NDArray[np.bool_],
-        threads: int | None,
+        self, snapshot: Snapshot, number: int, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]
     ):
-        self._rows, self._first, self._metric, self._threads = rows, first, metric, threads
-        self._ids = snapshot.positions[number][rows.items]
+        self.rows, self.first = rows, first
+        self.ids = snapshot.positions[number][rows.items]
         self._item_sources = snapshot.item_sources
-        open_to_search = (self._ids >= 0) & allowed[self._ids]
+        takes_part = (self.ids >= 0) & (wanted[self.ids] if len(wanted) else False)
         # None: all rows take part, and the mapped file is searched as it lies.
-        self._chosen = None if open_to_search.all() else np.flatnonzero(open_to_search)
-        self.n_rows = len(self._ids) if self._chosen is None else len(self._chosen)
-        self._n_items = len(np.unique(self._ids[open_to_search]))
+        self._chosen = None if takes_part.all() else np.flatnonzero(takes_part)
+        chosen_ids = self.ids[takes_part]
+        self.n_rows = len(chosen_ids)
+        new = np.ones(self.n_rows, bool)
+        new[1:] = chosen_ids[1:] != chosen_ids[:-1]
+        self.found_ids = chosen_ids[new]
 
     def first_depth(self, k: int) -> int:
         """Rows to look at first: enough for k items where rows of one item do not crowd too much."""
-        if k >= self._n_items:
-            return max(1, self.n_rows)
-        return min(self.n_rows, k if self.n_rows == self._n_items else 2 * k + 16)
+        if k >= len(self.found_ids):
+            return self.n_rows
+        return min(self.n_rows, k if self.n_rows == len(self.found_ids) else 2 * k + 16)
 
-    def nearest_rows(self, queries: NDArray[np.float32], depth: int) -> rank.SearchResult:
+    def nearest_rows(
+        self, queries: NDArray[np.float32], depth: int, metric: str, threads: int | None
+    ) -> rank.SearchResult:
         """The `depth` nearest rows by (distance, row number), depth at most n_rows."""
         if self._chosen is None:
-            found = self._topk(queries, self._rows.vectors, depth)
-            return rank.SearchResult(found.ids + self._first, found.distances)
+            found = self._topk(queries, self.rows.vectors, depth, metric, threads)
+            return rank.SearchResult(found.ids + self.first, found.distances)
         parts: list[rank.SearchResult] = []
         for start in range(0, self.n_rows, BLOCK_ROWS):
             numbers = self._chosen[start : start + BLOCK_ROWS]
-            block = self._rows.vectors[numbers]
-            found = self._topk(queries, block, min(depth, len(block)))
-            parts.append(rank.SearchResult(numbers[found.ids] + self._first, found.distances))
-            # Merging seldom keeps the cost linear in the blocks, and the memory within a few times the
-            # answer.
+            block = self.rows.vectors[numbers]
+            found = self._topk(queries, block, min(depth, len(block)), metric, threads)
+            parts.append(rank.SearchResult(numbers[found.ids] + self.first, found.distances))
+            # Merging seldom keeps the cost linear in the blocks, the memory within a few times the answer.
             if sum(part.ids.shape[1] for part in parts) > 8 * depth:
                 parts = [rank.merge_results(parts, depth)]
         return rank.merge_results(parts, depth)
@@ -193,7 +198,7 @@ class _Shard:
         self, rows: rank.SearchResult, k: int, excluded: NDArray[np.int64] | None
     ) -> rank.SearchResult:
         """The first row of each distinct item in a ranking of rows, up to k of them, padded."""
-        items = self._ids[rows.ids - self._first]  # (Q, depth)
+        items = self.ids[rows.ids - self.first]  # (Q, depth)
         order = np.argsort(items, axis=1, kind="stable")
         in_order = np.take_along_axis(items, order, axis=1)
         new = np.ones(items.shape, bool)
@@ -210,15 +215,22 @@ class _Shard:
         best.distances[:, :n] = np.where(kept, np.take_along_axis(rows.distances, packed, axis=1), np.inf)
         return best
 
-    def _topk(self, queries: NDArray[np.float32], gallery: NDArray[Any], depth: int) -> rank.SearchResult:
-        search = rank.euclidean_topk if self._metric == "euclidean" else rank.cosine_topk
+    def _topk(
+        self,
+        queries: NDArray[np.float32],
+        gallery: NDArray[Any],
+        depth: int,
+        metric: str,
+        threads: int | None,
+    ) -> rank.SearchResult:
+        search = rank.euclidean_topk if metric == "euclidean" else rank.cosine_topk
         try:
-            return search(queries, gallery, depth, threads=self._threads)
+            return search(queries, gallery, depth, threads=threads)
         except ValueError as error:
             if not str(error).startswith("gallery"):
                 raise
             # What was read from disk is refused.
-            raise IndexFormatError(f"{self._rows.file}: {error}; `verify()` checks all") from error
+            raise IndexFormatError(f"{self.rows.file}: {error}; `verify()` checks all") from error
 
 
 def _missing(n_queries: int, k: int) -> rank.SearchResult:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxret.errors import EncoderMismatchError, IndexFormatError
 from jaxret.index.item import IndexItem
+from jaxret.index.item_search import gallery_of
 from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.media_search import rank_media
 from jaxret.index.media_search_result import MediaSearchResult
@@ -174,7 +175,8 @@ class MediaIndex:
         Raises:
           ValueError: the space or a kind is unknown.
         """
-        return self._snapshot.searchable(self._vector_space(space).name, _check_kinds(kinds))
+        gallery = gallery_of(self._snapshot, self._vector_space(space).name, _check_kinds(kinds))
+        return gallery.searchable.copy()
 
     def search(
         self,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import jaxret.rank as rank
-from jaxret.index.item_search import GalleryRows, nearest_items
+from jaxret.index.item_search import Gallery, gallery_of
 from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import Space
@@ -46,9 +46,8 @@ def rank_media(
         min_cosine = check_real(min_cosine, "min_cosine")
     check_threads(threads)
     excluded = _source_numbers(snapshot, exclude_sources, len(queries))
-    gallery = GalleryRows.of(snapshot, space.name)
-    allowed = snapshot.searchable(space.name, kinds)
-    best = nearest_items(snapshot, gallery, queries, k, metric, allowed, excluded, threads)
+    gallery = gallery_of(snapshot, space.name, kinds)
+    best = gallery.nearest_items(queries, k, metric, excluded, threads)
     cosines = None
     if min_cosine is not None:
         best, cosines = _keep_aligned(gallery, queries, best, min_cosine)
@@ -70,7 +69,7 @@ def _source_numbers(
 
 
 def _keep_aligned(
-    gallery: GalleryRows, queries: NDArray[np.float32], best: rank.SearchResult, min_cosine: float
+    gallery: Gallery, queries: NDArray[np.float32], best: rank.SearchResult, min_cosine: float
 ) -> tuple[rank.SearchResult, NDArray[np.float32]]:
     """PAR's second step: of the nearest, keep those above the cosine threshold, in their order."""
     ids, distances = np.full_like(best.ids, -1), np.full_like(best.distances, np.inf)
@@ -80,7 +79,7 @@ def _keep_aligned(
         if not len(candidates):
             continue
         vectors = np.zeros((len(candidates), queries.shape[1]), np.float32)
-        for _, rows, inside, local in gallery.split(candidates):
+        for inside, local, _, rows in gallery.split(candidates):
             vectors[inside] = rows.vectors[local]
         # The cosine and the comparison with the threshold are those of jaxret.rank, down to the last bit.
         kept = rank.par(queries[q], vectors, len(candidates), min_cosine, threads=1)
@@ -94,13 +93,13 @@ def _keep_aligned(
 
 
 def _describe(
-    snapshot: Snapshot, gallery: GalleryRows, best: rank.SearchResult, cosines: NDArray[np.float32] | None
+    snapshot: Snapshot, gallery: Gallery, best: rank.SearchResult, cosines: NDArray[np.float32] | None
 ) -> MediaSearchResult:
     """Turn row numbers into item ids and spans."""
     ids = np.full(best.ids.shape, -1, np.int64)
     spans = np.full((*best.ids.shape, 2), np.nan)
-    for number, rows, inside, local in gallery.split(best.ids):
-        ids[inside] = snapshot.positions[number][rows.items[local]]
+    for inside, local, item_ids, rows in gallery.split(best.ids):
+        ids[inside] = item_ids
         spans[inside] = rows.spans[local]
     found = {int(i): snapshot.items[i] for i in np.unique(ids) if i >= 0}
     return MediaSearchResult(ids, best.distances, spans[..., 0], spans[..., 1], cosines, found)

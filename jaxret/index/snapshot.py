@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Snapshot:
       items: live items; the position in this tuple is the id that searches return.
       positions: for each segment int64 (n_items,), the id of each of its items, -1 for removed ones.
       places: key of a live item -> (segment number, local item number).
+      galleries: what `item_search` has prepared from this snapshot.
     """
 
     def __init__(self, root: Path, manifest: Manifest, segments: Sequence[Segment]):
@@ -51,6 +53,7 @@ class Snapshot:
                 items.append(item)
             self.positions.append(position)
         self.items = tuple(items)
+        self.galleries: dict[Any, Any] = {}
 
     @functools.cached_property
     def spaces(self) -> dict[str, Space]:
@@ -93,15 +96,11 @@ class Snapshot:
             int((self.positions[number][rows.items] >= 0).sum()) for number, rows in self.segment_rows(space)
         )
 
-    def searchable(self, space: str, kinds: Collection[str] | None) -> NDArray[np.bool_]:
-        """bool (n,), which live items have rows in a space and are of one of the kinds (None for all)."""
-        has_rows = np.zeros(len(self.items), bool)
-        for number, rows in self.segment_rows(space):
-            ids = self.positions[number][rows.items]
-            has_rows[ids[ids >= 0]] = True
-        if kinds is not None:
-            has_rows &= np.fromiter((item.kind in kinds for item in self.items), bool, len(self.items))
-        return has_rows
+    def of_kinds(self, kinds: Collection[str] | None) -> NDArray[np.bool_]:
+        """bool (n,), which live items are of one of the kinds (None for all)."""
+        if kinds is None:
+            return np.ones(len(self.items), bool)
+        return np.fromiter((item.kind in kinds for item in self.items), bool, len(self.items))
 
 
 def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:

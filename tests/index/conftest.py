@@ -49,7 +49,7 @@ class Maker:
         return index
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _no_fsync():
     """No test pulls the plug, and waiting for the disk is most of the time of a small change."""
     with pytest.MonkeyPatch.context() as patch:

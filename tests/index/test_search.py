@@ -22,7 +22,7 @@ ITEM = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=80)
 @given(
     segments=st.lists(st.lists(ITEM, min_size=1, max_size=6), min_size=1, max_size=4),
     queries=st.lists(VECTOR, min_size=1, max_size=4),

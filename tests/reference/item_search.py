@@ -1,4 +1,4 @@
-"""Slow, obvious search for the nearest distinct items: every row measured, the best row of each item sorted."""
+"""Slow, obvious search for the nearest distinct items: every row measured, each item at its best."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def cosine(a, b):
 
 
 def nearest_items(query, items, k, metric, allowed, min_cosine=None):
-    """[(id, distance, row of that item)] of the k nearest allowed items; `items` holds lists of row vectors."""
+    """[(id, distance, row of that item)] of the k nearest allowed items; `items` holds lists of vectors."""
     best = []
     for i, rows in enumerate(items):
         if allowed(i) and len(rows):

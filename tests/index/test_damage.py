@@ -1,0 +1,428 @@
+"""Damaged, edited, foreign and hostile indexes: an IndexFormatError that names the file, never a crash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import jaxret.index.segment as segment_module
+from jaxret.errors import IndexFormatError
+from jaxret.index import MediaIndex, Space
+from jaxret.index.manifest import manifest_checksum
+
+VECTORS = "segments/000001/frame.vectors.npy"
+
+
+def everything(folder):
+    """Open it and use every part of it."""
+    index = MediaIndex.open(folder)
+    index.search("frame", np.zeros((2, 3), np.float32), 4, exclude_sources=["film", None])
+    index.rows("frame")
+    index.verify()
+    return index
+
+
+def resign(folder, change):
+    """Change the manifest as someone would who knows the format, checksum included."""
+    path = folder / "manifest.json"
+    body = json.loads(path.read_text())
+    body = change(body) or body
+    body["checksum"] = manifest_checksum(body)
+    path.write_text(json.dumps(body))
+
+
+def same_json(a, b):
+    try:
+        return json.loads(a) == json.loads(b)
+    except ValueError:
+        return False
+
+
+def files_of(folder):
+    return sorted(
+        p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"
+    )
+
+
+def test_the_files_of_an_index(make):
+    index = make.filled()
+    assert files_of(index.folder) == [
+        "manifest.json",
+        *(
+            f"segments/00000{s}/{name}"
+            for s in (1, 2, 3)
+            for name in ("frame.items.npy", "frame.spans.npy", "frame.vectors.npy", "items.jsonl")
+        ),
+    ]
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["checked at open", "checked by verify"])
+def test_truncation_is_noticed_when_opened(make, monkeypatch, large):
+    index = make.filled()
+    every_offset_of = "segments/000001/items.jsonl" if large else VECTORS
+    if large:
+        monkeypatch.setattr(segment_module, "SMALL_FILE", -1)
+    for name in files_of(index.folder):
+        path = index.folder / name
+        whole = path.read_bytes()
+        every = 1 if name == every_offset_of else 41
+        for offset in {*range(0, len(whole), every), len(whole) - 1}:
+            path.write_bytes(whole[:offset])
+            if whole[offset:] == b"\n" and path.suffix == ".json":
+                continue  # only the last line break is gone
+            with pytest.raises(IndexFormatError, match=path.name):
+                MediaIndex.open(index.folder)  # truncation is noticed without reading contents
+        path.write_bytes(whole + b"\0")
+        with pytest.raises(IndexFormatError, match=path.name):
+            MediaIndex.open(index.folder)
+        path.unlink()
+        with pytest.raises(IndexFormatError, match=path.name):
+            MediaIndex.open(index.folder)
+        path.write_bytes(whole)
+    everything(index.folder)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["checked at open", "checked by verify"])
+def test_a_flipped_byte_anywhere_is_noticed(make, monkeypatch, large):
+    index = make.filled()
+    if large:
+        monkeypatch.setattr(segment_module, "SMALL_FILE", -1)
+    rng = np.random.default_rng(0)
+    for name in files_of(index.folder):
+        path = index.folder / name
+        whole = path.read_bytes()
+        for offset in {*rng.integers(0, len(whole), 15).tolist(), *range(0, min(20, len(whole)), 3)}:
+            flipped = bytearray(whole)
+            flipped[offset] ^= 1 << int(rng.integers(8))
+            path.write_bytes(bytes(flipped))
+            if name == "manifest.json" and same_json(bytes(flipped), whole):
+                everything(index.folder)  # white space between two fields
+                continue
+            with pytest.raises(IndexFormatError, match=path.name):
+                everything(index.folder)
+        path.write_bytes(whole)
+    everything(index.folder)
+
+
+def test_small_files_are_checked_when_opened_and_large_ones_by_verify(make, monkeypatch):
+    index = make.filled()
+    path = index.folder / VECTORS
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(IndexFormatError, match=r"frame.vectors.npy: was altered"):
+        MediaIndex.open(index.folder)
+    monkeypatch.setattr(segment_module, "SMALL_FILE", 0)
+    opened = MediaIndex.open(index.folder)
+    with pytest.raises(IndexFormatError, match=r"frame.vectors.npy: was altered"):
+        opened.verify()
+
+
+def test_verify_names_every_damaged_file(make, monkeypatch):
+    index = make.filled()
+    monkeypatch.setattr(segment_module, "SMALL_FILE", 0)
+    for segment in ("000001", "000003"):
+        path = index.folder / "segments" / segment / "frame.vectors.npy"
+        path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(
+        IndexFormatError, match=r"000001/frame.vectors.npy: was altered.*; .*000003/frame.vectors"
+    ):
+        MediaIndex.open(index.folder).verify()
+
+
+def test_a_nan_in_a_mapped_file_is_a_named_error_of_the_search(make, monkeypatch):
+    index = make.filled()
+    monkeypatch.setattr(segment_module, "SMALL_FILE", -1)
+    path = index.folder / VECTORS
+    path.write_bytes(path.read_bytes().replace(np.float32(1).tobytes(), np.float32(np.nan).tobytes()))
+    with pytest.raises(IndexFormatError, match=r"frame.vectors.npy: gallery must be finite"):
+        MediaIndex.open(index.folder).search("frame", np.zeros(3, np.float32), 1)
+
+
+@pytest.mark.parametrize("links", [[0, 0, 5], [0, 1, 0], [-1, 0, 1], [0, 0, 2**62]])
+def test_rows_that_point_to_no_item_are_noticed_before_they_are_used(make, monkeypatch, links):
+    index = make.filled()
+    monkeypatch.setattr(segment_module, "SMALL_FILE", -1)
+    path = index.folder / "segments/000001/frame.items.npy"
+    path.write_bytes(path.read_bytes()[:-24] + np.array(links, "<i8").tobytes())
+    with pytest.raises(IndexFormatError, match=r"frame.items.npy: rows point outside the 2 items"):
+        MediaIndex.open(index.folder).search("frame", np.zeros(3, np.float32), 1)
+
+
+def test_swapped_files_are_noticed(make):
+    index = make.filled()
+    two, three = (index.folder / f"segments/00000{s}" for s in (2, 3))
+    shutil.move(two, index.folder / "aside")
+    shutil.move(three, two)
+    shutil.move(index.folder / "aside", three)
+    with pytest.raises(IndexFormatError, match="000002"):
+        MediaIndex.open(index.folder)
+
+
+def test_a_manifest_of_another_index_is_noticed(make):
+    index, other = make.filled(), make.empty(Space("frame", 3))
+    other.add([make.item("x"), make.item("y")], {"frame": make.rows([[1, 1, 1]], [[2, 2, 2]])})
+    shutil.copy(other.folder / "manifest.json", index.folder / "manifest.json")
+    with pytest.raises(IndexFormatError, match="000001"):
+        MediaIndex.open(index.folder)
+
+
+def item_line(**changes):
+    fields = {"key": "a", "kind": "video", "label": None, "source": "s", "split": None, "path": None}
+    return json.dumps({**fields, "duration": None, **changes}).encode()
+
+
+def save(array):
+    def change(path):
+        np.save(path, array, allow_pickle=True)
+
+    return change
+
+
+def write(data):
+    return lambda path: path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        save(np.zeros((3, 3), np.float64)),
+        save(np.zeros((3, 4), np.float32)),
+        save(np.zeros((9,), np.float32)),
+        save(np.zeros((3, 3), ">f4")),
+        save(np.zeros((3, 3), np.float32, order="F")),
+        save(np.zeros((3, 3), np.int32)),
+        save(np.array([{}, [], None], dtype=object)),
+        save(np.zeros(3, [("x", "<f4"), ("y", "<f4")])),
+        write(b""),
+        write(b"\x93NUMPY"),
+        write(b"\x93NUMPY\x03\x00\xff\xff\xff\x7f"),
+        write(b"\x93NUMPY\x01\x00\x10\x00" + b"(" * 400),
+        write(b"PK\x03\x04" + b"\0" * 400),
+        write(b"\x80\x04\x95" + b"\0" * 400),
+        write(b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (10**9, 3), }"),
+    ],
+)
+def test_foreign_files_with_their_true_size_and_checksum_are_refused(make, change):
+    """Even where manifest and file agree in size and checksum, the header must be the one expected."""
+    index = make.filled()
+    path = index.folder / VECTORS
+    change(path)
+
+    def sign(body):
+        entry = body["segments"][0]["arrays"]["frame"]["vectors"]
+        entry["size"], entry["sha256"] = path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()
+
+    resign(index.folder, sign)
+    with pytest.raises(IndexFormatError, match=r"frame.vectors.npy: (is not a plain .npy|holds)"):
+        MediaIndex.open(index.folder)
+
+
+@pytest.mark.parametrize("shape", [[10**18, 3], [2**63, 3], [10**30, 3], [4, 3], [2, 3], [0, 3]])
+def test_claims_about_size_must_be_true(make, shape):
+    index = make.filled()
+
+    def claim(body):
+        arrays = body["segments"][0]["arrays"]["frame"]
+        arrays["vectors"]["shape"] = shape
+        arrays["items"]["shape"] = shape[:1]
+        arrays["spans"]["shape"] = [shape[0], 2]
+
+    resign(index.folder, claim)
+    with pytest.raises(IndexFormatError, match=r"where the manifest says|too few"):
+        MediaIndex.open(index.folder)
+
+
+def test_a_header_and_a_manifest_that_agree_on_a_huge_shape_are_refused(make):
+    index = make.filled()
+    path = index.folder / VECTORS
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"(3, 3), }" + b" " * 12, b"(3000000000000, 3), }"))
+    assert len(path.read_bytes()) == len(data)
+
+    def claim(body):
+        arrays = body["segments"][0]["arrays"]["frame"]
+        arrays["vectors"] |= {
+            "shape": [3 * 10**12, 3],
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        }
+        arrays["items"]["shape"] = [3 * 10**12]
+        arrays["spans"]["shape"] = [3 * 10**12, 2]
+
+    resign(index.folder, claim)
+    with pytest.raises(IndexFormatError, match=r"frame.vectors.npy: has 164 bytes, too few or too many"):
+        MediaIndex.open(index.folder)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "../secret.npy",
+        "segments/../../secret.npy",
+        "/etc/passwd",
+        "segments/000001/../../../secret.npy",
+        "C:\\secret.npy",
+        "segments\\000001",
+        "~/secret.npy",
+        "segments/link/secret.npy",
+        "",
+        ".",
+        "segments/\u0000",
+    ],
+)
+def test_paths_that_lead_out_of_the_folder_are_refused(make, tmp_path, file):
+    index = make.filled()
+    (tmp_path / "secret.npy").write_bytes((index.folder / VECTORS).read_bytes())
+    (index.folder / "segments" / "link").symlink_to(tmp_path)
+
+    def point(body):
+        body["segments"][0]["arrays"]["frame"]["vectors"]["file"] = file
+
+    resign(index.folder, point)
+    with pytest.raises(IndexFormatError, match=r"leads outside the index folder|cannot be read"):
+        MediaIndex.open(index.folder)
+
+
+def put(*path_and_value):
+    *path, last, value = path_and_value
+
+    def change(body):
+        for step in path:
+            body = body[step]
+        body[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put("format", "faiss"), "is not the manifest of a jaxret-index"),
+        (put("format_version", 2), "format version 2, this jaxret reads version 1"),
+        (put("format_version", True), "format version True"),
+        (put("format_version", "1"), "format version '1'"),
+        (put("revision", "3"), "revision of the manifest must be int, got '3'"),
+        (put("revision", True), "revision of the manifest must be int"),
+        (put("surprise", 1), "the manifest has missing or unknown fields: surprise"),
+        (lambda body: {k: v for k, v in body.items() if k != "spaces"}, "unknown fields: spaces"),
+        (put("encoder", {}), "encoder has missing or unknown fields"),
+        (put("encoder", "fingerprint", ""), "fingerprint must be a non-empty string"),
+        (put("encoder", "preprocessing", "height", -1), "height must be a whole number"),
+        (put("encoder", "preprocessing", {}), "preprocessing has missing"),
+        (put("spaces", [7]), "a space must be an object, got int"),
+        (put("spaces", 0, "dimension", 0), "dimension of space 'frame' must be at least 1"),
+        (put("spaces", 0, "dimension", 4), "arrays of space 'frame' in segment 000001 do not fit"),
+        (put("spaces", 0, "dtype", "float16"), "do not fit together"),
+        (put("spaces", 0, "dtype", "object"), "dtype of space 'frame' must be float32 or float16"),
+        (put("spaces", 0, "metrics", [1]), "metrics of space 'frame'"),
+        (put("spaces", 0, "metrics", []), "metrics of space 'frame'"),
+        (put("spaces", 0, "name", "other"), "rows of an unknown space 'frame'"),
+        (lambda body: body["spaces"].append(body["spaces"][0]), "two spaces have one name"),
+        (put("segments", 0, "name", "../x"), "a segment is named '../x'"),
+        (put("segments", 0, "name", "000002"), "two segments have one name"),
+        (put("next_segment", 2), "next_segment 2 is not above"),
+        (put("segments", 0, "n_items", 0), "has 0 items"),
+        (put("segments", 0, "n_items", 10**30), "holds 2 items where the manifest says"),
+        (put("segments", 0, "n_items", 1), "removed ones that are not among them"),
+        (put("segments", 0, "removed", [2]), "removed ones that are not among them"),
+        (put("segments", 0, "removed", [-1]), "removed ones that are not among them"),
+        (put("segments", 0, "removed", [1.0]), "removed ones that are not among them"),
+        (put("segments", 0, "removed", [1, 0]), "not in order"),
+        (put("segments", 0, "removed", [0, 0]), "not in order"),
+        (put("segments", 0, "items", "size", -1), "malformed size"),
+        (put("segments", 0, "items", "sha256", "xyz"), "malformed size or checksum"),
+        (put("segments", 0, "items", "sha256", "0" * 64), "items.jsonl: was altered"),
+        (put("segments", 0, "arrays", "frame", []), "must be an object"),
+        (put("segments", 0, "arrays", "frame", {}), "do not fit together"),
+        (put("segments", 0, "arrays", "frame", "spans", "dtype", "object"), "has dtype 'object'"),
+        (put("segments", 0, "arrays", "frame", "spans", "shape", []), "has shape"),
+        (put("segments", 0, "arrays", "frame", "spans", "shape", [-1, 2]), "has shape"),
+        (put("segments", 0, "arrays", "frame", "spans", "shape", [True, 2]), "has shape"),
+        (put("segments", 0, "arrays", "frame", "extra", {}), "a file has missing or unknown fields"),
+        (put("segments", 0, 5), "a segment must be an object, got int"),
+        (lambda body: [body], None),
+    ],
+)
+def test_a_signed_but_malformed_manifest(make, change, message):
+    index = make.filled()
+    if message is None:
+        (index.folder / "manifest.json").write_text("[1, 2]")
+        message = "is not the manifest"
+    else:
+        resign(index.folder, change)
+    with pytest.raises(IndexFormatError, match=message) as caught:
+        MediaIndex.open(index.folder)
+    assert str(index.folder) in str(caught.value)
+
+
+def test_an_edited_manifest_is_noticed(make):
+    index = make.filled()
+    path = index.folder / "manifest.json"
+    path.write_text(path.read_text().replace("sha256:abc", "sha256:xyz"))
+    with pytest.raises(IndexFormatError, match="was edited or damaged"):
+        MediaIndex.open(index.folder)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"null", b'{"format": 1}'])
+def test_a_manifest_that_is_none(make, text):
+    index = make.filled()
+    (index.folder / "manifest.json").write_bytes(text)
+    with pytest.raises(IndexFormatError, match=r"manifest.json"):
+        MediaIndex.open(index.folder)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"{}",
+        b"7",
+        b"{",
+        b"\xff",
+        item_line(key=1),
+        item_line(kind="odd"),
+        item_line(duration=float("nan")),
+        item_line(key="c"),
+        item_line(surprise=1),
+    ],
+)
+def test_malformed_items_with_a_true_checksum(make, line):
+    index = make.filled()
+    path = index.folder / "segments/000001/items.jsonl"
+    data = line + b"\n" + path.read_bytes().splitlines()[1] + b"\n"
+    path.write_bytes(data)
+
+    def sign(body):
+        body["segments"][0]["items"] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    resign(index.folder, sign)
+    with pytest.raises(IndexFormatError, match=r"items.jsonl: line 1: |two items have the key 'c'"):
+        MediaIndex.open(index.folder)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_random_damage_is_an_index_format_error_or_harmless(make, data):
+    """Bytes overwritten, inserted or cut anywhere: an IndexFormatError, or (white space) the same index."""
+    source = make.root / "sound"
+    if not source.exists():
+        shutil.move(make.filled().folder, source)
+    folder = make.root / "damaged"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(source, folder)
+    path = folder / data.draw(st.sampled_from(files_of(folder)))
+    whole = path.read_bytes()
+    start = data.draw(st.integers(0, len(whole)))
+    stop = data.draw(st.integers(start, min(len(whole), start + 40)))
+    path.write_bytes(whole[:start] + data.draw(st.binary(max_size=40)) + whole[stop:])
+    if path.read_bytes() == whole or (path.name == "manifest.json" and same_json(path.read_bytes(), whole)):
+        index = everything(folder)
+        assert index.search("frame", np.zeros(3, np.float32), 3).distances.tolist() == [[0, 2, 3]]
+    else:
+        with pytest.raises(IndexFormatError, match=path.name):
+            everything(folder)
