@@ -1,0 +1,26 @@
+"""The data room must not import JAX: importing it is quick, and readers run in plain worker processes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jaxret.data
+
+
+def test_importing_every_module_leaves_jax_out():
+    names = sorted(path.stem for path in Path(jaxret.data.__file__).parent.glob("[a-z]*.py"))
+    assert "pipeline" in names
+    program = "\n".join(
+        [
+            "import sys",
+            *(f"import jaxret.data.{name}" for name in names),
+            "print({'jax', 'tensorflow'} & set(sys.modules))",
+        ]
+    )
+    root = Path(jaxret.data.__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "set()", done.stderr
