@@ -184,11 +184,22 @@ class Retriever:
             chosen, rows.vectors, k, metric=metric, min_cosine=min_cosine, kinds=kinds, threads=threads
         )
         matches = [
-            Match(**_fields(hit), query_start=float(rows.starts[row]), query_end=float(rows.ends[row]))
+            Match(
+                hit.item, hit.distance, hit.start, hit.end, hit.cosine,
+                query_start=float(rows.starts[row]), query_end=float(rows.ends[row]),
+            )
             for row in range(len(rows.vectors))
             for hit in result.hits(row)
         ]
-        return list(_best_per_item(matches, k))
+        return list(self._best_per_item(matches, k))
+
+    def _best_per_item(self, matches: list[Match], k: int) -> Iterator[Match]:
+        """The k nearest of different items, by (distance, id) and then by the earlier span of the query."""
+        seen: set[str] = set()
+        for match in sorted(matches, key=lambda m: (m.distance, self.index.id_of(m.item.key), m.query_start)):
+            if match.item.key not in seen and len(seen) < k:
+                seen.add(match.item.key)
+                yield match
 
     def _space_for(self, item: MediaItem) -> SpaceName:
         return "clip" if item.kind == "video" and self.index.count_rows("clip") else "frame"
@@ -218,19 +229,6 @@ def single_file(path: str | Path) -> MediaFiles:
     if dataset.skipped:
         raise dataset.skipped[0]
     return dataset
-
-
-def _best_per_item(matches: list[Match], k: int) -> Iterator[Match]:
-    """The k nearest of different items; ties by key, then by the earlier span of the query."""
-    seen: set[str] = set()
-    for match in sorted(matches, key=lambda m: (m.distance, m.item.key, m.query_start)):
-        if match.item.key not in seen and len(seen) < k:
-            seen.add(match.item.key)
-            yield match
-
-
-def _fields(hit: Hit) -> dict[str, object]:
-    return {field.name: getattr(hit, field.name) for field in dataclasses.fields(hit)}
 
 
 def _index_item(item: MediaItem, vectors: FrameVectors) -> IndexItem:

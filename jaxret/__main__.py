@@ -1,0 +1,42 @@
+"""The `jaxret` command: `jaxret train|index|search|evaluate`, also `python -m jaxret`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import jaxret
+from jaxret.command_line import run_command
+from jaxret.errors import ConfigError
+
+VERBS = {
+    "train": ("jaxret.train", "train an encoder, and leave a run folder that can be searched"),
+    "index": ("jaxret.build_index", "put a folder of images and videos into an index"),
+    "search": ("jaxret.search", "find what looks like a picture or a video"),
+    "evaluate": ("jaxret.evaluate", "measure retrieval on labelled media"),
+}
+
+
+def dispatch(argv: Sequence[str]) -> int:
+    """Hand the rest of the command line to the command that its first word names."""
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: jaxret VERB ...\n\n" + "\n".join(f"  {verb:<10}{text}" for verb, (_, text) in VERBS.items()))
+        print("\n`jaxret VERB --help` tells more.  `jaxret --version` prints the version.")
+        return 0
+    if argv[0] == "--version":
+        print(f"jaxret {jaxret.__version__}")
+        return 0
+    if argv[0] not in VERBS:
+        raise ConfigError(f"unknown command {argv[0]!r}: it must be one of {', '.join(VERBS)}")
+    command = importlib.import_module(VERBS[argv[0]][0])
+    return command.main(argv[1:]) or 0
+
+
+def main() -> None:
+    """Entry point of the console command."""
+    sys.exit(run_command(dispatch))
+
+
+if __name__ == "__main__":
+    main()

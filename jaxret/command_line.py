@@ -1,0 +1,37 @@
+"""What every command shares: errors in one line, recipe options, distributed start, the compilation cache."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxret.errors import JaxretError
+
+__all__ = ["run_command"]
+
+USAGE_ERROR = 2
+STOPPED = 130
+
+
+def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
+    """Call `main(arguments)`; our own errors become one line on stderr and exit status 2.
+
+    Ctrl-C ends with status 130, a closed pipe (as by `| head`) quietly.
+    """
+    try:
+        return main(sys.argv[1:] if argv is None else argv) or 0
+    except (JaxretError, ValueError, TypeError) as error:
+        if not isinstance(error, JaxretError) and os.environ.get("JAXRET_TRACEBACK"):
+            raise
+        print(f"jaxret: error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except KeyboardInterrupt:
+        print("jaxret: interrupted", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:
+        # Python flushes stdout at exit and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,70 @@
+"""`python -m jaxret.evaluate INDEX`: measure retrieval on labelled media."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxret.command_line import run_command
+from jaxret.errors import ConfigError
+
+DESCRIPTION = """Let the labelled items of an index ask for each other (leave-one-out), or let other labelled media
+ask (--queries). Relevant is what carries the query's label; items of the query's own source are left out.
+Videos are compared in the clip space, pictures in the frame space (--space)."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, rank, print."""
+    parser = argparse.ArgumentParser(
+        "jaxret evaluate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("index", type=Path, help="index folder, or a run folder that holds one")
+    parser.add_argument("--queries", help="folder, CSV or tfds:NAME of labelled media that ask (default: the index's own items)")
+    parser.add_argument("--split", help="only indexed items of this split take part, as queries and as gallery")
+    parser.add_argument("--space", choices=("frame", "clip"), help="default: clip if the index holds videos, else frame")
+    parser.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean", help="distance (default euclidean)")
+    parser.add_argument("--par", type=float, metavar="MIN_COSINE", help="proximal-affinity re-ranking of the --depth nearest with this threshold")
+    parser.add_argument("--depth", type=int, help="results kept a query (default: the whole gallery, which mAP needs)")
+    parser.add_argument("-k", type=int, nargs="+", default=[1, 5, 10], help="cut-offs (default 1 5 10)")
+    parser.add_argument("--by-class", action="store_true", help="a line for each class, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="files decoded at once (default 2)")
+    args = parser.parse_args(argv)
+
+    from jaxret.evaluation import Ranking
+    from jaxret.retrieval import Retriever
+    from jaxret.retrieval.evaluate_index import evaluate_index
+
+    ranking = Ranking("par" if args.par is not None else args.metric, args.par, args.depth)
+    if args.par is not None and args.metric != "euclidean":
+        raise ConfigError("--par ranks by Euclidean distance: leave --metric out")
+    folder = args.index if (args.index / "manifest.json").exists() else args.index / "index"
+    retriever = Retriever.open(folder if folder.exists() else args.index)
+    if args.queries is None:
+        queries = None
+    else:
+        from jaxret.data.open_dataset import open_dataset
+
+        queries = open_dataset(args.queries)
+    figures = evaluate_index(
+        retriever, queries, ranking=ranking, space=args.space, split=args.split, ks=args.k,
+        by_class=args.by_class, threads=args.threads,
+    )  # fmt: skip
+    if not figures:
+        raise ConfigError("nothing to measure: no query has a relevant item of another source in the gallery")
+    names = [name for name in next(iter(figures.values())) if name != "queries_excluded"]
+    width = max(map(len, figures))
+    print(" " * width + "".join(f"{name:>13}" for name in names))
+    for group, row in figures.items():
+        cells = "".join(f"{row[n]:>13.0f}" if n == "queries" else f"{row[n]:>13.4f}" for n in names)
+        print(f"{group:<{width}}{cells}")
+    if args.json is not None:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))

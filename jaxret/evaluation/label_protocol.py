@@ -1,0 +1,102 @@
+"""Retrieval by label: relevant is what shares the query's class; its own source counts as if it were not there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from jaxret.evaluation.item_ranking import ItemVectors, rank_items
+from jaxret.evaluation.ranking import Ranking
+from jaxret.metrics import judge_by_label, retrieval_summary
+
+__all__ = ["GroupFigures", "LabelledItem", "evaluate_leave_one_out", "evaluate_queries"]
+
+GroupFigures = dict[str, dict[str, float]]
+"""Figures by group of queries (`all`, and for instance `seen` and `unseen`), then by metric."""
+
+
+class LabelledItem(Protocol):
+    """What is asked of an item: its class (None: nobody said) and what it was cut from."""
+
+    @property
+    def label(self) -> str | None: ...
+
+    @property
+    def source(self) -> str: ...
+
+
+def evaluate_leave_one_out(
+    vectors: ItemVectors,
+    items: Sequence[LabelledItem],
+    *,
+    ranking: Ranking = Ranking(),
+    ks: Sequence[int] = (1, 5, 10),
+    groups: Mapping[str, Collection[str]] | None = None,
+    threads: int | None = None,
+) -> GroupFigures:
+    """`evaluate_queries` of items that ask for each other; each is of its own source, so none finds itself."""
+    return evaluate_queries(
+        vectors, items, vectors, items, ranking=ranking, ks=ks, groups=groups, threads=threads
+    )
+
+
+def evaluate_queries(
+    queries: ItemVectors,
+    query_items: Sequence[LabelledItem],
+    gallery: ItemVectors,
+    gallery_items: Sequence[LabelledItem],
+    *,
+    ranking: Ranking = Ranking(),
+    ks: Sequence[int] = (1, 5, 10),
+    groups: Mapping[str, Collection[str]] | None = None,
+    threads: int | None = None,
+) -> GroupFigures:
+    """Retrieval figures of labelled queries in a labelled gallery.
+
+    Gallery items of the query's own source are taken out before anything is ranked or counted.
+
+    Args:
+      queries, query_items: rows of the queries, and what each item is; those without a label do not ask.
+      gallery, gallery_items: likewise; a gallery item without a label is relevant to nobody.
+      ranking: the distance, PAR's threshold, and how many results to keep.
+      ks: cut-offs; at most the ranking's depth counts.
+      groups: group name to the labels of its queries; the gallery stays whole. `all` is always there.
+      threads: for the ranking kernels.
+
+    Returns:
+      Figures (see `jaxret.metrics.retrieval_summary`) of every group with at least one query that has a
+      relevant item; other groups are left out.
+    """
+    labels = _column([item.label for item in query_items])
+    sources = _column([item.source for item in query_items])
+    gallery_labels = _column([item.label for item in gallery_items])
+    gallery_sources = _column([item.source for item in gallery_items])
+    result = rank_items(
+        queries, gallery, ranking, excluded=sources[:, None] == gallery_sources[None, :], threads=threads
+    )
+    labelled = np.array([label is not None for label in labels], bool)
+    figures: GroupFigures = {}
+    for name, members in {"all": None, **(groups or {})}.items():
+        asked = np.flatnonzero(
+            labelled if members is None else np.array([label in members for label in labels], bool)
+        )
+        if not len(asked):
+            continue
+        judged = judge_by_label(
+            result.ids[asked],
+            labels[asked],
+            gallery_labels,
+            query_sources=sources[asked],
+            gallery_sources=gallery_sources,
+        )
+        if judged.counted.any():
+            figures[name] = retrieval_summary(judged, ks)
+    return figures
+
+
+def _column(values: Sequence[str | None]) -> np.ndarray:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

@@ -1,0 +1,72 @@
+"""`python -m jaxret.search INDEX QUERY`: find what looks like a picture or a video."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxret.command_line import run_command
+
+DESCRIPTION = """Search an index with a media file. A video is compared chunk by chunk with the indexed videos; a
+picture with indexed pictures and with single frames of the videos. Each result names the place in the video."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, search, print."""
+    parser = argparse.ArgumentParser(
+        "jaxret search", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("index", type=Path, help="index folder, or a run folder that holds one")
+    parser.add_argument("query", type=Path, help="an image or a video")
+    parser.add_argument("-k", type=int, default=10, help="results wanted (default 10)")
+    parser.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean", help="distance (default euclidean)")
+    parser.add_argument(
+        "--par", type=float, metavar="MIN_COSINE",
+        help="proximal-affinity re-ranking: of the k nearest, those whose cosine similarity exceeds this",
+    )  # fmt: skip
+    parser.add_argument("--space", choices=("frame", "clip"), help="compare single frames, or chunks (default: by the query's kind)")
+    parser.add_argument("--kind", choices=("image", "video"), help="find only pictures, or only videos")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a result")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads of the ranking kernels (default: all cores)")
+    args = parser.parse_args(argv)
+
+    from jaxret.retrieval import Retriever
+
+    folder = args.index if (args.index / "manifest.json").exists() else args.index / "index"
+    matches = Retriever.open(folder if folder.exists() else args.index).search(
+        args.query,
+        args.k,
+        metric=args.metric,
+        min_cosine=args.par,
+        space=args.space,
+        kinds=None if args.kind is None else (args.kind,),
+        threads=args.threads,
+    )
+    if args.json:
+        for match in matches:
+            print(json.dumps(as_json(match)))
+        return 0
+    if not matches:
+        print("nothing found" + (f" with a cosine similarity above {args.par}" if args.par is not None else ""))
+        return 0
+    print(f"{'':>4} {'distance':>9} {'cosine':>7}  {'where':<15} {'label':<20} item")
+    for place, match in enumerate(matches, start=1):
+        cosine = "" if match.cosine is None else f"{match.cosine:.4f}"
+        where = "" if match.item.kind == "image" else (
+            f"{match.start:.1f} s" if match.start == match.end else f"{match.start:.1f}-{match.end:.1f} s"
+        )  # fmt: skip
+        print(f"{place:>4} {match.distance:>9.4f} {cosine:>7}  {where:<15} {match.item.label or '':<20} {match.item.path or match.item.key}")
+    return 0
+
+
+def as_json(match: object) -> dict[str, object]:
+    """A result as JSON values."""
+    fields = {name: value for name, value in vars(match).items() if name != "item"}
+    return {**match.item.to_json(), **fields}  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    sys.exit(run_command(main))
