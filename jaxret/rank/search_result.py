@@ -39,6 +39,38 @@ class ParResult(SearchResult):
     cosines: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class RadiusResult:
+    """All gallery items within a radius of each query: as many as there are, nearest first.
+
+    `result[q]` is (ids, distances) of query q.
+
+    Attributes:
+        offsets: int64 (Q + 1,): the results of query q are `ids[offsets[q]:offsets[q + 1]]`.
+        ids: int64 (M,), row numbers in the gallery.
+        distances: float32 (M,), ascending within a query; equal distances are ordered by id.
+    """
+
+    offsets: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    distances: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """The number of queries."""
+        return len(self.offsets) - 1
+
+    def __getitem__(self, query: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The ids and the distances of one query; IndexError beyond the last."""
+        query = range(len(self))[query]
+        part = slice(self.offsets[query], self.offsets[query + 1])
+        return self.ids[part], self.distances[part]
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """int64 (Q,): how many results each query has."""
+        return np.diff(self.offsets)
+
+
 def merge_results(results: Sequence[SearchResult], k: int) -> SearchResult:
     """The k nearest over the results of several shards, by (distance, id).
 

@@ -1,0 +1,273 @@
+/* The driver of the Hamming search: memory, tasks for the threads, heaps and lists, and the final order. */
+#include "hamming.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "cpu_features.h"
+#include "hamming_state.h"
+
+#define ID_MASK (((uint64_t)1 << JR_ID_BITS) - 1)
+#define TASK_BYTES (128 * 1024)
+
+#ifdef JR_X86
+extern const jr_hamming_kernel jr_hamming_kernel_avx2, jr_hamming_kernel_avx512, jr_hamming_kernel_avx512_vpopcnt;
+#endif
+#ifdef JR_ARM64
+extern const jr_hamming_kernel jr_hamming_kernel_neon;
+#else
+extern const jr_hamming_kernel jr_hamming_kernel_portable;
+#endif
+
+static jr_hamming_kernel kernel_of(int level)
+{
+#ifdef JR_X86
+    if (level == JR_AVX2)
+        return jr_hamming_kernel_avx2;
+    if (level == JR_AVX512)
+        return jr_hamming_kernel_avx512;
+    if (level == JR_AVX512_VPOPCNT)
+        return jr_hamming_kernel_avx512_vpopcnt;
+#endif
+#ifdef JR_ARM64
+    (void)level;
+    return jr_hamming_kernel_neon;
+#else
+    return jr_hamming_kernel_portable;
+#endif
+}
+
+/* Zeroed memory for a * b * c items, on a cache line; NULL where there is none or the size overflows. */
+static void *allocate(int64_t a, int64_t b, int64_t c, size_t item)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow((size_t)a, (size_t)b, &bytes) || __builtin_mul_overflow(bytes, (size_t)c, &bytes)
+        || __builtin_mul_overflow(bytes, item, &bytes) || bytes > (size_t)1 << 62)
+        return NULL;
+    bytes = (bytes + 64 + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, bytes);
+    if (memory)
+        memset(memory, 0, bytes);
+    return memory;
+}
+
+void jr_hamming_free(jr_hamming *search)
+{
+    if (!search)
+        return;
+    for (int w = 0; search->workers && w < search->threads; w++) {
+        free(search->workers[w].heaps);
+        free(search->workers[w].sizes);
+        free(search->workers[w].limits);
+        free(search->workers[w].planes);
+        free(search->workers[w].table);
+        free(search->workers[w].partial);
+        free(search->workers[w].found);
+    }
+    free(search->workers);
+    free(search->picks);
+    free(search->words);
+    free(search);
+}
+
+/* Where in the table a query's groups of three bits point. */
+static void pick(const uint64_t *words, int64_t chunks, int vector_bytes, uint16_t *picks)
+{
+    for (int64_t chunk = 0; chunk < chunks; chunk++)
+        for (int group = 0; group < JR_GROUPS; group++) {
+            unsigned bits = (unsigned)(words[chunk] >> (3 * group)) & 7;
+            picks[chunk * JR_GROUPS + group] = (uint16_t)((group * 8 + bits) * 2 * (unsigned)vector_bytes);
+        }
+}
+
+jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes, int64_t k, int64_t radius,
+                           int threads, int level)
+{
+    jr_hamming *search = allocate(1, 1, 1, sizeof *search);
+    if (!search)
+        return NULL;
+    search->queries = queries;
+    search->count = count;
+    search->bytes = bytes;
+    search->k = k;
+    search->radius = radius;
+    search->threads = threads;
+    search->kernel = kernel_of(level);
+    search->chunks = (bytes + 7) / 8;
+    while (search->chunks * JR_CHUNK_BITS >> search->digits)
+        search->digits++;
+    int sliced = count > search->kernel.few_queries, vector = search->kernel.vector_bytes;
+    int64_t block = 8 * vector, blocks = TASK_BYTES / (block * bytes);
+    search->task_codes = block * (blocks > 0 ? blocks : 1);
+
+    search->words = allocate(count, search->chunks, 1, sizeof(uint64_t));
+    search->picks = allocate(sliced ? count : 1, search->chunks, JR_GROUPS, sizeof(uint16_t));
+    search->workers = allocate(threads, 1, 1, sizeof *search->workers);
+    if (!search->words || !search->picks || !search->workers)
+        goto no_memory;
+    for (int64_t q = 0; q < count; q++) {
+        uint64_t *words = search->words + q * search->chunks;
+        for (int64_t chunk = 0; chunk < search->chunks; chunk++)
+            words[chunk] = jr_load_word(queries + q * bytes + chunk * 8, bytes - chunk * 8);
+        if (sliced)
+            pick(words, search->chunks, vector, search->picks + q * search->chunks * JR_GROUPS);
+    }
+    for (int w = 0; w < threads; w++) {
+        jr_hamming_worker *worker = &search->workers[w];
+        worker->heaps = allocate(count, k, 1, sizeof(uint64_t));
+        worker->sizes = allocate(count, 1, 1, sizeof(int64_t));
+        worker->limits = allocate(count, 1, 1, sizeof(int64_t));
+        worker->planes = allocate(sliced ? search->chunks : 0, 64, vector, 1);
+        worker->table = allocate(sliced ? JR_GROUPS * 16 : 0, vector, 1, 1);
+        worker->partial = allocate(sliced ? JR_QUERY_TILE : 0, search->digits, vector, 1);
+        if (!worker->heaps || !worker->sizes || !worker->limits || !worker->planes || !worker->table
+            || !worker->partial)
+            goto no_memory;
+        for (int64_t q = 0; q < count; q++)
+            worker->limits[q] = k ? 8 * bytes : radius;
+    }
+    return search;
+no_memory:
+    jr_hamming_free(search);
+    return NULL;
+}
+
+static void append(jr_hamming_worker *worker, int64_t query, uint64_t key)
+{
+    if (worker->found_size == worker->found_capacity) {
+        int64_t capacity = worker->found_capacity ? 2 * worker->found_capacity : 1024;
+        uint64_t *grown = worker->failed ? NULL : realloc(worker->found, (size_t)capacity * 2 * sizeof *grown);
+        if (!grown) {
+            worker->failed = 1;
+            return;
+        }
+        worker->found = grown;
+        worker->found_capacity = capacity;
+    }
+    worker->found[2 * worker->found_size] = (uint64_t)query;
+    worker->found[2 * worker->found_size + 1] = key;
+    worker->found_size++;
+}
+
+void jr_hamming_offer(jr_hamming *search, jr_hamming_worker *worker, int64_t query, int64_t distance, int64_t id)
+{
+    uint64_t key = (uint64_t)distance << JR_ID_BITS | (uint64_t)id;
+    if (search->k == 0) {
+        append(worker, query, key);
+        return;
+    }
+    int64_t k = search->k, size = worker->sizes[query], at;
+    uint64_t *heap = worker->heaps + query * k;
+    if (size < k) {
+        at = size;
+        worker->sizes[query] = ++size;
+        for (; at > 0 && heap[(at - 1) / 2] < key; at = (at - 1) / 2)
+            heap[at] = heap[(at - 1) / 2];
+    } else {
+        if (key > heap[0])
+            return;
+        at = 0;
+        for (int64_t child; (child = 2 * at + 1) < k; at = child) {
+            if (child + 1 < k && heap[child + 1] > heap[child])
+                child++;
+            if (heap[child] < key)
+                break;
+            heap[at] = heap[child];
+        }
+    }
+    heap[at] = key;
+    /* A thread meets ids in ascending order, so a later code at the worst distance cannot enter any more. */
+    if (size == k)
+        worker->limits[query] = (int64_t)(heap[0] >> JR_ID_BITS) - 1;
+}
+
+static void search_task(void *context, int64_t task, int worker)
+{
+    jr_hamming *search = context;
+    int64_t first = task * search->task_codes;
+    int64_t n = search->n - first < search->task_codes ? search->n - first : search->task_codes;
+    if (search->count > search->kernel.few_queries)
+        search->kernel.sliced(search, &search->workers[worker], first, n);
+    else
+        search->kernel.direct(search, &search->workers[worker], first, n);
+}
+
+int jr_hamming_search(jr_hamming *search, const uint8_t *codes, int64_t n, jr_watch watch, void *watcher)
+{
+    search->codes = codes;
+    search->n = n;
+    int64_t tasks = (n + search->task_codes - 1) / search->task_codes;
+    return jr_parallel_for(search->threads, tasks, search_task, search, watch, watcher);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+int jr_hamming_finish(jr_hamming *search, int64_t *ids, float *distances)
+{
+    int64_t k = search->k;
+    uint64_t *all = allocate(search->threads, k, 1, sizeof *all);
+    if (!all)
+        return JR_NO_MEMORY;
+    for (int64_t q = 0; q < search->count; q++) {
+        int64_t total = 0;
+        for (int w = 0; w < search->threads; w++) {
+            int64_t size = search->workers[w].sizes[q];
+            memcpy(all + total, search->workers[w].heaps + q * k, (size_t)size * sizeof *all);
+            total += size;
+        }
+        qsort(all, (size_t)total, sizeof *all, by_key);
+        for (int64_t i = 0; i < k; i++) {
+            ids[q * k + i] = i < total ? (int64_t)(all[i] & ID_MASK) : -1;
+            distances[q * k + i] = i < total ? (float)(all[i] >> JR_ID_BITS) : INFINITY;
+        }
+    }
+    free(all);
+    return JR_OK;
+}
+
+int64_t jr_hamming_found(const jr_hamming *search)
+{
+    int64_t total = 0;
+    for (int w = 0; w < search->threads; w++) {
+        if (search->workers[w].failed)
+            return -1;
+        total += search->workers[w].found_size;
+    }
+    return total;
+}
+
+int jr_hamming_collect(jr_hamming *search, int64_t *offsets, int64_t *ids, float *distances)
+{
+    int64_t total = jr_hamming_found(search), count = search->count;
+    uint64_t *keys = allocate(total, 1, 1, sizeof *keys);
+    int64_t *next = allocate(count, 1, 1, sizeof *next);
+    if (!keys || !next) {
+        free(keys);
+        free(next);
+        return JR_NO_MEMORY;
+    }
+    memset(offsets, 0, (size_t)(count + 1) * sizeof *offsets);
+    for (int w = 0; w < search->threads; w++)
+        for (int64_t i = 0; i < search->workers[w].found_size; i++)
+            offsets[search->workers[w].found[2 * i] + 1]++;
+    for (int64_t q = 0; q < count; q++) {
+        offsets[q + 1] += offsets[q];
+        next[q] = offsets[q];
+    }
+    for (int w = 0; w < search->threads; w++)
+        for (int64_t i = 0; i < search->workers[w].found_size; i++)
+            keys[next[search->workers[w].found[2 * i]]++] = search->workers[w].found[2 * i + 1];
+    for (int64_t q = 0; q < count; q++)
+        qsort(keys + offsets[q], (size_t)(offsets[q + 1] - offsets[q]), sizeof *keys, by_key);
+    for (int64_t i = 0; i < total; i++) {
+        ids[i] = (int64_t)(keys[i] & ID_MASK);
+        distances[i] = (float)(keys[i] >> JR_ID_BITS);
+    }
+    free(keys);
+    free(next);
+    return JR_OK;
+}
