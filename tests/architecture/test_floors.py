@@ -1,0 +1,82 @@
+"""Imports point only downward, rooms of one floor do not know each other, and ranking needs no JAX."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxret
+
+PACKAGE = Path(jaxret.__file__).parent
+FLOORS = [
+    {"errors"},
+    {"preprocessing"},
+    {"data", "models", "losses", "metrics", "rank"},
+    {"embedding", "evaluation", "index"},
+    {"training", "retrieval", "reporting"},
+    {"recipes"},
+    {"command_line"},
+    {"train", "build_index", "search", "evaluate"},
+    {"__main__"},
+]
+FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def room_of(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms that a module imports, wherever in the file the import stands."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where they point"
+            names = [node.module] if node.module != "jaxret" else [f"jaxret.{a.name}" for a in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        rooms |= {name.split(".")[1] for name in names if name and name.startswith("jaxret.")}
+    return rooms
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    room = room_of(path)
+    assert room in FLOOR_OF, f"{room} has no floor: say where it belongs"
+    for other in imported_rooms(path) - {room}:
+        if path == PACKAGE / "__main__.py" and other == "__version__":
+            continue
+        assert FLOOR_OF[other] < FLOOR_OF[room], f"{room} (floor {FLOOR_OF[room]}) imports {other} (floor {FLOOR_OF[other]})"
+
+
+@pytest.mark.parametrize("room", ["rank", "metrics", "index", "evaluation", "data.media_folders", "data.feature_cache"])
+def test_rooms_without_jax(room: str) -> None:
+    code = f"import sys, jaxret.{room}; sys.exit('jax' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_pickle_but_in_the_one_restricted_reader() -> None:
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        if any(
+            (isinstance(node, ast.Import) and any(a.name.split(".")[0] == "pickle" for a in node.names))
+            or (isinstance(node, ast.ImportFrom) and node.module == "pickle")
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        )
+    }
+    assert all("pth" in Path(user).stem for user in users), users
+
+
+def test_commands_are_short() -> None:
+    for command in ("train", "build_index", "search", "evaluate"):
+        lines = (PACKAGE / f"{command}.py").read_text(encoding="utf-8").count("\n")
+        assert lines <= 160, f"{command}.py has {lines} lines: move work to a lower floor"

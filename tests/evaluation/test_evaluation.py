@@ -1,0 +1,121 @@
+"""Item rankings and label protocols against loops over all pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxret.errors import ConfigError
+from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out, evaluate_queries, rank_items
+
+
+@dataclasses.dataclass
+class Item:
+    label: str | None
+    source: str
+
+
+def make_rows(rng: np.random.Generator, items: int, most_rows: int, dimension: int = 4) -> ItemVectors:
+    owners = np.repeat(np.arange(items), rng.integers(1, most_rows + 1, size=items))
+    return ItemVectors(rng.normal(size=(len(owners), dimension)).astype(np.float32), owners, items)
+
+
+def slow_ranking(queries, gallery, ranking, excluded):
+    """(ids, distances) per query by explicit loops in float64."""
+    answers = []
+    for q in range(queries.count):
+        found = []
+        for g in range(gallery.count):
+            if excluded is not None and excluded[q, g]:
+                continue
+            pairs = []
+            for a in queries.vectors[queries.items == q].astype(np.float64):
+                for b in gallery.vectors[gallery.items == g].astype(np.float64):
+                    cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
+                    distance = 1 - cosine if ranking.distance == "cosine" else np.linalg.norm(a - b)
+                    pairs.append((distance, cosine))
+            if pairs:
+                found.append((*min(pairs), g))
+        found = sorted((d, g, c) for d, c, g in found)[: ranking.depth]
+        if ranking.distance == "par":
+            found = [entry for entry in found if entry[2] > ranking.min_cosine]
+        answers.append([(g, d) for d, g, _ in found])
+    return answers
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 9999),
+    ranking=st.sampled_from(
+        [
+            Ranking(),
+            Ranking("cosine"),
+            Ranking("cosine", depth=3),
+            Ranking("par", 0.1),
+            Ranking("par", 0.2, depth=4),
+        ]
+    ),
+    rows=st.integers(1, 3),
+    exclude=st.booleans(),
+)
+def test_rank_items_equals_loops(seed, ranking, rows, exclude) -> None:
+    rng = np.random.default_rng(seed)
+    queries, gallery = make_rows(rng, 3, rows), make_rows(rng, 7, rows)
+    excluded = rng.random((3, 7)) < 0.3 if exclude else None
+    result = rank_items(queries, gallery, ranking, excluded=excluded)
+    for q, expected in enumerate(slow_ranking(queries, gallery, ranking, excluded)):
+        found = result.ids[q][result.ids[q] >= 0]
+        assert found.tolist() == [g for g, _ in expected]
+        np.testing.assert_allclose(
+            result.distances[q][: len(found)], [d for _, d in expected], rtol=1e-5, atol=1e-6
+        )
+        assert np.isinf(result.distances[q][len(found) :]).all()
+
+
+def test_an_item_never_finds_its_own_source_and_groups_keep_the_whole_gallery() -> None:
+    vectors = np.array([[0.0], [0.1], [1.0], [5.0], [5.2], [1.1]], np.float32)
+    items = [Item("a", "film1"), Item("a", "film1"), Item("b", "film2"), Item("b", "film3"), Item("a", "film4"), Item(None, "film5")]
+    rows = ItemVectors(vectors, np.arange(6), 6)
+    figures = evaluate_leave_one_out(rows, items, ks=(1,), groups={"a": ["a"], "none": ["zzz"]})
+    assert set(figures) == {"all", "a"}
+    # Items 0 and 1 may not find each other: their only relevant item is 4, the last of four. Item 4 has 3, 5
+    # and 2 before it meets 1 and 0: relevant at ranks 4 and 5.
+    expected = np.mean([1 / 4, 1 / 4, (1 / 4 + 2 / 5) / 2])
+    assert figures["a"]["mAP"] == pytest.approx(expected)
+    assert figures["a"]["queries"] == 3
+    assert figures["all"]["queries"] == 5
+
+
+def test_par_precision_counts_over_the_nearest_of_other_sources() -> None:
+    vectors = np.array([[1, 0], [1, 0.01], [1.1, 0], [0, 1.0], [1.3, 0]], np.float32)
+    items = [Item("a", "x"), Item("a", "x"), Item("a", "y"), Item("b", "z"), Item("b", "w")]
+    query = ItemVectors(vectors[:1], np.zeros(1, np.int64), 1)
+    gallery = ItemVectors(vectors[1:], np.arange(4), 4)
+    figures = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("par", 0.5, 2), ks=(2,))
+    # Without its own source the two nearest are y (right) and w (wrong); both pass the threshold.
+    assert figures["all"]["P@2"] == 0.5
+    strict = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("par", 1.0, 2), ks=(2,))
+    assert strict["all"]["empty_share"] == 1.0
+
+
+def test_nothing_relevant_gives_no_figures() -> None:
+    rows = ItemVectors(np.eye(2, dtype=np.float32), np.arange(2), 2)
+    assert evaluate_leave_one_out(rows, [Item("a", "1"), Item("b", "2")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"distance": "manhattan"}, "got 'manhattan'"),
+        ({"distance": "par"}, "min_cosine is for par alone, got None for par"),
+        ({"min_cosine": 0.5}, "got 0.5 for euclidean"),
+        ({"depth": 0}, "depth must be at least 1 or none, got 0"),
+    ],
+)
+def test_bad_rankings_are_named(arguments, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Ranking(**arguments)
