@@ -22,7 +22,7 @@ ITEM = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=100)
 @given(
     segments=st.lists(st.lists(ITEM, min_size=1, max_size=6), min_size=1, max_size=4),
     queries=st.lists(VECTOR, min_size=1, max_size=4),
@@ -55,10 +55,11 @@ def test_search_equals_measuring_every_row(
     assert [item.key for item in index.items] == [item.key for item, _ in kept]
 
     with pytest.MonkeyPatch.context() as patch:
-        if small:  # tiny blocks and groups, so that their seams are crossed
+        if small:  # tiny blocks, groups and first depths, so that all seams are crossed
             patch.setattr(item_search, "BLOCK_ROWS", 2)
             patch.setattr(snapshot_module, "BLOCK_ROWS", 2)
             patch.setattr(item_search, "MAX_CELLS", 3)
+            patch.setattr(item_search._Shard, "first_depth", lambda shard, k: 1)
         found = index.search(
             "frame",
             np.array(queries, np.float32),
@@ -92,6 +93,28 @@ def test_search_equals_measuring_every_row(
             assert np.isneginf(found.cosines[q, n:]).all()
         else:
             assert found.cosines is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_searching_deeper_stops_exactly_when_it_may(make, monkeypatch, seed):
+    """Many more items than k, rows of an item close together, ties within and between segments."""
+    monkeypatch.setattr(item_search._Shard, "first_depth", lambda shard, k: 1)
+    rng = np.random.default_rng(seed)
+    index, rows_of = make.empty(Space("frame", 1)), []
+    for s in range(3):
+        segment = [
+            (rng.integers(0, 12) + rng.integers(0, 3, (rng.integers(1, 6), 1))).astype(np.float32)
+            for _ in range(8)
+        ]
+        index.add([make.item(f"{s}/{i}") for i in range(8)], {"frame": make.rows(*segment)})
+        rows_of += segment
+    queries = rng.integers(0, 14, (12, 1)).astype(np.float32)
+    for k in range(1, 10):
+        found = index.search("frame", queries, k)
+        for q, query in enumerate(queries):
+            wanted = nearest_items(query, rows_of, k, "euclidean", lambda i: True)
+            assert found.ids[q].tolist() == [i for i, _, _ in wanted]
+            assert found.starts[q].tolist() == [row for _, _, row in wanted]
 
 
 def test_one_item_that_crowds_out_the_others_is_searched_past(make):
