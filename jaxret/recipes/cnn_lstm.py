@@ -46,6 +46,10 @@ class CnnLstmConfig:
     data: str = "moving-digits"
     """A folder (one sub-folder a class) of videos or images, a CSV with the columns path, label and optionally
     source and split, tfds:NAME, or moving-digits."""
+    split_column: str = "split"
+    """For a CSV: the column that names each item's split (train, validation or test)."""
+    download: bool = False
+    """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/<recipe>-<number>."""
     weights: str = "auto"
@@ -130,8 +134,11 @@ MOVING_DIGITS = CnnLstmConfig(
     triplet_weight=1.0,
     mirror=0.0,  # left and right are classes here
     zoom=1.0,
-    optimiser=OptimiserConfig(learning_rate=2e-3, schedule="cosine", clip_norm=1.0),
-    loop=LoopConfig(epochs=16, evaluate_every=2, patience=0),
+    batch_size=48,
+    optimiser=OptimiserConfig(
+        algorithm="adamw", learning_rate=2e-3, schedule="cosine", warmup_steps=50, weight_decay=1e-4, clip_norm=1.0
+    ),
+    loop=LoopConfig(epochs=14, evaluate_every=2, patience=0),
 )
 """The same system sized for the embedded data: clips of 12 frames of 32 x 32, trained end to end in minutes."""
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from jaxret.data.batch_plans import BatchPlan, ClassBatches, ShuffledBatches
 from jaxret.data.media_item import MediaDataset
-from jaxret.data.open_dataset import open_dataset
+from jaxret.data.dataset_specs import open_dataset
 from jaxret.data.pipeline import TrainingInput
 from jaxret.data.transforms import Augmentation
 from jaxret.models.encoder import VideoEncoder
@@ -72,7 +72,7 @@ def train_cnn_lstm(
       What came out, or None if training was asked to stop before its end.
     """
     # ---- data
-    dataset = open_dataset(config.data)
+    dataset = open_dataset(config.data, split_column=config.split_column, download=config.download)
     skipped = len(getattr(dataset, "skipped", ()))
     config = resolve(config, dataset)
     run.write_config(recipe, config)

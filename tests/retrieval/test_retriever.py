@@ -1,0 +1,172 @@
+"""Files in, matches out: clips, pictures, re-encoded queries, additions in parts, and bad input."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from jaxret.data.dataset_specs import open_dataset
+from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.video_writing import write_video
+from jaxret.errors import EncoderMismatchError, MediaError, WeightsError
+from jaxret.models import TemporalEncoder, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval import Retriever
+from jaxret.retrieval.evaluate_index import evaluate_index
+
+
+def make_encoder(seed: int = 0) -> VideoEncoder:
+    rngs = nnx.Rngs(seed)
+    return VideoEncoder(
+        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
+        TemporalEncoder(32, 16, rngs=rngs),
+        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Videos of one second by class, one of three seconds, a picture, and a broken file."""
+    root = tmp_path_factory.mktemp("media")
+    digits = MovingDigits(train_clips=0, validation_clips=0, test_clips=1, size=48)
+    digits.write_media_folder(root, indices=range(0, 80, 8))
+    next(root.glob("*.csv")).unlink()
+    long = np.concatenate([digits.render([number])[0] for number in (1, 2, 3)])
+    write_video(root / "0-left" / "long.mp4", long, fps=12)
+    picture = digits.render([4])[0][5]
+    Image.fromarray(picture).save(root / "0-left" / "picture.png")
+    (root / "0-left" / "broken.mp4").write_bytes(b"not a video at all" * 100)
+    return root
+
+
+@pytest.fixture(scope="module")
+def retriever(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    retriever = Retriever.create(tmp_path_factory.mktemp("index") / "index", make_encoder())
+    retriever.add(open_dataset(folder))
+    return retriever
+
+
+def test_every_file_finds_itself_first(folder: Path, retriever: Retriever) -> None:
+    files = [path for path in folder.rglob("*.*") if path.name != "broken.mp4"]
+    assert len(files) == len(retriever.index) == 12
+    for path in files:
+        first = retriever.search(path, 3)[0]
+        assert Path(first.item.path) == path.resolve()
+        assert first.distance == pytest.approx(0, abs=1e-3)
+
+
+def test_a_frame_as_picture_finds_its_video_and_the_moment(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+    with open_dataset(folder / "0-left" / "long.mp4").open(0) as reader:
+        frame = reader.read_at([1.9])[0]
+        time = reader.times[np.searchsorted(reader.times, 1.9, side="right") - 1]
+    Image.fromarray(frame).save(tmp_path / "frame.png")
+    best = retriever.search(tmp_path / "frame.png", 2)[0]
+    assert best.item.key == "0-left/long.mp4"
+    # Four frames a second are indexed: the moment is known to a quarter of a second.
+    assert best.start == best.end == pytest.approx(time, abs=0.25)
+
+
+def test_a_part_of_a_long_video_is_found_with_its_span(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+    with open_dataset(folder / "0-left" / "long.mp4").open(0) as reader:
+        part = reader.read(range(24, 36))
+    write_video(tmp_path / "part.mp4", part, fps=12)
+    best = retriever.search(tmp_path / "part.mp4", 1)[0]
+    assert best.item.key == "0-left/long.mp4"
+    assert (best.start, best.end) == pytest.approx((2.0, 3.0))
+    assert (best.query_start, best.query_end) == pytest.approx((0.0, 1.0))
+
+
+def test_par_keeps_the_near_ones_above_the_threshold(folder: Path, retriever: Retriever) -> None:
+    query = folder / "0-left" / "long.mp4"
+    nearest = retriever.search(query, 12)
+    kept = retriever.search(query, 12, min_cosine=0.9)
+    assert 1 <= len(kept) <= len(nearest)
+    assert all(match.cosine > 0.9 for match in kept)
+    assert retriever.search(query, 12, min_cosine=1.0) == []
+
+
+def test_pictures_and_videos_share_the_frame_space(folder: Path, retriever: Retriever) -> None:
+    query = folder / "0-left" / "picture.png"
+    assert {match.item.kind for match in retriever.search(query, 12)} == {"image", "video"}
+    assert {match.item.kind for match in retriever.search(query, 12, kinds=("video",))} == {"video"}
+    video = next((folder / "1-left").glob("*.mp4"), None) or next(folder.glob("*/*.mp4"))
+    assert "image" in {match.item.kind for match in retriever.search(video, 12, space="frame")}
+    with pytest.raises(ValueError, match="frame space"):
+        retriever.search(query, space="clip")
+
+
+def test_adding_again_adds_nothing_and_what_failed_is_reported(folder: Path, retriever: Retriever) -> None:
+    dataset = open_dataset(folder)
+    assert [error.path.endswith("broken.mp4") for error in dataset.skipped] == [True]
+    report = retriever.add(dataset)
+    assert report.added == ()
+    assert len(report.present) == 12
+
+
+def test_a_file_that_breaks_after_probing_is_skipped_with_its_reason(folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "media"
+    shutil.copytree(folder, copy)
+    dataset = open_dataset(copy)
+    target = next((copy / "0-left").glob("long.mp4"))
+    target.write_bytes(b"gone")
+    fresh = Retriever.create(tmp_path / "index", make_encoder())
+    report = fresh.add(dataset)
+    assert [error.path for error in report.skipped] == [str(target)]
+    assert "0-left/long.mp4" not in fresh.index
+    assert len(report.added) == 11
+
+
+def test_an_index_opens_elsewhere_with_its_own_encoder(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(retriever.index.folder, moved)
+    query = folder / "0-left" / "long.mp4"
+    assert Retriever.open(moved).search(query, 5) == retriever.search(query, 5)
+
+
+def test_a_foreign_or_damaged_encoder_is_refused(retriever: Retriever, tmp_path: Path) -> None:
+    from jaxret.models.encoder_store import save_encoder
+
+    foreign = tmp_path / "foreign"
+    shutil.copytree(retriever.index.folder, foreign)
+    save_encoder(make_encoder(seed=1), foreign / "encoder")
+    with pytest.raises(EncoderMismatchError, match="was made by encoder"):
+        Retriever.open(foreign)
+    weights = foreign / "encoder" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    with pytest.raises(WeightsError, match="weights.safetensors is damaged"):
+        Retriever.open(foreign)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("none.mp4", None, "no such file"),
+        ("words.txt", b"words", "neither an image nor a video"),
+        ("noise.mp4", b"\0\1\2" * 500, "noise.mp4"),
+        ("noise.png", b"\0\1\2" * 500, "noise.png"),
+        ("empty.mp4", b"", "empty.mp4"),
+    ],
+)
+def test_a_bad_query_is_one_line(retriever: Retriever, tmp_path: Path, name, content, message) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MediaError, match=message) as caught:
+        retriever.search(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_figures_of_an_index_agree_between_its_own_and_outside_queries(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+    other = tmp_path / "media"
+    shutil.copytree(folder, other)
+    own = evaluate_index(retriever, ks=(1,))
+    # The same files from another place have the same keys, hence sources: they exclude themselves.
+    outside = evaluate_index(retriever, open_dataset(other), ks=(1,))
+    assert own == outside
+    assert own["all"]["queries"] == 2  # only 0-left has two videos
