@@ -104,7 +104,7 @@ class Snapshot:
 
 
 def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
-    """Open the current revision, reusing the opened segments of an earlier one.
+    """Open the current revision, reusing an earlier one or its opened segments.
 
     Raises:
       IndexFormatError: the manifest or a file it names is not as it should be.
@@ -112,6 +112,8 @@ def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
     opened = {segment.entry.name: segment for segment in known.segments} if known else {}
     while True:
         manifest = read_manifest(root)
+        if known is not None and manifest == known.manifest:
+            return known
         try:
             segments = [
                 opened[entry.name].with_entry(entry) if entry.name in opened else Segment(root, entry)
