@@ -54,6 +54,7 @@ class Snapshot:
             self.positions.append(position)
         self.items = tuple(items)
         self.galleries: dict[Any, Any] = {}
+        self._row_counts: dict[str, int] = {}
 
     @functools.cached_property
     def spaces(self) -> dict[str, Space]:
@@ -92,9 +93,10 @@ class Snapshot:
 
     def count_rows(self, space: str) -> int:
         """How many rows of live items a space has."""
-        return sum(
-            int((self.positions[number][rows.items] >= 0).sum()) for number, rows in self.segment_rows(space)
-        )
+        if space not in self._row_counts:
+            live = (self.positions[number][rows.items] >= 0 for number, rows in self.segment_rows(space))
+            self._row_counts[space] = sum(int(part.sum()) for part in live)
+        return self._row_counts[space]
 
     def of_kinds(self, kinds: Collection[str] | None) -> NDArray[np.bool_]:
         """bool (n,), which live items are of one of the kinds (None for all)."""
