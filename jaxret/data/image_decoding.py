@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 
@@ -35,15 +36,16 @@ class ImageReader(MediaReader):
 
     Args:
       path: a file that Pillow can read.
+      data: the file's content, where it is in memory already; `path` is then only a name for messages.
 
     Raises:
       MediaError: not a picture, or above `MAX_PIXELS`. A truncated picture opens and fails when it is read.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str], data: bytes | None = None):
         self.path = os.fspath(path)
         with _OneLineErrors(self.path):
-            picture = Image.open(self.path)
+            picture = Image.open(self.path if data is None else io.BytesIO(data))
             try:
                 width, height = picture.size
                 if width * height > MAX_PIXELS:

@@ -6,6 +6,7 @@ A picture is a video of one frame at time 0, so nothing above this room needs tw
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Self, TypeAlias
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.transforms import FrameGeometry, resize_frame
+from jaxret.errors import MediaError
 
 __all__ = [
     "ArrayReader",
@@ -246,6 +248,21 @@ class MediaDataset(ABC):
             chosen = slice(None) if frame_indices is None else np.asarray(frame_indices, np.int64)
             return pixels, reader.times[chosen]
 
+    def content_hash(self, index: int) -> str:
+        """A hash of what item `index` is made of, hex: the same content gives the same hash anywhere.
+
+        For a file it is its size and the hash of all its bytes. Raises MediaError where it cannot be read.
+        """
+        path = self.items[index].path
+        if path is None:
+            raise NotImplementedError(f"{type(self).__name__} holds items that are not files")
+        try:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, _hasher)
+                return f"{file.tell():x}-{digest.hexdigest()}"
+        except OSError as error:
+            raise MediaError(path, error.strerror or str(error)) from error
+
     def subset(self, indices: Indices) -> MediaSubset:
         """The items at `indices`, in that order, renumbered from 0."""
         return MediaSubset(self, indices)
@@ -256,6 +273,10 @@ class MediaDataset(ABC):
         Example: `dataset.select(lambda item: item.split == "train")`.
         """
         return self.subset([number for number, item in enumerate(self.items) if keep(item)])
+
+
+def _hasher() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
 
 
 class MediaSubset(MediaDataset):
@@ -285,3 +306,7 @@ class MediaSubset(MediaDataset):
     def info(self, index: int) -> MediaInfo:
         """Size and length of the subset's item `index`."""
         return self.parent.info(int(self.indices[index]))
+
+    def content_hash(self, index: int) -> str:
+        """The hash of the subset's item `index`."""
+        return self.parent.content_hash(int(self.indices[index]))

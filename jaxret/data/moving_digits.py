@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,6 +41,7 @@ MOTIONS = (
 )
 """The motions; neighbours 2i and 2i + 1 are time reversals of each other."""
 
+_RENDERING = 1  # raised when the same numbers would give other pixels, so that cached features expire
 _SPLITS = ("train", "validation", "test")
 _SOURCE_SHARES = (0.6, 0.8)  # up to 60 % of a digit's scans train, up to 80 % validate, the rest test
 _GLYPH = 64  # side to which the 8x8 scans are enlarged once; fine enough to look up the nearest
@@ -156,6 +158,11 @@ class MovingDigits(MediaDataset):
     def open(self, index: int) -> ArrayReader:
         """A reader of clip `index`, rendered now."""
         return ArrayReader(self._render(index), self._times, self.frames / self.fps)
+
+    def content_hash(self, index: int) -> str:
+        """A hash of what clip `index` follows from."""
+        made_of = (_RENDERING, self.seed, self.frames, self.size, self.fps, index, self.items[index])
+        return hashlib.blake2b(repr(made_of).encode(), digest_size=16).hexdigest()
 
     def render(self, indices: Indices) -> Pixels:
         """The clips at `indices` as one array: uint8 (n, frames, size, size, 3)."""

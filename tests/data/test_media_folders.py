@@ -157,7 +157,7 @@ def test_csv_that_is_not_there_or_not_text(tmp_path):
     with pytest.raises(ConfigError, match="No such file"):
         read_csv(tmp_path / "no.csv")
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
-    with pytest.raises(ConfigError, match="binary.csv"):
+    with pytest.raises(ConfigError, match=r"binary\.csv"):
         read_csv(tmp_path / "binary.csv")
 
 
@@ -180,7 +180,7 @@ def test_single_files(tmp_path):
     with pytest.raises(MediaError, match="no such file"):
         open_media(tmp_path / "b.jpg")
     (tmp_path / "c.txt").write_text("x")
-    with pytest.raises(MediaError, match="extension is not one of .avi|.bmp"):
+    with pytest.raises(MediaError, match=r"extension is not one of \.3gp, \.avi"):
         open_media(tmp_path / "c.txt")
 
 

@@ -43,6 +43,8 @@ VFR = [
     4000,
     4100,
 ]
+VP9 = {"cpu-used": "8", "g": "16", "lag-in-frames": "16"}
+FRAGMENTS = {"movflags": "frag_keyframe+empty_moov"}
 
 FILES = {
     "one-gop.mp4": {},
@@ -57,8 +59,8 @@ FILES = {
     "no-stamps.avi": {"count": 100, "options": CLOSED},
     "intra.avi": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
     "mpeg2.mpg": {"count": 60, "codec": "mpeg2video", "gop_size": 10, "max_b_frames": 2},
-    "vp9.webm": {"count": 40, "codec": "libvpx-vp9", "options": {"cpu-used": "8", "g": "16", "lag-in-frames": "16"}},
-    "fragments.mp4": {"count": 60, "options": CLOSED, "container_options": {"movflags": "frag_keyframe+empty_moov"}},
+    "vp9.webm": {"count": 40, "codec": "libvpx-vp9", "options": VP9},
+    "fragments.mp4": {"count": 60, "options": CLOSED, "container_options": FRAGMENTS},
     "one-frame.mp4": {"count": 1},
     "one-frame.avi": {"count": 1, "codec": "mjpeg", "pix_fmt": "yuvj420p"},
     "two-frames.webm": {"count": 2, "codec": "libvpx-vp9", "options": {"cpu-used": "8"}},

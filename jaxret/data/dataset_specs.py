@@ -1,0 +1,79 @@
+"""One way to name any data set: what `--data` takes on the command line."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+from jaxret.data.media_folders import MediaFiles, media_kind, read_csv, scan_folder
+from jaxret.data.media_item import MediaDataset, MediaItem
+from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.tfds_datasets import TfdsDataset
+from jaxret.errors import ConfigError
+
+__all__ = ["open_dataset"]
+
+_CHOICES = "moving-digits, tfds:NAME[:CONFIG], a folder of classes, a CSV with a column path, or a media file"
+
+
+def open_dataset(
+    spec: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split_column: str = "split",
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    probe: bool = True,
+) -> MediaDataset:
+    """Open the data set that `spec` names.
+
+    Args:
+      spec: one of
+        `moving-digits`, the embedded data set;
+        `tfds:NAME` or `tfds:NAME:CONFIG`, of tensorflow-datasets;
+        a folder ROOT/<class>/<file>; one that directly holds a CSV with a column `path` is read by it;
+        a CSV that lists files with path, label, source and split;
+        a single image or video.
+      root: for a CSV, the folder that its paths are relative to, if not its own.
+      split_column: for a CSV, the column to take the split from.
+      data_dir, download: for `tfds:`, where data sets are kept, and whether to fetch what is missing.
+      probe: whether to check every file first; the broken ones are then in the data set's `skipped`.
+
+    Raises:
+      ConfigError: the spec is none of these (the message lists them), or what it names is wrong.
+      MediaError: a single file that cannot be read.
+    """
+    name = os.fspath(spec)
+    if name == "moving-digits":
+        return MovingDigits()
+    if name.startswith("tfds:"):
+        return TfdsDataset(
+            name.removeprefix("tfds:").replace(":", "/", 1), data_dir=data_dir, download=download
+        )
+    path = Path(name)
+    if path.is_dir():
+        table = _table_of(path)
+        items = scan_folder(path) if table is None else read_csv(table, root, split_column=split_column)
+        return MediaFiles(items, probe=probe)
+    if path.suffix.lower() == ".csv":
+        return MediaFiles(read_csv(path, root, split_column=split_column), probe=probe)
+    kind = media_kind(path)
+    if kind is None or not path.is_file():
+        raise ConfigError(f"no data set {name!r}; choose {_CHOICES}")
+    files = MediaFiles([MediaItem(path.name, kind, path=name)], probe=probe)
+    if files.skipped:
+        raise files.skipped[0]
+    return files
+
+
+def _table_of(folder: Path) -> Path | None:
+    """The one CSV in a folder that lists media, or None."""
+    tables = []
+    for table in sorted(folder.glob("*.csv")):
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            if "path" in [name.strip() for name in next(csv.reader(file), [])]:
+                tables.append(table)
+    if len(tables) > 1:
+        raise ConfigError(f"{folder} holds {len(tables)} CSVs; name one: {', '.join(map(str, tables))}")
+    return tables[0] if tables else None
