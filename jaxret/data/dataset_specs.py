@@ -48,9 +48,7 @@ def open_dataset(
     if name == "moving-digits":
         return MovingDigits()
     if name.startswith("tfds:"):
-        return TfdsDataset(
-            name.removeprefix("tfds:").replace(":", "/", 1), data_dir=data_dir, download=download
-        )
+        return TfdsDataset(name.removeprefix("tfds:").replace(":", "/", 1), data_dir=data_dir, download=download)
     path = Path(name)
     if path.is_dir():
         table = _table_of(path)

@@ -145,9 +145,7 @@ class FeatureCache:
         stored = np.asarray(features)
         moments = np.asarray(times, np.float64)
         if stored.ndim != 3 or moments.shape != stored.shape[:2]:
-            raise ValueError(
-                f"features must be (V, T, D) and times (V, T), got {stored.shape} and {moments.shape}"
-            )
+            raise ValueError(f"features must be (V, T, D) and times (V, T), got {stored.shape} and {moments.shape}")
         with np.errstate(over="ignore"):
             stored = stored.astype(self.dtype)
         if not np.isfinite(stored).all():
@@ -191,9 +189,7 @@ class FeatureCache:
         broken: dict[int, MediaError] = {}
         missing: dict[str, int] = {}  # content -> the first item that has it
         for number, content in enumerate(
-            read_in_parallel(
-                lambda i: _or_error(dataset.content_hash, i), range(len(dataset)), threads=threads
-            )
+            read_in_parallel(lambda i: _or_error(dataset.content_hash, i), range(len(dataset)), threads=threads)
         ):
             if isinstance(content, MediaError):
                 broken[number] = content
@@ -292,9 +288,7 @@ def _compute(
         padding = np.repeat(pixels[-1:], batch_frames - len(batch), axis=0)
         rows = np.asarray(compute(np.concatenate([pixels, padding])))
         if rows.ndim != 2 or len(rows) != batch_frames:
-            raise ValueError(
-                f"compute must give ({batch_frames}, D) for {batch_frames} frames, got {rows.shape}"
-            )
+            raise ValueError(f"compute must give ({batch_frames}, D) for {batch_frames} frames, got {rows.shape}")
         for (number, _), row in zip(batch, rows, strict=False):
             features[number].append(row)
 

@@ -63,9 +63,7 @@ class ImageReader(MediaReader):
         """Close the file."""
         self._picture.close()
 
-    def frames(
-        self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3
-    ) -> Iterator[Pixels]:
+    def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
         """Yield the picture once for each index, all of which must be 0; see `MediaReader.frames`."""
         count = len(check_indices(indices, 1))
         if not count:

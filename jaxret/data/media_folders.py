@@ -25,9 +25,7 @@ __all__ = [
     "scan_folder",
 ]
 
-IMAGE_EXTENSIONS = frozenset(
-    {".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
+IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 VIDEO_EXTENSIONS = frozenset(
     {
         ".3gp",
@@ -245,9 +243,7 @@ def _check_header(source: Path, header: list[str], split_column: str) -> None:
     unknown = [name for name in header if name not in _COLUMNS and not name.startswith("split")]
     if unknown:
         known = ", ".join(_COLUMNS)
-        raise ConfigError(
-            f"{source}: unknown column {unknown[0]!r}; known are {known} and others in split..."
-        )
+        raise ConfigError(f"{source}: unknown column {unknown[0]!r}; known are {known} and others in split...")
     if split_column != "split" and split_column not in header:
         splits = [name for name in header if name.startswith("split")]
         found = ", ".join(splits) or "not there"

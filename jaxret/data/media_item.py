@@ -109,9 +109,7 @@ class MediaReader(ABC):
     damage: str | None = None
 
     @abstractmethod
-    def frames(
-        self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3
-    ) -> Iterator[Pixels]:
+    def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
         """Yield the frames at `indices`, which must not decrease; a repeated index repeats its frame.
 
         Args:
@@ -199,9 +197,7 @@ class ArrayReader(MediaReader):
         self.times = times
         self.info = MediaInfo(len(pixels), duration, width=pixels.shape[2], height=pixels.shape[1])
 
-    def frames(
-        self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3
-    ) -> Iterator[Pixels]:
+    def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
         """Yield the frames asked for; see `MediaReader.frames`."""
         for index in check_indices(indices, self.info.frame_count):
             yield resize_frame(self._pixels[index], geometry, channels)

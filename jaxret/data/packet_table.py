@@ -90,9 +90,7 @@ class PacketTable:
             and stream.codec_context.field_order <= 1
             # FFmpeg makes up presentation times where the format has none, wrongly if frames are reordered.
             and not (
-                container.format.name in _GUESSED_STAMPS
-                and stream.codec_context.has_b_frames
-                and len(keys) < len(rows)
+                container.format.name in _GUESSED_STAMPS and stream.codec_context.has_b_frames and len(keys) < len(rows)
             )
         )
         last_duration = 0.0

@@ -50,7 +50,7 @@ def read_training_clip(
     index: int,
     preprocessing: Preprocessing,
     rng: np.random.Generator,
-    augment: Augmentation | None = Augmentation(),  # noqa: B008 - immutable
+    augment: Augmentation | None = Augmentation(),
 ) -> Pixels:
     """One random clip of an item: a random chunk, one random frame of each segment, one crop and flip.
 

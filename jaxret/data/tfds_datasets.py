@@ -90,9 +90,7 @@ def _import_tfds() -> Any:
     try:
         import tensorflow_datasets
     except ImportError as error:
-        raise ConfigError(
-            "data sets named tfds:... need the extra `tfds`: pip install 'jaxret[tfds]'"
-        ) from error
+        raise ConfigError("data sets named tfds:... need the extra `tfds`: pip install 'jaxret[tfds]'") from error
     return tensorflow_datasets
 
 
@@ -111,9 +109,10 @@ def _builder(tfds: Any, name: str, data_dir: str | os.PathLike[str] | None, down
             builder.download_and_prepare()
         builder.as_data_source(sorted(builder.info.splits)[0])
     except ImportError as error:
-        reason = (
-            f"it has features that need TensorFlow ({error}); install `tensorflow` beside the extra `tfds`"
-        )
+        package = (error.name or "").split(".")[0]
+        reason = f"it needs the package {package!r}, which is not installed"
+        if package == "tensorflow":
+            reason = "it has features that need TensorFlow; install `tensorflow` beside the extra `tfds`"
         raise ConfigError(f"tfds:{name}: {reason}") from error
     except NotImplementedError as error:
         reason = "its format has no random access; prepare it with file_format=array_record"
@@ -140,9 +139,7 @@ def _choose_features(tfds: Any, features: Any, name: str) -> tuple[str, str | No
     media = [key for key, feature in features.items() if is_medium(feature)]
     preferred = [key for key in media if key in ("image", "video")]
     if len(media) != 1 and len(preferred) != 1:
-        raise ConfigError(
-            f"tfds:{name} has {len(media)} images or videos an example: {', '.join(media) or 'none'}"
-        )
+        raise ConfigError(f"tfds:{name} has {len(media)} images or videos an example: {', '.join(media) or 'none'}")
     labels = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
     label = "label" if "label" in labels else labels[0] if len(labels) == 1 else None
     return (media if len(media) == 1 else preferred)[0], label

@@ -131,9 +131,7 @@ def cut_window(scaled: npt.NDArray[np.uint8], geometry: FrameGeometry) -> npt.ND
     bottom, right = top + geometry.height, left + geometry.width
     inside = scaled[..., max(top, 0) : bottom, max(left, 0) : right, :]
     if inside.shape[-3] != geometry.height or inside.shape[-2] != geometry.width:
-        window = np.zeros(
-            (*scaled.shape[:-3], geometry.height, geometry.width, scaled.shape[-1]), scaled.dtype
-        )
+        window = np.zeros((*scaled.shape[:-3], geometry.height, geometry.width, scaled.shape[-1]), scaled.dtype)
         first_row, first_column = max(-top, 0), max(-left, 0)
         window[
             ...,

@@ -85,9 +85,7 @@ class VideoReader(MediaReader):
         self._orientation = _orientation(first)
         self.info = self._displayed(first)
 
-    def frames(
-        self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3
-    ) -> Iterator[Pixels]:
+    def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
         """Yield the frames asked for, in one forward pass; see `MediaReader.frames`."""
         wanted = check_indices(indices, self.info.frame_count)
         if self._container is None:
@@ -122,8 +120,7 @@ class VideoReader(MediaReader):
         playable = [
             stream
             for stream in streams
-            if not stream.disposition & av.stream.Disposition.attached_pic
-            and stream.codec_context is not None
+            if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None
         ]
         if not playable:
             raise MediaError(self.path, "no video stream that can be decoded")

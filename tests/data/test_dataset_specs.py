@@ -163,9 +163,7 @@ class TestTfds:
             "print(dataset.read(3)[0].shape, {'jax', 'tensorflow'} & set(sys.modules))"
         )
         root = Path(jaxret.__file__).parents[1]
-        done = subprocess.run(
-            [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120
-        )
+        done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120)
         assert done.stdout.strip() == "(1, 8, 10, 3) set()", done.stderr
 
     def test_nothing_is_fetched_unasked(self, prepared):

@@ -54,9 +54,7 @@ def make(tmp_path: Path, **changes) -> FeatureCache:
 
 
 def slow_features(dataset: MediaFiles, index: int) -> np.ndarray:
-    return np.stack(
-        [chunk.pixels.mean((1, 2)) + np.arange(3) for chunk in read_chunks(dataset, index, SETTINGS)]
-    )
+    return np.stack([chunk.pixels.mean((1, 2)) + np.arange(3) for chunk in read_chunks(dataset, index, SETTINGS)])
 
 
 def fill(cache: FeatureCache, dataset, backbone, **options):
@@ -67,9 +65,7 @@ def fill(cache: FeatureCache, dataset, backbone, **options):
 def test_features_are_those_of_one_item_at_a_time(tmp_path, files, batch_frames):
     backbone = Backbone()
     seen = []
-    table = fill(
-        make(tmp_path), files, backbone, batch_frames=batch_frames, progress=lambda *done: seen.append(done)
-    )
+    table = fill(make(tmp_path), files, backbone, batch_frames=batch_frames, progress=lambda *done: seen.append(done))
     assert (table.computed, table.reused, table.broken) == (7, 0, {})
     assert seen == [(n, 7) for n in range(1, 8)]
     assert set(backbone.calls) == {(batch_frames, 16, 16, 3)}
@@ -201,9 +197,7 @@ cache.fill(dataset, lambda i: read_chunks(dataset, i, settings), lambda x: x.mea
            batch_frames=3, progress=progress)
 """
     root = Path(jaxret.__file__).parents[1]
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120)
     assert done.returncode == -9, done.stderr
     dataset = MovingDigits(train_clips=1, validation_clips=0, test_clips=0).subset(range(20))
     table = fill(make(tmp_path), dataset, lambda x: x.mean((1, 2)))
@@ -213,9 +207,7 @@ cache.fill(dataset, lambda i: read_chunks(dataset, i, settings), lambda x: x.mea
 def test_two_writers_agree(tmp_path, files):
     tables = []
     workers = [
-        threading.Thread(
-            target=lambda: tables.append(fill(make(tmp_path), files, Backbone(), batch_frames=2))
-        )
+        threading.Thread(target=lambda: tables.append(fill(make(tmp_path), files, Backbone(), batch_frames=2)))
         for _ in range(3)
     ]
     for worker in workers:

@@ -47,9 +47,7 @@ def test_bad_chunks_are_named(duration, chunk, name):
         chunk_spans(duration, chunk)
 
 
-times_lists = st.lists(st.integers(1, 3000), min_size=0, max_size=60).map(
-    lambda gaps: np.cumsum([0, *gaps]) / 1000
-)
+times_lists = st.lists(st.integers(1, 3000), min_size=0, max_size=60).map(lambda gaps: np.cumsum([0, *gaps]) / 1000)
 
 
 @given(times_lists, st.lists(st.floats(-1, 200), min_size=1, max_size=10))

@@ -62,9 +62,7 @@ def test_grey_palette_and_two_level(tmp_path, colours):
     pixels = read_image(save(tmp_path / "l.png", grey))
     np.testing.assert_array_equal(pixels, np.asarray(grey)[..., None].repeat(3, -1))
     palette = Image.fromarray(colours).quantize(4)
-    np.testing.assert_array_equal(
-        read_image(save(tmp_path / "p.png", palette)), np.asarray(palette.convert("RGB"))
-    )
+    np.testing.assert_array_equal(read_image(save(tmp_path / "p.png", palette)), np.asarray(palette.convert("RGB")))
     bits = read_image(save(tmp_path / "1.png", grey.convert("1", dither=0)))
     assert set(np.unique(bits)) == {0, 255}
 
@@ -91,8 +89,7 @@ def test_cmyk(tmp_path, colours):
     path = save(tmp_path / "a.jpg", Image.fromarray(colours).convert("CMYK"), quality=95, subsampling=0)
     assert (
         np.abs(
-            read_image(path)[[4, 4, 15, 15], [5, 25, 5, 25]].astype(int)
-            - colours[[4, 4, 15, 15], [5, 25, 5, 25]]
+            read_image(path)[[4, 4, 15, 15], [5, 25, 5, 25]].astype(int) - colours[[4, 4, 15, 15], [5, 25, 5, 25]]
         ).max()
         < 12
     )
@@ -136,9 +133,7 @@ def test_geometry_and_grey(tmp_path, colours):
 
 def test_large_jpeg_reduced_while_decoding_is_close(tmp_path):
     rng = np.random.default_rng(0)
-    smooth = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8)).resize(
-        (1600, 1200), Image.Resampling.BICUBIC
-    )
+    smooth = Image.fromarray(rng.integers(0, 255, (6, 8, 3), np.uint8)).resize((1600, 1200), Image.Resampling.BICUBIC)
     path = save(tmp_path / "a.jpg", smooth, quality=95)
     geometry = FrameGeometry(60, 80, 0, 0, 60, 80)
     with ImageReader(path) as reader:

@@ -78,9 +78,7 @@ def test_motions_come_in_time_reversed_pairs(monkeypatch):
     for axis in range(4):
         forward, backward = (
             next(
-                n
-                for n, item in enumerate(dataset.items)
-                if item.label == f"{(axis + 1) % 4}-{MOTIONS[2 * axis + way]}"
+                n for n, item in enumerate(dataset.items) if item.label == f"{(axis + 1) % 4}-{MOTIONS[2 * axis + way]}"
             )
             for way in (0, 1)
         )
@@ -102,9 +100,7 @@ def ink_track(clips: np.ndarray) -> tuple[np.ndarray, ...]:
     return cx, cy
 
 
-@pytest.mark.parametrize(
-    ("motion", "axis", "sign"), [("left", 0, -1), ("right", 0, 1), ("up", 1, -1), ("down", 1, 1)]
-)
+@pytest.mark.parametrize(("motion", "axis", "sign"), [("left", 0, -1), ("right", 0, 1), ("up", 1, -1), ("down", 1, 1)])
 def test_translations_go_the_way_they_are_called(motion, axis, sign):
     dataset = MovingDigits(train_clips=0, validation_clips=0, test_clips=2)
     numbers = [n for n, item in enumerate(dataset.items) if item.label[2:] == motion]
@@ -118,9 +114,7 @@ def test_zoom_and_turn_go_the_way_they_are_called(monkeypatch):
     glyphs = np.zeros((1797, 64, 64), np.float32)
     glyphs[:, 14:20, 29:35] = 1
     monkeypatch.setattr(moving_digits, "_glyphs", lambda: (glyphs, None))
-    monkeypatch.setattr(
-        moving_digits, "_colours", lambda size, rng: (np.zeros((size, size, 3)), np.full(3, 255.0))
-    )
+    monkeypatch.setattr(moving_digits, "_colours", lambda size, rng: (np.zeros((size, size, 3)), np.full(3, 255.0)))
     x = np.arange(64)
     for motion in ("zoom-in", "zoom-out", "rotate-clockwise", "rotate-counter-clockwise"):
         numbers = [n for n, item in enumerate(dataset.items) if item.label[2:] == motion]

@@ -20,7 +20,5 @@ def test_importing_every_module_leaves_jax_out():
         ]
     )
     root = Path(jaxret.data.__file__).parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "set()", done.stderr

@@ -180,9 +180,7 @@ def test_bad_settings_are_named(make, message):
 class TestReadInParallel:
     def test_order_and_bounded_lead(self):
         started = []
-        results = read_in_parallel(
-            lambda n: started.append(n) or n * n, iter(range(10**9)), threads=3, ahead=5
-        )
+        results = read_in_parallel(lambda n: started.append(n) or n * n, iter(range(10**9)), threads=3, ahead=5)
         assert [next(results) for _ in range(10)] == [n * n for n in range(10)]
         time.sleep(0.05)
         assert len(started) <= 15

@@ -118,8 +118,6 @@ def test_one_crop_a_clip():
 
 
 def test_without_augmentation_only_the_chunk_is_random(files):
-    clip = read_training_clip(
-        files, 0, dataclasses.replace(SETTINGS, chunk_seconds=10), np.random.default_rng(0), None
-    )
+    clip = read_training_clip(files, 0, dataclasses.replace(SETTINGS, chunk_seconds=10), np.random.default_rng(0), None)
     (chunk,) = read_chunks(files, 0, dataclasses.replace(SETTINGS, chunk_seconds=10))
     np.testing.assert_array_equal(clip, chunk.pixels)

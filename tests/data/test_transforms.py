@@ -24,9 +24,7 @@ sides = st.integers(1, 700)
 
 @given(sides, sides, st.integers(1, 300), st.integers(1, 300))
 def test_crop_covers_exactly(height, width, target_height, target_width):
-    plan = centre_geometry(
-        height, width, Preprocessing(height=target_height, width=target_width, resize="crop")
-    )
+    plan = centre_geometry(height, width, Preprocessing(height=target_height, width=target_width, resize="crop"))
     assert plan.scaled_height >= target_height
     assert plan.scaled_width >= target_width
     assert plan.scaled_height == target_height or plan.scaled_width == target_width
@@ -37,9 +35,7 @@ def test_crop_covers_exactly(height, width, target_height, target_width):
 
 @given(sides, sides, st.integers(1, 300), st.integers(1, 300))
 def test_pad_fits_exactly(height, width, target_height, target_width):
-    plan = centre_geometry(
-        height, width, Preprocessing(height=target_height, width=target_width, resize="pad")
-    )
+    plan = centre_geometry(height, width, Preprocessing(height=target_height, width=target_width, resize="pad"))
     assert 1 <= plan.scaled_height <= target_height
     assert 1 <= plan.scaled_width <= target_width
     assert plan.scaled_height == target_height or plan.scaled_width == target_width
@@ -98,9 +94,7 @@ def test_grey_is_bt601_rounded():
 def test_resize_frame():
     frame = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
     plan = FrameGeometry(10, 15, 0, 2, 10, 10, mirror=True)
-    expected = np.asarray(Image.fromarray(frame).resize((15, 10), Image.Resampling.BILINEAR))[:, 2:12][
-        :, ::-1
-    ]
+    expected = np.asarray(Image.fromarray(frame).resize((15, 10), Image.Resampling.BILINEAR))[:, 2:12][:, ::-1]
     np.testing.assert_array_equal(resize_frame(frame, plan), expected)
     np.testing.assert_array_equal(resize_frame(frame, plan, 1), to_grey(expected))
     np.testing.assert_array_equal(resize_frame(frame, None), frame)

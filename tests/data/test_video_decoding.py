@@ -102,9 +102,7 @@ def test_by_time_gives_the_frame_on_display(make_video, decode_all):
     np.testing.assert_allclose(times * 1000, VFR, atol=1e-6)
     with VideoReader(path) as reader:
         asked = [1.0, 0.999, 0.0, 99.0, 2.45, -1.0, 3.515]
-        slow = [
-            max([n for n, time in enumerate(times) if time <= moment + 1e-9], default=0) for moment in asked
-        ]
+        slow = [max([n for n, time in enumerate(times) if time <= moment + 1e-9], default=0) for moment in asked]
         assert slow == [6, 5, 0, 19, 8, 0, 16]
         np.testing.assert_array_equal(reader.read_at(asked), pixels[slow])
 
@@ -347,9 +345,7 @@ def test_bounded_memory_on_a_long_video(make_video):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         for _ in reader.frames(range(3000)):
             pass
-        assert (
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
-        )  # kB; the frames are 27 MB
+        assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB; the frames are 27 MB
 
 
 def test_real_clips(shared_media: Path, decode_all):
