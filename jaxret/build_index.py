@@ -23,8 +23,14 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("media", help="folder, CSV, tfds:NAME, moving-digits, or one media file")
     parser.add_argument("index", type=Path, help="index folder, made if it does not exist")
-    parser.add_argument("--encoder", type=Path, help="a run folder, an encoder folder or another index: whose encoder a new index gets")
-    parser.add_argument("--remove", action="store_true", help="remove the media's items from the index instead of adding them")
+    parser.add_argument(
+        "--encoder",
+        type=Path,
+        help="a run folder, an encoder folder or another index: whose encoder a new index gets",
+    )
+    parser.add_argument(
+        "--remove", action="store_true", help="remove the media's items from the index instead of adding them"
+    )
     parser.add_argument("--compact", action="store_true", help="afterwards rewrite the index as one segment")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="files decoded at once (default 2)")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -32,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
 
     from tqdm import tqdm
 
-    from jaxret.data.open_dataset import open_dataset
+    from jaxret.data.dataset_specs import open_dataset
     from jaxret.models.encoder_store import load_encoder
     from jaxret.retrieval import Retriever
 
@@ -42,7 +48,9 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"{args.index} exists and has its own encoder: leave --encoder out")
         retriever = Retriever.open(args.index)
     elif args.encoder is None:
-        raise ConfigError(f"{args.index} does not exist yet: name the encoder of the new index with --encoder RUN_FOLDER")
+        raise ConfigError(
+            f"{args.index} does not exist yet: name the encoder of the new index with --encoder RUN_FOLDER"
+        )
     else:
         retriever = Retriever.create(args.index, load_encoder(find_encoder(args.encoder)))
     if args.remove:

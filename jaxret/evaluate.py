@@ -22,11 +22,23 @@ def main(argv: Sequence[str]) -> int:
         "jaxret evaluate", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("index", type=Path, help="index folder, or a run folder that holds one")
-    parser.add_argument("--queries", help="folder, CSV or tfds:NAME of labelled media that ask (default: the index's own items)")
+    parser.add_argument(
+        "--queries",
+        help="folder, CSV or tfds:NAME of labelled media that ask (default: the index's own items)",
+    )
     parser.add_argument("--split", help="only indexed items of this split take part, as queries and as gallery")
-    parser.add_argument("--space", choices=("frame", "clip"), help="default: clip if the index holds videos, else frame")
-    parser.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean", help="distance (default euclidean)")
-    parser.add_argument("--par", type=float, metavar="MIN_COSINE", help="proximal-affinity re-ranking of the --depth nearest with this threshold")
+    parser.add_argument(
+        "--space", choices=("frame", "clip"), help="default: clip if the index holds videos, else frame"
+    )
+    parser.add_argument(
+        "--metric", choices=("euclidean", "cosine"), default="euclidean", help="distance (default euclidean)"
+    )
+    parser.add_argument(
+        "--par",
+        type=float,
+        metavar="MIN_COSINE",
+        help="proximal-affinity re-ranking of the --depth nearest with this threshold",
+    )
     parser.add_argument("--depth", type=int, help="results kept a query (default: the whole gallery, which mAP needs)")
     parser.add_argument("-k", type=int, nargs="+", default=[1, 5, 10], help="cut-offs (default 1 5 10)")
     parser.add_argument("--by-class", action="store_true", help="a line for each class, too")
@@ -46,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     if args.queries is None:
         queries = None
     else:
-        from jaxret.data.open_dataset import open_dataset
+        from jaxret.data.dataset_specs import open_dataset
 
         queries = open_dataset(args.queries)
     figures = evaluate_index(

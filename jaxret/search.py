@@ -7,8 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxret.command_line import run_command
+
+if TYPE_CHECKING:
+    from jaxret.retrieval import Match
 
 DESCRIPTION = """Search an index with a media file. A video is compared chunk by chunk with the indexed videos; a
 picture with indexed pictures and with single frames of the videos. Each result names the place in the video."""
@@ -22,12 +26,18 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("index", type=Path, help="index folder, or a run folder that holds one")
     parser.add_argument("query", type=Path, help="an image or a video")
     parser.add_argument("-k", type=int, default=10, help="results wanted (default 10)")
-    parser.add_argument("--metric", choices=("euclidean", "cosine"), default="euclidean", help="distance (default euclidean)")
+    parser.add_argument(
+        "--metric", choices=("euclidean", "cosine"), default="euclidean", help="distance (default euclidean)"
+    )
     parser.add_argument(
         "--par", type=float, metavar="MIN_COSINE",
         help="proximal-affinity re-ranking: of the k nearest, those whose cosine similarity exceeds this",
     )  # fmt: skip
-    parser.add_argument("--space", choices=("frame", "clip"), help="compare single frames, or chunks (default: by the query's kind)")
+    parser.add_argument(
+        "--space",
+        choices=("frame", "clip"),
+        help="compare single frames, or chunks (default: by the query's kind)",
+    )
     parser.add_argument("--kind", choices=("image", "video"), help="find only pictures, or only videos")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a result")
     parser.add_argument("--threads", type=int, metavar="N", help="threads of the ranking kernels (default: all cores)")
@@ -55,17 +65,15 @@ def main(argv: Sequence[str]) -> int:
     print(f"{'':>4} {'distance':>9} {'cosine':>7}  {'where':<15} {'label':<20} item")
     for place, match in enumerate(matches, start=1):
         cosine = "" if match.cosine is None else f"{match.cosine:.4f}"
-        where = "" if match.item.kind == "image" else (
-            f"{match.start:.1f} s" if match.start == match.end else f"{match.start:.1f}-{match.end:.1f} s"
-        )  # fmt: skip
-        print(f"{place:>4} {match.distance:>9.4f} {cosine:>7}  {where:<15} {match.item.label or '':<20} {match.item.path or match.item.key}")
+        where = f"{match.start:.1f} s" if match.start == match.end else f"{match.start:.1f}-{match.end:.1f} s"
+        columns = f"{match.distance:>9.4f} {cosine:>7}  {where if match.item.kind == 'video' else '':<15}"
+        print(f"{place:>4} {columns} {match.item.label or '':<20} {match.item.path or match.item.key}")
     return 0
 
 
-def as_json(match: object) -> dict[str, object]:
+def as_json(match: Match) -> dict[str, object]:
     """A result as JSON values."""
-    fields = {name: value for name, value in vars(match).items() if name != "item"}
-    return {**match.item.to_json(), **fields}  # type: ignore[attr-defined]
+    return {**match.item.to_json(), **{name: value for name, value in vars(match).items() if name != "item"}}
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Protocol
 import jax
 import numpy as np
 import numpy.typing as npt
+from jax.typing import ArrayLike
 
 from jaxret.data.media_item import Chunk, MediaDataset
 from jaxret.embedding.read_ahead import read_ahead
@@ -25,7 +26,7 @@ class FrameEncoder(Protocol):
 
     preprocessing: Preprocessing
 
-    def encode_frames(self, frames: jax.Array) -> jax.Array:
+    def encode_frames(self, frames: ArrayLike) -> jax.Array:
         """(B, H, W, C) uint8 to (B, D) float32."""
         ...
 
@@ -106,7 +107,7 @@ def _gather(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) -> Fram
 
 
 def encode_in_batches(
-    named: Iterable[tuple[int, npt.NDArray[np.uint8]]], encode: Callable[[jax.Array], jax.Array]
+    named: Iterable[tuple[int, npt.NDArray[np.uint8]]], encode: Callable[[ArrayLike], jax.Array]
 ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
     """Run `encode` over groups of frames, packed into batches of one fixed shape (one compilation).
 

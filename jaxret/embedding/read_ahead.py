@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections import deque
@@ -38,10 +39,9 @@ class _ItemReader(threading.Thread):
 
     def _put(self, thing: Chunk | BaseException | None) -> None:
         while not self._abandoned.is_set():
-            try:
-                return self._queue.put(thing, timeout=0.2)
-            except queue.Full:
-                continue
+            with contextlib.suppress(queue.Full):
+                self._queue.put(thing, timeout=0.2)
+                return
 
     def chunks(self) -> Iterator[Chunk]:
         while (thing := self._queue.get()) is not None:

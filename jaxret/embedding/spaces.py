@@ -13,6 +13,7 @@ from typing import Protocol
 import jax
 import numpy as np
 import numpy.typing as npt
+from jax.typing import ArrayLike
 
 from jaxret.embedding.frame_vectors import FrameVectors
 
@@ -24,7 +25,7 @@ _CLIPS_AT_ONCE = 64
 class ClipEncoder(Protocol):
     """An encoder that turns the frame vectors of a chunk into one vector."""
 
-    def encode_clips_from_frame_vectors(self, vectors: jax.Array) -> jax.Array:
+    def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:
         """(B, T, D) float32 to (B, E) float32."""
         ...
 
@@ -74,7 +75,9 @@ def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder, *, frames
       encoder: the second half of the encoder.
       frames: T, the frames of a chunk.
     """
-    videos = {index: item for index, item in sorted(media.items()) if item.vectors.shape[1] == frames and item.spans.max() > 0}
+    videos = {
+        index: item for index, item in sorted(media.items()) if item.vectors.shape[1] == frames and item.spans.max() > 0
+    }
     if not videos:
         return _rows([], [], [], [])
     sequences = np.concatenate([item.vectors for item in videos.values()])  # (N, T, D)

@@ -82,9 +82,10 @@ def _fill(
 ) -> None:
     """Write, for each pair of items, the smallest distance of their rows and that pair's cosine similarity."""
     rows = len(gallery.vectors)
+    result: rank.SearchResult
     if ranking.distance == "par":
-        result = rank.par(queries.vectors, gallery.vectors, rows, -2.0, threads=threads)
-        row_cosines = result.cosines
+        result = par = rank.par(queries.vectors, gallery.vectors, rows, -2.0, threads=threads)
+        row_cosines = par.cosines
     else:
         topk = rank.cosine_topk if ranking.distance == "cosine" else rank.euclidean_topk
         result = topk(queries.vectors, gallery.vectors, rows, threads=threads)

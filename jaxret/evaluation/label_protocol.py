@@ -21,10 +21,12 @@ class LabelledItem(Protocol):
     """What is asked of an item: its class (None: nobody said) and what it was cut from."""
 
     @property
-    def label(self) -> str | None: ...
+    def label(self) -> str | None:
+        """Its class."""
 
     @property
-    def source(self) -> str: ...
+    def source(self) -> str:
+        """What it was cut from."""
 
 
 def evaluate_leave_one_out(
@@ -37,9 +39,7 @@ def evaluate_leave_one_out(
     threads: int | None = None,
 ) -> GroupFigures:
     """`evaluate_queries` of items that ask for each other; each is of its own source, so none finds itself."""
-    return evaluate_queries(
-        vectors, items, vectors, items, ranking=ranking, ks=ks, groups=groups, threads=threads
-    )
+    return evaluate_queries(vectors, items, vectors, items, ranking=ranking, ks=ks, groups=groups, threads=threads)
 
 
 def evaluate_queries(
@@ -79,9 +79,7 @@ def evaluate_queries(
     labelled = np.array([label is not None for label in labels], bool)
     figures: GroupFigures = {}
     for name, members in {"all": None, **(groups or {})}.items():
-        asked = np.flatnonzero(
-            labelled if members is None else np.array([label in members for label in labels], bool)
-        )
+        asked = np.flatnonzero(labelled if members is None else np.array([label in members for label in labels], bool))
         if not len(asked):
             continue
         judged = judge_by_label(

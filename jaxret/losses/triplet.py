@@ -47,9 +47,7 @@ def triplet_loss(
       0.0
     """
     if embeddings.ndim != 2 or labels.shape != embeddings.shape[:1]:
-        raise ValueError(
-            f"embeddings must be (B, D) and labels (B,), got {embeddings.shape} and {labels.shape}"
-        )
+        raise ValueError(f"embeddings must be (B, D) and labels (B,), got {embeddings.shape} and {labels.shape}")
     if margin < 0:
         raise ValueError(f"margin must be at least 0, got {margin}")
     distances = squared_euclidean_distances(embeddings)  # (B, B)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, Self
 
 import jax
 from flax import nnx
+from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.backbones import create_backbone, unknown_name_message
@@ -35,11 +36,14 @@ class MediaEncoder(Protocol):
     clip_embedding_size: int
 
     @property
-    def config(self) -> dict[str, Any]: ...
+    def config(self) -> dict[str, Any]:
+        """Settings that `create_encoder` takes."""
 
-    def encode_frames(self, frames: jax.Array) -> jax.Array: ...
+    def encode_frames(self, frames: ArrayLike) -> jax.Array:
+        """(B, H, W, C) to (B, D) float32."""
 
-    def encode_clips_from_frame_vectors(self, vectors: jax.Array) -> jax.Array: ...
+    def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:
+        """(B, T, D) to (B, E) float32."""
 
 
 class VideoEncoder(nnx.Module):
@@ -113,15 +117,15 @@ class VideoEncoder(nnx.Module):
         encoding = self.temporal(vectors)
         return Encoding(encoding.embedding, {"frame_vectors": vectors, **encoding.stages})
 
-    def encode_frames(self, frames: jax.Array) -> jax.Array:
+    def encode_frames(self, frames: ArrayLike) -> jax.Array:
         """Frames (B, H, W, C) to vectors (B, D) float32; jitted."""
         return _encode_frames(self, frames)
 
-    def encode_clips_from_frame_vectors(self, vectors: jax.Array) -> jax.Array:
+    def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:
         """Frame vectors (B, T, D) to clip vectors (B, E) float32; jitted."""
         return _encode_clips_from_frame_vectors(self, vectors)
 
-    def encode_clips(self, clips: jax.Array) -> jax.Array:
+    def encode_clips(self, clips: ArrayLike) -> jax.Array:
         """Clips (B, T, H, W, C) to vectors (B, E) float32; jitted."""
         return _encode_clips(self, clips)
 

@@ -23,13 +23,13 @@ _FORMAT = 1
 
 def encoder_arrays(encoder: nnx.Module) -> dict[str, np.ndarray]:
     """Parameters and running statistics by dotted name, sorted; random streams are left out."""
-    _, _, state = nnx.split(encoder, nnx.RngState, ...)
-    flat = nnx.to_flat_state(state)
-    return {".".join(map(str, path)): np.asarray(variable[...]) for path, variable in sorted(flat, key=_name)}
+    named = {".".join(map(str, path)): np.asarray(variable[...]) for path, variable in _variables(encoder)}
+    return dict(sorted(named.items()))
 
 
-def _name(entry: tuple[tuple[Any, ...], Any]) -> str:
-    return ".".join(map(str, entry[0]))
+def _variables(encoder: nnx.Module) -> list[tuple[tuple[Any, ...], Any]]:
+    parts: Any = nnx.split(encoder, nnx.RngState, ...)
+    return list(nnx.to_flat_state(parts[-1]))
 
 
 def fingerprint(encoder: Any) -> str:
@@ -87,10 +87,11 @@ def load_encoder(folder: Path) -> Any:
     _check(path, encoder_arrays(encoder), arrays)
     if _fingerprint(encoder.config, arrays) != settings["fingerprint"]:
         raise WeightsError(f"{path} and {folder / 'encoder.json'} do not belong together, or one was altered")
-    _, streams, state = nnx.split(encoder, nnx.RngState, ...)
-    del streams
-    flat = [(place, variable.replace(jnp.asarray(arrays[_name((place, None))]))) for place, variable in nnx.to_flat_state(state)]
-    nnx.update(encoder, nnx.from_flat_state(flat))
+    loaded = [
+        (place, variable.replace(jnp.asarray(arrays[".".join(map(str, place))])))
+        for place, variable in _variables(encoder)
+    ]
+    nnx.update(encoder, nnx.from_flat_state(loaded))
     return encoder
 
 

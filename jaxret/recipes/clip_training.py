@@ -8,7 +8,7 @@ Three ways, chosen by what there is to train and on what:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import jax
@@ -18,13 +18,21 @@ from flax import nnx
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.reading import read_training_clip
 from jaxret.data.transforms import Augmentation
-from jaxret.embedding import FrameVectors, clip_rows, frame_rows, frame_vectors
+from jaxret.embedding import FrameVectors, Rows, clip_rows, frame_rows, frame_vectors
 from jaxret.errors import MediaError
 from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, evaluate_leave_one_out
 from jaxret.models import SoftmaxHead
 from jaxret.models.encoder import VideoEncoder
 
-__all__ = ["ClipClassifier", "Mode", "clip_reader", "embed_items", "evaluate_items", "training_mode"]
+__all__ = [
+    "ClipClassifier",
+    "Mode",
+    "clip_reader",
+    "embed_items",
+    "evaluate_items",
+    "evaluate_rows",
+    "training_mode",
+]
 
 Mode = Literal["features", "clips", "images"]
 
@@ -60,7 +68,11 @@ class ClipClassifier(nnx.Module):
 
 
 def clip_reader(
-    dataset: MediaDataset, encoder: VideoEncoder, numbers: Sequence[int], classes: Sequence[int], augment: Augmentation
+    dataset: MediaDataset,
+    encoder: VideoEncoder,
+    numbers: Sequence[int],
+    classes: Sequence[int],
+    augment: Augmentation,
 ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
     """`read(row, rng)` for `TrainingInput`: one random clip of item `numbers[row]` and its class."""
 
@@ -96,15 +108,24 @@ def evaluate_items(
     encoder: VideoEncoder,
     *,
     ranking: Ranking = Ranking(),
-    groups: dict[str, Sequence[str]] | None = None,
+    groups: Mapping[str, Collection[str]] | None = None,
 ) -> GroupFigures:
     """Leave-one-out figures of embedded items: videos by their clip vectors, pictures by their frame vectors.
 
     Where there are videos, pictures are left out: they live in another space.
     """
     rows = clip_rows(media, encoder, frames=encoder.preprocessing.frames)
-    if not len(rows.vectors):
-        rows = frame_rows(media)
+    return evaluate_rows(dataset, rows if len(rows.vectors) else frame_rows(media), ranking=ranking, groups=groups)
+
+
+def evaluate_rows(
+    dataset: MediaDataset,
+    rows: Rows,
+    *,
+    ranking: Ranking = Ranking(),
+    groups: Mapping[str, Collection[str]] | None = None,
+) -> GroupFigures:
+    """Leave-one-out figures of the items that have rows."""
     numbers = np.unique(rows.items)
     rows = rows.of_items(numbers)
     return evaluate_leave_one_out(

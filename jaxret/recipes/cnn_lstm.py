@@ -19,7 +19,7 @@ from __future__ import annotations
 import dataclasses
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from flax import nnx
 
@@ -97,9 +97,11 @@ class CnnLstmConfig:
     """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
     mirror: float = 0.5
     """Probability that a training clip is flipped left to right."""
-    cached_views: int = 2
-    """With a frozen backbone: differently cropped and flipped versions of each clip whose features are cached
-    (the first is the centre crop); random temporal sampling picks frames among three times `frames`."""
+    cached_views: int = 1
+    """With a frozen backbone: versions of each clip whose frame vectors are cached: the centre crop, and this
+    many less one that are cropped and flipped at random. Random temporal sampling works on all of them."""
+    cache: Path | None = None
+    """With a frozen backbone: folder that keeps frame vectors; runs may share it. none: cache/ in the run folder."""
     unseen_fraction: float = 0.0
     """Share of the classes kept out of training, to measure retrieval of unseen ones."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -136,7 +138,12 @@ MOVING_DIGITS = CnnLstmConfig(
     zoom=1.0,
     batch_size=48,
     optimiser=OptimiserConfig(
-        algorithm="adamw", learning_rate=2e-3, schedule="cosine", warmup_steps=50, weight_decay=1e-4, clip_norm=1.0
+        algorithm="adamw",
+        learning_rate=2e-3,
+        schedule="cosine",
+        warmup_steps=50,
+        weight_decay=1e-4,
+        clip_norm=1.0,
     ),
     loop=LoopConfig(epochs=14, evaluate_every=2, patience=0),
 )
@@ -150,7 +157,8 @@ def resolve(config: CnnLstmConfig, dataset: MediaDataset) -> CnnLstmConfig:
       ConfigError: `weights=imagenet` without the package that brings them.
     """
     digits = isinstance(dataset.parent if isinstance(dataset, MediaSubset) else dataset, MovingDigits)
-    weights, backbone, size = config.weights, config.backbone, config.frame_size
+    weights, size = config.weights, config.frame_size
+    backbone: str = config.backbone
     if weights == "auto":
         fitting = backbone in ("auto", "efficientnet-lite0") and not digits and config.freeze is not False
         weights = "imagenet" if fitting and find_spec(_WEIGHTS_PACKAGE) else "none"
@@ -159,7 +167,8 @@ def resolve(config: CnnLstmConfig, dataset: MediaDataset) -> CnnLstmConfig:
     if size is None:
         size = 32 if digits else _FRAME_SIZE[backbone]
     freeze = weights != "none" if config.freeze is None else config.freeze
-    return dataclasses.replace(config, weights=weights, backbone=backbone, frame_size=size, freeze=freeze)
+    chosen: Any = {"weights": weights, "backbone": backbone, "frame_size": size, "freeze": freeze}
+    return dataclasses.replace(config, **chosen)
 
 
 def make_encoder(config: CnnLstmConfig) -> VideoEncoder:

@@ -52,12 +52,13 @@ def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -
     else:
         unseen = ()
     usable = [
-        number
-        for number, item in enumerate(dataset.items)
-        if item.label is not None and item.label not in unseen
+        number for number, item in enumerate(dataset.items) if item.label is not None and item.label not in unseen
     ]
     parts = _named_parts(dataset, usable) or _dealt_parts(
-        dataset, usable, {"train": 1 - _VALIDATION_SHARE - _TEST_SHARE, "validation": _VALIDATION_SHARE, "test": _TEST_SHARE}, seed
+        dataset,
+        usable,
+        {"train": 1 - _VALIDATION_SHARE - _TEST_SHARE, "validation": _VALIDATION_SHARE, "test": _TEST_SHARE},
+        seed,
     )
     if not len(parts["validation"]):
         shares = {"train": 1 - _VALIDATION_SHARE, "validation": _VALIDATION_SHARE}

@@ -12,15 +12,15 @@ from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.video_writing import write_video
-from jaxret.embedding import FrameVectors, mean_frame_rows
-from jaxret.errors import MediaError
-from jaxret.evaluation import GroupFigures, ItemVectors, evaluate_leave_one_out
+from jaxret.embedding import FrameVectors, clip_rows, frame_rows, mean_frame_rows
+from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, rank_items
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.clip_training import embed_items, evaluate_items
+from jaxret.recipes.clip_training import embed_items, evaluate_items, evaluate_rows
 from jaxret.recipes.data_splits import DataSplits
 from jaxret.reporting import (
     GalleryRow,
@@ -64,6 +64,7 @@ def finish_run(
     encoder: VideoEncoder,
     *,
     untrained: VideoEncoder,
+    known: dict[int, FrameVectors],
     config: Any,
     say: Callable[[str], None],
     show: bool,
@@ -76,17 +77,21 @@ def finish_run(
       splits: which items test, and which classes are unseen.
       encoder: trained.
       untrained: the same encoder with its initial weights, the figure to be above.
+      known: frame vectors that are at hand, because the backbone was frozen; they hold for `untrained` as well.
       config: the resolved settings, for the report.
       say: gets the results, a line at a time.
       show: draw bars.
     """
-    with tqdm(total=len(dataset), desc="embedding", unit="item", disable=not show, dynamic_ncols=True) as bar:
-        media, failures = embed_items(
-            dataset, encoder, range(len(dataset)), threads=config.threads, on_item=lambda _: bar.update()
-        )
+    others = [number for number in range(len(dataset)) if number not in known]
+    with tqdm(total=len(others), desc="embedding", unit="item", disable=not show, dynamic_ncols=True) as bar:
+        media, failures = embed_items(dataset, encoder, others, threads=config.threads, on_item=lambda _: bar.update())
+    media |= known
     failures = [*getattr(dataset, "skipped", ()), *failures]
     example = _example_query(run, dataset, splits, media)
-    figures = _figures(dataset, splits, media, encoder, untrained, threads=config.threads)
+    test = {int(n): media[int(n)] for n in splits.test if int(n) in media}
+    before = {number: known[number] for number in test if number in known}
+    before |= embed_items(dataset, untrained, [n for n in test if n not in known], threads=config.threads)[0]
+    figures = _figures(dataset, splits, test, before, encoder, untrained)
     retriever = _build_index(run, dataset, media, encoder, leave_out=example.leave_out)
     draw_curves(
         run.curves,
@@ -99,15 +104,18 @@ def finish_run(
     )
     _draw_gallery(run, dataset, splits, media, encoder)
     command = f"jaxret search {run.index} {example.path}"
+    shown = "Test items asking the other test items: green shares the query's class, red does not."
+    lost = [(failure.path, failure.reason) for failure in failures]
+    curves = [figure(run.curves, f"{len(rows)} evaluations")] if rows else [paragraph("Nothing was trained.")]
     sections = [
-        Section("Retrieval on the test part", _figure_parts(figures, splits)),
-        Section("Queries and their results", [figure(run.gallery, "Test items asking the other test items: green shares the query's class, red does not; items of the query's own source are left out.")]),
-        Section("Learning curves", [figure(run.curves, f"{len(rows)} evaluations")] if rows else [paragraph("Nothing was trained.")]),
+        Section("Retrieval on the test part", _figure_parts(figures)),
+        Section("Queries and their results", [figure(run.gallery, shown)]),
+        Section("Learning curves", curves),
         Section("Search the index", [paragraph(f"{len(retriever.index)} items are indexed."), preformatted(command)]),
-        Section(f"Files left out ({len(failures)})", [table(("file", "reason"), [(f.path, f.reason) for f in failures])] if failures else [paragraph("None: everything could be read.")]),
+        Section(f"Files left out: {len(lost)}", [table(("file", "reason"), lost)] if lost else [paragraph("None.")]),
         Section("Settings", [preformatted(json.dumps(config_to_json(config), indent=2))]),
         Section("Made on", [table(("what", "value"), _machine())]),
-    ]  # fmt: skip
+    ]
     write_report(run.report, f"jaxret run {run.path.name}", sections)
     run.figures.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     for line in _lines(figures):
@@ -122,29 +130,19 @@ def finish_run(
 def _figures(
     dataset: MediaDataset,
     splits: DataSplits,
-    media: dict[int, FrameVectors],
+    test: dict[int, FrameVectors],
+    before: dict[int, FrameVectors],
     encoder: VideoEncoder,
     untrained: VideoEncoder,
-    *,
-    threads: int,
 ) -> dict[str, GroupFigures]:
     """The trained encoder on the test part, beside what must be worse: untrained, and blind to frame order."""
-    groups = {"seen": splits.seen, "unseen": splits.unseen} if splits.unseen else {}
-    test = {int(n): media[int(n)] for n in splits.test if int(n) in media}
     if not test:
         return {}
+    groups = {"seen": splits.seen, "unseen": splits.unseen} if splits.unseen else {}
     figures = {"trained": evaluate_items(dataset, test, encoder, groups=groups)}
     videos = {n: vectors for n, vectors in test.items() if dataset.items[n].kind == "video"}
     if videos:
-        rows = mean_frame_rows(videos)
-        numbers = np.unique(rows.items)
-        rows = rows.of_items(numbers)
-        figures["mean of frame vectors"] = evaluate_leave_one_out(
-            ItemVectors(rows.vectors, rows.items, len(numbers)),
-            [dataset.items[number] for number in numbers],
-            groups=groups,
-        )
-    before, _ = embed_items(dataset, untrained, sorted(test), threads=threads)
+        figures["mean of frame vectors"] = evaluate_rows(dataset, mean_frame_rows(videos), groups=groups)
     figures["untrained"] = evaluate_items(dataset, before, untrained, groups=groups)
     return figures
 
@@ -173,8 +171,6 @@ def _example_query(
         pixels = reader.read()
         if reader.info.frame_count == 1:
             target = run.example / f"{name}.png"
-            from PIL import Image
-
             Image.fromarray(pixels[0]).save(target)
         else:
             target = run.example / f"{name}.mp4"
@@ -205,9 +201,6 @@ def _draw_gallery(
     encoder: VideoEncoder,
 ) -> None:
     """Test items, spread over the classes, asking all test items; half of them of unseen classes if there are any."""
-    from jaxret.embedding import clip_rows, frame_rows
-    from jaxret.evaluation import Ranking, rank_items
-
     test = {int(n): media[int(n)] for n in splits.test if int(n) in media} or media
     rows = clip_rows(test, encoder, frames=encoder.preprocessing.frames)
     if not len(rows.vectors):
@@ -254,7 +247,7 @@ def _spread(positions: list[int], count: int) -> list[int]:
     return [positions[place] for place in chosen]
 
 
-def _figure_parts(figures: dict[str, GroupFigures], splits: DataSplits) -> list[str]:
+def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     if not any(figures.values()):
         return [paragraph("No test item shares its class with another source: there is nothing to measure.")]
     rows = [

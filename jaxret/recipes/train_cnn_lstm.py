@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
-import numpy as np
 from flax import nnx
-from tqdm import tqdm
 
 from jaxret.data.batch_plans import BatchPlan, ClassBatches, ShuffledBatches
-from jaxret.data.media_item import MediaDataset
 from jaxret.data.dataset_specs import open_dataset
+from jaxret.data.media_item import MediaDataset
 from jaxret.data.pipeline import TrainingInput
 from jaxret.data.transforms import Augmentation
 from jaxret.models.encoder import VideoEncoder
@@ -89,24 +85,54 @@ def train_cnn_lstm(
         f"encoder: {config.backbone} (weights {config.weights}{', frozen' if config.freeze else ''}), "
         f"{config.frame_size} x {config.frame_size} pixels, {config.frames} frames -> {config.cell} {config.units}"
     )
+    # ---- train
+    features = None
     if mode is None:
         say("pictures only, and a frozen backbone: there is nothing to train")
-    elif not _train(dataset, splits, encoder, config, run, mode, stop_after, say, show_progress).finished:
-        say(f"stopped and saved. To go on: jaxret train --resume {run.path}")
-        return None
+    else:
+        if mode == "features":
+            features = _frozen_features(dataset, encoder, config, run, show=show_progress)
+        result = _train(dataset, splits, encoder, features, config, run, mode, stop_after, say, show_progress)
+        if not result.finished:
+            say(f"stopped and saved. To go on: jaxret train --resume {run.path}")
+            return None
     # ---- index, figures, report
     if jax.process_index() != 0:
         return None
     save_encoder(encoder, run.encoder)
     return finish_run(
-        run, dataset, splits, encoder, untrained=make_encoder(config), config=config, say=say, show=show_progress
+        run,
+        dataset,
+        splits,
+        encoder,
+        untrained=make_encoder(config),
+        known={} if features is None else features.frame_vectors(range(len(dataset))),
+        config=config,
+        say=say,
+        show=show_progress,
     )
+
+
+def _frozen_features(
+    dataset: MediaDataset, encoder: VideoEncoder, config: CnnLstmConfig, run: RunFolder, *, show: bool
+) -> FrozenFeatures:
+    features = FrozenFeatures(
+        dataset,
+        encoder,
+        config.cache or run.cache,
+        views=config.cached_views,
+        augment=Augmentation(zoom=config.zoom, mirror=config.mirror),
+        seed=config.seed,
+    )
+    features.prepare(threads=config.threads, show=show)
+    return features
 
 
 def _train(
     dataset: MediaDataset,
     splits: DataSplits,
     encoder: VideoEncoder,
+    features: FrozenFeatures | None,
     config: CnnLstmConfig,
     run: RunFolder,
     mode: Mode,
@@ -116,39 +142,26 @@ def _train(
 ) -> FitResult:
     """Fit, and leave the best weights in `encoder`."""
     class_of = {label: number for number, label in enumerate(splits.seen)}
+    # Pictures among videos are indexed, not trained on; videos that do not read are left out.
     numbers = [
-        int(n) for n in splits.train if mode == "images" or dataset.items[n].kind == "video"
-    ]  # pictures among videos are indexed, not trained on
+        int(n)
+        for n in splits.train
+        if mode == "images" or (dataset.items[n].kind == "video" and (features is None or int(n) in features))
+    ]
     labels = [class_of[str(dataset.items[n].label)] for n in numbers]
+    plan: BatchPlan
     if config.triplet_weight:
         classes = min(config.batch_size // config.samples_per_class, len(set(labels)))
-        plan: BatchPlan = ClassBatches(labels, classes, config.samples_per_class)
+        plan = ClassBatches(labels, classes, config.samples_per_class)
     else:
         plan = ShuffledBatches(len(numbers), min(config.batch_size, len(numbers)))
-    process_batch_size(plan.batch_size)
-
-    if mode == "features":
-        features = FrozenFeatures(
-            dataset,
-            encoder,
-            run.cache,
-            views=config.cached_views,
-            augment=Augmentation(zoom=config.zoom, mirror=config.mirror),
-            seed=config.seed,
-        )
-        features.prepare([*numbers, *splits.validation.tolist()], threads=config.threads, show=show_progress)
-        numbers_labels = [(n, c) for n, c in zip(numbers, labels, strict=True) if n in features]
-        numbers, labels = [n for n, _ in numbers_labels], [c for _, c in numbers_labels]
+    process_batch_size(plan.batch_size)  # fails early if the devices cannot share a batch
+    if features is not None:
         read = features.reader(numbers, labels)
-        threads = 0
     else:
-        augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
-        read = clip_reader(dataset, encoder, numbers, labels, augment)
-        threads = config.threads
+        read = clip_reader(dataset, encoder, numbers, labels, Augmentation(zoom=config.zoom, mirror=config.mirror))
 
-    model = ClipClassifier(
-        encoder, len(splits.seen), mode=mode, dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1)
-    )
+    model = ClipClassifier(encoder, len(splits.seen), mode=mode, dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1))
     split = SplitModel(model)
     total = config.loop.epochs * plan.steps_per_epoch
     optimiser = make_optimiser(config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch)
@@ -161,7 +174,7 @@ def _train(
         model.eval()
         media = (
             features.frame_vectors(splits.validation)
-            if mode == "features"
+            if features is not None
             else embed_items(dataset, encoder, splits.validation.tolist(), threads=config.threads)[0]
         )
         figures = evaluate_items(dataset, media, encoder).get("all", {}) if media else {}
@@ -172,7 +185,7 @@ def _train(
             read,
             plan,
             seed=config.seed,
-            threads=threads,
+            threads=0 if features is not None else config.threads,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         ) as batches,

@@ -54,10 +54,7 @@ def figure(path: Path, caption: str) -> str:
     """A PNG, embedded."""
     data = base64.b64encode(path.read_bytes()).decode("ascii")
     text = html.escape(caption)
-    return (
-        f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{text}</figcaption></figure>"
-    )
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:

@@ -73,5 +73,11 @@ def evaluate_index(
         asking_items = [queries.items[number] for number in present]
     classes = sorted({str(item.label) for item in asking_items if item.label is not None}) if by_class else []
     return evaluate_queries(
-        asking, asking_items, gallery, gallery_items, ranking=ranking, ks=ks, groups={name: [name] for name in classes}
+        asking,
+        asking_items,
+        gallery,
+        gallery_items,
+        ranking=ranking,
+        ks=ks,
+        groups={name: [name] for name in classes},
     )

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-
 from jaxret.data.media_folders import MediaFiles, media_kind
 from jaxret.data.media_item import MediaDataset, MediaItem
 from jaxret.embedding import FrameVectors, Rows, clip_rows, frame_rows, frame_vectors
@@ -185,8 +184,13 @@ class Retriever:
         )
         matches = [
             Match(
-                hit.item, hit.distance, hit.start, hit.end, hit.cosine,
-                query_start=float(rows.starts[row]), query_end=float(rows.ends[row]),
+                hit.item,
+                hit.distance,
+                hit.start,
+                hit.end,
+                hit.cosine,
+                query_start=float(rows.starts[row]),
+                query_end=float(rows.ends[row]),
             )
             for row in range(len(rows.vectors))
             for hit in result.hits(row)

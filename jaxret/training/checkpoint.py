@@ -44,7 +44,9 @@ class Checkpoints:
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(1),
-                checkpoint_managers.BestN(get_metric_fn=_score, reverse=False, n=1, keep_checkpoints_without_metrics=False),
+                checkpoint_managers.BestN(
+                    get_metric_fn=_score, reverse=False, n=1, keep_checkpoints_without_metrics=False
+                ),
             ]
         )
         self._manager = ocp.CheckpointManager(
@@ -75,7 +77,13 @@ class Checkpoints:
         return self._manager.best_step()
 
     def save(
-        self, step: int, state: TrainState, *, data: dict[str, Any], progress: dict[str, Any], score: float | None
+        self,
+        step: int,
+        state: TrainState,
+        *,
+        data: dict[str, Any],
+        progress: dict[str, Any],
+        score: float | None,
     ) -> None:
         """Write a checkpoint; the older ones, but for the best, go when it is complete.
 
@@ -114,9 +122,7 @@ class Checkpoints:
         except (ValueError, KeyError) as error:
             folder = self._manager.directory / str(step)
             raise ConfigError(f"checkpoint {folder} does not fit this run's settings: {error}") from error
-        return Checkpoint(
-            state=TrainState(**restored["state"]), data=restored["data"], progress=restored["progress"]
-        )
+        return Checkpoint(state=TrainState(**restored["state"]), data=restored["data"], progress=restored["progress"])
 
 
 def _score(metrics: dict[str, float]) -> float:

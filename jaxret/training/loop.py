@@ -36,9 +36,11 @@ class Batches(Protocol):
 
     def __next__(self) -> dict[str, np.ndarray]: ...
 
-    def get_state(self) -> dict[str, Any]: ...
+    def get_state(self) -> dict[str, Any]:
+        """The position, as JSON values."""
 
-    def set_state(self, state: dict[str, Any]) -> None: ...
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on from a position."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,9 +170,7 @@ def _evaluate(evaluate: Evaluate, state: TrainState) -> dict[str, float]:
     figures = evaluate(state) if jax.process_index() == 0 else {}
     names = multihost_utils.broadcast_one_to_all(_as_bytes("\n".join(figures)))
     order = [name for name in bytes(names).rstrip(b"\0").decode().split("\n") if name]
-    values = multihost_utils.broadcast_one_to_all(
-        np.array([figures.get(name, 0.0) for name in order], np.float64)
-    )
+    values = multihost_utils.broadcast_one_to_all(np.array([figures.get(name, 0.0) for name in order], np.float64))
     return dict(zip(order, map(float, values), strict=True))
 
 

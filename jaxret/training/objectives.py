@@ -51,8 +51,6 @@ class ClassificationTripletObjective:
         if self.triplet_weight:
             embedding = embedding.astype(jnp.float32)
             length = jnp.sqrt(jnp.sum(embedding**2, axis=-1, keepdims=True) + 1e-12)
-            figures["triplet"] = triplet_loss(
-                embedding / length, labels, margin=self.margin, mining=self.mining
-            )
+            figures["triplet"] = triplet_loss(embedding / length, labels, margin=self.margin, mining=self.mining)
             loss += self.triplet_weight * figures["triplet"]
         return loss, figures

@@ -29,9 +29,7 @@ def make_schedule(config: OptimiserConfig, *, total_steps: int, steps_per_epoch:
     return optax.join_schedules([warmup, main], [config.warmup_steps])
 
 
-def make_optimiser(
-    config: OptimiserConfig, *, total_steps: int, steps_per_epoch: int
-) -> optax.GradientTransformation:
+def make_optimiser(config: OptimiserConfig, *, total_steps: int, steps_per_epoch: int) -> optax.GradientTransformation:
     """Clip, decay and step as `config` says."""
     schedule = make_schedule(config, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     parts: list[optax.GradientTransformation] = []

@@ -42,9 +42,7 @@ class SplitModel:
 
     def __init__(self, model: nnx.Module):
         self._model = model
-        self._graph, self._parameters, self._streams, self._statistics = nnx.split(
-            model, nnx.Param, nnx.RngState, ...
-        )
+        self._graph, self._parameters, self._streams, self._statistics = nnx.split(model, nnx.Param, nnx.RngState, ...)
 
     def initial_state(self, optimiser: optax.GradientTransformation, *, seed: int) -> TrainState:
         """A state at step 0 with copies of the model's arrays: the step donates its state, the model lives on."""
@@ -60,17 +58,15 @@ class SplitModel:
     def merge(self, parameters: Any, statistics: Any, key: jax.Array) -> nnx.Module:
         """A model with these arrays, whose dropout draws from `key`; pure, for use inside a jitted step."""
         # Variables must be born at this trace level to be changed in it, hence copy=True.
-        model = nnx.merge(
-            self._graph, nnx.State(parameters), self._streams, nnx.State(statistics), copy=True
-        )
+        model = nnx.merge(self._graph, nnx.State(parameters), self._streams, nnx.State(statistics), copy=True)
         nnx.reseed(model, default=jax.random.fold_in(key, 0), dropout=jax.random.fold_in(key, 1))
         return model
 
     @staticmethod
     def statistics_of(model: nnx.Module) -> Any:
         """The arrays of `model` that are neither parameters nor random streams, as nested dicts."""
-        _, _, _, statistics = nnx.split(model, nnx.Param, nnx.RngState, ...)
-        return nnx.to_pure_dict(statistics)
+        parts: Any = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        return nnx.to_pure_dict(parts[-1])
 
     def write_back(self, state: TrainState) -> None:
         """Write copies of the arrays of `state` into the model that this was made from."""

@@ -20,12 +20,11 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]
 class Objective(Protocol):
     """What is minimised: `(model in training mode, batch) -> (loss (), other figures to log, each ())`."""
 
-    def __call__(self, model: Any, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]: ...
+    def __call__(self, model: Any, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The loss and the figures."""
 
 
-def make_train_step(
-    split: SplitModel, objective: Objective, optimiser: optax.GradientTransformation
-) -> TrainStep:
+def make_train_step(split: SplitModel, objective: Objective, optimiser: optax.GradientTransformation) -> TrainStep:
     """A jitted `step(state, batch) -> (state, metrics)` that donates its state.
 
     `metrics` has `loss`, `gradient_norm` (before clipping) and whatever `objective` adds. Reductions over the

@@ -54,7 +54,7 @@ def test_imports_point_down(path: Path) -> None:
     for other in imported_rooms(path) - {room}:
         if path == PACKAGE / "__main__.py" and other == "__version__":
             continue
-        assert FLOOR_OF[other] < FLOOR_OF[room], f"{room} (floor {FLOOR_OF[room]}) imports {other} (floor {FLOOR_OF[other]})"
+        assert FLOOR_OF[other] < FLOOR_OF[room], f"{room} imports {other}, which is not below it"
 
 
 @pytest.mark.parametrize("room", ["rank", "metrics", "index", "evaluation", "data.media_folders", "data.feature_cache"])

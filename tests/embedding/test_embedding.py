@@ -27,9 +27,7 @@ class Ramps(MediaDataset):
     """Item n is a video of n + 1 seconds at 6 frames a second whose pixels count the frames; some are broken."""
 
     def __init__(self, count: int, broken: tuple[int, ...] = (), images: tuple[int, ...] = ()):
-        self.items = tuple(
-            MediaItem(f"item-{n}", "image" if n in images else "video", path=None) for n in range(count)
-        )
+        self.items = tuple(MediaItem(f"item-{n}", "image" if n in images else "video", path=None) for n in range(count))
         self.broken = broken
 
     def open(self, index: int) -> ArrayReader:

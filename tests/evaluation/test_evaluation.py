@@ -70,15 +70,20 @@ def test_rank_items_equals_loops(seed, ranking, rows, exclude) -> None:
     for q, expected in enumerate(slow_ranking(queries, gallery, ranking, excluded)):
         found = result.ids[q][result.ids[q] >= 0]
         assert found.tolist() == [g for g, _ in expected]
-        np.testing.assert_allclose(
-            result.distances[q][: len(found)], [d for _, d in expected], rtol=1e-5, atol=1e-6
-        )
+        np.testing.assert_allclose(result.distances[q][: len(found)], [d for _, d in expected], rtol=1e-5, atol=1e-6)
         assert np.isinf(result.distances[q][len(found) :]).all()
 
 
 def test_an_item_never_finds_its_own_source_and_groups_keep_the_whole_gallery() -> None:
     vectors = np.array([[0.0], [0.1], [1.0], [5.0], [5.2], [1.1]], np.float32)
-    items = [Item("a", "film1"), Item("a", "film1"), Item("b", "film2"), Item("b", "film3"), Item("a", "film4"), Item(None, "film5")]
+    items = [
+        Item("a", "film1"),
+        Item("a", "film1"),
+        Item("b", "film2"),
+        Item("b", "film3"),
+        Item("a", "film4"),
+        Item(None, "film5"),
+    ]
     rows = ItemVectors(vectors, np.arange(6), 6)
     figures = evaluate_leave_one_out(rows, items, ks=(1,), groups={"a": ["a"], "none": ["zzz"]})
     assert set(figures) == {"all", "a"}

@@ -139,7 +139,7 @@ def test_a_foreign_or_damaged_encoder_is_refused(retriever: Retriever, tmp_path:
         Retriever.open(foreign)
     weights = foreign / "encoder" / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-7])
-    with pytest.raises(WeightsError, match="weights.safetensors is damaged"):
+    with pytest.raises(WeightsError, match=r"weights\.safetensors is damaged"):
         Retriever.open(foreign)
 
 
@@ -162,7 +162,9 @@ def test_a_bad_query_is_one_line(retriever: Retriever, tmp_path: Path, name, con
     assert "\n" not in str(caught.value)
 
 
-def test_figures_of_an_index_agree_between_its_own_and_outside_queries(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+def test_figures_of_an_index_agree_between_its_own_and_outside_queries(
+    folder: Path, retriever: Retriever, tmp_path: Path
+) -> None:
     other = tmp_path / "media"
     shutil.copytree(folder, other)
     own = evaluate_index(retriever, ks=(1,))

@@ -108,9 +108,7 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    both = [
-        run_toy(tmp_path / "both", "--distributed", str(port), str(rank), wait=False) for rank in range(2)
-    ]
+    both = [run_toy(tmp_path / "both", "--distributed", str(port), str(rank), wait=False) for rank in range(2)]
     results = [finish(process) for process in both]
     one = run_toy(tmp_path / "one")
     assert results[0]["norms"] == results[1]["norms"]
