@@ -1,9 +1,9 @@
 """Convolutions as pure functions, each in the form that is fast where it runs.
 
-XLA's CPU backend computes depthwise convolutions and their gradients several times slower than the same
-arithmetic written as shifted multiply-adds; on GPU and TPU the library convolutions are the fast ones. `convolve` and `depthwise_convolve` choose when they
-are lowered for a platform, so that a model need not know where it runs. All forms compute the same sums and
-differ by rounding only.
+XLA's CPU backend computes depthwise convolutions, and strided convolutions of few channels, several times
+slower than the same arithmetic written in another way; on GPU and TPU the library convolutions are the fast
+ones. The choice is made when a function is traced, from JAX's default backend, so that a model need not know
+where it runs. All forms compute the same sums and differ by rounding only.
 
 Arrays are channels-last: inputs (B, *spatial, C), kernels (*window, C_in, C_out), with any number of
 spatial axes. Like every deep-learning library, these "convolutions" do not flip the kernel.
@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["Padding", "convolve", "depthwise_convolve", "output_padding"]
+__all__ = ["Padding", "convolve", "depthwise_convolve", "map_groups", "output_padding", "runs_on_cpu"]
+
+_T = TypeVar("_T")
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 
@@ -42,6 +44,11 @@ def output_padding(
     return tuple((int(before), int(after)) for before, after in padding)
 
 
+def runs_on_cpu() -> bool:
+    """Whether functions traced now will run on the CPU, as far as the default backend tells."""
+    return jax.default_backend() == "cpu"
+
+
 def convolve(
     inputs: jax.Array, kernel: jax.Array, *, strides: Sequence[int], padding: Padding = "SAME"
 ) -> jax.Array:
@@ -56,7 +63,10 @@ def convolve(
     pads = output_padding(padding, inputs.shape[1:-1], window, strides)
     if math.prod(window) == 1 and all(step == 1 for step in strides) and not any(map(sum, pads)):
         return jnp.tensordot(inputs, kernel.reshape(kernel.shape[-2:]), axes=1)
-    return _library_convolution(inputs, kernel, strides, pads, groups=1)
+    few_channels = inputs.shape[-1] <= 4
+    if runs_on_cpu() and few_channels and strides[-1] == 2 and inputs.shape[-2] % 2 == 0:
+        return _paired_columns_convolution(inputs, kernel, strides, pads)
+    return _library_convolution(inputs, kernel, strides, pads)
 
 
 def depthwise_convolve(
@@ -70,12 +80,30 @@ def depthwise_convolve(
       Array([9., 9., 9.], dtype=float32)
     """
     pads = output_padding(padding, inputs.shape[1:-1], kernel.shape[:-1], strides)
-    return lax.platform_dependent(
-        inputs,
-        kernel,
-        cpu=lambda x, k: _shifted_convolution(x, k, strides, pads),
-        default=lambda x, k: _library_convolution(x, k[..., None, :], strides, pads, groups=x.shape[-1]),
-    )
+    if runs_on_cpu():
+        return _shifted_convolution(inputs, kernel, strides, pads)
+    return _library_convolution(inputs, kernel[..., None, :], strides, pads, groups=inputs.shape[-1])
+
+
+def map_groups(function: Callable[[jax.Array], _T], inputs: jax.Array, size: int) -> _T:
+    """`function(inputs)`, on the CPU over groups of rows one after another, so that maps stay in cache.
+
+    Args:
+      function: takes (b, ...) and returns arrays (b, ...) in any pytree, each row on its own.
+      inputs: (B, ...).
+      size: rows of a group; the largest divisor of B up to this is taken.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> map_groups(lambda x: {"double": 2 * x}, jnp.arange(6), size=4)
+      {'double': Array([ 0,  2,  4,  6,  8, 10], dtype=int32)}
+    """
+    rows = inputs.shape[0]
+    group = max((count for count in range(1, size + 1) if rows % count == 0), default=1)
+    if not runs_on_cpu() or group >= rows:
+        return function(inputs)
+    outputs = lax.map(function, inputs.reshape(rows // group, group, *inputs.shape[1:]))
+    return jax.tree.map(lambda array: array.reshape(rows, *array.shape[2:]), outputs)
 
 
 def _library_convolution(
@@ -83,7 +111,7 @@ def _library_convolution(
     kernel: jax.Array,
     strides: Sequence[int],
     pads: Sequence[tuple[int, int]],
-    groups: int,
+    groups: int = 1,
 ) -> jax.Array:
     """XLA's own convolution."""
     axes = "DHW"[-(inputs.ndim - 2) :]
@@ -93,33 +121,48 @@ def _library_convolution(
     )
 
 
+def _paired_columns_convolution(
+    inputs: jax.Array, kernel: jax.Array, strides: Sequence[int], pads: Sequence[tuple[int, int]]
+) -> jax.Array:
+    """A convolution of stride 2 across as one of stride 1 over pairs of columns, which are only a reshape.
+
+    The kernel gets columns of zeros, so that it too consists of pairs, starting at an even column.
+    """
+    *shape, width, channels = inputs.shape
+    *window, wide, _, out_channels = kernel.shape
+    before, after = pads[-1]
+    outputs = (width + before + after - wide) // 2 + 1
+    odd_start = before % 2
+    kernel = jnp.pad(kernel, [*[(0, 0)] * len(window), (odd_start, (wide + odd_start) % 2), (0, 0), (0, 0)])
+    pairs = kernel.shape[-3] // 2
+    pairs_before = (before + odd_start) // 2
+    pairs_after = outputs + pairs - 1 - width // 2 - pairs_before
+    return _library_convolution(
+        inputs.reshape(*shape, width // 2, 2 * channels),
+        kernel.reshape(*window, pairs, 2 * channels, out_channels),
+        (*strides[:-1], 1),
+        (*pads[:-1], (pairs_before, pairs_after)),
+    )
+
+
 def _shifted_convolution(
     inputs: jax.Array, kernel: jax.Array, strides: Sequence[int], pads: Sequence[tuple[int, int]]
 ) -> jax.Array:
-    """One multiply-add a window position, each over a whole shifted picture."""
+    """A depthwise convolution as one multiply-add a window place, each over the whole shifted picture."""
     window = kernel.shape[:-1]
-    views = _shifted_views(inputs, window, strides, pads)
-    taps = [kernel[place] for place in itertools.product(*map(range, window))]  # each (C,)
-    total = views[0] * taps[0]
-    for view, tap in zip(views[1:], taps[1:], strict=True):
-        total = total + view * tap
-    return total
-
-
-def _shifted_views(
-    inputs: jax.Array, window: Sequence[int], strides: Sequence[int], pads: Sequence[tuple[int, int]]
-) -> list[jax.Array]:
-    """For each place in the window, row by row, what it sees at every output: (B, *spatial', C)."""
-    padded = jnp.pad(inputs, ((0, 0), *pads, (0, 0)))
+    # The barrier keeps XLA from computing the centre tap from the picture before padding: two reads for one.
+    padded = lax.optimization_barrier(jnp.pad(inputs, ((0, 0), *pads, (0, 0))))
     outputs = [
         (size - width) // step + 1
         for size, width, step in zip(padded.shape[1:-1], window, strides, strict=True)
     ]
-    views = []
+    total: jax.Array | None = None
     for place in itertools.product(*map(range, window)):
-        slices = (
+        seen = tuple(
             slice(start, start + (count - 1) * step + 1, step)
             for start, count, step in zip(place, outputs, strides, strict=True)
         )
-        views.append(padded[(slice(None), *slices)])
-    return views
+        term = padded[(slice(None), *seen)] * kernel[place]
+        total = term if total is None else total + term
+    assert total is not None
+    return total

@@ -1,4 +1,4 @@
-"""The building block of the backbones: convolution, batch norm, activation."""
+"""The building blocks of the backbones: convolution with batch norm, or with a bias, and activation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxret.models.conv_forms import Padding, convolve, depthwise_convolve
 
-__all__ = ["Activation", "ConvBatchNorm"]
+__all__ = ["Activation", "ConvBatchNorm", "ConvBias"]
 
 Activation = Literal["relu", "relu6", "linear"]
 
@@ -83,12 +83,17 @@ class ConvBatchNorm(nnx.Module):
             strides=self.strides,
             padding=self.padding,
         )
-        if self.norm.use_running_average:
+        if not self.training:
             scale, shift = self.scale_and_shift()
             outputs = outputs * scale.astype(self.dtype) + shift.astype(self.dtype)
         else:
             outputs = self.norm(outputs).astype(self.dtype)
         return _ACTIVATIONS[self.activation](outputs)
+
+    @property
+    def training(self) -> bool:
+        """Whether the batch norm uses batch statistics."""
+        return not self.norm.use_running_average
 
     def scale_and_shift(self) -> tuple[jax.Array, jax.Array]:
         """The batch norm of evaluation mode as `scale * x + shift`, each (C_out,) float32."""
@@ -96,3 +101,31 @@ class ConvBatchNorm(nnx.Module):
         assert norm.scale is not None and norm.bias is not None
         scale = norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)
         return scale, norm.bias[...] - norm.mean[...] * scale
+
+
+class ConvBias(nnx.Module):
+    """Convolution of stride 1 with "SAME" padding, bias, rectifier, over any number of spatial axes.
+
+    Attributes:
+      kernel: (*window, C_in, C_out); bias: (C_out,).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        window: Sequence[int],
+        dtype: jnp.dtype = jnp.dtype("float32"),
+        rngs: nnx.Rngs,
+    ):
+        shape = (*window, in_channels, out_channels)
+        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape, jnp.float32))
+        self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32))
+        self.dtype = dtype
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """(B, *spatial, C_in) to (B, *spatial, C_out), in the compute dtype."""
+        kernel = self.kernel[...].astype(self.dtype)
+        outputs = convolve(inputs.astype(self.dtype), kernel, strides=(1,) * (kernel.ndim - 2))
+        return nnx.relu(outputs + self.bias[...].astype(self.dtype))

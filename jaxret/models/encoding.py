@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 
-__all__ = ["Backbone", "Encoding", "compute_dtype"]
+__all__ = ["Backbone", "Encoding", "check_backbone_settings", "compute_dtype"]
 
 
 @jax.tree_util.register_dataclass
@@ -48,6 +48,7 @@ class Backbone(nnx.Module):
       stage_names: the keys of `Encoding.stages`, first layer first.
       normalisation: how pixels in 0..255 become the first layer's input, JSON-able.
       channels: 3 for RGB input, 1 for grey.
+      dtype: dtype in which the layers compute; parameters are float32.
     """
 
     name: ClassVar[str]
@@ -55,6 +56,7 @@ class Backbone(nnx.Module):
     embedding_size: int
     stage_names: tuple[str, ...]
     channels: int
+    dtype: jnp.dtype
 
     @property
     def config(self) -> dict[str, Any]:
@@ -80,6 +82,19 @@ class Backbone(nnx.Module):
             raise ValueError(
                 f"images must have shape (B, H, W, {self.channels}) for this {self.name}, got {images.shape}"
             )
+
+    def _normalise(self, images: jax.Array) -> jax.Array:
+        """Pixels in 0..255 to the first layer's input, in the compute dtype."""
+        mean, scale = self.normalisation["mean"], self.normalisation["scale"]
+        return ((images.astype(jnp.float32) - mean) * scale).astype(self.dtype)
+
+
+def check_backbone_settings(*, channels: int, classes: int) -> None:
+    """Raise a ConfigError unless channels is 1 or 3 and classes at least 0."""
+    if channels not in (1, 3):
+        raise ConfigError(f"channels must be 1 (grey) or 3 (RGB), got {channels!r}")
+    if classes < 0:
+        raise ConfigError(f"classes must be at least 0, got {classes!r}")
 
 
 def compute_dtype(name: str) -> jnp.dtype:

@@ -16,7 +16,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.conv_layers import ConvBatchNorm
-from jaxret.models.encoding import Backbone, Encoding, compute_dtype
+from jaxret.models.encoding import Backbone, Encoding, check_backbone_settings, compute_dtype
 
 __all__ = ["SmallConvNet", "grid_average"]
 
@@ -60,8 +60,7 @@ class SmallConvNet(Backbone):
         for setting, value in (("grid", grid), ("embedding_size", embedding_size), ("widths", min(widths, default=0))):
             if value < 1:
                 raise ConfigError(f"{setting} must be at least 1, got {value!r}")
-        if channels not in (1, 3):
-            raise ConfigError(f"channels must be 1 or 3, got {channels!r}")
+        check_backbone_settings(channels=channels, classes=0)
         self.widths = tuple(widths)
         self.grid = grid
         self.embedding_size = embedding_size
@@ -104,7 +103,7 @@ class SmallConvNet(Backbone):
     def __call__(self, images: jax.Array) -> Encoding:
         """See `Backbone.__call__`; pictures of any size."""
         self._check_images(images)
-        x = (images.astype(self.dtype) - self.normalisation["mean"]) * self.normalisation["scale"]
+        x = self._normalise(images)
         stages = {}
         for stage, convolution in zip(self.stage_names, self.convolutions, strict=False):
             x = stages[stage] = convolution(x)
