@@ -2,12 +2,12 @@
 #include "hamming.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include "cpu_features.h"
 #include "hamming_state.h"
+#include "key_heap.h"
+#include "memory.h"
 
-#define ID_MASK (((uint64_t)1 << JR_ID_BITS) - 1)
 #define TASK_BYTES (128 * 1024)
 
 #ifdef JR_X86
@@ -35,20 +35,6 @@ static jr_hamming_kernel kernel_of(int level)
 #else
     return jr_hamming_kernel_portable;
 #endif
-}
-
-/* Zeroed memory for a * b * c items, on a cache line; NULL where there is none or the size overflows. */
-static void *allocate(int64_t a, int64_t b, int64_t c, size_t item)
-{
-    size_t bytes;
-    if (__builtin_mul_overflow((size_t)a, (size_t)b, &bytes) || __builtin_mul_overflow(bytes, (size_t)c, &bytes)
-        || __builtin_mul_overflow(bytes, item, &bytes) || bytes > (size_t)1 << 62)
-        return NULL;
-    bytes = (bytes + 64 + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, bytes);
-    if (memory)
-        memset(memory, 0, bytes);
-    return memory;
 }
 
 void jr_hamming_free(jr_hamming *search)
@@ -83,7 +69,7 @@ static void pick(const uint64_t *words, int64_t chunks, int vector_bytes, uint16
 jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes, int64_t k, int64_t radius,
                            int threads, int level)
 {
-    jr_hamming *search = allocate(1, 1, 1, sizeof *search);
+    jr_hamming *search = jr_allocate(1, 1, 1, sizeof *search);
     if (!search)
         return NULL;
     search->queries = queries;
@@ -100,9 +86,9 @@ jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes,
     int64_t block = 8 * vector, blocks = TASK_BYTES / (block * bytes);
     search->task_codes = block * (blocks > 0 ? blocks : 1);
 
-    search->words = allocate(count, search->chunks, 1, sizeof(uint64_t));
-    search->picks = allocate(sliced ? count : 1, search->chunks, JR_GROUPS, sizeof(uint16_t));
-    search->workers = allocate(threads, 1, 1, sizeof *search->workers);
+    search->words = jr_allocate(count, search->chunks, 1, sizeof(uint64_t));
+    search->picks = jr_allocate(sliced ? count : 1, search->chunks, JR_GROUPS, sizeof(uint16_t));
+    search->workers = jr_allocate(threads, 1, 1, sizeof *search->workers);
     if (!search->words || !search->picks || !search->workers)
         goto no_memory;
     for (int64_t q = 0; q < count; q++) {
@@ -114,12 +100,12 @@ jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes,
     }
     for (int w = 0; w < threads; w++) {
         jr_hamming_worker *worker = &search->workers[w];
-        worker->heaps = allocate(count, k, 1, sizeof(uint64_t));
-        worker->sizes = allocate(count, 1, 1, sizeof(int64_t));
-        worker->limits = allocate(count, 1, 1, sizeof(int64_t));
-        worker->planes = allocate(sliced ? search->chunks : 0, 64, vector, 1);
-        worker->table = allocate(sliced ? JR_GROUPS * 16 : 0, vector, 1, 1);
-        worker->partial = allocate(sliced ? JR_QUERY_TILE : 0, search->digits, vector, 1);
+        worker->heaps = jr_allocate(count, k, 1, sizeof(uint64_t));
+        worker->sizes = jr_allocate(count, 1, 1, sizeof(int64_t));
+        worker->limits = jr_allocate(count, 1, 1, sizeof(int64_t));
+        worker->planes = jr_allocate(sliced ? search->chunks : 0, 64, vector, 1);
+        worker->table = jr_allocate(sliced ? JR_GROUPS * 16 : 0, vector, 1, 1);
+        worker->partial = jr_allocate(sliced ? JR_QUERY_TILE : 0, search->digits, vector, 1);
         if (!worker->heaps || !worker->sizes || !worker->limits || !worker->planes || !worker->table
             || !worker->partial)
             goto no_memory;
@@ -156,28 +142,11 @@ void jr_hamming_offer(jr_hamming *search, jr_hamming_worker *worker, int64_t que
         append(worker, query, key);
         return;
     }
-    int64_t k = search->k, size = worker->sizes[query], at;
+    int64_t k = search->k;
     uint64_t *heap = worker->heaps + query * k;
-    if (size < k) {
-        at = size;
-        worker->sizes[query] = ++size;
-        for (; at > 0 && heap[(at - 1) / 2] < key; at = (at - 1) / 2)
-            heap[at] = heap[(at - 1) / 2];
-    } else {
-        if (key > heap[0])
-            return;
-        at = 0;
-        for (int64_t child; (child = 2 * at + 1) < k; at = child) {
-            if (child + 1 < k && heap[child + 1] > heap[child])
-                child++;
-            if (heap[child] < key)
-                break;
-            heap[at] = heap[child];
-        }
-    }
-    heap[at] = key;
+    jr_key_heap_offer(heap, &worker->sizes[query], k, key);
     /* A thread meets ids in ascending order, so a later code at the worst distance cannot enter any more. */
-    if (size == k)
+    if (worker->sizes[query] == k)
         worker->limits[query] = (int64_t)(heap[0] >> JR_ID_BITS) - 1;
 }
 
@@ -200,16 +169,10 @@ int jr_hamming_search(jr_hamming *search, const uint8_t *codes, int64_t n, jr_wa
     return jr_parallel_for(search->threads, tasks, search_task, search, watch, watcher);
 }
 
-static int by_key(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 int jr_hamming_finish(jr_hamming *search, int64_t *ids, float *distances)
 {
     int64_t k = search->k;
-    uint64_t *all = allocate(search->threads, k, 1, sizeof *all);
+    uint64_t *all = jr_allocate(search->threads, k, 1, sizeof *all);
     if (!all)
         return JR_NO_MEMORY;
     for (int64_t q = 0; q < search->count; q++) {
@@ -219,9 +182,9 @@ int jr_hamming_finish(jr_hamming *search, int64_t *ids, float *distances)
             memcpy(all + total, search->workers[w].heaps + q * k, (size_t)size * sizeof *all);
             total += size;
         }
-        qsort(all, (size_t)total, sizeof *all, by_key);
+        qsort(all, (size_t)total, sizeof *all, jr_key_order);
         for (int64_t i = 0; i < k; i++) {
-            ids[q * k + i] = i < total ? (int64_t)(all[i] & ID_MASK) : -1;
+            ids[q * k + i] = i < total ? (int64_t)(all[i] & JR_ID_MASK) : -1;
             distances[q * k + i] = i < total ? (float)(all[i] >> JR_ID_BITS) : INFINITY;
         }
     }
@@ -243,8 +206,8 @@ int64_t jr_hamming_found(const jr_hamming *search)
 int jr_hamming_collect(jr_hamming *search, int64_t *offsets, int64_t *ids, float *distances)
 {
     int64_t total = jr_hamming_found(search), count = search->count;
-    uint64_t *keys = allocate(total, 1, 1, sizeof *keys);
-    int64_t *next = allocate(count, 1, 1, sizeof *next);
+    uint64_t *keys = jr_allocate(total, 1, 1, sizeof *keys);
+    int64_t *next = jr_allocate(count, 1, 1, sizeof *next);
     if (!keys || !next) {
         free(keys);
         free(next);
@@ -262,9 +225,9 @@ int jr_hamming_collect(jr_hamming *search, int64_t *offsets, int64_t *ids, float
         for (int64_t i = 0; i < search->workers[w].found_size; i++)
             keys[next[search->workers[w].found[2 * i]]++] = search->workers[w].found[2 * i + 1];
     for (int64_t q = 0; q < count; q++)
-        qsort(keys + offsets[q], (size_t)(offsets[q + 1] - offsets[q]), sizeof *keys, by_key);
+        qsort(keys + offsets[q], (size_t)(offsets[q + 1] - offsets[q]), sizeof *keys, jr_key_order);
     for (int64_t i = 0; i < total; i++) {
-        ids[i] = (int64_t)(keys[i] & ID_MASK);
+        ids[i] = (int64_t)(keys[i] & JR_ID_MASK);
         distances[i] = (float)(keys[i] >> JR_ID_BITS);
     }
     free(keys);

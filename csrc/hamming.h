@@ -4,10 +4,10 @@
 
 #include <stdint.h>
 
+#include "key_heap.h"
 #include "thread_pool.h"
 
-/* A neighbour in one number that sorts by (distance, id). */
-#define JR_ID_BITS 40
+/* So that a distance fits beside an id in a key (key_heap.h). */
 #define JR_MAX_CODE_BYTES ((int64_t)1 << 20)
 
 typedef struct jr_hamming jr_hamming;

@@ -70,7 +70,7 @@ JR_TARGET_AVX512 static inline __m512i jr_count_avx512(__m512i v)
 
 #define TARGET JR_TARGET_AVX512_VPOPCNT
 #define NAME(x) x##_avx512_vpopcnt
-#define FEW 16
+#define FEW 12
 #define COUNT(v) (VECTOR) _mm512_popcnt_epi64((__m512i)(v))
 #include "hamming_kernel.h"
 

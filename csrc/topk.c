@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "cpu_features.h"
+#include "memory.h"
 #include "topk_state.h"
 
 #define CENTRE_SAMPLE 256
@@ -39,20 +40,6 @@ static jr_topk_kernel kernel_of(int level)
 #else
     return jr_topk_kernel_portable;
 #endif
-}
-
-/* Zeroed memory for a * b * c items, on a cache line; NULL where there is none or the size overflows. */
-static void *allocate(int64_t a, int64_t b, int64_t c, size_t item)
-{
-    size_t bytes;
-    if (__builtin_mul_overflow((size_t)a, (size_t)b, &bytes) || __builtin_mul_overflow(bytes, (size_t)c, &bytes)
-        || __builtin_mul_overflow(bytes, item, &bytes) || bytes > (size_t)1 << 62)
-        return NULL;
-    bytes = (bytes + 64 + 63) / 64 * 64;
-    void *memory = aligned_alloc(64, bytes);
-    if (memory)
-        memset(memory, 0, bytes);
-    return memory;
 }
 
 static double square_of(const float *x, int64_t d)
@@ -89,7 +76,7 @@ void jr_topk_free(jr_topk *search)
 jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, int64_t k, int metric, int threads,
                      int level)
 {
-    jr_topk *search = allocate(1, 1, 1, sizeof *search);
+    jr_topk *search = jr_allocate(1, 1, 1, sizeof *search);
     if (!search)
         return NULL;
     search->queries = queries;
@@ -108,20 +95,20 @@ jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, in
     double du = (double)dimensions * 0x1p-24;
     search->slack = du < 0.05 ? 2.0 * du / (1.0 - du) + 16 * 0x1p-24 : 1.0;
 
-    search->query_squares = allocate(count, 1, 1, sizeof(double));
-    search->packed_squares = allocate(count, 1, 1, sizeof(double));
-    search->workers = allocate(threads, 1, 1, sizeof *search->workers);
+    search->query_squares = jr_allocate(count, 1, 1, sizeof(double));
+    search->packed_squares = jr_allocate(count, 1, 1, sizeof(double));
+    search->workers = jr_allocate(threads, 1, 1, sizeof *search->workers);
     if (!search->query_squares || !search->packed_squares || !search->workers)
         goto no_memory;
     for (int64_t q = 0; q < count; q++)
         search->query_squares[q] = square_of(queries + q * dimensions, dimensions);
     for (int w = 0; w < threads; w++) {
         jr_topk_worker *worker = &search->workers[w];
-        worker->heaps = allocate(count, k, 1, sizeof *worker->heaps);
-        worker->sizes = allocate(count, 1, 1, sizeof *worker->sizes);
-        worker->limits = allocate(search->padded, 1, 1, sizeof(float));
-        worker->scratch = allocate(direct ? 1 : search->block_rows, slices * JR_SLICE, 1, sizeof(float));
-        worker->biases = allocate(search->block_rows, 1, 1, sizeof(float));
+        worker->heaps = jr_allocate(count, k, 1, sizeof *worker->heaps);
+        worker->sizes = jr_allocate(count, 1, 1, sizeof *worker->sizes);
+        worker->limits = jr_allocate(search->padded, 1, 1, sizeof(float));
+        worker->scratch = jr_allocate(direct ? 1 : search->block_rows, slices * JR_SLICE, 1, sizeof(float));
+        worker->biases = jr_allocate(search->block_rows, 1, 1, sizeof(float));
         if (!worker->heaps || !worker->sizes || !worker->limits || !worker->scratch || !worker->biases)
             goto no_memory;
     }
@@ -170,19 +157,19 @@ static void pack_queries(jr_topk *search)
 static int prepare(jr_topk *search, const float *rows, int64_t n)
 {
     int64_t d = search->dimensions;
-    search->centre = allocate(d, 1, 1, sizeof(float));
-    search->packed = search->count <= JR_FEW_QUERIES ? NULL : allocate(search->padded, d, 1, sizeof(float));
+    search->centre = jr_allocate(d, 1, 1, sizeof(float));
+    search->packed = search->count <= JR_FEW_QUERIES ? NULL : jr_allocate(search->padded, d, 1, sizeof(float));
     if (!search->centre)
         return JR_NO_MEMORY;
-    if (search->count <= JR_FEW_QUERIES)
-        return JR_OK;
-    if (!search->packed) {
-        free(search->centre);
-        search->centre = NULL;
-        return JR_NO_MEMORY;
+    if (search->count > JR_FEW_QUERIES) {
+        if (!search->packed) {
+            free(search->centre);
+            search->centre = NULL;
+            return JR_NO_MEMORY;
+        }
+        find_centre(search, rows, n);
+        pack_queries(search);
     }
-    find_centre(search, rows, n);
-    pack_queries(search);
     for (int w = 0; w < search->threads; w++)
         for (int64_t q = 0; q < search->count; q++)
             search->workers[w].limits[q] = jr_topk_limit(search, &search->workers[w], q);
@@ -227,7 +214,7 @@ static int by_distance_then_id(const void *a, const void *b)
 int jr_topk_finish(jr_topk *search, int64_t *ids, float *distances, float *cosines)
 {
     int64_t k = search->k;
-    jr_neighbour *all = allocate(search->threads, k, 1, sizeof *all);
+    jr_neighbour *all = jr_allocate(search->threads, k, 1, sizeof *all);
     if (!all)
         return JR_NO_MEMORY;
     for (int64_t q = 0; q < search->count; q++) {

@@ -109,6 +109,16 @@ TARGET static void NAME(measure)(jr_topk *search, jr_topk_worker *worker, int64_
     }
 }
 
+INLINE float NAME(lane_sum)(VECTOR v)
+{
+    float lane[FLOAT_LANES];
+    memcpy(lane, &v, sizeof lane);
+    for (int width = FLOAT_LANES / 2; width; width /= 2)
+        for (int i = 0; i < width; i++)
+            lane[i] += lane[i + width];
+    return lane[0];
+}
+
 /* The sum of the squares of a row, in float32: it is not finite where a number of the row is not. */
 INLINE float NAME(square_of)(const float *x, int64_t d)
 {
@@ -119,14 +129,49 @@ INLINE float NAME(square_of)(const float *x, int64_t d)
         a = MULTIPLY_ADD(x0, x0, a);
         b = MULTIPLY_ADD(x1, x1, b);
     }
-    a += b;
-    float lane[FLOAT_LANES], sum = 0;
-    memcpy(lane, &a, sizeof lane);
-    for (int l = 0; l < FLOAT_LANES; l++)
-        sum += lane[l];
+    float sum = NAME(lane_sum)(a + b);
     for (; i < d; i++)
         sum += x[i] * x[i];
     return sum;
+}
+
+/* The squared distance in float32, without cancellation: its relative error is below (d + 3) units of rounding. */
+TARGET static float NAME(rough_distance)(const float *q, const float *x, int64_t d)
+{
+    VECTOR sums[4] = {{0}};
+    int64_t i = 0;
+    for (; i + 4 * FLOAT_LANES <= d; i += 4 * FLOAT_LANES)
+#pragma GCC unroll 4
+        for (int v = 0; v < 4; v++) {
+            VECTOR difference = *(const UNALIGNED *)(q + i + v * FLOAT_LANES)
+                - *(const UNALIGNED *)(x + i + v * FLOAT_LANES);
+            sums[v] = MULTIPLY_ADD(difference, difference, sums[v]);
+        }
+    float sum = NAME(lane_sum)((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    for (; i < d; i++)
+        sum += (q[i] - x[i]) * (q[i] - x[i]);
+    return sum;
+}
+
+/* 1 - cosine in float32, and the row's squared norm. */
+TARGET static float NAME(rough_cosine)(const float *q, float query_norm, const float *x, int64_t d, float *square)
+{
+    VECTOR dots[2] = {{0}}, squares[2] = {{0}};
+    int64_t i = 0;
+    for (; i + 2 * FLOAT_LANES <= d; i += 2 * FLOAT_LANES)
+#pragma GCC unroll 2
+        for (int v = 0; v < 2; v++) {
+            VECTOR value = *(const UNALIGNED *)(x + i + v * FLOAT_LANES);
+            dots[v] = MULTIPLY_ADD(*(const UNALIGNED *)(q + i + v * FLOAT_LANES), value, dots[v]);
+            squares[v] = MULTIPLY_ADD(value, value, squares[v]);
+        }
+    float dot = NAME(lane_sum)(dots[0] + dots[1]), sum = NAME(lane_sum)(squares[0] + squares[1]);
+    for (; i < d; i++) {
+        dot += q[i] * x[i];
+        sum += x[i] * x[i];
+    }
+    *square = sum;
+    return 1.0f - dot / (query_norm * sqrtf(sum));
 }
 
 /* Whether all numbers of a row are finite; where not, the row is reported. */
@@ -138,6 +183,26 @@ TARGET static int NAME(is_finite)(jr_topk *search, const float *x, int64_t id)
             return 0;
         }
     return 1;
+}
+
+/* One row against a query, without packing. */
+INLINE void NAME(compare_row)(jr_topk *search, jr_topk_worker *worker, int64_t query, const float *x, int64_t id)
+{
+    int64_t d = search->dimensions;
+    const float *q = search->queries + query * d;
+    float score, scale;
+    if (search->metric == JR_COSINE) {
+        double square = search->query_squares[query];
+        score = NAME(rough_cosine)(q, (float)sqrt(square), x, d, &scale);
+        if (!(scale > 1e-20f && scale < 1e30f && square > 1e-20 && square < 1e30))
+            score = NAN; /* the error bound does not hold */
+    } else {
+        score = scale = NAME(rough_distance)(q, x, d);
+    }
+    if (!isfinite(scale) && !NAME(is_finite)(search, x, id))
+        return;
+    if (!(score > worker->limits[query]) || !isfinite(score))
+        NAME(measure)(search, worker, query, x, id);
 }
 
 /* Copies one row, centred (and for the cosine scaled to unit length), to its place in a panel; returns its bias. */
@@ -247,13 +312,9 @@ TARGET static void NAME(block)(jr_topk *search, jr_topk_worker *worker, const fl
 {
     int64_t d = search->dimensions;
     if (search->count <= JR_FEW_QUERIES) {
-        for (int64_t row = 0; row < n; row++) {
-            const float *x = rows + row * d;
-            if (!isfinite(NAME(square_of)(x, d)) && !NAME(is_finite)(search, x, first_id + row))
-                return;
+        for (int64_t row = 0; row < n; row++)
             for (int64_t query = 0; query < search->count; query++)
-                NAME(measure)(search, worker, query, x, first_id + row);
-        }
+                NAME(compare_row)(search, worker, query, rows + row * d, first_id + row);
         return;
     }
     int64_t slices = (d + JR_SLICE - 1) / JR_SLICE, panel_size = slices * JR_SLICE * PANEL_ROWS;

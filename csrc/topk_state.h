@@ -12,8 +12,8 @@
 /* Gallery rows are copied to scratch in slices of this many dimensions, so that the rows of a panel stand at
  * constant offsets from each other. */
 #define JR_SLICE 256
-/* Up to this many queries are measured exactly at once: that already runs at memory speed. */
-#define JR_FEW_QUERIES 2
+/* Up to this many queries are compared row by row, as the rows lie: that already runs at memory speed. */
+#define JR_FEW_QUERIES 4
 
 typedef struct {
     float distance;
@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     jr_neighbour *heaps; /* (count, k) */
     int64_t *sizes;      /* (count,) */
-    float *limits;       /* (padded count,): a pair with bias - product > limit cannot enter; NaN lets all in */
+    float *limits;       /* (padded count,): a pair whose score in float32 is > limit cannot enter; NaN lets all in */
     float *scratch;      /* (panels, slices, panel_rows, JR_SLICE): centred rows */
     float *biases;       /* (block rows, padded to panels) */
 } jr_topk_worker;
@@ -63,12 +63,18 @@ static inline int jr_before(float distance, int64_t id, const jr_neighbour *othe
     return distance < other->distance || (distance == other->distance && id < other->id);
 }
 
-/* The limit of one query. With Q, X the squared norms of the centred query and row, p their float32 product and
- * e >= its relative error (topk.c), D^2 <= T implies X(1/2 - e) - p <= T/2 - Q(1/2 - e). */
+/* The limit of one query.
+ *
+ * Many queries: with Q, X the squared norms of the centred query and row, p their float32 product and e >= its
+ * relative error (topk.c), D^2 <= T implies X(1/2 - e) - p <= T/2 - Q(1/2 - e).
+ * Few queries: a bound on the float32 sum of squared differences, whose relative error is below e, or on the
+ * float32 value of 1 - cosine, whose absolute error is below e. */
 static inline float jr_topk_limit(const jr_topk *search, const jr_topk_worker *worker, int64_t query)
 {
+    const int few = search->count <= JR_FEW_QUERIES;
+    const double slack = search->slack;
     double square = search->packed_squares[query];
-    if (!(square < 1e30) || !(search->slack < 0.25))
+    if (!(square < 1e30) || !(slack < 0.25))
         return NAN;
     if (search->metric == JR_COSINE && search->query_squares[query] == 0.0)
         return NAN;
@@ -77,15 +83,19 @@ static inline float jr_topk_limit(const jr_topk *search, const jr_topk_worker *w
     double worst = worker->heaps[query * search->k].distance, reach;
     if (isinf(worst))
         return INFINITY;
+    if (few && search->metric == JR_COSINE)
+        return (float)(worst * (1.0 + 0x1p-22) + 0x1p-39 + slack);
     if (search->metric == JR_COSINE)
         /* unit vectors: D^2 = 2 (1 - cosine); 2^-39 covers the grid of the reported distance, 2^-20 the
          * rounding of both unit vectors and of their centring */
         reach = sqrt(2.0 * (worst * (1.0 + 0x1p-22) + 0x1p-39)) + 0x1p-20;
     else
         reach = worst * (1.0 + 0x1p-22) + 0x1p-149;
-    double limit = 0.5 * reach * reach * (1.0 + 0x1p-20) - square * (0.5 - search->slack)
-        + (double)(search->dimensions + 16) * 0x1p-126;
-    return (float)limit;
+    double underflow = (double)(search->dimensions + 16) * 0x1p-126;
+    double squared = reach * reach * (1.0 + 0x1p-20);
+    if (few)
+        return (float)(squared * (1.0 + slack) + underflow);
+    return (float)(0.5 * squared - square * (0.5 - slack) + underflow);
 }
 
 static inline void jr_topk_offer(jr_topk *search, jr_topk_worker *worker, int64_t query, float distance, float cosine,

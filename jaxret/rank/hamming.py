@@ -34,8 +34,8 @@ def pack_bits(activations: ArrayLike, threshold: float = 0.5) -> CodeMatrix:
         threshold: 0.5 suits sigmoid outputs, 0 suits tanh.
 
     Returns:
-        uint8 (N, ceil(bits / 8)), bits little-endian within a byte; missing bits of the last byte are 0 (so they
-        add nothing to a distance). A one-dimensional input gives one row.
+        uint8 (N, ceil(bits / 8)), bits little-endian within a byte; missing bits of the last byte are 0
+        (so they add nothing to a distance). A one-dimensional input gives one row.
 
     Raises:
         TypeError: the activations are no real numbers.
@@ -171,4 +171,6 @@ def check_codes(query_codes: Any, gallery_codes: Any) -> tuple[CodeMatrix, CodeM
 
 def threads_for(queries: CodeMatrix, gallery: CodeMatrix, threads: int | None) -> int:
     """The threads that a linear search of this size is worth, of those that `threads` allows."""
-    return worthwhile_threads(check_threads(threads), len(queries) * gallery.size / 1e11 + gallery.size / 2e10)
+    return worthwhile_threads(
+        check_threads(threads), len(queries) * gallery.size / 1e11 + gallery.size / 2e10
+    )

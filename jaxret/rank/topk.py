@@ -108,8 +108,8 @@ def par(
 ) -> ParResult:
     """PAR: the k nearest by Euclidean distance, kept where the cosine to the query exceeds a threshold.
 
-    A query returns between 0 and k items. The cosine must be strictly above `min_cosine`, compared in float32;
-    that of a zero vector is 0.
+    A query returns between 0 and k items. The cosine must be strictly above `min_cosine`, compared in
+    float32; that of a zero vector is 0.
 
     Args:
         queries: (Q, D) or (D,), any float dtype; computed in float32.
@@ -120,7 +120,8 @@ def par(
         progress: called now and then with (gallery rows done, gallery rows).
 
     Returns:
-        ids, distances and cosines (Q, k), nearest first; a row is filled with id -1, distance inf, cosine -inf.
+        ids, distances and cosines (Q, k), nearest first; a row is filled up with id -1,
+            distance inf, cosine -inf.
 
     Raises:
         TypeError, ValueError: as `euclidean_topk`; also where min_cosine is no finite number.
@@ -137,7 +138,11 @@ def par(
     distances[dropped] = np.inf
     cosines[dropped] = -np.inf
     order = np.argsort(dropped, axis=1, kind="stable")  # kept results move to the front in their order
-    return ParResult(*(np.take_along_axis(values, order, axis=1) for values in (ids, distances, cosines)))
+    return ParResult(
+        np.take_along_axis(ids, order, axis=1),
+        np.take_along_axis(distances, order, axis=1),
+        np.take_along_axis(cosines, order, axis=1),
+    )
 
 
 def _search(
@@ -151,8 +156,9 @@ def _search(
     count = worthwhile_threads(check_threads(threads), len(query_matrix) * size * dimensions / 2e10)
     search = TopkSearch(query_matrix, k, metric, count, simd_code())
     block = size
-    if not (gallery_matrix.dtype == np.float32 and gallery_matrix.flags.c_contiguous and gallery_matrix.flags.aligned):
-        block = max(1, _CONVERTED_BLOCK_BYTES // (4 * dimensions))  # converted block by block, never as a whole
+    flags = gallery_matrix.flags
+    if gallery_matrix.dtype != np.float32 or not (flags.c_contiguous and flags.aligned):
+        block = max(1, _CONVERTED_BLOCK_BYTES // (4 * dimensions))  # block by block, never as a whole
     for start in range(0, size, block):
         rows = to_float32(gallery_matrix[start : start + block])
         bad_row = search.add(rows, start, _from_row(progress, start, size))

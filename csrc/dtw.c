@@ -1,0 +1,168 @@
+/* Dynamic time warping: memory, the summary of sequences, and all distances between two sets of them. */
+#include "dtw_levels.h"
+
+#define BLOCK 256 /* gallery sequences of one task */
+
+const jr_dtw_level *jr_dtw_level_of(int level)
+{
+    switch (level) {
+#ifdef JR_X86
+    case JR_AVX2:
+        return &jr_dtw_avx2;
+    case JR_AVX512:
+    case JR_AVX512_VPOPCNT:
+        return &jr_dtw_avx512;
+#endif
+#ifdef JR_ARM64
+    default:
+        return &jr_dtw_neon; /* its portable code has fused multiply-add anyway */
+#else
+    default:
+        return &jr_dtw_portable;
+#endif
+    }
+}
+
+void *jr_dtw_allocate(size_t bytes)
+{
+    size_t rounded = (bytes + 63) / 64 * 64;
+    void *memory = rounded < bytes ? NULL : aligned_alloc(64, rounded ? rounded : 64);
+    if (memory)
+        memset(memory, 0, rounded);
+    return memory;
+}
+
+int64_t jr_dtw_longest(const jr_dtw_sequences *sequences)
+{
+    int64_t longest = 0;
+    for (int64_t s = 0; s < sequences->count; s++)
+        if (jr_dtw_length(sequences, s) > longest)
+            longest = jr_dtw_length(sequences, s);
+    return longest;
+}
+
+int jr_dtw_scratch_new(jr_dtw_scratch *scratch, const jr_dtw_level *level, int64_t frames)
+{
+    size_t lanes = (size_t)level->lanes, width = ((size_t)frames + lanes - 1) / lanes * lanes;
+    size_t rows = JR_DTW_SEGMENT * lanes + JR_DTW_MAX_ROWS;
+    size_t costs = rows * width, turned = (JR_DTW_SEGMENT * (width + 6) + 6) * lanes, state = (width + 6) * lanes;
+    costs = (costs + 15) / 16 * 16;
+    turned = (turned + 15) / 16 * 16;
+    state = (state + 15) / 16 * 16;
+    scratch->memory = jr_dtw_allocate((costs + turned + 2 * state + rows) * sizeof(float) + rows * sizeof(float *));
+    if (!scratch->memory)
+        return JR_NO_MEMORY;
+    scratch->costs = scratch->memory; /* the first four stay aligned to vectors */
+    scratch->turned = scratch->costs + costs;
+    scratch->forward = scratch->turned + turned;
+    scratch->backward = scratch->forward + state;
+    scratch->rows = (const float **)(scratch->backward + state);
+    scratch->row_squares = (float *)(scratch->rows + rows);
+    return JR_OK;
+}
+
+void jr_dtw_scratch_free(jr_dtw_scratch *scratch) { free(scratch->memory); }
+
+int jr_dtw_panel_new(jr_dtw_panel *panel, const jr_dtw_level *level, int64_t frames, int64_t dimensions)
+{
+    size_t lanes = (size_t)level->lanes, width = ((size_t)frames + lanes - 1) / lanes * lanes;
+    memset(panel, 0, sizeof *panel);
+    panel->dimensions = dimensions;
+    if (dimensions > 0 && width > SIZE_MAX / sizeof(float) / (size_t)dimensions)
+        return JR_NO_MEMORY;
+    panel->packed = jr_dtw_allocate(width * (size_t)dimensions * sizeof(float));
+    panel->squares = jr_dtw_allocate(width * sizeof(float));
+    return panel->packed && panel->squares ? JR_OK : JR_NO_MEMORY;
+}
+
+void jr_dtw_panel_fill(jr_dtw_panel *panel, const jr_dtw_level *level, const float *frames, const float *squares,
+                       int64_t count)
+{
+    panel->frames = count;
+    panel->vectors = (count + level->lanes - 1) / level->lanes;
+    panel->width = panel->vectors * level->lanes;
+    level->pack(frames, count, panel->dimensions, panel->packed);
+    for (int64_t i = 0; i < panel->width; i++)
+        panel->squares[i] = i < count ? squares[i] : 1.0f;
+}
+
+void jr_dtw_panel_free(jr_dtw_panel *panel)
+{
+    free(panel->packed);
+    free(panel->squares);
+}
+
+/* ---- all distances ---- */
+
+typedef struct {
+    const jr_dtw_level *level;
+    const jr_dtw_sequences *queries, *gallery;
+    const int64_t *order;
+    int64_t window, blocks;
+    int reverse;
+    float *distances;
+    jr_dtw_panel *panels;      /* one a worker */
+    int64_t *packed_query;     /* which query a worker's panel holds, or -1 */
+    jr_dtw_scratch *scratches; /* one a worker */
+} distances_job;
+
+static void distances_task(void *context, int64_t task, int worker)
+{
+    distances_job *job = context;
+    int64_t query = task / job->blocks, from = task % job->blocks * BLOCK;
+    int64_t to = from + BLOCK < job->gallery->count ? from + BLOCK : job->gallery->count;
+    jr_dtw_panel *panel = &job->panels[worker];
+    if (job->packed_query[worker] != query) {
+        jr_dtw_panel_fill(panel, job->level, job->queries->frames[query], job->queries->squares + job->queries->offsets[query],
+                          jr_dtw_length(job->queries, query));
+        job->packed_query[worker] = query;
+    }
+    jr_dtw_group group = {job->gallery, NULL, 0, job->window, job->reverse, INFINITY, NULL};
+    for (int64_t g = from; g < to; g += job->level->lanes) {
+        float found[JR_DTW_MAX_LANES];
+        group.members = job->order + g;
+        group.count = (int)(to - g < job->level->lanes ? to - g : job->level->lanes);
+        job->level->group(panel, &group, &job->scratches[worker], found);
+        for (int i = 0; i < group.count; i++)
+            job->distances[query * job->gallery->count + group.members[i]] = found[i];
+    }
+}
+
+int jr_dtw_distances(int level, const jr_dtw_sequences *queries, const jr_dtw_sequences *gallery,
+                     const int64_t *order, int64_t window, int reverse, int threads, float *distances,
+                     jr_watch watch, void *watcher)
+{
+    distances_job job = {.level = jr_dtw_level_of(level),
+                         .queries = queries,
+                         .gallery = gallery,
+                         .order = order,
+                         .window = window,
+                         .blocks = (gallery->count + BLOCK - 1) / BLOCK,
+                         .reverse = reverse,
+                         .distances = distances};
+    int64_t longest = jr_dtw_longest(queries);
+    int status = JR_NO_MEMORY;
+    job.panels = calloc((size_t)threads, sizeof *job.panels);
+    job.scratches = calloc((size_t)threads, sizeof *job.scratches);
+    job.packed_query = malloc((size_t)threads * sizeof *job.packed_query);
+    if (!job.panels || !job.scratches || !job.packed_query)
+        goto done;
+    for (int t = 0; t < threads; t++) {
+        job.packed_query[t] = -1;
+        if (jr_dtw_panel_new(&job.panels[t], job.level, longest, queries->dimensions) != JR_OK
+            || jr_dtw_scratch_new(&job.scratches[t], job.level, longest) != JR_OK)
+            goto done;
+    }
+    status = jr_parallel_for(threads, queries->count * job.blocks, distances_task, &job, watch, watcher);
+done:
+    for (int t = 0; t < threads; t++) {
+        if (job.panels)
+            jr_dtw_panel_free(&job.panels[t]);
+        if (job.scratches)
+            jr_dtw_scratch_free(&job.scratches[t]);
+    }
+    free(job.panels);
+    free(job.scratches);
+    free(job.packed_query);
+    return status;
+}
