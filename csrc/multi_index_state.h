@@ -26,6 +26,8 @@ struct jr_index_search {
 /* In multi_index.c: keeps a code; 0 where memory ran out. */
 int jr_index_keep(struct jr_index_search *search, jr_index_found *found, uint64_t key);
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "substrings are cut from little-endian words");
+
 /* Bits first .. last - 1 of a code, at most JR_MAX_SUBSTRING_BITS. */
 static inline uint32_t jr_substring(const uint8_t *code, int64_t bytes, int64_t first, int64_t last)
 {

@@ -8,9 +8,7 @@ COSINE: int
 PAR: int
 
 class TopkSearch:
-    def __init__(
-        self, queries: NDArray[np.float32], k: int, metric: int, threads: int, level: int
-    ) -> None: ...
+    def __init__(self, queries: NDArray[np.float32], k: int, metric: int, threads: int, level: int) -> None: ...
     def add(
         self, rows: NDArray[np.float32], first_id: int, progress: Callable[[int, int], None] | None = None
     ) -> int: ...

@@ -171,6 +171,4 @@ def check_codes(query_codes: Any, gallery_codes: Any) -> tuple[CodeMatrix, CodeM
 
 def threads_for(queries: CodeMatrix, gallery: CodeMatrix, threads: int | None) -> int:
     """The threads that a linear search of this size is worth, of those that `threads` allows."""
-    return worthwhile_threads(
-        check_threads(threads), len(queries) * gallery.size / 1e11 + gallery.size / 2e10
-    )
+    return worthwhile_threads(check_threads(threads), len(queries) * gallery.size / 1e11 + gallery.size / 2e10)
