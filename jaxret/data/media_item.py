@@ -145,11 +145,12 @@ class MediaReader(ABC):
         `None` reads every frame. An empty sequence gives (0, H, W, channels).
         """
         wanted = np.arange(self.info.frame_count) if indices is None else np.asarray(indices, dtype=np.int64)
-        unique, inverse = np.unique(wanted, return_inverse=True)
-        if not unique.size:
-            frame = geometry or self.info
-            return np.empty((0, frame.height, frame.width, channels), np.uint8)
-        return np.stack(list(self.frames(unique, geometry, channels)))[inverse]
+        shape = geometry or self.info
+        pixels = np.empty((len(wanted), shape.height, shape.width, channels), np.uint8)
+        order = np.argsort(wanted, kind="stable")
+        for place, frame in zip(order, self.frames(wanted[order], geometry, channels), strict=True):
+            pixels[place] = frame
+        return pixels
 
     def read_at(
         self,

@@ -63,7 +63,7 @@ class VideoReader(MediaReader):
         self._container: Any = None
         self._fresh = False  # whether the pass under way began at the first packet and has skipped nothing
         self._straight = False  # decode everything from the start: seeking proved wrong in this file
-        self._reformatter = VideoReformatter()
+        self._scaler, self._converter = VideoReformatter(), VideoReformatter()
         try:
             self._open()
             self._table: PacketTable | None = PacketTable.scan(self._container, self._stream)
@@ -285,14 +285,17 @@ class VideoReader(MediaReader):
         height, width = plan.scaled_height, plan.scaled_width
         if transposed:
             height, width = width, height
-        converted = self._reformatter.reformat(
-            frame, width=width, height=height, format="rgb24" if channels == 3 else "gray", threads=1
-        )
+        target = "rgb24" if channels == 3 else "gray"
+        if target == "rgb24" and (height, width) != (frame.height, frame.width) and frame.format.name.startswith("yuv"):
+            # Scaled planes converted by FFmpeg's fast unscaled path: half the time of doing both in one call,
+            # and closer to conversion with full chroma.
+            frame = self._scaler.reformat(frame, width=width, height=height, format="yuv420p", threads=1)
+        converted = self._converter.reformat(frame, width=width, height=height, format=target, threads=1)
         pixels: Pixels = np.asarray(converted.to_ndarray(), np.uint8).reshape(height, width, channels)
         if transposed:
             pixels = pixels.swapaxes(0, 1)
         pixels = pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-        return np.ascontiguousarray(cut_window(pixels, plan))
+        return cut_window(pixels, plan)
 
 
 def _reason(error: Exception) -> str:

@@ -9,12 +9,14 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.reformatter import Interpolation
 
 from jaxret.data.transforms import FrameGeometry, centre_geometry, to_grey
 from jaxret.data.video_decoding import VideoReader
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 
+CAREFUL = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 CLOSED = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:b-pyramid=normal"}
 OPEN = {"x264-params": "keyint=12:min-keyint=12:scenecut=0:bframes=3:open-gop=1"}
 OPEN_HEVC = {
@@ -154,7 +156,8 @@ def test_resized_while_converting(make_video, decode_all):
     path = make_video("b-frames.mp4", **FILES["b-frames.mp4"])
     with av.open(str(path)) as container:
         frame = next(container.decode(video=0))
-        scaled = frame.reformat(width=32, height=24, format="rgb24", threads=1).to_ndarray()
+        scaled = frame.reformat(width=32, height=24, format="yuv420p", threads=1).to_ndarray(format="rgb24")
+        careful = frame.reformat(width=32, height=24, format="rgb24", interpolation=CAREFUL, threads=1).to_ndarray()
         luma = frame.reformat(width=32, height=24, format="gray", threads=1).to_ndarray()
     geometry = centre_geometry(48, 64, Preprocessing(height=24, width=24))
     with VideoReader(path) as reader:
@@ -165,25 +168,35 @@ def test_resized_while_converting(make_video, decode_all):
         assert not tall[:4].any()
         assert not tall[28:].any()
         np.testing.assert_array_equal(tall[4:28], scaled[:, ::-1])
+        assert np.abs(scaled.astype(int) - careful).mean() < 3
         grey = reader.read([0], geometry, channels=1)[0]
         assert np.abs(grey.astype(int) - to_grey(scaled[:, 4:28])).mean() < 3
 
 
-def test_colour_survives_for_hd_and_sd_matrices(make_video, tmp_path):
-    red = np.zeros((2, 48, 64, 3), np.uint8)
-    red[..., 0] = 200
-    with av.open(str(tmp_path / "red.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        stream.codec_context.colorspace = 1  # BT.709
-        for pixels in red:
-            frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(
-                format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
-            )
-            container.mux(stream.encode(frame))
+@pytest.mark.parametrize("matrix", [1, 5])  # BT.709 and BT.601
+@pytest.mark.parametrize("full_range", [False, True])
+def test_colour_survives_whatever_the_matrix_and_range(tmp_path, matrix, full_range):
+    colours = np.zeros((1, 48, 64, 3), np.uint8)
+    colours[:, :24, :32], colours[:, :24, 32:], colours[:, 24:, :32] = (200, 20, 10), (30, 180, 60), (20, 60, 220)
+    colours[:, 24:, 32:] = 245
+    path = tmp_path / "colours.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "4"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p" if full_range else "yuv420p"
+        stream.codec_context.colorspace = matrix
+        stream.codec_context.color_range = 2 if full_range else 1
+        frame = av.VideoFrame.from_ndarray(colours[0], "rgb24").reformat(
+            format=stream.pix_fmt, dst_colorspace=matrix, dst_color_range=2 if full_range else 1
+        )
+        container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with VideoReader(tmp_path / "red.mp4") as reader:
-        assert np.abs(reader.read([0]).astype(int) - red[:1]).max() <= 4
+    places = np.ix_([10, 38], [14, 50])
+    scaled_places = np.ix_([5, 19], [7, 25])
+    with VideoReader(path) as reader:
+        native = reader.read([0])[0][places].astype(int)
+        scaled = reader.read([0], FrameGeometry(24, 32, 0, 0, 24, 32))[0][scaled_places].astype(int)
+    np.testing.assert_allclose(native, colours[0][places], atol=5)
+    np.testing.assert_allclose(scaled, colours[0][places], atol=5)
 
 
 def test_edit_list_hides_frames(make_video, tmp_path):
