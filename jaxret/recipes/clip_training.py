@@ -124,6 +124,7 @@ def evaluate_rows(
     *,
     ranking: Ranking = Ranking(),
     groups: Mapping[str, Collection[str]] | None = None,
+    ks: Sequence[int] = (1, 5, 10),
 ) -> GroupFigures:
     """Leave-one-out figures of the items that have rows."""
     numbers = np.unique(rows.items)
@@ -133,4 +134,5 @@ def evaluate_rows(
         [dataset.items[number] for number in numbers],
         ranking=ranking,
         groups=groups,
+        ks=ks,
     )
