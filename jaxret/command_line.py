@@ -21,7 +21,11 @@ def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
     """
     try:
         return main(sys.argv[1:] if argv is None else argv) or 0
-    except (JaxretError, ValueError, TypeError) as error:
+    except BrokenPipeError:
+        # Python flushes stdout at exit and would complain again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (JaxretError, ValueError, TypeError, OSError) as error:
         if not isinstance(error, JaxretError) and os.environ.get("JAXRET_TRACEBACK"):
             raise
         print(f"jaxret: error: {error}", file=sys.stderr)
@@ -29,7 +33,3 @@ def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
     except KeyboardInterrupt:
         print("jaxret: interrupted", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:
-        # Python flushes stdout at exit and would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0

@@ -44,7 +44,7 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
       >>> from flax import nnx
       >>> backbone = create_backbone("small-convnet", embedding_size=32, rngs=nnx.Rngs(0))
       >>> backbone.embedding_size, backbone.config["widths"]
-      (32, [16, 32, 64])
+      (32, [16, 32, 32])
     """
     if name not in _BACKBONES:
         raise ConfigError(unknown_name_message("backbone", name, _BACKBONES))

@@ -41,7 +41,7 @@ class SmallConvNet(Backbone):
       >>> net = SmallConvNet(rngs=nnx.Rngs(0))
       >>> encoding = net(jnp.zeros((2, 32, 32, 3), jnp.uint8))
       >>> encoding.embedding.shape, encoding.stages["grid"].shape
-      ((2, 128), (2, 4, 4, 64))
+      ((2, 128), (2, 4, 4, 32))
     """
 
     name: ClassVar[str] = "small-convnet"
@@ -50,7 +50,7 @@ class SmallConvNet(Backbone):
     def __init__(
         self,
         *,
-        widths: Sequence[int] = (16, 32, 64),
+        widths: Sequence[int] = (16, 32, 32),
         grid: int = 4,
         embedding_size: int = 128,
         channels: int = 3,
