@@ -1,0 +1,86 @@
+"""Turns `benchmarks/results/*.json` into the README's tables: `python benchmarks/render_tables.py`.
+
+A table a file: rows are (data, setting, method), columns are metrics; over several seeds mean and standard deviation.
+The paper's own figure stands beside ours in brackets. `--check` only says whether the README is up to date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from results_file import RESULTS
+
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+
+def main() -> int:
+    """Render all result files into the README."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if the README is out of date")
+    args = parser.parse_args()
+    tables = [render(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RESULTS.glob("*.json"))]
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    fresh = before + BEGIN + "\n" + "\n".join(tables) + END + after
+    if args.check:
+        return int(fresh != text)
+    README.write_text(fresh, encoding="utf-8")
+    return 0
+
+
+def render(name: str, results: dict[str, Any]) -> str:
+    """One heading, one line on where the figures come from, one table."""
+    machine, versions = results["machine"], results["versions"]
+    lines = [
+        f"### {name.replace('_', ' ')}",
+        "",
+        f"`{results['command']}` at {results['commit']}; {machine['processor']}, {machine['cores']} cores; "
+        + ", ".join(f"{package} {version}" for package, version in versions.items())
+        + ".",
+        "",
+    ]
+    cells: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    papers: dict[tuple[tuple[str, str, str], str], float] = {}
+    paper_data: set[str] = set()
+    metrics: list[str] = []
+    for entry in results["rows"]:
+        key = (entry["data"], str(entry.get("setting", "")), entry["method"])
+        cells.setdefault(key, {}).setdefault(entry["metric"], []).append(entry["value"])
+        if entry["metric"] not in metrics:
+            metrics.append(entry["metric"])
+        if "paper_value" in entry:
+            papers[key, entry["metric"]] = entry["paper_value"]
+            paper_data.add(entry.get("paper_data", ""))
+    settings = any(key[1] for key in cells)
+    header = ["data", *(["setting"] if settings else []), "method", *metrics]
+    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    for key, values in cells.items():
+        shown = [key[0], *([key[1]] if settings else []), key[2]]
+        for metric in metrics:
+            paper = papers.get((key, metric))
+            shown.append(cell(values.get(metric, [])) + (f" [{paper:g}]" if paper is not None else ""))
+        lines.append("| " + " | ".join(shown) + " |")
+    if papers:
+        lines += ["", f"In brackets: the paper's own figure ({'; '.join(sorted(paper_data))})."]
+    return "\n".join([*lines, ""])
+
+
+def cell(values: list[float]) -> str:
+    """A figure with three significant digits; mean ± standard deviation of several."""
+    if not values:
+        return ""
+    mean = float(np.mean(values))
+    digits = max(0, 2 - int(np.floor(np.log10(abs(mean))))) if mean else 3
+    text = f"{mean:.{min(digits, 3)}f}"
+    return text if len(values) == 1 else f"{text} ± {np.std(values):.{min(digits, 3)}f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

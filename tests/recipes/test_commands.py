@@ -1,0 +1,194 @@
+"""The commands as a user types them: the README's list, a whole run, stop and resume, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxret import train
+from jaxret.__main__ import VERBS, dispatch
+from jaxret.command_line import run_command
+from jaxret.data.moving_digits import MovingDigits
+from jaxret.errors import ConfigError
+from jaxret.training import read_run_log
+
+README = Path(__file__).parents[2] / "README.md"
+SMALL = ["--frame-size", "32", "--frames", "4", "--units", "8", "--batch-size", "8", "--quiet", "--weights", "none"]
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four classes of six short videos, pictures of two of them, and a broken file."""
+    root = tmp_path_factory.mktemp("media")
+    digits = MovingDigits(train_clips=6, validation_clips=0, test_clips=0)
+    labels = ("0-up", "1-left", "2-right", "3-up")
+    digits.write_media_folder(root, [n for n, item in enumerate(digits.items) if item.label in labels])
+    next(root.glob("*.csv")).unlink()
+    for number in (0, 12):
+        Image.fromarray(digits.render([number])[0, 0]).save(root / "0-up" / f"picture-{number}.png")
+    (root / "1-left" / "broken.mp4").write_bytes(b"\0" * 1000)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two epochs."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    assert train.main(["cnn-lstm", "--data", str(media), "--out", str(out), "--epochs", "2", *SMALL]) == 0
+    return out
+
+
+def test_the_readme_command_list_runs(media: Path, tmp_path: Path) -> None:
+    block = re.search(r"<!-- commands: own media -->\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    assert block is not None
+    video, picture = next(media.glob("0-up/*.mp4")), next(media.glob("0-up/*.png"))
+    more = tmp_path / "MORE_MEDIA"
+    more.mkdir()
+    shutil.copy(picture, more / "another.png")
+    places = {"FOLDER": media, "MORE_MEDIA": more, "QUERY.mp4": video, "PICTURE.png": picture}
+    for line in block[1].splitlines():
+        words = [str(places.get(word, word)) for word in shlex.split(line)]
+        assert words[0] == "jaxret"
+        if words[1] == "train":  # the full training is for people; everything else is as written
+            words += ["--epochs", "1", *SMALL]
+        command = [sys.executable, "-m", *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert done.stdout.strip(), line
+
+
+def test_a_run_folder_holds_everything(media: Path, run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    files = {"config.json", "metrics.jsonl", "figures.json", "curves.png", "gallery.png", "report.html"}
+    assert files | {"checkpoints", "encoder", "index"} <= names
+    config = json.loads((run / "config.json").read_text())
+    assert (config["recipe"], config["backbone"], config["freeze"]) == ("cnn-lstm", "small-convnet", False)
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert "broken.mp4" in report
+    figures = json.loads((run / "figures.json").read_text())
+    assert set(figures) == {"trained", "untrained", "mean of frame vectors"}
+    assert [row["epoch"] for row in read_run_log(run / "metrics.jsonl")] == [2.0]
+
+
+def test_search_prints_the_query_itself_first(media: Path, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    video = next(media.glob("2-right/*.mp4"))
+    assert dispatch(["search", str(run), str(video), "-k", "3"]) == 0
+    table = capsys.readouterr().out.splitlines()
+    assert len(table) == 4
+    assert table[1].endswith(str(video.resolve()))
+    assert dispatch(["search", str(run), str(video), "-k", "2", "--par", "0.5", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert first["path"] == str(video.resolve())
+    assert first["cosine"] == pytest.approx(1.0, abs=1e-4)
+    assert (first["start"], first["end"]) == (0.0, pytest.approx(1.0))
+
+
+def test_index_adds_once_and_removes(media: Path, run: Path, tmp_path: Path, capsys) -> None:
+    index = tmp_path / "index"
+    assert dispatch(["index", str(media), str(index), "--encoder", str(run), "--quiet"]) == 0
+    assert "added 26 items, 0 were there already, 1 could not" in capsys.readouterr().out
+    assert dispatch(["index", str(media), str(index), "--quiet"]) == 0
+    assert "added 0 items, 26 were there already" in capsys.readouterr().out
+    assert dispatch(["index", str(media), str(index), "--remove", "--compact", "--quiet"]) == 0
+    assert "removed 26 of 26 items; 0 are left" in capsys.readouterr().out
+
+
+def test_evaluate_writes_what_it_prints(run: Path, tmp_path: Path, capsys) -> None:
+    assert dispatch(["evaluate", str(run), "--json", str(tmp_path / "f.json"), "-k", "1", "--by-class"]) == 0
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert set(figures) == {"all", "0-up", "1-left", "2-right", "3-up"}
+    assert f"{figures['all']['mAP']:.4f}" in capsys.readouterr().out
+
+
+def test_stop_and_resume_by_command_equals_one_run(media: Path, tmp_path: Path) -> None:
+    options = ["--epochs", "4", "--evaluate-every", "2", *SMALL]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train.main(["cnn-lstm", "--data", str(media), "--out", str(whole), *options])
+    train.main(["cnn-lstm", "--data", str(media), "--out", str(parts), *options, "--stop-after", "3"])
+    assert not (parts / "report.html").exists()
+    train.main(["--resume", str(parts), "--quiet"])
+    weights = [(folder / "encoder" / "weights.safetensors").read_bytes() for folder in (whole, parts)]
+    assert weights[0] == weights[1]
+    logs = [[r["loss"] for r in read_run_log(folder / "metrics.jsonl")] for folder in (whole, parts)]
+    np.testing.assert_allclose(logs[0][-1], logs[1][-1], rtol=1e-6)
+
+
+def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label, hue in (("red", 0), ("blue", 2)):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number in range(12):
+            pixels = rng.integers(0, 120, (40, 40, 3)).astype(np.uint8)
+            pixels[..., hue] += 120
+            Image.fromarray(pixels).save(tmp_path / "data" / label / f"{number}.png")
+    out = tmp_path / "run"
+    arguments = ["cnn-lstm", "--data", str(tmp_path / "data"), "--out", str(out), "--epochs", "10", *SMALL]
+    assert train.main(arguments) == 0
+    figures = json.loads((out / "figures.json").read_text())
+    assert figures["trained"]["all"]["mAP"] > 0.95
+    assert "mean of frame vectors" not in figures
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["nonsense"], "unknown recipe 'nonsense'"),
+        (["cnn-lst"], "did you mean 'cnn-lstm'"),
+        (["cnn-lstm", "--data", "/nowhere/at/all", "--out", "{tmp}/a"], "/nowhere/at/all"),
+        (["--stop-after", "0"], "--stop-after must be at least 1, got 0"),
+        (["--stop-after", "x"], "--stop-after needs a whole number, got 'x'"),
+        (["--resume"], "--resume needs a value"),
+        (["--resume", "{tmp}"], "holds no run"),
+        (["--resume", "{run}", "--units", "9"], "units cannot change when a run is resumed: it was 8, got 9"),
+        (["cnn-lstm", "--out", "{run}"], "is not empty"),
+        (["cnn-lstm", "--weights", "none", "--freeze", "True", "--out", "{tmp}/b"], "needs pretrained weights"),
+        (["cnn-lstm", "--batch-size", "0", "--out", "{tmp}/c"], "batch_size must be at least 1, got 0"),
+    ],
+)
+def test_bad_training_commands_say_what_is_wrong(run: Path, tmp_path: Path, argv, message: str) -> None:
+    with pytest.raises((ConfigError, SystemExit), match=re.escape(message)) as caught:
+        train.main([word.format(tmp=tmp_path, run=run) for word in argv])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_setting_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        train.main(["cnn-lstm", "--lerning-rate", "1"])
+    assert caught.value.code == 2
+    assert "--learning-rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_names_every_option(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if verb == "train":
+        assert train.main(["--help"]) == 0
+    else:
+        with pytest.raises(SystemExit) as caught:
+            dispatch([verb, "--help"])
+        assert caught.value.code == 0
+    assert len(capsys.readouterr().out.splitlines()) > 8
+
+
+def test_errors_are_one_line_without_a_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(dispatch, ["search", str(tmp_path), "x.mp4"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("jaxret: error: ")
+    assert error.count("\n") == 1
+
+
+def test_a_closed_pipe_is_not_an_error(run: Path, media: Path) -> None:
+    query = next(media.glob("0-up/*.mp4"))
+    command = f"{sys.executable} -m jaxret search {run} {query} -k 20 | head -n 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert "distance" in done.stdout
+    assert done.stderr == ""
