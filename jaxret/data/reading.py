@@ -11,7 +11,7 @@ from jaxret.data.media_item import Chunk, MediaDataset, MediaReader, Pixels
 from jaxret.data.transforms import Augmentation, centre_geometry, random_geometry
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["read_chunks", "read_training_clip"]
+__all__ = ["chunks_of", "read_chunks", "read_training_clip"]
 
 
 def read_chunks(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> Iterator[Chunk]:

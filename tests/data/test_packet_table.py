@@ -1,0 +1,112 @@
+"""What the packets of a stream say about its frames, on streams that no encoder here will write."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from jaxret.data.packet_table import PacketTable
+
+
+class Packet(bytearray):
+    """As much of a packet as the table looks at; its first byte is the codec's."""
+
+    def __new__(cls, *arguments, **attributes):
+        return super().__new__(cls)
+
+    def __init__(self, pts, dts=None, *, first=0x10, key=False, discard=False, corrupt=False, duration=0, size=9):
+        super().__init__([first] + [0] * (size - 1) if size else b"")
+        self.pts, self.dts = pts, pts if dts is None else dts
+        self.size, self.duration = size, duration
+        self.is_keyframe, self.is_discard, self.is_corrupt = key, discard, corrupt
+
+
+def scan(
+    packets, codec="h264", container="mov", field_order=1, delay=False, frames=0, rate=Fraction(25)
+) -> PacketTable:
+    stream = SimpleNamespace(
+        time_base=Fraction(1, 100),
+        frames=frames,
+        average_rate=rate,
+        guessed_rate=rate,
+        codec_context=SimpleNamespace(name=codec, field_order=field_order, has_b_frames=delay),
+    )
+    source = SimpleNamespace(demux=lambda _: iter(packets), format=SimpleNamespace(name=container))
+    return PacketTable.scan(source, stream)
+
+
+def test_frames_are_shown_in_the_order_of_their_stamps():
+    table = scan([Packet(0, key=True), Packet(12, duration=4), Packet(4), Packet(8), Packet(None, size=0)])
+    np.testing.assert_allclose(table.times, [0, 0.04, 0.08, 0.12])
+    assert table.last_duration == pytest.approx(0.04)
+    assert table.reliable
+    assert table.damage is None
+
+
+def test_hidden_frames_of_vp8_are_not_shown():
+    packets = [Packet(0, key=True), Packet(3, first=0x00), Packet(4), Packet(8)]
+    assert scan(packets, codec="vp8").shown_pts.tolist() == [0, 4, 8]
+    assert scan(packets, codec="vp9").shown_pts.tolist() == [0, 3, 4, 8]
+
+
+def test_frames_cut_off_by_an_edit_list_are_not_shown_but_decoded():
+    table = scan([Packet(-8, key=True, discard=True), Packet(-4, discard=True), Packet(0), Packet(4)])
+    assert table.shown_pts.tolist() == [0, 4]
+    assert table.key_before(4) == 0
+    assert len(table) == 4
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"packets": [Packet(0, key=True), Packet(0)]},
+        {"packets": [Packet(0, key=True), Packet(None)]},
+        {"packets": [Packet(0), Packet(4, key=True)]},
+        {"packets": [Packet(0, key=True), Packet(4)], "field_order": 2},
+        {"packets": [Packet(0, key=True), Packet(4)], "container": "avi", "delay": True},
+    ],
+)
+def test_streams_that_must_be_counted(settings):
+    assert not scan(**settings).reliable
+
+
+def test_avi_of_key_frames_or_without_delay_is_trusted():
+    assert scan([Packet(0, key=True), Packet(4, key=True)], container="avi", delay=True).reliable
+    assert scan([Packet(0, key=True), Packet(4)], container="avi").reliable
+
+
+def test_open_groups_start_at_the_group_before():
+    stamps = [(0, True), (8, False), (4, False), (20, True), (12, False), (16, False), (24, False)]
+    table = scan([Packet(pts, key=key) for pts, key in stamps])
+    assert [table.key_before(pts) for pts in (0, 8, 12, 16, 20, 24)] == [0, 0, 0, 0, 3, 3]
+
+
+def test_last_duration_falls_back_to_the_gaps_and_the_rate():
+    assert scan([Packet(0, key=True), Packet(10), Packet(20), Packet(60)]).last_duration == pytest.approx(0.1)
+    assert scan([Packet(0, key=True)]).last_duration == pytest.approx(0.04)
+    assert scan([Packet(0, key=True)], rate=None).last_duration == 0
+
+
+def test_damage_is_told():
+    assert scan([Packet(0, key=True), Packet(4)], frames=5).damage == "truncated: 2 of 5 frames are there"
+    cut = scan([Packet(0, key=True), Packet(4), Packet(8, corrupt=True)])
+    assert cut.damage == "truncated: 2 frames are there"
+    assert len(cut) == 2
+
+    def breaking():
+        yield Packet(0, key=True)
+        raise OSError(5, "Input/output error")
+
+    assert scan(breaking()).damage == "reading stops after 1 frames: Input/output error"
+
+
+def test_packets_are_recognised_by_stamp_and_size():
+    table = scan([Packet(0, key=True, size=5), Packet(4, size=6), Packet(8, size=6)])
+    assert table.find(Packet(4, size=6)) == 1
+    assert table.find(Packet(4, size=7)) is None
+    assert table.find(Packet(5, size=6)) is None
+    assert table.matches(2, Packet(8, size=6))
+    assert not table.matches(3, Packet(8, size=6))
