@@ -8,6 +8,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from jaxret.models.conv_forms import Padding, convolve, depthwise_convolve
 
@@ -56,7 +57,7 @@ class ConvBatchNorm(nnx.Module):
         activation: Activation = "relu",
         epsilon: float = 1e-3,
         momentum: float = 0.99,
-        dtype: jnp.dtype = jnp.dtype("float32"),
+        dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         if depthwise and in_channels != out_channels:
@@ -72,7 +73,7 @@ class ConvBatchNorm(nnx.Module):
         self.padding = padding if isinstance(padding, str) else tuple(map(tuple, padding))
         self.depthwise = depthwise
         self.activation = activation
-        self.dtype = dtype
+        self.dtype = jnp.dtype(dtype)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """(B, *spatial, C_in) to (B, *spatial', C_out), in the compute dtype."""
@@ -98,7 +99,8 @@ class ConvBatchNorm(nnx.Module):
     def scale_and_shift(self) -> tuple[jax.Array, jax.Array]:
         """The batch norm of evaluation mode as `scale * x + shift`, each (C_out,) float32."""
         norm = self.norm
-        assert norm.scale is not None and norm.bias is not None
+        assert norm.scale is not None
+        assert norm.bias is not None
         scale = norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)
         return scale, norm.bias[...] - norm.mean[...] * scale
 
@@ -116,13 +118,13 @@ class ConvBias(nnx.Module):
         out_channels: int,
         *,
         window: Sequence[int],
-        dtype: jnp.dtype = jnp.dtype("float32"),
+        dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         shape = (*window, in_channels, out_channels)
         self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape, jnp.float32))
         self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32))
-        self.dtype = dtype
+        self.dtype = jnp.dtype(dtype)
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         """(B, *spatial, C_in) to (B, *spatial, C_out), in the compute dtype."""

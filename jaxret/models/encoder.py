@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol, Self
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
@@ -119,15 +120,15 @@ class VideoEncoder(nnx.Module):
 
     def encode_frames(self, frames: ArrayLike) -> jax.Array:
         """Frames (B, H, W, C) to vectors (B, D) float32; jitted."""
-        return _encode_frames(self, frames)
+        return _encode_frames(self, jnp.asarray(frames))
 
     def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:
         """Frame vectors (B, T, D) to clip vectors (B, E) float32; jitted."""
-        return _encode_clips_from_frame_vectors(self, vectors)
+        return _encode_clips_from_frame_vectors(self, jnp.asarray(vectors))
 
     def encode_clips(self, clips: ArrayLike) -> jax.Array:
         """Clips (B, T, H, W, C) to vectors (B, E) float32; jitted."""
-        return _encode_clips(self, clips)
+        return _encode_clips(self, jnp.asarray(clips))
 
 
 @nnx.jit

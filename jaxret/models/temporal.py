@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+from jax.typing import DTypeLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.encoding import Encoding, compute_dtype
@@ -34,13 +35,13 @@ class LSTMCell(nnx.Module):
     """
 
     def __init__(
-        self, input_size: int, units: int, *, dtype: jnp.dtype = jnp.dtype("float32"), rngs: nnx.Rngs
+        self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
         self.kernel = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), (input_size, 4 * units)))
         self.recurrent_kernel = nnx.Param(nnx.initializers.orthogonal()(rngs.params(), (units, 4 * units)))
         self.bias = nnx.Param(jnp.zeros(4 * units).at[units : 2 * units].set(1.0))
         self.units = units
-        self.dtype = dtype
+        self.dtype = jnp.dtype(dtype)
 
     def initial_carry(self, batch: int) -> Carry:
         """h and c of zeros, each (batch, units)."""
@@ -71,14 +72,14 @@ class GRUCell(nnx.Module):
     """
 
     def __init__(
-        self, input_size: int, units: int, *, dtype: jnp.dtype = jnp.dtype("float32"), rngs: nnx.Rngs
+        self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
     ):
         self.kernel = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), (input_size, 3 * units)))
         self.recurrent_kernel = nnx.Param(nnx.initializers.orthogonal()(rngs.params(), (units, 3 * units)))
         self.bias = nnx.Param(jnp.zeros(3 * units))
         self.recurrent_bias = nnx.Param(jnp.zeros(3 * units))
         self.units = units
-        self.dtype = dtype
+        self.dtype = jnp.dtype(dtype)
 
     def initial_carry(self, batch: int) -> Carry:
         """h of zeros, (batch, units)."""

@@ -1,0 +1,114 @@
+"""Keras weight files (HDF5) read without Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.errors import WeightsError
+
+__all__ = ["read_keras_file"]
+
+_ROLES = {
+    "kernel": "kernel",
+    "depthwise_kernel": "kernel",
+    "bias": "bias",
+    "gamma": "gamma",
+    "beta": "beta",
+    "moving_mean": "moving_mean",
+    "moving_variance": "moving_variance",
+}
+# Keras itself matches the arrays of a layer by their order; files older than Keras 2 have no better names.
+_ROLES_BY_COUNT = {1: ["kernel"], 2: ["kernel", "bias"], 4: ["gamma", "beta", "moving_mean", "moving_variance"]}
+
+
+def read_keras_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a Keras weight file as "<layer>/<role>", such as "conv_dw_1/kernel".
+
+    Three layouts are read: a group per layer with the attribute `weight_names` (Keras 1 and 2, and `.h5` of
+    Keras 3), the same inside a saved model (group `model_weights`), and `.weights.h5` of Keras 3 (where each
+    group `vars` names its layer). Roles: kernel (also of depthwise convolutions), bias, gamma, beta,
+    moving_mean, moving_variance.
+
+    Raises:
+      WeightsError: the file is no HDF5 file, truncated, of another layout, or refers to data elsewhere.
+    """
+    path = Path(path)
+    try:
+        with h5py.File(path, "r") as file:
+            root = file["model_weights"] if "model_weights" in file else file
+            layers = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(root)
+            arrays: dict[str, npt.NDArray[Any]] = {}
+            budget = 16 * path.stat().st_size + 2**20  # a small file may claim arrays of any size
+            for layer, names, datasets in layers:
+                for role, dataset in zip(_roles(layer, names), datasets, strict=True):
+                    budget -= dataset.size * dataset.dtype.itemsize
+                    if budget < 0:
+                        raise WeightsError(f"{path}: {layer}/{role} claims more data than the file holds")
+                    if f"{layer}/{role}" in arrays:
+                        raise WeightsError(f"{path}: {layer}/{role} is there twice")
+                    arrays[f"{layer}/{role}"] = dataset[()]
+    except FileNotFoundError:
+        raise
+    except (OSError, LookupError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{path} is damaged or not a Keras weight file: {error}") from error
+    if not arrays:
+        raise WeightsError(f"{path} holds no weights in a layout of Keras")
+    return arrays
+
+
+_Layer = tuple[str, list[str], list[h5py.Dataset]]
+
+
+def _legacy_layers(root: h5py.Group) -> Iterator[_Layer]:
+    for layer in map(_text, root.attrs["layer_names"]):
+        group = _member(root, layer)
+        names = [_text(name) for name in group.attrs["weight_names"]]
+        if names:
+            yield layer, names, [_dataset(group, name) for name in names]
+
+
+def _keras3_layers(root: h5py.Group) -> Iterator[_Layer]:
+    for group in _member(root, "layers").values():
+        variables = _member(group, "vars")
+        if len(variables):
+            # Older Keras 3 numbers the layers of a kind and does not name them: a KeyError that says "name".
+            names = [str(number) for number in range(len(variables))]
+            yield _text(variables.attrs["name"]), names, [_dataset(variables, name) for name in names]
+
+
+def _roles(layer: str, names: list[str]) -> list[str]:
+    tails = [name.split("/")[-1].split(":")[0] for name in names]
+    if all(tail in _ROLES for tail in tails):
+        return [_ROLES[tail] for tail in tails]
+    if len(names) in _ROLES_BY_COUNT:
+        return _ROLES_BY_COUNT[len(names)]
+    raise ValueError(f"layer {layer} has unknown arrays {', '.join(names)}")
+
+
+def _member(group: h5py.Group, name: str) -> Any:
+    """A member of a group, but none that lies in another file."""
+    part = group
+    for step in name.strip("/").split("/"):
+        if isinstance(part.get(step, getlink=True), h5py.ExternalLink):
+            raise ValueError(f"{part.name}/{step} is a link to another file")
+        part = part[step]
+    return part
+
+
+def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    dataset = _member(group, name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.is_virtual or dataset.external:
+        raise ValueError(f"{group.name}/{name} is no array of this file")
+    if not np.issubdtype(dataset.dtype, np.floating):
+        raise ValueError(f"{dataset.name} has element type {dataset.dtype}, not floating")
+    return dataset
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
