@@ -23,12 +23,11 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from av.sidedata.sidedata import Type as SideDataType
-from av.video.reformatter import VideoReformatter
 
+from jaxret.data.frame_conversion import FrameConverter
 from jaxret.data.media_item import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.packet_table import PacketTable
-from jaxret.data.transforms import FrameGeometry, cut_window
+from jaxret.data.transforms import FrameGeometry
 from jaxret.errors import MediaError
 
 __all__ = ["VideoReader"]
@@ -63,7 +62,6 @@ class VideoReader(MediaReader):
         self._container: Any = None
         self._fresh = False  # whether the pass under way began at the first packet and has skipped nothing
         self._straight = False  # decode everything from the start: seeking proved wrong in this file
-        self._scaler, self._converter = VideoReformatter(), VideoReformatter()
         try:
             self._open()
             self._table: PacketTable | None = PacketTable.scan(self._container, self._stream)
@@ -82,8 +80,9 @@ class VideoReader(MediaReader):
         except BaseException:
             self.close()
             raise
-        self._orientation = _orientation(first)
-        self.info = self._displayed(first)
+        self._converter = FrameConverter(first, self._stream.sample_aspect_ratio)
+        size = self._converter.displayed_size
+        self.info = MediaInfo(len(self.times), float(self.times[-1]) + self._last_duration(), size[1], size[0])
 
     def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
         """Yield the frames asked for, in one forward pass; see `MediaReader.frames`."""
@@ -93,7 +92,7 @@ class VideoReader(MediaReader):
         unique, repeats = np.unique(wanted, return_counts=True)
         decoded = self._by_count(unique) if self._table is None else self._by_time_stamp(unique)
         for frame, count in zip(decoded, repeats, strict=True):
-            pixels = self._convert(frame, geometry, channels)
+            pixels = self._converter.convert(frame, geometry, channels)
             yield pixels
             for _ in range(count - 1):
                 yield pixels.copy()
@@ -154,17 +153,12 @@ class VideoReader(MediaReader):
             self.times = (ordered - ordered[0]) * float(first.time_base)
         return first
 
-    def _displayed(self, frame: Any) -> MediaInfo:
-        """Size and length as a player shows them."""
-        height, width = _square_size(frame, self._stream.sample_aspect_ratio)
-        if self._orientation[0]:
-            height, width = width, height
+    def _last_duration(self) -> float:
+        """Seconds for which the last frame is shown."""
         if self._table is not None:
-            last = self._table.last_duration
-        else:
-            rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
-            last = 1 / float(rate)
-        return MediaInfo(len(self.times), float(self.times[-1]) + last, width=width, height=height)
+            return self._table.last_duration
+        rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
+        return 1 / float(rate)
 
     # Decoding
 
@@ -275,28 +269,6 @@ class VideoReader(MediaReader):
         self._after_seek = True
         return True
 
-    # Conversion
-
-    def _convert(self, frame: Any, geometry: FrameGeometry | None, channels: int) -> Pixels:
-        """Scale, change to RGB or luma and turn one frame: uint8 (H, W, channels)."""
-        info = self.info
-        plan = geometry or FrameGeometry(info.height, info.width, 0, 0, info.height, info.width)
-        transposed, flip_rows, flip_columns = self._orientation
-        height, width = plan.scaled_height, plan.scaled_width
-        if transposed:
-            height, width = width, height
-        target = "rgb24" if channels == 3 else "gray"
-        if target == "rgb24" and (height, width) != (frame.height, frame.width) and frame.format.name.startswith("yuv"):
-            # Scaled planes converted by FFmpeg's fast unscaled path: half the time of doing both in one call,
-            # and closer to conversion with full chroma.
-            frame = self._scaler.reformat(frame, width=width, height=height, format="yuv420p", threads=1)
-        converted = self._converter.reformat(frame, width=width, height=height, format=target, threads=1)
-        pixels: Pixels = np.asarray(converted.to_ndarray(), np.uint8).reshape(height, width, channels)
-        if transposed:
-            pixels = pixels.swapaxes(0, 1)
-        pixels = pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-        return cut_window(pixels, plan)
-
 
 def _reason(error: Exception) -> str:
     """FFmpeg's own words, without the path and number around them."""
@@ -317,26 +289,3 @@ def _video_packets(container: Any, stream: Any) -> Iterator[Any]:
         flush = av.Packet()
         flush.stream = stream
         yield flush
-
-
-def _square_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
-    """Height and width with square pixels, never smaller than stored."""
-    if not aspect or aspect <= 0 or aspect == 1:
-        return frame.height, frame.width
-    if aspect > 1:
-        return frame.height, round(frame.width * aspect)
-    return round(frame.height / aspect), frame.width
-
-
-def _orientation(frame: Any) -> tuple[bool, bool, bool]:
-    """What the display matrix asks for: (swap rows and columns, then flip rows, flip columns).
-
-    Angles that are not quarter turns go to the nearest one.
-    """
-    data = frame.side_data.get(SideDataType.DISPLAYMATRIX)
-    if data is None:
-        return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].astype(np.int64)
-    if abs(a) + abs(d) >= abs(b) + abs(c):
-        return False, bool(d < 0), bool(a < 0)
-    return True, bool(b < 0), bool(c < 0)
