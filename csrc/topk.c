@@ -16,6 +16,7 @@
 #define CENTRE_SAMPLE 256
 #define SCRATCH_BYTES (256 * 1024)
 #define DIRECT_BLOCK_BYTES (256 * 1024)
+#define TASK_PRODUCTS 2000000000LL
 
 #ifdef JR_X86
 extern const jr_topk_kernel jr_topk_kernel_avx2, jr_topk_kernel_avx512;
@@ -90,6 +91,8 @@ jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, in
     int direct = count <= JR_FEW_QUERIES;
     int64_t slices = (dimensions + JR_SLICE - 1) / JR_SLICE;
     int64_t budget = (direct ? DIRECT_BLOCK_BYTES / dimensions : SCRATCH_BYTES / (slices * JR_SLICE)) / 4;
+    int64_t patience = TASK_PRODUCTS / dimensions / count; /* tasks stay short for whoever waits to interrupt */
+    budget = budget < patience ? budget : patience;
     search->block_rows = budget < panel ? panel : budget / panel * panel;
     search->padded = (count + lanes - 1) / lanes * lanes;
     double du = (double)dimensions * 0x1p-24;
