@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flax import nnx
@@ -49,7 +49,7 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
     if name not in _BACKBONES:
         raise ConfigError(unknown_name_message("backbone", name, _BACKBONES))
     module, class_name = _BACKBONES[name]
-    backbone_class: type[Backbone] = getattr(importlib.import_module(f"jaxret.models.{module}"), class_name)
+    backbone_class: Callable[..., Backbone] = getattr(importlib.import_module(f"jaxret.models.{module}"), class_name)
     known = set(inspect.signature(backbone_class.__init__).parameters) - {"self", "rngs"}
     for option in options:
         if option not in known:

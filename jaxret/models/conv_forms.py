@@ -40,7 +40,7 @@ def output_padding(
       ((0, 1), (0, 1))
     """
     if isinstance(padding, str):
-        return tuple(tuple(pair) for pair in lax.padtype_to_pads(spatial, window, strides, padding))
+        padding = lax.padtype_to_pads(spatial, window, strides, padding)
     return tuple((int(before), int(after)) for before, after in padding)
 
 
@@ -49,9 +49,7 @@ def runs_on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def convolve(
-    inputs: jax.Array, kernel: jax.Array, *, strides: Sequence[int], padding: Padding = "SAME"
-) -> jax.Array:
+def convolve(inputs: jax.Array, kernel: jax.Array, *, strides: Sequence[int], padding: Padding = "SAME") -> jax.Array:
     """A dense convolution: (B, *spatial, C_in) by (*window, C_in, C_out) gives (B, *spatial', C_out).
 
     Example:
@@ -116,9 +114,7 @@ def _library_convolution(
     """XLA's own convolution."""
     axes = "DHW"[-(inputs.ndim - 2) :]
     layout = (f"N{axes}C", f"{axes}IO", f"N{axes}C")
-    return lax.conv_general_dilated(
-        inputs, kernel, strides, pads, dimension_numbers=layout, feature_group_count=groups
-    )
+    return lax.conv_general_dilated(inputs, kernel, strides, pads, dimension_numbers=layout, feature_group_count=groups)
 
 
 def _paired_columns_convolution(
@@ -153,8 +149,7 @@ def _shifted_convolution(
     # The barrier keeps XLA from computing the centre tap from the picture before padding: two reads for one.
     padded = lax.optimization_barrier(jnp.pad(inputs, ((0, 0), *pads, (0, 0))))
     outputs = [
-        (size - width) // step + 1
-        for size, width, step in zip(padded.shape[1:-1], window, strides, strict=True)
+        (size - width) // step + 1 for size, width, step in zip(padded.shape[1:-1], window, strides, strict=True)
     ]
     total: jax.Array | None = None
     for place in itertools.product(*map(range, window)):

@@ -66,11 +66,10 @@ class ConvBatchNorm(nnx.Module):
         # He et al. 2015: the gain of a layer followed by a rectifier; a depthwise output sees one channel.
         initialise = nnx.initializers.he_normal(in_axis=() if depthwise else -2, batch_axis=(), out_axis=-1)
         self.kernel = nnx.Param(initialise(rngs.params(), shape, jnp.float32))
-        self.norm = nnx.BatchNorm(
-            out_channels, use_running_average=True, epsilon=epsilon, momentum=momentum, rngs=rngs
-        )
+        self.norm = nnx.BatchNorm(out_channels, use_running_average=True, epsilon=epsilon, momentum=momentum, rngs=rngs)
         self.strides = tuple(strides) if strides is not None else (1,) * len(window)
-        self.padding = padding if isinstance(padding, str) else tuple(map(tuple, padding))
+        # NNX keeps settings in a hashable structure, hence tuples.
+        self.padding: Padding = padding if isinstance(padding, str) else tuple((a, b) for a, b in padding)
         self.depthwise = depthwise
         self.activation = activation
         self.dtype = jnp.dtype(dtype)

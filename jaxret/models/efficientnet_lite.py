@@ -7,6 +7,7 @@ original; PyTorch weight files of the `_blocks.0._depthwise_conv` family fit.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, ClassVar
 
 import jax
@@ -55,22 +56,12 @@ class InvertedResidual(nnx.Module):
         rngs: nnx.Rngs,
     ):
         wide = in_channels * expansion
-        common = {"momentum": _MOMENTUM, "dtype": dtype, "rngs": rngs}
-        self.expand = (
-            ConvBatchNorm(in_channels, wide, window=(1, 1), activation="relu6", **common)
-            if expansion > 1
-            else None
+        layer = functools.partial(ConvBatchNorm, momentum=_MOMENTUM, dtype=dtype, rngs=rngs)
+        self.expand = layer(in_channels, wide, window=(1, 1), activation="relu6") if expansion > 1 else None
+        self.depthwise = layer(
+            wide, wide, window=(window, window), strides=(stride, stride), depthwise=True, activation="relu6"
         )
-        self.depthwise = ConvBatchNorm(
-            wide,
-            wide,
-            window=(window, window),
-            strides=(stride, stride),
-            depthwise=True,
-            activation="relu6",
-            **common,
-        )
-        self.project = ConvBatchNorm(wide, out_channels, window=(1, 1), activation="linear", **common)
+        self.project = layer(wide, out_channels, window=(1, 1), activation="linear")
         self.residual = stride == 1 and in_channels == out_channels
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
@@ -109,16 +100,8 @@ class EfficientNetLite0(Backbone):
         self.classes = classes
         self.channels = channels
         self.dtype = compute_dtype(dtype)
-        self.stem = ConvBatchNorm(
-            channels,
-            _STEM_CHANNELS,
-            window=(3, 3),
-            strides=(2, 2),
-            activation="relu6",
-            momentum=_MOMENTUM,
-            dtype=self.dtype,
-            rngs=rngs,
-        )
+        layer = functools.partial(ConvBatchNorm, activation="relu6", momentum=_MOMENTUM, dtype=self.dtype, rngs=rngs)
+        self.stem = layer(channels, _STEM_CHANNELS, window=(3, 3), strides=(2, 2))
         blocks = []
         into = _STEM_CHANNELS
         for repeats, window, stride, expansion, out in _BLOCK_GROUPS:
@@ -136,15 +119,7 @@ class EfficientNetLite0(Backbone):
                 )
                 into = out
         self.blocks = nnx.List(blocks)
-        self.last = ConvBatchNorm(
-            into,
-            _HEAD_CHANNELS,
-            window=(1, 1),
-            activation="relu6",
-            momentum=_MOMENTUM,
-            dtype=self.dtype,
-            rngs=rngs,
-        )
+        self.last = layer(into, _HEAD_CHANNELS, window=(1, 1))
         self.head = nnx.Linear(_HEAD_CHANNELS, classes, rngs=rngs) if classes else None
         names = ["stem", *(f"block_{number}" for number in range(len(blocks))), "last"]
         self.stage_names = (*names, "logits") if classes else tuple(names)

@@ -41,7 +41,7 @@ def read_keras_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     path = Path(path)
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             layers = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(root)
             arrays: dict[str, npt.NDArray[Any]] = {}
             budget = 16 * path.stat().st_size + 2**20  # a small file may claim arrays of any size

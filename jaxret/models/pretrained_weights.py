@@ -133,9 +133,7 @@ def load_arrays(backbone: Backbone, arrays: Arrays, *, source: str) -> None:
         else:
             values[slot.path] = np.ascontiguousarray(slot.change(array), np.float32)
     if problems:
-        raise WeightsError(
-            f"{source} does not fit {backbone.name} with {table.family} names: {'; '.join(problems)}"
-        )
+        raise WeightsError(f"{source} does not fit {backbone.name} with {table.family} names: {'; '.join(problems)}")
     loaded = [(path, variables[path].replace(jnp.asarray(value))) for path, value in values.items()]
     nnx.update(backbone, nnx.from_flat_state(loaded))
 

@@ -34,9 +34,7 @@ class LSTMCell(nnx.Module):
       kernel: (D, 4 units), recurrent_kernel: (units, 4 units), bias: (4 units,).
     """
 
-    def __init__(
-        self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
-    ):
+    def __init__(self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         self.kernel = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), (input_size, 4 * units)))
         self.recurrent_kernel = nnx.Param(nnx.initializers.orthogonal()(rngs.params(), (units, 4 * units)))
         self.bias = nnx.Param(jnp.zeros(4 * units).at[units : 2 * units].set(1.0))
@@ -71,9 +69,7 @@ class GRUCell(nnx.Module):
       kernel: (D, 3 units), recurrent_kernel: (units, 3 units), bias and recurrent_bias: (3 units,).
     """
 
-    def __init__(
-        self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs
-    ):
+    def __init__(self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
         self.kernel = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), (input_size, 3 * units)))
         self.recurrent_kernel = nnx.Param(nnx.initializers.orthogonal()(rngs.params(), (units, 3 * units)))
         self.bias = nnx.Param(jnp.zeros(3 * units))
@@ -207,8 +203,7 @@ class TemporalEncoder(nnx.Module):
         sizes = [input_size] + [units * directions] * (layers - 1)
         # One entry a layer: its cell, or its forward and its backward cell.
         self.cells = nnx.List(
-            nnx.List(cell_class(size, units, dtype=self.dtype, rngs=rngs) for _ in range(directions))
-            for size in sizes
+            nnx.List(cell_class(size, units, dtype=self.dtype, rngs=rngs) for _ in range(directions)) for size in sizes
         )
         self.dropout = nnx.Dropout(dropout, broadcast_dims=(1,), deterministic=True, rngs=rngs)
 

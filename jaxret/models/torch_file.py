@@ -170,9 +170,7 @@ def _read_legacy(data: bytes) -> tuple[Any, _StorageReader]:
         size = storage.count * storage.dtype.itemsize
         position += 8
         if count != storage.count or position + size > len(data):
-            raise _Refused(
-                f"the file is truncated or altered: storage {key!r} should have {storage.count} elements"
-            )
+            raise _Refused(f"the file is truncated or altered: storage {key!r} should have {storage.count} elements")
         contents[key] = np.frombuffer(data, storage.dtype, storage.count, position)
         position += size
     if position != len(data):
@@ -278,10 +276,6 @@ class _StackMachine:
                 self.stack.append(_CONSTANTS[name])
             elif name in _TUPLES:
                 self._pop_tuple(_TUPLES[name])
-            elif name in ("BINPUT", "LONG_BINPUT"):
-                self.memo[argument] = self.stack[-1]
-            elif name in ("BINGET", "LONG_BINGET"):
-                self.stack.append(self.memo[argument])
             else:
                 handler = getattr(self, f"_{name.lower()}", None)
                 if handler is None:
@@ -309,6 +303,16 @@ class _StackMachine:
 
     def _mark(self, _: None) -> None:
         self.stack.append(_MARK)
+
+    def _binput(self, place: int) -> None:
+        self.memo[place] = self.stack[-1]
+
+    _long_binput = _binput
+
+    def _binget(self, place: int) -> None:
+        self.stack.append(self.memo[place])
+
+    _long_binget = _binget
 
     def _memoize(self, _: None) -> None:
         self.memo[len(self.memo)] = self.stack[-1]

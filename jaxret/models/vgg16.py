@@ -66,9 +66,7 @@ class VGG16(Backbone):
         rngs: nnx.Rngs,
     ):
         if embedding not in get_args(self.EmbeddingLayer):
-            raise ConfigError(
-                f"embedding must be one of {', '.join(get_args(self.EmbeddingLayer))}, got {embedding!r}"
-            )
+            raise ConfigError(f"embedding must be one of {', '.join(get_args(self.EmbeddingLayer))}, got {embedding!r}")
         if image_size < 32 or image_size % 32:
             raise ConfigError(f"image_size must be a multiple of 32, got {image_size!r}")
         check_backbone_settings(channels=channels, classes=classes)
@@ -94,9 +92,7 @@ class VGG16(Backbone):
         flat = (image_size // 32) ** 2 * into
         sizes = {"fc1": (flat, _DENSE_UNITS), "fc2": (_DENSE_UNITS, _DENSE_UNITS)}
         wanted = ["fc1", "fc2"] if classes else {"pool": [], "fc1": ["fc1"], "fc2": ["fc1", "fc2"]}[embedding]
-        self.dense = nnx.Dict(
-            {name: nnx.Linear(*sizes[name], dtype=self.dtype, rngs=rngs) for name in wanted}
-        )
+        self.dense = nnx.Dict({name: nnx.Linear(*sizes[name], dtype=self.dtype, rngs=rngs) for name in wanted})
         self.head = nnx.Linear(_DENSE_UNITS, classes, rngs=rngs) if classes else None
         self.stage_names = (*names, *wanted, "logits") if classes else (*names, *wanted)
         self.embedding_size = into if embedding == "pool" else _DENSE_UNITS

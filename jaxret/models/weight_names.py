@@ -55,7 +55,8 @@ class WeightTable:
 def variables_by_path(module: nnx.Module) -> dict[Path, nnx.Variable[Any]]:
     """Parameters and running statistics of a module by path; random streams are left out."""
     parts: Any = nnx.split(module, nnx.RngState, ...)
-    return dict(nnx.to_flat_state(parts[-1]))
+    flat: Any = nnx.to_flat_state(parts[-1])
+    return dict(flat)
 
 
 def own_table(backbone: Backbone) -> WeightTable:
@@ -105,7 +106,7 @@ def _mobilenet_keras(backbone: MobileNetV1) -> WeightTable:
 
 
 def _vgg16_keras(backbone: VGG16) -> WeightTable:
-    layers = {name: ("convolutions", name) for name in backbone.convolutions}
+    layers: dict[str, Path] = {name: ("convolutions", name) for name in backbone.convolutions}
     layers |= {name: ("dense", name) for name in backbone.dense}
     if backbone.classes:
         layers["predictions"] = ("head",)

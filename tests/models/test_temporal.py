@@ -61,9 +61,7 @@ def test_encoder_equals_the_numpy_twin_with_and_without_padding(cell, layers, bi
     x[1, 1:] = 100.0  # padding must not matter
     outputs = ["last"] if layers == 2 else ["last", "mean"] + ["hidden+cell"] * (cell == "lstm")
     for output in outputs:
-        encoder = encoder_with_random_weights(
-            cell=cell, layers=layers, bidirectional=bidirectional, output=output
-        )
+        encoder = encoder_with_random_weights(cell=cell, layers=layers, bidirectional=bidirectional, output=output)
         encoding = run(encoder, x, jnp.asarray(LENGTHS))
         for row, length in enumerate(LENGTHS):
             states = x[row, :length]
