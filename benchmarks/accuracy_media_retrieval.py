@@ -28,12 +28,11 @@ from jaxret.data.transforms import Augmentation
 from jaxret.embedding import Rows, clip_rows, mean_frame_rows
 from jaxret.evaluation import Ranking
 from jaxret.models.encoder_store import load_encoder
-from jaxret.recipes.clip_training import evaluate_rows
-from jaxret.recipes.cnn_lstm import CnnLstmConfig, make_encoder
-from jaxret.recipes.data_splits import split_dataset
-from jaxret.recipes.frozen_features import FrozenFeatures
-from jaxret.recipes.train_cnn_lstm import train_cnn_lstm
+from jaxret.recipes.cnn_lstm import CnnLstmConfig, make_encoder, train
 from jaxret.training import RunFolder, config_from_json
+from jaxret.workflow.clip_training import evaluate_rows
+from jaxret.workflow.data_splits import split_dataset
+from jaxret.workflow.frozen_features import FrozenFeatures
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 BACKBONES = {"mobilenet-v1": str(SHARED / "weights/mobilenet_1_0_224_tf.h5"), "efficientnet-lite0": "imagenet"}
@@ -85,7 +84,7 @@ def trained_run(folder: Path, config: CnnLstmConfig) -> RunFolder:
     if not run.config.exists():
         run = RunFolder.create(folder, "cnn-lstm", config)
     if not run.figures.exists():
-        train_cnn_lstm("cnn-lstm", config, run)
+        train("cnn-lstm", config, run)
     return run
 
 

@@ -89,6 +89,15 @@ class VideoEncoder(nnx.Module):
         self.clip_embedding_size = temporal.embedding_size
 
     @property
+    def summary(self) -> str:
+        """One line for people."""
+        size = self.preprocessing
+        return (
+            f"{self.backbone.name} on {size.frames} frames of {size.height} x {size.width} pixels, then "
+            f"{self.temporal.cell} of {self.temporal.units} units"
+        )
+
+    @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
         return {

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -16,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from jaxret.errors import ConfigError, WeightsError
 from jaxret.models.encoder import create_encoder
 
-__all__ = ["encoder_arrays", "fingerprint", "load_encoder", "save_encoder"]
+__all__ = ["encoder_arrays", "fingerprint", "load_encoder", "parameter_count", "save_encoder"]
 
 _FORMAT = 1
 
@@ -30,6 +31,11 @@ def encoder_arrays(encoder: nnx.Module) -> dict[str, np.ndarray]:
 def _variables(encoder: nnx.Module) -> list[tuple[tuple[Any, ...], Any]]:
     parts: Any = nnx.split(encoder, nnx.RngState, ...)
     return list(nnx.to_flat_state(parts[-1]))
+
+
+def parameter_count(encoder: nnx.Module) -> int:
+    """How many numbers training could change; running statistics are not among them."""
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(encoder, nnx.Param)))
 
 
 def fingerprint(encoder: Any) -> str:

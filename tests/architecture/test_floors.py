@@ -18,6 +18,7 @@ FLOORS = [
     {"data", "models", "losses", "metrics", "rank"},
     {"embedding", "evaluation", "index"},
     {"training", "retrieval", "reporting"},
+    {"workflow"},
     {"recipes"},
     {"command_line"},
     {"train", "build_index", "search", "evaluate"},

@@ -1,8 +1,9 @@
-"""The training of system 1, read top to bottom: data, encoder, batches, fit, index, figures, report."""
+"""The training of a clip encoder, read top to bottom: data, encoder, batches, fit, index, figures, report."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import jax
 from flax import nnx
@@ -13,19 +14,7 @@ from jaxret.data.media_item import MediaDataset
 from jaxret.data.pipeline import TrainingInput
 from jaxret.data.transforms import Augmentation
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import save_encoder
-from jaxret.recipes.clip_training import (
-    ClipClassifier,
-    Mode,
-    clip_reader,
-    embed_items,
-    evaluate_items,
-    training_mode,
-)
-from jaxret.recipes.cnn_lstm import CnnLstmConfig, make_encoder, resolve
-from jaxret.recipes.data_splits import DataSplits, split_dataset
-from jaxret.recipes.finished_run import RunSummary, finish_run
-from jaxret.recipes.frozen_features import FrozenFeatures
+from jaxret.models.encoder_store import parameter_count, save_encoder
 from jaxret.training import (
     Checkpoints,
     ClassificationTripletObjective,
@@ -39,17 +28,32 @@ from jaxret.training import (
     make_train_step,
     process_batch_size,
 )
+from jaxret.workflow.clip_training import (
+    ClipClassifier,
+    Mode,
+    clip_reader,
+    embed_items,
+    evaluate_items,
+    training_mode,
+)
+from jaxret.workflow.config import ClipTrainingConfig
+from jaxret.workflow.data_splits import DataSplits, split_dataset
+from jaxret.workflow.finished_run import RunSummary, finish_run
+from jaxret.workflow.frozen_features import FrozenFeatures
 
-__all__ = ["train_cnn_lstm"]
+__all__ = ["train_clip_encoder"]
 
 Say = Callable[[str], None]
+Config = TypeVar("Config", bound=ClipTrainingConfig)
 
 
-def train_cnn_lstm(
+def train_clip_encoder(
     recipe: str,
-    config: CnnLstmConfig,
+    config: Config,
     run: RunFolder,
     *,
+    resolve: Callable[[Config, MediaDataset], Config],
+    make_encoder: Callable[[Config], VideoEncoder],
     stop_after: int | None = None,
     say: Say = print,
     show_progress: bool = True,
@@ -60,6 +64,8 @@ def train_cnn_lstm(
       recipe: the recipe's name, for `config.json`.
       config: settings, `auto` ones included; the resolved ones are written to the run folder.
       run: a folder that `RunFolder.create` made.
+      resolve: replaces the settings that stand for a choice by what is chosen for this data set.
+      make_encoder: the encoder with its initial weights, a pure function of the settings.
       stop_after: stop and save after this many steps of this call.
       say: gets one line at a time of what is going on.
       show_progress: draw bars.
@@ -82,8 +88,8 @@ def train_cnn_lstm(
     encoder = make_encoder(config)
     mode = training_mode(dataset, freeze=bool(config.freeze))
     say(
-        f"encoder: {config.backbone} (weights {config.weights}{', frozen' if config.freeze else ''}), "
-        f"{config.frame_size} x {config.frame_size} pixels, {config.frames} frames -> {config.cell} {config.units}"
+        f"encoder: {encoder.summary}, {'backbone frozen' if config.freeze else 'trained end to end'};"
+        f" {parameter_count(encoder):,} parameters"
     )
     # ---- train
     features = None
@@ -114,7 +120,7 @@ def train_cnn_lstm(
 
 
 def _frozen_features(
-    dataset: MediaDataset, encoder: VideoEncoder, config: CnnLstmConfig, run: RunFolder, *, show: bool
+    dataset: MediaDataset, encoder: VideoEncoder, config: ClipTrainingConfig, run: RunFolder, *, show: bool
 ) -> FrozenFeatures:
     features = FrozenFeatures(
         dataset,
@@ -133,7 +139,7 @@ def _train(
     splits: DataSplits,
     encoder: VideoEncoder,
     features: FrozenFeatures | None,
-    config: CnnLstmConfig,
+    config: ClipTrainingConfig,
     run: RunFolder,
     mode: Mode,
     stop_after: int | None,

@@ -20,8 +20,6 @@ from jaxret.data.video_writing import write_video
 from jaxret.embedding import FrameVectors, clip_rows, frame_rows, mean_frame_rows
 from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, rank_items
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.clip_training import embed_items, evaluate_items, evaluate_rows
-from jaxret.recipes.data_splits import DataSplits
 from jaxret.reporting import (
     GalleryRow,
     Section,
@@ -37,6 +35,8 @@ from jaxret.reporting import (
 )
 from jaxret.retrieval import Retriever
 from jaxret.training import RunFolder, config_to_json, read_run_log
+from jaxret.workflow.clip_training import embed_items, evaluate_items, evaluate_rows
+from jaxret.workflow.data_splits import DataSplits
 
 __all__ = ["RunSummary", "finish_run"]
 

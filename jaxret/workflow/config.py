@@ -1,0 +1,76 @@
+"""The settings that every training of a clip encoder shares; a recipe adds those of its model."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from jaxret.errors import ConfigError
+from jaxret.losses import Mining
+from jaxret.training import LoopConfig, OptimiserConfig
+
+__all__ = ["ClipTrainingConfig"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipTrainingConfig:
+    """Data, batches, objective and schedule."""
+
+    data: str = "moving-digits"
+    """A folder (one sub-folder a class) of videos or images, a CSV with the columns path, label and optionally
+    source and split, tfds:NAME, or moving-digits."""
+    split_column: str = "split"
+    """For a CSV: the column that names each item's split (train, validation or test)."""
+    download: bool = False
+    """For tfds: fetch the data set if it is not on this machine yet."""
+    out: Path | None = None
+    """The run folder to make; none: runs/<recipe>-<number>."""
+    batch_size: int = 64
+    """Clips a step, over all devices and processes."""
+    cross_entropy_weight: float = 1.0
+    """Weight of the classification loss."""
+    triplet_weight: float = 0.0
+    """Weight of the triplet loss on embeddings of length 1; above 0, batches hold `samples_per_class` items a class."""
+    margin: float = 0.2
+    """Margin of the triplet loss, in squared Euclidean distance."""
+    mining: Mining = "batch-hard"
+    """Triplets that count."""
+    samples_per_class: int = 4
+    """Items of each class in a batch, with the triplet loss."""
+    zoom: float = 1.25
+    """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
+    mirror: float = 0.5
+    """Probability that a training clip is flipped left to right."""
+    cached_views: int = 1
+    """With a frozen backbone: versions of each clip whose frame vectors are cached: the centre crop, and this
+    many less one that are cropped and flipped at random. Random temporal sampling works on all of them."""
+    cache: Path | None = None
+    """With a frozen backbone: folder that keeps frame vectors; runs may share it. none: cache/ in the run folder."""
+    unseen_fraction: float = 0.0
+    """Share of the classes kept out of training, to measure retrieval of unseen ones."""
+    freeze: bool | None = None
+    """Keep the backbone as it is and train the temporal encoder alone. none: yes if it has pretrained weights."""
+    dropout: float = 0.25
+    """Share of activations dropped in training."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Compute precision of the models; parameters stay float32."""
+    threads: int = 2
+    """Media files decoded at once."""
+    seed: int = 0
+    """Everything random follows from it."""
+    optimiser: OptimiserConfig = OptimiserConfig(clip_norm=5.0)
+    """How gradients become updates."""
+    loop: LoopConfig = LoopConfig(epochs=100, evaluate_every=5, patience=6)
+    """How long to train."""
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "samples_per_class", "cached_views", "threads"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.triplet_weight and self.batch_size % self.samples_per_class:
+            raise ConfigError(
+                f"batch_size {self.batch_size} must be a multiple of samples_per_class {self.samples_per_class}"
+            )
+        if not 0 <= self.unseen_fraction < 1:
+            raise ConfigError(f"unseen_fraction must be at least 0 and below 1, got {self.unseen_fraction}")
