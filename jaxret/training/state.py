@@ -42,7 +42,8 @@ class SplitModel:
 
     def __init__(self, model: nnx.Module):
         self._model = model
-        self._graph, self._parameters, self._streams, self._statistics = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        parts: Any = nnx.split(model, nnx.Param, nnx.RngState, ...)
+        self._graph, self._parameters, self._streams, self._statistics = parts
 
     def initial_state(self, optimiser: optax.GradientTransformation, *, seed: int) -> TrainState:
         """A state at step 0 with copies of the model's arrays: the step donates its state, the model lives on."""
