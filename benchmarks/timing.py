@@ -1,0 +1,66 @@
+"""Fair timing: the functions to compare run in turn in one process, so that a busy moment hits all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+SAMPLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds a call, over several samples.
+
+    Attributes:
+        samples: seconds of each sample, in the order they were taken.
+        calls: calls that one sample averaged over.
+    """
+
+    samples: tuple[float, ...]
+    calls: int
+
+    @property
+    def median(self) -> float:
+        """The middle sample."""
+        return float(np.median(self.samples))
+
+    @property
+    def best(self) -> float:
+        """The fastest sample."""
+        return min(self.samples)
+
+    @property
+    def spread(self) -> float:
+        """Half the distance between the quartiles, as a share of the median."""
+        low, high = np.percentile(self.samples, [25, 75])
+        return float((high - low) / 2 / self.median)
+
+
+def in_turn(functions: Mapping[str, Callable[[], Any]], samples: int = 7) -> dict[str, Timing]:
+    """Times each function `samples` times, one after another in each round, after one warm-up call each.
+
+    A sample repeats its function until it has lasted at least 50 ms.
+    """
+    calls, taken = {}, {name: [] for name in functions}
+    for name, function in functions.items():
+        function()
+        start = time.perf_counter()
+        function()
+        calls[name] = max(1, int(np.ceil(SAMPLE_SECONDS / max(time.perf_counter() - start, 1e-9))))
+    for _ in range(samples):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            for _ in range(calls[name]):
+                function()
+            taken[name].append((time.perf_counter() - start) / calls[name])
+    return {name: Timing(tuple(taken[name]), calls[name]) for name in functions}
+
+
+def ratio(slow: Timing, fast: Timing) -> float:
+    """How many times faster `fast` is: the median over the rounds of the ratio within a round."""
+    return float(np.median(np.array(slow.samples) / np.array(fast.samples)))
