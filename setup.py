@@ -17,7 +17,7 @@ SHARED = ["csrc/thread_pool.c"]
 
 # -ffp-contract=off: the exact distances must have the same bits at every SIMD level; kernels that want a
 # fused multiply-add ask for it by name.
-compile_args = ["-std=c11", "-O3", "-fvisibility=hidden", "-ffp-contract=off", "-pthread"]
+compile_args = ["-std=c11", "-O3", "-g0", "-fvisibility=hidden", "-ffp-contract=off", "-pthread"]
 link_args = ["-pthread"]
 sanitizers = os.environ.get("JAXRET_SANITIZE", "")
 if sanitizers:
@@ -42,6 +42,7 @@ def extension(pyx: Path) -> Extension:
 
 
 setup(
+    exclude_package_data={"": ["*.pyx"]},  # they are in the source distribution
     ext_modules=cythonize(
         [extension(pyx) for pyx in sorted((ROOT / "jaxret" / "rank").glob("_*.pyx"))],
         compiler_directives={
@@ -51,5 +52,5 @@ setup(
             "cdivision": True,
             "embedsignature": True,
         },
-    )
+    ),
 )

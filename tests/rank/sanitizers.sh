@@ -9,13 +9,13 @@ python=${PYTHON:-python}
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy/tests"
-cp -R "$root/csrc" "$root/jaxret" "$root/setup.py" "$root/pyproject.toml" "$copy/"
+cp -R "$root/csrc" "$root/jaxret" "$root/setup.py" "$root/pyproject.toml" "$root/LICENSE" "$copy/"
 cp -R "$root/tests/rank" "$root/tests/reference" "$root/tests/conftest.py" "$copy/tests/"
 touch "$copy/README.md"
 find "$copy" \( -name '*.so' -o -path '*/rank/_*.c' \) -exec rm -f {} +
 cd "$copy"
 
-JAXRET_SANITIZE=address,undefined "$python" setup.py -q build_ext --inplace --parallel 2
+JAXRET_SANITIZE=address,undefined "$python" setup.py -q build_ext --inplace
 
 # The runtime must come first in a process whose main program was built without it; libstdc++ is there so that
 # its exceptions are intercepted in the C++ libraries that other packages load.
