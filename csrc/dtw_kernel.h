@@ -68,11 +68,29 @@ TARGET __attribute__((noinline)) static void NAME(repair)(const jr_dtw_panel *pa
     }
 }
 
-/* ROWS rows by `wide` vectors over dimensions [k0, k1). */
-INLINE void NAME(tile)(int wide, const jr_dtw_panel *panel, const float *const *rows, const float *row_squares,
-                       int64_t v, int64_t k0, int64_t k1, float *out)
+#define LINE 16 /* floats of a cache line */
+
+INLINE void NAME(step)(int wide, VECTOR (*sum)[MAX_WIDE], const float *packed, int64_t stride,
+                       const float *const *rows, int64_t k)
 {
-    int64_t stride = panel->dimensions * LANES, width = panel->width;
+    VECTOR a[MAX_WIDE];
+#pragma GCC unroll 3
+    for (int w = 0; w < wide; w++)
+        a[w] = LOAD(packed + w * stride + k * LANES);
+#pragma GCC unroll 8
+    for (int r = 0; r < ROWS; r++) {
+        VECTOR b = SPLAT(rows[r][k]);
+#pragma GCC unroll 3
+        for (int w = 0; w < wide; w++)
+            sum[r][w] = MULTIPLY_ADD(a[w], b, sum[r][w]);
+    }
+}
+
+/* ROWS rows by `wide` vectors over dimensions [k0, k1); `next` are the rows that will be wanted after these. */
+INLINE void NAME(tile)(int wide, const jr_dtw_panel *panel, const float *const *rows, const float *const *next,
+                       const float *row_squares, int64_t v, int64_t k0, int64_t k1, float *out)
+{
+    int64_t stride = panel->dimensions * LANES, width = panel->width, k = k0;
     const float *packed = panel->packed + v * stride;
     VECTOR sum[ROWS][MAX_WIDE];
 #pragma GCC unroll 8
@@ -80,19 +98,15 @@ INLINE void NAME(tile)(int wide, const jr_dtw_panel *panel, const float *const *
 #pragma GCC unroll 3
         for (int w = 0; w < wide; w++)
             sum[r][w] = SPLAT(0.0f);
-    for (int64_t k = k0; k < k1; k++) {
-        VECTOR a[MAX_WIDE];
-#pragma GCC unroll 3
-        for (int w = 0; w < wide; w++)
-            a[w] = LOAD(packed + w * stride + k * LANES);
+    for (; k + LINE <= k1; k += LINE) {
 #pragma GCC unroll 8
-        for (int r = 0; r < ROWS; r++) {
-            VECTOR b = SPLAT(rows[r][k]);
-#pragma GCC unroll 3
-            for (int w = 0; w < wide; w++)
-                sum[r][w] = MULTIPLY_ADD(a[w], b, sum[r][w]);
-        }
+        for (int r = 0; r < ROWS; r++)
+            __builtin_prefetch(next[r] + k);
+        for (int64_t step = k; step < k + LINE; step++)
+            NAME(step)(wide, sum, packed, stride, rows, step);
     }
+    for (; k < k1; k++)
+        NAME(step)(wide, sum, packed, stride, rows, k);
     out += v * LANES;
     if (k0 > 0)
 #pragma GCC unroll 8
@@ -132,8 +146,8 @@ INLINE void NAME(tile)(int wide, const jr_dtw_panel *panel, const float *const *
         for (int64_t k0 = 0; k0 < panel->dimensions; k0 += JR_DTW_DEPTH) {                                      \
             int64_t k1 = k0 + JR_DTW_DEPTH < panel->dimensions ? k0 + JR_DTW_DEPTH : panel->dimensions;         \
             for (int64_t r = 0; r < count; r += ROWS)                                                           \
-                NAME(tile)(wide, panel, rows + r, row_squares ? row_squares + r : NULL, v, k0, k1,               \
-                           out + r * panel->width);                                                              \
+                NAME(tile)(wide, panel, rows + r, rows + (r + ROWS < count ? r + ROWS : r),                     \
+                           row_squares ? row_squares + r : NULL, v, k0, k1, out + r * panel->width);            \
         }                                                                                                       \
     }
 TILES(1)
@@ -342,3 +356,4 @@ const jr_dtw_level NAME(jr_dtw) = {LANES, NAME(pack), NAME(costs), NAME(group)};
 #undef INLINE
 #undef SEGMENT
 #undef MAX_WIDE
+#undef LINE

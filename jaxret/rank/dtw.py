@@ -85,7 +85,7 @@ def bidtw(a: ArrayLike, b: ArrayLike, *, reverse: str = "query", window: int | N
 
     >>> a = np.array([[0.0], [1.0], [2.0]])
     >>> bidtw(a, a[::-1]), bidtw(a, a[::-1], reverse="both")
-    (0.0, 6.0)
+    (0.0, 8.0)
     """
     return _distance(a, b, window, reverse=check_reverse(reverse, ("query", "both")))
 

@@ -76,14 +76,14 @@ def dtw_topk(
     reverse: str | None = "query",
     window: int | None = None,
     threads: int | None = None,
-    prune: bool = True,
+    prune: bool | None = None,
     progress: Progress | None = None,
 ) -> DtwResult:
     """The k gallery sequences nearest to each query by Bi-DTW or DTW, exactly.
 
     Sequences that cannot be among the k nearest are ruled out by lower bounds, or given up half-way; what is left is
-    measured from the most promising on. The result is that of measuring all. The bounds need the means of the gallery's
-    sequences: a `SequenceTable` keeps them for the next search, a list is read through at every call.
+    measured from the most promising on. The result is that of measuring all. The bounds need the means of the
+    gallery's sequences: a `SequenceTable` finds them once for all searches, a list at every call.
 
     Args:
         query: (T, D) of any float dtype; or several queries: a sequence of such arrays, (Q, T, D), or a
@@ -94,7 +94,8 @@ def dtw_topk(
             printed, which equals DTW; None is plain DTW. See `bidtw`.
         window: as for `dtw`.
         threads: None uses what affinity and container limits leave.
-        prune: False measures everything; the result is the same.
+        prune: None prunes where it pays: not for a single query over a list, which would be read through for the
+            bounds and once more for what they leave. False measures everything. The result is the same.
         progress: called now and then with (pairs dealt with, pairs of query and gallery sequence).
 
     Returns:
@@ -118,6 +119,8 @@ def dtw_topk(
     check_dimensions(_dimensions(queries), _dimensions(members), "query", "gallery")
     k = check_k(k, len(members))
     query_view = kernel_view(queries, "query", count)
+    if prune is None:
+        prune = isinstance(members, SequenceTable) or len(queries) > 1
     gallery_view = kernel_view(members, "gallery", count, with_means=prune)
     count = worthwhile_threads(count, _seconds(query_view, gallery_view, _dimensions(members)))
     found = _dtw.search(query_view, gallery_view, k, width, both_ways, prune, count, simd_code(), progress)

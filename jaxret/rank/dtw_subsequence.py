@@ -20,7 +20,7 @@ from jaxret.rank.sequence_table import SequenceTable
 from jaxret.rank.sequence_validation import as_frames, check_dimensions, prepared
 from jaxret.rank.simd import simd_code
 from jaxret.rank.threads import check_threads, worthwhile_threads
-from jaxret.rank.validation import check_count, check_k
+from jaxret.rank.validation import check_count
 
 Progress = Callable[[int, int], None]
 
@@ -66,9 +66,9 @@ def dtw_subsequence(query: ArrayLike, long_sequence: ArrayLike, n: int = 1) -> l
         ValueError: an empty sequence, differing D, n below 1, or numbers that are not finite in float32 or whose
             squares would overflow.
 
-    >>> long = np.array([[9.0], [1.0], [1.0], [2.0], [9.0], [1.0], [3.0]])
+    >>> long = np.array([[9.0], [1.0], [2.0], [9.0], [9.0], [1.0], [2.5]])
     >>> dtw_subsequence(np.array([[1.0], [2.0]]), long, 2)
-    [SubsequenceMatch(start=2, end=4, distance=0.0), SubsequenceMatch(start=5, end=6, distance=1.0)]
+    [SubsequenceMatch(start=1, end=3, distance=0.0), SubsequenceMatch(start=5, end=7, distance=0.25)]
     """
     n = check_count(n, "n")
     frames, long_frames = as_frames(query, "query"), as_frames(long_sequence, "long_sequence")
@@ -114,7 +114,9 @@ def dtw_subsequence_topk(
     frames, members = as_frames(query, "query"), as_collection(gallery, "gallery")
     dimensions = members.dimensions if isinstance(members, SequenceTable) else members[0].shape[1]
     check_dimensions(frames.shape[1], dimensions, "query", "gallery")
-    k = check_k(k, len(members) * each)
+    k = check_count(k, "k")
+    if k > len(members) * each:
+        raise ValueError(f"k must be at most the {len(members) * each} spans of {len(members)} sequences, got {k}")
     query_view, gallery_view = prepared([frames], "query", 1), kernel_view(members, "gallery", count)
     count = worthwhile_threads(count, float(gallery_view.offsets[-1]) * len(frames) * 5e-9)
     spans = _dtw.subsequence(query_view, gallery_view, each, count, simd_code(), progress)

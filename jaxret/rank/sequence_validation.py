@@ -86,7 +86,7 @@ def raise_unfit(frames: Frames, name: str) -> None:
     largest = np.abs(frames).max()
     raise ValueError(
         f"{name} must have frames of squared norm up to {LARGEST_SQUARE:.0e}, so that distances do not overflow "
-        f"float32, got a value of magnitude {largest}"
+        f"float32, got a value of magnitude {largest:.3g}"
     )
 
 
