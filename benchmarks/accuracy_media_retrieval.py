@@ -81,8 +81,6 @@ def main() -> None:
 def trained_run(folder: Path, config: CnnLstmConfig) -> RunFolder:
     """The finished run in `folder`, trained first if need be."""
     run = RunFolder(folder)
-    if not run.config.exists():
-        run = RunFolder.create(folder, "cnn-lstm", config)
     if not run.figures.exists():
         train("cnn-lstm", config, run)
     return run

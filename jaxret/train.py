@@ -9,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from jaxret.command_line import run_command
+from jaxret.command_line import STOPPED, run_command
 from jaxret.errors import ConfigError
 
 USAGE = """usage: jaxret train [RECIPE] [options]
@@ -58,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
 
             raise ConfigError(unknown_name_message("recipe", name, RECIPES))
         config = _parse(name, RECIPES[name].config, rest)
-        run = _make_run(name, config)
+        run = RunFolder.new(_run_path(name, config))
     print(f"run folder: {run.path}", flush=True)
     summary = RECIPES[name].train(
         name,
@@ -68,7 +68,9 @@ def main(argv: Sequence[str]) -> int:
         say=lambda line: print(line, flush=True),
         show_progress=not options["quiet"],
     )
-    return 0 if summary is not None or options["stop_after"] is not None else 130
+    if options["distributed"]:
+        return _leave()
+    return 0 if summary is not None or options["stop_after"] is not None else STOPPED
 
 
 def _own_options(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -118,21 +120,16 @@ def _check_unchanged(before: Any, after: Any) -> None:
             )
 
 
-def _make_run(name: str, config: Any) -> Any:
-    """Create the run folder; in a multi-host training process 0 does, on a file system that all see."""
+def _run_path(name: str, config: Any) -> Path:
     import jax
-    from jax.experimental import multihost_utils
 
     from jaxret.training import RunFolder
 
-    path = config.out or RunFolder.next_free(Path("runs"), name)
-    if jax.process_count() == 1:
-        return RunFolder.create(path, name, config)
-    if config.out is None:
+    if config.out is not None:
+        return config.out
+    if jax.process_count() > 1:
         raise ConfigError("a distributed training needs --out: all processes share one run folder")
-    run = RunFolder.create(path, name, config) if jax.process_index() == 0 else RunFolder(path)
-    multihost_utils.sync_global_devices("run folder made")
-    return run
+    return RunFolder.next_free(Path("runs"), name)
 
 
 def _join(options: dict[str, Any]) -> None:
@@ -141,6 +138,16 @@ def _join(options: dict[str, Any]) -> None:
     jax.distributed.initialize(
         options["coordinator"], num_processes=options["process_count"], process_id=options["process_index"]
     )
+
+
+def _leave() -> int:
+    """Wait for process 0, which writes index and report after the training; then part from the others."""
+    import jax
+    from jax.experimental import multihost_utils
+
+    multihost_utils.sync_global_devices("run finished")
+    jax.distributed.shutdown()
+    return 0
 
 
 if __name__ == "__main__":

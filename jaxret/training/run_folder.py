@@ -34,8 +34,8 @@ class RunFolder:
         self.report = path / "report.html"
 
     @classmethod
-    def create(cls, path: Path, recipe: str, config: Any) -> RunFolder:
-        """Make the folder and write `config.json`.
+    def new(cls, path: Path) -> RunFolder:
+        """A folder for a new run; nothing is written yet, so that a run that cannot start leaves nothing.
 
         Raises:
           ConfigError: the folder holds something already; the message says how to go on with a run.
@@ -45,10 +45,7 @@ class RunFolder:
                 f"{path} is not empty. To go on with the run in it: jaxret train --resume {path}; "
                 "to start anew: give another --out"
             )
-        path.mkdir(parents=True, exist_ok=True)
-        run = cls(path)
-        run.write_config(recipe, config)
-        return run
+        return cls(path)
 
     @classmethod
     def next_free(cls, parent: Path, name: str) -> Path:
@@ -59,7 +56,8 @@ class RunFolder:
         return parent / f"{name}-{number}"
 
     def write_config(self, recipe: str, config: Any) -> None:
-        """Write the settings that `read_config` gives back."""
+        """Make the folder and write the settings that `read_config` gives back."""
+        self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"recipe": recipe, **config_to_json(config)}, indent=2) + "\n"
         partial = self.config.with_suffix(".partial")
         partial.write_text(text, encoding="utf-8")

@@ -63,7 +63,7 @@ def train_clip_encoder(
     Args:
       recipe: the recipe's name, for `config.json`.
       config: settings, `auto` ones included; the resolved ones are written to the run folder.
-      run: a folder that `RunFolder.create` made.
+      run: a new run folder, or one to go on with.
       resolve: replaces the settings that stand for a choice by what is chosen for this data set.
       make_encoder: the encoder with its initial weights, a pure function of the settings.
       stop_after: stop and save after this many steps of this call.
@@ -77,7 +77,6 @@ def train_clip_encoder(
     dataset = open_dataset(config.data, split_column=config.split_column, download=config.download)
     skipped = len(getattr(dataset, "skipped", ()))
     config = resolve(config, dataset)
-    run.write_config(recipe, config)
     splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
     say(
         f"{config.data}: {len(dataset)} items ({skipped} unreadable), {len(splits.seen)} classes to train on"
@@ -91,6 +90,8 @@ def train_clip_encoder(
         f"encoder: {encoder.summary}, {'backbone frozen' if config.freeze else 'trained end to end'};"
         f" {parameter_count(encoder):,} parameters"
     )
+    if jax.process_index() == 0:
+        run.write_config(recipe, config)
     # ---- train
     features = None
     if mode is None:
