@@ -6,6 +6,7 @@ import jax
 from flax import nnx
 
 from jaxret.errors import ConfigError
+from jaxret.models.initialisation import glorot_uniform
 
 __all__ = ["SoftmaxHead"]
 
@@ -36,7 +37,7 @@ class SoftmaxHead(nnx.Module):
         if not 0 <= dropout < 1:
             raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r}")
         self.dropout = nnx.Dropout(dropout, deterministic=True, rngs=rngs)
-        self.linear = nnx.Linear(embedding_size, classes, rngs=rngs)
+        self.linear = nnx.Linear(embedding_size, classes, kernel_init=glorot_uniform, rngs=rngs)
 
     def __call__(self, embedding: jax.Array) -> jax.Array:
         """(B, D) embeddings to (B, K) float32 scores before the softmax."""

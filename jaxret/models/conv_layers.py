@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from jaxret.models.conv_forms import Padding, convolve, depthwise_convolve
+from jaxret.models.initialisation import he_normal
 
 __all__ = ["Activation", "ConvBatchNorm", "ConvBias"]
 
@@ -63,9 +64,7 @@ class ConvBatchNorm(nnx.Module):
         if depthwise and in_channels != out_channels:
             raise ValueError(f"a depthwise convolution keeps {in_channels} channels, got {out_channels}")
         shape = (*window, out_channels) if depthwise else (*window, in_channels, out_channels)
-        # He et al. 2015: the gain of a layer followed by a rectifier; a depthwise output sees one channel.
-        initialise = nnx.initializers.he_normal(in_axis=() if depthwise else -2, batch_axis=(), out_axis=-1)
-        self.kernel = nnx.Param(initialise(rngs.params(), shape, jnp.float32))
+        self.kernel = nnx.Param(he_normal(rngs.params(), shape))
         self.norm = nnx.BatchNorm(out_channels, use_running_average=True, epsilon=epsilon, momentum=momentum, rngs=rngs)
         self.strides = tuple(strides) if strides is not None else (1,) * len(window)
         # NNX keeps settings in a hashable structure, hence tuples.
@@ -121,7 +120,7 @@ class ConvBias(nnx.Module):
         rngs: nnx.Rngs,
     ):
         shape = (*window, in_channels, out_channels)
-        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), shape, jnp.float32))
+        self.kernel = nnx.Param(he_normal(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32))
         self.dtype = jnp.dtype(dtype)
 

@@ -17,6 +17,7 @@ from flax import nnx
 from jaxret.models.conv_forms import map_groups
 from jaxret.models.conv_layers import ConvBatchNorm
 from jaxret.models.encoding import Backbone, Encoding, check_backbone_settings, compute_dtype
+from jaxret.models.initialisation import glorot_uniform
 
 __all__ = ["EfficientNetLite0", "InvertedResidual"]
 
@@ -120,7 +121,7 @@ class EfficientNetLite0(Backbone):
                 into = out
         self.blocks = nnx.List(blocks)
         self.last = layer(into, _HEAD_CHANNELS, window=(1, 1))
-        self.head = nnx.Linear(_HEAD_CHANNELS, classes, rngs=rngs) if classes else None
+        self.head = nnx.Linear(_HEAD_CHANNELS, classes, kernel_init=glorot_uniform, rngs=rngs) if classes else None
         names = ["stem", *(f"block_{number}" for number in range(len(blocks))), "last"]
         self.stage_names = (*names, "logits") if classes else tuple(names)
         self.embedding_size = _HEAD_CHANNELS

@@ -17,6 +17,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.conv_forms import map_groups
 from jaxret.models.conv_layers import ConvBatchNorm
 from jaxret.models.encoding import Backbone, Encoding, check_backbone_settings, compute_dtype
+from jaxret.models.initialisation import glorot_uniform
 
 __all__ = ["MobileNetV1"]
 
@@ -105,7 +106,7 @@ class MobileNetV1(Backbone):
             into = int(out * width)
         self.layers = nnx.Dict(layers)
         self.layer_names = tuple(layers)
-        self.head = nnx.Linear(into, classes, rngs=rngs) if classes else None
+        self.head = nnx.Linear(into, classes, kernel_init=glorot_uniform, rngs=rngs) if classes else None
         self.stage_names = (*layers, "logits") if classes else tuple(layers)
         self.embedding_size = into
 

@@ -17,6 +17,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.conv_layers import ConvBatchNorm
 from jaxret.models.encoding import Backbone, Encoding, check_backbone_settings, compute_dtype
+from jaxret.models.initialisation import he_normal
 
 __all__ = ["SmallConvNet", "grid_average"]
 
@@ -83,7 +84,7 @@ class SmallConvNet(Backbone):
         self.dense = nnx.Linear(
             grid * grid * self.widths[-1],
             embedding_size,
-            kernel_init=nnx.initializers.he_normal(),
+            kernel_init=he_normal,
             dtype=self.dtype,
             rngs=rngs,
         )

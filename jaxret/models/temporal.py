@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.encoding import Encoding, compute_dtype
+from jaxret.models.initialisation import glorot_uniform, orthogonal
 
 __all__ = ["GRUCell", "LSTMCell", "TemporalEncoder"]
 
@@ -35,8 +36,8 @@ class LSTMCell(nnx.Module):
     """
 
     def __init__(self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), (input_size, 4 * units)))
-        self.recurrent_kernel = nnx.Param(nnx.initializers.orthogonal()(rngs.params(), (units, 4 * units)))
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (input_size, 4 * units)))
+        self.recurrent_kernel = nnx.Param(orthogonal(rngs.params(), (units, 4 * units)))
         self.bias = nnx.Param(jnp.zeros(4 * units).at[units : 2 * units].set(1.0))
         self.units = units
         self.dtype = jnp.dtype(dtype)
@@ -70,8 +71,8 @@ class GRUCell(nnx.Module):
     """
 
     def __init__(self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(nnx.initializers.glorot_uniform()(rngs.params(), (input_size, 3 * units)))
-        self.recurrent_kernel = nnx.Param(nnx.initializers.orthogonal()(rngs.params(), (units, 3 * units)))
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (input_size, 3 * units)))
+        self.recurrent_kernel = nnx.Param(orthogonal(rngs.params(), (units, 3 * units)))
         self.bias = nnx.Param(jnp.zeros(3 * units))
         self.recurrent_bias = nnx.Param(jnp.zeros(3 * units))
         self.units = units

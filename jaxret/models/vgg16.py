@@ -18,6 +18,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.conv_forms import map_groups
 from jaxret.models.conv_layers import ConvBias
 from jaxret.models.encoding import Backbone, Encoding, check_backbone_settings, compute_dtype
+from jaxret.models.initialisation import glorot_uniform, he_normal
 
 __all__ = ["VGG16"]
 
@@ -92,8 +93,10 @@ class VGG16(Backbone):
         flat = (image_size // 32) ** 2 * into
         sizes = {"fc1": (flat, _DENSE_UNITS), "fc2": (_DENSE_UNITS, _DENSE_UNITS)}
         wanted = ["fc1", "fc2"] if classes else {"pool": [], "fc1": ["fc1"], "fc2": ["fc1", "fc2"]}[embedding]
-        self.dense = nnx.Dict({name: nnx.Linear(*sizes[name], dtype=self.dtype, rngs=rngs) for name in wanted})
-        self.head = nnx.Linear(_DENSE_UNITS, classes, rngs=rngs) if classes else None
+        self.dense = nnx.Dict(
+            {name: nnx.Linear(*sizes[name], kernel_init=he_normal, dtype=self.dtype, rngs=rngs) for name in wanted}
+        )
+        self.head = nnx.Linear(_DENSE_UNITS, classes, kernel_init=glorot_uniform, rngs=rngs) if classes else None
         self.stage_names = (*names, *wanted, "logits") if classes else (*names, *wanted)
         self.embedding_size = into if embedding == "pool" else _DENSE_UNITS
 

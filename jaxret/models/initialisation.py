@@ -1,0 +1,69 @@
+"""Initial weights, drawn by NumPy: JAX would compile a program for every new shape, seconds for a large model.
+
+Functions have the signature of JAX's initialisers, `(key, shape, dtype)`, and the same key gives the same
+weights. Inside a traced function (`nnx.eval_shape`, `jax.jit`) the key has no value yet; there JAX's own
+initialisers of the same distribution stand in, and the numbers differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+
+__all__ = ["glorot_uniform", "he_normal", "orthogonal"]
+
+
+def he_normal(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
+    """Normal with variance 2 / fan-in, for layers followed by a rectifier (He et al. 2015, arXiv:1502.01852).
+
+    The last axis is the output's; all others together are the fan-in, also of a depthwise kernel (*window, C).
+
+    Example:
+      >>> weights = he_normal(jax.random.key(0), (3, 3, 64, 128))
+      >>> weights.shape, bool(abs(weights.std() - (2 / (9 * 64)) ** 0.5) < 1e-3)
+      ((3, 3, 64, 128), True)
+    """
+    deviation = math.sqrt(2 / math.prod(shape[:-1]))
+    if isinstance(key, jax.core.Tracer):
+        return deviation * jax.random.normal(key, tuple(shape), dtype)
+    return jnp.asarray(deviation * _generator(key).standard_normal(shape, np.float32), dtype)
+
+
+def glorot_uniform(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
+    """Uniform with variance 2 / (rows + columns) for a matrix `shape` (Glorot and Bengio 2010).
+
+    Example:
+      >>> bool(abs(glorot_uniform(jax.random.key(0), (300, 100))).max() <= (6 / 400) ** 0.5)
+      True
+    """
+    rows, columns = shape
+    limit = math.sqrt(6 / (rows + columns))
+    if isinstance(key, jax.core.Tracer):
+        return jax.random.uniform(key, (rows, columns), dtype, -limit, limit)
+    return jnp.asarray(_generator(key).uniform(-limit, limit, (rows, columns)), dtype)
+
+
+def orthogonal(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
+    """A matrix with orthonormal rows, or columns if it is tall (Saxe et al. 2014, arXiv:1312.6120).
+
+    Example:
+      >>> matrix = orthogonal(jax.random.key(0), (2, 3))
+      >>> bool(jnp.allclose(matrix @ matrix.T, jnp.eye(2), atol=1e-6))
+      True
+    """
+    if isinstance(key, jax.core.Tracer):
+        return jax.nn.initializers.orthogonal()(key, tuple(shape), dtype)
+    rows, columns = shape
+    normal = _generator(key).standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(normal)
+    q *= np.sign(np.diag(r))  # else the distribution depends on the routine's choice of signs
+    return jnp.asarray(q if rows >= columns else q.T, dtype)
+
+
+def _generator(key: jax.Array) -> np.random.Generator:
+    return np.random.default_rng(np.asarray(jax.random.key_data(key)))

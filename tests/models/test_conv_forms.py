@@ -1,0 +1,113 @@
+"""The forms of a convolution against a window-by-window twin, and against each other."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from reference import image_networks as twin
+
+from jaxret.models import conv_forms
+
+FEW = settings(max_examples=25, deadline=None)
+
+
+@st.composite
+def convolutions(draw):
+    axes = draw(st.sampled_from([1, 2, 2, 3]))
+    spatial = draw(st.tuples(*[st.integers(3, 9)] * axes))
+    window = draw(st.tuples(*[st.integers(1, 4)] * axes))
+    strides = draw(st.tuples(*[st.integers(1, 3)] * axes))
+    pairs = tuple(draw(st.tuples(st.integers(0, 3), st.integers(0, 3))) for _ in range(axes))
+    padding = draw(st.sampled_from(["SAME", pairs]))
+    fits = all(s + sum(p) >= w for s, p, w in zip(spatial, pairs, window, strict=True))
+    return spatial, window, strides, padding if fits else "SAME", draw(st.integers(0, 2**31))
+
+
+@pytest.fixture(params=[True, False], ids=["cpu-form", "library-form"])
+def _form(request, monkeypatch):
+    monkeypatch.setattr(conv_forms, "runs_on_cpu", lambda: request.param)
+
+
+@pytest.mark.usefixtures("_form")
+def test_dense_convolution_equals_the_twin():
+    @FEW
+    @given(case=convolutions(), channels=st.integers(1, 6))
+    def check(case, channels):
+        spatial, window, strides, padding, seed = case
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(2, *spatial, channels)).astype(np.float32)
+        kernel = rng.normal(size=(*window, channels, 3)).astype(np.float32)
+        pads = conv_forms.output_padding(padding, spatial, window, strides)
+        ours = conv_forms.convolve(jnp.asarray(x), jnp.asarray(kernel), strides=strides, padding=padding)
+        np.testing.assert_allclose(ours, twin.convolve(x, kernel, strides, pads), atol=1e-4)
+
+    check()
+
+
+@pytest.mark.usefixtures("_form")
+def test_depthwise_convolution_equals_the_twin():
+    @FEW
+    @given(case=convolutions())
+    def check(case):
+        spatial, window, strides, padding, seed = case
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(2, *spatial, 5)).astype(np.float32)
+        kernel = rng.normal(size=(*window, 5)).astype(np.float32)
+        pads = conv_forms.output_padding(padding, spatial, window, strides)
+        ours = conv_forms.depthwise_convolve(jnp.asarray(x), jnp.asarray(kernel), strides=strides, padding=padding)
+        np.testing.assert_allclose(ours, twin.depthwise(x, kernel, strides, pads), atol=1e-4)
+
+    check()
+
+
+@pytest.mark.parametrize("wide", [1, 2, 3, 4, 5])
+def test_pairs_of_columns_give_the_same_sums_for_every_kernel_width_and_padding(wide):
+    rng = np.random.default_rng(wide)
+    x = rng.normal(size=(2, 3, 8, 3)).astype(np.float32)
+    kernel = rng.normal(size=(2, wide, 3, 4)).astype(np.float32)
+    for pair in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (3, 2)]:
+        pads = ((0, 1), pair)
+        ours = conv_forms._paired_columns_convolution(jnp.asarray(x), jnp.asarray(kernel), (1, 2), pads)
+        np.testing.assert_allclose(ours, twin.convolve(x, kernel, (1, 2), pads), atol=1e-5, err_msg=str(pair))
+
+
+@given(size=st.integers(1, 40), window=st.integers(1, 7), stride=st.integers(1, 4))
+def test_same_padding_is_tensorflows(size, window, stride):
+    expected = twin.same(np.empty((1, size, 1)), window, stride)
+    assert conv_forms.output_padding("SAME", (size,), (window,), (stride,)) == tuple(expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradients_of_the_cpu_forms_are_those_of_the_library_forms(stride, monkeypatch):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, 8, 8, 3)), jnp.float32)
+    dense = jnp.asarray(rng.normal(size=(3, 3, 3, 4)), jnp.float32)
+    single = jnp.asarray(rng.normal(size=(3, 3, 3)), jnp.float32)
+
+    def loss(x, dense, single):
+        first = conv_forms.depthwise_convolve(x, single, strides=(stride, stride))
+        return jnp.sum(jnp.sin(first)) + jnp.sum(jnp.sin(conv_forms.convolve(x, dense, strides=(stride, stride))))
+
+    on_cpu = jax.grad(loss, (0, 1, 2))(x, dense, single)
+    monkeypatch.setattr(conv_forms, "runs_on_cpu", lambda: False)
+    for ours, expected in zip(on_cpu, jax.grad(loss, (0, 1, 2))(x, dense, single), strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 4, 5, 8, 9])
+def test_groups_change_nothing_and_are_no_larger_than_asked(rows):
+    seen = []
+
+    def function(x):
+        seen.append(x.shape[0])
+        return {"sum": x.sum(axis=1), "twice": 2 * x}
+
+    x = np.arange(rows * 3, dtype=np.float32).reshape(rows, 3)
+    outputs = conv_forms.map_groups(function, jnp.asarray(x), 4)
+    np.testing.assert_array_equal(outputs["sum"], x.sum(axis=1))
+    np.testing.assert_array_equal(outputs["twice"], 2 * x)
+    assert set(seen) == {{0: 0, 1: 1, 3: 3, 4: 4, 5: 1, 8: 4, 9: 3}[rows]}
