@@ -69,6 +69,7 @@ def read_torch_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
         raise WeightsError(f"{path}: {error}") from None
     except (
         ArithmeticError,
+        EOFError,
         AttributeError,
         LookupError,
         NotImplementedError,  # zipfile, about an unknown compression method

