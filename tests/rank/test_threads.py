@@ -96,14 +96,15 @@ def test_works_in_a_forked_child():
     assert done.stdout == "same\n", done.stderr
 
 
-@pytest.mark.parametrize("search", ["euclidean_topk(rows, rows, 5)", "hamming_topk(codes, codes, 5, threads=1)"])
+@pytest.mark.parametrize(
+    "search", ["euclidean_topk(rows, rows, 5, threads=1)", "hamming_topk(codes, codes, 5, threads=1)"]
+)
 def test_interrupted_by_ctrl_c(search):
-    """A search that would take minutes ends soon after SIGINT, with KeyboardInterrupt."""
+    """A search that would take long ends soon after SIGINT, with KeyboardInterrupt."""
     script = f"""
 import numpy as np
 from jaxret.rank import euclidean_topk, hamming_topk
-rows = np.ones((150_000, 128), np.float32)
-rows[:, 0] = np.arange(150_000)
+rows = np.random.default_rng(0).standard_normal((100_000, 128), np.float32)
 codes = rows.view(np.uint8)
 print("go", flush=True)
 try:
@@ -117,9 +118,9 @@ except KeyboardInterrupt:
     time.sleep(0.3)
     process.send_signal(signal.SIGINT)
     start = time.monotonic()
-    rest, _ = process.communicate(timeout=30)
+    rest, _ = process.communicate(timeout=60)
     assert rest == "stopped\n"
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 8  # alone it is about 1; the whole search takes 25
 
 
 def test_searches_run_beside_each_other():
