@@ -12,6 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import jaxret
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -64,7 +66,7 @@ def write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str]) ->
         "command": " ".join(["python", os.path.relpath(sys.argv[0], RESULTS.parent.parent), *sys.argv[1:]]),
         "commit": commit(),
         "machine": describe_machine(),
-        "versions": versions_of(["jaxret", "numpy", *packages]),
+        "versions": {"jaxret": jaxret.__version__, **versions_of(["numpy", *packages])},
         "rows": list(rows),
     }
     path.write_text(json.dumps(content, indent=1) + "\n")
