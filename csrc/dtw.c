@@ -45,7 +45,7 @@ int jr_dtw_scratch_new(jr_dtw_scratch *scratch, const jr_dtw_level *level, int64
 {
     size_t lanes = (size_t)level->lanes, width = ((size_t)frames + lanes - 1) / lanes * lanes;
     size_t rows = JR_DTW_SEGMENT * lanes + JR_DTW_MAX_ROWS;
-    size_t costs = rows * width, turned = (JR_DTW_SEGMENT * (width + 6) + 6) * lanes, state = (width + 6) * lanes;
+    size_t costs = rows * width, turned = (4 * (width + 6) + 6) * lanes, state = (width + 6) * lanes;
     costs = (costs + 15) / 16 * 16;
     turned = (turned + 15) / 16 * 16;
     state = (state + 15) / 16 * 16;

@@ -14,8 +14,6 @@
  */
 #include "dtw_levels.h"
 
-#define PARTS 16
-
 int jr_dtw_bounds_new(jr_dtw_bounds *bounds, const jr_dtw_level *level, int64_t frames, int64_t dimensions)
 {
     memset(bounds, 0, sizeof *bounds);
@@ -37,12 +35,17 @@ void jr_dtw_bounds_free(jr_dtw_bounds *bounds)
     free(bounds->along_mean);
 }
 
+/* In eight running sums, which fit vectors. */
 static double product(const double *a, const float *b, int64_t dimensions)
 {
-    double sum = 0;
-    for (int64_t k = 0; k < dimensions; k++)
-        sum += a[k] * b[k];
-    return sum;
+    double sum[8] = {0};
+    int64_t k = 0;
+    for (; k + 8 <= dimensions; k += 8)
+        for (int part = 0; part < 8; part++)
+            sum[part] += a[k + part] * b[k + part];
+    for (; k < dimensions; k++)
+        sum[0] += a[k] * b[k];
+    return (sum[0] + sum[4]) + (sum[1] + sum[5]) + (sum[2] + sum[6]) + (sum[3] + sum[7]);
 }
 
 void jr_dtw_bounds_fill(jr_dtw_bounds *bounds, const jr_dtw_level *level, const float *frames, int64_t count,
@@ -58,48 +61,20 @@ void jr_dtw_bounds_fill(jr_dtw_bounds *bounds, const jr_dtw_level *level, const 
             mean[k] += value;
         }
     bounds->mean_square = bounds->largest = 0;
+    bounds->rounding = (JR_DTW_DEPTH + dimensions / JR_DTW_DEPTH + dimensions / 16 + count + 32) * 0x1p-24;
     for (int64_t k = 0; k < dimensions; k++) {
         mean[k] /= (double)count;
         bounds->mean_square += mean[k] * mean[k];
     }
     for (int64_t i = 0; i < count; i++) {
-        double square = 0;
-        for (int64_t k = 0; k < dimensions; k++)
-            square += (double)bounds->frames[i * dimensions + k] * bounds->frames[i * dimensions + k];
+        const float *frame = bounds->frames + i * dimensions;
+        double square = jr_dtw_square(frame, dimensions);
         bounds->squares[i] = (float)square;
         bounds->largest = square > bounds->largest ? square : bounds->largest;
-        bounds->along_mean[i] = (float)product(mean, bounds->frames + i * dimensions, dimensions);
+        bounds->along_mean[i] = (float)product(mean, frame, dimensions);
     }
-    bounds->largest = sqrt(bounds->largest);
+    bounds->largest = sqrt(bounds->largest * (1 + bounds->rounding));
     jr_dtw_panel_fill(&bounds->panel, level, bounds->frames, bounds->squares, count);
-    bounds->rounding = (JR_DTW_DEPTH + dimensions / JR_DTW_DEPTH + dimensions / PARTS + count / PARTS + 32) * 0x1p-24;
-}
-
-/* The sum of `products` and the least of `along` - `products`. */
-static void reduce(const float *products, const float *along, int64_t count, double *sum, double *least)
-{
-    float sums[PARTS] = {0}, least_of[PARTS];
-    for (int part = 0; part < PARTS; part++)
-        least_of[part] = INFINITY;
-    int64_t i = 0;
-    for (; i + PARTS <= count; i += PARTS)
-        for (int part = 0; part < PARTS; part++) {
-            float difference = along[i + part] - products[i + part];
-            sums[part] += products[i + part];
-            least_of[part] = difference < least_of[part] ? difference : least_of[part];
-        }
-    for (int part = 0; i + part < count; part++) {
-        float difference = along[i + part] - products[i + part];
-        sums[part] += products[i + part];
-        least_of[part] = difference < least_of[part] ? difference : least_of[part];
-    }
-    for (int half = PARTS / 2; half; half /= 2)
-        for (int part = 0; part < half; part++) {
-            sums[part] += sums[part + half];
-            least_of[part] = least_of[part + half] < least_of[part] ? least_of[part + half] : least_of[part];
-        }
-    *sum = sums[0];
-    *least = least_of[0];
 }
 
 static float ball_bound(const jr_dtw_bounds *bounds, const float *products, float square, float radius, double error)
@@ -123,17 +98,17 @@ void jr_dtw_bound_means(const jr_dtw_bounds *bounds, const jr_dtw_level *level, 
         int64_t some = count - from < JR_DTW_BOUND_ROWS ? count - from : JR_DTW_BOUND_ROWS;
         memcpy(rows, means + from, (size_t)some * sizeof *rows);
         level->costs(&bounds->panel, rows, NULL, some, 0, bounds->panel.vectors, products);
+        float sums[JR_DTW_BOUND_ROWS], least[JR_DTW_BOUND_ROWS];
+        level->extremes(products, width, frames, bounds->along_mean, some, sums, least);
         for (int64_t r = 0; r < some; r++) {
-            const float *mine = products + r * width;
-            double sum, least, square = squares[from + r];
-            reduce(mine, bounds->along_mean, frames, &sum, &least);
+            double square = squares[from + r];
             double norms = sqrt(square) + bounds->largest, error = 8 * bounds->rounding * norms * norms;
-            double middle = sum / (double)frames;
-            double along = square - middle + least - error;
+            double middle = sums[r] / (double)frames;
+            double along = square - middle + least[r] - error;
             double length = sqrt(fabs(square - 2 * middle + bounds->mean_square) + error);
             gaps[from + r] = along > 0 ? (float)(along / length * (1 - 1e-6)) : 0.0f;
             if (radii)
-                balls[from + r] = ball_bound(bounds, mine, squares[from + r], radii[from + r], error);
+                balls[from + r] = ball_bound(bounds, products + r * width, squares[from + r], radii[from + r], error);
         }
     }
 }

@@ -70,16 +70,17 @@ TARGET __attribute__((noinline)) static void NAME(repair)(const jr_dtw_panel *pa
 
 #define LINE 16 /* floats of a cache line */
 
-INLINE void NAME(step)(int wide, VECTOR (*sum)[MAX_WIDE], const float *packed, int64_t stride,
-                       const float *const *rows, int64_t k)
+/* Adds dimension `k` of all rows; `packed` and `at` point to some dimension before it. */
+INLINE void NAME(add_dimension)(int wide, VECTOR (*sum)[MAX_WIDE], const float *const *packed, const float *const *at,
+                                int64_t k)
 {
     VECTOR a[MAX_WIDE];
 #pragma GCC unroll 3
     for (int w = 0; w < wide; w++)
-        a[w] = LOAD(packed + w * stride + k * LANES);
+        a[w] = LOAD(packed[w] + k * LANES);
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; r++) {
-        VECTOR b = SPLAT(rows[r][k]);
+        VECTOR b = SPLAT(at[r][k]);
 #pragma GCC unroll 3
         for (int w = 0; w < wide; w++)
             sum[r][w] = MULTIPLY_ADD(a[w], b, sum[r][w]);
@@ -98,15 +99,27 @@ INLINE void NAME(tile)(int wide, const jr_dtw_panel *panel, const float *const *
 #pragma GCC unroll 3
         for (int w = 0; w < wide; w++)
             sum[r][w] = SPLAT(0.0f);
-    for (; k + LINE <= k1; k += LINE) {
+    for (;; k += LINE) {
+        const float *at[ROWS], *a[MAX_WIDE];
+#pragma GCC unroll 3
+        for (int w = 0; w < wide; w++)
+            a[w] = packed + w * stride + k * LANES;
+#pragma GCC unroll 8
+        for (int r = 0; r < ROWS; r++)
+            at[r] = rows[r] + k;
+        if (k + LINE > k1) {
+            for (int64_t i = 0; k + i < k1; i++)
+                NAME(add_dimension)(wide, sum, a, at, i);
+            break;
+        }
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; r++)
             __builtin_prefetch(next[r] + k);
-        for (int64_t step = k; step < k + LINE; step++)
-            NAME(step)(wide, sum, packed, stride, rows, step);
+        /* Unrolled, so that addresses are a register and a constant: one instruction then loads and adds. */
+#pragma GCC unroll 16
+        for (int i = 0; i < LINE; i++)
+            NAME(add_dimension)(wide, sum, a, at, i);
     }
-    for (; k < k1; k++)
-        NAME(step)(wide, sum, packed, stride, rows, k);
     out += v * LANES;
     if (k0 > 0)
 #pragma GCC unroll 8
@@ -300,14 +313,13 @@ TARGET static void NAME(group)(const jr_dtw_panel *panel, const jr_dtw_group *gr
             }
         }
         NAME(costs)(panel, scratch->rows, scratch->row_squares, count, first, last, scratch->costs);
-        for (int64_t r = 0; r < rows; r++)
-            for (int64_t v = first; v < last; v++)
-                NAME(transpose)(source[r], v * LANES, turned + r * row + v * LANES);
-
         for (int64_t r = 0; r < rows; r += 4) {
             VECTOR ends[4], back[4];
             VECTOR corner = j + r == 0 ? SPLAT(0.0f) : infinite;
-            const VECTOR *cost = turned + r * row;
+            const VECTOR *cost = turned;
+            for (int64_t four = 0; four < 4; four++)
+                for (int64_t v = first; v < last; v++)
+                    NAME(transpose)(source[r + four], v * LANES, turned + four * row + v * LANES);
             if (windowed)
                 NAME(advance_band)(forward, cost, row, 1, frames, corner, ends, low_lanes, high_lanes, j + r);
             else
@@ -351,7 +363,29 @@ TARGET static void NAME(group)(const jr_dtw_panel *panel, const jr_dtw_group *gr
     }
 }
 
-const jr_dtw_level NAME(jr_dtw) = {LANES, NAME(pack), NAME(costs), NAME(group)};
+TARGET static void NAME(extremes)(const float *products, int64_t width, int64_t frames, const float *along,
+                                  int64_t count, float *sums, float *least)
+{
+    for (int64_t r = 0; r < count; r += LANES) {
+        int64_t some = count - r < LANES ? count - r : LANES;
+        const float *rows[LANES];
+        for (int64_t lane = 0; lane < LANES; lane++)
+            rows[lane] = products + (r + (lane < some ? lane : 0)) * width;
+        VECTOR sum = SPLAT(0.0f), smallest = SPLAT(INFINITY);
+        for (int64_t at = 0; at < frames; at += LANES) {
+            VECTOR turned[LANES];
+            NAME(transpose)(rows, at, turned);
+            for (int64_t i = at; i < frames && i < at + LANES; i++) {
+                sum += turned[i - at];
+                smallest = MINIMUM(smallest, SPLAT(along[i]) - turned[i - at]);
+            }
+        }
+        memcpy(sums + r, &sum, (size_t)some * sizeof *sums);
+        memcpy(least + r, &smallest, (size_t)some * sizeof *least);
+    }
+}
+
+const jr_dtw_level NAME(jr_dtw) = {LANES, NAME(pack), NAME(costs), NAME(group), NAME(extremes)};
 
 #undef INLINE
 #undef SEGMENT

@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     void *memory;
     float *costs;                /* (rows, width) */
-    float *turned;               /* costs with the sequences in lanes: (JR_DTW_SEGMENT, frames + slack, lanes) */
+    float *turned;               /* four rows of them with the sequences in lanes: (4, frames + slack, lanes) */
     float *forward, *backward;   /* (frames + slack, lanes): the last row of the dynamic programming */
     const float **rows;          /* (rows) frames whose costs are wanted */
     float *row_squares;          /* (rows) */
@@ -58,6 +58,9 @@ typedef struct {
     void (*costs)(const jr_dtw_panel *panel, const float **rows, float *row_squares, int64_t count, int64_t first,
                   int64_t last, float *out);
     void (*group)(const jr_dtw_panel *panel, const jr_dtw_group *group, jr_dtw_scratch *scratch, float *distances);
+    /* Of each row of products (count, width): the sum over the first `frames`, and the least of along - product. */
+    void (*extremes)(const float *products, int64_t width, int64_t frames, const float *along, int64_t count,
+                     float *sums, float *least);
 } jr_dtw_level;
 
 extern const jr_dtw_level jr_dtw_portable;
@@ -98,6 +101,9 @@ static inline jr_dtw_band jr_dtw_band_of(int64_t a_frames, int64_t b_frames, int
 static inline int64_t jr_dtw_length(const jr_dtw_sequences *s, int64_t i) { return s->offsets[i + 1] - s->offsets[i]; }
 
 int64_t jr_dtw_longest(const jr_dtw_sequences *sequences);
+
+/* The squared norm of a frame, the same bits on every machine. */
+float jr_dtw_square(const float *x, int64_t dimensions);
 
 /* ---- lower bounds (dtw_bounds.c) ---- */
 

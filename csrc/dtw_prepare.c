@@ -11,7 +11,7 @@ typedef struct {
 } prepare_job;
 
 /* Sixteen running sums, element k always in sum k mod 16, then a fixed tree: the same bits on every machine. */
-static float square_norm(const float *x, int64_t dimensions)
+float jr_dtw_square(const float *x, int64_t dimensions)
 {
     float sum[16] = {0};
     int64_t k = 0;
@@ -31,21 +31,23 @@ static float store_mean(const double *sum, int64_t count, int64_t dimensions, fl
 {
     for (int64_t k = 0; k < dimensions; k++)
         mean[k] = (float)(sum[k] / (double)count);
-    return square_norm(mean, dimensions);
+    return jr_dtw_square(mean, dimensions);
 }
 
-static float radius_of(const float *frames, int64_t count, const float *mean, const float *centre, int64_t dimensions)
+/* At least the largest distance of a frame, less the centre, from `mean`. */
+static float radius_of(const float *frames, int64_t count, const float *mean, float mean_square, const float *centre,
+                       int64_t dimensions, float *difference)
 {
-    double largest = 0;
+    float largest = 0;
     for (int64_t j = 0; j < count; j++) {
-        double square = 0;
-        for (int64_t k = 0; k < dimensions; k++) {
-            double difference = ((double)frames[j * dimensions + k] - centre[k]) - mean[k];
-            square += difference * difference;
-        }
+        for (int64_t k = 0; k < dimensions; k++)
+            difference[k] = (frames[j * dimensions + k] - centre[k]) - mean[k];
+        float square = jr_dtw_square(difference, dimensions);
         largest = square > largest ? square : largest;
     }
-    return (float)(sqrt(largest) * (1 + 1e-6));
+    /* The subtractions round by the size of what is subtracted, the sum by its terms. */
+    double rounding = ((double)dimensions / 16 + 16) * 0x1p-24;
+    return (float)((sqrt(largest) + 0x1p-21 * sqrt(mean_square)) * (1 + rounding));
 }
 
 static void summarise(jr_dtw_sequences *s, int64_t sequence, double *segment, double *whole)
@@ -66,7 +68,7 @@ static void summarise(jr_dtw_sequences *s, int64_t sequence, double *segment, do
     }
     float *mean = s->means + sequence * dimensions;
     s->mean_squares[sequence] = store_mean(whole, frames, dimensions, mean);
-    s->radii[sequence] = radius_of(frame, frames, mean, s->centre, dimensions);
+    s->radii[sequence] = radius_of(frame, frames, mean, s->mean_squares[sequence], s->centre, dimensions, (float *)segment);
 }
 
 static void prepare_task(void *context, int64_t task, int worker)
@@ -78,7 +80,7 @@ static void prepare_task(void *context, int64_t task, int worker)
     job->bad[task] = -1;
     for (int64_t sequence = task * BLOCK; sequence < to; sequence++) {
         for (int64_t j = 0; j < jr_dtw_length(s, sequence); j++) {
-            float square = square_norm(s->frames[sequence] + j * s->dimensions, s->dimensions);
+            float square = jr_dtw_square(s->frames[sequence] + j * s->dimensions, s->dimensions);
             s->squares[s->offsets[sequence] + j] = square;
             if (!(square <= JR_DTW_LARGEST_SQUARE)) {
                 job->bad[task] = sequence;

@@ -4,16 +4,12 @@
  * pruned, and not only what is found, is the same for any number of threads.
  */
 #include "dtw_levels.h"
+#include "dtw_ranking.h"
 
 #define BOUND_BLOCK 1024 /* gallery sequences of one task of bounds */
 #define BLOCK 64         /* and of one task of measuring */
 #define FIRST_ROUND 16
 #define LARGEST_ROUND 4096
-
-typedef struct {
-    float bound;
-    int64_t id;
-} candidate;
 
 enum fate { MEASURED, BY_SEGMENTS, ABANDONED };
 
@@ -43,12 +39,11 @@ typedef struct {
     int worker;            /* >= 0: all of it runs on this worker; < 0: each step uses all threads */
     jr_watch watch;
     void *watcher;
-    int64_t query, frames, found; /* found: how many of the k best are known */
+    int64_t query, frames;
     jr_dtw_panel panel;
     jr_dtw_bounds bounds;
-    candidate *candidates; /* (gallery) */
-    float *best;           /* (k): a heap, the worst first */
-    int64_t *best_ids;
+    jr_dtw_candidate *candidates; /* (gallery) */
+    jr_dtw_best best;
     double keep;           /* share of a bound that is left after the rounding of the distances */
     /* the round that is being measured */
     int64_t round_size;
@@ -58,49 +53,6 @@ typedef struct {
     float limit;
     int use_segments;
 } query_state;
-
-static float limit_of(const query_state *q) { return q->found < q->of->k ? INFINITY : q->best[0]; }
-
-static int worse(const query_state *q, int64_t a, int64_t b)
-{
-    return q->best[a] > q->best[b] || (q->best[a] == q->best[b] && q->best_ids[a] > q->best_ids[b]);
-}
-
-static void exchange(query_state *q, int64_t a, int64_t b)
-{
-    float distance = q->best[a];
-    int64_t id = q->best_ids[a];
-    q->best[a] = q->best[b];
-    q->best_ids[a] = q->best_ids[b];
-    q->best[b] = distance;
-    q->best_ids[b] = id;
-}
-
-static void sift_down(query_state *q, int64_t at, int64_t size)
-{
-    for (int64_t child; (child = 2 * at + 1) < size; at = child) {
-        if (child + 1 < size && worse(q, child + 1, child))
-            child++;
-        if (!worse(q, child, at))
-            return;
-        exchange(q, at, child);
-    }
-}
-
-static void offer(query_state *q, float distance, int64_t id)
-{
-    if (q->found < q->of->k) {
-        int64_t at = q->found++;
-        q->best[at] = distance;
-        q->best_ids[at] = id;
-        for (; at > 0 && worse(q, at, (at - 1) / 2); at = (at - 1) / 2)
-            exchange(q, at, (at - 1) / 2);
-    } else if (distance < q->best[0] || (distance == q->best[0] && id < q->best_ids[0])) {
-        q->best[0] = distance;
-        q->best_ids[0] = id;
-        sift_down(q, 0, q->found);
-    }
-}
 
 /* ---- steps, each a task of some gallery sequences ---- */
 
@@ -145,7 +97,7 @@ static void bound_task(void *context, int64_t task, int worker)
             double bound = (double)gaps[i] * gaps[i] * (double)jr_dtw_length(gallery, from + i);
             if (longer_query && balls[i] > bound)
                 bound = balls[i];
-            q->candidates[from + i] = (candidate){(float)(bound * q->keep), from + i};
+            q->candidates[from + i] = (jr_dtw_candidate){(float)(bound * q->keep), from + i};
         }
     }
 }
@@ -220,65 +172,14 @@ static void measure_task(void *context, int64_t task, int worker)
 
 /* ---- rounds ---- */
 
-static int before(const candidate *a, const candidate *b)
-{
-    return a->bound < b->bound || (a->bound == b->bound && a->id < b->id);
-}
-
-static int compare_candidates(const void *a, const void *b)
-{
-    return before(a, b) ? -1 : before(b, a) ? 1 : 0;
-}
-
-/* Brings the `wanted` first candidates to the front (quickselect with the median of three). */
-static void select_first(candidate *c, int64_t count, int64_t wanted)
-{
-    int64_t low = 0, high = count - 1;
-    while (low < high) {
-        candidate x = c[low], y = c[low + (high - low) / 2], z = c[high];
-        candidate pivot = before(&x, &y) ? (before(&y, &z) ? y : before(&x, &z) ? z : x)
-                                         : (before(&x, &z) ? x : before(&y, &z) ? z : y);
-        int64_t i = low, j = high;
-        while (i <= j) {
-            while (before(&c[i], &pivot))
-                i++;
-            while (before(&pivot, &c[j]))
-                j--;
-            if (i <= j) {
-                candidate kept = c[i];
-                c[i++] = c[j];
-                c[j--] = kept;
-            }
-        }
-        if (wanted <= j + 1)
-            high = j;
-        else if (wanted > i)
-            low = i;
-        else
-            return;
-    }
-}
-
-/* By length, so that sequences worked off together end together (Shell's sort: one pass where all are equal). */
-static void sort_by_length(const jr_dtw_sequences *gallery, int64_t *members, int64_t count)
-{
-    for (int64_t gap = count / 2; gap > 0; gap /= 2)
-        for (int64_t i = gap; i < count; i++) {
-            int64_t member = members[i], length = jr_dtw_length(gallery, member), at = i;
-            for (; at >= gap && jr_dtw_length(gallery, members[at - gap]) > length; at -= gap)
-                members[at] = members[at - gap];
-            members[at] = member;
-        }
-}
-
-static int measure(query_state *q, const candidate *candidates, int64_t count)
+static int measure(query_state *q, const jr_dtw_candidate *candidates, int64_t count)
 {
     jr_dtw_pruning *pruning = &q->of->pruning[q->query];
     for (int64_t i = 0; i < count; i++)
         q->members[i] = candidates[i].id;
-    sort_by_length(q->of->gallery, q->members, count);
+    jr_dtw_sort_by_length(q->of->gallery, q->members, count);
     q->round_size = count;
-    q->limit = q->of->prune ? limit_of(q) : INFINITY;
+    q->limit = q->of->prune ? jr_dtw_limit(&q->best) : INFINITY;
     int status = run(q, (count + BLOCK - 1) / BLOCK, measure_task);
     if (status != JR_OK)
         return status;
@@ -289,7 +190,7 @@ static int measure(query_state *q, const candidate *candidates, int64_t count)
         pruning->measured += q->fates[i] == MEASURED;
         ruled_out += q->fates[i] != MEASURED;
         if (q->fates[i] == MEASURED)
-            offer(q, q->measured[i], q->members[i]);
+            jr_dtw_offer(&q->best, q->measured[i], q->members[i]);
     }
     /* Segments cost about an eighth of measuring: not worth it where less than that is ruled out. */
     if (q->limit < INFINITY)
@@ -300,28 +201,28 @@ static int measure(query_state *q, const candidate *candidates, int64_t count)
 static int search_rounds(query_state *q)
 {
     const search *s = q->of;
-    candidate *c = q->candidates;
+    jr_dtw_candidate *c = q->candidates;
     int64_t left = s->gallery->count, size = (s->k + FIRST_ROUND - 1) / FIRST_ROUND * FIRST_ROUND;
     int status = run(q, (left + BOUND_BLOCK - 1) / BOUND_BLOCK, bound_task);
     if (status != JR_OK)
         return status;
     size = size < left ? size : left;
     q->use_segments = 0;
-    select_first(c, left, size);
+    jr_dtw_select_first(c, left, size);
     status = measure(q, c, size);
     c += size;
     left -= size;
 
     int64_t kept = 0;
-    float limit = limit_of(q);
+    float limit = jr_dtw_limit(&q->best);
     for (int64_t i = 0; i < left; i++)
         if (c[i].bound <= limit)
             c[kept++] = c[i];
     s->pruning[q->query].by_mean += left - kept;
-    qsort(c, (size_t)kept, sizeof *c, compare_candidates);
+    qsort(c, (size_t)kept, sizeof *c, jr_dtw_compare_candidates);
     q->use_segments = 1;
     for (size = 2 * FIRST_ROUND; status == JR_OK && kept > 0; size = 2 * size < LARGEST_ROUND ? 2 * size : LARGEST_ROUND) {
-        limit = limit_of(q);
+        limit = jr_dtw_limit(&q->best);
         int64_t count = 0;
         while (count < kept && count < size && c[count].bound <= limit)
             count++;
@@ -342,7 +243,7 @@ static int search_all(query_state *q)
     for (int64_t from = 0; status == JR_OK && from < q->of->gallery->count; from += LARGEST_ROUND) {
         int64_t count = q->of->gallery->count - from < LARGEST_ROUND ? q->of->gallery->count - from : LARGEST_ROUND;
         for (int64_t i = 0; i < count; i++)
-            q->candidates[i] = (candidate){0, from + i};
+            q->candidates[i] = (jr_dtw_candidate){0, from + i};
         status = measure(q, q->candidates, count);
     }
     return status;
@@ -354,7 +255,7 @@ static int search_query(query_state *q, int64_t query)
     const float *frames = s->queries->frames[query];
     q->query = query;
     q->frames = jr_dtw_length(s->queries, query);
-    q->found = 0;
+    q->best.found = 0;
     memset(&s->pruning[query], 0, sizeof s->pruning[query]);
     jr_dtw_panel_fill(&q->panel, s->level, frames, s->queries->squares + s->queries->offsets[query], q->frames);
     int status;
@@ -369,12 +270,7 @@ static int search_query(query_state *q, int64_t query)
     } else {
         status = search_all(q);
     }
-    for (int64_t size = q->found; size > 1; size--) { /* heap sort: nearest first */
-        exchange(q, 0, size - 1);
-        sift_down(q, 0, size - 1);
-    }
-    memcpy(s->ids + query * s->k, q->best_ids, (size_t)s->k * sizeof *s->ids);
-    memcpy(s->distances + query * s->k, q->best, (size_t)s->k * sizeof *s->distances);
+    jr_dtw_take(&q->best, s->ids + query * s->k, s->distances + query * s->k);
     return status;
 }
 
@@ -415,12 +311,11 @@ static int state_new(query_state *q, const search *s)
     q->members = malloc(round * sizeof *q->members);
     q->measured = malloc(round * sizeof *q->measured);
     q->fates = malloc(round);
-    q->best = malloc((size_t)s->k * sizeof *q->best);
-    q->best_ids = malloc((size_t)s->k * sizeof *q->best_ids);
-    if (jr_dtw_panel_new(&q->panel, s->level, s->longest_query, s->queries->dimensions) != JR_OK
+    if (jr_dtw_best_new(&q->best, s->k) != JR_OK
+        || jr_dtw_panel_new(&q->panel, s->level, s->longest_query, s->queries->dimensions) != JR_OK
         || (s->prune && jr_dtw_bounds_new(&q->bounds, s->level, s->longest_query, s->queries->dimensions) != JR_OK))
         return JR_NO_MEMORY;
-    return q->candidates && q->members && q->measured && q->fates && q->best && q->best_ids ? JR_OK : JR_NO_MEMORY;
+    return q->candidates && q->members && q->measured && q->fates ? JR_OK : JR_NO_MEMORY;
 }
 
 static void state_free(query_state *q)
@@ -429,8 +324,7 @@ static void state_free(query_state *q)
     free(q->members);
     free(q->measured);
     free(q->fates);
-    free(q->best);
-    free(q->best_ids);
+    jr_dtw_best_free(&q->best);
     jr_dtw_panel_free(&q->panel);
     if (q->of && q->of->prune)
         jr_dtw_bounds_free(&q->bounds);
