@@ -36,7 +36,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--space",
         choices=("frame", "clip"),
-        help="compare single frames, or chunks (default: by the query's kind)",
+        help="frame: compare frame by frame, which finds edited copies; clip: compare what the encoder learned of "
+        "whole chunks (default: clip for a video, frame for a picture)",
     )
     parser.add_argument("--kind", choices=("image", "video"), help="find only pictures, or only videos")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a result")

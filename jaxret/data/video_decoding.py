@@ -60,6 +60,7 @@ class VideoReader(MediaReader):
         self.path = os.fspath(path)
         self._threads = threads
         self._container: Any = None
+        self._packets: Iterator[Any] = iter(())
         self._fresh = False  # whether the pass under way began at the first packet and has skipped nothing
         self._straight = False  # decode everything from the start: seeking proved wrong in this file
         try:
@@ -100,6 +101,8 @@ class VideoReader(MediaReader):
     def close(self) -> None:
         """Close the file."""
         if self._container is not None:
+            # A generator left half-way would be finished at some later time, at the latest when Python exits.
+            self._packets = iter(())
             self._container.close()
             self._container = None
 

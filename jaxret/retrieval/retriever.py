@@ -13,7 +13,16 @@ from jaxret.data.media_folders import MediaFiles, media_kind
 from jaxret.data.media_item import MediaDataset, MediaItem
 from jaxret.embedding import FrameVectors, Rows, clip_rows, frame_rows, frame_vectors
 from jaxret.errors import MediaError
-from jaxret.index import EncoderRecord, Hit, IndexItem, MediaIndex, Metric, Space, SpaceRows
+from jaxret.index import (
+    EncoderRecord,
+    Hit,
+    IndexItem,
+    MediaIndex,
+    MediaSearchResult,
+    Metric,
+    Space,
+    SpaceRows,
+)
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import fingerprint, load_encoder, save_encoder
 
@@ -157,7 +166,10 @@ class Retriever:
     ) -> list[Match]:
         """The k items nearest to a picture or video, nearest first, each at its best place.
 
-        A video of several chunks asks with each of them; an item counts by its best.
+        In the clip space a video of several chunks asks with each of them, and an item counts by its best:
+        videos that share a part are found, with the part. In the frame space an item's distance is the mean
+        over the query's frames of the distance to its nearest frame (for a picture, that of its nearest
+        frame): edited copies are found, whatever the clip encoder was trained for.
 
         Args:
           query: a media file, or a data set of one item.
@@ -179,9 +191,18 @@ class Retriever:
             raise vectors
         chosen = space or self._space_for(dataset.items[0])
         rows = self._query_rows(vectors, chosen)
+        by_frames = chosen == "frame" and len(rows.vectors) > 1
         result = self.index.search(
-            chosen, rows.vectors, k, metric=metric, min_cosine=min_cosine, kinds=kinds, threads=threads
+            chosen,
+            rows.vectors,
+            max(k, len(self.index)) if by_frames else k,
+            metric=metric,
+            min_cosine=-2.0 if by_frames and min_cosine is not None else min_cosine,
+            kinds=kinds,
+            threads=threads,
         )
+        if by_frames:
+            return self._mean_over_frames(result, rows, k, min_cosine)
         matches = [
             Match(
                 hit.item,
@@ -196,6 +217,34 @@ class Retriever:
             for hit in result.hits(row)
         ]
         return list(self._best_per_item(matches, k))
+
+    def _mean_over_frames(self, result: MediaSearchResult, rows: Rows, k: int, min_cosine: float | None) -> list[Match]:
+        """Items by the mean of their distances to all frames of the query; their span covers the frames met."""
+        order = np.argsort(result.ids, axis=1, kind="stable")
+        # Every frame ranks the same items, so sorted by id the columns are the items.
+        ids = np.take_along_axis(result.ids, order, axis=1)[0]
+        present = ids >= 0
+        ids, order = ids[present], order[:, present]
+
+        def by_item(values: np.ndarray) -> np.ndarray:
+            return np.take_along_axis(values, order, axis=1)
+
+        distances = by_item(result.distances).mean(axis=0, dtype=np.float64)
+        cosines = None if result.cosines is None else by_item(result.cosines).mean(axis=0, dtype=np.float64)
+        starts, ends = by_item(result.starts).min(axis=0), by_item(result.ends).max(axis=0)
+        span = (float(rows.starts.min()), float(rows.ends.max()))
+        return [
+            Match(
+                result.found[int(ids[place])],
+                float(distances[place]),
+                float(starts[place]),
+                float(ends[place]),
+                None if cosines is None else float(cosines[place]),
+                *span,
+            )
+            for place in np.lexsort((ids, distances))[:k]
+            if cosines is None or min_cosine is None or cosines[place] > min_cosine
+        ]
 
     def _best_per_item(self, matches: list[Match], k: int) -> Iterator[Match]:
         """The k nearest of different items, by (distance, id) and then by the earlier span of the query."""

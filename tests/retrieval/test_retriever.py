@@ -82,6 +82,38 @@ def test_a_part_of_a_long_video_is_found_with_its_span(folder: Path, retriever: 
     assert (best.query_start, best.query_end) == pytest.approx((0.0, 1.0))
 
 
+def test_a_video_in_the_frame_space_counts_by_the_mean_over_its_frames(folder: Path, retriever: Retriever) -> None:
+    query = folder / "0-left" / "long.mp4"
+    stored = retriever.index.rows("frame")
+    own = retriever.index.id_of("0-left/long.mp4")
+    vectors, owners = np.asarray(stored.vectors), np.asarray(stored.items)
+    asked = vectors[owners == own].astype(np.float64)
+    expected = {}
+    for item in range(len(retriever.index)):
+        theirs = vectors[owners == item].astype(np.float64)
+        nearest = [min(np.linalg.norm(frame - other) for other in theirs) for frame in asked]
+        expected[retriever.index.items[item].key] = float(np.mean(nearest))
+    found = retriever.search(query, 12, space="frame")
+    assert [m.item.key for m in found] == sorted(expected, key=lambda key: expected[key])
+    for match in found:
+        assert match.distance == pytest.approx(expected[match.item.key], rel=1e-3, abs=2e-3)
+    with_cosines = retriever.search(query, 12, space="frame", min_cosine=0.95)
+    assert 1 <= len(with_cosines) < 12
+    assert all(match.cosine > 0.95 for match in with_cosines)
+
+
+def test_a_smaller_cropped_copy_is_found_frame_by_frame(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+    for path in sorted(folder.glob("*/*.mp4")):
+        if path.name == "broken.mp4":
+            continue
+        with open_dataset(path).open(0) as reader:
+            frames = reader.read()
+        small = [Image.fromarray(f[2:46, 2:46]).resize((36, 36), Image.Resampling.BICUBIC) for f in frames]
+        write_video(tmp_path / "copy.mp4", np.stack([np.asarray(f) for f in small]), fps=12, options={"crf": "26"})
+        best = retriever.search(tmp_path / "copy.mp4", 1, space="frame")[0]
+        assert Path(best.item.path) == path.resolve()
+
+
 def test_par_keeps_the_near_ones_above_the_threshold(folder: Path, retriever: Retriever) -> None:
     query = folder / "0-left" / "long.mp4"
     nearest = retriever.search(query, 12)
