@@ -11,7 +11,6 @@ spatial axes. Like every deep-learning library, these "convolutions" do not flip
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
@@ -19,6 +18,8 @@ from typing import Literal, TypeVar
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from jaxret.models.shifted_convolution import shifted_convolution
 
 __all__ = ["Padding", "convolve", "depthwise_convolve", "map_groups", "output_padding", "runs_on_cpu"]
 
@@ -79,7 +80,7 @@ def depthwise_convolve(
     """
     pads = output_padding(padding, inputs.shape[1:-1], kernel.shape[:-1], strides)
     if runs_on_cpu():
-        return _shifted_convolution(inputs, kernel, strides, pads)
+        return shifted_convolution(inputs, kernel, tuple(strides), pads)
     return _library_convolution(inputs, kernel[..., None, :], strides, pads, groups=inputs.shape[-1])
 
 
@@ -139,25 +140,3 @@ def _paired_columns_convolution(
         (*strides[:-1], 1),
         (*pads[:-1], (pairs_before, pairs_after)),
     )
-
-
-def _shifted_convolution(
-    inputs: jax.Array, kernel: jax.Array, strides: Sequence[int], pads: Sequence[tuple[int, int]]
-) -> jax.Array:
-    """A depthwise convolution as one multiply-add a window place, each over the whole shifted picture."""
-    window = kernel.shape[:-1]
-    # The barrier keeps XLA from computing the centre tap from the picture before padding: two reads for one.
-    padded = lax.optimization_barrier(jnp.pad(inputs, ((0, 0), *pads, (0, 0))))
-    outputs = [
-        (size - width) // step + 1 for size, width, step in zip(padded.shape[1:-1], window, strides, strict=True)
-    ]
-    total: jax.Array | None = None
-    for place in itertools.product(*map(range, window)):
-        seen = tuple(
-            slice(start, start + (count - 1) * step + 1, step)
-            for start, count, step in zip(place, outputs, strides, strict=True)
-        )
-        term = padded[(slice(None), *seen)] * kernel[place]
-        total = term if total is None else total + term
-    assert total is not None
-    return total

@@ -140,17 +140,18 @@ class VideoEncoder(nnx.Module):
         return _encode_clips(self, jnp.asarray(clips))
 
 
-@nnx.jit
+# A module is a pytree, and these change nothing in it: `jax.jit` dispatches in a fraction of `nnx.jit`'s time.
+@jax.jit
 def _encode_frames(encoder: VideoEncoder, frames: jax.Array) -> jax.Array:
     return encoder.backbone(frames).embedding
 
 
-@nnx.jit
+@jax.jit
 def _encode_clips_from_frame_vectors(encoder: VideoEncoder, vectors: jax.Array) -> jax.Array:
     return encoder.temporal(vectors).embedding
 
 
-@nnx.jit
+@jax.jit
 def _encode_clips(encoder: VideoEncoder, clips: jax.Array) -> jax.Array:
     return encoder(clips).embedding
 
