@@ -1,7 +1,7 @@
 /* Dynamic time warping: memory, the summary of sequences, and all distances between two sets of them. */
 #include "dtw_levels.h"
 
-#define BLOCK 256 /* gallery sequences of one task */
+#define BLOCK 256 /* gallery sequences of one task, at most */
 
 const jr_dtw_level *jr_dtw_level_of(int level)
 {
@@ -39,6 +39,13 @@ int64_t jr_dtw_longest(const jr_dtw_sequences *sequences)
         if (jr_dtw_length(sequences, s) > longest)
             longest = jr_dtw_length(sequences, s);
     return longest;
+}
+
+int64_t jr_dtw_block(int64_t most, int64_t frames, const jr_dtw_sequences *gallery)
+{
+    double products = (double)frames * (double)jr_dtw_longest(gallery) * (double)gallery->dimensions;
+    double block = 2e9 / products / JR_DTW_MAX_LANES; /* some 50 ms */
+    return block < 1 ? JR_DTW_MAX_LANES : block * JR_DTW_MAX_LANES < most ? (int64_t)block * JR_DTW_MAX_LANES : most;
 }
 
 int jr_dtw_scratch_new(jr_dtw_scratch *scratch, const jr_dtw_level *level, int64_t frames)
@@ -98,7 +105,7 @@ typedef struct {
     const jr_dtw_level *level;
     const jr_dtw_sequences *queries, *gallery;
     const int64_t *order;
-    int64_t window, blocks;
+    int64_t window, block, blocks;
     int reverse;
     float *distances;
     jr_dtw_panel *panels;      /* one a worker */
@@ -109,8 +116,8 @@ typedef struct {
 static void distances_task(void *context, int64_t task, int worker)
 {
     distances_job *job = context;
-    int64_t query = task / job->blocks, from = task % job->blocks * BLOCK;
-    int64_t to = from + BLOCK < job->gallery->count ? from + BLOCK : job->gallery->count;
+    int64_t query = task / job->blocks, from = task % job->blocks * job->block;
+    int64_t to = from + job->block < job->gallery->count ? from + job->block : job->gallery->count;
     jr_dtw_panel *panel = &job->panels[worker];
     if (job->packed_query[worker] != query) {
         jr_dtw_panel_fill(panel, job->level, job->queries->frames[query], job->queries->squares + job->queries->offsets[query],
@@ -137,11 +144,12 @@ int jr_dtw_distances(int level, const jr_dtw_sequences *queries, const jr_dtw_se
                          .gallery = gallery,
                          .order = order,
                          .window = window,
-                         .blocks = (gallery->count + BLOCK - 1) / BLOCK,
                          .reverse = reverse,
                          .distances = distances};
     int64_t longest = jr_dtw_longest(queries);
     int status = JR_NO_MEMORY;
+    job.block = jr_dtw_block(BLOCK, longest, gallery);
+    job.blocks = (gallery->count + job.block - 1) / job.block;
     job.panels = calloc((size_t)threads, sizeof *job.panels);
     job.scratches = calloc((size_t)threads, sizeof *job.scratches);
     job.packed_query = malloc((size_t)threads * sizeof *job.packed_query);

@@ -102,6 +102,10 @@ static inline int64_t jr_dtw_length(const jr_dtw_sequences *s, int64_t i) { retu
 
 int64_t jr_dtw_longest(const jr_dtw_sequences *sequences);
 
+/* How many gallery sequences one task measures: at most `most`, a multiple of all lanes, and few enough that the
+ * watch is asked often. */
+int64_t jr_dtw_block(int64_t most, int64_t frames, const jr_dtw_sequences *gallery);
+
 /* The squared norm of a frame, the same bits on every machine. */
 float jr_dtw_square(const float *x, int64_t dimensions);
 

@@ -7,7 +7,7 @@
 #include "dtw_ranking.h"
 
 #define BOUND_BLOCK 1024 /* gallery sequences of one task of bounds */
-#define BLOCK 64         /* and of one task of measuring */
+#define BLOCK 64         /* and of one task of measuring, at most */
 #define FIRST_ROUND 16
 #define LARGEST_ROUND 4096
 
@@ -25,7 +25,7 @@ typedef struct {
 typedef struct {
     const jr_dtw_level *level;
     const jr_dtw_sequences *queries, *gallery;
-    int64_t k, window, longest_query, longest;
+    int64_t k, window, longest_query, longest, block;
     int reverse, prune, threads;
     int64_t *ids;
     float *distances;
@@ -136,10 +136,11 @@ static void measure_task(void *context, int64_t task, int worker)
     query_state *q = context;
     const search *s = q->of;
     workspace *w = &s->workspaces[worker];
-    const int64_t *members = q->members + task * BLOCK;
-    int count = (int)q->round_size - (int)(task * BLOCK) < BLOCK ? (int)(q->round_size - task * BLOCK) : BLOCK;
-    float *measured = q->measured + task * BLOCK;
-    uint8_t *fates = q->fates + task * BLOCK;
+    const int64_t *members = q->members + task * s->block;
+    int64_t left = q->round_size - task * s->block;
+    int count = (int)(left < s->block ? left : s->block);
+    float *measured = q->measured + task * s->block;
+    uint8_t *fates = q->fates + task * s->block;
     float totals[BLOCK] = {0};
     const float *rest[BLOCK] = {0};
     if (q->use_segments)
@@ -180,7 +181,7 @@ static int measure(query_state *q, const jr_dtw_candidate *candidates, int64_t c
     jr_dtw_sort_by_length(q->of->gallery, q->members, count);
     q->round_size = count;
     q->limit = q->of->prune ? jr_dtw_limit(&q->best) : INFINITY;
-    int status = run(q, (count + BLOCK - 1) / BLOCK, measure_task);
+    int status = run(q, (count + q->of->block - 1) / q->of->block, measure_task);
     if (status != JR_OK)
         return status;
     int64_t ruled_out = 0;
@@ -354,6 +355,7 @@ int jr_dtw_search(int level, const jr_dtw_sequences *queries, const jr_dtw_seque
                 .ids = ids,
                 .distances = distances,
                 .pruning = pruning};
+    s.block = jr_dtw_block(BLOCK, s.longest_query, gallery);
     /* Many queries over a small gallery: one thread each. Else all threads share each query, step by step, and
      * the watch is asked within the query. */
     int alone = threads > 1 && queries->count >= 2 * threads && gallery->count <= 16 * LARGEST_ROUND;

@@ -8,8 +8,7 @@ typedef struct {
     float *costs;          /* (STRIP + slack, width) */
     const float **rows;
     float *row_squares;
-    float *row;            /* (query frames): cheapest cost of matching query frames 0 .. i up to this frame */
-    int64_t *starts;       /* (query frames): where that match starts, the latest of equals */
+    uint64_t *row;         /* (query frames): the best match of query frames 0 .. i that ends at this frame */
     float *end_costs;      /* (longest): of the whole query ending at each frame; infinite inside a taken span */
     int64_t *end_starts;   /* (longest) */
     int64_t *oldest;       /* (longest): the earliest start that the row of this frame still depends on */
@@ -24,32 +23,42 @@ typedef struct {
     workspace *workspaces;
 } subsequence_job;
 
+/* A match as one number, less for what is better: the bits of its cost, which rise with it as no cost is negative,
+ * then the frames of its start counted backwards, so that of equal costs the latest start is best. So the choices
+ * below are minima of numbers, without branches to mispredict. */
+static inline uint64_t match(float cost, uint32_t start)
+{
+    uint32_t bits;
+    memcpy(&bits, &cost, sizeof bits);
+    return (uint64_t)bits << 32 | ~start;
+}
+
+static inline float cost_of(uint64_t match)
+{
+    uint32_t bits = (uint32_t)(match >> 32);
+    float cost;
+    memcpy(&cost, &bits, sizeof cost);
+    return cost;
+}
+
+static inline uint32_t start_of(uint64_t match) { return ~(uint32_t)match; }
+
+static inline uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
 static void next_row(const subsequence_job *job, workspace *w, int64_t j, const float *cost)
 {
-    int64_t frames = job->panel.frames, oldest = j;
-    float diagonal = w->row[0], left = cost[0];
-    int64_t diagonal_start = w->starts[0], left_start = j;
+    int64_t frames = job->panel.frames;
+    uint64_t diagonal = w->row[0], left = match(cost[0], (uint32_t)j);
+    uint32_t oldest = (uint32_t)j;
     w->row[0] = left;
-    w->starts[0] = j;
     for (int64_t i = 1; i < frames; i++) {
-        float above = w->row[i], best = diagonal;
-        int64_t above_start = w->starts[i], start = diagonal_start;
-        if (above < best || (above == best && above_start > start)) {
-            best = above;
-            start = above_start;
-        }
-        if (left < best || (left == best && left_start > start)) {
-            best = left;
-            start = left_start;
-        }
+        uint64_t above = w->row[i], best = least(least(above, diagonal), left);
         diagonal = above;
-        diagonal_start = above_start;
-        left = w->row[i] = cost[i] + best;
-        left_start = w->starts[i] = start;
-        oldest = start < oldest ? start : oldest;
+        left = w->row[i] = match(cost_of(best) + cost[i], start_of(best));
+        oldest = start_of(left) < oldest ? start_of(left) : oldest;
     }
-    w->end_costs[j] = left;
-    w->end_starts[j] = left_start;
+    w->end_costs[j] = cost_of(left);
+    w->end_starts[j] = start_of(left);
     w->oldest[j] = oldest;
 }
 
@@ -57,10 +66,8 @@ static void next_row(const subsequence_job *job, workspace *w, int64_t j, const 
 static void fill_rows(const subsequence_job *job, workspace *w, int64_t sequence, int64_t from, int64_t to, int again)
 {
     const jr_dtw_sequences *gallery = job->gallery;
-    for (int64_t i = 0; i < job->panel.frames; i++) {
-        w->row[i] = INFINITY;
-        w->starts[i] = from;
-    }
+    for (int64_t i = 0; i < job->panel.frames; i++)
+        w->row[i] = match(INFINITY, (uint32_t)from);
     for (int64_t strip = from; strip < to; strip += STRIP) {
         int64_t count = to - strip < STRIP ? to - strip : STRIP;
         for (int64_t r = 0; r < count; r++) {
@@ -114,12 +121,11 @@ static int workspace_new(workspace *w, const jr_dtw_level *level, int64_t frames
     w->costs = jr_dtw_allocate(rows * width * sizeof(float));
     w->rows = jr_dtw_allocate(rows * sizeof *w->rows);
     w->row_squares = jr_dtw_allocate(rows * sizeof(float));
-    w->row = jr_dtw_allocate((size_t)frames * sizeof(float));
-    w->starts = jr_dtw_allocate((size_t)frames * sizeof(int64_t));
+    w->row = jr_dtw_allocate((size_t)frames * sizeof *w->row);
     w->end_costs = jr_dtw_allocate((size_t)longest * sizeof(float));
     w->end_starts = jr_dtw_allocate((size_t)longest * sizeof(int64_t));
     w->oldest = jr_dtw_allocate((size_t)longest * sizeof(int64_t));
-    return w->costs && w->rows && w->row_squares && w->row && w->starts && w->end_costs && w->end_starts && w->oldest
+    return w->costs && w->rows && w->row_squares && w->row && w->end_costs && w->end_starts && w->oldest
         ? JR_OK : JR_NO_MEMORY;
 }
 
@@ -129,7 +135,6 @@ static void workspace_free(workspace *w)
     free(w->rows);
     free(w->row_squares);
     free(w->row);
-    free(w->starts);
     free(w->end_costs);
     free(w->end_starts);
     free(w->oldest);

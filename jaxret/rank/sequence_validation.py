@@ -24,20 +24,25 @@ def as_frames(array: Any, name: str) -> Frames:
         TypeError: the dtype is not a float.
         ValueError: the shape is not (T, D) with T and D at least 1, or T is above 2^30.
     """
-    if (
-        type(array) is np.ndarray
-        and array.dtype == np.float32
-        and array.ndim == 2
-        and array.size
-        and array.flags.c_contiguous
-        and array.flags.aligned
-        and len(array) <= MOST_FRAMES
-    ):
+    if _is_plain(array):
         return array
     matrix = check_float_matrix(array, name)
     if len(matrix) > MOST_FRAMES:
         raise ValueError(f"{name} must have at most {MOST_FRAMES} frames, got {len(matrix)}")
     return to_float32(matrix)
+
+
+def _is_plain(array: Any) -> bool:
+    """Whether it may be used as it is; asked of each of a million arrays, so it comes before all that builds names."""
+    return (
+        type(array) is np.ndarray
+        and array.dtype == np.float32
+        and array.ndim == 2
+        and array.size > 0
+        and array.flags.c_contiguous
+        and array.flags.aligned
+        and len(array) <= MOST_FRAMES
+    )
 
 
 def as_sequence_list(sequences: Any, name: str) -> list[Frames]:
@@ -55,7 +60,7 @@ def as_sequence_list(sequences: Any, name: str) -> list[Frames]:
         raise ValueError(f"{name} must be a sequence of (T, D) arrays, got one array of shape {sequences.shape}")
     if len(sequences) == 0:
         raise ValueError(f"{name} must not be empty, got 0 sequences")
-    members = [as_frames(member, f"{name}[{i}]") for i, member in enumerate(sequences)]
+    members = [member if _is_plain(member) else as_frames(member, f"{name}[{i}]") for i, member in enumerate(sequences)]
     dimensions = members[0].shape[1]
     for i, member in enumerate(members):
         if member.shape[1] != dimensions:
