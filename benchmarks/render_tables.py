@@ -1,7 +1,8 @@
 """Turns `benchmarks/results/*.json` into the README's tables: `python benchmarks/render_tables.py`.
 
 A table a file: rows are (data, setting, method), columns are metrics; over several seeds mean and standard deviation.
-The paper's own figure stands beside ours in brackets. `--check` only says whether the README is up to date.
+The paper's own figure stands beside ours in brackets. Of the speed files only the ratios are shown, one a line: times
+themselves move with the machine. `--check` only says whether the README is up to date.
 """
 
 from __future__ import annotations
@@ -48,11 +49,33 @@ def render(name: str, results: dict[str, Any]) -> str:
         + ".",
         "",
     ]
+    lines += ratio_table(results["rows"]) if name.startswith("speed_") else accuracy_table(results["rows"])
+    return "\n".join([*lines, ""])
+
+
+def ratio_table(rows: list[dict[str, Any]]) -> list[str]:
+    """The ratios among the figures, one a line, folded away."""
+    lines = [
+        "<details><summary>ratios measured in one run</summary>",
+        "",
+        "| data | method | ratio | value |",
+        "|---|---|---|---|",
+    ]
+    for entry in rows:
+        if any(word in entry["metric"] for word in ("times", "beside", "recall", "share")):
+            method = ", ".join(filter(None, [entry["method"], entry.get("setting")]))
+            lines.append(f"| {entry['data']} | {method} | {entry['metric']} | {cell([entry['value']])} |")
+    return [*lines, "", "</details>"]
+
+
+def accuracy_table(rows: list[dict[str, Any]]) -> list[str]:
+    """Methods down, metrics across."""
+    lines = []
     cells: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     papers: dict[tuple[tuple[str, str, str], str], float] = {}
     paper_data: set[str] = set()
     metrics: list[str] = []
-    for entry in results["rows"]:
+    for entry in rows:
         key = (entry["data"], str(entry.get("setting", "")), entry["method"])
         cells.setdefault(key, {}).setdefault(entry["metric"], []).append(entry["value"])
         if entry["metric"] not in metrics:
@@ -71,7 +94,7 @@ def render(name: str, results: dict[str, Any]) -> str:
         lines.append("| " + " | ".join(shown) + " |")
     if papers:
         lines += ["", f"In brackets: the paper's own figure ({'; '.join(sorted(paper_data))})."]
-    return "\n".join([*lines, ""])
+    return lines
 
 
 def cell(values: list[float]) -> str:
