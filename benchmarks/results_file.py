@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,28 +48,60 @@ def versions_of(packages: Sequence[str]) -> dict[str, str]:
 
 
 def commit() -> str:
-    """The short hash of the checked-out commit, or "unknown" outside a repository."""
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=RESULTS.parent, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip() or "unknown"
+    """The short hash of the checked-out commit, with "+" where files differ from it; "unknown" outside git."""
+    git = ["git", "-C", str(RESULTS.parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
 
 
-def row(data: str, method: str, metric: str, value: float, **where: Any) -> dict[str, Any]:
-    """One flat row; `where` may be setting, seed, paper_value, paper_data."""
-    return {"data": data, "method": method, "metric": metric, "value": float(f"{value:.5g}"), **where}
+def row(
+    data: str,
+    method: str,
+    metric: str,
+    value: float,
+    *,
+    setting: str | None = None,
+    seed: int | None = None,
+    paper_value: float | None = None,
+    paper_data: str | None = None,
+) -> dict[str, Any]:
+    """One figure, to five digits; what does not apply is left out."""
+    fields = {
+        "data": data,
+        "method": method,
+        "metric": metric,
+        "value": float(f"{value:.5g}"),
+        "setting": setting,
+        "seed": seed,
+        "paper_value": paper_value,
+        "paper_data": paper_data,
+    }
+    return {name: field for name, field in fields.items() if field is not None}
 
 
-def write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str]) -> Path:
-    """Writes benchmarks/results/<name>.json and returns its path."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
+def write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = ()) -> Path:
+    """Writes benchmarks/results/<name>.json, replacing an older one at once, and returns its path.
+
+    Args:
+        name: such as "speed_hamming".
+        rows: from `row`.
+        packages: distributions whose versions matter, beside jaxret and numpy.
+    """
     content = {
-        "command": " ".join(["python", os.path.relpath(sys.argv[0], RESULTS.parent.parent), *sys.argv[1:]]),
+        "command": "python " + shlex.join([os.path.relpath(sys.argv[0], RESULTS.parent.parent), *sys.argv[1:]]),
         "commit": commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": describe_machine(),
         "versions": {"jaxret": jaxret.__version__, **versions_of(["numpy", *packages])},
         "rows": list(rows),
     }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
     return path

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from results_file import row, write_results
+from results_file import row, write
 
 from jaxret.data.frame_sampling import even_samples
 from jaxret.data.moving_digits import MovingDigits
@@ -207,7 +207,7 @@ def main() -> None:
                 share = 100 * statistics.mean(shares)
                 rows.append(row(data=data, method=name, metric="right frames, %", value=round(share, 1)))
                 print(f"{data:16} {name:8} {share:5.1f} % of the frames are the ones asked for")
-    print("written:", write_results("speed_decode", rows, packages=("av", "opencv-python-headless", "decord")))
+    print("written:", write("speed_decode", rows, packages=("av", "opencv-python-headless", "decord")))
 
 
 if __name__ == "__main__":

@@ -11,17 +11,14 @@ ids wherever the peer's own ties leave no choice.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
+import results_file
 from numpy.typing import NDArray
+from timing import in_turn, ratio
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import results_file
-from benchmarks.timing import in_turn, ratio
 from jaxret.rank import HammingIndex, hamming_topk, hamming_within
 
 Codes = NDArray[np.uint8]

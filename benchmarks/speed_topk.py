@@ -12,18 +12,15 @@ in the same run with faiss's: distances to 1e-3, ids wherever the distances diff
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 from typing import Any
 
 import faiss
 import numpy as np
+import results_file
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+from timing import in_turn, ratio
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from benchmarks import results_file
-from benchmarks.timing import in_turn, ratio
 from jaxret.rank import cosine_topk, euclidean_topk, par
 
 Vectors = NDArray[np.float32]
