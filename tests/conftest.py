@@ -9,6 +9,12 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent
+
+# Many tests, and the programs that they start, compile the same small functions: compile each once.
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(TESTS.parent / ".jax_cache"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
 sys.path.insert(0, str(TESTS))  # `from reference.x import ...` finds the slow twins
 
 
