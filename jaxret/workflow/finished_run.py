@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
+import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +43,7 @@ from jaxret.workflow.data_splits import DataSplits
 
 __all__ = ["RunSummary", "finish_run"]
 
-_SHOWN_METRICS = ("mAP", "P@1", "P@5", "P@10", "NDCG", "queries")
+_SHOWN_METRICS = ("mAP", "P@1", "P@5", "P@10", "NDCG")
 _GALLERY_QUERIES, _GALLERY_RESULTS = 8, 5
 
 
@@ -103,7 +106,7 @@ def finish_run(
         },
     )
     _draw_gallery(run, dataset, splits, media, encoder)
-    command = f"jaxret search {run.index} {example.path}"
+    command = shlex.join([*_console_command(), "search", str(run.index), str(example.path)])
     shown = "Test items asking the other test items: green shares the query's class, red does not."
     lost = [(failure.path, failure.reason) for failure in failures]
     curves = [figure(run.curves, f"{len(rows)} evaluations")] if rows else [paragraph("Nothing was trained.")]
@@ -251,7 +254,7 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     if not any(figures.values()):
         return [paragraph("No test item shares its class with another source: there is nothing to measure.")]
     rows = [
-        (method, group, *(metrics.get(name, float("nan")) for name in _SHOWN_METRICS))
+        (method, group, *(metrics.get(name, float("nan")) for name in _SHOWN_METRICS), int(metrics["queries"]))
         for method, groups in figures.items()
         for group, metrics in groups.items()
     ]
@@ -260,7 +263,16 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
         "trained on, unseen ones were not. 'Mean of frame vectors' averages the same trained frame vectors "
         "and so cannot see their order; 'untrained' is the encoder before its first step."
     )
-    return [table(("method", "queries of", *_SHOWN_METRICS), rows), paragraph(text)]
+    return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), paragraph(text)]
+
+
+def _console_command() -> list[str]:
+    """`jaxret` where typing it runs this installation, else this Python with `-m jaxret`."""
+    found = shutil.which("jaxret")
+    if found is not None and Path(found).parent == Path(sys.executable).parent:
+        return ["jaxret"]
+    python = os.path.relpath(sys.executable)
+    return [sys.executable if python.startswith("..") else python, "-m", "jaxret"]
 
 
 def _lines(figures: dict[str, GroupFigures]) -> list[str]:
