@@ -30,7 +30,8 @@ from timing import Timing, in_turn, ratio
 from jaxret.rank import SequenceTable, bidtw, dtw, dtw_cdist, dtw_subsequence, dtw_topk
 
 Sequences = NDArray[np.float32]
-OneToMany = Callable[[Sequences, Sequences, int], NDArray[Any]]
+Call = Callable[[], NDArray[Any]]
+OneToMany = Callable[[Sequences, Sequences, int], Call]
 
 SIZES = [(16, 128), (30, 512), (64, 128), (128, 64)]
 GALLERY_BYTES = 64 << 20
@@ -42,40 +43,41 @@ def random_sequences(seed: int, count: int, frames: int, dimensions: int) -> Seq
     return np.random.default_rng(seed).standard_normal((count, frames, dimensions), np.float32)
 
 
-# ---- peers: squared-cost DTW of a query (T, D) to members (n, T, D) ----
+# ---- peers: given a query (T, D) and members (n, T, D), a call without arguments that measures all pairs ----
 
 
-def with_dtaidistance(query: Sequences, members: Sequences, threads: int) -> NDArray[Any]:
+def with_dtaidistance(query: Sequences, members: Sequences, threads: int) -> Call:
     """C; every thread OpenMP has where `threads` is above 1."""
     from dtaidistance import dtw_ndim
 
     series = np.concatenate([query[None], members]).astype(np.float64)
     block = ((0, 1), (1, len(series)))
-    return np.square(dtw_ndim.distance_matrix_fast(series, block=block, compact=True, parallel=threads > 1))
+    return lambda: np.square(dtw_ndim.distance_matrix_fast(series, block=block, compact=True, parallel=threads > 1))
 
 
-def with_tslearn(query: Sequences, members: Sequences, threads: int) -> NDArray[Any]:
+def with_tslearn(query: Sequences, members: Sequences, threads: int) -> Call:
     """numba."""
     from tslearn.metrics import cdist_dtw
 
-    return np.square(cdist_dtw(query[None], members, n_jobs=threads)[0])
+    a, b = query[None].astype(np.float64), members.astype(np.float64)
+    return lambda: np.square(cdist_dtw(a, b, n_jobs=threads)[0])
 
 
-def with_aeon(query: Sequences, members: Sequences, threads: int) -> NDArray[Any]:
+def with_aeon(query: Sequences, members: Sequences, threads: int) -> Call:
     """numba; channels before time."""
     from aeon.distances import dtw_pairwise_distance
 
-    a, b = (x.transpose(0, 2, 1).astype(np.float64) for x in (query[None], members))
-    return dtw_pairwise_distance(a, b, n_jobs=threads)[0]
+    a, b = (np.ascontiguousarray(x.transpose(0, 2, 1), np.float64) for x in (query[None], members))
+    return lambda: dtw_pairwise_distance(a, b, n_jobs=threads)[0]
 
 
-def with_dtw_python(query: Sequences, members: Sequences, threads: int) -> NDArray[Any]:
+def with_dtw_python(query: Sequences, members: Sequences, threads: int) -> Call:
     """C behind Python, one pair a call; has no threads."""
     import dtw as dtw_python
 
     options = {"dist_method": "sqeuclidean", "step_pattern": dtw_python.symmetric1, "distance_only": True}
-    series = members.astype(np.float64)
-    return np.array([dtw_python.dtw(query.astype(np.float64), x, **options).distance for x in series])
+    a, b = query.astype(np.float64), members.astype(np.float64)
+    return lambda: np.array([dtw_python.dtw(a, x, **options).distance for x in b])
 
 
 PEERS: dict[str, OneToMany] = {
@@ -91,7 +93,7 @@ def available_peers() -> dict[str, OneToMany]:
     tiny, found = random_sequences(0, 3, 4, 2), {}
     for name, peer in PEERS.items():
         try:
-            peer(tiny[0], tiny, 1)
+            peer(tiny[0], tiny, 1)()
             found[name] = peer
         except ImportError as error:
             print(f"{name} is left out: {error}")
@@ -112,12 +114,13 @@ def against_peers(rows: list[dict[str, Any]], frames: int, dimensions: int, thre
     for name, peer in available_peers().items():
         if name == "dtw-python" and threads > 1:
             continue
-        peer(query, gallery[:8], threads)
+        few = peer(query, gallery[:8], threads)
+        few()
         start = time.perf_counter()
-        peer(query, gallery[:8], threads)
+        few()
         share = int(np.clip(PEER_SECONDS / (time.perf_counter() - start) * 8, 8, count))
-        np.testing.assert_allclose(peer(query, gallery[:share], threads), ours[:share], rtol=1e-5)
-        functions[name] = lambda peer=peer, share=share: peer(query, gallery[:share], threads)
+        functions[name] = peer(query, gallery[:share], threads)
+        np.testing.assert_allclose(functions[name](), ours[:share], rtol=1e-5)
         pairs[name] = share
     times = in_turn(functions, samples)
     per_pair = {name: Timing(tuple(s / pairs[name] for s in t.samples), t.calls) for name, t in times.items()}

@@ -115,8 +115,6 @@ INLINE void NAME(tile)(int wide, const jr_dtw_panel *panel, const float *const *
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; r++)
             __builtin_prefetch(next[r] + k);
-        /* Unrolled, so that addresses are a register and a constant: one instruction then loads and adds. */
-#pragma GCC unroll 16
         for (int i = 0; i < LINE; i++)
             NAME(add_dimension)(wide, sum, a, at, i);
     }
