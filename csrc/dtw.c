@@ -2,6 +2,7 @@
 #include "dtw_levels.h"
 
 #define BLOCK 256 /* gallery sequences of one task, at most */
+#define CACHE_BYTES (1 << 19)
 
 const jr_dtw_level *jr_dtw_level_of(int level)
 {
@@ -116,7 +117,7 @@ typedef struct {
 static void distances_task(void *context, int64_t task, int worker)
 {
     distances_job *job = context;
-    int64_t query = task / job->blocks, from = task % job->blocks * job->block;
+    int64_t query = task % job->queries->count, from = task / job->queries->count * job->block;
     int64_t to = from + job->block < job->gallery->count ? from + job->block : job->gallery->count;
     jr_dtw_panel *panel = &job->panels[worker];
     if (job->packed_query[worker] != query) {
@@ -148,7 +149,10 @@ int jr_dtw_distances(int level, const jr_dtw_sequences *queries, const jr_dtw_se
                          .distances = distances};
     int64_t longest = jr_dtw_longest(queries);
     int status = JR_NO_MEMORY;
-    job.block = jr_dtw_block(BLOCK, longest, gallery);
+    /* All queries in turn over a block that stays in the cache; so what must be packed anew is the query. */
+    int64_t cached = CACHE_BYTES / (int64_t)sizeof(float) / (jr_dtw_longest(gallery) * gallery->dimensions);
+    cached = cached < JR_DTW_MAX_LANES ? JR_DTW_MAX_LANES : cached / JR_DTW_MAX_LANES * JR_DTW_MAX_LANES;
+    job.block = jr_dtw_block(cached < BLOCK ? cached : BLOCK, longest, gallery);
     job.blocks = (gallery->count + job.block - 1) / job.block;
     job.panels = calloc((size_t)threads, sizeof *job.panels);
     job.scratches = calloc((size_t)threads, sizeof *job.scratches);
