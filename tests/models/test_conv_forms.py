@@ -19,7 +19,7 @@ FEW = settings(max_examples=25, deadline=None)
 def convolutions(draw):
     axes = draw(st.sampled_from([1, 2, 2, 3]))
     spatial = draw(st.tuples(*[st.integers(3, 9)] * axes))
-    window = draw(st.tuples(*[st.integers(1, 4)] * axes))
+    window = draw(st.tuples(*[st.integers(1, 5 - axes // 2)] * axes))
     strides = draw(st.tuples(*[st.integers(1, 3)] * axes))
     pairs = tuple(draw(st.tuples(st.integers(0, 3), st.integers(0, 3))) for _ in range(axes))
     padding = draw(st.sampled_from(["SAME", pairs]))
@@ -58,7 +58,7 @@ def test_depthwise_convolution_equals_the_twin():
         x = rng.normal(size=(2, *spatial, 5)).astype(np.float32)
         kernel = rng.normal(size=(*window, 5)).astype(np.float32)
         pads = conv_forms.output_padding(padding, spatial, window, strides)
-        ours = conv_forms.depthwise_convolve(jnp.asarray(x), jnp.asarray(kernel), strides=strides, padding=padding)
+        ours = jax.jit(lambda x, k: conv_forms.depthwise_convolve(x, k, strides=strides, padding=padding))(x, kernel)
         np.testing.assert_allclose(ours, twin.depthwise(x, kernel, strides, pads), atol=1e-4)
 
     check()
@@ -98,7 +98,8 @@ def test_gradients_of_the_shifted_form_are_those_of_the_library_form(case):
 
     outputs, pull_back = jax.vjp(library, x, kernel)
     upstream = jnp.asarray(rng.normal(size=outputs.shape), jnp.float32)
-    for ours, expected in zip(jax.vjp(shifted, x, kernel)[1](upstream), pull_back(upstream), strict=True):
+    pulled_back = jax.jit(lambda x, kernel: jax.vjp(shifted, x, kernel)[1](upstream))(x, kernel)
+    for ours, expected in zip(pulled_back, pull_back(upstream), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 

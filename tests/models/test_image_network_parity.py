@@ -6,7 +6,6 @@ import os
 import warnings
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -15,7 +14,7 @@ from reference import image_networks as twin
 
 from jaxret.errors import WeightsError
 from jaxret.models import Encoding, create_backbone
-from jaxret.models.pretrained_weights import find_imagenet_weights, load_arrays, load_pretrained
+from jaxret.models.pretrained_weights import find_imagenet_weights, load_arrays, load_pretrained, read_weights
 
 
 @nnx.jit
@@ -130,43 +129,78 @@ def photographs(folder: Path, size: int, count: int) -> np.ndarray:
     return np.stack(images)
 
 
-def test_mobilenet_features_and_top1_are_keras_own_on_real_photographs(keras, shared_media):
-    weights = shared_media / "weights/mobilenet_1_0_224_tf.h5"
-    if not weights.is_file():
-        pytest.skip(f"no weights at {weights}")
-    peer = keras.applications.MobileNet(weights=None)
-    peer.load_weights(weights)
-    peer = keras.Model(peer.input, [peer.get_layer("global_average_pooling2d").output, peer.output])
-    images = photographs(shared_media, 224, 24)
-    features, scores = peer.predict_on_batch(keras.applications.mobilenet.preprocess_input(images.astype(np.float32)))
-    features = np.reshape(features, (len(images), -1))
+@pytest.fixture(scope="module")
+def photos(shared_media) -> np.ndarray:
+    return photographs(shared_media, 224, 24)
 
-    backbone = create_backbone("mobilenet-v1", classes=1000, rngs=nnx.Rngs(0))
-    load_pretrained(backbone, weights)
+
+@pytest.fixture(scope="module")
+def mobilenet_weights(shared_media) -> Path:
+    path = shared_media / "weights/mobilenet_1_0_224_tf.h5"
+    if not path.is_file():
+        pytest.skip(f"no weights at {path}")
+    return path
+
+
+@pytest.fixture(scope="module")
+def lite0_weights() -> Path:
+    try:
+        return find_imagenet_weights("efficientnet-lite0")
+    except WeightsError as error:
+        pytest.skip(str(error))
+
+
+def embedding_and_scores(name: str, spec, images) -> tuple[np.ndarray, np.ndarray]:
+    backbone = create_backbone(name, classes=1000, rngs=nnx.Rngs(0))
+    load_pretrained(backbone, spec)
     encoding = encode(backbone, images)
-    difference = np.linalg.norm(encoding.embedding - features, axis=1) / np.linalg.norm(features, axis=1)
+    return np.asarray(encoding.embedding), np.asarray(encoding.stages["logits"])
+
+
+@pytest.fixture(scope="module")
+def mobilenet_outputs(photos, mobilenet_weights):
+    return embedding_and_scores("mobilenet-v1", mobilenet_weights, photos)
+
+
+@pytest.fixture(scope="module")
+def lite0_outputs(photos, lite0_weights):
+    return embedding_and_scores("efficientnet-lite0", "imagenet", photos)
+
+
+def assert_same_on_every_picture(ours, theirs) -> None:
+    (embedding, scores), (peer_embedding, peer_scores) = ours, theirs
+    difference = np.linalg.norm(embedding - peer_embedding, axis=1) / np.linalg.norm(peer_embedding, axis=1)
     assert difference.max() < 1e-4
-    np.testing.assert_array_equal(np.argmax(encoding.stages["logits"], 1), np.argmax(scores, 1))
-    assert len(set(np.argmax(scores, 1))) > len(images) / 4  # else agreement would mean little
+    np.testing.assert_array_equal(np.argmax(scores, 1), np.argmax(peer_scores, 1))
+    assert len(set(np.argmax(scores, 1))) > len(scores) / 4  # else agreement would mean little
 
 
-@pytest.mark.parametrize("layout", ["saved-model.h5", "keras3.weights.h5"])
-def test_keras_files_of_both_layouts_give_keras_features(keras, layout, tmp_path):
+def test_mobilenet_features_and_top1_are_keras_own_on_real_photographs(
+    keras, photos, mobilenet_weights, mobilenet_outputs
+):
+    peer = keras.applications.MobileNet(weights=None)
+    peer.load_weights(mobilenet_weights)
+    peer = keras.Model(peer.input, [peer.get_layer("global_average_pooling2d").output, peer.output])
+    features, scores = peer.predict_on_batch(keras.applications.mobilenet.preprocess_input(photos.astype(np.float32)))
+    assert_same_on_every_picture(mobilenet_outputs, (np.reshape(features, (len(photos), -1)), scores))
+
+
+def test_keras_files_of_both_layouts_give_keras_own_arrays(keras, tmp_path):
     peer = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(64, 64, 3), classes=3)
     rng = np.random.default_rng(0)
-    peer.set_weights([np.abs(rng.normal(0.2, 0.4, w.shape)).astype(np.float32) for w in peer.weights])
-    path = tmp_path / layout
+    peer.set_weights([rng.normal(size=w.shape).astype(np.float32) for w in peer.weights])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras converts its arrays in a way that NumPy is about to drop
-        (peer.save_weights if "weights" in layout else peer.save)(path)
-    images = pictures(2, 64, 64)
-    expected = peer.predict_on_batch(keras.applications.mobilenet.preprocess_input(images.astype(np.float32)))
-    backbone = create_backbone("mobilenet-v1", width=0.25, classes=3, rngs=nnx.Rngs(0))
-    load_pretrained(backbone, path)
-    scores = jax.nn.softmax(encode(backbone, images).stages["logits"])
-    np.testing.assert_allclose(scores, expected, atol=1e-5)
+        peer.save(tmp_path / "saved-model.h5")
+        peer.save_weights(tmp_path / "keras3.weights.h5")
+        expected = {weight.path: np.asarray(weight.value) for weight in peer.weights}
+    for name in ("saved-model.h5", "keras3.weights.h5"):
+        found = read_weights(tmp_path / name)
+        assert found.keys() == expected.keys()
+        assert all(np.array_equal(found[key], expected[key]) for key in found)
 
 
+@pytest.mark.slow
 def test_vgg16_embedding_is_keras_pooled_map(keras, tmp_path):
     images = pictures(2, 32, 32)
     normalised = keras.applications.vgg16.preprocess_input(images.astype(np.float32))
@@ -214,35 +248,16 @@ def lite0_in_torch(torch, state: dict, images: np.ndarray):
     return embedding.numpy(), (embedding @ state["_fc.weight"].T + state["_fc.bias"]).numpy()
 
 
-def test_efficientnet_lite0_with_imagenet_weights_equals_pytorch_on_real_photographs(shared_media):
+def test_efficientnet_lite0_with_imagenet_weights_equals_pytorch_on_real_photographs(
+    photos, lite0_weights, lite0_outputs
+):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    try:
-        path = find_imagenet_weights("efficientnet-lite0")
-    except WeightsError as error:
-        pytest.skip(str(error))
-    images = photographs(shared_media, 224, 12)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state = torch.load(lite0_weights, map_location="cpu", weights_only=True)
     with torch.no_grad():
-        embedding, scores = lite0_in_torch(torch, state, images)
-    backbone = create_backbone("efficientnet-lite0", classes=1000, rngs=nnx.Rngs(0))
-    load_pretrained(backbone, "imagenet")
-    encoding = encode(backbone, images)
-    difference = np.linalg.norm(encoding.embedding - embedding, axis=1) / np.linalg.norm(embedding, axis=1)
-    assert difference.max() < 1e-4
-    np.testing.assert_array_equal(np.argmax(encoding.stages["logits"], 1), np.argmax(scores, 1))
+        assert_same_on_every_picture(lite0_outputs, lite0_in_torch(torch, state, photos))
 
 
-def test_two_networks_trained_apart_often_name_the_same_class_of_a_real_photograph(shared_media):
+def test_two_networks_trained_apart_often_name_the_same_class_of_a_real_photograph(mobilenet_outputs, lite0_outputs):
     """That colours, ranges and class orders are right: of 1,000 classes, chance would agree on none."""
-    weights = shared_media / "weights/mobilenet_1_0_224_tf.h5"
-    try:
-        find_imagenet_weights("efficientnet-lite0")
-    except WeightsError as error:
-        pytest.skip(str(error))
-    images = photographs(shared_media, 224, 30)
-    named = []
-    for name, spec in (("mobilenet-v1", weights), ("efficientnet-lite0", "imagenet")):
-        backbone = create_backbone(name, classes=1000, rngs=nnx.Rngs(0))
-        load_pretrained(backbone, spec)
-        named.append(np.argmax(encode(backbone, images).stages["logits"], 1))
+    named = [np.argmax(scores, 1) for _, scores in (mobilenet_outputs, lite0_outputs)]
     assert np.mean(named[0] == named[1]) > 0.25
