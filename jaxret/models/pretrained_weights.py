@@ -79,7 +79,7 @@ def find_imagenet_weights(name: str) -> Path:
 def read_weights(path: str | Path) -> Arrays:
     """All arrays of a weights file by name, after its kind: Keras HDF5, safetensors, or PyTorch.
 
-    Kinds are told by suffix: `.h5`, `.hdf5` and `.keras.h5` (see `read_keras_file`), `.safetensors`, and
+    Kinds are told by suffix: `.h5` and `.hdf5` (see `read_keras_file`), `.safetensors`, and
     `.pth`, `.pt`, `.bin` (see `read_torch_file`, which executes nothing).
 
     Raises:
