@@ -155,9 +155,7 @@ class _Shard:
       found_ids: the ids of the items that take part, ascending.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, number: int, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]
-    ):
+    def __init__(self, snapshot: Snapshot, number: int, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]):
         self.rows, self.first = rows, first
         self.ids = snapshot.positions[number][rows.items]
         self._item_sources = snapshot.item_sources
@@ -194,9 +192,7 @@ class _Shard:
                 parts = [rank.merge_results(parts, depth)]
         return rank.merge_results(parts, depth)
 
-    def best_rows(
-        self, rows: rank.SearchResult, k: int, excluded: NDArray[np.int64] | None
-    ) -> rank.SearchResult:
+    def best_rows(self, rows: rank.SearchResult, k: int, excluded: NDArray[np.int64] | None) -> rank.SearchResult:
         """The first row of each distinct item in a ranking of rows, up to k of them, padded."""
         items = self.ids[rows.ids - self.first]  # (Q, depth)
         order = np.argsort(items, axis=1, kind="stable")

@@ -193,9 +193,7 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
         "checksum": str,
     }
     _check_fields(body, fields, "the manifest")
-    _check_fields(
-        body["encoder"], {"fingerprint": str, "preprocessing": dict, "description": dict}, "encoder"
-    )
+    _check_fields(body["encoder"], {"fingerprint": str, "preprocessing": dict, "description": dict}, "encoder")
     encoder = EncoderRecord(
         body["encoder"]["fingerprint"],
         Preprocessing.from_json(body["encoder"]["preprocessing"]),

@@ -149,9 +149,7 @@ class MediaIndex:
         if preprocessing != ours.preprocessing:
             theirs, here = preprocessing.to_json(), ours.preprocessing.to_json()
             differ = "; ".join(
-                f"{name}: index {here[name]!r}, query {theirs[name]!r}"
-                for name in here
-                if here[name] != theirs[name]
+                f"{name}: index {here[name]!r}, query {theirs[name]!r}" for name in here if here[name] != theirs[name]
             )
             raise EncoderMismatchError(f"{self.folder} was made with other preprocessing ({differ})")
 
@@ -161,9 +159,7 @@ class MediaIndex:
         blocks = list(self._snapshot.row_blocks(declared.name))
         spans = np.concatenate([np.zeros((0, 2)), *(block.spans for block in blocks)])
         return SpaceRows(
-            np.concatenate(
-                [np.zeros((0, declared.dimension), declared.dtype), *(block.vectors for block in blocks)]
-            ),
+            np.concatenate([np.zeros((0, declared.dimension), declared.dtype), *(block.vectors for block in blocks)]),
             np.concatenate([np.zeros(0, np.int64), *(block.items for block in blocks)]),
             spans[:, 0],
             spans[:, 1],
@@ -244,9 +240,7 @@ class MediaIndex:
             threads=threads,
         )
 
-    def add(
-        self, items: Sequence[IndexItem], rows: Mapping[str, SpaceRows], *, replace: bool = False
-    ) -> None:
+    def add(self, items: Sequence[IndexItem], rows: Mapping[str, SpaceRows], *, replace: bool = False) -> None:
         """Add items with their rows, as one new segment: all of them, or on any error none.
 
         Args:

@@ -189,9 +189,7 @@ class Segment:
         except OSError as error:
             raise IndexFormatError(f"{path}: cannot be read: {error.strerror}") from error
         if len(text) != self.entry.items.size:
-            raise IndexFormatError(
-                f"{path}: has {len(text)} bytes where the manifest says {self.entry.items.size}"
-            )
+            raise IndexFormatError(f"{path}: has {len(text)} bytes where the manifest says {self.entry.items.size}")
         items = []
         for number, line in enumerate(text.splitlines(), 1):
             try:
@@ -199,7 +197,5 @@ class Segment:
             except (ValueError, TypeError, RecursionError) as error:
                 raise IndexFormatError(f"{path}: line {number}: {error}") from error
         if len(items) != self.entry.n_items:
-            raise IndexFormatError(
-                f"{path}: holds {len(items)} items where the manifest says {self.entry.n_items}"
-            )
+            raise IndexFormatError(f"{path}: holds {len(items)} items where the manifest says {self.entry.n_items}")
         return tuple(items)

@@ -45,9 +45,7 @@ class Space:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", self.name):
-            raise ValueError(
-                f"name of a space must be lower-case letters, digits, - and _, got {self.name!r}"
-            )
+            raise ValueError(f"name of a space must be lower-case letters, digits, - and _, got {self.name!r}")
         if isinstance(self.dimension, bool) or not isinstance(self.dimension, int) or self.dimension < 1:
             raise ValueError(f"dimension of space {self.name!r} must be at least 1, got {self.dimension!r}")
         if not isinstance(self.representation, str) or not isinstance(self.dtype, str):
@@ -57,13 +55,9 @@ class Space:
         object.__setattr__(self, "metrics", tuple(self.metrics))
         if self.representation == "vector":
             if self.dtype not in VECTOR_DTYPES:
-                raise ValueError(
-                    f"dtype of space {self.name!r} must be float32 or float16, got {self.dtype!r}"
-                )
+                raise ValueError(f"dtype of space {self.name!r} must be float32 or float16, got {self.dtype!r}")
             if odd := [metric for metric in self.metrics if metric not in VECTOR_METRICS]:
-                raise ValueError(
-                    f"metrics of space {self.name!r} must be euclidean or cosine, got {odd[0]!r}"
-                )
+                raise ValueError(f"metrics of space {self.name!r} must be euclidean or cosine, got {odd[0]!r}")
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a flat dict of JSON values."""
@@ -108,18 +102,12 @@ class SpaceRows:
         with np.errstate(over="ignore"):
             vectors = to_float32(raw).astype(space.dtype, copy=False)
         if not (finite := np.isfinite(vectors).all(axis=1)).all():
-            raise ValueError(
-                f"vectors of {where} must be finite in {space.dtype}, row {int(np.argmin(finite))} is not"
-            )
+            raise ValueError(f"vectors of {where} must be finite in {space.dtype}, row {int(np.argmin(finite))} is not")
         items = np.asarray(self.items)
         if items.shape != (len(raw),) or (items.size and items.dtype.kind not in "iu"):
-            raise ValueError(
-                f"items of {where} must be {len(raw)} whole numbers, got {items.dtype} {items.shape}"
-            )
+            raise ValueError(f"items of {where} must be {len(raw)} whole numbers, got {items.dtype} {items.shape}")
         if items.size and (items.min() < 0 or items.max() >= n_items):
-            raise ValueError(
-                f"items of {where} must lie in 0 .. {n_items - 1}, got {items.min()} .. {items.max()}"
-            )
+            raise ValueError(f"items of {where} must lie in 0 .. {n_items - 1}, got {items.min()} .. {items.max()}")
         spans = np.zeros((len(raw), 2))
         for column, (name, given) in enumerate((("starts", self.starts), ("ends", self.ends))):
             if given is not None:
@@ -129,9 +117,7 @@ class SpaceRows:
                 spans[:, column] = seconds
         if (backward := spans[:, 0] > spans[:, 1]).any():
             row = int(np.argmax(backward))
-            raise ValueError(
-                f"row {row} of {where} ends ({spans[row, 1]} s) before it starts ({spans[row, 0]} s)"
-            )
+            raise ValueError(f"row {row} of {where} ends ({spans[row, 1]} s) before it starts ({spans[row, 0]} s)")
         order = np.argsort(items, kind="stable")
         return CheckedRows(vectors[order], items[order].astype(np.int64), spans[order])
 

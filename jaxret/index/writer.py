@@ -47,9 +47,7 @@ def create(root: Path, spaces: Sequence[Space], encoder: EncoderRecord, lock_tim
         write_manifest(root, Manifest(encoder, tuple(spaces), (), 1, 1, WRITER, WRITER))
 
 
-def commit(
-    root: Path, known: Snapshot, change: Callable[[Snapshot], Manifest], lock_timeout: float
-) -> Snapshot:
+def commit(root: Path, known: Snapshot, change: Callable[[Snapshot], Manifest], lock_timeout: float) -> Snapshot:
     """Apply a change to the current revision, alone; what is then current.
 
     `known` lends its opened segments. `change` may write a segment, and returns the manifest that it was
@@ -102,9 +100,7 @@ def added(
     manifest = without(now, keys) if keys else now.manifest
     blocks = {name: (len(block.items), [block]) for name, block in rows.items()}
     entry = write_segment(root, manifest.next_segment, items, now.spaces, blocks)
-    return dataclasses.replace(
-        manifest, segments=(*manifest.segments, entry), next_segment=manifest.next_segment + 1
-    )
+    return dataclasses.replace(manifest, segments=(*manifest.segments, entry), next_segment=manifest.next_segment + 1)
 
 
 def without(now: Snapshot, keys: Sequence[str]) -> Manifest:

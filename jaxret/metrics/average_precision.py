@@ -70,9 +70,7 @@ def average_precision_at(
       [0.5, 0.25, 1.0]
     """
     if denominator not in get_args(Denominator):
-        raise ValueError(
-            f"denominator must be one of {', '.join(get_args(Denominator))}, got {denominator!r}"
-        )
+        raise ValueError(f"denominator must be one of {', '.join(get_args(Denominator))}, got {denominator!r}")
     judgements.require_depth(k, f"average precision at {k}")
     require_ties(judgements, ties, k)
     return _scores(judgements, k, denominator, ties)

@@ -15,9 +15,7 @@ __all__ = ["Gain", "ndcg"]
 Gain = Literal["linear", "exponential"]
 
 
-def ndcg(
-    judgements: Judgements, k: int | None = None, *, gain: Gain = "linear", ties: Ties = "id"
-) -> QueryScores:
+def ndcg(judgements: Judgements, k: int | None = None, *, gain: Gain = "linear", ties: Ties = "id") -> QueryScores:
     """NDCG@k = DCG@k / IDCG@k with DCG@k = sum_{r=1..k} g_r / log2(1 + r) (Jarvelin and Kekalainen, 2002).
 
     IDCG is the DCG of the gallery's greatest gains in descending order. Queries without relevant items do

@@ -88,9 +88,7 @@ def judge_by_label(
     n_classes = int(max(query_class.max(initial=-1), gallery_class.max(initial=-1))) + 1
     same_source = count(query_source, gallery_source)
     pair_query = np.where((query_class < 0) | (query_source < 0), -1, query_source * n_classes + query_class)
-    pair_gallery = np.where(
-        (gallery_class < 0) | (gallery_source < 0), -1, gallery_source * n_classes + gallery_class
-    )
+    pair_gallery = np.where((gallery_class < 0) | (gallery_source < 0), -1, gallery_source * n_classes + gallery_class)
     pair_query, pair_gallery = _codes(
         [None if p < 0 else p for p in pair_query.tolist()],
         [None if p < 0 else p for p in pair_gallery.tolist()],
@@ -151,13 +149,9 @@ def judge_by_lists(
         unwanted = set(junk[q])
         for name, listed in (("relevant", set(graded)), ("junk", unwanted)):
             if odd := [i for i in listed if not 0 <= i < n_gallery]:
-                raise ValueError(
-                    f"{name} of query {q} names item {odd[0]}, outside the gallery of {n_gallery}"
-                )
+                raise ValueError(f"{name} of query {q} names item {odd[0]}, outside the gallery of {n_gallery}")
         if bad := [i for i, grade in graded.items() if not 0 <= grade < np.inf]:
-            raise ValueError(
-                f"relevant of query {q}: item {bad[0]} has grade {graded[bad[0]]}, below 0 or not finite"
-            )
+            raise ValueError(f"relevant of query {q}: item {bad[0]} has grade {graded[bad[0]]}, below 0 or not finite")
         positive = {i: grade for i, grade in graded.items() if grade > 0}
         if both := unwanted & positive.keys():
             raise ValueError(f"item {min(both)} is both relevant and junk for query {q}")
@@ -233,6 +227,4 @@ def _pack(
         if np.isnan(far[returned]).any() or not (far[:, 1:] >= far[:, :-1])[both].all():
             raise ValueError("distances must not be NaN and must not decrease along a row")
     cut = (ids >= 0).all(axis=1) & (returned.sum(axis=1) < n_gallery)
-    return Judgements(
-        packed, returned, n_relevant.astype(np.int64), n_gallery.astype(np.int64), ideal_gains, cut, far
-    )
+    return Judgements(packed, returned, n_relevant.astype(np.int64), n_gallery.astype(np.int64), ideal_gains, cut, far)

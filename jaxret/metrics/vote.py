@@ -67,13 +67,9 @@ def vote_at(
             f"got {ids.dtype} {ids.shape}"
         )
     if ids.size and (ids.min() < -1 or ids.max() >= len(gallery_labels)):
-        raise ValueError(
-            f"result_ids must lie in -1 .. {len(gallery_labels) - 1}, got {ids.min()} .. {ids.max()}"
-        )
+        raise ValueError(f"result_ids must lie in -1 .. {len(gallery_labels) - 1}, got {ids.min()} .. {ids.max()}")
     if k < 1 or (k > ids.shape[1] and ids.shape[1] < len(gallery_labels) and (ids >= 0).all(axis=1).any()):
-        raise ValueError(
-            f"k must be at least 1 and lists at least k long, got k = {k} and lists of {ids.shape[1]}"
-        )
+        raise ValueError(f"k must be at least 1 and lists at least k long, got k = {k} and lists of {ids.shape[1]}")
     if any(label is None for label in query_labels):
         raise ValueError("query_labels must not hold None: a query without a label has no right answer")
     voted = [_winner([gallery_labels[i] for i in row[:k].tolist() if i >= 0]) for row in ids]

@@ -64,9 +64,7 @@ def test_a_kill_at_any_step_leaves_the_index_before_or_after_the_change(make, tm
         assert not list(folder.glob("*.tmp"))
         return survived
 
-    chosen = (
-        range(1, steps + 1) if steps < 12 else sorted({1, *range(2, steps, steps // 10), steps - 1, steps})
-    )
+    chosen = range(1, steps + 1) if steps < 12 else sorted({1, *range(2, steps, steps // 10), steps - 1, steps})
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(pool.map(killed_at, chosen))
     assert all(outcome in (BEFORE, AFTER[verb]) for outcome in outcomes)
@@ -129,9 +127,7 @@ def test_writers_in_threads_and_processes_all_get_their_turn(make):
 
     def add_some(name):
         for i in range(5):
-            MediaIndex.open(folder, lock_timeout=60).add(
-                [make.item(f"{name}/{i}")], {"frame": make.rows([[1, 1, 1]])}
-            )
+            MediaIndex.open(folder, lock_timeout=60).add([make.item(f"{name}/{i}")], {"frame": make.rows([[1, 1, 1]])})
 
     threads = [threading.Thread(target=add_some, args=(f"t{t}",)) for t in range(2)]
     for thread in threads:

@@ -45,9 +45,7 @@ def same_json(a, b):
 
 
 def files_of(folder):
-    return sorted(
-        p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock"
-    )
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.suffix != ".lock")
 
 
 def test_the_files_of_an_index(make):
@@ -130,9 +128,7 @@ def test_verify_names_every_damaged_file(make, monkeypatch):
     for segment in ("000001", "000003"):
         path = index.folder / "segments" / segment / "frame.vectors.npy"
         path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
-    with pytest.raises(
-        IndexFormatError, match=r"000001/frame.vectors.npy: was altered.*; .*000003/frame.vectors"
-    ):
+    with pytest.raises(IndexFormatError, match=r"000001/frame.vectors.npy: was altered.*; .*000003/frame.vectors"):
         MediaIndex.open(index.folder).verify()
 
 

@@ -259,9 +259,7 @@ def test_check_encoder_names_both(make):
     index.check_encoder("sha256:abc", Preprocessing())
     with pytest.raises(EncoderMismatchError, match="made by encoder 'sha256:abc', the query by 'sha256:xyz'"):
         index.check_encoder("sha256:xyz", Preprocessing())
-    with pytest.raises(
-        EncoderMismatchError, match=r"\(height: index 224, query 112; frames: index 16, query 8\)"
-    ):
+    with pytest.raises(EncoderMismatchError, match=r"\(height: index 224, query 112; frames: index 16, query 8\)"):
         index.check_encoder("sha256:abc", Preprocessing(height=112, frames=8))
 
 

@@ -47,9 +47,7 @@ def test_search_equals_measuring_every_row(
         items = [IndexItem(f"{s}/{i}", kind, source=source) for i, (kind, source, _, _) in enumerate(segment)]
         index.add(items, {"frame": make_many.rows(*(rows for _, _, rows, _ in segment))})
         kept += [(item, rows) for item, (_, _, rows, gone) in zip(items, segment, strict=True) if not gone]
-    index.remove(
-        [f"{s}/{i}" for s, segment in enumerate(segments) for i, entry in enumerate(segment) if entry[3]]
-    )
+    index.remove([f"{s}/{i}" for s, segment in enumerate(segments) for i, entry in enumerate(segment) if entry[3]])
     if compact:
         index.compact()
     assert [item.key for item in index.items] == [item.key for item, _ in kept]
@@ -103,8 +101,7 @@ def test_searching_deeper_stops_exactly_when_it_may(make, monkeypatch, seed):
     index, rows_of = make.empty(Space("frame", 1)), []
     for s in range(3):
         segment = [
-            (rng.integers(0, 12) + rng.integers(0, 3, (rng.integers(1, 6), 1))).astype(np.float32)
-            for _ in range(8)
+            (rng.integers(0, 12) + rng.integers(0, 3, (rng.integers(1, 6), 1))).astype(np.float32) for _ in range(8)
         ]
         index.add([make.item(f"{s}/{i}") for i in range(8)], {"frame": make.rows(*segment)})
         rows_of += segment
@@ -131,9 +128,7 @@ def test_one_item_that_crowds_out_the_others_is_searched_past(make):
 
 def test_the_crowd_may_be_the_excluded_source(make):
     index = make.empty(Space("frame", 2))
-    index.add(
-        [make.item(f"own{i}", source="own") for i in range(300)], {"frame": make.rows(*[[[0.0, 0.0]]] * 300)}
-    )
+    index.add([make.item(f"own{i}", source="own") for i in range(300)], {"frame": make.rows(*[[[0.0, 0.0]]] * 300)})
     index.add([make.item("other")], {"frame": make.rows([[7.0, 0.0]])})
     found = index.search("frame", [[0.0, 0.0], [0.0, 0.0]], 2, exclude_sources=["own", None])
     assert found.ids.tolist() == [[300, -1], [0, 1]]
@@ -146,9 +141,7 @@ def test_results_are_the_same_in_one_segment_and_in_many(make):
     items = [make.item(f"v{i}") for i in range(50)]
     whole.add(items, {"clip": make.rows(*vectors.reshape(50, 4, 4))})
     for start in range(0, 50, 7):
-        parts.add(
-            items[start : start + 7], {"clip": make.rows(*vectors.reshape(50, 4, 4)[start : start + 7])}
-        )
+        parts.add(items[start : start + 7], {"clip": make.rows(*vectors.reshape(50, 4, 4)[start : start + 7])})
     queries = rng.integers(-3, 4, (20, 4)).astype(np.float32)
     for k in (1, 5, 50, 80):
         one, many = whole.search("clip", queries, k), parts.search("clip", queries, k)

@@ -119,9 +119,7 @@ def test_ndcg_at(search, k, exponential):
     judged, rankings = judge(search)
     relevant = search[1]
     gain = "exponential" if exponential else "linear"
-    expect(
-        ndcg(judged, k, gain=gain), lambda q: slow.ndcg(rankings[q], relevant[q], k, exponential), relevant
-    )
+    expect(ndcg(judged, k, gain=gain), lambda q: slow.ndcg(rankings[q], relevant[q], k, exponential), relevant)
 
 
 @given(searches(complete=True))
@@ -137,8 +135,7 @@ def test_precision_recall_curve(search, levels):
     levels = [*levels, 0.0, 0.1, 0.5, 1.0]
     at, precision = precision_recall_curve(judged, levels)
     wanted = [
-        np.mean([slow.interpolated_precision(rankings[q], search[1][q], level) for q in queries])
-        for level in levels
+        np.mean([slow.interpolated_precision(rankings[q], search[1][q], level) for q in queries]) for level in levels
     ]
     # Levels within rounding of an attained recall may fall on either side of it.
     attained = np.array([i / len(search[1][q]) for q in queries for i in range(len(search[1][q]) + 1)])
@@ -160,9 +157,7 @@ def tied_twin(search, distances, score):
 
     def twin(q):
         pairs = [(i, d) for i, d in zip(rows[q], distances[q], strict=True) if i >= 0 and i not in junk[q]]
-        return slow.mean_over_ties(
-            lambda order: score(q, order), [i for i, _ in pairs], [d for _, d in pairs]
-        )
+        return slow.mean_over_ties(lambda order: score(q, order), [i for i, _ in pairs], [d for _, d in pairs])
 
     return twin
 
@@ -173,9 +168,7 @@ def test_average_precision_over_tie_orders_equals_every_order_tried(tied, k, den
     search, distances = tied
     judged, _ = judge(search, distances=distances)
     relevant = search[1]
-    twin = tied_twin(
-        search, distances, lambda q, order: slow.average_precision(order, relevant[q], k, denominator)
-    )
+    twin = tied_twin(search, distances, lambda q, order: slow.average_precision(order, relevant[q], k, denominator))
     expect(average_precision_at(judged, k, denominator=denominator, ties="average"), twin, relevant)
 
 

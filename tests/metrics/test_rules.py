@@ -83,9 +83,7 @@ def test_spans():
 
 
 def test_best_span_takes_the_best_of_several_and_0_where_nothing_was_found():
-    got = best_span_iou(
-        [[0.0, 4.0], [np.nan, np.nan], [9.0, 10.0]], [[[8, 9], [2, 6]], [[0, 1]], [[0.0, 1.0]]]
-    )
+    got = best_span_iou([[0.0, 4.0], [np.nan, np.nan], [9.0, 10.0]], [[[8, 9], [2, 6]], [[0, 1]], [[0.0, 1.0]]])
     np.testing.assert_allclose(got, [1 / 3, 0, 0])
 
 
