@@ -17,7 +17,7 @@
 int jr_dtw_bounds_new(jr_dtw_bounds *bounds, const jr_dtw_level *level, int64_t frames, int64_t dimensions)
 {
     memset(bounds, 0, sizeof *bounds);
-    if (jr_dtw_panel_new(&bounds->panel, level, frames, dimensions) != JR_OK)
+    if (jr_dtw_panel_new(&bounds->panel, level, jr_dtw_vectors(level, frames), dimensions) != JR_OK)
         return JR_NO_MEMORY;
     bounds->mean = jr_dtw_allocate((size_t)dimensions * sizeof *bounds->mean);
     bounds->frames = jr_dtw_allocate((size_t)frames * (size_t)dimensions * sizeof(float));
@@ -74,13 +74,14 @@ void jr_dtw_bounds_fill(jr_dtw_bounds *bounds, const jr_dtw_level *level, const 
         bounds->along_mean[i] = (float)product(mean, frame, dimensions);
     }
     bounds->largest = sqrt(bounds->largest * (1 + bounds->rounding));
-    jr_dtw_panel_fill(&bounds->panel, level, bounds->frames, bounds->squares, count);
+    jr_dtw_panel_clear(&bounds->panel);
+    jr_dtw_panel_add(&bounds->panel, level, bounds->frames, bounds->squares, count);
 }
 
 static float ball_bound(const jr_dtw_bounds *bounds, const float *products, float square, float radius, double error)
 {
     float sum = 0, slack = (float)(square - error);
-    for (int64_t i = 0; i < bounds->panel.frames; i++) {
+    for (int64_t i = 0; i < bounds->panel.frames[0]; i++) {
         float distance = bounds->squares[i] - 2 * products[i] + slack;
         distance = sqrtf(distance > 0 ? distance : 0) - radius;
         distance = distance > 0 ? distance : 0;
@@ -93,7 +94,7 @@ void jr_dtw_bound_means(const jr_dtw_bounds *bounds, const jr_dtw_level *level, 
                         const float *squares, const float *radii, int64_t count, const float **rows, float *products,
                         float *gaps, float *balls)
 {
-    const int64_t frames = bounds->panel.frames, width = bounds->panel.width;
+    const int64_t frames = bounds->panel.frames[0], width = bounds->panel.width;
     for (int64_t from = 0; from < count; from += JR_DTW_BOUND_ROWS) {
         int64_t some = count - from < JR_DTW_BOUND_ROWS ? count - from : JR_DTW_BOUND_ROWS;
         memcpy(rows, means + from, (size_t)some * sizeof *rows);

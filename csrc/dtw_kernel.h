@@ -244,11 +244,12 @@ TARGET static void NAME(advance_band)(VECTOR *state, const VECTOR *cost, ptrdiff
     NAME(advance)(1, state, cost, row, step, frames, corner, ends, lowest, highest, j);
 }
 
-/* The vectors of query frames that the windows of all lanes touch in gallery frames [j, j + SEGMENT). */
-static inline void NAME(touched)(const jr_dtw_panel *panel, int64_t lowest, int64_t highest, int reverse, int64_t j,
+/* The vectors of the frames of the one query that the windows of all lanes touch in gallery frames
+ * [j, j + SEGMENT). */
+static inline void NAME(touched)(int64_t frames, int64_t lowest, int64_t highest, int reverse, int64_t j,
                                  int64_t *first, int64_t *last)
 {
-    int64_t frames = panel->frames, from = j + lowest, to = j + SEGMENT - 1 + highest;
+    int64_t from = j + lowest, to = j + SEGMENT - 1 + highest;
     from = from < 0 ? 0 : from > frames - 1 ? frames - 1 : from;
     to = to < 0 ? 0 : to > frames - 1 ? frames - 1 : to;
     if (reverse) {
@@ -264,36 +265,37 @@ TARGET static void NAME(group)(const jr_dtw_panel *panel, const jr_dtw_group *gr
                                float *distances)
 {
     const jr_dtw_sequences *gallery = group->gallery;
-    const int64_t frames = panel->frames, dimensions = panel->dimensions;
+    const int64_t dimensions = panel->dimensions;
     const int windowed = group->window < JR_DTW_NO_WINDOW;
     const ptrdiff_t row = panel->width + 6; /* `advance` reads three vectors past both ends */
     VECTOR *turned = (VECTOR *)scratch->turned + 3;
-    VECTOR *forward = (VECTOR *)scratch->forward, *backward = (VECTOR *)scratch->backward;
+    VECTOR *states[2] = {(VECTOR *)scratch->forward, (VECTOR *)scratch->backward};
     const VECTOR infinite = SPLAT(INFINITY);
 
     int64_t length[LANES] = {0}, longest = 0, lowest = 0, highest = 0;
     int32_t low[LANES] = {0}, high[LANES] = {0};
     for (int lane = 0; lane < group->count; lane++) {
         length[lane] = jr_dtw_length(gallery, group->members[lane]);
-        jr_dtw_band band = jr_dtw_band_of(frames, length[lane], group->window);
+        jr_dtw_band band = jr_dtw_band_of(panel->frames[0], length[lane], group->window);
         low[lane] = (int32_t)band.lowest;
         high[lane] = (int32_t)band.highest;
         lowest = band.lowest < lowest ? band.lowest : lowest;
         highest = band.highest > highest ? band.highest : highest;
         longest = length[lane] > longest ? length[lane] : longest;
-        distances[lane] = INFINITY;
+        for (int64_t q = 0; q < panel->queries; q++)
+            distances[q * JR_DTW_MAX_LANES + lane] = INFINITY;
     }
     INTS low_lanes, high_lanes;
     memcpy(&low_lanes, low, sizeof low);
     memcpy(&high_lanes, high, sizeof high);
-    for (int64_t i = 0; i < frames + 3; i++)
-        forward[i] = backward[i] = infinite;
+    for (int64_t i = 0; i < panel->width + 6 * panel->queries; i++)
+        states[0][i] = states[1][i] = infinite;
 
     uint32_t live = (uint32_t)((1u << group->count) - 1);
     for (int64_t j = 0; live; j += SEGMENT) {
         int64_t first = 0, last = panel->vectors, count = 0, rows = longest - j < SEGMENT ? longest - j : SEGMENT;
         if (windowed)
-            NAME(touched)(panel, lowest, highest, group->reverse, j, &first, &last);
+            NAME(touched)(panel->frames[0], lowest, highest, group->reverse, j, &first, &last);
         const float *source[SEGMENT][LANES];
         for (int r = 0; r < SEGMENT; r++)
             for (int lane = 0; lane < LANES; lane++)
@@ -311,44 +313,48 @@ TARGET static void NAME(group)(const jr_dtw_panel *panel, const jr_dtw_group *gr
             }
         }
         NAME(costs)(panel, scratch->rows, scratch->row_squares, count, first, last, scratch->costs);
-        for (int64_t r = 0; r < rows; r += 4) {
-            VECTOR ends[4], back[4];
-            VECTOR corner = j + r == 0 ? SPLAT(0.0f) : infinite;
-            const VECTOR *cost = turned;
-            for (int64_t four = 0; four < 4; four++)
-                for (int64_t v = first; v < last; v++)
-                    NAME(transpose)(source[r + four], v * LANES, turned + four * row + v * LANES);
-            if (windowed)
-                NAME(advance_band)(forward, cost, row, 1, frames, corner, ends, low_lanes, high_lanes, j + r);
-            else
-                NAME(advance_all)(forward, cost, row, 1, frames, corner, ends);
-            if (group->reverse) {
-                cost += frames - 1;
+        for (int64_t q = 0; q < panel->queries; q++) {
+            const int64_t frames = panel->frames[q], left = panel->first[q], right = panel->first[q + 1];
+            VECTOR *forward = states[0] + left * LANES + 6 * q, *backward = states[1] + left * LANES + 6 * q;
+            const int64_t from = first > left ? first : left, to = last < right ? last : right;
+            for (int64_t r = 0; r < rows; r += 4) {
+                VECTOR ends[4], back[4];
+                VECTOR corner = j + r == 0 ? SPLAT(0.0f) : infinite;
+                const VECTOR *cost = turned;
+                for (int64_t four = 0; four < 4; four++)
+                    for (int64_t v = from; v < to; v++)
+                        NAME(transpose)(source[r + four], v * LANES, turned + four * row + (v - left) * LANES);
                 if (windowed)
-                    NAME(advance_band)(backward, cost, row, -1, frames, corner, back, low_lanes, high_lanes, j + r);
+                    NAME(advance_band)(forward, cost, row, 1, frames, corner, ends, low_lanes, high_lanes, j + r);
                 else
-                    NAME(advance_all)(backward, cost, row, -1, frames, corner, back);
-                for (int e = 0; e < 4; e++)
-                    ends[e] = MINIMUM(ends[e], back[e]);
-            }
-            for (int lane = 0; lane < group->count; lane++) {
-                int64_t end = length[lane] - 1 - (j + r);
-                if ((live >> lane & 1) && end >= 0 && end < 4) {
-                    float lanes[LANES];
-                    memcpy(lanes, &ends[end], sizeof lanes);
-                    distances[lane] = lanes[lane];
-                    live &= ~(1u << lane);
+                    NAME(advance_all)(forward, cost, row, 1, frames, corner, ends);
+                if (group->reverse) {
+                    cost += frames - 1;
+                    if (windowed)
+                        NAME(advance_band)(backward, cost, row, -1, frames, corner, back, low_lanes, high_lanes, j + r);
+                    else
+                        NAME(advance_all)(backward, cost, row, -1, frames, corner, back);
+                    for (int e = 0; e < 4; e++)
+                        ends[e] = MINIMUM(ends[e], back[e]);
+                }
+                for (int lane = 0; lane < group->count; lane++) {
+                    int64_t end = length[lane] - 1 - (j + r);
+                    if ((live >> lane & 1) && end >= 0 && end < 4) {
+                        float lanes[LANES];
+                        memcpy(lanes, &ends[end], sizeof lanes);
+                        distances[q * JR_DTW_MAX_LANES + lane] = lanes[lane];
+                    }
                 }
             }
         }
+        for (int lane = 0; lane < group->count; lane++)
+            if (length[lane] <= j + SEGMENT)
+                live &= ~(1u << lane);
         if (!(group->limit < INFINITY) || !live)
             continue;
         VECTOR least = infinite;
-        for (int64_t i = 0; i < frames; i++)
-            least = MINIMUM(least, forward[i]);
-        if (group->reverse)
-            for (int64_t i = 0; i < frames; i++)
-                least = MINIMUM(least, backward[i]);
+        for (int64_t i = 0; i < panel->frames[0]; i++)
+            least = MINIMUM(least, group->reverse ? MINIMUM(states[0][i], states[1][i]) : states[0][i]);
         float lanes[LANES];
         memcpy(lanes, &least, sizeof lanes);
         for (int lane = 0; lane < group->count; lane++) {

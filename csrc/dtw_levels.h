@@ -21,12 +21,17 @@
  * together far from the origin come out right, and equal ones exactly 0. */
 #define JR_DTW_CANCELLED 0x1p-7f
 
-/* Frames as the kernels read them: vectors of `lanes` frames, dimension by dimension. */
+/* Up to this many queries are measured together: any three fill whole tiles of three vectors. */
+#define JR_DTW_TOGETHER 3
+
+/* Frames of queries as the kernels read them: vectors of `lanes` frames, dimension by dimension. */
 typedef struct {
-    int64_t frames, dimensions;
-    int64_t vectors, width; /* ceil(frames / lanes), and that times lanes */
-    float *packed;          /* (vectors, dimensions, lanes), zeros past the last frame */
-    float *squares;         /* (width), ones past the last frame */
+    int64_t dimensions, queries;
+    int64_t vectors, width;           /* of all queries, and that times lanes */
+    int64_t frames[JR_DTW_TOGETHER];  /* of each query */
+    int64_t first[JR_DTW_TOGETHER + 1]; /* vector: query q has those from first[q] to first[q + 1] */
+    float *packed;                    /* (vectors, dimensions, lanes), zeros past a query's last frame */
+    float *squares;                   /* (width), ones past a query's last frame */
 } jr_dtw_panel;
 
 /* Memory of one worker, for queries of up to `frames` frames. */
@@ -34,7 +39,7 @@ typedef struct {
     void *memory;
     float *costs;                /* (rows, width) */
     float *turned;               /* four rows of them with the sequences in lanes: (4, frames + slack, lanes) */
-    float *forward, *backward;   /* (frames + slack, lanes): the last row of the dynamic programming */
+    float *forward, *backward;   /* (width + slack, lanes): the last row of each query's dynamic programming */
     const float **rows;          /* (rows) frames whose costs are wanted */
     float *row_squares;          /* (rows) */
 } jr_dtw_scratch;
@@ -46,7 +51,7 @@ typedef struct {
     int count;
     int64_t window;
     int reverse;
-    float limit;             /* what is certain to lie above it may be given up, and is then infinite */
+    float limit;             /* what is certain to lie above it may be given up, and is then infinite; one query */
     const float *const *rest; /* per member, per segment: a bound on the cost of the segments behind it; or NULL */
 } jr_dtw_group;
 
@@ -57,6 +62,7 @@ typedef struct {
      * NULL: out is (count, width). `rows`, `row_squares` and `out` have room for JR_DTW_MAX_ROWS - 1 more. */
     void (*costs)(const jr_dtw_panel *panel, const float **rows, float *row_squares, int64_t count, int64_t first,
                   int64_t last, float *out);
+    /* distances: (queries of the panel, JR_DTW_MAX_LANES) */
     void (*group)(const jr_dtw_panel *panel, const jr_dtw_group *group, jr_dtw_scratch *scratch, float *distances);
     /* Of each row of products (count, width): the sum over the first `frames`, and the least of along - product. */
     void (*extremes)(const float *products, int64_t width, int64_t frames, const float *along, int64_t count,
@@ -76,13 +82,18 @@ const jr_dtw_level *jr_dtw_level_of(int level);
 /* 64-byte aligned and zeroed; NULL where there is no memory. Freed with free(). */
 void *jr_dtw_allocate(size_t bytes);
 
-int jr_dtw_scratch_new(jr_dtw_scratch *scratch, const jr_dtw_level *level, int64_t frames);
+/* Room for panels of up to `vectors` vectors. */
+int jr_dtw_scratch_new(jr_dtw_scratch *scratch, const jr_dtw_level *level, int64_t vectors);
 void jr_dtw_scratch_free(jr_dtw_scratch *scratch);
 
-/* Room for sequences of up to `frames` frames; then jr_dtw_panel_fill for each. */
-int jr_dtw_panel_new(jr_dtw_panel *panel, const jr_dtw_level *level, int64_t frames, int64_t dimensions);
-void jr_dtw_panel_fill(jr_dtw_panel *panel, const jr_dtw_level *level, const float *frames, const float *squares,
-                       int64_t count);
+/* The vectors that the longest of these queries needs. */
+int64_t jr_dtw_vectors(const jr_dtw_level *level, int64_t frames);
+
+/* An empty panel with room for `vectors` vectors; then queries are added, up to JR_DTW_TOGETHER. */
+int jr_dtw_panel_new(jr_dtw_panel *panel, const jr_dtw_level *level, int64_t vectors, int64_t dimensions);
+void jr_dtw_panel_clear(jr_dtw_panel *panel);
+void jr_dtw_panel_add(jr_dtw_panel *panel, const jr_dtw_level *level, const float *frames, const float *squares,
+                      int64_t count);
 void jr_dtw_panel_free(jr_dtw_panel *panel);
 
 /* Allowed are the cells (i, j) with lowest <= i - j <= highest: at most `window` off the diagonals through the

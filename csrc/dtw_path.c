@@ -19,7 +19,7 @@ typedef struct {
 /* The same additions and minima in the same order as the kernels', so the same distance. */
 static void next_row(path_job *job, int64_t j, const float *cost)
 {
-    int64_t frames = job->panel.frames;
+    int64_t frames = job->panel.frames[0];
     float *row = job->row, diagonal = j == 0 ? 0.0f : INFINITY, left = INFINITY;
     for (int64_t i = 0; i < frames; i++) {
         float above = row[i], best = diagonal;
@@ -57,7 +57,7 @@ static void strip_task(void *context, int64_t task, int worker)
 /* From the last cell back to the first, then turned round. */
 static int64_t trace(const path_job *job, int64_t *path)
 {
-    int64_t frames = job->panel.frames, i = frames - 1, j = jr_dtw_length(job->b, 0) - 1, length = 0;
+    int64_t frames = job->panel.frames[0], i = frames - 1, j = jr_dtw_length(job->b, 0) - 1, length = 0;
     for (;;) {
         path[2 * length] = i;
         path[2 * length + 1] = j;
@@ -84,9 +84,9 @@ int jr_dtw_path(int level, const jr_dtw_sequences *a, const jr_dtw_sequences *b,
     path_job job = {.level = jr_dtw_level_of(level), .a = a, .b = b};
     int status = JR_NO_MEMORY;
     job.band = jr_dtw_band_of(a_frames, b_frames, window);
-    if (jr_dtw_panel_new(&job.panel, job.level, a_frames, a->dimensions) != JR_OK)
+    if (jr_dtw_panel_new(&job.panel, job.level, jr_dtw_vectors(job.level, a_frames), a->dimensions) != JR_OK)
         goto done;
-    jr_dtw_panel_fill(&job.panel, job.level, a->frames[0], a->squares, a_frames);
+    jr_dtw_panel_add(&job.panel, job.level, a->frames[0], a->squares, a_frames);
     job.costs = jr_dtw_allocate((size_t)(STRIP + JR_DTW_MAX_ROWS) * (size_t)job.panel.width * sizeof(float));
     job.row = jr_dtw_allocate((size_t)a_frames * sizeof(float));
     job.rows = jr_dtw_allocate((STRIP + JR_DTW_MAX_ROWS) * sizeof *job.rows);

@@ -258,7 +258,8 @@ static int search_query(query_state *q, int64_t query)
     q->frames = jr_dtw_length(s->queries, query);
     q->best.found = 0;
     memset(&s->pruning[query], 0, sizeof s->pruning[query]);
-    jr_dtw_panel_fill(&q->panel, s->level, frames, s->queries->squares + s->queries->offsets[query], q->frames);
+    jr_dtw_panel_clear(&q->panel);
+    jr_dtw_panel_add(&q->panel, s->level, frames, s->queries->squares + s->queries->offsets[query], q->frames);
     int status;
     if (s->prune) {
         double dimensions = (double)s->gallery->dimensions;
@@ -287,7 +288,7 @@ static int workspace_new(workspace *w, const search *s)
     w->means = jr_dtw_allocate(segments * sizeof *w->means);
     w->squares = jr_dtw_allocate(segments * sizeof(float));
     w->gaps = jr_dtw_allocate(segments * sizeof(float));
-    if (jr_dtw_scratch_new(&w->dtw, s->level, s->longest_query) != JR_OK)
+    if (jr_dtw_scratch_new(&w->dtw, s->level, jr_dtw_vectors(s->level, s->longest_query)) != JR_OK)
         return JR_NO_MEMORY;
     return w->rows && w->products && w->means && w->squares && w->gaps ? JR_OK : JR_NO_MEMORY;
 }
@@ -312,8 +313,9 @@ static int state_new(query_state *q, const search *s)
     q->members = malloc(round * sizeof *q->members);
     q->measured = malloc(round * sizeof *q->measured);
     q->fates = malloc(round);
+    int64_t vectors = jr_dtw_vectors(s->level, s->longest_query);
     if (jr_dtw_best_new(&q->best, s->k) != JR_OK
-        || jr_dtw_panel_new(&q->panel, s->level, s->longest_query, s->queries->dimensions) != JR_OK
+        || jr_dtw_panel_new(&q->panel, s->level, vectors, s->queries->dimensions) != JR_OK
         || (s->prune && jr_dtw_bounds_new(&q->bounds, s->level, s->longest_query, s->queries->dimensions) != JR_OK))
         return JR_NO_MEMORY;
     return q->candidates && q->members && q->measured && q->fates ? JR_OK : JR_NO_MEMORY;

@@ -47,7 +47,7 @@ static inline uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static void next_row(const subsequence_job *job, workspace *w, int64_t j, const float *cost)
 {
-    int64_t frames = job->panel.frames;
+    int64_t frames = job->panel.frames[0];
     uint64_t diagonal = w->row[0], left = match(cost[0], (uint32_t)j);
     uint32_t oldest = (uint32_t)j;
     w->row[0] = left;
@@ -66,7 +66,7 @@ static void next_row(const subsequence_job *job, workspace *w, int64_t j, const 
 static void fill_rows(const subsequence_job *job, workspace *w, int64_t sequence, int64_t from, int64_t to, int again)
 {
     const jr_dtw_sequences *gallery = job->gallery;
-    for (int64_t i = 0; i < job->panel.frames; i++)
+    for (int64_t i = 0; i < job->panel.frames[0]; i++)
         w->row[i] = match(INFINITY, (uint32_t)from);
     for (int64_t strip = from; strip < to; strip += STRIP) {
         int64_t count = to - strip < STRIP ? to - strip : STRIP;
@@ -147,9 +147,10 @@ int jr_dtw_subsequence(int level, const jr_dtw_sequences *query, const jr_dtw_se
     int64_t frames = jr_dtw_length(query, 0);
     int status = JR_NO_MEMORY;
     job.workspaces = calloc((size_t)threads, sizeof *job.workspaces);
-    if (!job.workspaces || jr_dtw_panel_new(&job.panel, job.level, frames, query->dimensions) != JR_OK)
+    int64_t vectors = jr_dtw_vectors(job.level, frames);
+    if (!job.workspaces || jr_dtw_panel_new(&job.panel, job.level, vectors, query->dimensions) != JR_OK)
         goto done;
-    jr_dtw_panel_fill(&job.panel, job.level, query->frames[0], query->squares, frames);
+    jr_dtw_panel_add(&job.panel, job.level, query->frames[0], query->squares, frames);
     for (int t = 0; t < threads; t++)
         if (workspace_new(&job.workspaces[t], job.level, frames, jr_dtw_longest(gallery)) != JR_OK)
             goto done;
