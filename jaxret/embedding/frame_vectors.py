@@ -109,7 +109,7 @@ def _gather(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) -> Fram
 def encode_in_batches(
     named: Iterable[tuple[int, npt.NDArray[np.uint8]]], encode: Callable[[ArrayLike], jax.Array]
 ) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Run `encode` over groups of frames, packed into batches of one fixed shape (one compilation).
+    """Run `encode` over groups of frames, packed into batches of one shape; the rest goes in a smaller one.
 
     Args:
       named: (name, (T, H, W, C) uint8) pairs; T may differ from pair to pair, H, W and C may not.
@@ -124,10 +124,11 @@ def encode_in_batches(
     batch = 0
 
     def run(wanted: int) -> None:
-        """Encode the first `wanted` waiting frames, padded to a whole batch."""
+        """Encode the first `wanted` waiting frames."""
         waiting = np.concatenate(frames)
         block = waiting[:wanted]
-        padding = [(0, batch - len(block))] + [(0, 0)] * (block.ndim - 1)
+        # Powers of two: a single picture is not padded to a whole batch, and only few shapes are compiled.
+        padding = [(0, _power_of_two_from(wanted) - wanted)] + [(0, 0)] * (block.ndim - 1)
         encoded.append(np.asarray(encode(np.pad(block, padding)))[: len(block)])
         frames[:] = [waiting[wanted:]]
 
@@ -140,8 +141,8 @@ def encode_in_batches(
 
     for name, group in named:
         if not batch:
-            batch = max(1, _BATCH_BYTES // max(1, group[0].nbytes))
-            batch = min(batch, 512)
+            fitting = min(512, _BATCH_BYTES // max(1, group[0].nbytes))
+            batch = _power_of_two_from(fitting // 2 + 1) if fitting > 1 else 1
         pending.append((name, len(group)))
         frames.append(group)
         while sum(map(len, frames)) >= batch:
@@ -151,3 +152,8 @@ def encode_in_batches(
         while sum(map(len, frames)):
             run(min(batch, sum(map(len, frames))))
         yield from complete()
+
+
+def _power_of_two_from(count: int) -> int:
+    """The smallest power of two that is not below `count`."""
+    return 1 << (count - 1).bit_length()
