@@ -92,7 +92,7 @@ MOVING_DIGITS = CnnLstmConfig(
         weight_decay=1e-4,
         clip_norm=1.0,
     ),
-    loop=LoopConfig(epochs=10, evaluate_every=2, patience=0),
+    loop=LoopConfig(epochs=8, evaluate_every=2, patience=0),
 )
 """The same system sized for the embedded data: clips of 12 frames of 32 x 32, trained end to end in minutes."""
 
