@@ -201,7 +201,8 @@ def pruning(
             text = ", ".join(f"{share} {value:.1%}" for share, value in shares.items())
             print(
                 f"  {name:6} k = {k:3}: {faster:5.2f} times faster, "
-                f"{figures['times faster than dtw_cdist']:.2f} than dtw_cdist, {figures['us a pair']:.3f} us a pair; {text}"
+                f"{figures['times faster than dtw_cdist']:.2f} than dtw_cdist, "
+                f"{figures['us a pair']:.3f} us a pair; {text}"
             )
 
 
