@@ -5,6 +5,7 @@ from jaxret.rank.dtw_search import DtwPruning, DtwResult, dtw_cdist, dtw_topk
 from jaxret.rank.dtw_subsequence import SubsequenceMatch, SubsequenceResult, dtw_subsequence, dtw_subsequence_topk
 from jaxret.rank.hamming import hamming_topk, hamming_within, pack_bits, unpack_bits
 from jaxret.rank.hamming_index import HammingIndex, IndexedRadiusResult, IndexedResult
+from jaxret.rank.lsh import RandomHyperplanes
 from jaxret.rank.search_result import ParResult, RadiusResult, SearchResult, merge_results
 from jaxret.rank.sequence_table import SequenceTable
 from jaxret.rank.simd import available_simd_levels, simd_level
@@ -19,6 +20,7 @@ __all__ = [
     "IndexedResult",
     "ParResult",
     "RadiusResult",
+    "RandomHyperplanes",
     "SearchResult",
     "SequenceTable",
     "SubsequenceMatch",

@@ -152,6 +152,19 @@ def check_count(value: Any, name: str) -> int:
     return count
 
 
+def check_seed(seed: Any) -> int:
+    """A seed of random numbers as a Python integer of at least 0.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is negative.
+    """
+    number = _as_integer(seed, "seed")
+    if number < 0:
+        raise ValueError(f"seed must be at least 0, got {number}")
+    return number
+
+
 def check_k(k: Any, gallery_size: int) -> int:
     """k as a Python integer in [1, gallery_size].
 
