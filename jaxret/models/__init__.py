@@ -1,8 +1,28 @@
-"""Encoders in Flax NNX: frame backbones, recurrent clip encoders, and the weights they load."""
+"""Encoders in Flax NNX: frame backbones, encoders of their sequences, and the weights they load."""
 
 from jaxret.models.backbones import backbone_names, create_backbone
 from jaxret.models.classifier import SoftmaxHead
 from jaxret.models.encoding import Backbone, Encoding
+from jaxret.models.hash_layer import HashLayer
+from jaxret.models.sequence_encoders import create_sequence_encoder
+from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.models.temporal import TemporalEncoder
+from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, WeightedAverage
+from jaxret.models.two_streams import StreamBackbone, StreamFusion
 
-__all__ = ["Backbone", "Encoding", "SoftmaxHead", "TemporalEncoder", "backbone_names", "create_backbone"]
+__all__ = [
+    "AttentionFusion",
+    "Backbone",
+    "ConvolutionFusion",
+    "Encoding",
+    "HashLayer",
+    "SequenceEncoder",
+    "SoftmaxHead",
+    "StreamBackbone",
+    "StreamFusion",
+    "TemporalEncoder",
+    "WeightedAverage",
+    "backbone_names",
+    "create_backbone",
+    "create_sequence_encoder",
+]

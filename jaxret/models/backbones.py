@@ -46,8 +46,10 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
       >>> backbone.embedding_size, backbone.config["widths"]
       (32, [16, 32, 32])
     """
+    if name == "streams":
+        return _create_streams(**options, rngs=rngs)
     if name not in _BACKBONES:
-        raise ConfigError(unknown_name_message("backbone", name, _BACKBONES))
+        raise ConfigError(unknown_name_message("backbone", name, [*_BACKBONES, "streams"]))
     module, class_name = _BACKBONES[name]
     backbone_class: Callable[..., Backbone] = getattr(importlib.import_module(f"jaxret.models.{module}"), class_name)
     known = set(inspect.signature(backbone_class.__init__).parameters) - {"self", "rngs"}
@@ -57,6 +59,15 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
     backbone = backbone_class(rngs=rngs, **options)
     backbone.eval()
     return backbone
+
+
+def _create_streams(backbones: list[dict[str, Any]], streams: int, *, rngs: nnx.Rngs) -> Backbone:
+    from jaxret.models.two_streams import StreamBackbone  # it needs what this module makes
+
+    made = [create_backbone(**settings, rngs=rngs) for settings in backbones]
+    if len(made) not in (1, streams):
+        raise ConfigError(f"{streams} streams need one backbone for all or one each, got {len(made)}")
+    return StreamBackbone(made * streams if len(made) == 1 else made)
 
 
 def unknown_name_message(what: str, name: str, known: Iterable[str]) -> str:

@@ -17,7 +17,8 @@ from jax.typing import ArrayLike
 from jaxret.errors import ConfigError
 from jaxret.models.backbones import create_backbone, unknown_name_message
 from jaxret.models.encoding import Backbone, Encoding
-from jaxret.models.temporal import TemporalEncoder
+from jaxret.models.sequence_encoders import create_sequence_encoder
+from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["MediaEncoder", "VideoEncoder", "create_encoder"]
@@ -29,12 +30,14 @@ class MediaEncoder(Protocol):
     Attributes:
       preprocessing: the frames it expects.
       frame_embedding_size, clip_embedding_size: lengths of its vectors.
+      code_bits: bits of the code that a clip vector, sigmoid activations, is rounded to at 0.5; 0: it has none.
       config: JSON-able settings; `create_encoder(config)` makes an encoder of the same shape.
     """
 
     preprocessing: Preprocessing
     frame_embedding_size: int
     clip_embedding_size: int
+    code_bits: int
 
     @property
     def config(self) -> dict[str, Any]:
@@ -48,11 +51,11 @@ class MediaEncoder(Protocol):
 
 
 class VideoEncoder(nnx.Module):
-    """A frame backbone, then a recurrent encoder over the frame vectors of a chunk (system 1).
+    """A frame backbone, then an encoder of the sequence of a chunk's frame vectors (systems 1 and 3).
 
     Args:
       backbone: pictures to vectors.
-      temporal: sequences of those vectors to one vector.
+      temporal: sequences of those vectors to one vector; with a hash layer, to the activations of a code.
       preprocessing: size, frame count and chunking of the input.
 
     Raises:
@@ -60,6 +63,7 @@ class VideoEncoder(nnx.Module):
 
     Example:
       >>> import jax.numpy as jnp
+      >>> from jaxret.models.temporal import TemporalEncoder
       >>> rngs = nnx.Rngs(0)
       >>> encoder = VideoEncoder(
       ...     create_backbone("small-convnet", embedding_size=16, rngs=rngs),
@@ -70,23 +74,25 @@ class VideoEncoder(nnx.Module):
       (2, 8)
     """
 
-    kind: ClassVar[str] = "cnn-lstm"
+    kind: ClassVar[str] = "frames-then-sequence"
 
-    def __init__(self, backbone: Backbone, temporal: TemporalEncoder, preprocessing: Preprocessing):
+    def __init__(self, backbone: Backbone, temporal: SequenceEncoder, preprocessing: Preprocessing):
         if temporal.input_size != backbone.embedding_size:
             raise ConfigError(
                 f"the temporal encoder takes vectors of {temporal.input_size}, "
                 f"but {backbone.name} gives {backbone.embedding_size}"
             )
-        if backbone.channels != preprocessing.channels:
+        if backbone.channels != preprocessing.pixel_channels:
             raise ConfigError(
-                f"{backbone.name} takes {backbone.channels} channels, the preprocessing gives {preprocessing.channels}"
+                f"{backbone.name} takes {backbone.channels} channels, "
+                f"the preprocessing gives {preprocessing.pixel_channels}"
             )
         self.backbone = backbone
         self.temporal = temporal
         self.preprocessing = preprocessing
         self.frame_embedding_size = backbone.embedding_size
         self.clip_embedding_size = temporal.embedding_size
+        self.code_bits = temporal.code_bits
 
     @property
     def summary(self) -> str:
@@ -94,7 +100,7 @@ class VideoEncoder(nnx.Module):
         size = self.preprocessing
         return (
             f"{self.backbone.name} on {size.frames} frames of {size.height} x {size.width} pixels, then "
-            f"{self.temporal.cell} of {self.temporal.units} units"
+            f"{self.temporal.summary}"
         )
 
     @property
@@ -112,7 +118,7 @@ class VideoEncoder(nnx.Module):
         """An encoder of the shape that `config` describes, with random weights."""
         return cls(
             create_backbone(**config["backbone"], rngs=rngs),
-            TemporalEncoder(**config["temporal"], rngs=rngs),
+            create_sequence_encoder(**config["temporal"], rngs=rngs),
             Preprocessing.from_json(config["preprocessing"]),
         )
 

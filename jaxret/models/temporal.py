@@ -7,7 +7,7 @@ outside the scan, as one matrix product (Appleyard, Kocisky and Blunsom 2016, ar
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from jax.typing import DTypeLike
 from jaxret.errors import ConfigError
 from jaxret.models.encoding import Encoding, compute_dtype
 from jaxret.models.initialisation import glorot_uniform, orthogonal
+from jaxret.models.sequence_encoding import SequenceEncoder, check_sizes, valid_steps
 
 __all__ = ["GRUCell", "LSTMCell", "TemporalEncoder"]
 
@@ -129,7 +130,7 @@ def scan_over_time(
     return carry, jnp.swapaxes(outputs, 0, 1)
 
 
-class TemporalEncoder(nnx.Module):
+class TemporalEncoder(SequenceEncoder):
     """One or more recurrent layers over the frame vectors of a clip; the state at the end is the embedding.
 
     Dropout acts on the inputs of every layer, one mask for all time steps of a sequence (Gal and Ghahramani
@@ -163,6 +164,8 @@ class TemporalEncoder(nnx.Module):
       (2, 4)
     """
 
+    kind: ClassVar[str] = "recurrent"
+
     Output = Literal["last", "mean", "hidden+cell"]
 
     def __init__(
@@ -178,9 +181,7 @@ class TemporalEncoder(nnx.Module):
         dtype: str = "float32",
         rngs: nnx.Rngs,
     ):
-        for setting, value in (("input_size", input_size), ("units", units), ("layers", layers)):
-            if value < 1:
-                raise ConfigError(f"{setting} must be at least 1, got {value!r}")
+        check_sizes(input_size=input_size, units=units, layers=layers)
         if cell not in ("lstm", "gru"):
             raise ConfigError(f"cell must be lstm or gru, got {cell!r}")
         if output not in get_args(self.Output):
@@ -210,8 +211,9 @@ class TemporalEncoder(nnx.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """JSON-able settings; `TemporalEncoder(**config, rngs=...)` makes an encoder of the same shape."""
+        """JSON-able settings."""
         return {
+            "kind": self.kind,
             "input_size": self.input_size,
             "units": self.units,
             "cell": self.cell,
@@ -222,29 +224,17 @@ class TemporalEncoder(nnx.Module):
             "dtype": self.dtype.name,
         }
 
+    @property
+    def summary(self) -> str:
+        """A few words for people."""
+        return f"{self.cell} of {self.units} units"
+
     def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
-        """Encode sequences of frame vectors.
+        """Frame vectors (B, T, D) to (B, embedding_size); see `SequenceEncoder`.
 
-        Args:
-          vectors: (B, T, D) floating.
-          lengths: (B,) int, how many time steps of each sequence count; the rest is padding and changes
-            nothing. None: all T. A sequence of length 0 is embedded as zeros.
-
-        Returns:
-          The embedding (B, embedding_size) float32; stages `hidden_1` ...: all hidden states of each layer,
-          (B, T, units) or (B, T, 2 units), zero at padding.
-
-        Raises:
-          ValueError: a shape does not fit.
+        Stages `hidden_1` ...: all hidden states of each layer, (B, T, units) or (B, T, 2 units), zero at padding.
         """
-        if vectors.ndim != 3 or vectors.shape[-1] != self.input_size:
-            raise ValueError(f"vectors must have shape (B, T, {self.input_size}), got {vectors.shape}")
-        batch, steps, _ = vectors.shape
-        if lengths is None:
-            lengths = jnp.full(batch, steps)
-        if lengths.shape != (batch,):
-            raise ValueError(f"lengths must have shape ({batch},), got {lengths.shape}")
-        valid = jnp.arange(steps) < lengths[:, None]  # (B, T)
+        valid = valid_steps(self, vectors, lengths)
 
         stages = {}
         hidden = vectors
@@ -256,7 +246,7 @@ class TemporalEncoder(nnx.Module):
             hidden = stages[stage] = jnp.concatenate([outputs for _, outputs in runs], axis=-1)
 
         if self.output == "mean":
-            counts = jnp.maximum(lengths, 1)[:, None]
+            counts = jnp.maximum(valid.sum(axis=1), 1)[:, None]
             embedding = jnp.sum(hidden.astype(jnp.float32), axis=1) / counts
         else:
             parts = 1 if self.output == "last" else 2

@@ -68,8 +68,8 @@ def test_parts_that_do_not_fit_are_named():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "cnn-lstn"}, "unknown kind of encoder 'cnn-lstn': did you mean 'cnn-lstm'"),
-        ({"temporal": {"input_size": D, "unitz": 3}}, "unitz"),
+        ({"kind": "frames-sequence"}, "unknown kind of encoder .frames-sequence.: did you mean .frames-then-sequence."),
+        ({"temporal": {"kind": "recurrent", "input_size": D, "unitz": 3}}, "unitz"),
         ({"backbone": {"name": "small-convnet", "width": 3}}, "unknown option of small-convnet 'width'"),
         ({"preprocessing": {}}, "missing or unknown settings"),
         ({"temporal": None}, "incomplete or malformed"),

@@ -13,7 +13,7 @@ from flax import nnx
 from reference import recurrent
 
 from jaxret.errors import ConfigError
-from jaxret.models import TemporalEncoder
+from jaxret.models import TemporalEncoder, create_sequence_encoder
 
 B, T, D, U = 3, 7, 5, 4
 LENGTHS = np.array([7, 1, 4])
@@ -157,7 +157,7 @@ def test_bfloat16_is_close_to_float32_and_still_returns_float32():
 
 def test_config_is_json_and_recreates_the_encoder():
     encoder = TemporalEncoder(D, U, cell="gru", layers=2, bidirectional=True, output="mean", rngs=nnx.Rngs(0))
-    again = TemporalEncoder(**json.loads(json.dumps(encoder.config)), rngs=nnx.Rngs(1))
+    again = create_sequence_encoder(**json.loads(json.dumps(encoder.config)), rngs=nnx.Rngs(1))
     assert again.config == encoder.config
     nnx.update(again, nnx.state(encoder, nnx.Param))
     np.testing.assert_array_equal(run(again, vectors()).embedding, run(encoder, vectors()).embedding)

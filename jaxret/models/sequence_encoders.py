@@ -1,0 +1,43 @@
+"""Encoders of frame-vector sequences by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flax import nnx
+
+from jaxret.errors import ConfigError
+from jaxret.models.backbones import unknown_name_message
+from jaxret.models.hash_layer import HashLayer
+from jaxret.models.sequence_encoding import SequenceEncoder
+from jaxret.models.temporal import TemporalEncoder
+from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, WeightedAverage
+from jaxret.models.two_streams import StreamFusion
+
+__all__ = ["create_sequence_encoder"]
+
+_LEAVES: dict[str, type[SequenceEncoder]] = {
+    encoder.kind: encoder for encoder in (TemporalEncoder, WeightedAverage, ConvolutionFusion, AttentionFusion)
+}
+
+
+def create_sequence_encoder(kind: str, *, rngs: nnx.Rngs, **settings: Any) -> SequenceEncoder:
+    """An encoder of frame-vector sequences of the shape that its `config` describes, with random weights.
+
+    Raises:
+      ConfigError: the kind is unknown, or a value is bad.
+      TypeError, KeyError: a setting is missing or unknown.
+
+    Example:
+      >>> from flax import nnx
+      >>> create_sequence_encoder("weighted-average", input_size=8, rngs=nnx.Rngs(0)).embedding_size
+      8
+    """
+    if kind == HashLayer.kind:
+        return HashLayer(create_sequence_encoder(**settings.pop("encoder"), rngs=rngs), **settings, rngs=rngs)
+    if kind == StreamFusion.kind:
+        return StreamFusion([create_sequence_encoder(**stream, rngs=rngs) for stream in settings["streams"]])
+    if kind not in _LEAVES:
+        known = (*_LEAVES, HashLayer.kind, StreamFusion.kind)
+        raise ConfigError(unknown_name_message("encoder of sequences", kind, known))
+    return _LEAVES[kind](**settings, rngs=rngs)
