@@ -25,11 +25,11 @@ MAX_CELLS = 1 << 22
 """Results held at once for a segment: queries go in groups so that group x depth stays below this."""
 
 
-def gallery_of(snapshot: Snapshot, space: str, kinds: frozenset[str] | None) -> Gallery:
-    """The searchable rows of a space, prepared once for each choice of kinds."""
-    key = (space, kinds)
+def gallery_of(snapshot: Snapshot, space: str, kinds: frozenset[str] | None, multi_index: bool = False) -> Gallery:
+    """The searchable rows of a space, prepared once for each choice of kinds, with or without hash tables."""
+    key = (space, kinds, multi_index)
     if key not in snapshot.galleries:
-        snapshot.galleries[key] = Gallery(snapshot, space, kinds)
+        snapshot.galleries[key] = Gallery(snapshot, space, kinds, multi_index)
     return snapshot.galleries[key]
 
 
@@ -39,15 +39,16 @@ class Gallery:
     Rows are numbered through all segments that have any, removed items' rows included.
     """
 
-    def __init__(self, snapshot: Snapshot, space: str, kinds: frozenset[str] | None):
+    def __init__(self, snapshot: Snapshot, space: str, kinds: frozenset[str] | None, multi_index: bool):
         """Prepare the rows of items of these kinds (None for all)."""
+        make_shard = _HashedShard if multi_index else _Shard
         self._shards: list[_Shard] = []
         first = 0
         wanted = snapshot.of_kinds(kinds)
         for number, rows in snapshot.segment_rows(space):
-            self._shards.append(_Shard(snapshot, number, rows, first, wanted))
+            self._shards.append(make_shard(snapshot, number, space, rows, first, wanted))
             first += len(rows.items)
-        self._searched = [shard for shard in self._shards if shard.n_rows]
+        self._searched = [shard for shard in self._shards if len(shard.found_ids)]
         self.searchable: NDArray[np.bool_] = np.zeros(len(snapshot.items), bool)
         """bool (n,), the live items that may be found: of these kinds, and with rows."""
         for shard in self._searched:
@@ -68,7 +69,7 @@ class Gallery:
 
     def nearest_items(
         self,
-        queries: NDArray[np.float32],
+        queries: NDArray[Any],
         k: int,
         metric: str,
         excluded_sources: NDArray[np.int64] | None,
@@ -77,9 +78,9 @@ class Gallery:
         """The best row of each of the k nearest items.
 
         Args:
-          queries: float32 (Q, D), finite.
+          queries: float32 (Q, D), finite, or codes uint8 (Q, bytes).
           k: items a query, at least 1.
-          metric: "euclidean" or "cosine".
+          metric: "euclidean" or "cosine", "hamming" for codes.
           excluded_sources: int64 (Q,), the number of the source a query leaves out, or -1; None for none.
           threads: passed on.
 
@@ -108,7 +109,7 @@ class Gallery:
 
     def _search_group(
         self,
-        queries: NDArray[np.float32],
+        queries: NDArray[Any],
         k: int,
         wanted: NDArray[np.int64],
         metric: str,
@@ -151,11 +152,13 @@ class _Shard:
       rows: all rows of the segment.
       first: the number of its first row.
       ids: int64 (N,), the item id of each row, -1 for removed items.
-      n_rows: rows that take part.
+      n_rows: rows that are searched, the greatest depth.
       found_ids: the ids of the items that take part, ascending.
     """
 
-    def __init__(self, snapshot: Snapshot, number: int, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]):
+    def __init__(
+        self, snapshot: Snapshot, number: int, space: str, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]
+    ):
         self.rows, self.first = rows, first
         self.ids = snapshot.positions[number][rows.items]
         self._item_sources = snapshot.item_sources
@@ -174,9 +177,7 @@ class _Shard:
             return self.n_rows
         return min(self.n_rows, k if self.n_rows == len(self.found_ids) else 2 * k + 16)
 
-    def nearest_rows(
-        self, queries: NDArray[np.float32], depth: int, metric: str, threads: int | None
-    ) -> rank.SearchResult:
+    def nearest_rows(self, queries: NDArray[Any], depth: int, metric: str, threads: int | None) -> rank.SearchResult:
         """The `depth` nearest rows by (distance, row number), depth at most n_rows."""
         if self._chosen is None:
             found = self._topk(queries, self.rows.vectors, depth, metric, threads)
@@ -201,6 +202,7 @@ class _Shard:
         new[:, 1:] = in_order[:, 1:] != in_order[:, :-1]
         keep = np.zeros(items.shape, bool)
         np.put_along_axis(keep, order, new, axis=1)
+        keep &= items >= 0
         if excluded is not None:
             keep &= self._item_sources[items] != excluded[:, None]
         packed = np.argsort(~keep, axis=1, kind="stable")[:, :k]
@@ -213,20 +215,58 @@ class _Shard:
 
     def _topk(
         self,
-        queries: NDArray[np.float32],
+        queries: NDArray[Any],
         gallery: NDArray[Any],
         depth: int,
         metric: str,
         threads: int | None,
     ) -> rank.SearchResult:
-        search = rank.euclidean_topk if metric == "euclidean" else rank.cosine_topk
         try:
-            return search(queries, gallery, depth, threads=threads)
+            return _SEARCHES[metric](queries, gallery, depth, threads=threads)
         except ValueError as error:
             if not str(error).startswith("gallery"):
                 raise
             # What was read from disk is refused.
             raise IndexFormatError(f"{self.rows.file}: {error}; `verify()` checks all") from error
+
+
+class _HashedShard(_Shard):
+    """A shard of codes whose nearest rows come from the segment's hash tables.
+
+    The tables hold all rows of the segment, so that they outlive removals and serve every choice of kinds; rows that
+    take no part are found and dropped, and the search goes deeper for them.
+    """
+
+    def __init__(
+        self, snapshot: Snapshot, number: int, space: str, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]
+    ):
+        super().__init__(snapshot, number, space, rows, first, wanted)
+        self._n_wanted = self.n_rows
+        if self._chosen is not None:
+            taking_part = np.full(len(self.ids), -1, np.int64)
+            taking_part[self._chosen] = self.ids[self._chosen]
+            self.ids = taking_part
+        self.n_rows = len(self.ids)
+        self._tables = snapshot.segments[number].hash_tables(space)
+
+    def first_depth(self, k: int) -> int:
+        """As of a plain shard, and more by the share of rows that take no part."""
+        if k >= len(self.found_ids):
+            return self.n_rows
+        wanted = k if self._n_wanted == len(self.found_ids) else 2 * k + 16
+        return min(self.n_rows, -(-wanted * self.n_rows // self._n_wanted))
+
+    def nearest_rows(self, queries: NDArray[Any], depth: int, metric: str, threads: int | None) -> rank.SearchResult:
+        """The `depth` nearest rows by (distance, row number), those that take no part among them."""
+        found = self._tables.topk(queries, depth, threads=threads)
+        return rank.SearchResult(found.ids + self.first, found.distances)
+
+
+_SEARCHES = {
+    "euclidean": rank.euclidean_topk,
+    "cosine": rank.cosine_topk,
+    "hamming": rank.hamming_topk,
+}
 
 
 def _missing(n_queries: int, k: int) -> rank.SearchResult:

@@ -15,8 +15,8 @@ from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.media_search import rank_media
 from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.snapshot import Snapshot, open_snapshot
-from jaxret.index.space import Metric, Space, SpaceRows
-from jaxret.index.writer import added, check_rows, commit, compacted, create, require_vectors, without
+from jaxret.index.space import KNOWN_REPRESENTATIONS, Metric, Space, SpaceRows
+from jaxret.index.writer import added, check_rows, commit, compacted, create, require_known, without
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["MediaIndex"]
@@ -120,7 +120,7 @@ class MediaIndex:
 
     def count_rows(self, space: str) -> int:
         """How many rows a space has; ValueError for an unknown space."""
-        return self._snapshot.count_rows(self._vector_space(space).name)
+        return self._snapshot.count_rows(self._known_space(space).name)
 
     def id_of(self, key: str) -> int:
         """The id of the item with this key; ValueError where there is none."""
@@ -153,13 +153,28 @@ class MediaIndex:
             )
             raise EncoderMismatchError(f"{self.folder} was made with other preprocessing ({differ})")
 
-    def rows(self, space: str) -> SpaceRows:
-        """All rows of a space, copied into memory; `items` are ids, ascending. ValueError: unknown space."""
-        declared = self._vector_space(space)
-        blocks = list(self._snapshot.row_blocks(declared.name))
+    def rows(self, space: str, items: ArrayLike | None = None) -> SpaceRows:
+        """The rows of a space, copied into memory; their `items` are ids, ascending.
+
+        Args:
+          space: its name.
+          items: ids whose rows are wanted, in any order; only these are read. None for all.
+
+        Raises:
+          ValueError: the space is unknown, or there is no item of such an id.
+        """
+        declared = self._known_space(space)
+        if items is None:
+            blocks = list(self._snapshot.row_blocks(declared.name))
+        else:
+            ids = np.asarray(items)
+            if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= len(self)):
+                raise ValueError(f"items must be ids in 0 .. {len(self) - 1}, got {items!r:.80}")
+            blocks = list(self._snapshot.rows_of_items(declared.name, ids.astype(np.int64)))
         spans = np.concatenate([np.zeros((0, 2)), *(block.spans for block in blocks)])
+        nothing = np.zeros((0, declared.row_length), declared.dtype)
         return SpaceRows(
-            np.concatenate([np.zeros((0, declared.dimension), declared.dtype), *(block.vectors for block in blocks)]),
+            np.concatenate([nothing, *(block.vectors for block in blocks)]),
             np.concatenate([np.zeros(0, np.int64), *(block.items for block in blocks)]),
             spans[:, 0],
             spans[:, 1],
@@ -171,7 +186,7 @@ class MediaIndex:
         Raises:
           ValueError: the space or a kind is unknown.
         """
-        gallery = gallery_of(self._snapshot, self._vector_space(space).name, _check_kinds(kinds))
+        gallery = gallery_of(self._snapshot, self._known_space(space).name, _check_kinds(kinds))
         return gallery.searchable.copy()
 
     def search(
@@ -184,6 +199,7 @@ class MediaIndex:
         min_cosine: float | None = None,
         kinds: Collection[str] | None = None,
         exclude_sources: Sequence[str | None] | None = None,
+        multi_index: bool = False,
         threads: int | None = None,
     ) -> MediaSearchResult:
         """The k nearest distinct items of each query, each at its best row; exact.
@@ -193,29 +209,37 @@ class MediaIndex:
 
         Args:
           space: which space the queries belong to.
-          vectors: float (Q, D), or (D,) for one query.
+          vectors: float (Q, D), or (D,) for one query; for a space of codes uint8 (Q, bits / 8) or (bits / 8,).
           k: items a query, at least 1; more than there are fills up with id -1.
-          metric: "euclidean" or "cosine" (1 - cosine); None for the space's default.
+          metric: "euclidean" or "cosine" (1 - cosine); "hamming" (bits that differ) for codes; None for the
+            space's default.
           min_cosine: PAR's threshold, a finite number; a cosine must be above it. PAR is Euclidean.
           kinds: find only these kinds ("image", "video"); None for both.
           exclude_sources: for each query a source whose items are left out, or None: the query's own, so
             that what it was cut from does not answer for it.
+          multi_index: for spaces of codes: look into tables of multi-index hashing
+            (`jaxret.rank.HammingIndex`) instead of scanning all codes. The results are the same. The tables are
+            built in memory at the first such search of each segment and kept with the opened index, also while it
+            grows; they are not written to disk. They pay for many queries of large galleries of trained codes
+            (`benchmarks/speed_code_search.py`), and one thread may search with them at a time.
           threads: of the ranking kernels; None lets them choose.
 
         Raises:
-          TypeError: `vectors` are not floats or k is not a whole number.
-          ValueError: the space, metric or kind is unknown, shapes disagree, a vector is not finite, or k < 1.
+          TypeError: `vectors` are not floats (of codes: not uint8) or k is not a whole number.
+          ValueError: the space, metric or kind is unknown, shapes disagree, a vector is not finite, k < 1, or
+            `min_cosine` is asked of codes or `multi_index` of vectors.
           IndexFormatError: what is stored turns out to be damaged.
         """
         return rank_media(
             self._snapshot,
-            self._vector_space(space),
+            self._known_space(space),
             vectors,
             k,
             metric=metric,
             min_cosine=min_cosine,
             kinds=_check_kinds(kinds),
             exclude_sources=exclude_sources,
+            multi_index=multi_index,
             threads=threads,
         )
 
@@ -290,17 +314,18 @@ class MediaIndex:
         problems = [problem for segment in self._snapshot.segments for problem in segment.problems()]
         if not problems:
             for space in self._snapshot.spaces.values():
-                blocks = self._snapshot.row_blocks(space.name) if space.representation == "vector" else ()
+                known = space.representation in KNOWN_REPRESENTATIONS
+                blocks = self._snapshot.row_blocks(space.name) if known else ()
                 if not all(np.isfinite(block.vectors).all() for block in blocks):
                     problems.append(f"{self.folder}: space {space.name!r} holds non-finite numbers")
         if problems:
             raise IndexFormatError("; ".join(problems))
 
-    def _vector_space(self, name: str) -> Space:
+    def _known_space(self, name: str) -> Space:
         if name not in self._snapshot.spaces:
             raise ValueError(f"space must be one of {', '.join(self._snapshot.spaces)}, got {name!r}")
         space = self._snapshot.spaces[name]
-        require_vectors(space, "search or add to")
+        require_known(space, "search or add to")
         return space
 
     def _commit(self, change: Callable[[Snapshot], Manifest]) -> None:

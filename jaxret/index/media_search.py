@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,7 +14,7 @@ from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import Space
 from jaxret.rank.threads import check_threads
-from jaxret.rank.validation import as_float32_matrix, check_count, check_real
+from jaxret.rank.validation import as_codes, as_float32_matrix, check_count, check_real
 
 __all__ = ["rank_media"]
 
@@ -28,14 +29,15 @@ def rank_media(
     min_cosine: float | None,
     kinds: frozenset[str] | None,
     exclude_sources: Sequence[str | None] | None,
+    multi_index: bool,
     threads: int | None,
 ) -> MediaSearchResult:
     """`MediaIndex.search` on a snapshot; arguments and errors are described there."""
-    queries = as_float32_matrix(vectors, "vectors", single=True)
-    if queries.shape[1] != space.dimension:
-        raise ValueError(
-            f"vectors must have dimension {space.dimension} for space {space.name!r}, got {queries.shape[1]}"
-        )
+    queries = _checked_queries(space, vectors)
+    if space.representation == "code" and min_cosine is not None:
+        raise ValueError(f"min_cosine needs a space of vectors, but space {space.name!r} holds codes")
+    if space.representation != "code" and multi_index:
+        raise ValueError(f"multi_index needs a space of codes, but space {space.name!r} holds vectors")
     k = check_count(k, "k")
     metric = space.metrics[0] if metric is None and min_cosine is None else metric or "euclidean"
     if metric not in space.metrics:
@@ -46,12 +48,30 @@ def rank_media(
         min_cosine = check_real(min_cosine, "min_cosine")
     check_threads(threads)
     excluded = _source_numbers(snapshot, exclude_sources, len(queries))
-    gallery = gallery_of(snapshot, space.name, kinds)
+    gallery = gallery_of(snapshot, space.name, kinds, multi_index)
     best = gallery.nearest_items(queries, k, metric, excluded, threads)
     cosines = None
     if min_cosine is not None:
         best, cosines = _keep_aligned(gallery, queries, best, min_cosine)
     return _describe(snapshot, gallery, best, cosines)
+
+
+def _checked_queries(space: Space, vectors: ArrayLike) -> NDArray[Any]:
+    """Queries as float32 (Q, D), or as codes uint8 (Q, bytes)."""
+    if space.representation == "code":
+        codes = as_codes(vectors, "vectors", single=True)
+        if codes.shape[1] != space.row_length:
+            raise ValueError(
+                f"vectors must have {space.row_length} bytes ({space.dimension} bits) for space {space.name!r}, "
+                f"got {codes.shape[1]}"
+            )
+        return codes
+    queries = as_float32_matrix(vectors, "vectors", single=True)
+    if queries.shape[1] != space.dimension:
+        raise ValueError(
+            f"vectors must have dimension {space.dimension} for space {space.name!r}, got {queries.shape[1]}"
+        )
+    return queries
 
 
 def _source_numbers(

@@ -25,6 +25,7 @@ from jaxret.index.array_file import (
 from jaxret.index.item import IndexItem
 from jaxret.index.manifest import SegmentEntry
 from jaxret.index.space import CheckedRows, Space
+from jaxret.rank import HammingIndex
 
 __all__ = ["Segment", "write_segment"]
 
@@ -68,13 +69,13 @@ def write_segment(
             links: list[NDArray[np.int64]] = []
             spans: list[NDArray[np.float64]] = []
             vectors_file = write_array(
-                *within(f"{space_name}.vectors.npy"),
+                *within(f"{space_name}.{space.array_name}.npy"),
                 _vectors_then(blocks, links, spans),
                 space.dtype,
-                (n, space.dimension),
+                (n, space.row_length),
             )
             arrays[space_name] = {
-                "vectors": vectors_file,
+                space.array_name: vectors_file,
                 "items": write_array(*within(f"{space_name}.items.npy"), links, "int64", (n,)),
                 "spans": write_array(*within(f"{space_name}.spans.npy"), spans, "float64", (n, 2)),
             }
@@ -99,7 +100,7 @@ class SegmentRows:
     """The rows of one space in one segment, memory-mapped, in ascending order of item.
 
     Attributes:
-      vectors: (N, D) in the space's dtype, read-only.
+      vectors: (N, `Space.row_length`) in the space's dtype, read-only: vectors, or packed codes.
       items: int64 (N,), local item numbers, never decreasing.
       spans: float64 (N, 2), start and end in seconds.
       file: where the vectors lie, for messages.
@@ -132,6 +133,7 @@ class Segment:
             for space, arrays in entry.arrays.items()
         }
         self._rows: dict[str, SegmentRows | None] = {}
+        self._hash_tables: dict[str, HammingIndex] = {}
 
     def with_entry(self, entry: SegmentEntry) -> Segment:
         """The same opened files under a newer manifest's entry."""
@@ -148,7 +150,7 @@ class Segment:
         return alive
 
     def rows(self, space: str) -> SegmentRows | None:
-        """The rows of a "vector" space, or None where the segment has none.
+        """The rows of a space of vectors or codes, or None where the segment has none.
 
         Raises:
           IndexFormatError: rows point to no item, or are out of order.
@@ -164,9 +166,22 @@ class Segment:
                     f"{self._root / files['items'].file}: rows point outside the {self.entry.n_items} items "
                     f"or are out of order"
                 )
-            file = self._root / files["vectors"].file
-            self._rows[space] = SegmentRows(arrays["vectors"], items, arrays["spans"], file)
+            (name,) = arrays.keys() & {"vectors", "codes"}
+            self._rows[space] = SegmentRows(arrays[name], items, arrays["spans"], self._root / files[name].file)
         return self._rows[space]
+
+    def hash_tables(self, space: str) -> HammingIndex:
+        """Multi-index hashing of all codes that the segment has of a space, removed items' too.
+
+        Built in memory at the first call and kept as long as the opened segment, over later revisions too: the
+        codes never change. Not safe to call from two threads at once.
+        """
+        if space not in self._hash_tables:
+            rows = self.rows(space)
+            assert rows is not None
+            self._hash_tables[space] = HammingIndex(rows.vectors.shape[1])
+            self._hash_tables[space].add(rows.vectors)
+        return self._hash_tables[space]
 
     def problems(self) -> list[str]:
         """What a full check of all files finds wrong, one line each."""

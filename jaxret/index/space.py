@@ -1,20 +1,22 @@
-"""The named vector spaces of an index, and the rows that are added to them."""
+"""The named spaces of an index, of vectors or of packed binary codes, and the rows that are added to them."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxret.rank.validation import check_float_matrix, to_float32
+from jaxret.rank.validation import as_array, as_codes, check_float_matrix, to_float32
 
 __all__ = ["Metric", "Space", "SpaceRows"]
 
-Metric = Literal["euclidean", "cosine"]
+Metric = Literal["euclidean", "cosine", "hamming"]
 VECTOR_METRICS = ("euclidean", "cosine")
+CODE_METRICS = ("hamming",)
+KNOWN_REPRESENTATIONS = ("vector", "code")
 VECTOR_DTYPES = ("float32", "float16")
 
 
@@ -23,18 +25,24 @@ class Space:
     """One space: what its rows are and how they are compared.
 
     A "frame" space holds vectors of images and of video frames with their times; a "clip" space holds one
-    vector a chunk of video with its span. A picture is searched in the first, a video in the second.
+    vector a chunk of video with its span. A picture is searched in the first, a video in the second. A "code"
+    space holds the packed binary code of each such chunk; `Space.of_codes` makes one.
 
     Attributes:
       name: lower-case letters, digits, `-` and `_`; it names files.
-      dimension: D, numbers in a row.
-      representation: "vector". Other kinds can join the format; a reader that does not know a kind opens the
-        index all the same, and refuses to search that space.
-      dtype: of the stored rows, "float32" or "float16" (half the size; distances are computed in float32).
-      metrics: the ways it may be searched, its default first.
+      dimension: D, numbers in a vector, or bits of a code (a multiple of 8).
+      representation: "vector" or "code". Other kinds can join the format; a reader that does not know a kind
+        opens the index all the same, and refuses to search that space.
+      dtype: of the stored rows: of vectors "float32" or "float16" (half the size; distances are computed in
+        float32), of codes "uint8".
+      metrics: the ways it may be searched, its default first: vectors "euclidean" and "cosine", codes "hamming".
 
     Raises:
       ValueError: the name, dimension, dtype or metrics are not as above.
+
+    Example:
+      >>> Space.of_codes("code", 64).row_length
+      8
     """
 
     name: str
@@ -58,6 +66,29 @@ class Space:
                 raise ValueError(f"dtype of space {self.name!r} must be float32 or float16, got {self.dtype!r}")
             if odd := [metric for metric in self.metrics if metric not in VECTOR_METRICS]:
                 raise ValueError(f"metrics of space {self.name!r} must be euclidean or cosine, got {odd[0]!r}")
+        if self.representation == "code":
+            if self.dimension % 8:
+                raise ValueError(f"dimension of space {self.name!r} must be whole bytes of bits, got {self.dimension}")
+            if self.dtype != "uint8" or self.metrics != CODE_METRICS:
+                raise ValueError(
+                    f"space {self.name!r} of codes must have dtype uint8 and the metric hamming, "
+                    f"got {self.dtype!r} and {', '.join(self.metrics)}"
+                )
+
+    @classmethod
+    def of_codes(cls, name: str, bits: int) -> Self:
+        """A space of packed binary codes, compared by Hamming distance; bits a positive multiple of 8."""
+        return cls(name, bits, "code", "uint8", CODE_METRICS)
+
+    @property
+    def array_name(self) -> str:
+        """What the array of its rows is called in the manifest and on disk: "vectors" or "codes"."""
+        return "codes" if self.representation == "code" else "vectors"
+
+    @property
+    def row_length(self) -> int:
+        """Numbers stored for a row: D of a vector, bits / 8 bytes of a code."""
+        return self.dimension // 8 if self.representation == "code" else self.dimension
 
     def to_json(self) -> dict[str, Any]:
         """The fields as a flat dict of JSON values."""
@@ -69,7 +100,8 @@ class SpaceRows:
     """N rows of one space, and the item and span that each belongs to.
 
     Attributes:
-      vectors: float (N, D), finite; any float dtype, JAX arrays too.
+      vectors: float (N, D), finite; any float dtype, JAX arrays too. For a space of codes uint8 (N, bits / 8),
+        as `jaxret.rank.pack_bits` makes them.
       items: int (N,), positions in the list of items that the rows come with; any order. Rows of one item
         keep their order.
       starts, ends: float (N,), seconds within the item; None for 0 (images). A frame has start = end.
@@ -87,33 +119,24 @@ class SpaceRows:
         """The rows as they are stored: sorted by item, in the space's dtype.
 
         Raises:
-          TypeError: `vectors` are not floats.
+          TypeError: `vectors` are not floats, or not uint8 for a space of codes.
           ValueError: shapes disagree, a number is not finite (or not so in the space's dtype), an item is
             out of range, or a span is negative or ends before it starts.
         """
         where = f"space {space.name!r}"
-        raw = np.asarray(self.vectors)
-        if raw.ndim == 2 and not len(raw):
-            raw = np.zeros((0, raw.shape[1]), np.float32)
-        else:
-            raw = check_float_matrix(raw, f"vectors of {where}")
-        if raw.shape[1] != space.dimension:
-            raise ValueError(f"vectors of {where} must have dimension {space.dimension}, got {raw.shape[1]}")
-        with np.errstate(over="ignore"):
-            vectors = to_float32(raw).astype(space.dtype, copy=False)
-        if not (finite := np.isfinite(vectors).all(axis=1)).all():
-            raise ValueError(f"vectors of {where} must be finite in {space.dtype}, row {int(np.argmin(finite))} is not")
+        vectors = (_checked_codes if space.representation == "code" else _checked_floats)(self.vectors, space)
+        n = len(vectors)
         items = np.asarray(self.items)
-        if items.shape != (len(raw),) or (items.size and items.dtype.kind not in "iu"):
-            raise ValueError(f"items of {where} must be {len(raw)} whole numbers, got {items.dtype} {items.shape}")
+        if items.shape != (n,) or (items.size and items.dtype.kind not in "iu"):
+            raise ValueError(f"items of {where} must be {n} whole numbers, got {items.dtype} {items.shape}")
         if items.size and (items.min() < 0 or items.max() >= n_items):
             raise ValueError(f"items of {where} must lie in 0 .. {n_items - 1}, got {items.min()} .. {items.max()}")
-        spans = np.zeros((len(raw), 2))
+        spans = np.zeros((n, 2))
         for column, (name, given) in enumerate((("starts", self.starts), ("ends", self.ends))):
             if given is not None:
                 seconds = np.asarray(given, np.float64)
-                if seconds.shape != (len(raw),) or not np.isfinite(seconds).all() or (seconds < 0).any():
-                    raise ValueError(f"{name} of {where} must be {len(raw)} finite seconds of at least 0")
+                if seconds.shape != (n,) or not np.isfinite(seconds).all() or (seconds < 0).any():
+                    raise ValueError(f"{name} of {where} must be {n} finite seconds of at least 0")
                 spans[:, column] = seconds
         if (backward := spans[:, 0] > spans[:, 1]).any():
             row = int(np.argmax(backward))
@@ -122,12 +145,36 @@ class SpaceRows:
         return CheckedRows(vectors[order], items[order].astype(np.int64), spans[order])
 
 
+def _checked_codes(given: ArrayLike, space: Space) -> NDArray[np.uint8]:
+    where = f"codes of space {space.name!r}"
+    raw = as_array(given, where)
+    empty = raw.ndim == 2 and not len(raw)
+    raw = raw.astype(np.uint8) if empty else as_codes(raw, where)
+    if raw.shape[1] != space.row_length:
+        raise ValueError(f"{where} must have {space.row_length} bytes ({space.dimension} bits), got {raw.shape[1]}")
+    return raw
+
+
+def _checked_floats(given: ArrayLike, space: Space) -> NDArray[Any]:
+    where = f"vectors of space {space.name!r}"
+    raw = np.asarray(given)
+    empty = raw.ndim == 2 and not len(raw)
+    raw = raw.astype(np.float32) if empty else check_float_matrix(raw, where)
+    if raw.shape[1] != space.dimension:
+        raise ValueError(f"{where} must have dimension {space.dimension}, got {raw.shape[1]}")
+    with np.errstate(over="ignore"):
+        vectors = to_float32(raw).astype(space.dtype, copy=False)
+    if not (finite := np.isfinite(vectors).all(axis=1)).all():
+        raise ValueError(f"{where} must be finite in {space.dtype}, row {int(np.argmin(finite))} is not")
+    return vectors
+
+
 @dataclasses.dataclass(frozen=True)
 class CheckedRows:
     """Rows ready to be stored.
 
     Attributes:
-      vectors: (N, D) in the space's dtype.
+      vectors: (N, `Space.row_length`) in the space's dtype: vectors, or packed codes.
       items: int64 (N,), never decreasing.
       spans: float64 (N, 2), start and end in seconds.
     """

@@ -21,10 +21,10 @@ from jaxret.index.item import IndexItem
 from jaxret.index.manifest import MANIFEST_NAME, EncoderRecord, Manifest, SegmentEntry, write_manifest
 from jaxret.index.segment import write_segment
 from jaxret.index.snapshot import Snapshot, open_snapshot
-from jaxret.index.space import CheckedRows, Space, SpaceRows
+from jaxret.index.space import KNOWN_REPRESENTATIONS, CheckedRows, Space, SpaceRows
 from jaxret.index.write_lock import WriteLock
 
-__all__ = ["added", "check_rows", "commit", "compacted", "create", "require_vectors", "without"]
+__all__ = ["added", "check_rows", "commit", "compacted", "create", "require_known", "without"]
 
 WRITER = f"jaxret {jaxret.__version__}"
 
@@ -35,7 +35,7 @@ def create(root: Path, spaces: Sequence[Space], encoder: EncoderRecord, lock_tim
     if not spaces or len(set(names)) < len(names):
         raise ValueError(f"spaces must be at least one, of different names, got {names}")
     for space in spaces:
-        require_vectors(space, "create")
+        require_known(space, "create")
     root.mkdir(parents=True, exist_ok=True)
     with WriteLock(root, lock_timeout):
         if (root / MANIFEST_NAME).exists():
@@ -80,7 +80,7 @@ def check_rows(
     for name, given in rows.items():
         if name not in spaces:
             raise ValueError(f"rows must be of a space among {', '.join(spaces)}, got {name!r}")
-        require_vectors(spaces[name], "add to")
+        require_known(spaces[name], "add to")
         checked[name] = given.checked(spaces[name], len(items))
     bare = np.ones(len(items), bool)
     for block in checked.values():
@@ -126,7 +126,7 @@ def compacted(root: Path, now: Snapshot) -> Manifest:
     if len(now.segments) <= 1 and not any(segment.entry.removed for segment in now.segments):
         return now.manifest
     for space in now.spaces.values():
-        require_vectors(space, "compact")
+        require_known(space, "compact")
     segments: tuple[SegmentEntry, ...] = ()
     number = now.manifest.next_segment
     if now.items:
@@ -135,12 +135,12 @@ def compacted(root: Path, now: Snapshot) -> Manifest:
     return dataclasses.replace(now.manifest, segments=segments, next_segment=number + 1)
 
 
-def require_vectors(space: Space, verb: str) -> None:
+def require_known(space: Space, verb: str) -> None:
     """IndexFormatError for a space whose representation this version knows no more of than its name."""
-    if space.representation != "vector":
+    if space.representation not in KNOWN_REPRESENTATIONS:
         raise IndexFormatError(
             f"space {space.name!r} has representation {space.representation!r}, and this version can {verb} "
-            f"spaces of vectors only"
+            f"spaces of vectors and codes only"
         )
 
 
