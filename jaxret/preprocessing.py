@@ -7,13 +7,16 @@ Normalisation is not part of it: pixels stay uint8 until inside the model, which
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from typing import Any, Literal, get_args
 
 from jaxret.errors import ConfigError
 
-__all__ = ["Preprocessing", "Resize"]
+__all__ = ["Modality", "Preprocessing", "Resize"]
 
 Resize = Literal["crop", "squash", "pad"]
+Modality = Literal["rgb", "flow", "difference", "dynamic-image"]
+"""How a sampled moment of a video becomes a picture; `jaxret.data.modalities` makes them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,18 +25,23 @@ class Preprocessing:
 
     Attributes:
       height, width: pixels of a frame as the encoder sees it.
-      channels: 3 for RGB, 1 for grey (ITU-R BT.601 luma).
+      channels: 3 for RGB, 1 for grey (ITU-R BT.601 luma): what `rgb` is turned into.
       frames: frames sampled, evenly spaced, from each chunk of a video.
       chunk_seconds: a video is cut into equal chunks of about this many seconds.
       resize: `crop` scales the frame to cover (height, width) and cuts the centre; `squash` ignores the
         aspect ratio; `pad` scales it to fit inside and fills with black.
+      modalities: the pictures that each sampled moment is seen as, stacked along the channel axis in this
+        order: `rgb` is the frame itself, the others show the motion that begins with it.
 
     Raises:
-      ConfigError: a size, count or duration is not positive, or `resize` or `channels` is unknown.
+      ConfigError: a size, count or duration is not positive; `resize`, `channels` or a modality is unknown; no
+        modality or one twice; a modality of motion, which has 3 channels, beside channels=1.
 
     Example:
       >>> Preprocessing(height=224, width=224, frames=16).to_json()["chunk_seconds"]
       10.0
+      >>> Preprocessing(modalities=("rgb", "flow")).pixel_channels
+      6
     """
 
     height: int = 224
@@ -42,6 +50,7 @@ class Preprocessing:
     frames: int = 16
     chunk_seconds: float = 10.0
     resize: Resize = "crop"
+    modalities: tuple[Modality, ...] = ("rgb",)
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "frames"):
@@ -54,10 +63,37 @@ class Preprocessing:
             raise ConfigError(f"chunk_seconds must be above 0, got {self.chunk_seconds!r}")
         if self.resize not in get_args(Resize):
             raise ConfigError(f"resize must be one of {', '.join(get_args(Resize))}, got {self.resize!r}")
+        self._check_modalities()
+
+    def _check_modalities(self) -> None:
+        if isinstance(self.modalities, list):  # JSON has no tuples
+            object.__setattr__(self, "modalities", tuple(self.modalities))
+        chosen, known = self.modalities, get_args(Modality)
+        if not isinstance(chosen, tuple) or not chosen:
+            raise ConfigError(f"modalities must be a tuple of one or more of {', '.join(known)}, got {chosen!r}")
+        for name in chosen:
+            if name not in known:
+                near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
+                raise ConfigError(f"unknown modality {name!r}: did you mean {near!r}? Known: {', '.join(known)}")
+        if len(set(chosen)) < len(chosen):
+            twice = next(name for name in chosen if chosen.count(name) > 1)
+            raise ConfigError(f"modality {twice!r} is there twice: {', '.join(chosen)}")
+        if self.channels == 1 and self.motion:
+            raise ConfigError(f"the modality {self.motion[0]!r} has 3 channels: it does not go with channels=1")
+
+    @property
+    def motion(self) -> tuple[Modality, ...]:
+        """The modalities that need more than the sampled frame, in order: all but `rgb`."""
+        return tuple(name for name in self.modalities if name != "rgb")
+
+    @property
+    def pixel_channels(self) -> int:
+        """C of the pixels (T, H, W, C) that the encoder sees: `channels` for `rgb`, 3 for each other modality."""
+        return sum(self.channels if name == "rgb" else 3 for name in self.modalities)
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as a flat dict of JSON values."""
-        return dataclasses.asdict(self)
+        """The settings as a flat dict of JSON values; `modalities` is a list."""
+        return {**dataclasses.asdict(self), "modalities": list(self.modalities)}
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> Preprocessing:

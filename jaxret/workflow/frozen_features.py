@@ -18,6 +18,7 @@ from tqdm import tqdm
 from jaxret.data.feature_cache import FeatureCache
 from jaxret.data.frame_sampling import chunk_spans, even_samples, frames_on_display
 from jaxret.data.media_item import Chunk, MediaDataset
+from jaxret.data.reading import open_item, read_pictures
 from jaxret.data.transforms import Augmentation, centre_geometry, random_geometry
 from jaxret.embedding import FrameVectors
 from jaxret.errors import MediaError
@@ -131,7 +132,7 @@ class FrozenFeatures:
 
     def _read(self, number: int) -> Iterator[Chunk]:
         """All chunks of a video, densely sampled, each frame once; then again for each further version."""
-        with self._dataset.open(number) as reader:
+        with open_item(self._dataset, number, self._preprocessing) as reader:
             info = reader.info
             spans = chunk_spans(info.duration, self._preprocessing.chunk_seconds)
             count = _DENSITY * self._preprocessing.frames
@@ -144,7 +145,7 @@ class FrozenFeatures:
                 if view:
                     rng = np.random.default_rng([self._seed, 4, number, view])
                     geometry = random_geometry(info.height, info.width, self._preprocessing, rng, self._augment)
-                frames = reader.frames(np.concatenate(samples), geometry, self._preprocessing.channels)
+                pictures = read_pictures(reader, np.concatenate(samples), geometry, self._preprocessing)
                 for (start, end), chosen in zip(spans.tolist(), samples, strict=True):
-                    pixels = np.stack([next(frames) for _ in chosen])
+                    pixels = np.stack([next(pictures) for _ in chosen])
                     yield Chunk(pixels, reader.times[chosen], start, end)
