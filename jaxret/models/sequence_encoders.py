@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flax import nnx
@@ -16,7 +17,7 @@ from jaxret.models.two_streams import StreamFusion
 
 __all__ = ["create_sequence_encoder"]
 
-_LEAVES: dict[str, type[SequenceEncoder]] = {
+_LEAVES: dict[str, Callable[..., SequenceEncoder]] = {
     encoder.kind: encoder for encoder in (TemporalEncoder, WeightedAverage, ConvolutionFusion, AttentionFusion)
 }
 

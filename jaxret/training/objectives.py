@@ -7,15 +7,17 @@ the other figures to log (see `jaxret.training.train_step.Objective`).
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxret.errors import ConfigError
-from jaxret.losses import Mining, cross_entropy, triplet_loss
+from jaxret.losses import Mining, bit_balance_loss, cross_entropy, quantisation_loss, triplet_loss
 
-__all__ = ["ClassificationTripletObjective"]
+__all__ = ["ClassificationTripletObjective", "HashingObjective"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +51,49 @@ class ClassificationTripletObjective:
             figures["cross_entropy"] = cross_entropy(logits, labels)
             loss += self.cross_entropy_weight * figures["cross_entropy"]
         if self.triplet_weight:
-            embedding = embedding.astype(jnp.float32)
-            length = jnp.sqrt(jnp.sum(embedding**2, axis=-1, keepdims=True) + 1e-12)
-            figures["triplet"] = triplet_loss(embedding / length, labels, margin=self.margin, mining=self.mining)
+            points = self.triplet_points(embedding.astype(jnp.float32))
+            figures["triplet"] = triplet_loss(points, labels, margin=self.margin, mining=self.mining)
             loss += self.triplet_weight * figures["triplet"]
+        for name, weight, term in self.embedding_terms():
+            if weight:
+                figures[name] = term(embedding)
+                loss += weight * figures[name]
         return loss, figures
+
+    def triplet_points(self, embedding: jax.Array) -> jax.Array:
+        """What the triplet loss compares, (B, D) float32."""
+        return embedding / jnp.sqrt(jnp.sum(embedding**2, axis=-1, keepdims=True) + 1e-12)
+
+    def embedding_terms(self) -> tuple[tuple[str, float, Callable[[jax.Array], jax.Array]], ...]:
+        """Further terms of the embedding alone: name, weight, function."""
+        return ()
+
+
+@dataclasses.dataclass(frozen=True)
+class HashingObjective(ClassificationTripletObjective):
+    """The same for the activations of a hash layer, and terms that make them good codes (Dong and Li 2017).
+
+    The paper's alpha is `cross_entropy_weight`, its beta `triplet_weight`. The triplet loss sees activations
+    divided by the square root of their number: the squared distance of two codes is then the share of bits that
+    differ, and `margin` means the same at every length.
+    """
+
+    quantisation_weight: float = 0.0
+    balance_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("quantisation_weight", "balance_weight"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
+
+    def triplet_points(self, embedding: jax.Array) -> jax.Array:
+        """Activations (B, bits), their squared distances being shares of the bits."""
+        return embedding / math.sqrt(embedding.shape[-1])
+
+    def embedding_terms(self) -> tuple[tuple[str, float, Callable[[jax.Array], jax.Array]], ...]:
+        """Quantisation and bit balance."""
+        return (
+            ("quantisation", self.quantisation_weight, quantisation_loss),
+            ("bit_balance", self.balance_weight, bit_balance_loss),
+        )

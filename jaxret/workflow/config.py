@@ -8,6 +8,7 @@ from typing import Literal
 
 from jaxret.errors import ConfigError
 from jaxret.losses import Mining
+from jaxret.preprocessing import Modality, Resize
 from jaxret.training import LoopConfig, OptimiserConfig
 
 __all__ = ["ClipTrainingConfig"]
@@ -15,7 +16,7 @@ __all__ = ["ClipTrainingConfig"]
 
 @dataclasses.dataclass(frozen=True)
 class ClipTrainingConfig:
-    """Data, batches, objective and schedule."""
+    """Data, frames, backbone, codes, batches, objective and schedule."""
 
     data: str = "moving-digits"
     """A folder (one sub-folder a class) of videos or images, a CSV with the columns path, label and optionally
@@ -26,14 +27,40 @@ class ClipTrainingConfig:
     """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/<recipe>-<number>."""
+    weights: str = "auto"
+    """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), or none. auto: imagenet
+    where the extra `weights` is installed and the data are not moving digits, else none."""
+    backbone: Literal["auto", "small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "auto"
+    """Frame encoder. auto: efficientnet-lite0 for weights=imagenet, mobilenet-v1 for an .h5 file, small-convnet
+    for none."""
+    frame_size: int | None = None
+    """Height and width of a frame in pixels. none: the backbone's own (small-convnet 64, others 224); 32 for
+    moving digits."""
+    frames: int = 16
+    """Frames sampled from each chunk of a video."""
+    chunk_seconds: float = 10.0
+    """A video is cut into equal chunks of about this length."""
+    resize: Resize = "crop"
+    """How a frame is fitted to the frame size."""
+    modalities: tuple[Modality, ...] = ("rgb",)
+    """What a sampled moment is shown as: rgb, flow (extra `opencv`), difference, dynamic-image. Several are
+    streams of their own, encoded apart and joined late; a frozen backbone serves all, trained ones are separate."""
+    bits: int = 0
+    """Length of binary codes learned on top of the embedding, a multiple of 8; 0: none. The losses then act on
+    the code's activations, and videos are searched by Hamming distance."""
+    quantisation_weight: float = 0.0
+    """Weight of the term that draws a code's activations to 0 and 1."""
+    balance_weight: float = 0.0
+    """Weight of the term that makes each bit of a code 1 for half of a batch."""
     batch_size: int = 64
     """Clips a step, over all devices and processes."""
     cross_entropy_weight: float = 1.0
     """Weight of the classification loss."""
     triplet_weight: float = 0.0
-    """Weight of the triplet loss on embeddings of length 1; above 0, batches hold `samples_per_class` items a class."""
+    """Weight of the triplet loss on embeddings of length 1, or on codes; above 0, batches hold `samples_per_class`
+    items a class."""
     margin: float = 0.2
-    """Margin of the triplet loss, in squared Euclidean distance."""
+    """Margin of the triplet loss, in squared Euclidean distance; for codes the share of bits that differ."""
     mining: Mining = "batch-hard"
     """Triplets that count."""
     samples_per_class: int = 4
@@ -68,9 +95,23 @@ class ClipTrainingConfig:
         for name in ("batch_size", "samples_per_class", "cached_views", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.triplet_weight and self.samples_per_class < 2:
+            raise ConfigError("samples_per_class must be at least 2 for the triplet loss: 1 leaves no positive, got 1")
         if self.triplet_weight and self.batch_size % self.samples_per_class:
             raise ConfigError(
                 f"batch_size {self.batch_size} must be a multiple of samples_per_class {self.samples_per_class}"
             )
+        if self.triplet_weight and self.batch_size == self.samples_per_class:
+            raise ConfigError(
+                f"batch_size {self.batch_size} holds one class of samples_per_class {self.samples_per_class}, which "
+                "leaves no negative for the triplet loss: make the batch larger or samples_per_class smaller"
+            )
+        if self.bits < 0 or self.bits % 8:
+            raise ConfigError(f"bits must be 0 or a positive multiple of 8 (codes are whole bytes), got {self.bits}")
+        for name in ("quantisation_weight", "balance_weight"):
+            if getattr(self, name) and not self.bits:
+                raise ConfigError(f"{name} is a term of binary codes: set bits as well, or leave it at 0")
         if not 0 <= self.unseen_fraction < 1:
             raise ConfigError(f"unseen_fraction must be at least 0 and below 1, got {self.unseen_fraction}")
+        if self.freeze and self.weights == "none":
+            raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")

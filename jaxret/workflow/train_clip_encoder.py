@@ -13,12 +13,14 @@ from jaxret.data.dataset_specs import open_dataset
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.pipeline import TrainingInput
 from jaxret.data.transforms import Augmentation
+from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import parameter_count, save_encoder
 from jaxret.training import (
     Checkpoints,
     ClassificationTripletObjective,
     FitResult,
+    HashingObjective,
     RunFolder,
     RunLog,
     SplitModel,
@@ -28,6 +30,7 @@ from jaxret.training import (
     make_train_step,
     process_batch_size,
 )
+from jaxret.workflow.clip_encoder import resolve
 from jaxret.workflow.clip_training import (
     ClipClassifier,
     Mode,
@@ -52,7 +55,6 @@ def train_clip_encoder(
     config: Config,
     run: RunFolder,
     *,
-    resolve: Callable[[Config, MediaDataset], Config],
     make_encoder: Callable[[Config], VideoEncoder],
     stop_after: int | None = None,
     say: Say = print,
@@ -64,7 +66,6 @@ def train_clip_encoder(
       recipe: the recipe's name, for `config.json`.
       config: settings, `auto` ones included; the resolved ones are written to the run folder.
       run: a new run folder, or one to go on with.
-      resolve: replaces the settings that stand for a choice by what is chosen for this data set.
       make_encoder: the encoder with its initial weights, a pure function of the settings.
       stop_after: stop and save after this many steps of this call.
       say: gets one line at a time of what is going on.
@@ -86,6 +87,8 @@ def train_clip_encoder(
     # ---- encoder
     encoder = make_encoder(config)
     mode = training_mode(dataset, freeze=bool(config.freeze))
+    if config.bits and mode not in ("features", "clips"):
+        raise ConfigError(f"bits={config.bits}: codes are learned for videos, and {config.data} holds pictures only")
     say(
         f"encoder: {encoder.summary}, {'backbone frozen' if config.freeze else 'trained end to end'};"
         f" {parameter_count(encoder):,} parameters"
@@ -118,6 +121,13 @@ def train_clip_encoder(
         say=say,
         show=show_progress,
     )
+
+
+def _objective(config: ClipTrainingConfig) -> ClassificationTripletObjective:
+    common = (config.cross_entropy_weight, config.triplet_weight, config.margin, config.mining)
+    if not config.bits:
+        return ClassificationTripletObjective(*common)
+    return HashingObjective(*common, config.quantisation_weight, config.balance_weight)
 
 
 def _frozen_features(
@@ -172,9 +182,7 @@ def _train(
     split = SplitModel(model)
     total = config.loop.epochs * plan.steps_per_epoch
     optimiser = make_optimiser(config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch)
-    objective = ClassificationTripletObjective(
-        config.cross_entropy_weight, config.triplet_weight, config.margin, config.mining
-    )
+    objective = _objective(config)
 
     def evaluate(state: TrainState) -> dict[str, float]:
         split.write_back(state)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,14 +14,16 @@ from flax import nnx
 
 from jaxret.data.media_item import ArrayReader, MediaDataset, MediaItem
 from jaxret.data.moving_digits import MovingDigits, unseen_labels
+from jaxret.data.reading import read_chunks
 from jaxret.data.transforms import Augmentation
 from jaxret.embedding import frame_vectors
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
-from jaxret.recipes.cnn_lstm import MOVING_DIGITS, CnnLstmConfig, resolve
-from jaxret.workflow.clip_training import training_mode
+from jaxret.recipes.cnn_lstm import MOVING_DIGITS, CnnLstmConfig
+from jaxret.workflow.clip_encoder import resolve
+from jaxret.workflow.clip_training import embed_items, training_mode
 from jaxret.workflow.data_splits import split_dataset
 from jaxret.workflow.frozen_features import FrozenFeatures
 
@@ -100,6 +104,46 @@ def test_training_draws_one_moment_of_each_segment_from_every_view(encoder: Vide
     known = {vector.tobytes() for vector in features._load(3)[0][0].reshape(-1, 8)}
     shared = [sum(vector.tobytes() in known for vector in clip["inputs"]) for clip in clips]
     assert set(shared) == {0, 5}
+
+
+def with_modalities(encoder: VideoEncoder, *modalities: str) -> SimpleNamespace:
+    """Stands in for an encoder that takes any number of channels: a frame's vector is the mean of its pixels."""
+    return SimpleNamespace(
+        preprocessing=dataclasses.replace(encoder.preprocessing, modalities=modalities),
+        backbone=encoder.backbone,
+        encode_frames=lambda frames: np.asarray(frames).mean((1, 2), dtype=np.float32),
+    )
+
+
+def test_cached_modalities_are_those_of_the_index_road(encoder: VideoEncoder, tmp_path: Path) -> None:
+    both = with_modalities(encoder, "rgb", "difference")
+    cached = make_features(both, tmp_path, views=2).frame_vectors(range(6))
+    assert list(cached) == [0, 1, 3, 5]
+    for number, vectors in cached.items():
+        chunks = list(read_chunks(Noise(), number, both.preprocessing))
+        expected = np.stack([chunk.pixels.mean((1, 2)) for chunk in chunks])
+        assert expected.shape[-1] == 6
+        np.testing.assert_allclose(vectors.vectors, expected, rtol=1e-5)
+        np.testing.assert_array_equal(vectors.times, np.stack([chunk.times for chunk in chunks]))
+    # Another modality is another cache, though the backbone is the same.
+    other = make_features(with_modalities(encoder, "rgb", "dynamic-image"), tmp_path, views=2).frame_vectors([0])
+    np.testing.assert_allclose(other[0].vectors[..., :3], cached[0].vectors[..., :3], rtol=1e-5)
+    assert np.abs(other[0].vectors[..., 3:] - cached[0].vectors[..., 3:]).max() > 1
+
+
+def test_pictures_among_videos_are_skipped_by_name_where_motion_is_asked_for(encoder: VideoEncoder) -> None:
+    vectors, failures = embed_items(Noise(), with_modalities(encoder, "difference"), range(6), threads=2)
+    assert sorted(vectors) == [0, 1, 3, 5]
+    assert [failure.path for failure in failures] == ["n2", "n4"]
+    assert failures[1].reason == "a picture has no motion for the modality 'difference'"
+
+
+def test_caching_flow_without_opencv_stops_with_the_name_of_the_extra(
+    encoder: VideoEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ConfigError, match="extra `opencv`"):
+        make_features(with_modalities(encoder, "flow"), tmp_path)
 
 
 def test_moving_digits_keep_their_own_unseen_classes() -> None:

