@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,18 +13,20 @@ from jaxret.evaluation.ranking import Ranking
 
 __all__ = ["ItemVectors", "rank_items"]
 
+_SEARCHES = {"euclidean": rank.euclidean_topk, "cosine": rank.cosine_topk, "hamming": rank.hamming_topk}
+
 
 @dataclasses.dataclass(frozen=True)
 class ItemVectors:
-    """Rows of vectors and the item that each belongs to.
+    """Rows of vectors, or of packed codes, and the item that each belongs to.
 
     Attributes:
-      vectors: (N, D) float32.
+      vectors: (N, D) float32; for the distance `hamming` packed codes, uint8 (N, bits / 8).
       items: (N,) int64, item numbers 0 .. count-1, not decreasing.
       count: how many items there are; one without rows is never found and finds nothing.
     """
 
-    vectors: npt.NDArray[np.float32]
+    vectors: npt.NDArray[Any]
     items: npt.NDArray[np.int64]
     count: int
 
@@ -50,6 +53,10 @@ def rank_items(
 
     Returns:
       ids (Q, depth), distances (Q, depth), ordered by (distance, id); id -1 where there is no more.
+
+    Raises:
+      TypeError: the rows are not floats, or for `hamming` not uint8.
+      ValueError: the rows of queries and gallery differ in length, or a number is not finite.
     """
     depth = gallery.count if ranking.depth is None else min(ranking.depth, gallery.count)
     shape = (queries.count, gallery.count)
@@ -87,8 +94,7 @@ def _fill(
         result = par = rank.par(queries.vectors, gallery.vectors, rows, -2.0, threads=threads)
         row_cosines = par.cosines
     else:
-        topk = rank.cosine_topk if ranking.distance == "cosine" else rank.euclidean_topk
-        result = topk(queries.vectors, gallery.vectors, rows, threads=threads)
+        result = _SEARCHES[ranking.distance](queries.vectors, gallery.vectors, rows, threads=threads)
         row_cosines = result.distances
     for row, item in enumerate(queries.items):
         owners = gallery.items[result.ids[row]]

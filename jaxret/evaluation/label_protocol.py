@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxret.evaluation.item_ranking import ItemVectors, rank_items
 from jaxret.evaluation.ranking import Ranking
-from jaxret.metrics import judge_by_label, retrieval_summary
+from jaxret.metrics import Denominator, judge_by_label, retrieval_summary
 
 __all__ = ["GroupFigures", "LabelledItem", "evaluate_leave_one_out", "evaluate_queries"]
 
@@ -36,10 +36,21 @@ def evaluate_leave_one_out(
     ranking: Ranking = Ranking(),
     ks: Sequence[int] = (1, 5, 10),
     groups: Mapping[str, Collection[str]] | None = None,
+    denominator: Denominator = "min(n_relevant,k)",
     threads: int | None = None,
 ) -> GroupFigures:
     """`evaluate_queries` of items that ask for each other; each is of its own source, so none finds itself."""
-    return evaluate_queries(vectors, items, vectors, items, ranking=ranking, ks=ks, groups=groups, threads=threads)
+    return evaluate_queries(
+        vectors,
+        items,
+        vectors,
+        items,
+        ranking=ranking,
+        ks=ks,
+        groups=groups,
+        denominator=denominator,
+        threads=threads,
+    )
 
 
 def evaluate_queries(
@@ -51,6 +62,7 @@ def evaluate_queries(
     ranking: Ranking = Ranking(),
     ks: Sequence[int] = (1, 5, 10),
     groups: Mapping[str, Collection[str]] | None = None,
+    denominator: Denominator = "min(n_relevant,k)",
     threads: int | None = None,
 ) -> GroupFigures:
     """Retrieval figures of labelled queries in a labelled gallery.
@@ -63,11 +75,16 @@ def evaluate_queries(
       ranking: the distance, PAR's threshold, and how many results to keep.
       ks: cut-offs; at most the ranking's depth counts.
       groups: group name to the labels of its queries; the gallery stays whole. `all` is always there.
+      denominator: of `mAP@k`, see `jaxret.metrics.Denominator`.
       threads: for the ranking kernels.
 
     Returns:
       Figures (see `jaxret.metrics.retrieval_summary`) of every group with at least one query that has a
-      relevant item; other groups are left out.
+      relevant item; other groups are left out. Ties are broken by id; a `hamming` ranking of the whole gallery
+      (depth None) has each mAP also averaged over the orders of its ties.
+
+    Raises:
+      TypeError, ValueError: as `rank_items`, and ValueError for an unknown denominator.
     """
     labels = _column([item.label for item in query_items])
     sources = _column([item.source for item in query_items])
@@ -88,9 +105,12 @@ def evaluate_queries(
             gallery_labels,
             query_sources=sources[asked],
             gallery_sources=gallery_sources,
+            distances=result.distances[asked],
         )
         if judged.counted.any():
-            figures[name] = retrieval_summary(judged, ks)
+            figures[name] = retrieval_summary(
+                judged, ks, denominator=denominator, tie_averaged=ranking.distance == "hamming"
+            )
     return figures
 
 

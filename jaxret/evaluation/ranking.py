@@ -9,7 +9,7 @@ from jaxret.errors import ConfigError
 
 __all__ = ["Distance", "Ranking"]
 
-Distance = Literal["euclidean", "cosine", "par"]
+Distance = Literal["euclidean", "cosine", "par", "hamming"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +17,9 @@ class Ranking:
     """A ranking rule.
 
     Attributes:
-      distance: `euclidean`, `cosine` (1 - cosine similarity), or `par`, proximal-affinity re-ranking: the
-        `depth` nearest by Euclidean distance, those whose cosine similarity exceeds `min_cosine`.
+      distance: `euclidean`, `cosine` (1 - cosine similarity), `hamming` (bits that differ, for packed codes), or `par`,
+        proximal-affinity re-ranking: the `depth` nearest by Euclidean distance, those whose cosine similarity
+        exceeds `min_cosine`.
       min_cosine: PAR's threshold; needed by `par`, refused by the others.
       depth: results kept; None for all (PAR then filters the whole gallery).
 

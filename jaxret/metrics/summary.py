@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jaxret.metrics.average_precision import average_precision, average_precision_at
+from jaxret.metrics.average_precision import Denominator, average_precision, average_precision_at
 from jaxret.metrics.hit_rate import hit_rate_at
 from jaxret.metrics.judgements import Judgements
 from jaxret.metrics.ndcg import ndcg
@@ -13,22 +13,35 @@ from jaxret.metrics.precision_recall import accuracy_at, f1_at, precision_at, re
 __all__ = ["retrieval_summary"]
 
 
-def retrieval_summary(judgements: Judgements, ks: Sequence[int] = (1, 5, 10)) -> dict[str, float]:
+def retrieval_summary(
+    judgements: Judgements,
+    ks: Sequence[int] = (1, 5, 10),
+    *,
+    denominator: Denominator = "min(n_relevant,k)",
+    tie_averaged: bool = False,
+) -> dict[str, float]:
     """Means over queries of the usual figures, under the names that tables print.
 
-    For each k: `mAP@k` (denominator min(n_relevant,k)), `P@k`, `recall@k` (share of relevant items found),
-    `F1@k`, `accuracy@k`, `R@k` (hit rate), `NDCG@k`; precision over what is returned, an empty answer
-    scoring 0. `mAP` and `NDCG` of the whole ranking are present exactly where every list ranks its whole
-    gallery: a cut or filtered list has no full mAP. `queries` were averaged, `queries_excluded` have no
-      relevant item, and
-    `empty_share` of all queries got an empty answer.
+    For each k: `mAP@k` (denominator min(n_relevant,k); with another one its name says so, as
+    `mAP@k (retrieved)`), `P@k`, `recall@k` (share of relevant items found), `F1@k`, `accuracy@k`, `R@k` (hit rate),
+    `NDCG@k`; precision over what is returned, an empty answer scoring 0. `mAP` and `NDCG` of the whole ranking are
+    present exactly where every list ranks its whole gallery: a cut or filtered list has no full mAP. `queries` were
+    averaged, `queries_excluded` have no relevant item, and `empty_share` of all queries got an empty answer.
+
+    Results at equal distance stay in their order, by id. With `tie_averaged` each `mAP` and `mAP@k` has a second
+    figure, `mAP@k tie-averaged`, the expected value over all orders of results at equal distance: of codes, whose
+    distances are few, the first can be far off by the luck of the numbering. These are present only where no list
+    was cut, since a cut list hides how far its last tie goes on.
 
     Args:
       judgements: lists at least max(ks) long, or ended by themselves.
       ks: cut-offs, each at least 1; may be empty.
+      denominator: what AP@k is divided by, see `Denominator`.
+      tie_averaged: give the tie-averaged figures too; the judgements need distances.
 
     Raises:
-      ValueError: a k is below 1, a list is cut before it, or no query has a relevant item.
+      ValueError: a k is below 1, a list is cut before it, no query has a relevant item, the denominator is
+        unknown, or ties cannot be averaged without distances.
 
     Example:
       >>> from jaxret.metrics import judge_by_lists
@@ -37,11 +50,18 @@ def retrieval_summary(judgements: Judgements, ks: Sequence[int] = (1, 5, 10)) ->
       (0.8333, 1.0, 0.5)
     """
     summary: dict[str, float] = {}
+    averaged = tie_averaged and not judgements.cut.any()
+    over = "" if denominator == "min(n_relevant,k)" else f" ({denominator})"
     if judgements.complete:
         summary["mAP"] = average_precision(judgements).mean
+        if averaged:
+            summary["mAP tie-averaged"] = average_precision(judgements, ties="average").mean
         summary["NDCG"] = ndcg(judgements).mean
     for k in ks:
-        summary[f"mAP@{k}"] = average_precision_at(judgements, k).mean
+        summary[f"mAP@{k}{over}"] = average_precision_at(judgements, k, denominator=denominator).mean
+        if averaged:
+            expected = average_precision_at(judgements, k, denominator=denominator, ties="average")
+            summary[f"mAP@{k}{over} tie-averaged"] = expected.mean
         summary[f"P@{k}"] = precision_at(judgements, k).mean
         summary[f"recall@{k}"] = recall_at(judgements, k).mean
         summary[f"F1@{k}"] = f1_at(judgements, k).mean

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import retrieval_metrics as slow
 
 from jaxret.errors import ConfigError
 from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out, evaluate_queries, rank_items
@@ -45,6 +46,87 @@ def slow_ranking(queries, gallery, ranking, excluded):
             found = [entry for entry in found if entry[2] > ranking.min_cosine]
         answers.append([(g, d) for d, g, _ in found])
     return answers
+
+
+def make_codes(rng: np.random.Generator, items: int, most_rows: int) -> ItemVectors:
+    """Codes of 16 bits of which 4 are ever set: many ties."""
+    owners = np.repeat(np.arange(items), rng.integers(1, most_rows + 1, size=items))
+    return ItemVectors(rng.integers(0, 2, (len(owners), 2)).astype(np.uint8) * np.uint8(5), owners, items)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 9999),
+    depth=st.sampled_from([None, 3]),
+    rows=st.integers(1, 3),
+    exclude=st.booleans(),
+)
+def test_rank_items_by_codes_equals_counting_bits(seed, depth, rows, exclude) -> None:
+    rng = np.random.default_rng(seed)
+    queries, gallery = make_codes(rng, 3, rows), make_codes(rng, 7, rows)
+    excluded = rng.random((3, 7)) < 0.3 if exclude else np.zeros((3, 7), bool)
+    result = rank_items(queries, gallery, Ranking("hamming", depth=depth), excluded=excluded)
+    for q in range(3):
+        expected = sorted(
+            (
+                min(
+                    sum((int(a) ^ int(b)).bit_count() for a, b in zip(x, y, strict=True))
+                    for x in queries.vectors[queries.items == q]
+                    for y in gallery.vectors[gallery.items == g]
+                ),
+                g,
+            )
+            for g in range(7)
+            if not excluded[q, g]
+        )[:depth]
+        found = result.ids[q] >= 0
+        assert list(zip(result.distances[q][found], result.ids[q][found], strict=True)) == expected
+        assert np.isinf(result.distances[q][~found]).all()
+
+
+@pytest.mark.parametrize("denominator", ["min(n_relevant,k)", "relevant", "retrieved"])
+def test_figures_of_codes_by_id_and_over_every_order_of_ties(denominator) -> None:
+    name = "mAP@3" if denominator == "min(n_relevant,k)" else f"mAP@3 ({denominator})"
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        codes = make_codes(rng, 7, 2)
+        items = [Item("ab"[rng.integers(2)], f"film{rng.integers(5)}") for _ in range(7)]
+        figures = evaluate_leave_one_out(codes, items, ranking=Ranking("hamming"), ks=(1, 3), denominator=denominator)[
+            "all"
+        ]
+        sources = np.array([item.source for item in items])
+        result = rank_items(codes, codes, Ranking("hamming"), excluded=sources[:, None] == sources)
+        by_id, averaged, whole = [], [], []
+        for q, item in enumerate(items):
+            ids = result.ids[q][result.ids[q] >= 0].tolist()
+            relevant = {i: 1 for i in ids if items[i].label == item.label}
+            if relevant:
+                distances = result.distances[q][: len(ids)].tolist()
+                score = lambda order, r=relevant: slow.average_precision(order, r, 3, denominator)  # noqa: E731
+                by_id.append(score(ids))
+                averaged.append(slow.mean_over_ties(score, ids, distances))
+                whole.append(slow.mean_over_ties(lambda o, r=relevant: slow.average_precision(o, r), ids, distances))
+        assert figures[name] == pytest.approx(np.mean(by_id))
+        assert figures[f"{name} tie-averaged"] == pytest.approx(np.mean(averaged))
+        assert figures["mAP tie-averaged"] == pytest.approx(np.mean(whole))
+        assert np.ptp(np.subtract(by_id, averaged)) > 0.05, "the ties make no difference: the test proves nothing"
+
+
+def test_only_whole_rankings_of_codes_have_tie_averaged_figures() -> None:
+    rng = np.random.default_rng(0)
+    codes, items = make_codes(rng, 7, 2), [Item("a", f"film{i}") for i in range(7)]
+    cut = evaluate_leave_one_out(codes, items, ranking=Ranking("hamming", depth=3), ks=(1,))["all"]
+    floats = evaluate_leave_one_out(make_rows(rng, 7, 2), items, ks=(1,))["all"]
+    assert not [name for name in (*cut, *floats) if "tie" in name]
+
+
+def test_codes_and_vectors_are_not_mixed_up() -> None:
+    rng = np.random.default_rng(0)
+    codes, floats = make_codes(rng, 3, 2), make_rows(rng, 3, 2)
+    with pytest.raises(TypeError, match=r"must have the dtype uint8 \(codes from pack_bits\), got float32"):
+        rank_items(floats, floats, Ranking("hamming"))
+    with pytest.raises(TypeError, match="must have a float dtype, got uint8"):
+        rank_items(codes, codes, Ranking())
 
 
 @settings(max_examples=40, deadline=None)

@@ -166,6 +166,25 @@ def test_summary_of_a_whole_ranking_and_of_a_filtered_one():
     assert all(np.isfinite(v) for v in filtered.values())
 
 
+def test_summary_names_the_denominator_and_averages_over_ties_where_it_can():
+    # At ranks 2 and 3 a relevant and a wrong item are equally far.
+    judged = judge_by_lists([[0, 1, 2]], [{0, 2}], 3, distances=[[0.0, 4.0, 4.0]])
+    summary = retrieval_summary(judged, ks=(2,), tie_averaged=True)
+    assert summary["mAP"] == pytest.approx((1 + 2 / 3) / 2)
+    assert summary["mAP tie-averaged"] == pytest.approx(((1 + 2 / 3) / 2 + 1) / 2)
+    assert summary["mAP@2"] == 0.5
+    assert summary["mAP@2 tie-averaged"] == 0.75
+    other = retrieval_summary(judged, ks=(2,), denominator="retrieved", tie_averaged=True)
+    assert other["mAP@2 (retrieved)"] == other["mAP@2 (retrieved) tie-averaged"] == 1.0
+    assert "mAP@2" not in other
+    cut = judge_by_lists([[0, 1, 2]], [{0, 2}], 9, distances=[[0.0, 4.0, 4.0]])
+    assert not [name for name in retrieval_summary(cut, ks=(2,), tie_averaged=True) if "tie" in name]
+    with pytest.raises(ValueError, match="ties='average' needs judgements made with distances"):
+        retrieval_summary(judge_by_lists([[0, 1, 2]], [{0, 2}], 3), ks=(2,), tie_averaged=True)
+    with pytest.raises(ValueError, match="denominator must be one of"):
+        retrieval_summary(judged, ks=(2,), denominator="k")
+
+
 def test_summary_refuses_a_cut_list_and_a_run_without_relevant_items():
     with pytest.raises(ValueError, match="needs 5 results"):
         retrieval_summary(judge_by_label([[0, 1]], ["a"], ["a"] * 9), ks=(5,))
