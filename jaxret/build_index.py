@@ -68,6 +68,10 @@ def main(argv: Sequence[str]) -> int:
         )
         for error in skipped:
             print(f"  skipped {error}")
+        if retriever.has_codes:
+            codes, clips = retriever.bytes_a_video("code"), retriever.bytes_a_video("clip")
+            bits = retriever.index.spaces["code"].dimension
+            print(f"codes of {bits} bits a chunk: {codes:.1f} bytes a video, their clip embeddings {clips:.1f}")
     if args.compact:
         retriever.index.compact()
     return 0

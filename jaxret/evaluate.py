@@ -7,13 +7,19 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 from jaxret.command_line import run_command
 from jaxret.errors import ConfigError
+from jaxret.metrics import Denominator
+
+if TYPE_CHECKING:
+    from jaxret.evaluation.ranking import Distance
 
 DESCRIPTION = """Let the labelled items of an index ask for each other (leave-one-out), or let other labelled media
 ask (--queries). Relevant is what carries the query's label; items of the query's own source are left out.
-Videos are compared in the clip space, pictures in the frame space (--space)."""
+Videos are compared in the clip space, or by their binary codes where the encoder makes them, pictures in the frame
+space (--space). Equal distances are ordered by id; of codes each mAP is also given averaged over the orders of ties."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,10 +34,15 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--split", help="only indexed items of this split take part, as queries and as gallery")
     parser.add_argument(
-        "--space", choices=("frame", "clip"), help="default: clip if the index holds videos, else frame"
+        "--space",
+        choices=("frame", "clip", "code"),
+        help="default: frame if the index holds no videos, else code where there are codes and neither --par nor "
+        "--metric asks for vectors, else clip",
     )
     parser.add_argument(
-        "--metric", choices=("euclidean", "cosine"), default="euclidean", help="distance (default euclidean)"
+        "--metric",
+        choices=("euclidean", "cosine", "hamming"),
+        help="distance (default: hamming in the code space, else euclidean)",
     )
     parser.add_argument(
         "--par",
@@ -41,6 +52,13 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--depth", type=int, help="results kept a query (default: the whole gallery, which mAP needs)")
     parser.add_argument("-k", type=int, nargs="+", default=[1, 5, 10], help="cut-offs (default 1 5 10)")
+    parser.add_argument(
+        "--denominator",
+        choices=get_args(Denominator),
+        default="min(n_relevant,k)",
+        help="what mAP@k divides by: min(n_relevant,k), all relevant items, or those retrieved among the first k "
+        "(default min(n_relevant,k))",
+    )
     parser.add_argument("--by-class", action="store_true", help="a line for each class, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="files decoded at once (default 2)")
@@ -48,11 +66,11 @@ def main(argv: Sequence[str]) -> int:
 
     from jaxret.evaluation import Ranking
     from jaxret.retrieval import Retriever
-    from jaxret.retrieval.evaluate_index import evaluate_index
+    from jaxret.retrieval.evaluate_index import default_space, evaluate_index
 
-    ranking = Ranking("par" if args.par is not None else args.metric, args.par, args.depth)
-    if args.par is not None and args.metric != "euclidean":
+    if args.par is not None and args.metric not in (None, "euclidean"):
         raise ConfigError("--par ranks by Euclidean distance: leave --metric out")
+    distance: Distance | None = "par" if args.par is not None else args.metric
     folder = args.index if (args.index / "manifest.json").exists() else args.index / "index"
     retriever = Retriever.open(folder if folder.exists() else args.index)
     if args.queries is None:
@@ -61,17 +79,21 @@ def main(argv: Sequence[str]) -> int:
         from jaxret.data.dataset_specs import open_dataset
 
         queries = open_dataset(args.queries)
+    space = args.space or default_space(retriever, distance)
+    ranking = Ranking(distance or ("hamming" if space == "code" else "euclidean"), args.par, args.depth)
     figures = evaluate_index(
-        retriever, queries, ranking=ranking, space=args.space, split=args.split, ks=args.k,
-        by_class=args.by_class, threads=args.threads,
+        retriever, queries, ranking=ranking, space=space, split=args.split, ks=args.k,
+        by_class=args.by_class, denominator=args.denominator, threads=args.threads,
     )  # fmt: skip
     if not figures:
         raise ConfigError("nothing to measure: no query has a relevant item of another source in the gallery")
     names = [name for name in next(iter(figures.values())) if name != "queries_excluded"]
     width = max(map(len, figures))
-    print(" " * width + "".join(f"{name:>13}" for name in names))
+    print(f"{space} space by {ranking.distance}; mAP@k divides by {args.denominator}; equal distances in order of id")
+    columns = {name: max(13, len(name) + 2) for name in names}
+    print(" " * width + "".join(f"{name:>{columns[name]}}" for name in names))
     for group, row in figures.items():
-        cells = "".join(f"{row[n]:>13.0f}" if n == "queries" else f"{row[n]:>13.4f}" for n in names)
+        cells = "".join(f"{row[n]:>{columns[n]}.{0 if n == 'queries' else 4}f}" for n in names)
         print(f"{group:<{width}}{cells}")
     if args.json is not None:
         args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

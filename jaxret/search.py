@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from jaxret.retrieval import Match
 
 DESCRIPTION = """Search an index with a media file. A video is compared chunk by chunk with the indexed videos; a
-picture with indexed pictures and with single frames of the videos. Each result names the place in the video."""
+picture with indexed pictures and with single frames of the videos. Each result names the place in the video.
+Where the encoder makes binary codes, videos are compared by them: the distance is the number of bits that differ."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +28,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("query", type=Path, help="an image or a video")
     parser.add_argument("-k", type=int, default=10, help="results wanted (default 10)")
     parser.add_argument(
-        "--metric", choices=("euclidean", "cosine"), default="euclidean", help="distance (default euclidean)"
+        "--metric",
+        choices=("euclidean", "cosine", "hamming"),
+        help="distance (default: hamming in the code space, else euclidean)",
     )
     parser.add_argument(
         "--par", type=float, metavar="MIN_COSINE",
@@ -35,9 +38,17 @@ def main(argv: Sequence[str]) -> int:
     )  # fmt: skip
     parser.add_argument(
         "--space",
-        choices=("frame", "clip"),
+        choices=("frame", "clip", "code"),
         help="frame: compare frame by frame, which finds edited copies; clip: compare what the encoder learned of "
-        "whole chunks (default: clip for a video, frame for a picture)",
+        "whole chunks; code: compare their binary codes (default: frame for a picture; for a video code where there "
+        "are codes and neither --par nor --metric asks for vectors, else clip)",
+    )
+    parser.add_argument(
+        "--rerank",
+        type=int,
+        metavar="N",
+        help="in the code space: put the N nearest by Hamming distance in order by the Euclidean distance of their "
+        "clip embeddings",
     )
     parser.add_argument("--kind", choices=("image", "video"), help="find only pictures, or only videos")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a result")
@@ -52,6 +63,7 @@ def main(argv: Sequence[str]) -> int:
         args.k,
         metric=args.metric,
         min_cosine=args.par,
+        rerank=args.rerank,
         space=args.space,
         kinds=None if args.kind is None else (args.kind,),
         threads=args.threads,
@@ -63,11 +75,13 @@ def main(argv: Sequence[str]) -> int:
     if not matches:
         print("nothing found" + (f" with a cosine similarity above {args.par}" if args.par is not None else ""))
         return 0
-    print(f"{'':>4} {'distance':>9} {'cosine':>7}  {'where':<15} {'label':<20} item")
+    by_bits = matches[0].metric == "hamming"
+    print(f"{'':>4} {'bits' if by_bits else 'distance':>9} {'cosine':>7}  {'where':<15} {'label':<20} item")
     for place, match in enumerate(matches, start=1):
         cosine = "" if match.cosine is None else f"{match.cosine:.4f}"
         where = f"{match.start:.1f} s" if match.start == match.end else f"{match.start:.1f}-{match.end:.1f} s"
-        columns = f"{match.distance:>9.4f} {cosine:>7}  {where if match.item.kind == 'video' else '':<15}"
+        distance = f"{match.distance:.0f}" if by_bits else f"{match.distance:.4f}"
+        columns = f"{distance:>9} {cosine:>7}  {where if match.item.kind == 'video' else '':<15}"
         print(f"{place:>4} {columns} {match.item.label or '':<20} {match.item.path or match.item.key}")
     return 0
 

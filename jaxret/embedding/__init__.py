@@ -2,7 +2,7 @@
 
 from jaxret.embedding.frame_vectors import FrameEncoder, FrameVectors, encode_in_batches, frame_vectors
 from jaxret.embedding.read_ahead import read_ahead
-from jaxret.embedding.spaces import ClipEncoder, Rows, clip_rows, frame_rows, mean_frame_rows
+from jaxret.embedding.spaces import ClipEncoder, Rows, clip_rows, code_rows, frame_rows, mean_frame_rows
 
 __all__ = [
     "ClipEncoder",
@@ -10,6 +10,7 @@ __all__ = [
     "FrameVectors",
     "Rows",
     "clip_rows",
+    "code_rows",
     "encode_in_batches",
     "frame_rows",
     "frame_vectors",

@@ -1,23 +1,24 @@
 """From frame vectors to the rows of an index, one table a space.
 
 The `frame` space holds one row a sampled frame (images have one); a picture is a query there. The `clip`
-space holds one row a chunk of a video.
+space holds one row a chunk of a video, and the `code` space the packed binary code of each of these.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
 
+from jaxret import rank
 from jaxret.embedding.frame_vectors import FrameVectors
 
-__all__ = ["ClipEncoder", "Rows", "clip_rows", "frame_rows", "mean_frame_rows"]
+__all__ = ["ClipEncoder", "Rows", "clip_rows", "code_rows", "frame_rows", "mean_frame_rows"]
 
 _CLIPS_AT_ONCE = 64
 
@@ -32,15 +33,15 @@ class ClipEncoder(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Vectors with the item and the time span that each stands for.
+    """Vectors, or packed codes, with the item and the time span that each stands for.
 
     Attributes:
-      vectors: (N, D) float32.
+      vectors: (N, D) float32, or codes (N, bits / 8) uint8.
       items: (N,) int64, item numbers in the data set, not decreasing.
       starts, ends: (N,) float64, seconds; equal for a single frame, both 0 for an image.
     """
 
-    vectors: npt.NDArray[np.float32]
+    vectors: npt.NDArray[Any]
     items: npt.NDArray[np.int64]
     starts: npt.NDArray[np.float64]
     ends: npt.NDArray[np.float64]
@@ -87,6 +88,20 @@ def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder, *, frames
         padded = np.pad(block, [(0, _CLIPS_AT_ONCE - len(block)), (0, 0), (0, 0)])
         encoded.append(np.asarray(encoder.encode_clips_from_frame_vectors(padded))[: len(block)])
     return _chunk_rows(videos, np.concatenate(encoded))
+
+
+def code_rows(clips: Rows) -> Rows:
+    """The `code` space: each clip row's embedding, sigmoid activations, as a packed code.
+
+    Args:
+      clips: rows of `clip_rows` of an encoder with `code_bits`, (N, code_bits) in 0..1.
+
+    Returns:
+      The same rows with codes uint8 (N, code_bits / 8): 1 where an activation is at least 0.5.
+    """
+    if not len(clips.vectors):
+        return dataclasses.replace(clips, vectors=np.zeros((0, clips.vectors.shape[1] // 8), np.uint8))
+    return dataclasses.replace(clips, vectors=rank.pack_bits(clips.vectors, 0.5))
 
 
 def mean_frame_rows(media: Mapping[int, FrameVectors]) -> Rows:

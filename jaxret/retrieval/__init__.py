@@ -1,5 +1,6 @@
 """An encoder and an index together: put media in, ask with media."""
 
-from jaxret.retrieval.retriever import AddReport, Match, Retriever
+from jaxret.retrieval.matches import Match
+from jaxret.retrieval.retriever import AddReport, Retriever
 
 __all__ = ["AddReport", "Match", "Retriever"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -11,38 +11,26 @@ import numpy as np
 
 from jaxret.data.media_folders import MediaFiles, media_kind
 from jaxret.data.media_item import MediaDataset, MediaItem
-from jaxret.embedding import FrameVectors, Rows, clip_rows, frame_rows, frame_vectors
+from jaxret.embedding import FrameVectors, Rows, clip_rows, code_rows, frame_rows, frame_vectors
 from jaxret.errors import MediaError
 from jaxret.index import (
     EncoderRecord,
-    Hit,
     IndexItem,
     MediaIndex,
-    MediaSearchResult,
     Metric,
     Space,
     SpaceRows,
 )
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import fingerprint, load_encoder, save_encoder
+from jaxret.rank.validation import check_count
+from jaxret.retrieval.matches import Match, best_per_item, chunk_matches, mean_over_frames, reranked
 
-__all__ = ["AddReport", "Match", "Retriever", "SpaceName"]
+__all__ = ["AddReport", "Retriever", "SpaceName"]
 
-SpaceName = Literal["frame", "clip"]
+SpaceName = Literal["frame", "clip", "code"]
 
 _ITEMS_A_COMMIT = 512  # items between commits of a long addition: what a kill can lose
-
-
-@dataclasses.dataclass(frozen=True)
-class Match(Hit):
-    """A result, with the span of the query that it answers.
-
-    Attributes:
-      query_start, query_end: seconds in the query; both 0 for a picture.
-    """
-
-    query_start: float = 0.0
-    query_end: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,16 +61,32 @@ class Retriever:
         self.encoder = encoder
         self.index = index
 
+    @property
+    def has_codes(self) -> bool:
+        """Whether the index has a code space, which it has if its encoder has `code_bits`."""
+        return "code" in self.index.spaces
+
+    def bytes_a_video(self, space: SpaceName) -> float:
+        """Bytes that the rows of a space take, divided by the items that have any there; 0 where none has."""
+        kind = self.index.spaces[space]
+        items = int(self.index.searchable(space).sum())
+        return self.index.count_rows(space) * kind.row_length * np.dtype(kind.dtype).itemsize / max(items, 1)
+
     @classmethod
     def create(cls, folder: str | Path, encoder: VideoEncoder) -> Retriever:
-        """An empty index in a new folder, with a copy of the encoder, so that the folder stands alone."""
+        """An empty index in a new folder, with a copy of the encoder, so that the folder stands alone.
+
+        It has the spaces frame and clip, and of an encoder with `code_bits` also code.
+        """
         folder = Path(folder)
         save_encoder(encoder, folder / "encoder")
+        codes = [Space.of_codes("code", encoder.code_bits)] if encoder.code_bits else []
         index = MediaIndex.create(
             folder,
             spaces=[
                 Space("frame", encoder.frame_embedding_size),
                 Space("clip", encoder.clip_embedding_size),
+                *codes,
             ],
             encoder=EncoderRecord(fingerprint(encoder), encoder.preprocessing, encoder.config),
         )
@@ -148,6 +152,8 @@ class Retriever:
         clips = clip_rows(block, self.encoder, frames=self.encoder.preprocessing.frames)
         if len(clips.vectors):
             spaces["clip"] = clips
+            if self.has_codes:
+                spaces["code"] = code_rows(clips)
         self.index.add(
             [_index_item(dataset.items[number], block[int(number)]) for number in numbers],
             {name: _space_rows(rows.of_items(numbers)) for name, rows in spaces.items()},
@@ -158,15 +164,16 @@ class Retriever:
         query: str | Path | MediaDataset,
         k: int = 10,
         *,
-        metric: Metric = "euclidean",
+        metric: Metric | None = None,
         min_cosine: float | None = None,
+        rerank: int | None = None,
         space: SpaceName | None = None,
         kinds: tuple[str, ...] | None = None,
         threads: int | None = None,
     ) -> list[Match]:
         """The k items nearest to a picture or video, nearest first, each at its best place.
 
-        In the clip space a video of several chunks asks with each of them, and an item counts by its best:
+        In the clip and code spaces a video of several chunks asks with each of them, and an item counts by its best:
         videos that share a part are found, with the part. In the frame space an item's distance is the mean
         over the query's frames of the distance to its nearest frame (for a picture, that of its nearest
         frame): edited copies are found, whatever the clip encoder was trained for.
@@ -174,23 +181,36 @@ class Retriever:
         Args:
           query: a media file, or a data set of one item.
           k: items wanted, at least 1.
-          metric: "euclidean" or "cosine" (1 - cosine similarity).
+          metric: "euclidean" or "cosine" (1 - cosine similarity), "hamming" (bits) for codes; None: hamming in the
+            code space, else euclidean.
           min_cosine: PAR: of the k nearest by Euclidean distance, those whose cosine exceeds this.
-          space: "frame" compares single frames and pictures, "clip" chunks of videos. None: frame for a
-            picture, clip for a video (frame if the index holds no video).
+          rerank: of the code space, at least k: put this many nearest items by Hamming distance in order by the
+            Euclidean distance of their clip embeddings, which is then the distance of a match.
+          space: "frame" compares single frames and pictures, "clip" chunks of videos, "code" their binary codes.
+            None: for a picture frame; for a video code if the index has codes, clip if it has none or a `metric` of
+            vectors or `min_cosine` is given, frame if it holds no video.
           kinds: find only "image" or only "video".
           threads: for the ranking kernels.
 
         Raises:
           MediaError: the query cannot be read.
-          ValueError: k, min_cosine or space is out of range, or a picture is asked in the clip space.
+          ValueError: k, min_cosine, rerank, metric or space is out of range or does not fit the others, or a
+            picture is asked in the clip or code space.
         """
         dataset = query if isinstance(query, MediaDataset) else single_file(query)
         ((_, vectors),) = frame_vectors(dataset, self.encoder, indices=[0], threads=1)
         if isinstance(vectors, MediaError):
             raise vectors
-        chosen = space or self._space_for(dataset.items[0])
-        rows = self._query_rows(vectors, chosen)
+        of_vectors = min_cosine is not None or metric not in (None, "hamming")
+        chosen = space or self._space_for(dataset.items[0], of_vectors)
+        check_count(k, "k")
+        if rerank is not None and chosen != "code":
+            raise ValueError(f"rerank puts what codes have found in order: it needs the code space, got {chosen!r}")
+        if rerank is not None and check_count(rerank, "rerank") < k:
+            raise ValueError(f"rerank must be at least k = {k}, got {rerank}")
+        if chosen == "code":
+            return self._search_codes(self._query_clips(vectors), k, metric, min_cosine, rerank, kinds, threads)
+        rows = frame_rows({0: vectors}) if chosen == "frame" else self._query_clips(vectors)
         by_frames = chosen == "frame" and len(rows.vectors) > 1
         result = self.index.search(
             chosen,
@@ -201,68 +221,43 @@ class Retriever:
             kinds=kinds,
             threads=threads,
         )
+        measured = metric or "euclidean"
         if by_frames:
-            return self._mean_over_frames(result, rows, k, min_cosine)
-        matches = [
-            Match(
-                hit.item,
-                hit.distance,
-                hit.start,
-                hit.end,
-                hit.cosine,
-                query_start=float(rows.starts[row]),
-                query_end=float(rows.ends[row]),
-            )
-            for row in range(len(rows.vectors))
-            for hit in result.hits(row)
-        ]
-        return list(self._best_per_item(matches, k))
+            return mean_over_frames(result, rows, k, min_cosine, measured)
+        return best_per_item(chunk_matches(result, rows, measured), k, self.index)
 
-    def _mean_over_frames(self, result: MediaSearchResult, rows: Rows, k: int, min_cosine: float | None) -> list[Match]:
-        """Items by the mean of their distances to all frames of the query; their span covers the frames met."""
-        order = np.argsort(result.ids, axis=1, kind="stable")
-        # Every frame ranks the same items, so sorted by id the columns are the items.
-        ids = np.take_along_axis(result.ids, order, axis=1)[0]
-        present = ids >= 0
-        ids, order = ids[present], order[:, present]
+    def _search_codes(
+        self,
+        clips: Rows,
+        k: int,
+        metric: Metric | None,
+        min_cosine: float | None,
+        rerank: int | None,
+        kinds: tuple[str, ...] | None,
+        threads: int | None,
+    ) -> list[Match]:
+        if not self.has_codes:
+            raise ValueError("the index has no codes, for its encoder has no hash layer: search the clip space")
+        rows = code_rows(clips)
+        wanted = k if rerank is None else rerank
+        result = self.index.search(
+            "code", rows.vectors, wanted, metric=metric, min_cosine=min_cosine, kinds=kinds, threads=threads
+        )
+        found = best_per_item(chunk_matches(result, rows, "hamming"), wanted, self.index)
+        if rerank is None or not found:
+            return found
+        candidates = np.array([self.index.id_of(match.item.key) for match in found], np.int64)
+        return reranked(self.index, candidates, clips, k, threads)
 
-        def by_item(values: np.ndarray) -> np.ndarray:
-            return np.take_along_axis(values, order, axis=1)
+    def _space_for(self, item: MediaItem, of_vectors: bool) -> SpaceName:
+        if item.kind != "video" or not self.index.count_rows("clip"):
+            return "frame"
+        return "code" if self.has_codes and not of_vectors else "clip"
 
-        distances = by_item(result.distances).mean(axis=0, dtype=np.float64)
-        cosines = None if result.cosines is None else by_item(result.cosines).mean(axis=0, dtype=np.float64)
-        starts, ends = by_item(result.starts).min(axis=0), by_item(result.ends).max(axis=0)
-        span = (float(rows.starts.min()), float(rows.ends.max()))
-        return [
-            Match(
-                result.found[int(ids[place])],
-                float(distances[place]),
-                float(starts[place]),
-                float(ends[place]),
-                None if cosines is None else float(cosines[place]),
-                *span,
-            )
-            for place in np.lexsort((ids, distances))[:k]
-            if cosines is None or min_cosine is None or cosines[place] > min_cosine
-        ]
-
-    def _best_per_item(self, matches: list[Match], k: int) -> Iterator[Match]:
-        """The k nearest of different items, by (distance, id) and then by the earlier span of the query."""
-        seen: set[str] = set()
-        for match in sorted(matches, key=lambda m: (m.distance, self.index.id_of(m.item.key), m.query_start)):
-            if match.item.key not in seen and len(seen) < k:
-                seen.add(match.item.key)
-                yield match
-
-    def _space_for(self, item: MediaItem) -> SpaceName:
-        return "clip" if item.kind == "video" and self.index.count_rows("clip") else "frame"
-
-    def _query_rows(self, vectors: FrameVectors, space: SpaceName) -> Rows:
-        if space == "frame":
-            return frame_rows({0: vectors})
+    def _query_clips(self, vectors: FrameVectors) -> Rows:
         rows = clip_rows({0: vectors}, self.encoder, frames=self.encoder.preprocessing.frames)
         if not len(rows.vectors):
-            raise ValueError("a picture has no clip embedding: search it in the frame space")
+            raise ValueError("a picture has no clip embedding and no code: search it in the frame space")
         return rows
 
 

@@ -1,0 +1,212 @@
+"""Binary codes beside embeddings: stored, searched, re-ranked and evaluated, against loops over all pairs."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from jaxret.data.dataset_specs import open_dataset
+from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.video_writing import write_video
+from jaxret.embedding import Rows, code_rows
+from jaxret.errors import ConfigError
+from jaxret.evaluation import Ranking
+from jaxret.models import TemporalEncoder, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.hash_layer import HashLayer
+from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval import Retriever
+from jaxret.retrieval.evaluate_index import evaluate_index
+
+BITS = 16
+
+
+def make_encoder(bits: int = BITS) -> VideoEncoder:
+    rngs = nnx.Rngs(0)
+    temporal = TemporalEncoder(32, 16, rngs=rngs)
+    return VideoEncoder(
+        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
+        HashLayer(temporal, bits, rngs=rngs) if bits else temporal,
+        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three classes of four videos of one second, one of three seconds, and a picture."""
+    root = tmp_path_factory.mktemp("media")
+    digits = MovingDigits(train_clips=4, validation_clips=0, test_clips=0, size=48)
+    labels = ("0-up", "1-left", "2-right")
+    digits.write_media_folder(root, [n for n, item in enumerate(digits.items) if item.label in labels])
+    next(root.glob("*.csv")).unlink()
+    long = np.concatenate([digits.render([number])[0] for number in (1, 2, 3)])
+    write_video(root / "0-up" / "long.mp4", long, fps=12)
+    Image.fromarray(digits.render([4])[0][5]).save(root / "0-up" / "picture.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def retriever(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    retriever = Retriever.create(tmp_path_factory.mktemp("index") / "index", make_encoder())
+    retriever.add(open_dataset(folder))
+    return retriever
+
+
+def slow_search(retriever: Retriever, key: str, space: str) -> list[tuple[float, int, float, float]]:
+    """(distance, id, query start, start) of every item with rows, for an item that asks: all pairs of its chunks."""
+    stored = retriever.index.rows("clip")
+    vectors, owners = np.asarray(stored.vectors, np.float64), np.asarray(stored.items)
+    own = retriever.index.id_of(key)
+    best = {}
+    for q in np.flatnonzero(owners == own):
+        for g, item in enumerate(owners.tolist()):
+            if space == "code":
+                distance = float(sum((vectors[q] >= 0.5) != (vectors[g] >= 0.5)))
+            else:
+                distance = float(np.linalg.norm(vectors[q] - vectors[g]))
+            found = (distance, item, float(np.asarray(stored.starts)[q]), float(np.asarray(stored.starts)[g]))
+            best[item] = min(best.get(item, found), found)
+    return sorted(best.values())
+
+
+def test_the_codes_of_an_index_are_its_clip_embeddings_rounded(folder: Path, retriever: Retriever) -> None:
+    clips, codes = retriever.index.rows("clip"), retriever.index.rows("code")
+    activations = np.asarray(clips.vectors)
+    assert activations.shape == (15, BITS)
+    assert np.asarray(codes.vectors).dtype == np.uint8
+    for row, code in zip(activations, np.asarray(codes.vectors), strict=True):
+        assert [code[bit // 8] >> (bit % 8) & 1 for bit in range(BITS)] == [int(value >= 0.5) for value in row]
+    for field in ("items", "starts", "ends"):
+        np.testing.assert_array_equal(getattr(codes, field), getattr(clips, field))
+    assert len(np.unique(np.asarray(codes.vectors), axis=0)) > 3, "the codes tell nothing apart"
+    assert retriever.index.searchable("code").sum() == 13  # not the picture
+    assert retriever.bytes_a_video("code") == pytest.approx(15 * BITS / 8 / 13)
+    assert retriever.bytes_a_video("clip") == pytest.approx(15 * BITS * 4 / 13)
+
+
+def test_code_rows_of_nothing_are_nothing() -> None:
+    nothing = np.zeros(0)
+    rows = code_rows(Rows(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), nothing, nothing))
+    assert rows.vectors.shape == (0, 0)
+    assert rows.vectors.dtype == np.uint8
+
+
+def test_a_video_asks_by_its_codes_and_each_item_counts_by_its_best_chunk(folder: Path, retriever: Retriever) -> None:
+    for path in sorted(folder.rglob("*.mp4")):
+        key = path.relative_to(folder).as_posix()
+        found = retriever.search(path, 20)
+        assert found == retriever.search(path, 20, space="code")
+        wanted = slow_search(retriever, key, "code")
+        assert [
+            (m.distance, retriever.index.id_of(m.item.key), m.query_start, m.start) for m in found
+        ] == wanted  # ties and all
+        assert {m.metric for m in found} == {"hamming"}
+        assert retriever.search(path, 3) == found[:3]
+
+
+def test_reranking_everything_is_the_search_of_the_clip_space(folder: Path, retriever: Retriever) -> None:
+    for path in sorted(folder.rglob("*.mp4")):
+        whole = retriever.search(path, 13, space="clip")
+        assert retriever.search(path, 13, rerank=13) == whole
+        assert retriever.search(path, 4, rerank=100) == whole[:4]
+
+
+def test_reranking_orders_the_nearest_codes_by_their_embeddings(folder: Path, retriever: Retriever) -> None:
+    changed = 0
+    for path in sorted(folder.rglob("*.mp4")):
+        nearest = retriever.search(path, 5)
+        found = retriever.search(path, 4, rerank=5)
+        candidates = [m.item.key for m in nearest]
+        by_clip = [m for m in retriever.search(path, 13, space="clip") if m.item.key in candidates]
+        assert found == by_clip[:4]
+        assert {m.metric for m in found} == {"euclidean"}
+        changed += [m.item.key for m in found] != candidates[:4]
+    assert changed, "re-ranking changed nothing anywhere: the test proves nothing"
+
+
+def test_the_space_follows_the_query_and_what_is_asked_of_it(folder: Path, retriever: Retriever) -> None:
+    video, picture = folder / "0-up" / "long.mp4", folder / "0-up" / "picture.png"
+    assert retriever.search(video, 2, metric="hamming") == retriever.search(video, 2, space="code")
+    for asked in ({"metric": "euclidean"}, {"metric": "cosine"}, {"min_cosine": 0.5}):
+        assert retriever.search(video, 2, **asked) == retriever.search(video, 2, space="clip", **asked)
+    assert retriever.search(picture, 2) == retriever.search(picture, 2, space="frame")
+    assert retriever.search(video, 20, kinds=("image",)) == []
+    assert retriever.search(video, 2, kinds=("image",), rerank=5) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("picture.png", {"space": "code"}, "a picture has no clip embedding and no code"),
+        ("picture.png", {"rerank": 20}, "rerank .* needs the code space, got 'frame'"),
+        ("long.mp4", {"rerank": 20, "space": "clip"}, "rerank .* needs the code space, got 'clip'"),
+        ("long.mp4", {"rerank": 9}, "rerank must be at least k = 10, got 9"),
+        ("long.mp4", {"rerank": 0}, "rerank must be at least 1, got 0"),
+        ("long.mp4", {"k": 0, "rerank": 5}, "k must be at least 1, got 0"),
+        ("long.mp4", {"space": "code", "metric": "cosine"}, "metric must be one of hamming, got 'cosine'"),
+        ("long.mp4", {"space": "code", "min_cosine": 0.5}, "min_cosine needs a space of vectors"),
+        ("long.mp4", {"space": "clip", "metric": "hamming"}, "metric must be one of euclidean, cosine, got 'hamming'"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(folder: Path, retriever: Retriever, name, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        retriever.search(folder / "0-up" / name, **options)
+
+
+def test_an_index_without_codes_says_so(folder: Path, tmp_path: Path) -> None:
+    plain = Retriever.create(tmp_path / "index", make_encoder(bits=0))
+    plain.add(open_dataset(folder / "1-left"))
+    assert set(plain.index.spaces) == {"frame", "clip"}
+    video = next((folder / "1-left").glob("*.mp4"))
+    assert plain.search(video, 1)[0].metric == "euclidean"
+    for options in ({"space": "code"}, {"space": "code", "rerank": 20}):
+        with pytest.raises(ValueError, match="the index has no codes"):
+            plain.search(video, **options)
+    with pytest.raises(ConfigError, match="the index has no codes"):
+        evaluate_index(plain, space="code")
+
+
+def test_an_index_with_codes_opens_elsewhere(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(retriever.index.folder, moved)
+    query = folder / "0-up" / "long.mp4"
+    assert Retriever.open(moved).search(query, 5, rerank=8) == retriever.search(query, 5, rerank=8)
+
+
+def test_figures_of_codes(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+    figures = evaluate_index(retriever, ks=(1, 10), by_class=True)
+    assert figures == evaluate_index(retriever, ks=(1, 10), by_class=True, space="code", ranking=Ranking("hamming"))
+    assert set(figures) == {"all", "0-up", "1-left", "2-right"}
+    assert figures["all"]["queries"] == 13
+    # Item by item: the other items in the order of (bits, id), each of its own source.
+    precisions = []
+    for item in retriever.index.items:
+        if item.kind == "video":
+            ranked = [entry[1] for entry in slow_search(retriever, item.key, "code")]
+            ranked.remove(retriever.index.id_of(item.key))
+            right = [retriever.index.items[i].label == item.label for i in ranked[:10]]
+            precision = sum(sum(right[: r + 1]) / (r + 1) for r in range(10) if right[r])
+            precisions.append(precision / min(sum(retriever.index.items[i].label == item.label for i in ranked), 10))
+    assert figures["all"]["mAP@10"] == pytest.approx(np.mean(precisions))
+    assert 0 < figures["all"]["mAP@10 tie-averaged"] < 1
+    assert figures["all"]["mAP@10 tie-averaged"] != figures["all"]["mAP@10"]
+    other = tmp_path / "media"
+    shutil.copytree(folder, other)
+    # The same files from another place have the same keys, hence sources: they exclude themselves.
+    assert evaluate_index(retriever, open_dataset(other), ks=(1, 10), by_class=True) == figures
+    retrieved = evaluate_index(retriever, ks=(10,), denominator="retrieved")["all"]
+    assert {"mAP@10 (retrieved)", "mAP@10 (retrieved) tie-averaged"} <= set(retrieved)
+
+
+def test_figures_of_vectors_of_the_same_index(retriever: Retriever) -> None:
+    by_clip = evaluate_index(retriever, ks=(1,), space="clip")
+    assert by_clip == evaluate_index(retriever, ks=(1,), ranking=Ranking("euclidean"))
+    assert "mAP@1 tie-averaged" not in by_clip["all"]
+    for space, distance in (("code", "euclidean"), ("clip", "hamming"), ("frame", "hamming")):
+        with pytest.raises(ConfigError, match=f"go together, got {distance} in space {space}"):
+            evaluate_index(retriever, space=space, ranking=Ranking(distance))
