@@ -220,8 +220,8 @@ class MediaIndex:
           multi_index: for spaces of codes: look into tables of multi-index hashing
             (`jaxret.rank.HammingIndex`) instead of scanning all codes. The results are the same. The tables are
             built in memory at the first such search of each segment and kept with the opened index, also while it
-            grows; they are not written to disk. They pay for many queries of large galleries of trained codes
-            (`benchmarks/speed_code_search.py`), and one thread may search with them at a time.
+            grows or shrinks; they are not written to disk. They pay from some 100,000 codes on if codes cluster,
+            as trained ones do (`benchmarks/speed_code_search.py`). One thread may search with them at a time.
           threads: of the ranking kernels; None lets them choose.
 
         Raises:
