@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy.typing as npt
 from jaxret import rank
 from jaxret.embedding import Rows
 from jaxret.index import Hit, MediaIndex, MediaSearchResult, Metric
+from jaxret.retrieval.frame_alignment import FrameSequence, align
 
-__all__ = ["Match", "best_per_item", "chunk_matches", "mean_over_frames", "reranked"]
+__all__ = ["Match", "aligned_matches", "best_per_item", "chunk_matches", "nearest_by_frames", "reranked"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,44 +59,62 @@ def best_per_item(matches: Iterable[Match], k: int, index: MediaIndex) -> list[M
     return list(best.values())
 
 
-def mean_over_frames(
-    result: MediaSearchResult, rows: Rows, k: int, min_cosine: float | None, metric: Metric
-) -> list[Match]:
-    """The k nearest items by the mean of their distances to all frames of the query; their span covers the frames met.
+def nearest_by_frames(result: MediaSearchResult, count: int) -> npt.NDArray[np.int64]:
+    """Ids of the `count` nearest items by the mean of their distances to all frames of the query.
 
     Args:
-      result: the whole ranking of every frame.
-      rows: the query's frames.
-      k: items wanted.
-      min_cosine: keep those whose mean cosine exceeds this; None for all.
-      metric: of the result.
+      result: the whole ranking of every frame, so that all frames rank the same items.
+      count: ids wanted.
     """
+    # Sorted by id, the columns are the items.
     order = np.argsort(result.ids, axis=1, kind="stable")
-    # Every frame ranks the same items, so sorted by id the columns are the items.
     ids = np.take_along_axis(result.ids, order, axis=1)[0]
+    distances = np.take_along_axis(result.distances, order, axis=1).mean(axis=0, dtype=np.float64)
     present = ids >= 0
-    ids, order = ids[present], order[:, present]
+    ids, distances = ids[present], distances[present]
+    return ids[np.lexsort((ids, distances))[:count]]
 
-    def by_item(values: np.ndarray) -> np.ndarray:
-        return np.take_along_axis(values, order, axis=1)
 
-    distances = by_item(result.distances).mean(axis=0, dtype=np.float64)
-    cosines = None if result.cosines is None else by_item(result.cosines).mean(axis=0, dtype=np.float64)
-    starts, ends = by_item(result.starts).min(axis=0), by_item(result.ends).max(axis=0)
-    return [
-        Match(
-            result.found[int(ids[place])],
-            float(distances[place]),
-            float(starts[place]),
-            float(ends[place]),
-            None if cosines is None else float(cosines[place]),
-            query_start=float(rows.starts.min()),
-            query_end=float(rows.ends.max()),
-            metric=metric,
+def aligned_matches(
+    index: MediaIndex,
+    candidates: npt.NDArray[np.int64],
+    frames: Rows,
+    k: int,
+    min_cosine: float | None,
+    metric: Metric,
+) -> list[Match]:
+    """The k best of the candidates by how well their frames agree with the query's when aligned in time.
+
+    Args:
+      index: with a frame space.
+      candidates: ids of items.
+      frames: the query's.
+      k: items wanted.
+      min_cosine: of the k, keep those whose mean cosine of aligned frames exceeds this; None for all.
+      metric: "euclidean" is the root of `Alignment.squared_distance`; "cosine" half of it, for vectors of length 1.
+    """
+    stored = index.rows("frame", candidates)
+    owners, vectors = np.asarray(stored.items), np.asarray(stored.vectors, np.float32)
+    times = np.asarray(stored.starts)
+    query = FrameSequence(_unit(frames.vectors) if metric == "cosine" else frames.vectors, frames.starts)
+    matches = []
+    for number in np.unique(owners).tolist():
+        own = np.flatnonzero(owners == number)
+        own = own[np.argsort(times[own], kind="stable")]
+        item = FrameSequence(_unit(vectors[own]) if metric == "cosine" else vectors[own], times[own])
+        found = align(query, item)
+        distance = found.squared_distance / 2 if metric == "cosine" else math.sqrt(found.squared_distance)
+        matches.append(
+            Match(index.items[number], distance, *found.item_span, found.cosine, *found.query_span, metric=metric)
         )
-        for place in np.lexsort((ids, distances))[:k]
-        if cosines is None or min_cosine is None or cosines[place] > min_cosine
-    ]
+    nearest = best_per_item(matches, k, index)
+    return nearest if min_cosine is None else [match for match in nearest if (match.cosine or 0) > min_cosine]
+
+
+def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Rows scaled to length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def reranked(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -24,12 +25,13 @@ from jaxret.index import (
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import fingerprint, load_encoder, save_encoder
 from jaxret.rank.validation import check_count
-from jaxret.retrieval.matches import Match, best_per_item, chunk_matches, mean_over_frames, reranked
+from jaxret.retrieval.matches import Match, aligned_matches, best_per_item, chunk_matches, nearest_by_frames, reranked
 
 __all__ = ["AddReport", "Retriever", "SpaceName"]
 
 SpaceName = Literal["frame", "clip", "code"]
 
+_ALIGNED = 50  # nearest items by frames alone that are aligned with a query video in time
 _ITEMS_A_COMMIT = 512  # items between commits of a long addition: what a kill can lose
 
 
@@ -174,9 +176,12 @@ class Retriever:
         """The k items nearest to a picture or video, nearest first, each at its best place.
 
         In the clip and code spaces a video of several chunks asks with each of them, and an item counts by its best:
-        videos that share a part are found, with the part. In the frame space an item's distance is the mean
-        over the query's frames of the distance to its nearest frame (for a picture, that of its nearest
-        frame): edited copies are found, whatever the clip encoder was trained for.
+        videos that share a part are found, with the part.
+
+        In the frame space a picture finds the items with the nearest frame. A video finds copies of itself, of a
+        part of it, or of what it is a part of, edited ones too, whatever the clip encoder was trained for: the
+        items with the nearest frames on average are aligned with it in time (`jaxret.retrieval.frame_alignment`),
+        and the distance is that of the frames that then meet.
 
         Args:
           query: a media file, or a data set of one item.
@@ -208,6 +213,8 @@ class Retriever:
             raise ValueError(f"rerank puts what codes have found in order: it needs the code space, got {chosen!r}")
         if rerank is not None and check_count(rerank, "rerank") < k:
             raise ValueError(f"rerank must be at least k = {k}, got {rerank}")
+        if min_cosine is not None and not math.isfinite(min_cosine):
+            raise ValueError(f"min_cosine must be a finite number, got {min_cosine}")
         if chosen == "code":
             return self._search_codes(self._query_clips(vectors), k, metric, min_cosine, rerank, kinds, threads)
         rows = frame_rows({0: vectors}) if chosen == "frame" else self._query_clips(vectors)
@@ -223,7 +230,8 @@ class Retriever:
         )
         measured = metric or "euclidean"
         if by_frames:
-            return mean_over_frames(result, rows, k, min_cosine, measured)
+            candidates = nearest_by_frames(result, max(k, _ALIGNED))
+            return aligned_matches(self.index, candidates, rows, k, min_cosine, measured)
         return best_per_item(chunk_matches(result, rows, measured), k, self.index)
 
     def _search_codes(

@@ -1,4 +1,4 @@
-"""Training a clip encoder with a softmax head: the model, its batches, and its validation figure.
+"""What the training of a clip encoder reads and how it is judged.
 
 Three ways, chosen by what there is to train and on what:
 - `features`: the backbone is frozen; its frame vectors are computed once and cached, the temporal encoder is trained.
@@ -11,9 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal
 
-import jax
 import numpy as np
-from flax import nnx
 
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.reading import read_training_clip
@@ -21,11 +19,9 @@ from jaxret.data.transforms import Augmentation
 from jaxret.embedding import FrameVectors, Rows, clip_rows, frame_rows, frame_vectors
 from jaxret.errors import MediaError
 from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, evaluate_leave_one_out
-from jaxret.models import SoftmaxHead
 from jaxret.models.encoder import VideoEncoder
 
 __all__ = [
-    "ClipClassifier",
     "Mode",
     "clip_reader",
     "embed_items",
@@ -44,41 +40,23 @@ def training_mode(dataset: MediaDataset, *, freeze: bool) -> Mode | None:
     return "features" if freeze else "clips"
 
 
-class ClipClassifier(nnx.Module):
-    """What a training changes: the trained part of an encoder, and a softmax head that exists only to train.
-
-    Args:
-      encoder: the whole encoder; in mode `features` only its temporal half becomes part of this model.
-      classes: K.
-      mode: what the inputs are: frame vectors (B, T, D), clips (B, T, H, W, C) or images (B, 1, H, W, C).
-      dropout: before the head.
-      rngs: for the head's weights.
-    """
-
-    def __init__(self, encoder: VideoEncoder, classes: int, *, mode: Mode, dropout: float, rngs: nnx.Rngs):
-        self.mode = mode
-        self.encode = {"features": encoder.temporal, "clips": encoder, "images": encoder.backbone}[mode]
-        size = encoder.frame_embedding_size if mode == "images" else encoder.clip_embedding_size
-        self.head = SoftmaxHead(size, classes, dropout=dropout, rngs=rngs)
-
-    def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Inputs to (embedding (B, E), logits (B, K))."""
-        embedding = self.encode(inputs[:, 0] if self.mode == "images" else inputs).embedding
-        return embedding, self.head(embedding)
-
-
 def clip_reader(
     dataset: MediaDataset,
     encoder: VideoEncoder,
     numbers: Sequence[int],
     classes: Sequence[int],
     augment: Augmentation,
+    *,
+    single_frames: bool = False,
 ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
-    """`read(row, rng)` for `TrainingInput`: one random clip of item `numbers[row]` and its class."""
+    """`read(row, rng)` for `TrainingInput`: one random clip (T, H, W, C) of item `numbers[row]` and its class.
+
+    With `single_frames` the items are pictures and come as (H, W, C).
+    """
 
     def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
         clip = read_training_clip(dataset, numbers[row], encoder.preprocessing, rng, augment)
-        return {"inputs": clip, "labels": np.int32(classes[row])}
+        return {"inputs": clip[0] if single_frames else clip, "labels": np.int32(classes[row])}
 
     return read
 

@@ -8,31 +8,15 @@ from typing import TypeVar
 import jax
 from flax import nnx
 
-from jaxret.data.batch_plans import BatchPlan, ClassBatches, ShuffledBatches
 from jaxret.data.dataset_specs import open_dataset
 from jaxret.data.media_item import MediaDataset
-from jaxret.data.pipeline import TrainingInput
 from jaxret.data.transforms import Augmentation
 from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import parameter_count, save_encoder
-from jaxret.training import (
-    Checkpoints,
-    ClassificationTripletObjective,
-    FitResult,
-    HashingObjective,
-    RunFolder,
-    RunLog,
-    SplitModel,
-    TrainState,
-    fit,
-    make_optimiser,
-    make_train_step,
-    process_batch_size,
-)
+from jaxret.training import FitResult, RunFolder
 from jaxret.workflow.clip_encoder import resolve
 from jaxret.workflow.clip_training import (
-    ClipClassifier,
     Mode,
     clip_reader,
     embed_items,
@@ -42,6 +26,7 @@ from jaxret.workflow.clip_training import (
 from jaxret.workflow.config import ClipTrainingConfig
 from jaxret.workflow.data_splits import DataSplits, split_dataset
 from jaxret.workflow.finished_run import RunSummary, finish_run
+from jaxret.workflow.fit_classifier import fit_classifier
 from jaxret.workflow.frozen_features import FrozenFeatures
 
 __all__ = ["train_clip_encoder"]
@@ -123,13 +108,6 @@ def train_clip_encoder(
     )
 
 
-def _objective(config: ClipTrainingConfig) -> ClassificationTripletObjective:
-    common = (config.cross_entropy_weight, config.triplet_weight, config.margin, config.mining)
-    if not config.bits:
-        return ClassificationTripletObjective(*common)
-    return HashingObjective(*common, config.quantisation_weight, config.balance_weight)
-
-
 def _frozen_features(
     dataset: MediaDataset, encoder: VideoEncoder, config: ClipTrainingConfig, run: RunFolder, *, show: bool
 ) -> FrozenFeatures:
@@ -166,27 +144,13 @@ def _train(
         if mode == "images" or (dataset.items[n].kind == "video" and (features is None or int(n) in features))
     ]
     labels = [class_of[str(dataset.items[n].label)] for n in numbers]
-    plan: BatchPlan
-    if config.triplet_weight:
-        classes = min(config.batch_size // config.samples_per_class, len(set(labels)))
-        plan = ClassBatches(labels, classes, config.samples_per_class)
-    else:
-        plan = ShuffledBatches(len(numbers), min(config.batch_size, len(numbers)))
-    process_batch_size(plan.batch_size)  # fails early if the devices cannot share a batch
     if features is not None:
         read = features.reader(numbers, labels)
     else:
-        read = clip_reader(dataset, encoder, numbers, labels, Augmentation(zoom=config.zoom, mirror=config.mirror))
+        augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
+        read = clip_reader(dataset, encoder, numbers, labels, augment, single_frames=mode == "images")
 
-    model = ClipClassifier(encoder, len(splits.seen), mode=mode, dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1))
-    split = SplitModel(model)
-    total = config.loop.epochs * plan.steps_per_epoch
-    optimiser = make_optimiser(config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch)
-    objective = _objective(config)
-
-    def evaluate(state: TrainState) -> dict[str, float]:
-        split.write_back(state)
-        model.eval()
+    def evaluate() -> dict[str, float]:
         media = (
             features.frame_vectors(splits.validation)
             if features is not None
@@ -195,39 +159,18 @@ def _train(
         figures = evaluate_items(dataset, media, encoder).get("all", {}) if media else {}
         return {f"validation {name}": figures[name] for name in ("mAP", "P@1") if name in figures}
 
-    with (
-        TrainingInput(
-            read,
-            plan,
-            seed=config.seed,
-            threads=0 if features is not None else config.threads,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        ) as batches,
-        Checkpoints(run.checkpoints) as checkpoints,
-    ):
-        result = fit(
-            split.initial_state(optimiser, seed=config.seed),
-            make_train_step(split, objective, optimiser),
-            batches,
-            config=config.loop,
-            steps_per_epoch=plan.steps_per_epoch,
-            evaluate=evaluate,
-            score="validation mAP",
-            checkpoints=checkpoints,
-            log=lambda step: RunLog(run.metrics, resume_step=step),
-            stop_after=stop_after,
-            show_progress=show_progress,
-        )
-        if result.finished:
-            best = checkpoints.best_step or checkpoints.last_step
-            assert best is not None
-            split.write_back(checkpoints.restore(best, result.state).state)
-            model.eval()
-            if result.best_score is None:
-                say("no validation figure (too few items a class in the validation part): the last weights are kept")
-            else:
-                say(f"best validation mAP {result.best_score:.3f} at step {best} of {result.steps}")
-        for number, reason in sorted(batches.broken.items()):
-            say(f"replaced while training: {dataset.items[numbers[number]].key}: {reason}")
-    return result
+    part: nnx.Module = {"features": encoder.temporal, "clips": encoder, "images": encoder.backbone}[mode]
+    return fit_classifier(
+        part,
+        encoder.frame_embedding_size if mode == "images" else encoder.clip_embedding_size,
+        read,
+        labels,
+        config,
+        run,
+        evaluate=evaluate,
+        decoding=features is None,
+        name_of=lambda row: dataset.items[numbers[row]].key,
+        stop_after=stop_after,
+        say=say,
+        show_progress=show_progress,
+    )

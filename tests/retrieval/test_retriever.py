@@ -19,6 +19,7 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever
 from jaxret.retrieval.evaluate_index import evaluate_index
+from jaxret.retrieval.frame_alignment import FrameSequence, align
 
 
 def make_encoder(seed: int = 0) -> VideoEncoder:
@@ -82,24 +83,37 @@ def test_a_part_of_a_long_video_is_found_with_its_span(folder: Path, retriever: 
     assert (best.query_start, best.query_end) == pytest.approx((0.0, 1.0))
 
 
-def test_a_video_in_the_frame_space_counts_by_the_mean_over_its_frames(folder: Path, retriever: Retriever) -> None:
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+def test_a_video_in_the_frame_space_counts_by_its_aligned_frames(
+    folder: Path, retriever: Retriever, metric: str
+) -> None:
     query = folder / "0-left" / "long.mp4"
     stored = retriever.index.rows("frame")
-    own = retriever.index.id_of("0-left/long.mp4")
-    vectors, owners = np.asarray(stored.vectors), np.asarray(stored.items)
-    asked = vectors[owners == own].astype(np.float64)
-    expected = {}
-    for item in range(len(retriever.index)):
-        theirs = vectors[owners == item].astype(np.float64)
-        nearest = [min(np.linalg.norm(frame - other) for other in theirs) for frame in asked]
-        expected[retriever.index.items[item].key] = float(np.mean(nearest))
-    found = retriever.search(query, 12, space="frame")
-    assert [m.item.key for m in found] == sorted(expected, key=lambda key: expected[key])
+    vectors, owners, times = (np.asarray(part) for part in (stored.vectors, stored.items, stored.starts))
+    if metric == "cosine":
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    frames = [FrameSequence(vectors[owners == item], times[owners == item]) for item in range(len(retriever.index))]
+    asked = frames[retriever.index.id_of("0-left/long.mp4")]
+    squared = [align(asked, other).squared_distance for other in frames]
+    expected = {
+        item.key: value / 2 if metric == "cosine" else value**0.5
+        for item, value in zip(retriever.index.items, squared, strict=True)
+    }
+    found = retriever.search(query, 12, space="frame", metric=metric)
+    assert [m.item.key for m in found] == sorted(expected, key=lambda key: expected[key])[:12]
+    assert found[0].item.key == "0-left/long.mp4"
     for match in found:
         assert match.distance == pytest.approx(expected[match.item.key], rel=1e-3, abs=2e-3)
-    with_cosines = retriever.search(query, 12, space="frame", min_cosine=0.95)
-    assert 1 <= len(with_cosines) < 12
-    assert all(match.cosine > 0.95 for match in with_cosines)
+
+
+def test_par_in_the_frame_space_filters_by_the_cosine_of_aligned_frames(folder: Path, retriever: Retriever) -> None:
+    query = folder / "0-left" / "long.mp4"
+    plain = retriever.search(query, 5, space="frame")
+    cosines = sorted(match.cosine for match in plain)
+    kept = retriever.search(query, 5, space="frame", min_cosine=cosines[2])
+    assert [match.item.key for match in kept] == [m.item.key for m in plain if m.cosine > cosines[2]]
+    with pytest.raises(ValueError, match="min_cosine must be a finite number, got nan"):
+        retriever.search(query, 5, space="frame", min_cosine=float("nan"))
 
 
 def test_a_smaller_cropped_copy_is_found_frame_by_frame(folder: Path, retriever: Retriever, tmp_path: Path) -> None:

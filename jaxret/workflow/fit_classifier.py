@@ -1,0 +1,150 @@
+"""Fitting an encoder with a softmax head on whatever it takes: frame vectors, clips or pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jaxret.data.batch_plans import BatchPlan, ClassBatches, ShuffledBatches
+from jaxret.data.pipeline import TrainingInput
+from jaxret.models import SoftmaxHead
+from jaxret.training import (
+    Checkpoints,
+    ClassificationTripletObjective,
+    FitResult,
+    HashingObjective,
+    RunFolder,
+    RunLog,
+    SplitModel,
+    TrainState,
+    fit,
+    make_optimiser,
+    make_train_step,
+    process_batch_size,
+)
+from jaxret.workflow.config import ClipTrainingConfig
+
+__all__ = ["EmbeddingClassifier", "Read", "fit_classifier"]
+
+Read = Callable[[int, np.random.Generator], dict[str, Any]]
+
+
+class EmbeddingClassifier(nnx.Module):
+    """What a training changes: an encoder, and a softmax head that exists only to train.
+
+    Args:
+      encode: inputs to an `Encoding`.
+      embedding_size: E of that encoding.
+      classes: K.
+      dropout: before the head.
+      rngs: for the head's weights.
+    """
+
+    def __init__(self, encode: nnx.Module, embedding_size: int, classes: int, *, dropout: float, rngs: nnx.Rngs):
+        self.encode = encode
+        self.head = SoftmaxHead(embedding_size, classes, dropout=dropout, rngs=rngs)
+
+    def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Inputs to (embedding (B, E), logits (B, K))."""
+        embedding = self.encode(inputs).embedding
+        return embedding, self.head(embedding)
+
+
+def fit_classifier(
+    encode: nnx.Module,
+    embedding_size: int,
+    read: Read,
+    labels: Sequence[int],
+    config: ClipTrainingConfig,
+    run: RunFolder,
+    *,
+    evaluate: Callable[[], dict[str, float]],
+    decoding: bool = False,
+    name_of: Callable[[int], str] = str,
+    stop_after: int | None = None,
+    say: Callable[[str], None] = print,
+    show_progress: bool = True,
+) -> FitResult:
+    """Fit from the run's last checkpoint, or from the start, and leave the best weights in `encode`.
+
+    Args:
+      encode: what is trained.
+      embedding_size: of its encodings.
+      read: `read(row, rng)` gives the inputs of training item `row` and its class as `inputs` and `labels`.
+      labels: the class of each training item, 0 .. K - 1.
+      config: objective, batches, optimiser and schedule.
+      run: its checkpoints and its log are written.
+      evaluate: validation figures of `encode` as it is; "validation mAP" is the one that picks the best.
+      decoding: reading takes time, so `config.threads` threads read ahead.
+      name_of: what to call training item `row` in a message.
+      stop_after: stop and save after this many steps of this call.
+      say: gets one line at a time of what is going on.
+      show_progress: draw a bar.
+    """
+    plan = _batch_plan(labels, config)
+    process_batch_size(plan.batch_size)  # fails early if the devices cannot share a batch
+    classes = max(labels) + 1
+    model = EmbeddingClassifier(encode, embedding_size, classes, dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1))
+    split = SplitModel(model)
+    total = config.loop.epochs * plan.steps_per_epoch
+    optimiser = make_optimiser(config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch)
+
+    def evaluate_state(state: TrainState) -> dict[str, float]:
+        split.write_back(state)
+        model.eval()
+        return evaluate()
+
+    with (
+        TrainingInput(
+            read,
+            plan,
+            seed=config.seed,
+            threads=config.threads if decoding else 0,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        ) as batches,
+        Checkpoints(run.checkpoints) as checkpoints,
+    ):
+        result = fit(
+            split.initial_state(optimiser, seed=config.seed),
+            make_train_step(split, _objective(config), optimiser),
+            batches,
+            config=config.loop,
+            steps_per_epoch=plan.steps_per_epoch,
+            evaluate=evaluate_state,
+            score="validation mAP",
+            checkpoints=checkpoints,
+            log=lambda step: RunLog(run.metrics, resume_step=step),
+            stop_after=stop_after,
+            show_progress=show_progress,
+        )
+        if result.finished:
+            best = checkpoints.best_step or checkpoints.last_step
+            assert best is not None
+            split.write_back(checkpoints.restore(best, result.state).state)
+            model.eval()
+            if result.best_score is None:
+                say("no validation figure (too few items a class in the validation part): the last weights are kept")
+            else:
+                say(f"best validation mAP {result.best_score:.3f} at step {best} of {result.steps}")
+        for row, reason in sorted(batches.broken.items()):
+            say(f"replaced while training: {name_of(row)}: {reason}")
+    return result
+
+
+def _batch_plan(labels: Sequence[int], config: ClipTrainingConfig) -> BatchPlan:
+    if config.triplet_weight:
+        classes = min(config.batch_size // config.samples_per_class, len(set(labels)))
+        return ClassBatches(labels, classes, config.samples_per_class)
+    return ShuffledBatches(len(labels), min(config.batch_size, len(labels)))
+
+
+def _objective(config: ClipTrainingConfig) -> ClassificationTripletObjective:
+    common = (config.cross_entropy_weight, config.triplet_weight, config.margin, config.mining)
+    if not config.bits:
+        return ClassificationTripletObjective(*common)
+    return HashingObjective(*common, config.quantisation_weight, config.balance_weight)
