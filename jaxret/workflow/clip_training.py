@@ -16,7 +16,7 @@ import numpy as np
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.reading import read_training_clip
 from jaxret.data.transforms import Augmentation
-from jaxret.embedding import FrameVectors, Rows, clip_rows, frame_rows, frame_vectors
+from jaxret.embedding import FrameVectors, Rows, clip_rows, code_rows, frame_rows, frame_vectors
 from jaxret.errors import MediaError
 from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, evaluate_leave_one_out
 from jaxret.models.encoder import VideoEncoder
@@ -27,6 +27,7 @@ __all__ = [
     "embed_items",
     "evaluate_items",
     "evaluate_rows",
+    "ranked_rows",
     "training_mode",
 ]
 
@@ -80,20 +81,28 @@ def embed_items(
     return vectors, failures
 
 
+def ranked_rows(media: Mapping[int, FrameVectors], encoder: VideoEncoder) -> tuple[Rows, Ranking]:
+    """What embedded items are ranked by, and how: videos by their codes, or their clip vectors if they have none,
+    pictures by their frame vectors.
+
+    Where there are videos, pictures are left out: they live in another space.
+    """
+    clips = clip_rows(media, encoder, frames=encoder.preprocessing.frames)
+    if not len(clips.vectors):
+        return frame_rows(media), Ranking()
+    return (code_rows(clips), Ranking("hamming")) if encoder.code_bits else (clips, Ranking())
+
+
 def evaluate_items(
     dataset: MediaDataset,
     media: dict[int, FrameVectors],
     encoder: VideoEncoder,
     *,
-    ranking: Ranking = Ranking(),
     groups: Mapping[str, Collection[str]] | None = None,
 ) -> GroupFigures:
-    """Leave-one-out figures of embedded items: videos by their clip vectors, pictures by their frame vectors.
-
-    Where there are videos, pictures are left out: they live in another space.
-    """
-    rows = clip_rows(media, encoder, frames=encoder.preprocessing.frames)
-    return evaluate_rows(dataset, rows if len(rows.vectors) else frame_rows(media), ranking=ranking, groups=groups)
+    """Leave-one-out figures of embedded items; see `ranked_rows`."""
+    rows, ranking = ranked_rows(media, encoder)
+    return evaluate_rows(dataset, rows, ranking=ranking, groups=groups)
 
 
 def evaluate_rows(

@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.video_writing import write_video
-from jaxret.embedding import FrameVectors, clip_rows, frame_rows, mean_frame_rows
-from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, rank_items
+from jaxret.embedding import FrameVectors, clip_rows, mean_frame_rows
+from jaxret.evaluation import GroupFigures, ItemVectors, rank_items
 from jaxret.models.encoder import VideoEncoder
 from jaxret.reporting import (
     GalleryRow,
@@ -38,7 +38,7 @@ from jaxret.reporting import (
 )
 from jaxret.retrieval import Retriever
 from jaxret.training import RunFolder, config_to_json, read_run_log
-from jaxret.workflow.clip_training import embed_items, evaluate_items, evaluate_rows
+from jaxret.workflow.clip_training import embed_items, evaluate_items, evaluate_rows, ranked_rows
 from jaxret.workflow.data_splits import DataSplits
 
 __all__ = ["RunSummary", "finish_run"]
@@ -145,6 +145,9 @@ def _figures(
     figures = {"trained": evaluate_items(dataset, test, encoder, groups=groups)}
     videos = {n: vectors for n, vectors in test.items() if dataset.items[n].kind == "video"}
     if videos:
+        if encoder.code_bits:
+            clips = clip_rows(videos, encoder, frames=encoder.preprocessing.frames)
+            figures["trained, before rounding"] = evaluate_rows(dataset, clips, groups=groups)
         figures["mean of frame vectors"] = evaluate_rows(dataset, mean_frame_rows(videos), groups=groups)
     figures["untrained"] = evaluate_items(dataset, before, untrained, groups=groups)
     return figures
@@ -205,9 +208,7 @@ def _draw_gallery(
 ) -> None:
     """Test items, spread over the classes, asking all test items; half of them of unseen classes if there are any."""
     test = {int(n): media[int(n)] for n in splits.test if int(n) in media} or media
-    rows = clip_rows(test, encoder, frames=encoder.preprocessing.frames)
-    if not len(rows.vectors):
-        rows = frame_rows(test)
+    rows, ranking = ranked_rows(test, encoder)
     numbers = np.unique(rows.items)
     rows = rows.of_items(numbers)
     items = [dataset.items[n] for n in numbers]
@@ -223,9 +224,11 @@ def _draw_gallery(
     result = rank_items(
         ItemVectors(own.vectors, own.items, len(asked)),
         ItemVectors(rows.vectors, rows.items, len(items)),
-        Ranking(depth=_GALLERY_RESULTS),
+        dataclasses.replace(ranking, depth=_GALLERY_RESULTS),
         excluded=sources[asked][:, None] == sources[None, :],
     )
+
+    digits = 0 if ranking.distance == "hamming" else 3
 
     def tile(position: int, caption: str, relevant: bool | None) -> Tile:
         with dataset.open(int(numbers[position])) as reader:
@@ -236,7 +239,7 @@ def _draw_gallery(
         label = items[position].label
         kind = "unseen class" if label in splits.unseen else "seen class"
         results = [
-            tile(int(found), f"{items[found].label}\n{distance:.3f}", items[found].label == label)
+            tile(int(found), f"{items[found].label}\n{distance:.{digits}f}", items[found].label == label)
             for found, distance in zip(result.ids[query], result.distances[query], strict=True)
             if found >= 0
         ]
@@ -261,7 +264,8 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     text = (
         "Every test item asks all other test items; those of its own source are left out. Seen classes were "
         "trained on, unseen ones were not. 'Mean of frame vectors' averages the same trained frame vectors "
-        "and so cannot see their order; 'untrained' is the encoder before its first step."
+        "and so cannot see their order; 'untrained' is the encoder before its first step. Codes, where there are any, "
+        "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations."
     )
     return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), paragraph(text)]
 
@@ -277,9 +281,10 @@ def _console_command() -> list[str]:
 
 def _lines(figures: dict[str, GroupFigures]) -> list[str]:
     lines = []
+    width = max(map(len, figures), default=0)
     for method, groups in figures.items():
         parts = [f"{group} mAP {m['mAP']:.3f} P@5 {m['P@5']:.3f}" for group, m in groups.items()]
-        lines.append(f"{method:>22}: " + ("   ".join(parts) or "nothing to measure"))
+        lines.append(f"{method:>{width}}: " + ("   ".join(parts) or "nothing to measure"))
     return lines
 
 
