@@ -66,6 +66,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy_media_retrieval"))
+    parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors, shared by runs")
     args = parser.parse_args()
     rows = []
     for backbone in args.backbones:
@@ -75,7 +76,7 @@ def main() -> None:
                 backbone=backbone,
                 weights=BACKBONES[backbone],
                 unseen_fraction=0.5,
-                cache=args.work / "frame-vectors",
+                cache=args.cache,
                 seed=seed,
             )
             loop = dataclasses.replace(config.loop, epochs=args.epochs, evaluate_every=5, patience=4)

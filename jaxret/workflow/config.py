@@ -8,7 +8,7 @@ from typing import Literal
 
 from jaxret.errors import ConfigError
 from jaxret.losses import Mining
-from jaxret.preprocessing import Modality, Resize
+from jaxret.preprocessing import Modality, Preprocessing, Resize
 from jaxret.training import LoopConfig, OptimiserConfig
 
 __all__ = ["ClipTrainingConfig"]
@@ -95,6 +95,15 @@ class ClipTrainingConfig:
         for name in ("batch_size", "samples_per_class", "cached_views", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if (
+            min(self.cross_entropy_weight, self.triplet_weight) < 0
+            or not self.cross_entropy_weight + self.triplet_weight
+        ):
+            raise ConfigError(
+                "cross_entropy_weight and triplet_weight must be at least 0 and not both 0, "
+                f"got {self.cross_entropy_weight} and {self.triplet_weight}"
+            )
+        Preprocessing(modalities=self.modalities)  # refuses unknown and repeated ones
         if self.triplet_weight and self.samples_per_class < 2:
             raise ConfigError("samples_per_class must be at least 2 for the triplet loss: 1 leaves no positive, got 1")
         if self.triplet_weight and self.batch_size % self.samples_per_class:

@@ -15,6 +15,7 @@ from jaxret.errors import ConfigError
 __all__ = ["DataSplits", "split_dataset"]
 
 _VALIDATION_SHARE, _TEST_SHARE = 0.1, 0.2
+_UNUSED = "unused"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +38,9 @@ class DataSplits:
 def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -> DataSplits:
     """Split a labelled data set; clips of one source never stand on two sides of training and validation.
 
-    Where the items name their splits (`train`, `validation`, `test`), those hold; a missing validation part
-    is taken from the training items, by source. Otherwise 70 % train, 10 % validate and 20 % test, by
+    Where the items name their splits (`train`, `validation`, `test`), those hold; items that name none, or
+    `unused`, as HMDB51's official lists do, take no part, and a missing validation part is taken from the
+    training items, by source. Otherwise 70 % train, 10 % validate and 20 % test, by
     source. Items of unseen classes are all moved to the test part; moving digits name their own unseen ones.
 
     Raises:
@@ -76,11 +78,11 @@ def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -
 
 
 def _named_parts(dataset: MediaDataset, numbers: list[int]) -> dict[str, npt.NDArray[np.int64]] | None:
-    names = {dataset.items[number].split for number in numbers} - {None}
+    names = {dataset.items[number].split for number in numbers} - {None, _UNUSED}
     if not names:
         return None
     if odd := names - {"train", "validation", "test"}:
-        raise ConfigError(f"a split must be train, validation or test, got {sorted(map(str, odd))[0]!r}")
+        raise ConfigError(f"a split must be train, validation, test or unused, got {sorted(map(str, odd))[0]!r}")
     return {
         name: np.array([n for n in numbers if dataset.items[n].split == name], np.int64)
         for name in ("train", "validation", "test")

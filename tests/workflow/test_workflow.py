@@ -184,7 +184,8 @@ def test_sources_stay_together_and_unseen_classes_only_test() -> None:
 
 def test_named_splits_hold_and_a_missing_validation_part_comes_from_training() -> None:
     items = many_items("train")[:180] + [dataclasses.replace(item, split="test") for item in many_items()[180:]]
-    splits = split_dataset(Listed(items), unseen_fraction=0.0, seed=0)
+    idle = [MediaItem("idle", "video", "class-0", split="unused"), MediaItem("left out", "video", "class-0")]
+    splits = split_dataset(Listed([*items, *idle]), unseen_fraction=0.0, seed=0)
     assert splits.test.tolist() == list(range(180, 240))
     assert len(splits.validation) == pytest.approx(18, abs=4)
     assert sorted([*splits.train, *splits.validation]) == list(range(180))
@@ -195,7 +196,7 @@ def test_named_splits_hold_and_a_missing_validation_part_comes_from_training() -
     [
         ([MediaItem(f"{i}", "video", "only") for i in range(20)], r"at least two classes, found 1 \(only\)"),
         ([MediaItem(f"{i}", "video") for i in range(20)], "at least two classes, found 0"),
-        (many_items("holdout"), "must be train, validation or test, got 'holdout'"),
+        (many_items("holdout"), "must be train, validation, test or unused, got 'holdout'"),
     ],
 )
 def test_data_that_cannot_train_are_refused(items, message) -> None:

@@ -1,0 +1,396 @@
+"""Deep video hashing: learned codes beside LSH and unrounded embeddings, and what the choices of the recipe are worth.
+
+Data: JHMDB, frames through a frozen MobileNet V1, HMDB51's official splits (seed 0 on split 1, seed 1 on split 2, ...);
+and UCF101's first 15 classes as VGG16 features of 25 frames (official split 1 for all seeds). Test clips ask for
+training clips (the validation part among them); clips of a query's own source are taken out. The figure is mAP@10:
+average precision over the first 10 results, divided by the smaller of 10 and the number of relevant clips; ties of
+Hamming distances in the order of the gallery, and averaged over all their orders.
+
+A tenth of the training clips, by source, is the validation part; it picks the epoch, and nothing else is picked.
+
+    python benchmarks/accuracy_deep_hashing.py                     # everything; an hour on two cores
+    python benchmarks/accuracy_deep_hashing.py lengths fusion      # some of the studies
+    python benchmarks/accuracy_deep_hashing.py --data VIDEOS.csv --name UCF101 --split-columns split1 split2 split3
+
+Every training is kept under --work and not done again, so a stopped call goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import matplotlib
+import numpy as np
+import results_file
+from flax import nnx
+
+from jaxret.data.dataset_specs import open_dataset
+from jaxret.data.media_item import MediaItem
+from jaxret.data.transforms import Augmentation
+from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out, evaluate_queries
+from jaxret.models import HashLayer, SequenceEncoder, StreamFusion
+from jaxret.rank import RandomHyperplanes, pack_bits
+from jaxret.recipes.deep_hash import DeepHashConfig, make_encoder, make_fusion
+from jaxret.training import LoopConfig, RunFolder
+from jaxret.workflow.data_splits import split_dataset
+from jaxret.workflow.fit_classifier import Read, fit_classifier
+from jaxret.workflow.frozen_features import FrozenFeatures
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
+MOBILENET = str(SHARED / "weights/mobilenet_1_0_224_tf.h5")
+UCF = SHARED / "data/ucf101_15_vgg16.npz"
+LENGTHS = (64, 128, 256, 512)
+FUSIONS = ("weighted-average", "lstm", "convolution", "attention")
+TRIPLET_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+TERMS = {"neither term": (0.0, 0.0), "quantisation 0.1": (0.1, 0.0), "balance 0.1": (0.0, 0.1), "both 0.1": (0.1, 0.1)}
+MODALITIES = (
+    ("rgb",), ("flow",), ("difference",), ("dynamic-image",), ("rgb", "flow"), ("rgb", "difference"),
+    ("rgb", "dynamic-image"),
+)  # fmt: skip
+LOOP = LoopConfig(epochs=60, evaluate_every=5, patience=4)
+METRICS = {"mAP@10": "mAP@10", "mAP@10 tie-averaged": "mAP@10, ties averaged"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Sequences:
+    """Labelled sequences of frame vectors, split for one seed.
+
+    Attributes:
+      name: of the data.
+      size: D.
+      streams: how many modalities stand one after the other in the D.
+      items: what each is.
+      train, validation, test: numbers of items.
+      read: `read(row, rng)` of training row `row`, see `fit_classifier`.
+      evenly: numbers of items to their vectors, (N, T, D).
+    """
+
+    name: str
+    size: int
+    streams: int
+    items: Sequence[MediaItem]
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    read: Read
+    evenly: Callable[[np.ndarray], np.ndarray]
+
+    @property
+    def labels(self) -> list[int]:
+        """The class number of each training item."""
+        return class_numbers(self.items, self.train)
+
+
+def class_numbers(items: Sequence[MediaItem], numbers: np.ndarray) -> list[int]:
+    """Classes of items, numbered in the order of their names."""
+    names = sorted({str(item.label) for item in items if item.label is not None})
+    return [names.index(str(items[number].label)) for number in numbers]
+
+
+def ucf101_features(seed: int) -> Sequences:
+    """The 15 classes of UCF101 as sequences of 25 VGG16 features; training sees 16 of them, one of each segment."""
+    stored = np.load(UCF)
+    vectors = stored["features"].astype(np.float32)
+    items = [
+        MediaItem(name, "video", label=label)
+        for name, label in zip(stored["name"].tolist(), stored["label"].tolist(), strict=True)
+    ]
+    given = np.flatnonzero(stored["split"] == "train")
+    order = np.random.default_rng([seed, 5]).permutation(given)
+    validation, train = np.sort(order[: len(given) // 10]), np.sort(order[len(given) // 10 :])
+    classes = class_numbers(items, train)
+
+    def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
+        frames = ((np.arange(16) + rng.random(16)) * (vectors.shape[1] / 16)).astype(int)
+        return {"inputs": vectors[train[row]][frames], "labels": np.int32(classes[row])}
+
+    test = np.flatnonzero(stored["split"] == "test")
+    return Sequences(
+        "UCF101, 15 classes", vectors.shape[-1], 1, items, train, validation, test, read, lambda n: vectors[n]
+    )
+
+
+def videos(args: argparse.Namespace, seed: int, modalities: tuple[str, ...] = ("rgb",)) -> Sequences:
+    """Labelled video files; every modality through the same frozen backbone."""
+    column = args.split_columns[seed % len(args.split_columns)] if args.split_columns else "split"
+    dataset = open_dataset(args.data, split_column=column)
+    splits = split_dataset(dataset, unseen_fraction=0.0, seed=seed)
+    classes = class_numbers(dataset.items, splits.train)
+    caches = []
+    for modality in modalities:
+        config = DeepHashConfig(
+            weights=args.weights, backbone=args.backbone, frame_size=224, freeze=True, modalities=(modality,)
+        )
+        encoder = make_encoder(config)
+        augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
+        cached = FrozenFeatures(dataset, encoder, args.cache, views=1, augment=augment, seed=0)
+        cached.prepare(threads=2, show=True)
+        caches.append(cached)
+    train = np.array([n for n in splits.train if all(int(n) in cached for cached in caches)])
+    readers = [cached.reader(train.tolist(), classes) for cached in caches]
+
+    def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
+        same = int(rng.integers(1 << 62))  # all streams show the same moments
+        parts = [reader(row, np.random.default_rng(same)) for reader in readers]
+        return {"inputs": np.concatenate([part["inputs"] for part in parts], axis=-1), "labels": parts[0]["labels"]}
+
+    def evenly(numbers: np.ndarray) -> np.ndarray:
+        parts = [cached.frame_vectors(numbers) for cached in caches]
+        # These clips are shorter than a chunk; of a longer one its first chunk stands for it.
+        return np.stack([np.concatenate([part[int(n)].vectors[0] for part in parts], axis=-1) for n in numbers])
+
+    size = encoder.frame_embedding_size * len(modalities)
+    return Sequences(
+        args.name, size, len(modalities), dataset.items, train, splits.validation, splits.test, read, evenly
+    )
+
+
+def make_sequence_encoder(data: Sequences, config: DeepHashConfig) -> SequenceEncoder:
+    """What is trained: the fusion of each stream, and the hash layer."""
+    rngs = nnx.Rngs(config.seed)
+    parts = [
+        make_fusion(
+            config.fusion,
+            data.size // data.streams,
+            config.units,
+            dropout=config.dropout,
+            dtype=config.precision,
+            rngs=rngs,
+        )
+        for _ in range(data.streams)
+    ]
+    return HashLayer(parts[0] if data.streams == 1 else StreamFusion(parts), config.bits, rngs=rngs)
+
+
+def embed(encoder: SequenceEncoder, vectors: np.ndarray) -> np.ndarray:
+    """(N, T, D) to activations (N, bits)."""
+    encode = jax.jit(lambda inputs: encoder(inputs).embedding)
+    padded = np.pad(vectors, [(0, -len(vectors) % 256), (0, 0), (0, 0)])
+    return np.concatenate([np.asarray(encode(part)) for part in np.split(padded, len(padded) // 256)])[: len(vectors)]
+
+
+def figures_of(data: Sequences, queries: np.ndarray, gallery: np.ndarray, rows: tuple, ranking: Ranking) -> dict:
+    """mAP@10 of `queries` asking `gallery`, whose rows are given."""
+    figures = evaluate_queries(
+        ItemVectors(rows[0], np.arange(len(queries)), len(queries)),
+        [data.items[n] for n in queries],
+        ItemVectors(rows[1], np.arange(len(gallery)), len(gallery)),
+        [data.items[n] for n in gallery],
+        ranking=ranking,
+        ks=(10,),
+    )["all"]
+    return {shown: figures[name] for name, shown in METRICS.items() if name in figures}
+
+
+def train_and_judge(make_data: Callable[[], Sequences], config: DeepHashConfig, folder: Path) -> dict[str, Any]:
+    """The figures of one training by method; read from the folder where it has been done before."""
+    done = folder / "judged.json"
+    if done.exists():
+        return json.loads(done.read_text())
+    data = make_data()
+    run = RunFolder(folder)
+    run.write_config("deep-hash", config)
+    encoder = make_sequence_encoder(data, config)
+    held_back = data.evenly(data.validation)
+    numbers = np.arange(len(data.validation))
+    held_items = [data.items[n] for n in data.validation]
+
+    def evaluate() -> dict[str, float]:
+        codes = pack_bits(embed(encoder, held_back))
+        judged = evaluate_leave_one_out(
+            ItemVectors(codes, numbers, len(numbers)), held_items, ranking=Ranking("hamming"), ks=(10,)
+        )["all"]
+        return {"validation mAP": judged["mAP"], "validation mAP@10": judged["mAP@10"]}
+
+    fit_classifier(
+        encoder, config.bits, data.read, data.labels, config, run, evaluate=evaluate, show_progress=False, say=str
+    )
+    gallery = np.concatenate([data.train, data.validation])
+    queries_in, gallery_in = data.evenly(data.test), data.evenly(gallery)
+    queries, stored = embed(encoder, queries_in), embed(encoder, gallery_in)
+    known = stored[: len(data.train)].mean(axis=0)
+    means = queries_in.mean(axis=1), gallery_in.mean(axis=1)
+
+    def lsh(rows: tuple[np.ndarray, np.ndarray], center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        planes = RandomHyperplanes(len(center), config.bits, config.seed, center=center)
+        return planes.codes(rows[0]), planes.codes(rows[1])
+
+    rows = {
+        "learned codes": ((pack_bits(queries), pack_bits(stored)), Ranking("hamming")),
+        "their activations, not rounded, Euclidean": ((queries, stored), Ranking()),
+        "LSH of the activations": (lsh((queries, stored), known), Ranking("hamming")),
+        "LSH of mean frame vectors": (lsh(means, means[1][: len(data.train)].mean(axis=0)), Ranking("hamming")),
+        "mean frame vectors, cosine": (means, Ranking("cosine")),
+    }
+    judged: dict[str, Any] = {
+        method: figures_of(data, data.test, gallery, part, ranking) for method, (part, ranking) in rows.items()
+    }
+    judged["validation"] = evaluate()
+    np.save(folder / "gallery_codes.npy", pack_bits(stored))
+    partial = done.with_suffix(".partial")
+    partial.write_text(json.dumps(judged, indent=1))
+    partial.replace(done)
+    return judged
+
+
+class Study:
+    """Trains what is asked for, keeps the rows, and says where it is."""
+
+    def __init__(self, args: argparse.Namespace):
+        self.args = args
+        self.rows: list[dict[str, Any]] = []
+        self.sources: dict[str, Callable[[int], Sequences]] = {}
+        if Path(args.data).exists():
+            self.sources[args.name] = lambda seed: videos(args, seed)
+        if not args.only_data and UCF.exists():
+            self.sources["UCF101, 15 classes"] = ucf101_features
+
+    def runs(self, setting: str, **settings: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """(data, seed, figures by method) of one setting on all data and seeds."""
+        for name, make_data in self.sources.items():
+            for seed in self.args.seeds:
+                yield name, seed, self.run(name, seed, setting, lambda m=make_data, s=seed: m(s), **settings)
+
+    def run(self, name: str, seed: int, setting: str, make_data: Callable[[], Sequences], **settings: Any) -> dict:
+        """The figures of one training."""
+        config = DeepHashConfig(seed=seed, loop=LOOP, freeze=True, weights="imagenet", **settings)
+        folder = self.args.work / "".join(c if c.isalnum() else "-" for c in f"{name} {setting} {seed}")
+        judged = train_and_judge(make_data, config, folder)
+        print(f"{name:<20} {setting:<32} seed {seed}  " + figures_line(judged), flush=True)
+        return judged
+
+    def add(self, name: str, seed: int, setting: str, method: str, figures: dict[str, float]) -> None:
+        """Rows of one method."""
+        self.rows += [
+            results_file.row(name, method, metric, value, setting=setting, seed=seed)
+            for metric, value in figures.items()
+        ]
+
+
+def figures_line(judged: dict[str, Any]) -> str:
+    """The main figures of a training as text."""
+    parts = {"codes": "learned codes", "activations": "their activations, not rounded, Euclidean"}
+    parts |= {"LSH": "LSH of the activations", "LSH of features": "LSH of mean frame vectors"}
+    return "  ".join(f"{short} {judged[method]['mAP@10']:.3f}" for short, method in parts.items())
+
+
+def lengths(study: Study) -> None:
+    """Codes of 64 to 512 bits, beside LSH of the same length and the embeddings that are not rounded."""
+    curves: dict[str, dict[str, dict[int, list[float]]]] = {}
+    for bits in LENGTHS:
+        for name, seed, judged in study.runs(f"{bits} bits", bits=bits):
+            for method, figures in judged.items():
+                if method != "validation":
+                    study.add(name, seed, f"{bits} bits", method, figures)
+                    curve = curves.setdefault(name, {}).setdefault(method, {})
+                    curve.setdefault(bits, []).append(figures["mAP@10"])
+    draw("deep_hashing_lengths", "bits", curves, log=True)
+
+
+def weights(study: Study) -> None:
+    """alpha and beta: Adam leaves only their ratio to matter, so beta runs from 0 to 1 and alpha is the rest."""
+    curves: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for share in TRIPLET_SHARES:
+        setting = f"alpha {1 - share:g}, beta {share:g}"
+        settings = {"cross_entropy_weight": 1 - share, "triplet_weight": share}
+        for name, seed, judged in study.runs(setting, bits=64, **settings):
+            validation = {"validation mAP@10": judged["validation"]["validation mAP@10"]}
+            study.add(name, seed, setting, "learned codes, 64 bits", judged["learned codes"] | validation)
+            for part, value in (
+                ("validation", validation["validation mAP@10"]),
+                ("test", judged["learned codes"]["mAP@10"]),
+            ):
+                curves.setdefault(name, {}).setdefault(part, {}).setdefault(share, []).append(value)
+    draw("deep_hashing_weights", "beta = 1 - alpha", curves)
+
+
+def terms(study: Study) -> None:
+    """The optional terms: quantisation and bit balance."""
+    for term, (quantisation, balance) in TERMS.items():
+        for name, seed, judged in study.runs(term, bits=64, quantisation_weight=quantisation, balance_weight=balance):
+            study.add(name, seed, term, "learned codes, 64 bits", judged["learned codes"])
+
+
+def fusion(study: Study) -> None:
+    """Temporal fusion of the frame vectors."""
+    for kind in FUSIONS:
+        for name, seed, judged in study.runs(f"fusion {kind}", bits=64, fusion=kind):
+            study.add(name, seed, f"fusion {kind}", "learned codes, 64 bits", judged["learned codes"])
+
+
+def modalities(study: Study) -> None:
+    """RGB, motion, and both as two streams; video files only."""
+    args = study.args
+    if args.name not in study.sources:
+        return
+    for names in MODALITIES:
+        setting = " + ".join(names)
+        for seed in args.seeds:
+            judged = study.run(args.name, seed, setting, lambda n=names, s=seed: videos(args, s, n), bits=64)
+            study.add(args.name, seed, setting, "learned codes, 64 bits", judged["learned codes"])
+
+
+def draw(name: str, axis: str, curves: dict, *, log: bool = False) -> None:
+    """Mean over seeds with its spread, one panel a data set, as benchmarks/results/<name>.png."""
+    figure, panels = plt.subplots(1, len(curves), figsize=(5.5 * len(curves), 4), squeeze=False, layout="constrained")
+    for panel, (data, methods) in zip(panels[0], curves.items(), strict=True):
+        for method, points in methods.items():
+            places = sorted(points)
+            mean = np.array([np.mean(points[place]) for place in places])
+            spread = np.array([np.std(points[place]) for place in places])
+            (line,) = panel.plot(places, mean, marker="o", label=method)
+            panel.fill_between(places, mean - spread, mean + spread, alpha=0.15, color=line.get_color())
+        if log:
+            panel.set_xscale("log", base=2)
+            panel.set_xticks(places, [str(place) for place in places])
+        panel.set(title=data, xlabel=axis, ylabel="mAP@10")
+        panel.grid(alpha=0.3)
+    panels[0][-1].legend(fontsize=7)
+    figure.savefig(results_file.RESULTS / f"{name}.png", dpi=110)
+    plt.close(figure)
+
+
+STUDIES = {"lengths": lengths, "weights": weights, "terms": terms, "fusion": fusion, "modalities": modalities}
+
+
+def main() -> None:
+    """Run the studies, print a line a training, write the result file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("studies", nargs="*", help=f"of {', '.join(STUDIES)}; none: all")
+    parser.add_argument("--data", default=str(SHARED / "data/jhmdb/clips.csv"), help="folder or CSV of labelled videos")
+    parser.add_argument("--name", default="JHMDB", help="what the tables call those data")
+    parser.add_argument("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
+    parser.add_argument("--only-data", action="store_true", help="leave the UCF101 features out")
+    parser.add_argument("--backbone", default="mobilenet-v1")
+    parser.add_argument("--weights", default=MOBILENET, help="of the backbone: imagenet or a file")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--work", type=Path, default=Path("runs/accuracy_deep_hashing"))
+    parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors, shared by runs")
+    args = parser.parse_args()
+    if args.split_columns is None and args.data == parser.get_default("data"):
+        args.split_columns = ["split1", "split2", "split3"]
+    if unknown := set(args.studies) - set(STUDIES):
+        parser.error(f"no study {sorted(unknown)[0]!r}: there are {', '.join(STUDIES)}")
+    args.work.mkdir(parents=True, exist_ok=True)
+    # The studies train the same few shapes over and over.
+    jax.config.update("jax_compilation_cache_dir", str((args.work / "compiled").resolve()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    study = Study(args)
+    for name in args.studies or STUDIES:
+        STUDIES[name](study)
+    if not args.studies:
+        print(results_file.write("accuracy_deep_hashing", study.rows, ["jax", "flax", "av", "opencv-python-headless"]))
+
+
+if __name__ == "__main__":
+    main()
