@@ -25,6 +25,7 @@ import numpy as np
 import results_file
 from numpy.typing import NDArray
 from results_file import row
+from threadpoolctl import threadpool_limits
 from timing import Timing, in_turn, ratio
 
 from jaxret.rank import SequenceTable, bidtw, dtw, dtw_cdist, dtw_subsequence, dtw_topk
@@ -112,8 +113,11 @@ def against_peers(rows: list[dict[str, Any]], frames: int, dimensions: int, thre
         "jaxret, 8 queries": lambda: dtw_cdist(queries, table, threads=threads),
         "jaxret, 8 queries, Bi-DTW": lambda: dtw_cdist(queries, table, reverse="query", threads=threads),
     }
-    pairs = {name: count * (8 if "8" in name else 1) for name in functions}
     mine = list(functions)
+    product = "bare NumPy product of all frames, 8 queries"
+    frames_of = queries.reshape(-1, dimensions), gallery.reshape(-1, dimensions).T
+    functions[product] = lambda: np.matmul(*frames_of)
+    pairs = {name: count * (8 if "8" in name else 1) for name in functions}
     for name, peer in available_peers().items():
         if name == "dtw-python" and threads > 1:
             continue
@@ -125,7 +129,8 @@ def against_peers(rows: list[dict[str, Any]], frames: int, dimensions: int, thre
         functions[name] = peer(query, gallery[:share], threads)
         np.testing.assert_allclose(functions[name](), ours[:share], rtol=1e-5)
         pairs[name] = share
-    times = in_turn(functions, samples)
+    with threadpool_limits(threads):  # of NumPy's product; ours and the peers have threads of their own
+        times = in_turn(functions, samples)
     per_pair = {name: Timing(tuple(s / pairs[name] for s in t.samples), t.calls) for name, t in times.items()}
     fastest = min((name for name in per_pair if name in PEERS), key=lambda name: per_pair[name].median)
     data, setting = f"random, T x D = {frames} x {dimensions}", f"{threads} thread{'s' if threads > 1 else ''}"
@@ -138,6 +143,9 @@ def against_peers(rows: list[dict[str, Any]], frames: int, dimensions: int, thre
         metric = "times faster than the fastest peer"
         rows.append(row(data=data, method=name, metric=metric, value=faster, setting=setting))
         print(f"  {name}: {faster:.1f} times faster than {fastest}")
+    beside = ratio(per_pair["jaxret, 8 queries"], per_pair[product])
+    print(f"  jaxret, 8 queries: {beside:.2f} of the time of the bare NumPy product")
+    rows.append(row(data, "jaxret, 8 queries", "time beside the bare NumPy product", beside, setting=setting))
 
 
 def growth(rows: list[dict[str, Any]], samples: int, quick: bool) -> None:

@@ -4,6 +4,7 @@ from jaxret.models.backbones import backbone_names, create_backbone
 from jaxret.models.classifier import SoftmaxHead
 from jaxret.models.encoding import Backbone, Encoding
 from jaxret.models.hash_layer import HashLayer
+from jaxret.models.projection import LinearProjection, ProjectedBackbone, ProjectedEncoder
 from jaxret.models.sequence_encoders import create_sequence_encoder
 from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.models.temporal import TemporalEncoder
@@ -16,6 +17,9 @@ __all__ = [
     "ConvolutionFusion",
     "Encoding",
     "HashLayer",
+    "LinearProjection",
+    "ProjectedBackbone",
+    "ProjectedEncoder",
     "SequenceEncoder",
     "SoftmaxHead",
     "StreamBackbone",

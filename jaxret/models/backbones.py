@@ -48,8 +48,10 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
     """
     if name == "streams":
         return _create_streams(**options, rngs=rngs)
+    if name == "projected":
+        return _create_projected(**options, rngs=rngs)
     if name not in _BACKBONES:
-        raise ConfigError(unknown_name_message("backbone", name, [*_BACKBONES, "streams"]))
+        raise ConfigError(unknown_name_message("backbone", name, [*_BACKBONES, "streams", "projected"]))
     module, class_name = _BACKBONES[name]
     backbone_class: Callable[..., Backbone] = getattr(importlib.import_module(f"jaxret.models.{module}"), class_name)
     known = set(inspect.signature(backbone_class.__init__).parameters) - {"self", "rngs"}
@@ -68,6 +70,12 @@ def _create_streams(backbones: list[dict[str, Any]], streams: int, *, rngs: nnx.
     if len(made) not in (1, streams):
         raise ConfigError(f"{streams} streams need one backbone for all or one each, got {len(made)}")
     return StreamBackbone(made * streams if len(made) == 1 else made)
+
+
+def _create_projected(backbone: dict[str, Any], size: int, *, rngs: nnx.Rngs) -> Backbone:
+    from jaxret.models.projection import ProjectedBackbone  # it needs what this module makes
+
+    return ProjectedBackbone(create_backbone(**backbone, rngs=rngs), size)
 
 
 def unknown_name_message(what: str, name: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.backbones import unknown_name_message
 from jaxret.models.hash_layer import HashLayer
+from jaxret.models.projection import ProjectedEncoder
 from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.models.temporal import TemporalEncoder
 from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, WeightedAverage
@@ -36,9 +37,11 @@ def create_sequence_encoder(kind: str, *, rngs: nnx.Rngs, **settings: Any) -> Se
     """
     if kind == HashLayer.kind:
         return HashLayer(create_sequence_encoder(**settings.pop("encoder"), rngs=rngs), **settings, rngs=rngs)
+    if kind == ProjectedEncoder.kind:
+        return ProjectedEncoder(create_sequence_encoder(**settings.pop("encoder"), rngs=rngs), **settings)
     if kind == StreamFusion.kind:
         return StreamFusion([create_sequence_encoder(**stream, rngs=rngs) for stream in settings["streams"]])
     if kind not in _LEAVES:
-        known = (*_LEAVES, HashLayer.kind, StreamFusion.kind)
+        known = (*_LEAVES, HashLayer.kind, ProjectedEncoder.kind, StreamFusion.kind)
         raise ConfigError(unknown_name_message("encoder of sequences", kind, known))
     return _LEAVES[kind](**settings, rngs=rngs)

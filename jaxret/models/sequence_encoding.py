@@ -47,7 +47,7 @@ class SequenceEncoder(nnx.Module):
         Args:
           vectors: (B, T, D) floating.
           lengths: (B,) int, how many time steps of each sequence count; the rest is padding and changes
-            nothing. None: all T. A sequence of length 0 is embedded as zeros before a hash layer.
+            nothing. None: all T. A sequence of length 0 is embedded as zeros before a projection or a hash layer.
 
         Returns:
           The embedding (B, E) float32 and the stages.
