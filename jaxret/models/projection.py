@@ -1,0 +1,170 @@
+"""A fixed linear projection behind an encoder or a backbone: PCA and whitening, as a dense layer that stays as it is.
+
+The numbers come from outside (`jaxret.workflow.principal_components` fits them). They are stored with the encoder and
+counted in its fingerprint, so that whatever encodes also projects; training leaves them alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Generic, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.typing import ArrayLike
+
+from jaxret.errors import ConfigError
+from jaxret.models.encoding import Backbone, Encoding
+from jaxret.models.sequence_encoding import SequenceEncoder, check_sizes
+
+__all__ = ["FixedArray", "LinearProjection", "ProjectedBackbone", "ProjectedEncoder"]
+
+Array = TypeVar("Array")
+
+
+class FixedArray(nnx.Variable[Array], Generic[Array]):
+    """Numbers that belong to a model and that training does not change: stored as weights are, but no `nnx.Param`."""
+
+
+class LinearProjection(nnx.Module):
+    """(x - mean) @ components, in float32. Before `assign` it keeps the first E numbers of a vector.
+
+    Args:
+      input_size: D.
+      size: E, at least 1 and at most D.
+
+    Raises:
+      ConfigError: a size is out of range.
+
+    Example:
+      >>> projection = LinearProjection(3, 2)
+      >>> projection.assign(np.array([1.0, 0, 0]), np.array([[0, 2.0], [1, 0], [0, 0]]))
+      >>> projection(jnp.array([[2.0, 5.0, 7.0]])).tolist()
+      [[5.0, 2.0]]
+    """
+
+    def __init__(self, input_size: int, size: int):
+        check_sizes(input_size=input_size, size=size)
+        if size > input_size:
+            raise ConfigError(f"size must be at most the {input_size} numbers that are projected, got {size}")
+        self.input_size, self.size = input_size, size
+        self.mean = FixedArray(jnp.zeros(input_size))
+        self.components = FixedArray(jnp.eye(input_size, size))
+
+    def assign(self, mean: ArrayLike, components: ArrayLike) -> None:
+        """Take these numbers.
+
+        Args:
+          mean: (D,), what is subtracted first.
+          components: (D, E), a direction a column, scaled as the result is to be (whitening is such a scale).
+
+        Raises:
+          ValueError: a shape does not fit, or a number is not finite in float32.
+        """
+        given = (("mean", mean, self.mean), ("components", components, self.components))
+        arrays = []
+        for name, value, variable in given:
+            array = np.asarray(value)
+            if array.shape != variable.shape:
+                raise ValueError(f"{name} must have shape {variable.shape}, got {array.shape}")
+            with np.errstate(over="ignore"):
+                array = array.astype(np.float32)
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} must be finite in float32")
+            arrays.append(array)
+        self.mean[...], self.components[...] = map(jnp.asarray, arrays)
+
+    def __call__(self, vectors: jax.Array) -> jax.Array:
+        """(..., D) to (..., E) float32."""
+        # The least rounding that a device offers: distances are taken of the result.
+        centred = vectors.astype(jnp.float32) - self.mean[...]
+        return jnp.matmul(centred, self.components[...], precision=jax.lax.Precision.HIGHEST)
+
+
+class ProjectedEncoder(SequenceEncoder):
+    """A projection of the embeddings of another encoder of sequences.
+
+    Args:
+      encoder: what comes before; without a hash layer, which may come after the projection.
+      size: E, of the projected embedding.
+
+    Attributes:
+      projection: `assign` gives it its numbers.
+      stage_names: `unprojected_embedding`, the embedding of the encoder before, and that encoder's own stages.
+
+    Raises:
+      ConfigError: the size is out of range, or the encoder ends in a hash layer.
+
+    Example:
+      >>> from jaxret.models.temporal import TemporalEncoder
+      >>> projected = ProjectedEncoder(TemporalEncoder(8, 6, rngs=nnx.Rngs(0)), 4)
+      >>> projected(jnp.ones((2, 16, 8))).embedding.shape
+      (2, 4)
+    """
+
+    kind: ClassVar[str] = "projected"
+
+    def __init__(self, encoder: SequenceEncoder, size: int):
+        if encoder.code_bits:
+            raise ConfigError(
+                f"a projection comes before a hash layer, and the encoder ends in one of {encoder.code_bits} bits"
+            )
+        self.encoder = encoder
+        self.projection = LinearProjection(encoder.embedding_size, size)
+        self.input_size = encoder.input_size
+        self.embedding_size = size
+        self.stage_names = (*encoder.stage_names, "unprojected_embedding")
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings."""
+        return {"kind": self.kind, "encoder": self.encoder.config, "size": self.embedding_size}
+
+    @property
+    def summary(self) -> str:
+        """A few words for people."""
+        return f"{self.encoder.summary}, then a projection to {self.embedding_size} numbers"
+
+    def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
+        """Frame vectors (B, T, D) to (B, E); see `SequenceEncoder`."""
+        before = self.encoder(vectors, lengths)
+        stages = {**before.stages, "unprojected_embedding": before.embedding}
+        return Encoding(self.projection(before.embedding), stages)
+
+
+class ProjectedBackbone(Backbone):
+    """A projection of the vectors of a backbone, such as whitened frame vectors.
+
+    Args:
+      backbone: what comes before.
+      size: E, of the projected vectors.
+
+    Attributes:
+      projection: `assign` gives it its numbers.
+      stage_names: the backbone's own stages and `unprojected`, the vector before.
+
+    Raises:
+      ConfigError: the size is out of range.
+    """
+
+    name: ClassVar[str] = "projected"
+    normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
+
+    def __init__(self, backbone: Backbone, size: int):
+        self.backbone = backbone
+        self.projection = LinearProjection(backbone.embedding_size, size)
+        self.channels = backbone.channels
+        self.embedding_size = size
+        self.stage_names = (*backbone.stage_names, "unprojected")
+        self.dtype = backbone.dtype
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings, see `create_backbone`."""
+        return {"name": self.name, "backbone": self.backbone.config, "size": self.embedding_size}
+
+    def __call__(self, images: jax.Array) -> Encoding:
+        """Pictures (B, H, W, C) to projected vectors (B, E) and the stages."""
+        before = self.backbone(images)
+        return Encoding(self.projection(before.embedding), {**before.stages, "unprojected": before.embedding})
