@@ -1,6 +1,7 @@
 """Turns `benchmarks/results/*.json` into the README's tables: `python benchmarks/render_tables.py`.
 
-A table a file: rows are (data, setting, method), columns are metrics; over several seeds mean and standard deviation.
+A heading a file, and under it a folded table for all rows of the same data and metrics: rows are (setting, method),
+columns are metrics; over several seeds mean and standard deviation.
 The paper's own figure stands beside ours in brackets. Of the speed files only the ratios are shown, one a line: times
 themselves move with the machine. `--check` only says whether the README is up to date.
 """
@@ -49,7 +50,7 @@ def render(name: str, results: dict[str, Any]) -> str:
         + ".",
         "",
     ]
-    lines += ratio_table(results["rows"]) if name.startswith("speed_") else accuracy_table(results["rows"])
+    lines += ratio_table(results["rows"]) if name.startswith("speed_") else accuracy_tables(results["rows"])
     return "\n".join([*lines, ""])
 
 
@@ -68,32 +69,33 @@ def ratio_table(rows: list[dict[str, Any]]) -> list[str]:
     return [*lines, "", "</details>"]
 
 
-def accuracy_table(rows: list[dict[str, Any]]) -> list[str]:
-    """Methods down, metrics across."""
-    lines = []
-    cells: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+def accuracy_tables(rows: list[dict[str, Any]]) -> list[str]:
+    """A folded table for all rows of the same data and the same metrics: methods down, metrics across."""
+    figures: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     papers: dict[tuple[tuple[str, str, str], str], float] = {}
-    paper_data: set[str] = set()
-    metrics: list[str] = []
     for entry in rows:
         key = (entry["data"], str(entry.get("setting", "")), entry["method"])
-        cells.setdefault(key, {}).setdefault(entry["metric"], []).append(entry["value"])
-        if entry["metric"] not in metrics:
-            metrics.append(entry["metric"])
+        figures.setdefault(key, {}).setdefault(entry["metric"], []).append(entry["value"])
         if "paper_value" in entry:
             papers[key, entry["metric"]] = entry["paper_value"]
-            paper_data.add(entry.get("paper_data", ""))
-    settings = any(key[1] for key in cells)
-    header = ["data", *(["setting"] if settings else []), "method", *metrics]
-    lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    for key, values in cells.items():
-        shown = [key[0], *([key[1]] if settings else []), key[2]]
-        for metric in metrics:
-            paper = papers.get((key, metric))
-            shown.append(cell(values.get(metric, [])) + (f" [{paper:g}]" if paper is not None else ""))
-        lines.append("| " + " | ".join(shown) + " |")
-    if papers:
-        lines += ["", f"In brackets: the paper's own figure ({'; '.join(sorted(paper_data))})."]
+    tables: dict[tuple[str, tuple[str, ...]], list[tuple[str, str, str]]] = {}
+    for key, values in figures.items():
+        tables.setdefault((key[0], tuple(values)), []).append(key)
+    lines: list[str] = []
+    for (data, metrics), keys in tables.items():
+        settings = any(key[1] for key in keys)
+        header = [*(["setting"] if settings else []), "method", *metrics]
+        lines += [f"<details><summary>{data}: {', '.join(metrics)}</summary>", ""]
+        lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+        for key in keys:
+            shown = [*([key[1]] if settings else []), key[2]]
+            for metric in metrics:
+                paper = papers.get((key, metric))
+                shown.append(cell(figures[key][metric]) + (f" [{paper:g}]" if paper is not None else ""))
+            lines.append("| " + " | ".join(shown) + " |")
+        lines += ["", "</details>", ""]
+    if paper_data := sorted({entry["paper_data"] for entry in rows if "paper_data" in entry}):
+        lines.append(f"In brackets: the paper's own figure ({'; '.join(paper_data)}).")
     return lines
 
 

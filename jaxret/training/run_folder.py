@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from jaxret.command_name import command_line_of
 from jaxret.errors import ConfigError
 from jaxret.training.config import config_to_json
 
@@ -42,7 +43,7 @@ class RunFolder:
         """
         if path.exists() and any(path.iterdir()):
             raise ConfigError(
-                f"{path} is not empty. To go on with the run in it: jaxret train --resume {path}; "
+                f"{path} is not empty. To go on with the run in it: {command_line_of('train', '--resume', path)}; "
                 "to start anew: give another --out"
             )
         return cls(path)

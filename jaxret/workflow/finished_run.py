@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import platform
-import shlex
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from jaxret.command_name import command_line_of
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.video_writing import write_video
 from jaxret.embedding import FrameVectors, clip_rows, mean_frame_rows
@@ -106,7 +104,7 @@ def finish_run(
         },
     )
     _draw_gallery(run, dataset, splits, media, encoder)
-    command = shlex.join([*_console_command(), "search", str(run.index), str(example.path)])
+    command = command_line_of("search", run.index, example.path)
     shown = "Test items asking the other test items: green shares the query's class, red does not."
     lost = [(failure.path, failure.reason) for failure in failures]
     curves = [figure(run.curves, f"{len(rows)} evaluations")] if rows else [paragraph("Nothing was trained.")]
@@ -268,15 +266,6 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
         "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations."
     )
     return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), paragraph(text)]
-
-
-def _console_command() -> list[str]:
-    """`jaxret` where typing it runs this installation, else this Python with `-m jaxret`."""
-    found = shutil.which("jaxret")
-    if found is not None and Path(found).parent == Path(sys.executable).parent:
-        return ["jaxret"]
-    python = os.path.relpath(sys.executable)
-    return [sys.executable if python.startswith("..") else python, "-m", "jaxret"]
 
 
 def _lines(figures: dict[str, GroupFigures]) -> list[str]:

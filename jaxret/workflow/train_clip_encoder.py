@@ -8,6 +8,7 @@ from typing import TypeVar
 import jax
 from flax import nnx
 
+from jaxret.command_name import command_line_of
 from jaxret.data.dataset_specs import open_dataset
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.transforms import Augmentation
@@ -74,6 +75,8 @@ def train_clip_encoder(
     mode = training_mode(dataset, freeze=bool(config.freeze))
     if config.bits and mode not in ("features", "clips"):
         raise ConfigError(f"bits={config.bits}: codes are learned for videos, and {config.data} holds pictures only")
+    if config.pca and mode not in ("features", "clips"):
+        raise ConfigError(f"pca={config.pca}: the clip vectors are those of videos, and {config.data} holds pictures only")
     say(
         f"encoder: {encoder.summary}, {'backbone frozen' if config.freeze else 'trained end to end'};"
         f" {parameter_count(encoder):,} parameters"
@@ -89,11 +92,17 @@ def train_clip_encoder(
             features = _frozen_features(dataset, encoder, config, run, show=show_progress)
         result = _train(dataset, splits, encoder, features, config, run, mode, stop_after, say, show_progress)
         if not result.finished:
-            say(f"stopped and saved. To go on: jaxret train --resume {run.path}")
+            say(f"stopped and saved. To go on: {command_line_of('train', '--resume', run.path)}")
             return None
     # ---- index, figures, report
     if jax.process_index() != 0:
         return None
+    known = {} if features is None else features.frame_vectors(range(len(dataset)))
+    embedded = {number: known[number] for number in splits.train.tolist() if number in known}
+    if config.pca:
+        if features is None:
+            embedded = _embed(dataset, encoder, splits.train.tolist(), config, show=show_progress)
+        encoder = _with_pca(encoder, embedded, config, say)
     save_encoder(encoder, run.encoder)
     return finish_run(
         run,
@@ -101,7 +110,8 @@ def train_clip_encoder(
         splits,
         encoder,
         untrained=make_encoder(config),
-        known={} if features is None else features.frame_vectors(range(len(dataset))),
+        known=known,
+        embedded=embedded,
         config=config,
         say=say,
         show=show_progress,

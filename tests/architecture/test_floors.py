@@ -14,7 +14,7 @@ import jaxret
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
     {"errors"},
-    {"preprocessing"},
+    {"preprocessing", "command_name"},
     {"data", "models", "losses", "metrics", "rank"},
     {"embedding", "evaluation", "index"},
     {"training", "retrieval", "reporting"},
