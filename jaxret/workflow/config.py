@@ -52,6 +52,11 @@ class ClipTrainingConfig:
     """Weight of the term that draws a code's activations to 0 and 1."""
     balance_weight: float = 0.0
     """Weight of the term that makes each bit of a code 1 for half of a batch."""
+    pca: float = 0.0
+    """Share of the variance that the clip vectors' principal components keep, such as 0.9: after training they are
+    fitted on the training part, and videos are searched by them; 0: no PCA."""
+    whiten: bool = False
+    """With pca: scale every component to the same variance."""
     batch_size: int = 64
     """Clips a step, over all devices and processes."""
     cross_entropy_weight: float = 1.0
@@ -120,6 +125,16 @@ class ClipTrainingConfig:
         for name in ("quantisation_weight", "balance_weight"):
             if getattr(self, name) and not self.bits:
                 raise ConfigError(f"{name} is a term of binary codes: set bits as well, or leave it at 0")
+        if not 0 <= self.pca <= 1:
+            raise ConfigError(
+                f"pca must be a share of the variance up to 1, such as 0.9, or 0 for none, got {self.pca}"
+            )
+        if self.whiten and not self.pca:
+            raise ConfigError("whiten scales principal components: set pca as well, or leave whiten off")
+        if self.pca and self.bits:
+            raise ConfigError(
+                f"pca={self.pca} and bits={self.bits} do not go together: codes are made of activations. Set one to 0"
+            )
         if not 0 <= self.unseen_fraction < 1:
             raise ConfigError(f"unseen_fraction must be at least 0 and below 1, got {self.unseen_fraction}")
         if self.freeze and self.weights == "none":

@@ -36,6 +36,7 @@ from jaxret.reporting import (
 )
 from jaxret.retrieval import Retriever
 from jaxret.training import RunFolder, config_to_json, read_run_log
+from jaxret.workflow.clip_projection import without_projection
 from jaxret.workflow.clip_training import embed_items, evaluate_items, evaluate_rows, ranked_rows
 from jaxret.workflow.data_splits import DataSplits
 
@@ -66,6 +67,7 @@ def finish_run(
     *,
     untrained: VideoEncoder,
     known: dict[int, FrameVectors],
+    embedded: dict[int, FrameVectors],
     config: Any,
     say: Callable[[str], None],
     show: bool,
@@ -79,14 +81,16 @@ def finish_run(
       encoder: trained.
       untrained: the same encoder with its initial weights, the figure to be above.
       known: frame vectors that are at hand, because the backbone was frozen; they hold for `untrained` as well.
+      embedded: further frame vectors of `encoder` that are at hand.
       config: the resolved settings, for the report.
       say: gets the results, a line at a time.
       show: draw bars.
     """
-    others = [number for number in range(len(dataset)) if number not in known]
+    known_or_embedded = known | embedded
+    others = [number for number in range(len(dataset)) if number not in known_or_embedded]
     with tqdm(total=len(others), desc="embedding", unit="item", disable=not show, dynamic_ncols=True) as bar:
         media, failures = embed_items(dataset, encoder, others, threads=config.threads, on_item=lambda _: bar.update())
-    media |= known
+    media |= known_or_embedded
     failures = [*getattr(dataset, "skipped", ()), *failures]
     example = _example_query(run, dataset, splits, media)
     test = {int(n): media[int(n)] for n in splits.test if int(n) in media}
@@ -146,6 +150,8 @@ def _figures(
         if encoder.code_bits:
             clips = clip_rows(videos, encoder, frames=encoder.preprocessing.frames)
             figures["trained, before rounding"] = evaluate_rows(dataset, clips, groups=groups)
+        if (unprojected := without_projection(encoder)) is not None:
+            figures["trained, before PCA"] = evaluate_items(dataset, videos, unprojected, groups=groups)
         figures["mean of frame vectors"] = evaluate_rows(dataset, mean_frame_rows(videos), groups=groups)
     figures["untrained"] = evaluate_items(dataset, before, untrained, groups=groups)
     return figures
@@ -263,7 +269,8 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
         "Every test item asks all other test items; those of its own source are left out. Seen classes were "
         "trained on, unseen ones were not. 'Mean of frame vectors' averages the same trained frame vectors "
         "and so cannot see their order; 'untrained' is the encoder before its first step. Codes, where there are any, "
-        "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations."
+        "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations. "
+        "'Before PCA' ranks by whole clip vectors; the index holds their principal components alone."
     )
     return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), paragraph(text)]
 

@@ -12,11 +12,13 @@ from jaxret.command_name import command_line_of
 from jaxret.data.dataset_specs import open_dataset
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.transforms import Augmentation
+from jaxret.embedding import FrameVectors
 from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import parameter_count, save_encoder
 from jaxret.training import FitResult, RunFolder
 from jaxret.workflow.clip_encoder import resolve
+from jaxret.workflow.clip_projection import project_clips
 from jaxret.workflow.clip_training import (
     Mode,
     clip_reader,
@@ -76,7 +78,9 @@ def train_clip_encoder(
     if config.bits and mode not in ("features", "clips"):
         raise ConfigError(f"bits={config.bits}: codes are learned for videos, and {config.data} holds pictures only")
     if config.pca and mode not in ("features", "clips"):
-        raise ConfigError(f"pca={config.pca}: the clip vectors are those of videos, and {config.data} holds pictures only")
+        raise ConfigError(
+            f"pca={config.pca}: it is of the clip vectors of videos, and {config.data} holds pictures only"
+        )
     say(
         f"encoder: {encoder.summary}, {'backbone frozen' if config.freeze else 'trained end to end'};"
         f" {parameter_count(encoder):,} parameters"
@@ -98,11 +102,15 @@ def train_clip_encoder(
     if jax.process_index() != 0:
         return None
     known = {} if features is None else features.frame_vectors(range(len(dataset)))
-    embedded = {number: known[number] for number in splits.train.tolist() if number in known}
+    embedded: dict[int, FrameVectors] = {}
     if config.pca:
-        if features is None:
-            embedded = _embed(dataset, encoder, splits.train.tolist(), config, show=show_progress)
-        encoder = _with_pca(encoder, embedded, config, say)
+        train = splits.train.tolist()
+        if features is not None:
+            embedded = features.frame_vectors(train)
+        else:
+            embedded = embed_items(dataset, encoder, train, threads=config.threads)[0]
+        encoder, kept = project_clips(encoder, embedded, variance=config.pca, whiten=config.whiten)
+        say(kept)
     save_encoder(encoder, run.encoder)
     return finish_run(
         run,
