@@ -49,8 +49,9 @@ def run(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_readme_command_list_runs(media: Path, tmp_path: Path) -> None:
-    block = re.search(r"<!-- commands: own media -->\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+@pytest.mark.parametrize("name", ["own media", "codes"])
+def test_the_readme_command_lists_run(media: Path, tmp_path: Path, name: str) -> None:
+    block = re.search(rf"<!-- commands: {name} -->\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
     assert block is not None
     video, picture = next(media.glob("0-up/*.mp4")), next(media.glob("0-up/*.png"))
     more = tmp_path / "MORE_MEDIA"
