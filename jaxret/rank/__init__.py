@@ -1,18 +1,20 @@
 """Exact nearest-neighbour ranking on CPU: vectors, binary codes and sequences. No JAX is imported."""
 
+from jaxret.rank.centroid_index import CentroidIndex
 from jaxret.rank.dtw import bidtw, dtw, dtw_path
 from jaxret.rank.dtw_search import DtwPruning, DtwResult, dtw_cdist, dtw_topk
 from jaxret.rank.dtw_subsequence import SubsequenceMatch, SubsequenceResult, dtw_subsequence, dtw_subsequence_topk
 from jaxret.rank.hamming import hamming_topk, hamming_within, pack_bits, unpack_bits
-from jaxret.rank.hamming_index import HammingIndex, IndexedRadiusResult, IndexedResult
+from jaxret.rank.hamming_index import HammingIndex, IndexedRadiusResult
 from jaxret.rank.lsh import RandomHyperplanes
-from jaxret.rank.search_result import ParResult, RadiusResult, SearchResult, merge_results
+from jaxret.rank.search_result import IndexedResult, ParResult, RadiusResult, SearchResult, merge_results
 from jaxret.rank.sequence_table import SequenceTable
 from jaxret.rank.simd import available_simd_levels, simd_level
 from jaxret.rank.threads import available_threads
 from jaxret.rank.topk import cosine_topk, euclidean_topk, par
 
 __all__ = [
+    "CentroidIndex",
     "DtwPruning",
     "DtwResult",
     "HammingIndex",

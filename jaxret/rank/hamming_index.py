@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxret.rank import index_files
+from jaxret.rank import hamming_files
 from jaxret.rank.hamming import hamming_topk, hamming_within
-from jaxret.rank.search_result import RadiusResult, SearchResult, merge_results
+from jaxret.rank.search_result import IndexedResult, RadiusResult, SearchResult, merge_results
 from jaxret.rank.simd import simd_level
 from jaxret.rank.substring_tables import SubstringTables
 from jaxret.rank.threads import check_threads
@@ -23,18 +23,6 @@ Progress = Callable[[int, int], None]
 
 MAX_INDEXED_CODES = 2**32 - 1
 _TAIL_CODES = 65_536
-
-
-@dataclass(frozen=True)
-class IndexedResult(SearchResult):
-    """A `SearchResult` that also says what it cost.
-
-    Attributes:
-        candidates: int64 (Q,), how many codes each query was compared with (one met in two buckets counts
-            twice); the number of codes where the query was answered by a linear scan.
-    """
-
-    candidates: NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -124,6 +112,10 @@ class HammingIndex:
             threads: None uses what affinity and container limits leave; queries are shared among them.
             progress: called now and then with (queries done, queries).
 
+        Returns:
+            `candidates` counts a code met in two buckets twice; it is the number of codes where the query was
+                answered by a linear scan.
+
         Raises:
             TypeError, ValueError: as `hamming_topk`; ValueError also where the index is empty.
         """
@@ -201,7 +193,7 @@ class HammingIndex:
             "bucket_offsets": tables.offsets,
             "bucket_ids": tables.ids,
         }
-        index_files.write(Path(folder), arrays, {"substring_bounds": tables.bounds.tolist()})
+        hamming_files.HAMMING_FORMAT.write(Path(folder), arrays, {"substring_bounds": tables.bounds.tolist()})
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, verify: bool = True) -> HammingIndex:
@@ -215,7 +207,7 @@ class HammingIndex:
         Raises:
             IndexFormatError: it is no such folder, or a file is missing, truncated, edited or foreign.
         """
-        arrays, bounds = index_files.read(Path(folder), verify)
+        arrays, bounds = hamming_files.read(Path(folder), verify)
         index = cls(arrays["codes"].shape[1])
         index._buffer = arrays["codes"]
         index._size = len(arrays["codes"])

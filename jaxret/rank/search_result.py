@@ -40,6 +40,17 @@ class ParResult(SearchResult):
 
 
 @dataclass(frozen=True)
+class IndexedResult(SearchResult):
+    """A `SearchResult` of an index that also says what it cost.
+
+    Attributes:
+        candidates: int64 (Q,), how many codes or vectors each query was compared with.
+    """
+
+    candidates: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
 class RadiusResult:
     """All gallery items within a radius of each query: as many as there are, nearest first.
 

@@ -1,0 +1,254 @@
+"""`CentroidIndex`: nearest vectors by looking only into the cells whose centres are near, an inverted file."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from jaxret.errors import IndexFormatError
+from jaxret.rank.cell_rows import CellRows
+from jaxret.rank.index_files import IndexFormat
+from jaxret.rank.search_result import IndexedResult, merge_results
+from jaxret.rank.threads import check_threads, worthwhile_threads
+from jaxret.rank.topk import euclidean_topk
+from jaxret.rank.validation import (
+    FloatMatrix,
+    as_float32_matrix,
+    check_count,
+    check_finite,
+    check_float_matrix,
+    check_k,
+    check_same_width,
+    check_seed,
+    to_float32,
+)
+
+_FORMAT = IndexFormat(
+    "jaxret centroid index",
+    "a centroid index",
+    {"centroids": "float32", "cell_offsets": "int64", "ids": "int64", "vectors": "float32"},
+)
+_BLOCK_ROWS = 8192  # vectors converted and assigned at once
+_SAMPLE_A_CELL = 64  # vectors that k-means sees
+_MAX_RESULTS = 1 << 22  # of single cells, held at once: queries go in groups below this
+
+
+class CentroidIndex:
+    """An approximate index of vectors: every vector lies in the cell of its nearest centroid (Sivic and Zisserman 2003;
+    Jegou, Douze and Schmid 2011, without their product quantisation).
+
+    A search compares the query with all centroids and then, exactly, with the vectors in the `probes` nearest cells.
+    What it finds has the distances and the order of `euclidean_topk`; a neighbour in another cell is missed. With all
+    cells probed the results are those of `euclidean_topk`, bit for bit. Vectors that cluster need few probes; how many
+    is a question of measuring (`benchmarks/speed_centroid_search.py`).
+
+    The index keeps a float32 copy of the vectors, cell by cell. Centroids stay as they are when vectors are added: fit
+    anew when the gallery has become a different one. Additions lie in parts of their own, which are joined as they
+    grow; the results do not depend on that. One thread may search or add at a time.
+
+    >>> index = CentroidIndex(np.array([[0.0, 0.0], [9.0, 0.0]]))
+    >>> index.add(np.array([[9.0, 1.0], [0.0, 2.0], [4.0, 0.0]]))
+    >>> found = index.topk(np.array([5.0, 0.0]), 2, probes=1)
+    >>> found.ids, found.candidates
+    (array([[ 0, -1]]), array([1]))
+    """
+
+    def __init__(self, centroids: ArrayLike):
+        """An empty index with these centroids, (C, D), any float dtype, finite; see also `fit`."""
+        self._centroids = np.array(as_float32_matrix(centroids, "centroids"))
+        self._centroids.flags.writeable = False
+        self._parts: list[CellRows] = []
+        self._size = 0
+
+    @classmethod
+    def fit(cls, vectors: ArrayLike, cells: int | None = None, *, seed: int = 0) -> CentroidIndex:
+        """An empty index with centroids by k-means (scikit-learn's MiniBatchKMeans) of a sample; `add` comes next.
+
+        Args:
+            vectors: (N, D), any float dtype, such as the gallery; may be memory-mapped. At most 64 a cell are read.
+            cells: C, in [1, N]; None for `default_cells(N)`.
+            seed: of the sample and of k-means.
+
+        Raises:
+            TypeError: the dtype is not a float; cells or seed is no integer.
+            ValueError: the shape is no matrix, a sampled number is not finite, cells is out of range, or the seed is
+                negative.
+        """
+        matrix = check_float_matrix(vectors, "vectors")
+        size = len(matrix)
+        count = default_cells(size) if cells is None else check_count(cells, "cells")
+        if count > size:
+            raise ValueError(f"cells must be at most the {size} vectors, got {count}")
+        rng = np.random.default_rng(check_seed(seed))
+        chosen = np.sort(rng.choice(size, min(size, _SAMPLE_A_CELL * count), replace=False))
+        sample = as_float32_matrix(matrix[chosen], "vectors")
+        from sklearn.cluster import MiniBatchKMeans  # slow to import; a search does not need it
+
+        means = MiniBatchKMeans(
+            count,
+            init="random",  # k-means++ takes ten times as long and finds no better cells
+            n_init=1,
+            batch_size=4096,
+            max_iter=10,
+            compute_labels=False,
+            random_state=int(rng.integers(2**31)),
+        )
+        # Shuffled: the first batches must not be one end of a sorted gallery.
+        return cls(means.fit(rng.permutation(sample)).cluster_centers_)
+
+    def __len__(self) -> int:
+        """The number of vectors."""
+        return self._size
+
+    @property
+    def cells(self) -> int:
+        """C, the number of cells."""
+        return len(self._centroids)
+
+    @property
+    def centroids(self) -> FloatMatrix:
+        """float32 (C, D), read-only."""
+        return self._centroids
+
+    def cell_sizes(self) -> NDArray[np.int64]:
+        """int64 (C,): how many vectors each cell holds."""
+        sizes = (np.diff(part.offsets) for part in self._parts)
+        return np.asarray(sum(sizes, np.zeros(self.cells, np.int64)), np.int64)
+
+    def add(self, vectors: ArrayLike, *, threads: int | None = None) -> None:
+        """Adds (M, D) vectors, or one of shape (D,), of any float dtype; their ids follow those already there.
+
+        They are read twice, a block at a time, so they may be memory-mapped.
+
+        Raises:
+            TypeError: the dtype is not a float, or threads no integer.
+            ValueError: the shape does not fit, or a number is not finite in float32. Nothing is added then.
+        """
+        matrix = check_float_matrix(vectors, "vectors", single=True)
+        workers = check_threads(threads)
+        if matrix.shape[1] != self._centroids.shape[1]:
+            raise ValueError(f"vectors must have dimension {self._centroids.shape[1]}, got {matrix.shape[1]}")
+
+        def blocks() -> Iterator[FloatMatrix]:
+            for start in range(0, len(matrix), _BLOCK_ROWS):
+                yield to_float32(matrix[start : start + _BLOCK_ROWS])
+
+        labels = []
+        for number, block in enumerate(blocks()):
+            check_finite(block, "vectors", number * _BLOCK_ROWS)
+            labels.append(euclidean_topk(block, self._centroids, 1, threads=workers).ids[:, 0])
+        part = CellRows.grouped(blocks(), np.concatenate(labels), self._size, self.cells, matrix.shape[1])
+        self._size += len(matrix)
+        # A part at least half as large as the one before joins it: few parts, and few copies of a vector in its life.
+        while self._parts and 2 * len(part.ids) >= len(self._parts[-1].ids):
+            part = self._parts.pop().with_later(part)
+        self._parts.append(part)
+
+    def topk(self, queries: ArrayLike, k: int, *, probes: int, threads: int | None = None) -> IndexedResult:
+        """The k nearest vectors to each query among those in the `probes` cells with the nearest centroids.
+
+        Args:
+            queries: (Q, D) or (D,), any float dtype; computed in float32.
+            k: in [1, len(self)].
+            probes: in [1, cells]: more find more and take longer; all of them find what `euclidean_topk` finds.
+            threads: None uses what affinity and container limits leave.
+
+        Returns:
+            ids (Q, k) and distances (Q, k) by (distance, id), filled up with id -1, distance inf where the cells hold
+                fewer than k; `candidates`: how many vectors lie in the cells that were probed.
+
+        Raises:
+            TypeError, ValueError: as `euclidean_topk`; ValueError also where the index is empty or probes is out of
+                range.
+            IndexFormatError: a stored vector is damaged.
+        """
+        matrix = as_float32_matrix(queries, "queries", single=True)
+        workers = check_threads(threads)
+        if not self._size:
+            raise ValueError("the index is empty: add vectors before searching")
+        check_same_width(matrix, self._centroids)
+        count = check_k(k, self._size)
+        wanted = check_count(probes, "probes")
+        if wanted > self.cells:
+            raise ValueError(f"probes must be at most the {self.cells} cells, got {wanted}")
+        probed = euclidean_topk(matrix, self._centroids, wanted, threads=workers).ids
+        sizes = self.cell_sizes()
+        candidates = sizes[probed].sum(axis=1)
+        workers = worthwhile_threads(workers, int(candidates.sum()) * matrix.shape[1] / 2e10)
+        ids = np.empty((len(matrix), count), np.int64)
+        distances = np.empty((len(matrix), count), np.float32)
+        step = max(1, _MAX_RESULTS // (wanted * len(self._parts) * min(count, int(sizes.max()))))
+        for start in range(0, len(matrix), step):
+            some = slice(start, start + step)
+            found = [part.nearest_in_cells(matrix[some], probed[some], count, workers) for part in self._parts]
+            merged = merge_results(found, count)
+            ids[some], distances[some] = merged.ids, merged.distances
+        return IndexedResult(ids, distances, candidates)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Writes the index into `folder`, which must not exist: manifest.json and .npy files.
+
+        It is written beside and renamed, so `folder` is either whole or absent.
+
+        Raises:
+            ValueError: the index is empty.
+            FileExistsError: `folder` exists.
+        """
+        if not self._size:
+            raise ValueError("an empty index cannot be saved")
+        while len(self._parts) > 1:
+            later = self._parts.pop()
+            self._parts.append(self._parts.pop().with_later(later))
+        (part,) = self._parts
+        arrays: dict[str, NDArray[Any]] = {
+            "centroids": self._centroids,
+            "cell_offsets": part.offsets,
+            "ids": part.ids,
+            "vectors": part.vectors,
+        }
+        _FORMAT.write(Path(folder), arrays, {})
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, verify: bool = True) -> CentroidIndex:
+        """Opens an index written by `save`; its vectors stay on disk, memory-mapped, until they are needed.
+
+        Args:
+            folder: what `save` was given.
+            verify: read everything once and compare checksums. Without it, damage inside a file may go
+                unnoticed or be an error at a search, but never a crash.
+
+        Raises:
+            IndexFormatError: it is no such folder, or a file is missing, truncated, edited or foreign.
+        """
+        folder = Path(folder)
+        arrays, _ = _FORMAT.read(folder, verify)
+        _check_arrays(folder, arrays, verify)
+        index = cls(arrays["centroids"])
+        index._parts = [CellRows(arrays["vectors"], arrays["ids"], arrays["cell_offsets"])]
+        index._size = len(arrays["ids"])
+        return index
+
+
+def default_cells(size: int) -> int:
+    """The cells for that many vectors: about the square root, so that centroids cost no more than a cell or two."""
+    return max(1, math.isqrt(size))
+
+
+def _check_arrays(folder: Path, arrays: dict[str, NDArray[Any]], verify: bool) -> None:
+    """Refuses arrays that do not fit each other."""
+    centroids, offsets, ids, vectors = (arrays[name] for name in _FORMAT.dtypes)
+    if centroids.ndim != 2 or 0 in centroids.shape or not np.isfinite(centroids).all():
+        raise IndexFormatError(f"{folder / 'centroids.npy'}: must be a matrix of finite numbers")
+    shapes = offsets.shape, ids.shape, vectors.shape
+    if not ids.size or shapes != ((len(centroids) + 1,), (len(ids),), (len(ids), centroids.shape[1])):
+        raise IndexFormatError(f"{folder}: offsets, ids and vectors of shapes {shapes} do not fit the centroids")
+    if offsets[0] != 0 or offsets[-1] != len(ids) or (np.diff(offsets) < 0).any():
+        raise IndexFormatError(f"{folder / 'cell_offsets.npy'}: does not share out the {len(ids)} vectors")
+    if verify and not np.array_equal(np.sort(ids), np.arange(len(ids))):
+        raise IndexFormatError(f"{folder / 'ids.npy'}: does not hold every id once")
