@@ -116,9 +116,9 @@ def evaluate_run(run: RunFolder, name: str, backbone: str, seed: int) -> list[di
     untrained = make_encoder(config)
     rows = []
     for method, embed in {
-        "CNN + LSTM": lambda media: clip_rows(media, encoder, frames=config.frames),
+        "CNN + LSTM": lambda media: clip_rows(media, encoder),
         "mean of frame vectors": mean_frame_rows,
-        "untrained LSTM": lambda media: clip_rows(media, untrained, frames=config.frames),
+        "untrained LSTM": lambda media: clip_rows(media, untrained),
     }.items():
         rankings = {"euclidean": Ranking(), "cosine": Ranking("cosine")}
         if method != "untrained LSTM":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 import jax
 import numpy as np
@@ -22,12 +22,13 @@ _BATCH_BYTES = 12 << 20  # pixels handed to the encoder at once; keeps the first
 
 
 class FrameEncoder(Protocol):
-    """An encoder that gives a vector for every frame."""
+    """An encoder that gives a vector for every frame, or for every chunk (`unit`)."""
 
     preprocessing: Preprocessing
+    unit: Literal["frame", "chunk"]
 
     def encode_frames(self, frames: ArrayLike) -> jax.Array:
-        """(B, H, W, C) uint8 to (B, D) float32."""
+        """(B, H, W, C) uint8, or (B, T, H, W, C) for the unit chunk, to (B, D) float32."""
         ...
 
 
@@ -36,8 +37,8 @@ class FrameVectors:
     """The frame vectors of one item.
 
     Attributes:
-      vectors: (chunks, T, D) float32; T is 1 for an image.
-      times: (chunks, T) float64, seconds.
+      vectors: (chunks, T, D) float32; T is 1 for an image, and for an encoder whose unit is a chunk.
+      times: (chunks, T) float64, seconds; of a whole chunk its middle.
       spans: (chunks, 2) float64, start and end of each chunk in seconds.
     """
 
@@ -55,6 +56,8 @@ def frame_vectors(
     on_item: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
     """Decode items and encode their frames, in batches that cross item borders; results come in order.
+
+    To an encoder whose unit is a chunk, an image is a chunk that stands still.
 
     Args:
       dataset: the media.
@@ -80,8 +83,12 @@ def frame_vectors(
                 failures[index] = chunk
                 continue
             # The pixels go on to the encoder; only times and span are kept.
-            chunks[index].append(dataclasses.replace(chunk, pixels=chunk.pixels[:0]))
-            yield index, chunk.pixels
+            times, pixels = chunk.times, chunk.pixels
+            if encoder.unit == "chunk":
+                times = np.array([(chunk.start + chunk.end) / 2])
+                pixels = _filled(pixels, encoder.preprocessing.frames)[None]
+            chunks[index].append(dataclasses.replace(chunk, pixels=chunk.pixels[:0], times=times))
+            yield index, pixels
 
     def finished(until: int | None) -> Iterator[tuple[int, FrameVectors | MediaError]]:
         nonlocal current
@@ -96,6 +103,11 @@ def frame_vectors(
         yield from finished(until=index)
         vectors[index].append(encoded)
     yield from finished(until=None)
+
+
+def _filled(pixels: npt.NDArray[np.uint8], frames: int) -> npt.NDArray[np.uint8]:
+    """The one frame of an image as often as a chunk has frames; chunks as they are."""
+    return pixels if len(pixels) == frames else np.repeat(pixels, frames, axis=0)
 
 
 def _gather(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) -> FrameVectors:

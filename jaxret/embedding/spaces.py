@@ -68,17 +68,14 @@ def frame_rows(media: Mapping[int, FrameVectors]) -> Rows:
     return _rows(vectors, items, times, times)
 
 
-def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder, *, frames: int) -> Rows:
-    """One row a chunk of a video: the `clip` space. Images (one frame, span 0 to 0) have no row there.
+def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder) -> Rows:
+    """One row a chunk of a video: the `clip` space. Images (span 0 to 0) have no row there.
 
     Args:
       media: frame vectors by item number.
       encoder: the second half of the encoder.
-      frames: T, the frames of a chunk.
     """
-    videos = {
-        index: item for index, item in sorted(media.items()) if item.vectors.shape[1] == frames and item.spans.max() > 0
-    }
+    videos = {index: item for index, item in sorted(media.items()) if item.spans.max() > 0}
     if not videos:
         return _rows([], [], [], [])
     sequences = np.concatenate([item.vectors for item in videos.values()])  # (N, T, D)

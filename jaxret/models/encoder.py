@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.backbones import create_backbone, unknown_name_message
-from jaxret.models.encoding import Backbone, Encoding
+from jaxret.models.encoding import Backbone, Encoding, Unit
 from jaxret.models.sequence_encoders import create_sequence_encoder
 from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.preprocessing import Preprocessing
@@ -29,12 +29,14 @@ class MediaEncoder(Protocol):
 
     Attributes:
       preprocessing: the frames it expects.
+      unit: what a frame vector stands for: a frame, or all frames of a chunk.
       frame_embedding_size, clip_embedding_size: lengths of its vectors.
       code_bits: bits of the code that a clip vector, sigmoid activations, is rounded to at 0.5; 0: it has none.
       config: JSON-able settings; `create_encoder(config)` makes an encoder of the same shape.
     """
 
     preprocessing: Preprocessing
+    unit: Unit
     frame_embedding_size: int
     clip_embedding_size: int
     code_bits: int
@@ -44,7 +46,7 @@ class MediaEncoder(Protocol):
         """Settings that `create_encoder` takes."""
 
     def encode_frames(self, frames: ArrayLike) -> jax.Array:
-        """(B, H, W, C) to (B, D) float32."""
+        """(B, H, W, C), or (B, T, H, W, C) where the unit is a chunk, to (B, D) float32."""
 
     def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:
         """(B, T, D) to (B, E) float32."""
@@ -53,8 +55,10 @@ class MediaEncoder(Protocol):
 class VideoEncoder(nnx.Module):
     """A frame backbone, then an encoder of the sequence of a chunk's frame vectors (systems 1 and 3).
 
+    A backbone that takes whole chunks, such as C3D, gives sequences of one vector.
+
     Args:
-      backbone: pictures to vectors.
+      backbone: pictures or chunks to vectors.
       temporal: sequences of those vectors to one vector; with a hash layer, to the activations of a code.
       preprocessing: size, frame count and chunking of the input.
 
@@ -90,6 +94,7 @@ class VideoEncoder(nnx.Module):
         self.backbone = backbone
         self.temporal = temporal
         self.preprocessing = preprocessing
+        self.unit: Unit = backbone.unit
         self.frame_embedding_size = backbone.embedding_size
         self.clip_embedding_size = temporal.embedding_size
         self.code_bits = temporal.code_bits
@@ -98,10 +103,8 @@ class VideoEncoder(nnx.Module):
     def summary(self) -> str:
         """One line for people."""
         size = self.preprocessing
-        return (
-            f"{self.backbone.name} on {size.frames} frames of {size.height} x {size.width} pixels, then "
-            f"{self.temporal.summary}"
-        )
+        frames = f"{self.backbone.name} on {size.frames} frames of {size.height} x {size.width} pixels"
+        return f"{frames}, then {self.temporal.summary}"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -125,16 +128,16 @@ class VideoEncoder(nnx.Module):
     def __call__(self, clips: jax.Array) -> Encoding:
         """Clips (B, T, H, W, C), uint8 or 0..255, to the embedding (B, E) and the temporal stages.
 
-        The stages also hold `frame_vectors` (B, T, D).
+        The stages also hold `frame_vectors` (B, T, D), T being 1 where the backbone takes whole chunks.
         """
         batch, frames = clips.shape[:2]
-        vectors = self.backbone(clips.reshape(batch * frames, *clips.shape[2:])).embedding
-        vectors = vectors.reshape(batch, frames, -1)  # (B, T, D)
+        units = clips if self.unit == "chunk" else clips.reshape(batch * frames, *clips.shape[2:])
+        vectors = self.backbone(units).embedding.reshape(batch, -1, self.frame_embedding_size)  # (B, T or 1, D)
         encoding = self.temporal(vectors)
         return Encoding(encoding.embedding, {"frame_vectors": vectors, **encoding.stages})
 
     def encode_frames(self, frames: ArrayLike) -> jax.Array:
-        """Frames (B, H, W, C) to vectors (B, D) float32; jitted."""
+        """Frames (B, H, W, C), or chunks (B, T, H, W, C) where they are the unit, to vectors (B, D) float32; jitted."""
         return _encode_frames(self, jnp.asarray(frames))
 
     def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:

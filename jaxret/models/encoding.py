@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 
-__all__ = ["Backbone", "Encoding", "check_backbone_settings", "compute_dtype"]
+__all__ = ["Backbone", "Encoding", "Unit", "check_backbone_settings", "compute_dtype"]
 
 
 @jax.tree_util.register_dataclass
@@ -35,8 +35,14 @@ class Encoding:
     stages: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
 
 
+Unit = Literal["frame", "chunk"]
+
+
 class Backbone(nnx.Module):
     """Base of the frame encoders: pictures (B, H, W, C) in, one vector a picture and its stages out.
+
+    A backbone whose `unit` is "chunk" takes the frames of a chunk of video at once, (B, T, H, W, C), and gives one
+    vector a chunk.
 
     A backbone normalises pixels itself. In evaluation mode (`.eval()`, the state after creation) batch norms
     use their running statistics and dropout is off; in training mode (`.train()`) batch norms use and update
@@ -44,6 +50,7 @@ class Backbone(nnx.Module):
 
     Attributes:
       name: the name under which `create_backbone` makes it.
+      unit: what one vector stands for, a frame or a chunk.
       embedding_size: D, the length of the embedding.
       stage_names: the keys of `Encoding.stages`, first layer first.
       normalisation: how pixels in 0..255 become the first layer's input, JSON-able.
@@ -52,6 +59,7 @@ class Backbone(nnx.Module):
     """
 
     name: ClassVar[str]
+    unit: ClassVar[Unit] = "frame"
     normalisation: ClassVar[dict[str, Any]]
     embedding_size: int
     stage_names: tuple[str, ...]

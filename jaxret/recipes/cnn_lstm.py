@@ -24,8 +24,8 @@ from flax import nnx
 from jaxret.models import TemporalEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.training import LoopConfig, OptimiserConfig, RunFolder
-from jaxret.workflow.clip_encoder import make_clip_encoder
-from jaxret.workflow.config import ClipTrainingConfig
+from jaxret.workflow.clip_encoder import make_clip_encoder, resolve
+from jaxret.workflow.config import FrameBackboneConfig
 from jaxret.workflow.finished_run import RunSummary
 from jaxret.workflow.train_clip_encoder import train_clip_encoder
 
@@ -33,7 +33,7 @@ __all__ = ["MOVING_DIGITS", "CnnLstmConfig", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
-class CnnLstmConfig(ClipTrainingConfig):
+class CnnLstmConfig(FrameBackboneConfig):
     """Settings of a CNN + LSTM training."""
 
     cell: Literal["lstm", "gru"] = "lstm"
@@ -90,4 +90,4 @@ def make_encoder(config: CnnLstmConfig) -> VideoEncoder:
 
 def train(recipe: str, config: CnnLstmConfig, run: RunFolder, **options: Any) -> RunSummary | None:
     """Train, index, evaluate and report; see `jaxret.workflow.train_clip_encoder`."""
-    return train_clip_encoder(recipe, config, run, make_encoder=make_encoder, **options)
+    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)

@@ -25,8 +25,8 @@ from jaxret.losses import Mining
 from jaxret.models import AttentionFusion, ConvolutionFusion, SequenceEncoder, TemporalEncoder, WeightedAverage
 from jaxret.models.encoder import VideoEncoder
 from jaxret.training import RunFolder
-from jaxret.workflow.clip_encoder import make_clip_encoder
-from jaxret.workflow.config import ClipTrainingConfig
+from jaxret.workflow.clip_encoder import make_clip_encoder, resolve
+from jaxret.workflow.config import FrameBackboneConfig
 from jaxret.workflow.finished_run import RunSummary
 from jaxret.workflow.train_clip_encoder import train_clip_encoder
 
@@ -36,7 +36,7 @@ Fusion = Literal["weighted-average", "lstm", "convolution", "attention"]
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepHashConfig(ClipTrainingConfig):
+class DeepHashConfig(FrameBackboneConfig):
     """Settings of a deep-hashing training."""
 
     bits: int = 64
@@ -74,4 +74,4 @@ def make_encoder(config: DeepHashConfig) -> VideoEncoder:
 
 def train(recipe: str, config: DeepHashConfig, run: RunFolder, **options: Any) -> RunSummary | None:
     """Train, index, evaluate and report; see `jaxret.workflow.train_clip_encoder`."""
-    return train_clip_encoder(recipe, config, run, make_encoder=make_encoder, **options)
+    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)

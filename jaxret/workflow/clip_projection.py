@@ -29,7 +29,7 @@ def project_clips(
     Raises:
       ConfigError: there are too few clips, or they do not vary.
     """
-    clips = clip_rows(media, encoder, frames=encoder.preprocessing.frames).vectors
+    clips = clip_rows(media, encoder).vectors
     fitted = fit_pca(clips, variance=variance, whiten=whiten)
     size = fitted.components.shape[1]
     sequence = ProjectedEncoder(encoder.temporal, size)

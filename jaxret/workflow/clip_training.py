@@ -87,7 +87,7 @@ def ranked_rows(media: Mapping[int, FrameVectors], encoder: VideoEncoder) -> tup
 
     Where there are videos, pictures are left out: they live in another space.
     """
-    clips = clip_rows(media, encoder, frames=encoder.preprocessing.frames)
+    clips = clip_rows(media, encoder)
     if not len(clips.vectors):
         return frame_rows(media), Ranking()
     return (code_rows(clips), Ranking("hamming")) if encoder.code_bits else (clips, Ranking())

@@ -11,12 +11,12 @@ from jaxret.losses import Mining
 from jaxret.preprocessing import Modality, Preprocessing, Resize
 from jaxret.training import LoopConfig, OptimiserConfig
 
-__all__ = ["ClipTrainingConfig"]
+__all__ = ["ClipTrainingConfig", "FrameBackboneConfig"]
 
 
 @dataclasses.dataclass(frozen=True)
 class ClipTrainingConfig:
-    """Data, frames, backbone, codes, batches, objective and schedule."""
+    """Data, frames, codes, batches, objective and schedule."""
 
     data: str = "moving-digits"
     """A folder (one sub-folder a class) of videos or images, a CSV with the columns path, label and optionally
@@ -27,12 +27,6 @@ class ClipTrainingConfig:
     """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/<recipe>-<number>."""
-    weights: str = "auto"
-    """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), or none. auto: imagenet
-    where the extra `weights` is installed and the data are not moving digits, else none."""
-    backbone: Literal["auto", "small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "auto"
-    """Frame encoder. auto: efficientnet-lite0 for weights=imagenet, mobilenet-v1 for an .h5 file, small-convnet
-    for none."""
     frame_size: int | None = None
     """Height and width of a frame in pixels. none: the backbone's own (small-convnet 64, others 224); 32 for
     moving digits."""
@@ -42,9 +36,6 @@ class ClipTrainingConfig:
     """A video is cut into equal chunks of about this length."""
     resize: Resize = "crop"
     """How a frame is fitted to the frame size."""
-    modalities: tuple[Modality, ...] = ("rgb",)
-    """What a sampled moment is shown as: rgb, flow (extra `opencv`), difference, dynamic-image. Several are
-    streams of their own, encoded apart and joined late; a frozen backbone serves all, trained ones are separate."""
     bits: int = 0
     """Length of binary codes learned on top of the embedding, a multiple of 8; 0: none. The losses then act on
     the code's activations, and videos are searched by Hamming distance."""
@@ -74,15 +65,8 @@ class ClipTrainingConfig:
     """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
     mirror: float = 0.5
     """Probability that a training clip is flipped left to right."""
-    cached_views: int = 1
-    """With a frozen backbone: versions of each clip whose frame vectors are cached: the centre crop, and this
-    many less one that are cropped and flipped at random. Random temporal sampling works on all of them."""
-    cache: Path | None = None
-    """With a frozen backbone: folder that keeps frame vectors; runs may share it. none: cache/ in the run folder."""
     unseen_fraction: float = 0.0
     """Share of the classes kept out of training, to measure retrieval of unseen ones."""
-    freeze: bool | None = None
-    """Keep the backbone as it is and train the temporal encoder alone. none: yes if it has pretrained weights."""
     dropout: float = 0.25
     """Share of activations dropped in training."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -97,7 +81,7 @@ class ClipTrainingConfig:
     """How long to train."""
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "samples_per_class", "cached_views", "threads"):
+        for name in ("batch_size", "samples_per_class", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if (
@@ -108,7 +92,6 @@ class ClipTrainingConfig:
                 "cross_entropy_weight and triplet_weight must be at least 0 and not both 0, "
                 f"got {self.cross_entropy_weight} and {self.triplet_weight}"
             )
-        Preprocessing(modalities=self.modalities)  # refuses unknown and repeated ones
         if self.triplet_weight and self.samples_per_class < 2:
             raise ConfigError("samples_per_class must be at least 2 for the triplet loss: 1 leaves no positive, got 1")
         if self.triplet_weight and self.batch_size % self.samples_per_class:
@@ -137,5 +120,43 @@ class ClipTrainingConfig:
             )
         if not 0 <= self.unseen_fraction < 1:
             raise ConfigError(f"unseen_fraction must be at least 0 and below 1, got {self.unseen_fraction}")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the frame vectors are those of a backbone that stays as it is."""
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameBackboneConfig(ClipTrainingConfig):
+    """And those of encoders with a backbone that takes single frames, pretrained ones among them."""
+
+    weights: str = "auto"
+    """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), or none. auto: imagenet
+    where the extra `weights` is installed and the data are not moving digits, else none."""
+    backbone: Literal["auto", "small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "auto"
+    """Frame encoder. auto: efficientnet-lite0 for weights=imagenet, mobilenet-v1 for an .h5 file, small-convnet
+    for none."""
+    modalities: tuple[Modality, ...] = ("rgb",)
+    """What a sampled moment is shown as: rgb, flow (extra `opencv`), difference, dynamic-image. Several are
+    streams of their own, encoded apart and joined late; a frozen backbone serves all, trained ones are separate."""
+    freeze: bool | None = None
+    """Keep the backbone as it is and train the temporal encoder alone. none: yes if it has pretrained weights."""
+    cached_views: int = 1
+    """With a frozen backbone: versions of each clip whose frame vectors are cached: the centre crop, and this
+    many less one that are cropped and flipped at random. Random temporal sampling works on all of them."""
+    cache: Path | None = None
+    """With a frozen backbone: folder that keeps frame vectors; runs may share it. none: cache/ in the run folder."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.cached_views < 1:
+            raise ConfigError(f"cached_views must be at least 1, got {self.cached_views}")
+        Preprocessing(modalities=self.modalities)  # refuses unknown and repeated ones
         if self.freeze and self.weights == "none":
             raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the frame vectors are those of a backbone that stays as it is."""
+        return bool(self.freeze)

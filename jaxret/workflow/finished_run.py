@@ -148,7 +148,7 @@ def _figures(
     videos = {n: vectors for n, vectors in test.items() if dataset.items[n].kind == "video"}
     if videos:
         if encoder.code_bits:
-            clips = clip_rows(videos, encoder, frames=encoder.preprocessing.frames)
+            clips = clip_rows(videos, encoder)
             figures["trained, before rounding"] = evaluate_rows(dataset, clips, groups=groups)
         if (unprojected := without_projection(encoder)) is not None:
             figures["trained, before PCA"] = evaluate_items(dataset, videos, unprojected, groups=groups)

@@ -17,7 +17,6 @@ from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import parameter_count, save_encoder
 from jaxret.training import FitResult, RunFolder
-from jaxret.workflow.clip_encoder import resolve
 from jaxret.workflow.clip_projection import project_clips
 from jaxret.workflow.clip_training import (
     Mode,
@@ -26,7 +25,7 @@ from jaxret.workflow.clip_training import (
     evaluate_items,
     training_mode,
 )
-from jaxret.workflow.config import ClipTrainingConfig
+from jaxret.workflow.config import ClipTrainingConfig, FrameBackboneConfig
 from jaxret.workflow.data_splits import DataSplits, split_dataset
 from jaxret.workflow.finished_run import RunSummary, finish_run
 from jaxret.workflow.fit_classifier import fit_classifier
@@ -44,6 +43,7 @@ def train_clip_encoder(
     run: RunFolder,
     *,
     make_encoder: Callable[[Config], VideoEncoder],
+    resolve: Callable[[Config, MediaDataset], Config] = lambda config, _: config,
     stop_after: int | None = None,
     say: Say = print,
     show_progress: bool = True,
@@ -55,6 +55,7 @@ def train_clip_encoder(
       config: settings, `auto` ones included; the resolved ones are written to the run folder.
       run: a new run folder, or one to go on with.
       make_encoder: the encoder with its initial weights, a pure function of the settings.
+      resolve: replaces the settings that stand for a choice by what is chosen for this data set.
       stop_after: stop and save after this many steps of this call.
       say: gets one line at a time of what is going on.
       show_progress: draw bars.
@@ -74,7 +75,7 @@ def train_clip_encoder(
     )
     # ---- encoder
     encoder = make_encoder(config)
-    mode = training_mode(dataset, freeze=bool(config.freeze))
+    mode = training_mode(dataset, freeze=config.frozen)
     if config.bits and mode not in ("features", "clips"):
         raise ConfigError(f"bits={config.bits}: codes are learned for videos, and {config.data} holds pictures only")
     if config.pca and mode not in ("features", "clips"):
@@ -82,7 +83,7 @@ def train_clip_encoder(
             f"pca={config.pca}: it is of the clip vectors of videos, and {config.data} holds pictures only"
         )
     say(
-        f"encoder: {encoder.summary}, {'backbone frozen' if config.freeze else 'trained end to end'};"
+        f"encoder: {encoder.summary}, {'backbone frozen' if config.frozen else 'trained end to end'};"
         f" {parameter_count(encoder):,} parameters"
     )
     if jax.process_index() == 0:
@@ -92,7 +93,7 @@ def train_clip_encoder(
     if mode is None:
         say("pictures only, and a frozen backbone: there is nothing to train")
     else:
-        if mode == "features":
+        if isinstance(config, FrameBackboneConfig) and mode == "features":
             features = _frozen_features(dataset, encoder, config, run, show=show_progress)
         result = _train(dataset, splits, encoder, features, config, run, mode, stop_after, say, show_progress)
         if not result.finished:
@@ -127,7 +128,7 @@ def train_clip_encoder(
 
 
 def _frozen_features(
-    dataset: MediaDataset, encoder: VideoEncoder, config: ClipTrainingConfig, run: RunFolder, *, show: bool
+    dataset: MediaDataset, encoder: VideoEncoder, config: FrameBackboneConfig, run: RunFolder, *, show: bool
 ) -> FrozenFeatures:
     features = FrozenFeatures(
         dataset,

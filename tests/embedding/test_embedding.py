@@ -43,6 +43,7 @@ class MeanEncoder:
     """The vector of a frame is its mean pixel and that squared; of a clip, the difference of last and first."""
 
     preprocessing = PREPROCESSING
+    unit = "frame"
 
     def __init__(self) -> None:
         self.batches: list[int] = []
@@ -106,6 +107,27 @@ def test_batches_lose_nothing_and_keep_the_order(sizes: list[int]) -> None:
         np.testing.assert_allclose(vectors[:, 0], group.mean(axis=(1, 2, 3)), rtol=1e-5)
 
 
+class WholeChunks(MeanEncoder):
+    """The vector of a chunk is the mean pixel of its first and of its last frame."""
+
+    unit = "chunk"
+
+    def encode_frames(self, frames):
+        assert frames.shape[1:] == (3, 4, 4, 3)
+        return np.asarray(frames[:, [0, -1]], np.float32).mean(axis=(2, 3, 4))
+
+
+def test_an_encoder_of_whole_chunks_gives_one_vector_a_chunk_and_sees_pictures_stand_still() -> None:
+    found = dict(frame_vectors(Ramps(3, images=(1,)), WholeChunks()))
+    first, image, last = (found[n] for n in range(3))
+    np.testing.assert_array_equal(first.vectors, [[[1, 5]]])  # frames 1, 3 and 5 of 6 are the centres of thirds
+    np.testing.assert_array_equal(image.vectors, [[[100, 100]]])
+    np.testing.assert_array_equal(last.vectors, [[[1, 5]], [[7, 11]], [[13, 17]]])
+    np.testing.assert_allclose(last.times, [[0.5], [1.5], [2.5]])
+    clips = clip_rows(found, WholeChunks())
+    assert clips.items.tolist() == [0, 2, 2, 2]
+
+
 def make_item(chunks: int, frames: int, value: float) -> FrameVectors:
     vectors = value + np.arange(chunks * frames * 2, dtype=np.float32).reshape(chunks, frames, 2)
     times = np.arange(chunks * frames, dtype=np.float64).reshape(chunks, frames) / 10
@@ -116,7 +138,7 @@ def make_item(chunks: int, frames: int, value: float) -> FrameVectors:
 def test_rows_of_the_spaces() -> None:
     image = FrameVectors(np.full((1, 1, 2), 7, np.float32), np.zeros((1, 1)), np.zeros((1, 2)))
     media = {5: make_item(2, 3, 0.0), 2: image, 9: make_item(1, 3, 50.0)}
-    clips = clip_rows(media, MeanEncoder(), frames=3)
+    clips = clip_rows(media, MeanEncoder())
     assert clips.items.tolist() == [5, 5, 9]
     np.testing.assert_allclose(clips.vectors, [[4, 4]] * 3)
     np.testing.assert_allclose(clips.ends - clips.starts, 0.3)
@@ -140,4 +162,4 @@ def test_repeated_frames_of_a_short_clip_are_one_row() -> None:
 
 def test_pictures_alone_have_no_clip_rows() -> None:
     image = FrameVectors(np.full((1, 1, 2), 7, np.float32), np.zeros((1, 1)), np.zeros((1, 2)))
-    assert clip_rows({0: image}, MeanEncoder(), frames=3).vectors.shape == (0, 0)
+    assert clip_rows({0: image}, MeanEncoder()).vectors.shape == (0, 0)

@@ -46,7 +46,7 @@ def run(request, media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     if request.param == "frozen":
         # A random backbone may not be frozen by the settings, so that nobody does it by accident.
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("jaxret.workflow.train_clip_encoder.resolve", frozen)
+            patch.setattr("jaxret.recipes.cnn_lstm.resolve", frozen)
             assert train.main(words) == 0
     else:
         assert train.main(words) == 0
@@ -71,8 +71,8 @@ def test_a_run_carries_the_components_of_its_training_part(media: Path, run: Pat
     splits = split_dataset(dataset, unseen_fraction=0.0, seed=0)
     assert 2 < len(splits.train) < len(dataset)
     embedded, _ = embed_items(dataset, before, range(len(dataset)), threads=1)
-    own = clip_rows({n: embedded[n] for n in splits.train.tolist()}, before, frames=4)
-    every = clip_rows(embedded, before, frames=4)
+    own = clip_rows({n: embedded[n] for n in splits.train.tolist()}, before)
+    every = clip_rows(embedded, before)
     reference = PCA(0.8, svd_solver="full", whiten=True).fit(own.vectors.astype(np.float64))
     expected = reference.transform(every.vectors.astype(np.float64))
     assert 0 < expected.shape[1] < 8

@@ -109,6 +109,7 @@ def test_training_draws_one_moment_of_each_segment_from_every_view(encoder: Vide
 def with_modalities(encoder: VideoEncoder, *modalities: str) -> SimpleNamespace:
     """Stands in for an encoder that takes any number of channels: a frame's vector is the mean of its pixels."""
     return SimpleNamespace(
+        unit="frame",
         preprocessing=dataclasses.replace(encoder.preprocessing, modalities=modalities),
         backbone=encoder.backbone,
         encode_frames=lambda frames: np.asarray(frames).mean((1, 2), dtype=np.float32),
