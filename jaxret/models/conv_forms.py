@@ -1,9 +1,9 @@
 """Convolutions as pure functions, each in the form that is fast where it runs.
 
-XLA's CPU backend computes depthwise convolutions, and strided convolutions of few channels, several times
-slower than the same arithmetic written in another way; on GPU and TPU the library convolutions are the fast
-ones. The choice is made when a function is traced, from JAX's default backend, so that a model need not know
-where it runs. All forms compute the same sums and differ by rounding only.
+XLA's CPU backend computes depthwise convolutions, strided convolutions of few channels, and convolutions over
+three axes, several times slower than the same arithmetic written in another way; on GPU and TPU the library
+convolutions are the fast ones. The choice is made when a function is traced, from JAX's default backend, so that
+a model need not know where it runs. All forms compute the same sums and differ by rounding only.
 
 Arrays are channels-last: inputs (B, *spatial, C), kernels (*window, C_in, C_out), with any number of
 spatial axes. Like every deep-learning library, these "convolutions" do not flip the kernel.
@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxret.models.offset_convolution import offset_convolution, sum_over_offsets
 from jaxret.models.shifted_convolution import shifted_convolution
 
 __all__ = ["Padding", "convolve", "depthwise_convolve", "map_groups", "output_padding", "runs_on_cpu"]
@@ -62,10 +63,7 @@ def convolve(inputs: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pa
     pads = output_padding(padding, inputs.shape[1:-1], window, strides)
     if math.prod(window) == 1 and all(step == 1 for step in strides) and not any(map(sum, pads)):
         return jnp.tensordot(inputs, kernel.reshape(kernel.shape[-2:]), axes=1)
-    few_channels = inputs.shape[-1] <= 4
-    if runs_on_cpu() and few_channels and strides[-1] == 2 and inputs.shape[-2] % 2 == 0:
-        return _paired_columns_convolution(inputs, kernel, strides, pads)
-    return _library_convolution(inputs, kernel, strides, pads)
+    return _dense_convolution(inputs, kernel, tuple(strides), pads)
 
 
 def depthwise_convolve(
@@ -103,6 +101,20 @@ def map_groups(function: Callable[[jax.Array], _T], inputs: jax.Array, size: int
         return function(inputs)
     outputs = lax.map(function, inputs.reshape(rows // group, group, *inputs.shape[1:]))
     return jax.tree.map(lambda array: array.reshape(rows, *array.shape[2:]), outputs)
+
+
+def _dense_convolution(
+    inputs: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: tuple[tuple[int, int], ...]
+) -> jax.Array:
+    """The form that is fast where this runs; XLA offers none over more than three axes."""
+    if runs_on_cpu() and len(strides) > 2:
+        return offset_convolution(_dense_convolution, inputs, kernel, strides, pads)
+    if len(strides) > 3:
+        return sum_over_offsets(_dense_convolution, inputs, kernel, strides, pads)
+    few_channels = inputs.shape[-1] <= 4
+    if runs_on_cpu() and few_channels and strides[-1] == 2 and inputs.shape[-2] % 2 == 0:
+        return _paired_columns_convolution(inputs, kernel, strides, pads)
+    return _library_convolution(inputs, kernel, strides, pads)
 
 
 def _library_convolution(
