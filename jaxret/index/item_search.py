@@ -1,4 +1,4 @@
-"""Exact search for the k nearest *distinct items*, when an item has many rows.
+"""Search for the k nearest *distinct items*, when an item has many rows; exact, save where only some cells are probed.
 
 Each segment is searched by `jaxret.rank` for its nearest rows, the best row of each item is kept, and the
 segments' results are merged. Where the rows of few items crowd the others out, the segment is searched
@@ -9,7 +9,7 @@ in the order of their items, (distance, row) of best rows orders items exactly a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,14 @@ MAX_CELLS = 1 << 22
 """Results held at once for a segment: queries go in groups so that group x depth stays below this."""
 
 
-def gallery_of(snapshot: Snapshot, space: str, kinds: frozenset[str] | None, multi_index: bool = False) -> Gallery:
-    """The searchable rows of a space, prepared once for each choice of kinds, with or without hash tables."""
-    key = (space, kinds, multi_index)
+Way = Literal["scan", "hash tables", "cells"]
+
+
+def gallery_of(snapshot: Snapshot, space: str, kinds: frozenset[str] | None, way: Way = "scan") -> Gallery:
+    """The searchable rows of a space, prepared once for each choice of kinds and each way to search them."""
+    key = (space, kinds, way)
     if key not in snapshot.galleries:
-        snapshot.galleries[key] = Gallery(snapshot, space, kinds, multi_index)
+        snapshot.galleries[key] = Gallery(snapshot, space, kinds, way)
     return snapshot.galleries[key]
 
 
@@ -39,9 +42,9 @@ class Gallery:
     Rows are numbered through all segments that have any, removed items' rows included.
     """
 
-    def __init__(self, snapshot: Snapshot, space: str, kinds: frozenset[str] | None, multi_index: bool):
+    def __init__(self, snapshot: Snapshot, space: str, kinds: frozenset[str] | None, way: Way):
         """Prepare the rows of items of these kinds (None for all)."""
-        make_shard = _HashedShard if multi_index else _Shard
+        make_shard = {"scan": _Shard, "hash tables": _HashedShard, "cells": _CelledShard}[way]
         self._shards: list[_Shard] = []
         first = 0
         wanted = snapshot.of_kinds(kinds)
@@ -74,6 +77,7 @@ class Gallery:
         metric: str,
         excluded_sources: NDArray[np.int64] | None,
         threads: int | None,
+        probes: int | None = None,
     ) -> rank.SearchResult:
         """The best row of each of the k nearest items.
 
@@ -83,6 +87,7 @@ class Gallery:
           metric: "euclidean" or "cosine", "hamming" for codes.
           excluded_sources: int64 (Q,), the number of the source a query leaves out, or -1; None for none.
           threads: passed on.
+          probes: of the way "cells", at least 1: cells of each segment to look into.
 
         Returns:
           `SearchResult` whose ids are row numbers, one row an item, padded with -1.
@@ -102,7 +107,7 @@ class Gallery:
             block = slice(start, start + group)
             sources = None if excluded_sources is None else excluded_sources[block]
             wanted = np.minimum(possible[block], width)
-            found = self._search_group(queries[block], width, wanted, metric, sources, threads)
+            found = self._search_group(queries[block], width, wanted, metric, sources, threads, probes)
             answer.ids[block, :width] = found.ids
             answer.distances[block, :width] = found.distances
         return answer
@@ -115,6 +120,7 @@ class Gallery:
         metric: str,
         sources: NDArray[np.int64] | None,
         threads: int | None,
+        probes: int | None,
     ) -> rank.SearchResult:
         """Search every shard, then deeper where an unseen row could come before the last result."""
         shards = self._searched
@@ -128,7 +134,7 @@ class Gallery:
                 step = max(1, MAX_CELLS // depth)
                 for start in range(0, len(left), step):
                     some = left[start : start + step]
-                    rows = shard.nearest_rows(queries[some], depth, metric, threads)
+                    rows = shard.nearest_rows(queries[some], depth, metric, threads, probes)
                     best = shard.best_rows(rows, k, None if sources is None else sources[some])
                     result.ids[some], result.distances[some] = best.ids, best.distances
                     seen.ids[some, 0] = rows.ids[:, -1] if depth < shard.n_rows else -1
@@ -177,8 +183,10 @@ class _Shard:
             return self.n_rows
         return min(self.n_rows, k if self.n_rows == len(self.found_ids) else 2 * k + 16)
 
-    def nearest_rows(self, queries: NDArray[Any], depth: int, metric: str, threads: int | None) -> rank.SearchResult:
-        """The `depth` nearest rows by (distance, row number), depth at most n_rows."""
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows by (distance, row number), depth at most n_rows; id -1 where there are fewer."""
         if self._chosen is None:
             found = self._topk(queries, self.rows.vectors, depth, metric, threads)
             return rank.SearchResult(found.ids + self.first, found.distances)
@@ -195,7 +203,7 @@ class _Shard:
 
     def best_rows(self, rows: rank.SearchResult, k: int, excluded: NDArray[np.int64] | None) -> rank.SearchResult:
         """The first row of each distinct item in a ranking of rows, up to k of them, padded."""
-        items = self.ids[rows.ids - self.first]  # (Q, depth)
+        items = np.where(rows.ids >= 0, self.ids[np.maximum(rows.ids - self.first, 0)], -1)  # (Q, depth)
         order = np.argsort(items, axis=1, kind="stable")
         in_order = np.take_along_axis(items, order, axis=1)
         new = np.ones(items.shape, bool)
@@ -230,10 +238,10 @@ class _Shard:
             raise IndexFormatError(f"{self.rows.file}: {error}; `verify()` checks all") from error
 
 
-class _HashedShard(_Shard):
-    """A shard of codes whose nearest rows come from the segment's hash tables.
+class _IndexedShard(_Shard):
+    """A shard whose nearest rows come from an index of the segment's rows.
 
-    The tables hold all rows of the segment, so that they outlive removals and serve every choice of kinds; rows that
+    The index holds all rows of the segment, so that it outlives removals and serves every choice of kinds; rows that
     take no part are found and dropped, and the search goes deeper for them.
     """
 
@@ -247,7 +255,7 @@ class _HashedShard(_Shard):
             taking_part[self._chosen] = self.ids[self._chosen]
             self.ids = taking_part
         self.n_rows = len(self.ids)
-        self._tables = snapshot.segments[number].hash_tables(space)
+        self._segment, self._space = snapshot.segments[number], space
 
     def first_depth(self, k: int) -> int:
         """As of a plain shard, and more by the share of rows that take no part."""
@@ -256,10 +264,29 @@ class _HashedShard(_Shard):
         wanted = k if self._n_wanted == len(self.found_ids) else 2 * k + 16
         return min(self.n_rows, -(-wanted * self.n_rows // self._n_wanted))
 
-    def nearest_rows(self, queries: NDArray[Any], depth: int, metric: str, threads: int | None) -> rank.SearchResult:
+
+class _HashedShard(_IndexedShard):
+    """A shard of codes in hash tables."""
+
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
         """The `depth` nearest rows by (distance, row number), those that take no part among them."""
-        found = self._tables.topk(queries, depth, threads=threads)
+        found = self._segment.hash_tables(self._space).topk(queries, depth, threads=threads)
         return rank.SearchResult(found.ids + self.first, found.distances)
+
+
+class _CelledShard(_IndexedShard):
+    """A shard of vectors in cells around centroids."""
+
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows of the `probes` nearest cells, those that take no part among them."""
+        cells = self._segment.cells(self._space)
+        assert probes is not None
+        found = cells.topk(queries, depth, probes=min(probes, cells.cells), threads=threads)
+        return rank.SearchResult(np.where(found.ids >= 0, found.ids + self.first, -1), found.distances)
 
 
 _SEARCHES = {

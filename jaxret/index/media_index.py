@@ -200,9 +200,10 @@ class MediaIndex:
         kinds: Collection[str] | None = None,
         exclude_sources: Sequence[str | None] | None = None,
         multi_index: bool = False,
+        probes: int | None = None,
         threads: int | None = None,
     ) -> MediaSearchResult:
-        """The k nearest distinct items of each query, each at its best row; exact.
+        """The k nearest distinct items of each query, each at its best row; exact without `probes`.
 
         Items are ordered by (distance, id). With `min_cosine` this is PAR: of the k nearest by Euclidean
         distance, nearest first, those whose best row has a cosine to the query above the threshold.
@@ -222,12 +223,20 @@ class MediaIndex:
             built in memory at the first such search of each segment and kept with the opened index, also while it
             grows or shrinks; they are not written to disk. They pay from some 100,000 codes on if codes cluster,
             as trained ones do (`benchmarks/speed_code_search.py`). One thread may search with them at a time.
+          probes: for spaces of vectors and the Euclidean distance: look only into this many cells of each segment,
+            those whose centroids are nearest (`jaxret.rank.CentroidIndex`), instead of comparing all vectors. What is
+            found has its exact distance and order; items in other cells are missed, and fewer than k may be found. A
+            segment of N rows has about sqrt(N) cells; as many probes or more are an exact search. The cells are made
+            in memory, with a float32 copy of the vectors, at the first such search of each segment, which takes
+            longer than many exact searches, and are kept as the tables of `multi_index`
+            (`benchmarks/speed_centroid_search.py`). One thread may search with them at a time.
           threads: of the ranking kernels; None lets them choose.
 
         Raises:
-          TypeError: `vectors` are not floats (of codes: not uint8) or k is not a whole number.
-          ValueError: the space, metric or kind is unknown, shapes disagree, a vector is not finite, k < 1, or
-            `min_cosine` is asked of codes or `multi_index` of vectors.
+          TypeError: `vectors` are not floats (of codes: not uint8), or k or probes is not a whole number.
+          ValueError: the space, metric or kind is unknown, shapes disagree, a vector is not finite, k < 1,
+            probes < 1, `min_cosine` or `probes` is asked of codes or `multi_index` of vectors, or `probes` with
+            another metric.
           IndexFormatError: what is stored turns out to be damaged.
         """
         return rank_media(
@@ -240,6 +249,7 @@ class MediaIndex:
             kinds=_check_kinds(kinds),
             exclude_sources=exclude_sources,
             multi_index=multi_index,
+            probes=probes,
             threads=threads,
         )
 

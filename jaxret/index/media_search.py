@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import jaxret.rank as rank
-from jaxret.index.item_search import Gallery, gallery_of
+from jaxret.index.item_search import Gallery, Way, gallery_of
 from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import Space
@@ -30,6 +30,7 @@ def rank_media(
     kinds: frozenset[str] | None,
     exclude_sources: Sequence[str | None] | None,
     multi_index: bool,
+    probes: int | None,
     threads: int | None,
 ) -> MediaSearchResult:
     """`MediaIndex.search` on a snapshot; arguments and errors are described there."""
@@ -38,6 +39,9 @@ def rank_media(
         raise ValueError(f"min_cosine needs a space of vectors, but space {space.name!r} holds codes")
     if space.representation != "code" and multi_index:
         raise ValueError(f"multi_index needs a space of codes, but space {space.name!r} holds vectors")
+    if space.representation == "code" and probes is not None:
+        raise ValueError(f"probes needs a space of vectors, but space {space.name!r} holds codes: see multi_index")
+    probes = None if probes is None else check_count(probes, "probes")
     k = check_count(k, "k")
     metric = space.metrics[0] if metric is None and min_cosine is None else metric or "euclidean"
     if metric not in space.metrics:
@@ -46,10 +50,13 @@ def rank_media(
         if metric != "euclidean":
             raise ValueError(f"min_cosine needs metric 'euclidean' (PAR ranks by distance), got {metric!r}")
         min_cosine = check_real(min_cosine, "min_cosine")
+    if probes is not None and metric != "euclidean":
+        raise ValueError(f"probes needs metric 'euclidean' (cells are of the nearest centroid by it), got {metric!r}")
     check_threads(threads)
     excluded = _source_numbers(snapshot, exclude_sources, len(queries))
-    gallery = gallery_of(snapshot, space.name, kinds, multi_index)
-    best = gallery.nearest_items(queries, k, metric, excluded, threads)
+    way: Way = "hash tables" if multi_index else "scan" if probes is None else "cells"
+    gallery = gallery_of(snapshot, space.name, kinds, way)
+    best = gallery.nearest_items(queries, k, metric, excluded, threads, probes)
     cosines = None
     if min_cosine is not None:
         best, cosines = _keep_aligned(gallery, queries, best, min_cosine)

@@ -25,7 +25,7 @@ from jaxret.index.array_file import (
 from jaxret.index.item import IndexItem
 from jaxret.index.manifest import SegmentEntry
 from jaxret.index.space import CheckedRows, Space
-from jaxret.rank import HammingIndex
+from jaxret.rank import CentroidIndex, HammingIndex
 
 __all__ = ["Segment", "write_segment"]
 
@@ -134,6 +134,7 @@ class Segment:
         }
         self._rows: dict[str, SegmentRows | None] = {}
         self._hash_tables: dict[str, HammingIndex] = {}
+        self._cells: dict[str, CentroidIndex] = {}
 
     def with_entry(self, entry: SegmentEntry) -> Segment:
         """The same opened files under a newer manifest's entry."""
@@ -182,6 +183,27 @@ class Segment:
             self._hash_tables[space] = HammingIndex(rows.vectors.shape[1])
             self._hash_tables[space].add(rows.vectors)
         return self._hash_tables[space]
+
+    def cells(self, space: str) -> CentroidIndex:
+        """The cells of all vectors that the segment has of a space, removed items' too; about the root as many.
+
+        Made in memory at the first call, with a float32 copy of the vectors, and kept as the hash tables are. Not safe
+        to call from two threads at once.
+
+        Raises:
+          IndexFormatError: a vector is not finite.
+        """
+        if space not in self._cells:
+            rows = self.rows(space)
+            assert rows is not None
+            try:
+                cells = CentroidIndex.fit(rows.vectors)
+                cells.add(rows.vectors)
+            except ValueError as error:
+                # What was read from disk is refused.
+                raise IndexFormatError(f"{rows.file}: {error}; `verify()` checks all") from error
+            self._cells[space] = cells
+        return self._cells[space]
 
     def problems(self) -> list[str]:
         """What a full check of all files finds wrong, one line each."""
