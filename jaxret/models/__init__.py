@@ -8,7 +8,7 @@ from jaxret.models.projection import LinearProjection, ProjectedBackbone, Projec
 from jaxret.models.sequence_encoders import create_sequence_encoder
 from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.models.temporal import TemporalEncoder
-from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, WeightedAverage
+from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, Mean, WeightedAverage
 from jaxret.models.two_streams import StreamBackbone, StreamFusion
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ConvolutionFusion",
     "Encoding",
     "HashLayer",
+    "Mean",
     "LinearProjection",
     "ProjectedBackbone",
     "ProjectedEncoder",

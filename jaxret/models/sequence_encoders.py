@@ -13,13 +13,13 @@ from jaxret.models.hash_layer import HashLayer
 from jaxret.models.projection import ProjectedEncoder
 from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.models.temporal import TemporalEncoder
-from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, WeightedAverage
+from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, Mean, WeightedAverage
 from jaxret.models.two_streams import StreamFusion
 
 __all__ = ["create_sequence_encoder"]
 
 _LEAVES: dict[str, Callable[..., SequenceEncoder]] = {
-    encoder.kind: encoder for encoder in (TemporalEncoder, WeightedAverage, ConvolutionFusion, AttentionFusion)
+    encoder.kind: encoder for encoder in (TemporalEncoder, Mean, WeightedAverage, ConvolutionFusion, AttentionFusion)
 }
 
 

@@ -16,6 +16,7 @@ from jaxret.models import (
     AttentionFusion,
     ConvolutionFusion,
     HashLayer,
+    Mean,
     SequenceEncoder,
     StreamBackbone,
     StreamFusion,
@@ -40,6 +41,7 @@ def all_kinds() -> list[SequenceEncoder]:
     rngs = nnx.Rngs(0)
     made: list[SequenceEncoder] = [
         TemporalEncoder(D, 5, bidirectional=True, rngs=rngs),
+        Mean(D, rngs=rngs),
         WeightedAverage(D, rngs=rngs),
         ConvolutionFusion(D, 6, layers=3, rngs=rngs),
         AttentionFusion(D, 12, heads=3, layers=2, rngs=rngs),
@@ -100,7 +102,8 @@ def test_shapes_that_do_not_fit_are_refused(encoder):
 
 def test_weighted_average_starts_as_the_mean_and_follows_its_equation():
     encoder = WeightedAverage(D, rngs=nnx.Rngs(0))
-    np.testing.assert_allclose(encoder(jnp.asarray(vectors())).embedding, vectors().mean(axis=1), atol=1e-6)
+    for averaging in (encoder, Mean(D, rngs=nnx.Rngs(0))):
+        np.testing.assert_allclose(averaging(jnp.asarray(vectors())).embedding, vectors().mean(axis=1), atol=1e-6)
     randomise(encoder)
     scores = vectors().astype(np.float64) @ np.asarray(encoder.score.kernel[...], np.float64)[:, 0]
     weights = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
@@ -162,9 +165,9 @@ def test_attention_fusion_equals_its_equations_in_numpy():
 
 
 def test_order_matters_to_attention_and_not_to_the_weighted_average():
-    for encoder in KINDS[:4]:
+    for encoder in KINDS[:5]:
         turned = encoder(jnp.asarray(vectors()[:, ::-1])).embedding - encoder(jnp.asarray(vectors())).embedding
-        assert (np.abs(turned).max() < 1e-5) == isinstance(encoder, WeightedAverage)
+        assert (np.abs(turned).max() < 1e-5) == isinstance(encoder, (Mean, WeightedAverage))
     assert np.abs(np.diff(sinusoidal_positions(64, 12), axis=0)).max(axis=1).min() > 0.1
 
 
