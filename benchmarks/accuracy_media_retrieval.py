@@ -24,6 +24,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import results_file
 from PIL import Image
@@ -41,6 +42,9 @@ from jaxret.training import RunFolder, config_from_json
 from jaxret.workflow.clip_training import evaluate_rows
 from jaxret.workflow.data_splits import split_dataset
 from jaxret.workflow.frozen_features import FrozenFeatures
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 BACKBONES = {"mobilenet-v1": str(SHARED / "weights/mobilenet_1_0_224_tf.h5"), "efficientnet-lite0": "imagenet"}
@@ -68,7 +72,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy_media_retrieval"))
     parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors, shared by runs")
     args = parser.parse_args()
-    rows = []
+    rows: list[dict] = []
+    curves: dict[str, dict[str, list[float]]] = {}
     for backbone in args.backbones:
         for seed in args.seeds:
             config = CnnLstmConfig(
@@ -82,10 +87,11 @@ def main() -> None:
             loop = dataclasses.replace(config.loop, epochs=args.epochs, evaluate_every=5, patience=4)
             config = dataclasses.replace(config, loop=loop)
             run = trained_run(args.work / f"{args.name}-{backbone}-{seed}", config)
-            rows += evaluate_run(run, args.name, backbone, seed)
+            rows += evaluate_run(run, args.name, backbone, seed, curves)
             if seed == args.seeds[0]:
                 rows += search_with_files(run, args.name, backbone)
     print(table(rows))
+    draw_threshold_curves(curves)
     print(results_file.write("accuracy_media_retrieval", rows, ["jax", "flax", "av"]))
 
 
@@ -97,8 +103,8 @@ def trained_run(folder: Path, config: CnnLstmConfig) -> RunFolder:
     return run
 
 
-def evaluate_run(run: RunFolder, name: str, backbone: str, seed: int) -> list[dict]:
-    """All figures of one run."""
+def evaluate_run(run: RunFolder, name: str, backbone: str, seed: int, curves: dict) -> list[dict]:
+    """All figures of one run; the first run of each backbone leaves its PAR curves in `curves`."""
     config = config_from_json(CnnLstmConfig, run.read_config()[1])
     dataset = open_dataset(config.data)
     splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
@@ -122,7 +128,9 @@ def evaluate_run(run: RunFolder, name: str, backbone: str, seed: int) -> list[di
     }.items():
         rankings = {"euclidean": Ranking(), "cosine": Ranking("cosine")}
         if method != "untrained LSTM":
-            threshold = best_threshold(dataset, embed(validation))
+            curve = threshold_curve(dataset, embed(validation))
+            curves.setdefault(f"{backbone}, {method}", curve)
+            threshold = best_threshold(curve)
             rankings["par"] = Ranking("par", threshold, DEPTH)
             rows.append(
                 results_file.row(
@@ -186,13 +194,32 @@ def edited(frames: np.ndarray) -> np.ndarray:
     return np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in cropped])
 
 
-def best_threshold(dataset: MediaDataset, validation: Rows) -> float:
-    """PAR's cosine threshold with the best precision at 5 on validation clips; the lowest of equals."""
-    scores = [
-        evaluate_rows(dataset, validation, ranking=Ranking("par", float(t), DEPTH), ks=(DEPTH,))["all"][f"P@{DEPTH}"]
+def threshold_curve(dataset: MediaDataset, validation: Rows) -> dict[str, list[float]]:
+    """PAR's figures on validation clips at each of THRESHOLDS."""
+    figures = [
+        evaluate_rows(dataset, validation, ranking=Ranking("par", float(t), DEPTH), ks=(DEPTH,))["all"]
         for t in THRESHOLDS
     ]
-    return float(THRESHOLDS[int(np.argmax(scores))])
+    return {name: [figure[name] for figure in figures] for name in (f"P@{DEPTH}", f"recall@{DEPTH}", "empty_share")}
+
+
+def best_threshold(curve: dict[str, list[float]]) -> float:
+    """PAR's cosine threshold with the best precision at 5 on validation clips; the lowest of equals."""
+    return float(THRESHOLDS[int(np.argmax(curve[f"P@{DEPTH}"]))])
+
+
+def draw_threshold_curves(curves: dict[str, dict[str, list[float]]]) -> None:
+    """Precision, recall and empty answers against PAR's threshold, one panel a representation."""
+    figure, panels = plt.subplots(1, len(curves), figsize=(5 * len(curves), 4), squeeze=False, layout="constrained")
+    for panel, (title, curve) in zip(panels[0], curves.items(), strict=True):
+        for name, values in curve.items():
+            panel.plot(THRESHOLDS, values, label=name.replace("_", " "))
+        panel.axvline(best_threshold(curve), color="grey", linestyle=":", label="chosen")
+        panel.set(title=title, xlabel="cosine threshold of PAR", ylabel="validation clips, seed 0", ylim=(0, 1.02))
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+    figure.savefig(results_file.RESULTS / "par_thresholds.png", dpi=110)
+    plt.close(figure)
 
 
 def table(rows: list[dict]) -> str:

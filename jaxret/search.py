@@ -41,7 +41,7 @@ def main(argv: Sequence[str]) -> int:
         choices=("frame", "clip", "code"),
         help="frame: compare frame by frame, which finds edited copies; clip: compare what the encoder learned of "
         "whole chunks; code: compare their binary codes (default: frame for a picture; for a video code where there "
-        "are codes and neither --par nor --metric asks for vectors, else clip)",
+        "are codes and none of --par, --metric and --probes asks for vectors, else clip)",
     )
     parser.add_argument(
         "--rerank",
@@ -49,6 +49,15 @@ def main(argv: Sequence[str]) -> int:
         metavar="N",
         help="in the code space: put the N nearest by Hamming distance in order by the Euclidean distance of their "
         "clip embeddings",
+    )
+    parser.add_argument(
+        "--probes",
+        type=int,
+        metavar="N",
+        help="compare only with the vectors of the N cells (of about the root of all vectors) whose centroids are "
+        "nearest, and miss some neighbours; in the clip space, or for a picture. Cells are made anew by each command, "
+        "which takes longer than an exact search: this shows what would be missed; a program that keeps a Retriever "
+        "open gains the time",
     )
     parser.add_argument("--kind", choices=("image", "video"), help="find only pictures, or only videos")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a result")
@@ -64,6 +73,7 @@ def main(argv: Sequence[str]) -> int:
         metric=args.metric,
         min_cosine=args.par,
         rerank=args.rerank,
+        probes=args.probes,
         space=args.space,
         kinds=None if args.kind is None else (args.kind,),
         threads=args.threads,
