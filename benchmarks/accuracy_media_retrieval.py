@@ -44,7 +44,7 @@ from jaxret.workflow.data_splits import split_dataset
 from jaxret.workflow.frozen_features import FrozenFeatures
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 BACKBONES = {"mobilenet-v1": str(SHARED / "weights/mobilenet_1_0_224_tf.h5"), "efficientnet-lite0": "imagenet"}
