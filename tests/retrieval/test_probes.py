@@ -1,0 +1,91 @@
+"""Searching some cells only, by file and by command: the same answers when all are probed, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flax import nnx
+from PIL import Image
+
+from jaxret.__main__ import dispatch
+from jaxret.data.dataset_specs import open_dataset
+from jaxret.data.moving_digits import MovingDigits
+from jaxret.models import HashLayer, TemporalEncoder, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval import Retriever
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("media")
+    digits = MovingDigits(train_clips=0, validation_clips=0, test_clips=1, size=32)
+    digits.write_media_folder(root, indices=range(0, 80, 4))
+    next(root.glob("*.csv")).unlink()
+    Image.fromarray(digits.render([4])[0][5]).save(root / "0-left" / "picture.png")
+    return root
+
+
+def make_retriever(folder: Path, root: Path, bits: int) -> Retriever:
+    rngs = nnx.Rngs(0)
+    temporal = TemporalEncoder(16, 8, rngs=rngs)
+    encoder = VideoEncoder(
+        create_backbone("small-convnet", widths=[4, 8], embedding_size=16, rngs=rngs),
+        HashLayer(temporal, bits, rngs=rngs) if bits else temporal,
+        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
+    )
+    retriever = Retriever.create(root / "index", encoder)
+    retriever.add(open_dataset(folder))
+    return retriever
+
+
+@pytest.fixture(scope="module")
+def retriever(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    return make_retriever(folder, tmp_path_factory.mktemp("plain"), bits=0)
+
+
+def test_all_cells_give_the_exact_matches_and_one_cell_some_of_them(folder: Path, retriever: Retriever) -> None:
+    video, picture = next(folder.rglob("*.mp4")), folder / "0-left" / "picture.png"
+    for query in (video, picture):
+        for options in ({}, {"min_cosine": 0.9}):
+            exact = retriever.search(query, 15, **options)
+            assert retriever.search(query, 15, probes=100, **options) == exact
+        exact, few = retriever.search(query, 21), retriever.search(query, 21, probes=1)
+        assert 0 < len(few) < len(exact)
+        assert few[0] == exact[0]
+        if query == video:  # of one chunk, as all here are: an item is found as it is or not at all
+            assert [match for match in exact if match in few] == few
+
+
+def test_probes_ask_for_vectors_where_there_are_codes(folder: Path, tmp_path: Path) -> None:
+    retriever = make_retriever(folder, tmp_path, bits=16)
+    video = next(folder.rglob("*.mp4"))
+    assert retriever.search(video, 3, probes=100) == retriever.search(video, 3, space="clip")
+    with pytest.raises(ValueError, match=r"probes looks into cells of vectors: .* got 'code'"):
+        retriever.search(video, 3, probes=2, space="code")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"probes": 0}, "probes must be at least 1, got 0"),
+        ({"probes": 2, "metric": "cosine"}, "probes needs metric 'euclidean'"),
+        ({"probes": 2, "space": "frame"}, "a video in the frame space is compared with every item, and probes would"),
+        ({"probes": 2, "rerank": 20}, "rerank .* needs the code space, got 'clip'"),
+    ],
+)
+def test_what_does_not_go_together_is_named(folder: Path, retriever: Retriever, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        retriever.search(next(folder.rglob("*.mp4")), 3, **options)
+
+
+def test_the_command_takes_probes(folder: Path, retriever: Retriever, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["search", str(retriever.index.folder), str(next(folder.rglob("*.mp4"))), "-k", "21"]
+    printed = []
+    for more in ([], ["--probes", "100"], ["--probes", "1"]):
+        assert dispatch([*words, *more]) == 0
+        printed.append(capsys.readouterr().out.splitlines())
+    assert printed[0] == printed[1]
+    assert 1 < len(printed[2]) < len(printed[0])
+    assert printed[2][1] == printed[0][1]
