@@ -1,5 +1,6 @@
 """Encoders in Flax NNX: frame backbones, encoders of their sequences, and the weights they load."""
 
+from jaxret.models.attention_fusion import AttentionFusion
 from jaxret.models.backbones import backbone_names, create_backbone
 from jaxret.models.classifier import SoftmaxHead
 from jaxret.models.encoding import Backbone, Encoding
@@ -8,7 +9,7 @@ from jaxret.models.projection import LinearProjection, ProjectedBackbone, Projec
 from jaxret.models.sequence_encoders import create_sequence_encoder
 from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.models.temporal import TemporalEncoder
-from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, Mean, WeightedAverage
+from jaxret.models.temporal_fusion import ConvolutionFusion, Mean, WeightedAverage
 from jaxret.models.two_streams import StreamBackbone, StreamFusion
 
 __all__ = [
@@ -17,8 +18,8 @@ __all__ = [
     "ConvolutionFusion",
     "Encoding",
     "HashLayer",
-    "Mean",
     "LinearProjection",
+    "Mean",
     "ProjectedBackbone",
     "ProjectedEncoder",
     "SequenceEncoder",

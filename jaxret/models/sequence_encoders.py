@@ -8,12 +8,13 @@ from typing import Any
 from flax import nnx
 
 from jaxret.errors import ConfigError
+from jaxret.models.attention_fusion import AttentionFusion
 from jaxret.models.backbones import unknown_name_message
 from jaxret.models.hash_layer import HashLayer
 from jaxret.models.projection import ProjectedEncoder
 from jaxret.models.sequence_encoding import SequenceEncoder
 from jaxret.models.temporal import TemporalEncoder
-from jaxret.models.temporal_fusion import AttentionFusion, ConvolutionFusion, Mean, WeightedAverage
+from jaxret.models.temporal_fusion import ConvolutionFusion, Mean, WeightedAverage
 from jaxret.models.two_streams import StreamFusion
 
 __all__ = ["create_sequence_encoder"]

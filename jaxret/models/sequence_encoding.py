@@ -11,7 +11,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.encoding import Encoding
 
-__all__ = ["SequenceEncoder", "check_sizes", "valid_steps"]
+__all__ = ["SequenceEncoder", "check_dropout", "check_sizes", "valid_steps"]
 
 
 class SequenceEncoder(nnx.Module):
@@ -79,3 +79,9 @@ def check_sizes(**sizes: int) -> None:
     for setting, value in sizes.items():
         if value < 1:
             raise ConfigError(f"{setting} must be at least 1, got {value!r}")
+
+
+def check_dropout(dropout: float) -> None:
+    """Raise a ConfigError unless 0 <= dropout < 1."""
+    if not 0 <= dropout < 1:
+        raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r}")

@@ -18,7 +18,7 @@ from jax.typing import DTypeLike
 from jaxret.errors import ConfigError
 from jaxret.models.encoding import Encoding, compute_dtype
 from jaxret.models.initialisation import glorot_uniform, orthogonal
-from jaxret.models.sequence_encoding import SequenceEncoder, check_sizes, valid_steps
+from jaxret.models.sequence_encoding import SequenceEncoder, check_dropout, check_sizes, valid_steps
 
 __all__ = ["GRUCell", "LSTMCell", "TemporalEncoder"]
 
@@ -188,8 +188,7 @@ class TemporalEncoder(SequenceEncoder):
             raise ConfigError(f"output must be one of {', '.join(get_args(self.Output))}, got {output!r}")
         if output == "hidden+cell" and cell == "gru":
             raise ConfigError("output 'hidden+cell' needs cell 'lstm': a gru has no cell state")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+        check_dropout(dropout)
         self.input_size = input_size
         self.units = units
         self.cell = cell
