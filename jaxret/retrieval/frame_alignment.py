@@ -15,6 +15,7 @@ import numpy.typing as npt
 __all__ = ["Alignment", "FrameSequence", "align"]
 
 _SHIFT_WEIGHT = 0.25  # of the squared mean difference; 1 would be the plain mean of squared distances
+_UNMET_WEIGHT = 1.5  # how far frames of the query that meet nothing are taken to be, beside those that meet
 _OFFSETS_AT_ONCE = 1024
 
 
@@ -37,7 +38,8 @@ class Alignment:
 
     Attributes:
       squared_distance: mean of the squared distances of frames that meet, in which the square of their mean
-        difference counts only a quarter.
+        difference counts only a quarter. Where the item is the shorter, frames of the query that meet none of its
+        frames count as one and a half times as far: else a few frames of a short item would agree too easily.
       cosine: mean cosine similarity of the frames that meet.
       query_span, item_span: first and last second of the frames that meet, in each of the two.
     """
@@ -76,8 +78,9 @@ def align(query: FrameSequence, item: FrameSequence) -> Alignment:
     lengths = np.sqrt(np.maximum(short_squares * long_squares[best_meeting], np.finfo(np.float32).tiny))
     short_span = (float(short.times[0]), float(short.times[-1]))
     long_span = (float(long.times[best_meeting[0]]), float(long.times[best_meeting[-1]]))
+    unmet = 1 - _share_within(query.times, long.times[best_meeting]) if swapped else 0.0
     return Alignment(
-        max(best, 0.0),
+        max(best, 0.0) * (1 + (_UNMET_WEIGHT - 1) * unmet),
         float((products[steps, best_meeting] / lengths).mean()),
         long_span if swapped else short_span,
         short_span if swapped else long_span,
@@ -86,6 +89,11 @@ def align(query: FrameSequence, item: FrameSequence) -> Alignment:
 
 def _length(sequence: FrameSequence) -> tuple[float, int]:
     return float(sequence.times[-1] - sequence.times[0]), len(sequence.times)
+
+
+def _share_within(times: npt.NDArray[np.float64], met: npt.NDArray[np.float64]) -> float:
+    """The share of `times` from the first of the times that were met to the last."""
+    return float(np.mean((times >= met.min()) & (times <= met.max())))
 
 
 def _offsets(short: npt.NDArray[np.float64], long: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
