@@ -94,6 +94,8 @@ TARGET static void NAME(measure)(jr_topk *search, jr_topk_worker *worker, int64_
     int64_t d = search->dimensions;
     const float *q = search->queries + query * d;
     double query_square = search->query_squares[query];
+    if (search->ids)
+        id = search->ids[id];
     if (search->metric == JR_COSINE) {
         double c = NAME(cosine)(q, query_square, x, d);
         /* a grid of 2^-40 keeps rounding from telling scaled copies of one vector apart */

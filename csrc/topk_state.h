@@ -55,6 +55,7 @@ struct jr_topk {
     /* the rows at hand */
     const float *rows;
     int64_t n, first_id;
+    const int64_t *ids; /* what results call a row, by its number; NULL: its number */
     atomic_llong bad_row;
 };
 

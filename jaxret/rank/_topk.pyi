@@ -15,3 +15,14 @@ class TopkSearch:
     def finish(
         self, with_cosines: bool = False
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]: ...
+
+def topk_in_cells(
+    vectors: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    offsets: NDArray[np.int64],
+    queries: NDArray[np.float32],
+    probed: NDArray[np.int64],
+    k: int,
+    threads: int,
+    level: int,
+) -> tuple[NDArray[np.int64], NDArray[np.float32], int]: ...

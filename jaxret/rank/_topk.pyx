@@ -21,6 +21,16 @@ cdef extern from "topk.h":
     int jr_topk_finish(jr_topk *search, int64_t *ids, float *distances, float *cosines) nogil
     void jr_topk_free(jr_topk *search) nogil
 
+cdef extern from "topk_cells.h":
+    ctypedef struct jr_cells:
+        const float *vectors
+        const int64_t *ids
+        const int64_t *offsets
+        int64_t dimensions
+    int jr_topk_cells(const jr_cells *cells, const float *queries, int64_t count, const int64_t *probed,
+                      int64_t probes, int64_t k, int threads, int level, jr_watch watch, void *watcher,
+                      int64_t *ids, float *distances, int64_t *bad_row) nogil
+
 
 cdef class TopkSearch:
     """A search whose gallery may come in several blocks."""
@@ -69,3 +79,29 @@ cdef class TopkSearch:
             status = jr_topk_finish(self.search, &id_view[0, 0], &distance_view[0, 0], cosine_data)
         Watch().check(status)
         return ids, distances, cosines
+
+
+def topk_in_cells(const float[:, ::1] vectors, const int64_t[::1] ids, const int64_t[::1] offsets,
+                  const float[:, ::1] queries, const int64_t[:, ::1] probed, int64_t k, int threads, int level):
+    """(ids, distances) (Q, k) among the probed cells of each query, and a row that is not finite, or -1.
+
+    The caller has checked that offsets ascend from 0 to the number of vectors, and that probed cells exist.
+    """
+    cdef int64_t count = queries.shape[0], bad_row = -1
+    cdef jr_cells cells
+    cdef int status
+    cdef Watch watcher = Watch(None, count)
+    if ids.shape[0] != vectors.shape[0] or queries.shape[1] != vectors.shape[1] or probed.shape[0] != count:
+        raise ValueError("arrays do not fit each other")
+    found_ids = np.empty((count, k), np.int64)
+    found_distances = np.empty((count, k), np.float32)
+    cdef int64_t[:, ::1] id_view = found_ids
+    cdef float[:, ::1] distance_view = found_distances
+    cells.vectors, cells.ids, cells.offsets = &vectors[0, 0], &ids[0], &offsets[0]
+    cells.dimensions = vectors.shape[1]
+    with nogil:
+        status = jr_topk_cells(&cells, &queries[0, 0], count, &probed[0, 0], probed.shape[1], k, threads, level,
+                               watch, <void *>watcher, &id_view[0, 0], &distance_view[0, 0], &bad_row)
+    if bad_row < 0:
+        watcher.check(status)
+    return found_ids, found_distances, bad_row

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jaxret.errors import IndexFormatError
-from jaxret.rank._topk import EUCLIDEAN, TopkSearch
+from jaxret.rank._topk import topk_in_cells
 from jaxret.rank.search_result import SearchResult
 from jaxret.rank.simd import simd_code
 from jaxret.rank.validation import FloatMatrix
@@ -64,48 +63,20 @@ class CellRows:
         return CellRows(joined.vectors, np.concatenate([self.ids, later.ids])[joined.ids], joined.offsets)
 
     def nearest_in_cells(self, queries: FloatMatrix, probed: NDArray[np.int64], k: int, threads: int) -> SearchResult:
-        """The up to k nearest rows of each probed cell, side by side and not yet merged.
-
-        A cell is searched once, for all queries that probe it.
+        """The k nearest rows to each query in its cells, by (distance, id), filled up with id -1, distance inf.
 
         Args:
             queries: float32 (Q, D), finite.
-            probed: int64 (Q, P), cells, different in each row.
-            k: rows wanted of a cell.
-            threads: cells are shared among them.
-
-        Returns:
-            (Q, P * width), width the smaller of k and the largest probed cell; missing ones have id -1, distance inf.
+            probed: int64 (Q, P), cells, nearest first and different in each row.
+            k: at least 1.
+            threads: queries are shared among them.
 
         Raises:
             IndexFormatError: a row is not finite.
         """
-        count, probes = probed.shape
-        sizes = np.diff(self.offsets)
-        width = min(k, int(sizes[probed].max()))
-        ids = np.full((count * probes, width), -1, np.int64)
-        distances = np.full((count * probes, width), np.inf, np.float32)
-        pairs = np.argsort(probed, axis=None, kind="stable")  # (query, probe) numbered row by row, cell by cell
-        cells = probed.reshape(-1)[pairs]
-        starts = np.flatnonzero(np.concatenate([[True], cells[1:] != cells[:-1]]))
-        groups = [group for group in np.split(pairs, starts[1:]) if sizes[probed.flat[group[0]]]]
-
-        def search(some: Sequence[NDArray[np.int64]]) -> None:
-            for group in some:
-                cell = probed.flat[group[0]]
-                rows = slice(self.offsets[cell], self.offsets[cell + 1])
-                found = TopkSearch(queries[group // probes], min(k, int(sizes[cell])), EUCLIDEAN, 1, simd_code())
-                bad_row = found.add(self.vectors[rows], 0)
-                if bad_row >= 0:
-                    raise IndexFormatError(f"vectors: row {rows.start + bad_row} is damaged: it is not finite")
-                places, near, _ = found.finish()
-                ids[group, : near.shape[1]] = self.ids[rows][places]
-                distances[group, : near.shape[1]] = near
-
-        if threads == 1 or len(groups) == 1:
-            search(groups)
-        else:
-            # Every n-th cell each: neighbours in number are no neighbours in size.
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(search, [groups[first::threads] for first in range(min(threads, len(groups)))]))
-        return SearchResult(ids.reshape(count, -1), distances.reshape(count, -1))
+        ids, distances, bad_row = topk_in_cells(
+            self.vectors, self.ids, self.offsets, queries, probed, k, threads, simd_code()
+        )
+        if bad_row >= 0:
+            raise IndexFormatError(f"vectors: row {bad_row} is damaged: it is not finite")
+        return SearchResult(ids, distances)

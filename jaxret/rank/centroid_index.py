@@ -37,7 +37,6 @@ _FORMAT = IndexFormat(
 )
 _BLOCK_ROWS = 8192  # vectors converted and assigned at once
 _SAMPLE_A_CELL = 64  # vectors that k-means sees
-_MAX_RESULTS = 1 << 22  # of single cells, held at once: queries go in groups below this
 
 
 class CentroidIndex:
@@ -66,6 +65,7 @@ class CentroidIndex:
         self._centroids.flags.writeable = False
         self._parts: list[CellRows] = []
         self._size = 0
+        self._sizes = np.zeros(len(self._centroids), np.int64)
 
     @classmethod
     def fit(cls, vectors: ArrayLike, cells: int | None = None, *, seed: int = 0) -> CentroidIndex:
@@ -114,8 +114,7 @@ class CentroidIndex:
 
     def cell_sizes(self) -> NDArray[np.int64]:
         """int64 (C,): how many vectors each cell holds."""
-        sizes = (np.diff(part.offsets) for part in self._parts)
-        return np.asarray(sum(sizes, np.zeros(self.cells, np.int64)), np.int64)
+        return self._sizes.copy()
 
     def add(self, vectors: ArrayLike, *, threads: int | None = None) -> None:
         """Adds (M, D) vectors, or one of shape (D,), of any float dtype; their ids follow those already there.
@@ -141,6 +140,7 @@ class CentroidIndex:
             labels.append(euclidean_topk(block, self._centroids, 1, threads=workers).ids[:, 0])
         part = CellRows.grouped(blocks(), np.concatenate(labels), self._size, self.cells, matrix.shape[1])
         self._size += len(matrix)
+        self._sizes += np.diff(part.offsets)
         # A part at least half as large as the one before joins it: few parts, and few copies of a vector in its life.
         while self._parts and 2 * len(part.ids) >= len(self._parts[-1].ids):
             part = self._parts.pop().with_later(part)
@@ -174,18 +174,11 @@ class CentroidIndex:
         if wanted > self.cells:
             raise ValueError(f"probes must be at most the {self.cells} cells, got {wanted}")
         probed = euclidean_topk(matrix, self._centroids, wanted, threads=workers).ids
-        sizes = self.cell_sizes()
-        candidates = sizes[probed].sum(axis=1)
+        candidates = self._sizes[probed].sum(axis=1)
         workers = worthwhile_threads(workers, int(candidates.sum()) * matrix.shape[1] / 2e10)
-        ids = np.empty((len(matrix), count), np.int64)
-        distances = np.empty((len(matrix), count), np.float32)
-        step = max(1, _MAX_RESULTS // (wanted * len(self._parts) * min(count, int(sizes.max()))))
-        for start in range(0, len(matrix), step):
-            some = slice(start, start + step)
-            found = [part.nearest_in_cells(matrix[some], probed[some], count, workers) for part in self._parts]
-            merged = merge_results(found, count)
-            ids[some], distances[some] = merged.ids, merged.distances
-        return IndexedResult(ids, distances, candidates)
+        parts = [part.nearest_in_cells(matrix, probed, count, workers) for part in self._parts]
+        found = parts[0] if len(parts) == 1 else merge_results(parts, count)
+        return IndexedResult(found.ids, found.distances, candidates)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the index into `folder`, which must not exist: manifest.json and .npy files.
@@ -228,6 +221,7 @@ class CentroidIndex:
         index = cls(arrays["centroids"])
         index._parts = [CellRows(arrays["vectors"], arrays["ids"], arrays["cell_offsets"])]
         index._size = len(arrays["ids"])
+        index._sizes = np.diff(arrays["cell_offsets"])
         return index
 
 

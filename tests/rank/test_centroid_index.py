@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference.kernel_levels import at_every_level, forced
 from reference.nearest import euclidean_distances
 
 from jaxret.errors import IndexFormatError
@@ -34,9 +35,15 @@ def in_cells(centroids: np.ndarray, vectors: np.ndarray, query: np.ndarray, k: i
     return [*inside[order], *[-1] * missing], [*near[order], *[np.inf] * missing], len(inside)
 
 
-@settings(max_examples=60, deadline=None)
+@at_every_level
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_finds_what_lies_in_the_probed_cells(data):
+def test_finds_what_lies_in_the_probed_cells(level, data):
+    with forced(level):
+        check_against_the_twin(data)
+
+
+def check_against_the_twin(data):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     size, cells, dimension = (
         data.draw(st.integers(1, 120)),
@@ -95,10 +102,9 @@ def test_clustered_vectors_need_few_probes(gallery, index):
     assert touched[1] < 0.25
 
 
-def test_threads_and_groups_of_queries_change_nothing(gallery, index, monkeypatch):
+def test_threads_change_nothing(gallery, index, monkeypatch):
     queries = gallery[:200]
     plain = index.topk(queries, 20, probes=7, threads=1)
-    monkeypatch.setattr("jaxret.rank.centroid_index._MAX_RESULTS", 500)
     monkeypatch.setattr("jaxret.rank.centroid_index.worthwhile_threads", lambda threads, seconds: threads)
     for threads in (1, 2, 5):
         found = index.topk(queries, 20, probes=7, threads=threads)
