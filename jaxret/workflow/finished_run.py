@@ -102,7 +102,7 @@ def finish_run(
         run.curves,
         rows := read_run_log(run.metrics),
         panels={
-            "loss": ("loss", "cross_entropy", "triplet"),
+            "loss": ("loss", "cross_entropy", "triplet", "quantisation", "bit_balance"),
             "retrieval": ("validation mAP", "validation P@1"),
             "training accuracy": ("train_accuracy",),
         },
@@ -152,7 +152,8 @@ def _figures(
             figures["trained, before rounding"] = evaluate_rows(dataset, clips, groups=groups)
         if (unprojected := without_projection(encoder)) is not None:
             figures["trained, before PCA"] = evaluate_items(dataset, videos, unprojected, groups=groups)
-        figures["mean of frame vectors"] = evaluate_rows(dataset, mean_frame_rows(videos), groups=groups)
+        if encoder.unit == "frame":
+            figures["mean of frame vectors"] = evaluate_rows(dataset, mean_frame_rows(videos), groups=groups)
     figures["untrained"] = evaluate_items(dataset, before, untrained, groups=groups)
     return figures
 

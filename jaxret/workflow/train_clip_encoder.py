@@ -76,6 +76,8 @@ def train_clip_encoder(
     # ---- encoder
     encoder = make_encoder(config)
     mode = training_mode(dataset, freeze=config.frozen)
+    if encoder.unit == "chunk" and mode == "images":
+        raise ConfigError(f"{encoder.backbone.name} takes chunks of video, and {config.data} holds pictures only")
     if config.bits and mode not in ("features", "clips"):
         raise ConfigError(f"bits={config.bits}: codes are learned for videos, and {config.data} holds pictures only")
     if config.pca and mode not in ("features", "clips"):
