@@ -137,7 +137,7 @@ class ProjectedBackbone(Backbone):
     """A projection of the vectors of a backbone, such as whitened frame vectors.
 
     Args:
-      backbone: what comes before.
+      backbone: what comes before; one of frames, for the vectors of chunks are projected by a `ProjectedEncoder`.
       size: E, of the projected vectors.
 
     Attributes:
@@ -145,13 +145,18 @@ class ProjectedBackbone(Backbone):
       stage_names: the backbone's own stages and `unprojected`, the vector before.
 
     Raises:
-      ConfigError: the size is out of range.
+      ConfigError: the size is out of range, or the backbone takes chunks.
     """
 
     name: ClassVar[str] = "projected"
     normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
 
     def __init__(self, backbone: Backbone, size: int):
+        if backbone.unit != "frame":
+            raise ConfigError(
+                f"frame vectors are projected behind a backbone of frames, and {backbone.name} takes chunks: put the "
+                "projection behind the encoder of sequences"
+            )
         self.backbone = backbone
         self.projection = LinearProjection(backbone.embedding_size, size)
         self.channels = backbone.channels

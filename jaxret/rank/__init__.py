@@ -1,4 +1,4 @@
-"""Exact nearest-neighbour ranking on CPU: vectors, binary codes and sequences. No JAX is imported."""
+"""Nearest vectors, codes and sequences on CPU, exact save for `CentroidIndex`. No JAX is imported."""
 
 from jaxret.rank.centroid_index import CentroidIndex
 from jaxret.rank.dtw import bidtw, dtw, dtw_path

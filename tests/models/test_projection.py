@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from jaxret.errors import ConfigError
 from jaxret.models import (
+    Backbone,
     HashLayer,
     LinearProjection,
     ProjectedBackbone,
@@ -53,6 +54,10 @@ def backbone() -> ProjectedBackbone:
 
 def sequences() -> np.ndarray:
     return np.random.default_rng(1).normal(size=(B, T, D)).astype(np.float32)
+
+
+class OfChunks(Backbone):
+    name, unit, embedding_size = "of-chunks", "chunk", 4
 
 
 def test_a_projection_is_a_centred_product():
@@ -143,6 +148,7 @@ def test_training_leaves_the_projection_alone():
         (lambda: ProjectedEncoder(TemporalEncoder(D, U, rngs=nnx.Rngs(0)), 0), "size must be at least 1, got 0"),
         (lambda: ProjectedEncoder(TemporalEncoder(D, U, rngs=nnx.Rngs(0)), 6), "at most the 5 numbers .* got 6"),
         (lambda: ProjectedEncoder(HashLayer(projected(), 8, rngs=nnx.Rngs(0)), 4), "before a hash layer.* 8 bits"),
+        (lambda: ProjectedBackbone(OfChunks(), 2), "of-chunks takes chunks: put the projection behind the encoder"),
         (lambda: create_sequence_encoder("projectid", rngs=nnx.Rngs(0)), "did you mean 'projected'"),
         (lambda: create_backbone("project", rngs=nnx.Rngs(0)), "did you mean 'projected'"),
     ],

@@ -51,7 +51,8 @@ def test_the_projection_is_that_of_scikit_learn(count, dimension, share, whiten,
     expected = reference.fit_transform(vectors.astype(np.float64))
     asked = cloud(7, dimension, seed + 1)
     for given_vectors, wanted in ((vectors, expected), (asked, reference.transform(asked.astype(np.float64)))):
-        found = project(fitted, given_vectors)
+        # As `LinearProjection` computes it; JAX would compile anew for every size.
+        found = (given_vectors - fitted.mean.astype(np.float32)) @ fitted.components.astype(np.float32)
         assert found.shape == wanted.shape
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5 * max(1.0, np.abs(wanted).max()))
     assert fitted.kept == pytest.approx(reference.explained_variance_ratio_.sum())
@@ -66,6 +67,14 @@ def test_many_vectors_keep_the_fewest_components_of_that_share():
         kept = fitted.components.shape[1]
         assert shares[kept - 1] >= share > shares[kept - 2]
         assert fitted.kept == pytest.approx(shares[kept - 1])
+
+
+@pytest.mark.parametrize("whiten", [False, True])
+def test_the_projection_of_an_encoder_is_that_of_scikit_learn(whiten):
+    vectors = cloud(80, 24)
+    found = project(fit_pca(vectors, variance=0.9, whiten=whiten), vectors)
+    expected = PCA(0.9, svd_solver="full", whiten=whiten).fit_transform(vectors.astype(np.float64))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_whitened_vectors_have_variance_one_and_no_correlation():
