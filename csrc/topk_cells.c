@@ -21,6 +21,8 @@ static int search_cells(cell_search *all, int64_t query, jr_topk *search)
     search->ids = cells->ids;
     for (int64_t p = 0; p < all->probes; p++) {
         int64_t cell = all->probed[query * all->probes + p];
+        if (cell < 0)
+            continue;
         int64_t first = cells->offsets[cell], n = cells->offsets[cell + 1] - first, bad_row = -1;
         if (n == 0)
             continue;
@@ -42,6 +44,8 @@ static void search_query(void *context, int64_t query, int worker)
     int64_t rows = 0;
     for (int64_t p = 0; p < all->probes; p++) {
         int64_t cell = all->probed[query * all->probes + p];
+        if (cell < 0)
+            continue;
         rows += all->cells->offsets[cell + 1] - all->cells->offsets[cell];
     }
     int64_t found = rows < all->k ? rows : all->k;

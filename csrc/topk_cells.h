@@ -15,11 +15,10 @@ typedef struct {
 } jr_cells;
 
 /* The k nearest vectors by Euclidean distance of each of `count` finite queries among its `probes` cells
- * (count, probes), exactly, by (distance, id); missing ones as id -1, distance inf.
+ * (count, probes), exactly, by (distance, id); missing ones as id -1, distance inf. A cell -1 is none.
  *
- * Queries are shared among the threads, and each compares the rows as they lie. (Searching a cell once for all
- * queries that probe it was measured: a cell has too few of both for the matrix product to pay.) `bad_row` becomes a
- * row found to hold a NaN or an infinity (then JR_STOPPED), else -1. */
+ * Queries are shared among the threads, and each compares the rows as they lie. `bad_row` becomes a row found to hold
+ * a NaN or an infinity (then JR_STOPPED), else -1. */
 int jr_topk_cells(const jr_cells *cells, const float *queries, int64_t count, const int64_t *probed, int64_t probes,
                   int64_t k, int threads, int level, jr_watch watch, void *watcher, int64_t *ids, float *distances,
                   int64_t *bad_row);

@@ -36,6 +36,7 @@ _FORMAT = IndexFormat(
     {"centroids": "float32", "cell_offsets": "int64", "ids": "int64", "vectors": "float32"},
 )
 _BLOCK_ROWS = 8192  # vectors converted and assigned at once
+_MAX_RESULTS = 1 << 22  # of single cells, held at once: queries go in groups below this
 _SAMPLE_A_CELL = 64  # vectors that k-means sees
 
 
@@ -176,9 +177,15 @@ class CentroidIndex:
         probed = euclidean_topk(matrix, self._centroids, wanted, threads=workers).ids
         candidates = self._sizes[probed].sum(axis=1)
         workers = worthwhile_threads(workers, int(candidates.sum()) * matrix.shape[1] / 2e10)
-        parts = [part.nearest_in_cells(matrix, probed, count, workers) for part in self._parts]
-        found = parts[0] if len(parts) == 1 else merge_results(parts, count)
-        return IndexedResult(found.ids, found.distances, candidates)
+        ids = np.empty((len(matrix), count), np.int64)
+        distances = np.empty((len(matrix), count), np.float32)
+        step = max(1, _MAX_RESULTS // (wanted * min(count, int(self._sizes.max()))))
+        for start in range(0, len(matrix), step):
+            some = slice(start, start + step)
+            parts = [part.nearest_in_cells(matrix[some], probed[some], count, workers) for part in self._parts]
+            found = parts[0] if len(parts) == 1 else merge_results(parts, count)
+            ids[some], distances[some] = found.ids, found.distances
+        return IndexedResult(ids, distances, candidates)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Writes the index into `folder`, which must not exist: manifest.json and .npy files.

@@ -36,10 +36,13 @@ def in_cells(centroids: np.ndarray, vectors: np.ndarray, query: np.ndarray, k: i
 
 
 @at_every_level
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_finds_what_lies_in_the_probed_cells(level, data):
-    with forced(level):
+    with forced(level), pytest.MonkeyPatch.context() as patch:
+        # Cells searched for one query, for some or for all that probe them, and queries in small groups.
+        patch.setattr("jaxret.rank.cell_rows._SHARED_BY", data.draw(st.sampled_from([1, 2, 4, 16])))
+        patch.setattr("jaxret.rank.centroid_index._MAX_RESULTS", data.draw(st.sampled_from([1, 100, 10_000])))
         check_against_the_twin(data)
 
 
@@ -102,10 +105,14 @@ def test_clustered_vectors_need_few_probes(gallery, index):
     assert touched[1] < 0.25
 
 
-def test_threads_change_nothing(gallery, index, monkeypatch):
+def test_threads_and_company_change_nothing(gallery, index, monkeypatch):
     queries = gallery[:200]
     plain = index.topk(queries, 20, probes=7, threads=1)
-    monkeypatch.setattr("jaxret.rank.centroid_index.worthwhile_threads", lambda threads, seconds: threads)
+    for field in ("ids", "distances", "candidates"):
+        alone = [getattr(index.topk(query, 20, probes=7), field)[0] for query in queries]
+        np.testing.assert_array_equal(getattr(plain, field), alone)
+    for module in ("centroid_index", "cell_rows"):
+        monkeypatch.setattr(f"jaxret.rank.{module}.worthwhile_threads", lambda threads, seconds: threads)
     for threads in (1, 2, 5):
         found = index.topk(queries, 20, probes=7, threads=threads)
         for field in ("ids", "distances", "candidates"):
@@ -263,8 +270,9 @@ def test_damage_that_only_a_search_meets_is_an_error(saved, gallery):
     np.save(saved / "vectors.npy", vectors)
     with pytest.raises(IndexFormatError, match=r"vectors\.npy: checksum differs"):
         CentroidIndex.load(saved)
-    with pytest.raises(IndexFormatError, match="row 17 is damaged: it is not finite"):
-        CentroidIndex.load(saved, verify=False).topk(gallery[:3], 1, probes=7)
+    for queries in (gallery[:3], gallery[:40]):  # each alone, and all together
+        with pytest.raises(IndexFormatError, match="row 17 is damaged: it is not finite"):
+            CentroidIndex.load(saved, verify=False).topk(queries, 1, probes=7)
 
 
 def test_foreign_and_copied_folders(saved, tmp_path):
