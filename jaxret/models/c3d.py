@@ -96,7 +96,7 @@ class C3D(nnx.Module):
         narrowest = min(_BLOCKS[0][0][0], *dense) if len(dense) == 2 else 0
         if narrowest < 1:
             raise ConfigError(f"dense must be two numbers of units, each at least 1, got {tuple(dense)!r}")
-        if not int(narrowest * width) >= 1:
+        if not narrowest * width >= 1:
             raise ConfigError(f"width must be at least {1 / narrowest}, got {width!r}")
         if embedding_size < 1:
             raise ConfigError(f"embedding_size must be at least 1, got {embedding_size!r}")
@@ -161,7 +161,9 @@ class C3D(nnx.Module):
         """
         if clips.ndim != 5 or clips.shape[-1] != self.channels or 0 in clips.shape[1:]:
             raise ValueError(f"clips must have shape (B, T, H, W, {self.channels}) for this c3d, got {clips.shape}")
-        stages = map_groups(self._encode_trunk, clips, 1)  # a clip at a time: the first maps are large
+        # A clip at a time, since the first maps are large; but XLA computes gradients slowly inside such a loop.
+        training = not self.dropout.deterministic
+        stages = self._encode_trunk(clips) if training else map_groups(self._encode_trunk, clips, 1)
         x = stages["grid"].reshape(clips.shape[0], -1)
         x = stages["fc6"] = nnx.relu(self.fc6(x))
         x = stages["fc7"] = nnx.relu(self.fc7(self.dropout(x)))
