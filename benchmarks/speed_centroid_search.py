@@ -4,9 +4,10 @@
     python benchmarks/speed_centroid_search.py            # some 5 minutes, 6 GB of memory
     python benchmarks/speed_centroid_search.py --quick    # some 20 seconds, smaller; writes no file
 
-All run in turn in one process, on one thread where nothing else is said. faiss gets our centroids, so that both look into the same cells, and results are
-compared in the same run: distances must agree to 1e-3, ids wherever the distances differ by more than that. How long
-its own k-means takes, on as many vectors and for as many rounds and with all cores, is measured beside ours.
+All run in turn in one process, on one thread where nothing else is said. faiss gets our centroids, so that both look
+into the same cells, and results are compared in the same run: distances must agree to 1e-3, ids wherever the distances
+differ by more than that. How long its own k-means takes, on as many vectors, for as many rounds and with all cores, is
+measured beside ours.
 """
 
 from __future__ import annotations
