@@ -1,4 +1,4 @@
-"""Frame backbones by name."""
+"""Backbones by name."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ _BACKBONES = {
     "efficientnet-lite0": ("efficientnet_lite", "EfficientNetLite0"),
     "vgg16": ("vgg16", "VGG16"),
 }
+_CHUNK_BACKBONES = {"c3d": ("c3d", "C3D")}
 
 
 def backbone_names() -> tuple[str, ...]:
-    """The names that `create_backbone` knows."""
+    """The names of the backbones that take single frames."""
     return tuple(_BACKBONES)
 
 
 def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
-    """A frame backbone with random weights, in evaluation mode.
+    """A backbone with random weights, in evaluation mode.
 
     Args:
-      name: one of `backbone_names()`.
+      name: one of `backbone_names()`, or `c3d`, which takes chunks of video; `streams` and `projected` hold others.
       rngs: source of the initial weights.
       options: settings of that backbone, such as `width` of mobilenet-v1; see its class.
 
@@ -50,9 +51,10 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
         return _create_streams(**options, rngs=rngs)
     if name == "projected":
         return _create_projected(**options, rngs=rngs)
-    if name not in _BACKBONES:
-        raise ConfigError(unknown_name_message("backbone", name, [*_BACKBONES, "streams", "projected"]))
-    module, class_name = _BACKBONES[name]
+    leaves = _BACKBONES | _CHUNK_BACKBONES
+    if name not in leaves:
+        raise ConfigError(unknown_name_message("backbone", name, [*leaves, "streams", "projected"]))
+    module, class_name = leaves[name]
     backbone_class: Callable[..., Backbone] = getattr(importlib.import_module(f"jaxret.models.{module}"), class_name)
     known = set(inspect.signature(backbone_class.__init__).parameters) - {"self", "rngs"}
     for option in options:

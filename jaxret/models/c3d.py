@@ -29,7 +29,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.conv_forms import map_groups
 from jaxret.models.conv_layers import ConvBias
-from jaxret.models.encoding import Encoding, check_backbone_settings, compute_dtype
+from jaxret.models.encoding import Backbone, Encoding, Unit, check_backbone_settings, compute_dtype
 from jaxret.models.initialisation import he_normal
 from jaxret.models.max_pooling import max_pool
 from jaxret.models.small_convnet import grid_average
@@ -47,7 +47,7 @@ _BLOCKS = (
 _GRID = 4
 
 
-class C3D(nnx.Module):
+class C3D(Backbone):
     """Clips (B, T, H, W, C) to one vector each: 3x3x3 convolutions, max pooling, three dense layers.
 
     Poolings keep the smaller block at the end of an axis, so any frame count and size will do; sensible are 8 frames
@@ -80,6 +80,7 @@ class C3D(nnx.Module):
     """
 
     name: ClassVar[str] = "c3d"
+    unit: ClassVar[Unit] = "chunk"
     normalisation: ClassVar[dict[str, Any]] = {"mean": 127.5, "scale": 1 / 64}
 
     def __init__(
@@ -131,8 +132,9 @@ class C3D(nnx.Module):
 
     @property
     def config(self) -> dict[str, Any]:
-        """JSON-able settings; `C3D(**config, rngs=...)` makes a network of the same shape."""
+        """JSON-able settings; `create_backbone(**config, rngs=...)` makes a network of the same shape."""
         return {
+            "name": self.name,
             "embedding_size": self.embedding_size,
             "width": self.width,
             "dense": list(self.dense_units),
@@ -140,11 +142,6 @@ class C3D(nnx.Module):
             "channels": self.channels,
             "dtype": self.dtype.name,
         }
-
-    @property
-    def summary(self) -> str:
-        """A few words for people."""
-        return f"C3D of width {self.width:g} with a {self.embedding_size}-d feature"
 
     def __call__(self, clips: jax.Array) -> Encoding:
         """Encode clips.

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxret.recipes import cnn_lstm, deep_hash
+from jaxret.recipes import c3d, cnn_lstm, deep_hash
 
 __all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe"]
 
@@ -33,6 +33,7 @@ RECIPES = {
     "cnn-lstm": Recipe(
         "CNN + LSTM with PAR on your own media (Ravi and Nandakumar, 2021)", cnn_lstm.CnnLstmConfig(), cnn_lstm.train
     ),
+    "c3d": Recipe("a 3D convolutional network on whole chunks, the baseline of cnn-lstm", c3d.C3dConfig(), c3d.train),
     "deep-hash": Recipe(
         "binary codes of videos, searched by XOR (Dong and Li, 2017)", deep_hash.DeepHashConfig(), deep_hash.train
     ),

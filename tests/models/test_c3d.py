@@ -14,7 +14,7 @@ from flax import nnx
 from reference import c3d as twin
 
 from jaxret.errors import ConfigError
-from jaxret.models import SoftmaxHead
+from jaxret.models import SoftmaxHead, create_backbone
 from jaxret.models.c3d import C3D
 
 DENSE = (24, 12)
@@ -129,7 +129,7 @@ def test_order_of_frames_matters():
 
 def test_a_network_from_the_config_takes_the_weights():
     net = C3D(**SMALL, dropout=0.5, channels=1, rngs=nnx.Rngs(0))
-    again = C3D(**json.loads(json.dumps(net.config)), rngs=nnx.Rngs(5))
+    again = create_backbone(**json.loads(json.dumps(net.config)), rngs=nnx.Rngs(5))
     assert again.config == net.config
     nnx.update(again, nnx.state(net))
     clips = clips_of(1, 8, 32, 32, 1)
