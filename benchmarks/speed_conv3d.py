@@ -1,0 +1,272 @@
+"""C3D on the CPU beside onnxruntime and XLA's own 3D convolution: every layer, the network, and its gradient.
+
+    pip install -e '.[bench]'
+    python benchmarks/speed_conv3d.py            # some 8 minutes
+    python benchmarks/speed_conv3d.py --quick    # fewer samples, small clips only; writes no file
+
+All sides hold the same weights (random ones: speed does not depend on them) and run in turn in one process; their
+outputs are compared in the same run. A layer is a 3x3x3 convolution with bias and rectifier, and the pooling that
+follows it, on the map that it gets in a clip of 16x112x112. conv1a is also timed without its pooling: there the time
+is that of fresh memory from the system for a result of 51 MB, which XLA asks for in every call and onnxruntime keeps.
+The network goes from a clip's pixels to its 256-d feature: ours takes uint8 frames and
+normalises them; onnxruntime gets float frames that are normalised and laid out for it beforehand. "lax" is the same
+module with XLA's own convolution and pooling. The gradient is that of the loss with respect to all parameters, for
+which onnxruntime has no peer. Each number of threads runs in a process of its own that is bound to as many cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+FRAMES = 16
+SIZES = (112, 224)
+MARK = 2.0  # times onnxruntime's time, at most
+
+
+class OnnxGraph:
+    """Writes the nodes of C3D in ONNX, from the module's own weights."""
+
+    def __init__(self) -> None:
+        import onnx
+
+        self.onnx = onnx
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+
+    def constant(self, value: Any) -> str:
+        """The name of an array."""
+        import numpy as np
+
+        name = f"constant_{len(self.constants)}"
+        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+        return name
+
+    def node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
+        """The name of a node's output."""
+        output = f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def convolution(self, x: str, layer: Any) -> str:
+        """A `ConvBias`."""
+        import numpy as np
+
+        kernel = np.asarray(layer.kernel[...]).transpose(4, 3, 0, 1, 2)
+        weights = [self.constant(kernel), self.constant(np.asarray(layer.bias[...]))]
+        return self.node("Relu", [self.node("Conv", [x, *weights], pads=[1] * 6)])
+
+    def dense(self, x: str, layer: Any) -> str:
+        """An `nnx.Linear` and a rectifier."""
+        import numpy as np
+
+        weights = [self.constant(np.asarray(part[...])) for part in (layer.kernel, layer.bias)]
+        return self.node("Relu", [self.node("Gemm", [x, *weights])])
+
+    def finish(self, output: str) -> bytes:
+        """The whole as an ONNX file."""
+        make, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
+        ends = [make.make_tensor_value_info(name, kind, None) for name in ("x", output)]
+        graph = make.make_graph(self.nodes, "c3d", ends[:1], ends[1:], self.constants)
+        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)])
+        model.ir_version = 8
+        return model.SerializeToString()
+
+    def pooling(self, x: str, window: tuple[int, ...]) -> str:
+        """A `max_pool`."""
+        return self.node("MaxPool", [x], kernel_shape=window, strides=window, ceil_mode=1)
+
+
+def window_of(pooling: str) -> tuple[int, int, int]:
+    """The block of "pool1" ... "pool5"."""
+    return (1 if pooling == "pool1" else 2, 2, 2)
+
+
+def layer_in_onnx(layer: Any, pooling: str) -> bytes:
+    """One convolution with bias and rectifier, and the pooling after it unless that is ""."""
+    graph = OnnxGraph()
+    x = graph.convolution("x", layer)
+    return graph.finish(graph.pooling(x, window_of(pooling)) if pooling else x)
+
+
+def network_in_onnx(net: Any, size: int) -> bytes:
+    """Normalised clips (1, C, T, H, W) to the feature, for frames of this side."""
+    import numpy as np
+
+    from jaxret.models.small_convnet import grid_average
+
+    graph, x = OnnxGraph(), "x"
+    for name in net.trunk_names:
+        if name in net.convolutions:
+            x = graph.convolution(x, net.convolutions[name])
+        else:
+            x = graph.pooling(x, window_of(name))
+            size = -(-size // 2)
+    x = graph.node("ReduceMean", [x], axes=[2], keepdims=0)  # (1, C, H, W)
+    if size != 4:
+        # What one pixel adds to each cell of the grid: the averages along rows and columns as two products.
+        shares = np.asarray(grid_average(np.eye(size, dtype=np.float32).reshape(1, size, 1, size), 4))[0, :, 0]
+        x = graph.node("MatMul", [graph.constant(shares), graph.node("MatMul", [x, graph.constant(shares.T)])])
+    x = graph.node("Flatten", [graph.node("Transpose", [x], perm=[0, 2, 3, 1])])
+    for layer in (net.fc6, net.fc7, net.feature):
+        x = graph.dense(x, layer)
+    return graph.finish(x)
+
+
+@contextlib.contextmanager
+def plain_lax() -> Iterator[None]:
+    """What is traced inside uses XLA's own convolution and pooling, as on a GPU."""
+    from jaxret.models import conv_forms, max_pooling
+
+    choosers = conv_forms.runs_on_cpu, max_pooling.runs_on_cpu
+    conv_forms.runs_on_cpu = max_pooling.runs_on_cpu = lambda: False
+    try:
+        yield
+    finally:
+        conv_forms.runs_on_cpu, max_pooling.runs_on_cpu = choosers
+
+
+class Table:
+    """Times functions in turn, prints and keeps the rows."""
+
+    def __init__(self, setting: str, samples: int) -> None:
+        self.setting, self.samples = setting, samples
+        self.rows: list[dict[str, Any]] = []
+
+    def compare(
+        self, data: str, functions: dict[str, Callable[[], Any]], peer: str = "onnxruntime", samples: int = 0
+    ) -> None:
+        """Refuses results that differ from the peer's; adds each method's time and its ratio to the peer's."""
+        import numpy as np
+        from results_file import row
+        from timing import in_turn, ratio
+
+        print(f"\n{data}, {self.setting}")
+        expected = np.asarray(functions[peer]())
+        for method, function in functions.items():
+            difference = np.abs(np.asarray(function()) - expected).max() / np.abs(expected).max()
+            if not difference < 1e-4:
+                raise SystemExit(f"{data}: {method} differs from {peer} by {difference}")
+        times = in_turn(functions, samples or self.samples)
+        for method, timing in times.items():
+            self.rows.append(row(data, method, "ms", timing.median * 1e3, setting=self.setting))
+            line = f"  {method:12} {timing.median * 1e3:8.1f} ms ±{timing.spread:.0%}"
+            if method != peer:
+                times_of_peer = ratio(timing, times[peer])
+                self.rows.append(row(data, method, f"times {peer}'s time", times_of_peer, setting=self.setting))
+                line += f"  {times_of_peer:.2f} of {peer}'s time"
+                if method == "jaxret" and peer == "onnxruntime":
+                    line += f" (mark: {MARK}{'' if times_of_peer <= MARK else ', MISSED'})"
+            print(line, flush=True)
+
+
+def measure(threads: int, quick: bool) -> list[dict[str, Any]]:
+    """Rows of one number of threads; this process is bound to as many cores."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import onnxruntime
+    from flax import nnx
+
+    from jaxret.models.c3d import C3D
+    from jaxret.models.max_pooling import max_pool
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    table = Table(f"{threads} thread{'s' if threads > 1 else ''}", samples=3 if quick else 9)
+    net = C3D(rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(0)
+
+    def session_of(graph: bytes, x: Any) -> Callable[[], Any]:
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {"x": x})[0]
+
+    def both(function: Callable[[Any, Any], Any], module: Any, x: Any) -> dict[str, Callable[[], Any]]:
+        """A function of a module and its input, compiled with our forms and with XLA's own."""
+        compiled = {"jaxret": jax.jit(function).lower(module, x).compile()}
+        with plain_lax():
+            # Another function object: JAX keeps what it traced before.
+            compiled["lax"] = jax.jit(lambda module, x: function(module, x)).lower(module, x).compile()
+        return {name: lambda run=run: jax.block_until_ready(run(module, x)) for name, run in compiled.items()}
+
+    stages = jax.eval_shape(net, jax.ShapeDtypeStruct((1, FRAMES, SIZES[0], SIZES[0], 3), np.uint8)).stages
+    names = ("", *net.trunk_names)
+    for before, name, after in zip(names[:-1], names[1:], (*names[2:], ""), strict=True):
+        if name not in net.convolutions or name == "conv5b":  # conv5b is conv5a again
+            continue
+        shape = stages[before].shape if before else (1, FRAMES, SIZES[0], SIZES[0], 3)
+        x = rng.standard_normal(shape, np.float32)
+        layer = net.convolutions[name]
+        for pooling in ("pool1", "") if name == "conv1a" else (after if after.startswith("pool") else "",):
+            peer = session_of(layer_in_onnx(layer, pooling), np.ascontiguousarray(x.transpose(0, 4, 1, 2, 3)))
+
+            def run(layer: Any, x: Any, pooling: str = pooling) -> Any:
+                return max_pool(layer(x), window_of(pooling)) if pooling else layer(x)
+
+            ours = both(run, layer, jnp.asarray(x))
+            data = f"{name}{' and ' + pooling if pooling else ''}, {' x '.join(map(str, shape[1:]))}"
+            table.compare(data, {"onnxruntime": lambda peer=peer: peer().transpose(0, 2, 3, 4, 1), **ours})
+
+    for size in SIZES if threads == 1 and not quick else SIZES[:1]:
+        shape = (1, FRAMES, size, size, 3)
+        clip = jnp.asarray(rng.integers(0, 256, shape, np.uint8))
+        normalised = (np.asarray(clip, np.float32) - net.normalisation["mean"]) * net.normalisation["scale"]
+        normalised = np.ascontiguousarray(normalised.transpose(0, 4, 1, 2, 3))
+        functions = {
+            "onnxruntime": session_of(network_in_onnx(net, size), normalised),
+            **both(lambda net, x: net(x).embedding, net, clip),
+        }
+        table.compare(f"c3d, {FRAMES} x {size} x {size}", functions)
+
+    net.train()
+    net.dropout.rate = 0.0  # so that both draw nothing
+    clips = jnp.asarray(rng.integers(0, 256, (1, FRAMES, SIZES[0], SIZES[0], 3), np.uint8))
+
+    def size_of_gradient(net: Any, clips: Any) -> Any:
+        gradient = jax.grad(lambda net: jnp.sum(net(clips).embedding ** 2), allow_int=True)(net)
+        return jnp.stack([jnp.linalg.norm(leaf) for leaf in jax.tree.leaves(nnx.state(gradient, nnx.Param))])
+
+    functions = both(size_of_gradient, net, clips)
+    table.compare(f"gradient of c3d, {FRAMES} x {SIZES[0]} x {SIZES[0]}", functions, peer="lax", samples=3)
+    return table.rows
+
+
+def main() -> None:
+    """Measures, prints, and without --quick writes benchmarks/results/speed_conv3d.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer samples, small clips only, no file")
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
+    arguments = parser.parse_args()
+    if arguments.threads:
+        rows = measure(arguments.threads, arguments.quick)
+        print(json.dumps(rows), file=sys.stderr)
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    rows = []
+    for threads in sorted({1, min(2, len(cores))}):
+        command = [sys.executable, __file__, "--threads", str(threads), *(["--quick"] if arguments.quick else [])]
+        bound = cores[-threads:]
+        child = subprocess.run(
+            command,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Before JAX starts its threads, so that there are as many as cores.
+            preexec_fn=lambda bound=bound: os.sched_setaffinity(0, bound),
+        )
+        if child.returncode:
+            raise SystemExit(child.stderr)
+        rows += json.loads(child.stderr.splitlines()[-1])
+    if not arguments.quick:
+        import results_file
+
+        print("\nwrote", results_file.write("speed_conv3d", rows, packages=["jax", "jaxlib", "flax", "onnxruntime"]))
+
+
+if __name__ == "__main__":
+    main()
