@@ -25,6 +25,8 @@ MAX_CELLS = 1 << 22
 """Results held at once for a segment: queries go in groups so that group x depth stays below this."""
 
 
+_SCANNED_SHARE = 0.1  # of a file's rows that take part, from which on the whole file is scanned
+
 Way = Literal["scan", "hash tables", "cells"]
 
 
@@ -44,7 +46,7 @@ class Gallery:
 
     def __init__(self, snapshot: Snapshot, space: str, kinds: frozenset[str] | None, way: Way):
         """Prepare the rows of items of these kinds (None for all)."""
-        make_shard = {"scan": _Shard, "hash tables": _HashedShard, "cells": _CelledShard}[way]
+        make_shard = {"scan": _scanned_shard, "hash tables": _HashedShard, "cells": _CelledShard}[way]
         self._shards: list[_Shard] = []
         first = 0
         wanted = snapshot.of_kinds(kinds)
@@ -238,11 +240,12 @@ class _Shard:
             raise IndexFormatError(f"{self.rows.file}: {error}; `verify()` checks all") from error
 
 
-class _IndexedShard(_Shard):
-    """A shard whose nearest rows come from an index of the segment's rows.
+class _WholeShard(_Shard):
+    """A shard all of whose rows are searched, as they lie in the file.
 
-    The index holds all rows of the segment, so that it outlives removals and serves every choice of kinds; rows that
-    take no part are found and dropped, and the search goes deeper for them.
+    Rows that take no part are found and dropped, and the search goes deeper for them. That is quicker than copying
+    the others out, where there are not far more that take no part; and an index of all rows outlives removals and
+    serves every choice of kinds.
     """
 
     def __init__(
@@ -257,6 +260,13 @@ class _IndexedShard(_Shard):
         self.n_rows = len(self.ids)
         self._segment, self._space = snapshot.segments[number], space
 
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows by (distance, row number), those that take no part among them."""
+        found = self._topk(queries, self.rows.vectors, depth, metric, threads)
+        return rank.SearchResult(found.ids + self.first, found.distances)
+
     def first_depth(self, k: int) -> int:
         """As of a plain shard, and more by the share of rows that take no part."""
         if k >= len(self.found_ids):
@@ -265,7 +275,7 @@ class _IndexedShard(_Shard):
         return min(self.n_rows, -(-wanted * self.n_rows // self._n_wanted))
 
 
-class _HashedShard(_IndexedShard):
+class _HashedShard(_WholeShard):
     """A shard of codes in hash tables."""
 
     def nearest_rows(
@@ -276,7 +286,7 @@ class _HashedShard(_IndexedShard):
         return rank.SearchResult(found.ids + self.first, found.distances)
 
 
-class _CelledShard(_IndexedShard):
+class _CelledShard(_WholeShard):
     """A shard of vectors in cells around centroids."""
 
     def nearest_rows(
@@ -294,6 +304,15 @@ _SEARCHES = {
     "cosine": rank.cosine_topk,
     "hamming": rank.hamming_topk,
 }
+
+
+def _scanned_shard(
+    snapshot: Snapshot, number: int, space: str, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]
+) -> _Shard:
+    """A shard that is searched by a scan: of its file, or of copies of the few rows that take part."""
+    shard = _Shard(snapshot, number, space, rows, first, wanted)
+    few = shard.n_rows < _SCANNED_SHARE * len(shard.ids)
+    return shard if few or shard.n_rows == len(shard.ids) else _WholeShard(snapshot, number, space, rows, first, wanted)
 
 
 def _missing(n_queries: int, k: int) -> rank.SearchResult:
