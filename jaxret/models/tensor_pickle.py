@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import pickletools
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -108,6 +109,13 @@ class StackMachine:
 
     def run(self, stream: io.BytesIO) -> Any:
         """The object that the stream builds; the stream then stands behind its STOP."""
+        with warnings.catch_warnings():
+            # Names are unescaped by `codecs.escape_decode`, which warns of escapes that no pickler writes: such a
+            # name is not a known one and is refused as that.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return self._run(stream)
+
+    def _run(self, stream: io.BytesIO) -> Any:
         for opcode, argument, _ in pickletools.genops(stream):
             name = opcode.name
             if name == "STOP":
