@@ -50,6 +50,7 @@ import matplotlib.pyplot as plt
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 MOBILENET = str(SHARED / "weights/mobilenet_1_0_224_tf.h5")
+JHMDB = str(SHARED / "data/jhmdb/clips.csv")
 UCF = SHARED / "data/ucf101_15_vgg16.npz"
 LENGTHS = (64, 128, 256, 512)
 FUSIONS = ("weighted-average", "lstm", "convolution", "attention")
@@ -248,10 +249,14 @@ class Study:
         self.args = args
         self.rows: list[dict[str, Any]] = []
         self.sources: dict[str, Callable[[int], Sequences]] = {}
-        if Path(args.data).exists():
+        if args.data != JHMDB or Path(JHMDB).exists():  # another that is missing is an error when it is opened
             self.sources[args.name] = lambda seed: videos(args, seed)
         if not args.only_data and UCF.exists():
             self.sources["UCF101, 15 classes"] = ucf101_features
+        if not self.sources:
+            raise SystemExit(
+                f"no data: neither {JHMDB} nor {UCF} is there (set JAXRET_SHARED), and no --data was given"
+            )
 
     def runs(self, setting: str, **settings: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
         """(data, seed, figures by method) of one setting on all data and seeds."""
@@ -412,7 +417,7 @@ def main() -> None:
     """Run the studies, print a line a training, write the result file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="*", help=f"of {', '.join(STUDIES)}; none: all")
-    parser.add_argument("--data", default=str(SHARED / "data/jhmdb/clips.csv"), help="folder or CSV of labelled videos")
+    parser.add_argument("--data", default=JHMDB, help="folder or CSV of labelled videos, or tfds:NAME")
     parser.add_argument("--name", default="JHMDB", help="what the tables call those data")
     parser.add_argument("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
     parser.add_argument("--only-data", action="store_true", help="leave the UCF101 features out")
@@ -422,7 +427,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy_deep_hashing"))
     parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors, shared by runs")
     args = parser.parse_args()
-    if args.split_columns is None and args.data == parser.get_default("data"):
+    if args.split_columns is None and args.data == JHMDB:
         args.split_columns = ["split1", "split2", "split3"]
     if unknown := set(args.studies) - set(STUDIES):
         parser.error(f"no study {sorted(unknown)[0]!r}: there are {', '.join(STUDIES)}")
