@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from flax import nnx
 
 from jaxret.data.batch_plans import BatchPlan, ClassBatches, ShuffledBatches
 from jaxret.data.pipeline import TrainingInput
+from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead
 from jaxret.training import (
     Checkpoints,
@@ -84,6 +86,9 @@ def fit_classifier(
       stop_after: stop and save after this many steps of this call.
       say: gets one line at a time of what is going on.
       show_progress: draw a bar.
+
+    Raises:
+      ConfigError: the triplet loss is asked for, and no class has two items; or the devices cannot share a batch.
     """
     plan = _batch_plan(labels, config)
     process_batch_size(plan.batch_size)  # fails early if the devices cannot share a batch
@@ -138,6 +143,11 @@ def fit_classifier(
 
 def _batch_plan(labels: Sequence[int], config: ClipTrainingConfig) -> BatchPlan:
     if config.triplet_weight:
+        if max(Counter(labels).values()) < 2:
+            raise ConfigError(
+                f"the triplet loss needs positives, and each of the {len(labels)} training classes has one item: add "
+                "items, or set triplet_weight to 0"
+            )
         classes = min(config.batch_size // config.samples_per_class, len(set(labels)))
         return ClassBatches(labels, classes, config.samples_per_class)
     return ShuffledBatches(len(labels), min(config.batch_size, len(labels)))

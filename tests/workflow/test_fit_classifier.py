@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 from jaxret.data.media_item import MediaItem
+from jaxret.errors import ConfigError
 from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out
 from jaxret.models import HashLayer, WeightedAverage
 from jaxret.rank import RandomHyperplanes, pack_bits
@@ -72,3 +73,19 @@ def test_learned_codes_beat_random_hyperplanes_on_data_not_trained_on(tmp_path: 
     assert result.finished
     assert figure() == pytest.approx(result.best_score)  # the best weights are left in the encoder
     assert figure() > 1.5 * max(*by_chance, untrained)
+
+
+def test_classes_of_one_item_have_no_positives(tmp_path: Path) -> None:
+    vectors, _ = sequences(1)
+    encoder = HashLayer(WeightedAverage(D, rngs=nnx.Rngs(0)), BITS, rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="each of the 8 training classes has one item: add items, or set triplet_wei"):
+        fit_classifier(
+            encoder,
+            BITS,
+            lambda row, rng: {"inputs": vectors[row], "labels": np.int32(row)},
+            list(range(8)),
+            DeepHashConfig(bits=BITS),
+            RunFolder(tmp_path / "run"),
+            evaluate=dict,
+        )
+    assert not (tmp_path / "run").exists()
