@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 SAMPLE_SECONDS = 0.05
+SETTLE_SECONDS = 0.1  # thread pools (OpenBLAS, onnxruntime, OpenMP) spin for a while after their last call
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Timing:
 def in_turn(functions: Mapping[str, Callable[[], Any]], samples: int = 7) -> dict[str, Timing]:
     """Times each function `samples` times, one after another in each round, after one warm-up call each.
 
-    A sample repeats its function until it has lasted at least 50 ms.
+    A sample repeats its function until it has lasted at least 50 ms. Before each there is a pause, or the threads of
+    the function before would still spin and take a core from this one.
     """
     calls, taken = {}, {name: [] for name in functions}
     for name, function in functions.items():
@@ -54,6 +56,7 @@ def in_turn(functions: Mapping[str, Callable[[], Any]], samples: int = 7) -> dic
         calls[name] = max(1, int(np.ceil(SAMPLE_SECONDS / max(time.perf_counter() - start, 1e-9))))
     for _ in range(samples):
         for name, function in functions.items():
+            time.sleep(SETTLE_SECONDS)
             start = time.perf_counter()
             for _ in range(calls[name]):
                 function()
