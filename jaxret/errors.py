@@ -5,6 +5,9 @@ Each message names the thing and the value that is wrong, so that a command can 
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 __all__ = [
     "ConfigError",
     "EncoderMismatchError",
@@ -13,6 +16,7 @@ __all__ = [
     "MediaError",
     "NonFiniteLossError",
     "WeightsError",
+    "unknown_name_message",
 ]
 
 
@@ -56,3 +60,16 @@ class EncoderMismatchError(JaxretError):
 
 class NonFiniteLossError(JaxretError):
     """The training loss became NaN or infinite; the message names the step."""
+
+
+def unknown_name_message(what: str, name: str, known: Iterable[str]) -> str:
+    """One line that names an unknown thing, the nearest known one, and all known ones.
+
+    Example:
+      >>> unknown_name_message("backbone", "vgg", ["vgg16", "small-convnet"])
+      "unknown backbone 'vgg': did you mean 'vgg16'? Known: small-convnet, vgg16"
+    """
+    names = sorted(known)
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)
+    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+    return f"unknown {what} {name!r}: {hint}Known: {', '.join(names)}"

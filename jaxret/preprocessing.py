@@ -7,10 +7,9 @@ Normalisation is not part of it: pixels stay uint8 until inside the model, which
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from typing import Any, Literal, get_args
 
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, unknown_name_message
 
 __all__ = ["Modality", "Preprocessing", "Resize"]
 
@@ -73,8 +72,7 @@ class Preprocessing:
             raise ConfigError(f"modalities must be a tuple of one or more of {', '.join(known)}, got {chosen!r}")
         for name in chosen:
             if name not in known:
-                near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.0)[0]
-                raise ConfigError(f"unknown modality {name!r}: did you mean {near!r}? Known: {', '.join(known)}")
+                raise ConfigError(unknown_name_message("modality", name, known))
         if len(set(chosen)) < len(chosen):
             twice = next(name for name in chosen if chosen.count(name) > 1)
             raise ConfigError(f"modality {twice!r} is there twice: {', '.join(chosen)}")

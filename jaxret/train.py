@@ -10,7 +10,7 @@ from typing import Any
 import tyro
 
 from jaxret.command_line import STOPPED, run_command
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, unknown_name_message
 
 USAGE = """usage: jaxret train [RECIPE] [options]
        jaxret train --resume RUN_FOLDER [options]
@@ -54,8 +54,6 @@ def main(argv: Sequence[str]) -> int:
     else:
         name = rest.pop(0) if rest and not rest[0].startswith("-") else DEFAULT_RECIPE
         if name not in RECIPES:
-            from jaxret.models.backbones import unknown_name_message
-
             raise ConfigError(unknown_name_message("recipe", name, RECIPES))
         config = _parse(name, RECIPES[name].config, rest)
         run = RunFolder.new(_run_path(name, config))

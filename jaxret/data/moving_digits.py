@@ -24,10 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from jaxret.data.media_item import ArrayReader, Indices, MediaDataset, MediaItem, Pixels
+from jaxret.data.media_item import ArrayReader, Indices, MediaDataset, MediaItem, MediaSubset, Pixels
 from jaxret.data.video_writing import write_video
 
-__all__ = ["MOTIONS", "MovingDigits", "class_labels", "unseen_labels"]
+__all__ = ["MOTIONS", "MovingDigits", "class_labels", "is_moving_digits", "unseen_labels"]
 
 MOTIONS = (
     "left",
@@ -74,6 +74,11 @@ def class_labels() -> tuple[str, ...]:
       ('0-left', '0-right', '0-up')
     """
     return tuple(f"{digit}-{motion}" for digit in range(10) for motion in MOTIONS)
+
+
+def is_moving_digits(dataset: MediaDataset) -> bool:
+    """Whether these are moving digits, or some of them."""
+    return isinstance(dataset.parent if isinstance(dataset, MediaSubset) else dataset, MovingDigits)
 
 
 def unseen_labels() -> tuple[str, ...]:

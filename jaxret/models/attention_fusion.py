@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models.encoding import Encoding, compute_dtype
+from jaxret.models.encoding import Encoding, check_dropout, check_sizes, compute_dtype
 from jaxret.models.initialisation import glorot_uniform
-from jaxret.models.sequence_encoding import SequenceEncoder, check_dropout, check_sizes, valid_steps
+from jaxret.models.sequence_encoding import SequenceEncoder, valid_steps
 from jaxret.models.temporal_fusion import WeightedAverage
 
 __all__ = ["AttentionFusion", "sinusoidal_positions"]
@@ -93,7 +93,7 @@ class AttentionFusion(SequenceEncoder):
         stages = {}
         for stage, layer in zip(self.stage_names, self.layers, strict=False):
             stages[stage] = hidden = layer(hidden, valid)
-        pooled = self.pool(self.norm(hidden.astype(jnp.float32)), None if lengths is None else lengths)
+        pooled = self.pool(self.norm(hidden.astype(jnp.float32)), lengths)
         return Encoding(pooled.embedding, {**stages, **pooled.stages})
 
 

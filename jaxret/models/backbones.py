@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from flax import nnx
 
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models.encoding import Backbone
 
 __all__ = ["backbone_names", "create_backbone"]
@@ -78,16 +77,3 @@ def _create_projected(backbone: dict[str, Any], size: int, *, rngs: nnx.Rngs) ->
     from jaxret.models.projection import ProjectedBackbone  # it needs what this module makes
 
     return ProjectedBackbone(create_backbone(**backbone, rngs=rngs), size)
-
-
-def unknown_name_message(what: str, name: str, known: Iterable[str]) -> str:
-    """One line that names an unknown thing, the nearest known one, and all known ones.
-
-    Example:
-      >>> unknown_name_message("backbone", "vgg", ["vgg16", "small-convnet"])
-      "unknown backbone 'vgg': did you mean 'vgg16'? Known: small-convnet, vgg16"
-    """
-    names = sorted(known)
-    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"unknown {what} {name!r}: {hint}Known: {', '.join(names)}"

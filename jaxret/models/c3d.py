@@ -29,7 +29,15 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.conv_forms import map_groups
 from jaxret.models.conv_layers import ConvBias
-from jaxret.models.encoding import Backbone, Encoding, Unit, check_backbone_settings, compute_dtype
+from jaxret.models.encoding import (
+    Backbone,
+    Encoding,
+    Unit,
+    check_backbone_settings,
+    check_dropout,
+    check_sizes,
+    compute_dtype,
+)
 from jaxret.models.initialisation import he_normal
 from jaxret.models.max_pooling import max_pool
 from jaxret.models.small_convnet import grid_average
@@ -99,10 +107,8 @@ class C3D(Backbone):
             raise ConfigError(f"dense must be two numbers of units, each at least 1, got {tuple(dense)!r}")
         if not narrowest * width >= 1:
             raise ConfigError(f"width must be at least {1 / narrowest}, got {width!r}")
-        if embedding_size < 1:
-            raise ConfigError(f"embedding_size must be at least 1, got {embedding_size!r}")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+        check_sizes(embedding_size=embedding_size)
+        check_dropout(dropout)
         check_backbone_settings(channels=channels, classes=0)
         self.embedding_size = embedding_size
         self.width = width

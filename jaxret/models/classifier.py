@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxret.errors import ConfigError
+from jaxret.models.encoding import check_dropout, check_sizes
 from jaxret.models.initialisation import glorot_uniform
 
 __all__ = ["SoftmaxHead"]
@@ -31,11 +31,8 @@ class SoftmaxHead(nnx.Module):
     """
 
     def __init__(self, embedding_size: int, classes: int, *, dropout: float = 0.25, rngs: nnx.Rngs):
-        for setting, value in (("embedding_size", embedding_size), ("classes", classes)):
-            if value < 1:
-                raise ConfigError(f"{setting} must be at least 1, got {value!r}")
-        if not 0 <= dropout < 1:
-            raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+        check_sizes(embedding_size=embedding_size, classes=classes)
+        check_dropout(dropout)
         self.dropout = nnx.Dropout(dropout, deterministic=True, rngs=rngs)
         self.linear = nnx.Linear(embedding_size, classes, kernel_init=glorot_uniform, rngs=rngs)
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
-from jaxret.errors import ConfigError
-from jaxret.models.backbones import create_backbone, unknown_name_message
+from jaxret.errors import ConfigError, unknown_name_message
+from jaxret.models.backbones import create_backbone
 from jaxret.models.encoding import Backbone, Encoding, Unit
 from jaxret.models.sequence_encoders import create_sequence_encoder
 from jaxret.models.sequence_encoding import SequenceEncoder

@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 
-__all__ = ["Backbone", "Encoding", "Unit", "check_backbone_settings", "compute_dtype"]
+__all__ = ["Backbone", "Encoding", "Unit", "check_backbone_settings", "check_dropout", "check_sizes", "compute_dtype"]
 
 
 @jax.tree_util.register_dataclass
@@ -118,3 +118,16 @@ def compute_dtype(name: str) -> jnp.dtype:
     if name not in ("float32", "bfloat16"):
         raise ConfigError(f"dtype must be float32 or bfloat16, got {name!r}")
     return jnp.dtype(name)
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise a ConfigError that names the first size below 1."""
+    for setting, value in sizes.items():
+        if value < 1:
+            raise ConfigError(f"{setting} must be at least 1, got {value!r}")
+
+
+def check_dropout(dropout: float) -> None:
+    """Raise a ConfigError unless 0 <= dropout < 1."""
+    if not 0 <= dropout < 1:
+        raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r}")

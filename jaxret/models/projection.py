@@ -15,8 +15,8 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
-from jaxret.models.encoding import Backbone, Encoding
-from jaxret.models.sequence_encoding import SequenceEncoder, check_sizes
+from jaxret.models.encoding import Backbone, Encoding, check_sizes
+from jaxret.models.sequence_encoding import SequenceEncoder
 
 __all__ = ["FixedArray", "LinearProjection", "ProjectedBackbone", "ProjectedEncoder"]
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from flax import nnx
 
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models.attention_fusion import AttentionFusion
-from jaxret.models.backbones import unknown_name_message
 from jaxret.models.hash_layer import HashLayer
 from jaxret.models.projection import ProjectedEncoder
 from jaxret.models.sequence_encoding import SequenceEncoder

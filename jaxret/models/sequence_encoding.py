@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxret.errors import ConfigError
 from jaxret.models.encoding import Encoding
 
-__all__ = ["SequenceEncoder", "check_dropout", "check_sizes", "valid_steps"]
+__all__ = ["SequenceEncoder", "valid_steps"]
 
 
 class SequenceEncoder(nnx.Module):
@@ -72,16 +71,3 @@ def valid_steps(encoder: SequenceEncoder, vectors: jax.Array, lengths: jax.Array
     if lengths.shape != (batch,):
         raise ValueError(f"lengths must have shape ({batch},), got {lengths.shape}")
     return jnp.arange(steps) < lengths[:, None]
-
-
-def check_sizes(**sizes: int) -> None:
-    """Raise a ConfigError that names the first size below 1."""
-    for setting, value in sizes.items():
-        if value < 1:
-            raise ConfigError(f"{setting} must be at least 1, got {value!r}")
-
-
-def check_dropout(dropout: float) -> None:
-    """Raise a ConfigError unless 0 <= dropout < 1."""
-    if not 0 <= dropout < 1:
-        raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r}")

@@ -16,9 +16,9 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxret.errors import ConfigError
-from jaxret.models.encoding import Encoding, compute_dtype
+from jaxret.models.encoding import Encoding, check_dropout, check_sizes, compute_dtype
 from jaxret.models.initialisation import glorot_uniform, orthogonal
-from jaxret.models.sequence_encoding import SequenceEncoder, check_dropout, check_sizes, valid_steps
+from jaxret.models.sequence_encoding import SequenceEncoder, valid_steps
 
 __all__ = ["GRUCell", "LSTMCell", "TemporalEncoder"]
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models.encoding import Encoding, compute_dtype
+from jaxret.models.encoding import Encoding, check_dropout, check_sizes, compute_dtype
 from jaxret.models.initialisation import he_normal
-from jaxret.models.sequence_encoding import SequenceEncoder, check_dropout, check_sizes, valid_steps
+from jaxret.models.sequence_encoding import SequenceEncoder, valid_steps
 
 __all__ = ["ConvolutionFusion", "Mean", "WeightedAverage"]
 

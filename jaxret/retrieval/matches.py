@@ -94,15 +94,16 @@ def aligned_matches(
       metric: "euclidean" is the root of `Alignment.squared_distance`; "cosine" half of it, for vectors of length 1.
     """
     stored = index.rows("frame", candidates)
-    owners, vectors = np.asarray(stored.items), np.asarray(stored.vectors, np.float32)
-    times = np.asarray(stored.starts)
-    query = FrameSequence(_unit(frames.vectors) if metric == "cosine" else frames.vectors, frames.starts)
+    owners, times = np.asarray(stored.items), np.asarray(stored.starts)
+    asked, vectors = frames.vectors, np.asarray(stored.vectors, np.float32)
+    if metric == "cosine":
+        asked, vectors = _unit(asked), _unit(vectors)
+    query = FrameSequence(asked, frames.starts)
     matches = []
     for number in np.unique(owners).tolist():
         own = np.flatnonzero(owners == number)
         own = own[np.argsort(times[own], kind="stable")]
-        item = FrameSequence(_unit(vectors[own]) if metric == "cosine" else vectors[own], times[own])
-        found = align(query, item)
+        found = align(query, FrameSequence(vectors[own], times[own]))
         distance = found.squared_distance / 2 if metric == "cosine" else math.sqrt(found.squared_distance)
         matches.append(
             Match(index.items[number], distance, *found.item_span, found.cosine, *found.query_span, metric=metric)

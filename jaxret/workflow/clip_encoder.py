@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from flax import nnx
 
-from jaxret.data.media_item import MediaDataset, MediaSubset
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.media_item import MediaDataset
+from jaxret.data.moving_digits import is_moving_digits
 from jaxret.models import Backbone, HashLayer, SequenceEncoder, StreamBackbone, StreamFusion, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.pretrained_weights import load_pretrained
@@ -28,7 +28,7 @@ _FRAME_SIZE = {"small-convnet": 64, "mobilenet-v1": 224, "efficientnet-lite0": 2
 
 def resolve(config: Config, dataset: MediaDataset) -> Config:
     """The settings with every `auto` and `none` that stands for a choice replaced by what was chosen."""
-    digits = isinstance(dataset.parent if isinstance(dataset, MediaSubset) else dataset, MovingDigits)
+    digits = is_moving_digits(dataset)
     weights, size = config.weights, config.frame_size
     backbone: str = config.backbone
     if weights == "auto":

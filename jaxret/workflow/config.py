@@ -9,7 +9,7 @@ from typing import Literal
 from jaxret.errors import ConfigError
 from jaxret.losses import Mining
 from jaxret.preprocessing import Modality, Preprocessing, Resize
-from jaxret.training import LoopConfig, OptimiserConfig
+from jaxret.training import ClassificationTripletObjective, HashingObjective, LoopConfig, OptimiserConfig
 
 __all__ = ["ClipTrainingConfig", "FrameBackboneConfig"]
 
@@ -84,14 +84,7 @@ class ClipTrainingConfig:
         for name in ("batch_size", "samples_per_class", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if (
-            min(self.cross_entropy_weight, self.triplet_weight) < 0
-            or not self.cross_entropy_weight + self.triplet_weight
-        ):
-            raise ConfigError(
-                "cross_entropy_weight and triplet_weight must be at least 0 and not both 0, "
-                f"got {self.cross_entropy_weight} and {self.triplet_weight}"
-            )
+        self.objective()  # refuses weights that are out of range
         if self.triplet_weight and self.samples_per_class < 2:
             raise ConfigError("samples_per_class must be at least 2 for the triplet loss: 1 leaves no positive, got 1")
         if self.triplet_weight and self.batch_size % self.samples_per_class:
@@ -120,6 +113,17 @@ class ClipTrainingConfig:
             )
         if not 0 <= self.unseen_fraction < 1:
             raise ConfigError(f"unseen_fraction must be at least 0 and below 1, got {self.unseen_fraction}")
+
+    def objective(self) -> ClassificationTripletObjective:
+        """What a training minimises.
+
+        Raises:
+          ConfigError: a weight is out of range.
+        """
+        common = (self.cross_entropy_weight, self.triplet_weight, self.margin, self.mining)
+        if not self.bits:
+            return ClassificationTripletObjective(*common)
+        return HashingObjective(*common, self.quantisation_weight, self.balance_weight)
 
     @property
     def frozen(self) -> bool:

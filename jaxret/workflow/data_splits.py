@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.media_item import MediaDataset, MediaSubset
-from jaxret.data.moving_digits import MovingDigits, unseen_labels
+from jaxret.data.media_item import MediaDataset
+from jaxret.data.moving_digits import is_moving_digits, unseen_labels
 from jaxret.data.splits import split_by_source, split_classes
 from jaxret.errors import ConfigError
 
@@ -47,7 +47,7 @@ def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -
       ConfigError: fewer than two seen classes have training items, or a split has an unknown name.
     """
     labels = sorted({item.label for item in dataset.items if item.label is not None})
-    if isinstance(dataset.parent if isinstance(dataset, MediaSubset) else dataset, MovingDigits):
+    if is_moving_digits(dataset):
         unseen = tuple(sorted(set(unseen_labels()) & set(labels)))
     elif unseen_fraction and labels:
         unseen = split_classes(labels, unseen_fraction, seed=seed)[1]

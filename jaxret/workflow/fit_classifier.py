@@ -16,9 +16,7 @@ from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead
 from jaxret.training import (
     Checkpoints,
-    ClassificationTripletObjective,
     FitResult,
-    HashingObjective,
     RunFolder,
     RunLog,
     SplitModel,
@@ -116,7 +114,7 @@ def fit_classifier(
     ):
         result = fit(
             split.initial_state(optimiser, seed=config.seed),
-            make_train_step(split, _objective(config), optimiser),
+            make_train_step(split, config.objective(), optimiser),
             batches,
             config=config.loop,
             steps_per_epoch=plan.steps_per_epoch,
@@ -151,10 +149,3 @@ def _batch_plan(labels: Sequence[int], config: ClipTrainingConfig) -> BatchPlan:
         classes = min(config.batch_size // config.samples_per_class, len(set(labels)))
         return ClassBatches(labels, classes, config.samples_per_class)
     return ShuffledBatches(len(labels), min(config.batch_size, len(labels)))
-
-
-def _objective(config: ClipTrainingConfig) -> ClassificationTripletObjective:
-    common = (config.cross_entropy_weight, config.triplet_weight, config.margin, config.mining)
-    if not config.bits:
-        return ClassificationTripletObjective(*common)
-    return HashingObjective(*common, config.quantisation_weight, config.balance_weight)
