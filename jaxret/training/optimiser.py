@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import jax
 import optax
 
 from jaxret.training.config import OptimiserConfig
@@ -29,8 +33,17 @@ def make_schedule(config: OptimiserConfig, *, total_steps: int, steps_per_epoch:
     return optax.join_schedules([warmup, main], [config.warmup_steps])
 
 
-def make_optimiser(config: OptimiserConfig, *, total_steps: int, steps_per_epoch: int) -> optax.GradientTransformation:
-    """Clip, decay and step as `config` says."""
+def make_optimiser(
+    config: OptimiserConfig, *, total_steps: int, steps_per_epoch: int, rate_scales: Mapping[str, float] | None = None
+) -> optax.GradientTransformation:
+    """Clip, decay and step as `config` says.
+
+    Args:
+      config: algorithm, rates and schedule.
+      total_steps, steps_per_epoch: of the training, for the schedule.
+      rate_scales: name of a part of the model, such as `backbone`, to what its learning rate is multiplied by; the
+        part is all parameters with that name on their path.
+    """
     schedule = make_schedule(config, total_steps=total_steps, steps_per_epoch=steps_per_epoch)
     parts: list[optax.GradientTransformation] = []
     if config.clip_norm is not None:
@@ -43,4 +56,17 @@ def make_optimiser(config: OptimiserConfig, *, total_steps: int, steps_per_epoch
         parts.append(optax.adamw(schedule, weight_decay=config.weight_decay))
     else:
         parts.append(optax.sgd(schedule, momentum=config.momentum or None))
+    if rate_scales:
+        parts.append(_scale_parts(rate_scales))
     return optax.chain(*parts)
+
+
+def _scale_parts(scales: Mapping[str, float]) -> optax.GradientTransformation:
+    """Multiply the updates of parts of the model: in all algorithms here, they are proportional to the rate."""
+
+    def scaled(path: tuple[Any, ...], update: jax.Array) -> jax.Array:
+        for key in path:
+            update = update * scales.get(str(getattr(key, "key", key)), 1.0)
+        return update
+
+    return optax.stateless(lambda updates, _: jax.tree_util.tree_map_with_path(scaled, updates))

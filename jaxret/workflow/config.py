@@ -130,6 +130,11 @@ class ClipTrainingConfig:
         """Whether the frame vectors are those of a backbone that stays as it is."""
         return False
 
+    @property
+    def rate_scales(self) -> dict[str, float]:
+        """Parts of the model with learning rates of their own, as factors of the learning rate."""
+        return {}
+
 
 @dataclasses.dataclass(frozen=True)
 class FrameBackboneConfig(ClipTrainingConfig):
@@ -146,6 +151,9 @@ class FrameBackboneConfig(ClipTrainingConfig):
     streams of their own, encoded apart and joined late; a frozen backbone serves all, trained ones are separate."""
     freeze: bool | None = None
     """Keep the backbone as it is and train the temporal encoder alone. none: yes if it has pretrained weights."""
+    backbone_learning_rate: float | None = None
+    """Learning rate of a backbone that is trained along with the rest (freeze=False), such as a tenth of
+    `learning_rate` for pretrained weights; the schedule is the same. none: `learning_rate`."""
     cached_views: int = 1
     """With a frozen backbone: versions of each clip whose frame vectors are cached: the centre crop, and this
     many less one that are cropped and flipped at random. Random temporal sampling works on all of them."""
@@ -159,8 +167,19 @@ class FrameBackboneConfig(ClipTrainingConfig):
         Preprocessing(modalities=self.modalities)  # refuses unknown and repeated ones
         if self.freeze and self.weights == "none":
             raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
+        rate = self.backbone_learning_rate
+        if rate is not None and not rate > 0:
+            raise ConfigError(f"backbone_learning_rate must be above 0 or none, got {rate}")
+        if rate is not None and self.freeze:
+            raise ConfigError(f"backbone_learning_rate={rate}, but the backbone is frozen: set freeze=False to train it")
 
     @property
     def frozen(self) -> bool:
         """Whether the frame vectors are those of a backbone that stays as it is."""
         return bool(self.freeze)
+
+    @property
+    def rate_scales(self) -> dict[str, float]:
+        """Parts of the model with learning rates of their own, as factors of the learning rate."""
+        rate = self.backbone_learning_rate
+        return {} if rate is None else {"backbone": rate / self.optimiser.learning_rate}

@@ -94,7 +94,12 @@ def fit_classifier(
     model = EmbeddingClassifier(encode, embedding_size, classes, dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1))
     split = SplitModel(model)
     total = config.loop.epochs * plan.steps_per_epoch
-    optimiser = make_optimiser(config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch)
+    optimiser = make_optimiser(
+        config.optimiser,
+        total_steps=total,
+        steps_per_epoch=plan.steps_per_epoch,
+        rate_scales=config.rate_scales,
+    )
 
     def evaluate_state(state: TrainState) -> dict[str, float]:
         split.write_back(state)

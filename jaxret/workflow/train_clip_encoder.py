@@ -84,6 +84,11 @@ def train_clip_encoder(
         raise ConfigError(
             f"pca={config.pca}: it is of the clip vectors of videos, and {config.data} holds pictures only"
         )
+    if config.rate_scales and mode == "images":
+        raise ConfigError(
+            f"a learning rate of its own for the {', '.join(config.rate_scales)}: {config.data} holds pictures only, "
+            "and nothing else is trained on those. Set learning_rate instead"
+        )
     say(
         f"encoder: {encoder.summary}, {'backbone frozen' if config.frozen else 'trained end to end'};"
         f" {parameter_count(encoder):,} parameters"

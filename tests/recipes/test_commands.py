@@ -173,6 +173,8 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
         (["--resume", "{run}", "--units", "9"], "units cannot change when a run is resumed: it was 8, got 9"),
         (["cnn-lstm", "--out", "{run}"], "is not empty"),
         (["cnn-lstm", "--weights", "none", "--freeze", "True", "--out", "{tmp}/b"], "needs pretrained weights"),
+        (["cnn-lstm", "--freeze", "True", "--backbone-learning-rate", "1e-4", "--out", "{tmp}/b"], "frozen"),
+        (["cnn-lstm", "--backbone-learning-rate", "0", "--out", "{tmp}/b"], "must be above 0 or none, got 0"),
         (["cnn-lstm", "--batch-size", "0", "--out", "{tmp}/c"], "batch_size must be at least 1, got 0"),
     ],
 )
