@@ -5,6 +5,7 @@ from jaxret.models.backbones import backbone_names, create_backbone
 from jaxret.models.classifier import SoftmaxHead
 from jaxret.models.encoding import Backbone, Encoding
 from jaxret.models.hash_layer import HashLayer
+from jaxret.models.pooled_backbone import PooledBackbone
 from jaxret.models.projection import LinearProjection, ProjectedBackbone, ProjectedEncoder
 from jaxret.models.sequence_encoders import create_sequence_encoder
 from jaxret.models.sequence_encoding import SequenceEncoder
@@ -20,6 +21,7 @@ __all__ = [
     "HashLayer",
     "LinearProjection",
     "Mean",
+    "PooledBackbone",
     "ProjectedBackbone",
     "ProjectedEncoder",
     "SequenceEncoder",

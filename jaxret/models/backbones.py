@@ -33,7 +33,8 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
     """A backbone with random weights, in evaluation mode.
 
     Args:
-      name: one of `backbone_names()`, or `c3d`, which takes chunks of video; `streams` and `projected` hold others.
+      name: one of `backbone_names()`, or `c3d`, which takes chunks of video; `streams`, `projected` and
+        `pooled` hold others.
       rngs: source of the initial weights.
       options: settings of that backbone, such as `width` of mobilenet-v1; see its class.
 
@@ -50,9 +51,11 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **options: Any) -> Backbone:
         return _create_streams(**options, rngs=rngs)
     if name == "projected":
         return _create_projected(**options, rngs=rngs)
+    if name == "pooled":
+        return _create_pooled(**options, rngs=rngs)
     leaves = _BACKBONES | _CHUNK_BACKBONES
     if name not in leaves:
-        raise ConfigError(unknown_name_message("backbone", name, [*leaves, "streams", "projected"]))
+        raise ConfigError(unknown_name_message("backbone", name, [*leaves, "streams", "projected", "pooled"]))
     module, class_name = leaves[name]
     backbone_class: Callable[..., Backbone] = getattr(importlib.import_module(f"jaxret.models.{module}"), class_name)
     known = set(inspect.signature(backbone_class.__init__).parameters) - {"self", "rngs"}
@@ -77,3 +80,9 @@ def _create_projected(backbone: dict[str, Any], size: int, *, rngs: nnx.Rngs) ->
     from jaxret.models.projection import ProjectedBackbone  # it needs what this module makes
 
     return ProjectedBackbone(create_backbone(**backbone, rngs=rngs), size)
+
+
+def _create_pooled(backbone: dict[str, Any], stage: str, *, rngs: nnx.Rngs, **settings: Any) -> Backbone:
+    from jaxret.models.pooled_backbone import PooledBackbone  # it needs what this module makes
+
+    return PooledBackbone(create_backbone(**backbone, rngs=rngs), stage, **settings)

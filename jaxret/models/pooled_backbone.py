@@ -1,0 +1,131 @@
+"""A backbone whose vectors are pooled from one of its feature maps, for instance retrieval."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxret.errors import ConfigError, unknown_name_message
+from jaxret.models.encoding import Backbone, Encoding
+from jaxret.models.l2_norm import l2_normalise
+from jaxret.models.projection import LinearProjection
+from jaxret.models.spatial_pooling import gem, mac, regional_maxima, spoc
+
+__all__ = ["PooledBackbone", "SpatialPooling"]
+
+SpatialPooling = Literal["mac", "spoc", "gem", "rmac"]
+
+_LEVELS, _POWER = 3, 3.0
+
+
+class PooledBackbone(Backbone):
+    """One feature map of a backbone, pooled to a vector of length 1; pictures of any size and shape.
+
+    Regional vectors (one a picture but for R-MAC) -> l2 -> PCA-whitening, if any -> l2, summed -> l2. The
+    whitening is a dense layer that is fitted from outside (`jaxret.workflow.whitening.fit_whitening`), stored with
+    the encoder, and left alone by training. Under `jax.jit` the layers after the stage cost nothing.
+
+    Args:
+      backbone: of frames; one whose layers after the map take pictures of any size (a vgg16 without dense layers).
+      stage: the name of the map, such as "block5_conv3" of vgg16 or "conv_pw_13" of mobilenet-v1.
+      pooling: "rmac", "mac", "spoc" or "gem", see `jaxret.models.spatial_pooling`.
+      levels: of R-MAC's grid of squares; None is 3. With R-MAC only.
+      p: the power of GeM; None is 3. With GeM only.
+      whitened_size: E, the numbers that the whitening keeps, 1 .. C; None: no whitening.
+
+    Attributes:
+      whitening: a `LinearProjection` whose `assign` gives it its numbers, or None.
+      stage_names: the backbone's own stages and `regional_vectors`, (B, R, C) of length 1 before the whitening.
+
+    Raises:
+      ConfigError: the stage is unknown or no map, the backbone takes chunks or one size of pictures only, or a
+        setting is out of range, unknown, or of another pooling.
+
+    Example:
+      >>> from jaxret.models.mobilenet_v1 import MobileNetV1
+      >>> net = MobileNetV1(width=0.25, rngs=nnx.Rngs(0))
+      >>> pooled = PooledBackbone(net, "conv_pw_13", whitened_size=128)
+      >>> jax.eval_shape(pooled, jnp.zeros((2, 96, 160, 3), jnp.uint8)).embedding.shape
+      (2, 128)
+    """
+
+    name: ClassVar[str] = "pooled"
+    normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        stage: str,
+        *,
+        pooling: SpatialPooling = "rmac",
+        levels: int | None = None,
+        p: float | None = None,
+        whitened_size: int | None = None,
+    ):
+        if pooling not in get_args(SpatialPooling):
+            raise ConfigError(unknown_name_message("pooling", pooling, get_args(SpatialPooling)))
+        for setting, value, owner in (("levels", levels, "rmac"), ("p", p, "gem")):
+            if value is not None and pooling != owner:
+                raise ConfigError(f"{setting} is a setting of the pooling {owner!r}, and {pooling!r} is asked for")
+        levels, p = _LEVELS if levels is None else levels, _POWER if p is None else p
+        if levels < 1:
+            raise ConfigError(f"levels must be at least 1, got {levels!r}")
+        if not 0 < p < float("inf"):
+            raise ConfigError(f"p must be a finite number above 0, got {p!r}")
+        channels = _map_channels(backbone, stage)
+        self.backbone = backbone
+        self.stage, self.pooling, self.levels, self.p = stage, pooling, levels, p
+        self.whitening = None if whitened_size is None else LinearProjection(channels, whitened_size)
+        self.map_channels = channels
+        self.channels = backbone.channels
+        self.embedding_size = channels if whitened_size is None else whitened_size
+        self.stage_names = (*backbone.stage_names, "regional_vectors")
+        self.dtype = backbone.dtype
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings, see `create_backbone`."""
+        return {
+            "name": self.name,
+            "backbone": self.backbone.config,
+            "stage": self.stage,
+            "pooling": self.pooling,
+            "levels": self.levels if self.pooling == "rmac" else None,
+            "p": self.p if self.pooling == "gem" else None,
+            "whitened_size": None if self.whitening is None else self.whitening.size,
+        }
+
+    def __call__(self, images: jax.Array) -> Encoding:
+        """Pictures (B, H, W, C) to vectors (B, E) of length 1, and the stages."""
+        stages = self.backbone(images).stages
+        vectors = l2_normalise(self._regional(stages[self.stage]))
+        whitened = vectors if self.whitening is None else l2_normalise(self.whitening(vectors))
+        return Encoding(l2_normalise(whitened.sum(axis=1)), {**stages, "regional_vectors": vectors})
+
+    def _regional(self, maps: jax.Array) -> jax.Array:
+        """Maps (B, H, W, C) to the vectors that are whitened one by one, (B, R, C) float32."""
+        if self.pooling == "rmac":
+            return regional_maxima(maps, self.levels)
+        if self.pooling == "gem":
+            return gem(maps, self.p)[:, None]
+        return (mac if self.pooling == "mac" else spoc)(maps)[:, None]
+
+
+def _map_channels(backbone: Backbone, stage: str) -> int:
+    """C of the map, learnt from shapes alone."""
+    if backbone.unit != "frame":
+        raise ConfigError(f"maps of pictures are pooled, and {backbone.name} takes chunks")
+    if stage not in backbone.stage_names:
+        raise ConfigError(unknown_name_message(f"stage of {backbone.name}", stage, backbone.stage_names))
+    # Not square and of no usual size, so that a layer for one size of pictures shows.
+    pictures = jax.ShapeDtypeStruct((1, 64, 96, backbone.channels), jnp.uint8)
+    try:
+        shape = nnx.eval_shape(lambda net, images: net(images).stages[stage], backbone, pictures).shape
+    except ValueError as error:
+        raise ConfigError(f"{backbone.name} must take pictures of any size here, but: {error}") from error
+    if len(shape) != 4:
+        raise ConfigError(f"the stage {stage!r} of {backbone.name} is no feature map: its shape is {shape}")
+    return int(shape[-1])
