@@ -11,9 +11,13 @@ from typing import Any, Literal, get_args
 
 from jaxret.errors import ConfigError, unknown_name_message
 
-__all__ = ["Modality", "Preprocessing", "Resize"]
+__all__ = ["SIDE_STEP", "FixedResize", "Modality", "Preprocessing", "Resize"]
 
-Resize = Literal["crop", "squash", "pad"]
+FixedResize = Literal["crop", "squash", "pad"]
+"""The ways of resizing that give frames of one size, whatever the source: what batches of training need."""
+Resize = FixedResize | Literal["limit"]
+SIDE_STEP = 32
+"""Sides of frames resized with `limit` are multiples of this many pixels."""
 Modality = Literal["rgb", "flow", "difference", "dynamic-image"]
 """How a sampled moment of a video becomes a picture; `jaxret.data.modalities` makes them."""
 
@@ -23,17 +27,22 @@ class Preprocessing:
     """Frame size, frame count and chunking that an encoder expects.
 
     Attributes:
-      height, width: pixels of a frame as the encoder sees it.
+      height, width: pixels of a frame as the encoder sees it; with `limit` the most that it has.
       channels: 3 for RGB, 1 for grey (ITU-R BT.601 luma): what `rgb` is turned into.
       frames: frames sampled, evenly spaced, from each chunk of a video.
       chunk_seconds: a video is cut into equal chunks of about this many seconds.
       resize: `crop` scales the frame to cover (height, width) and cuts the centre; `squash` ignores the
-        aspect ratio; `pad` scales it to fit inside and fills with black.
+        aspect ratio; `pad` scales it to fit inside and fills with black; `limit` scales it down (never up) to fit
+        inside and leaves the rest away, so that the size follows the source's shape: for encoders that pool maps of
+        any size. Both sides are then rounded to multiples of 32 pixels, at least 32: the aspect ratio is kept up
+        to that, whole cells of a network that halves its input five times are filled, and the few sizes that
+        videos have give few shapes to compile.
       modalities: the pictures that each sampled moment is seen as, stacked along the channel axis in this
         order: `rgb` is the frame itself, the others show the motion that begins with it.
 
     Raises:
-      ConfigError: a size, count or duration is not positive; `resize`, `channels` or a modality is unknown; no
+      ConfigError: a size, count or duration is not positive, or with `limit` a size is no multiple of 32; `resize`,
+        `channels` or a modality is unknown; no
         modality or one twice; a modality of motion, which has 3 channels, beside channels=1.
 
     Example:
@@ -60,8 +69,14 @@ class Preprocessing:
             raise ConfigError(f"channels must be 1 (grey) or 3 (RGB), got {self.channels!r}")
         if not self.chunk_seconds > 0:
             raise ConfigError(f"chunk_seconds must be above 0, got {self.chunk_seconds!r}")
-        if self.resize not in get_args(Resize):
-            raise ConfigError(f"resize must be one of {', '.join(get_args(Resize))}, got {self.resize!r}")
+        known = (*get_args(FixedResize), "limit")
+        if self.resize not in known:
+            raise ConfigError(f"resize must be one of {', '.join(known)}, got {self.resize!r}")
+        if self.resize == "limit" and (self.height % SIDE_STEP or self.width % SIDE_STEP):
+            raise ConfigError(
+                f"with resize='limit' height and width must be multiples of {SIDE_STEP}, "
+                f"got {self.height} x {self.width}"
+            )
         self._check_modalities()
 
     def _check_modalities(self) -> None:

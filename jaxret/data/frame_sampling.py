@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["chunk_spans", "even_samples", "frames_on_display", "random_chunk", "random_samples"]
+__all__ = ["chunk_spans", "even_samples", "frames_on_display", "moments_at_rate", "random_chunk", "random_samples"]
 
 Times = npt.NDArray[np.float64]
 
@@ -57,6 +57,27 @@ def frames_on_display(times: Times, seconds: npt.ArrayLike) -> npt.NDArray[np.in
     # A sample placed on a frame's very time must not fall to the frame before through rounding.
     after = np.searchsorted(times, np.asarray(seconds, np.float64) + 1e-9, side="right")
     return np.maximum(after - 1, 0).astype(np.int64)
+
+
+def moments_at_rate(duration: float, rate: float) -> Times:
+    """The moments 0, 1 / rate, 2 / rate, ... before the end of `duration` seconds; always at least the first.
+
+    Returns:
+      float64 (M,), seconds.
+
+    Raises:
+      ValueError: duration is negative or not finite, or rate is not a finite number above 0.
+
+    Example:
+      >>> moments_at_rate(1.0, rate=4.0).tolist(), moments_at_rate(0.1, rate=4.0).tolist()
+      ([0.0, 0.25, 0.5, 0.75], [0.0])
+    """
+    if not (math.isfinite(duration) and duration >= 0):
+        raise ValueError(f"duration must be a finite number of seconds of at least 0, got {duration!r}")
+    if not (math.isfinite(rate) and rate > 0):
+        raise ValueError(f"rate must be a finite number of frames a second above 0, got {rate!r}")
+    # Ten frames of a thirtieth of a second are a hair more than a third: no moment starts in that hair.
+    return np.arange(max(1, math.ceil(duration * rate - 1e-6))) / rate
 
 
 def even_samples(times: Times, start: float, end: float, count: int) -> npt.NDArray[np.int64]:

@@ -1,19 +1,27 @@
-"""From an item to what an encoder takes: sampled chunks for indexing, one random clip for training."""
+"""From an item to what an encoder takes: chunks or a steady rate for indexing, one random clip for training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
-from jaxret.data.frame_sampling import chunk_spans, even_samples, random_chunk, random_samples
+from jaxret.data.frame_sampling import (
+    chunk_spans,
+    even_samples,
+    frames_on_display,
+    moments_at_rate,
+    random_chunk,
+    random_samples,
+)
 from jaxret.data.media_item import Chunk, Indices, MediaDataset, MediaReader, Pixels, check_indices
 from jaxret.data.modalities import modality_picture, require_modalities, snippet_indices
 from jaxret.data.transforms import Augmentation, FrameGeometry, centre_geometry, random_geometry
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["chunks_of", "open_item", "read_chunks", "read_pictures", "read_training_clip"]
+__all__ = ["chunks_of", "open_item", "read_at_rate", "read_chunks", "read_pictures", "read_training_clip"]
 
 
 def open_item(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> MediaReader:
@@ -118,6 +126,53 @@ def chunks_of(reader: MediaReader, preprocessing: Preprocessing, *, is_image: bo
     for (start, end), chosen in zip(spans.tolist(), samples, strict=True):
         pixels = np.stack([next(pictures) for _ in chosen])
         yield Chunk(pixels, reader.times[chosen], start, end)
+
+
+def read_at_rate(
+    reader: MediaReader, rate: float, preprocessing: Preprocessing, *, block: int = 16
+) -> Iterator[tuple[npt.NDArray[np.float64], Pixels]]:
+    """The pictures on display `rate` times a second, in one forward pass, a few at a time, whatever the length.
+
+    Moment k is at k / rate seconds, before the end of the item: an image, or a video shorter than 1 / rate, gives
+    one. Where a frame is on display for several moments (a low or variable frame rate) it is given as often.
+
+    Args:
+      reader: an open item, see `open_item`.
+      rate: pictures a second of the item's time, above 0.
+      preprocessing: size, resizing and modalities; its `frames` and `chunk_seconds` are for chunks.
+      block: pictures yielded together, at least 1. These and the decoder's own are all that is held.
+
+    Yields:
+      The moments float64 (M,) in seconds and the pictures uint8 (M, height, width, pixel_channels), M = block but
+      for the last; the size is the same for all of an item.
+
+    Raises:
+      ValueError: rate or block is out of range; at once.
+      MediaError: a frame does not decode; the blocks before it have been yielded.
+      ConfigError: at once: a modality needs an extra that is not installed.
+
+    Example:
+      >>> from jaxret.data.media_item import ArrayReader
+      >>> reader = ArrayReader(np.zeros((50, 36, 64, 3), np.uint8), times=np.arange(50) / 25, duration=2.0)
+      >>> blocks = list(read_at_rate(reader, 3.0, Preprocessing(height=64, width=64, resize="limit"), block=4))
+      >>> [(times.round(2).tolist(), pixels.shape) for times, pixels in blocks]
+      [([0.0, 0.33, 0.67, 1.0], (4, 32, 64, 3)), ([1.33, 1.67], (2, 32, 64, 3))]
+    """
+    if block < 1:
+        raise ValueError(f"block must be at least 1 picture, got {block!r}")
+    info = reader.info
+    moments = moments_at_rate(info.duration, rate)
+    geometry = centre_geometry(info.height, info.width, preprocessing)
+    pictures = read_pictures(reader, frames_on_display(reader.times, moments), geometry, preprocessing)
+    return _blocks(moments, pictures, block)
+
+
+def _blocks(
+    moments: npt.NDArray[np.float64], pictures: Iterator[Pixels], block: int
+) -> Iterator[tuple[npt.NDArray[np.float64], Pixels]]:
+    for start in range(0, len(moments), block):
+        times = moments[start : start + block]
+        yield times, np.stack([next(pictures) for _ in times])
 
 
 def read_training_clip(

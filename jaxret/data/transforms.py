@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from jaxret.preprocessing import Preprocessing
+from jaxret.preprocessing import SIDE_STEP, Preprocessing
 
 __all__ = [
     "Augmentation",
@@ -71,10 +71,21 @@ class Augmentation:
             raise ValueError(f"mirror must lie in 0..1, got {self.mirror!r}")
 
 
+def _window_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """Size of the output window, which only `limit` lets depend on the source."""
+    if preprocessing.resize != "limit":
+        return preprocessing.height, preprocessing.width
+    ratio = min(Fraction(preprocessing.height, height), Fraction(preprocessing.width, width), Fraction(1))
+    # The limits are multiples themselves, so that rounding goes above neither.
+    steps = (max(1, math.floor(side * ratio / SIDE_STEP + Fraction(1, 2))) for side in (height, width))
+    down, across = (SIDE_STEP * count for count in steps)
+    return down, across
+
+
 def _scaled_size(height: int, width: int, preprocessing: Preprocessing, zoom: float) -> tuple[int, int]:
     """Size the whole frame is scaled to, never zero, and never below the window where it must cover it."""
-    target = (preprocessing.height, preprocessing.width)
-    if preprocessing.resize == "squash":
+    target = _window_size(height, width, preprocessing)
+    if preprocessing.resize in ("squash", "limit"):
         return round(target[0] * zoom), round(target[1] * zoom)
     # Exact ratios: in floating point the side that fits exactly could come out one pixel off.
     ratios = (Fraction(target[0], height), Fraction(target[1], width))
@@ -96,9 +107,11 @@ def centre_geometry(height: int, width: int, preprocessing: Preprocessing) -> Fr
     Example:
       >>> centre_geometry(100, 300, Preprocessing(height=50, width=50))
       FrameGeometry(scaled_height=50, scaled_width=150, top=0, left=50, height=50, width=50, mirror=False)
+      >>> centre_geometry(1080, 1920, Preprocessing(height=1024, width=1024, resize="limit"))
+      FrameGeometry(scaled_height=576, scaled_width=1024, top=0, left=0, height=576, width=1024, mirror=False)
     """
     scaled = _scaled_size(height, width, preprocessing, 1.0)
-    target = (preprocessing.height, preprocessing.width)
+    target = _window_size(height, width, preprocessing)
     top, left = ((have - want) // 2 for have, want in zip(scaled, target, strict=True))
     return FrameGeometry(*scaled, top, left, *target)
 
@@ -117,7 +130,7 @@ def random_geometry(
     """
     zoom = math.exp(rng.uniform(0.0, math.log(augmentation.zoom))) if augmentation.zoom > 1 else 1.0
     scaled = _scaled_size(height, width, preprocessing, zoom)
-    target = (preprocessing.height, preprocessing.width)
+    target = _window_size(height, width, preprocessing)
     top, left = (
         int(rng.integers(min(have - want, 0), max(have - want, 0), endpoint=True))
         for have, want in zip(scaled, target, strict=True)

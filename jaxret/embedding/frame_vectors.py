@@ -124,7 +124,8 @@ def encode_in_batches(
     """Run `encode` over groups of frames, packed into batches of one shape; the rest goes in a smaller one.
 
     Args:
-      named: (name, (T, H, W, C) uint8) pairs; T may differ from pair to pair, H, W and C may not.
+      named: (name, (T, H, W, C) uint8) pairs; T may differ from pair to pair. Where H, W or C change, what waits is
+        encoded first: groups of one size should stand together.
       encode: (B, H, W, C) to (B, D).
 
     Yields:
@@ -151,7 +152,16 @@ def encode_in_batches(
             encoded[:] = [ready[count:]]
             yield name, ready[:count]
 
+    def flush() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
+        while sum(map(len, frames)):
+            run(min(batch, sum(map(len, frames))))
+        frames.clear()
+        yield from complete()
+
     for name, group in named:
+        if frames and frames[0].shape[1:] != group.shape[1:]:
+            yield from flush()
+            batch = 0
         if not batch:
             fitting = min(512, _BATCH_BYTES // max(1, group[0].nbytes))
             batch = _power_of_two_from(fitting // 2 + 1) if fitting > 1 else 1
@@ -161,9 +171,7 @@ def encode_in_batches(
             run(batch)
             yield from complete()
     if pending:
-        while sum(map(len, frames)):
-            run(min(batch, sum(map(len, frames))))
-        yield from complete()
+        yield from flush()
 
 
 def _power_of_two_from(count: int) -> int:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from jaxret.errors import ConfigError
 from jaxret.losses import Mining
-from jaxret.preprocessing import Modality, Preprocessing, Resize
+from jaxret.preprocessing import FixedResize, Modality, Preprocessing
 from jaxret.training import ClassificationTripletObjective, HashingObjective, LoopConfig, OptimiserConfig
 
 __all__ = ["ClipTrainingConfig", "FrameBackboneConfig"]
@@ -34,7 +34,7 @@ class ClipTrainingConfig:
     """Frames sampled from each chunk of a video."""
     chunk_seconds: float = 10.0
     """A video is cut into equal chunks of about this length."""
-    resize: Resize = "crop"
+    resize: FixedResize = "crop"
     """How a frame is fitted to the frame size."""
     bits: int = 0
     """Length of binary codes learned on top of the embedding, a multiple of 8; 0: none. The losses then act on

@@ -11,6 +11,7 @@ from jaxret.data.frame_sampling import (
     chunk_spans,
     even_samples,
     frames_on_display,
+    moments_at_rate,
     random_chunk,
     random_samples,
 )
@@ -111,3 +112,27 @@ def test_count_must_be_positive(function):
 def test_no_frames_is_an_error():
     with pytest.raises(ValueError, match="at least one frame"):
         frames_on_display(np.zeros(0), [0.0])
+
+
+@pytest.mark.parametrize(
+    ("duration", "rate", "count"),
+    [
+        (0, 3, 1),
+        (0.2, 3, 1),
+        (1 / 3, 3, 1),
+        (0.34, 3, 2),
+        (2, 3, 6),
+        (7200.0, 3, 21600),
+        (1.0, 0.1, 1),
+        (10 * (1 / 30), 3, 1),
+    ],
+)
+def test_moments_at_a_rate(duration, rate, count):
+    moments = moments_at_rate(duration, rate)
+    np.testing.assert_allclose(moments, [number / rate for number in range(count)])
+
+
+@pytest.mark.parametrize(("duration", "rate", "name"), [(-1, 3, "duration"), (1, 0, "rate"), (1, np.inf, "rate")])
+def test_bad_rates_are_named(duration, rate, name):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        moments_at_rate(duration, rate)

@@ -17,6 +17,7 @@ from jaxret.data.transforms import (
     resize_frame,
     to_grey,
 )
+from jaxret.errors import ConfigError
 from jaxret.preprocessing import Preprocessing
 
 sides = st.integers(1, 700)
@@ -39,6 +40,29 @@ def test_pad_fits_exactly(height, width, target_height, target_width):
     assert 1 <= plan.scaled_height <= target_height
     assert 1 <= plan.scaled_width <= target_width
     assert plan.scaled_height == target_height or plan.scaled_width == target_width
+
+
+@given(sides, sides, st.integers(1, 12), st.integers(1, 12))
+def test_limit_fits_inside_keeps_the_shape_and_gives_whole_steps(height, width, down, across):
+    settings = Preprocessing(height=32 * down, width=32 * across, resize="limit")
+    plan = centre_geometry(height, width, settings)
+    assert plan == FrameGeometry(plan.height, plan.width, 0, 0, plan.height, plan.width)
+    assert plan.height % 32 == plan.width % 32 == 0
+    assert 32 <= plan.height <= 32 * down
+    assert 32 <= plan.width <= 32 * across
+    ratio = min(32 * down / height, 32 * across / width, 1)
+    for side, source in ((plan.height, height), (plan.width, width)):
+        assert abs(side - ratio * source) <= 16 + 1e-6 or side == 32
+    random = random_geometry(height, width, settings, np.random.default_rng(0), Augmentation(zoom=1.5))
+    assert (random.height, random.width) == (plan.height, plan.width)
+    assert 0 <= random.top <= random.scaled_height - random.height
+
+
+def test_limit_needs_sizes_of_whole_steps():
+    with pytest.raises(ConfigError, match=r"with resize='limit' .* multiples of 32, got 1000 x 1024"):
+        Preprocessing(height=1000, width=1024, resize="limit")
+    with pytest.raises(ConfigError, match="resize must be one of crop, squash, pad, limit, got 'fit'"):
+        Preprocessing(resize="fit")
 
 
 def test_squash_ignores_the_aspect_ratio():

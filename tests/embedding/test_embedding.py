@@ -107,6 +107,17 @@ def test_batches_lose_nothing_and_keep_the_order(sizes: list[int]) -> None:
         np.testing.assert_allclose(vectors[:, 0], group.mean(axis=(1, 2, 3)), rtol=1e-5)
 
 
+def test_pictures_of_several_sizes_are_encoded_size_by_size() -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(2, 3), (2, 3), (4, 2), (2, 3), (2, 3)]
+    groups = [rng.integers(0, 255, (count, *size, 3)).astype(np.uint8) for count, size in enumerate(sizes, start=1)]
+    encoder = MeanEncoder()
+    out = list(encode_in_batches(enumerate(groups), encoder.encode_frames))
+    assert [name for name, _ in out] == list(range(len(sizes)))
+    for (_, vectors), group in zip(out, groups, strict=True):
+        np.testing.assert_allclose(vectors[:, 0], group.mean(axis=(1, 2, 3)), rtol=1e-5)
+
+
 class WholeChunks(MeanEncoder):
     """The vector of a chunk is the mean pixel of its first and of its last frame."""
 
