@@ -2,6 +2,7 @@
 
 from jaxret.embedding.frame_vectors import FrameEncoder, FrameVectors, encode_in_batches, frame_vectors
 from jaxret.embedding.read_ahead import read_ahead
+from jaxret.embedding.shots import Shot, ShotDetector, detect_cuts, random_cuts, shots_between
 from jaxret.embedding.spaces import ClipEncoder, Rows, clip_rows, code_rows, frame_rows, mean_frame_rows
 
 __all__ = [
@@ -9,11 +10,16 @@ __all__ = [
     "FrameEncoder",
     "FrameVectors",
     "Rows",
+    "Shot",
+    "ShotDetector",
     "clip_rows",
     "code_rows",
+    "detect_cuts",
     "encode_in_batches",
     "frame_rows",
     "frame_vectors",
     "mean_frame_rows",
+    "random_cuts",
     "read_ahead",
+    "shots_between",
 ]

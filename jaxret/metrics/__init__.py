@@ -24,12 +24,14 @@ from jaxret.metrics.precision_recall import (
     recall_at,
 )
 from jaxret.metrics.relevance import judge_by_label, judge_by_lists
+from jaxret.metrics.shot_boundaries import BoundaryCounts, match_boundaries
 from jaxret.metrics.spans import best_span_iou, span_iou, span_overlap
 from jaxret.metrics.summary import retrieval_summary
 from jaxret.metrics.tie_groups import Ties
 from jaxret.metrics.vote import VoteScores, vote_at
 
 __all__ = [
+    "BoundaryCounts",
     "Denominator",
     "Judgements",
     "QueryScores",
@@ -43,6 +45,7 @@ __all__ = [
     "hit_rate_at",
     "judge_by_label",
     "judge_by_lists",
+    "match_boundaries",
     "mean_average_precision",
     "ndcg",
     "precision_at",
