@@ -16,114 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from timing import rows_of_child
+
 SHAPE = (16, 224, 224, 3)
 SINGLE = (1, 224, 224, 3)
-
-
-class OnnxGraph:
-    """Writes the nodes of a convolutional network in ONNX, from the modules' own weights."""
-
-    def __init__(self) -> None:
-        import onnx
-
-        self.onnx = onnx
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        for name, value in (("zero", 0), ("six", 6)):
-            self._constant(name, value)
-
-    def _constant(self, name: str, value: Any) -> str:
-        import numpy as np
-
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value, np.float32), name))
-        return name
-
-    def _node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        output = f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def convolution(self, x: str, layer: Any, padding: list[int]) -> str:
-        """A `ConvBatchNorm`: its norm folded into kernel and bias, then Clip for relu6."""
-        import numpy as np
-
-        scale, shift = (np.asarray(part) for part in layer.scale_and_shift())
-        kernel = np.asarray(layer.kernel[...]) * scale
-        if layer.depthwise:
-            kernel, groups = kernel.transpose(2, 0, 1)[:, None], kernel.shape[-1]
-        else:
-            kernel, groups = kernel.transpose(3, 2, 0, 1), 1
-        number = len(self.nodes)
-        inputs = [x, self._constant(f"kernel_{number}", kernel), self._constant(f"bias_{number}", shift)]
-        x = self._node("Conv", inputs, strides=list(layer.strides), pads=padding, group=groups)
-        return self._node("Clip", [x, "zero", "six"]) if layer.activation == "relu6" else x
-
-    def add(self, x: str, y: str) -> str:
-        """A residual sum."""
-        return self._node("Add", [x, y])
-
-    def finish(self, x: str, features: int) -> bytes:
-        """Global average pooling, and the whole as an ONNX file."""
-        self._node("GlobalAveragePool", [x])
-        make, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
-        graph = make.make_graph(
-            self.nodes,
-            "backbone",
-            [make.make_tensor_value_info("x", kind, ["N", 3, SHAPE[1], SHAPE[2]])],
-            [make.make_tensor_value_info(self.nodes[-1].output[0], kind, ["N", features, 1, 1])],
-            self.constants,
-        )
-        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)])
-        model.ir_version = 8
-        return model.SerializeToString()
-
-
-def padding_of(layer: Any, size: int) -> tuple[list[int], int]:
-    """ONNX pads (top, left, bottom, right) of a layer on maps of this side, and the side of its output."""
-    from jaxret.models.conv_forms import output_padding
-
-    window = layer.kernel.shape[:2]
-    (top, bottom), (left, right) = output_padding(layer.padding, (size, size), window, layer.strides)
-    return [top, left, bottom, right], (size + top + bottom - window[0]) // layer.strides[0] + 1
-
-
-def mobilenet_in_onnx(net: Any) -> bytes:
-    """The graph of a `MobileNetV1`."""
-    graph, x, size = OnnxGraph(), "x", SHAPE[1]
-    for name in net.layer_names:
-        pads, size = padding_of(net.layers[name], size)
-        x = graph.convolution(x, net.layers[name], pads)
-    return graph.finish(x, net.embedding_size)
-
-
-def lite0_in_onnx(net: Any) -> bytes:
-    """The graph of an `EfficientNetLite0`."""
-    graph, size = OnnxGraph(), SHAPE[1]
-
-    def layer(x: str, module: Any) -> str:
-        nonlocal size
-        pads, size = padding_of(module, size)
-        return graph.convolution(x, module, pads)
-
-    x = layer("x", net.stem)
-    for block in net.blocks:
-        before = x
-        if block.expand is not None:
-            x = layer(x, block.expand)
-        x = layer(layer(x, block.depthwise), block.project)
-        x = graph.add(x, before) if block.residual else x
-    return graph.finish(layer(x, net.last), net.embedding_size)
-
-
-NETWORKS: dict[str, Callable[[Any], bytes]] = {
-    "mobilenet-v1": mobilenet_in_onnx,
-    "efficientnet-lite0": lite0_in_onnx,
-}
 
 
 def measure(threads: int, samples: int) -> list[dict[str, Any]]:
@@ -131,6 +31,7 @@ def measure(threads: int, samples: int) -> list[dict[str, Any]]:
     import jax
     import jax.numpy as jnp
     import numpy as np
+    import onnx_networks
     import onnxruntime
     from flax import nnx
     from results_file import row
@@ -150,16 +51,17 @@ def measure(threads: int, samples: int) -> list[dict[str, Any]]:
     options.intra_op_num_threads = threads
     setting = f"{threads} thread{'s' if threads > 1 else ''}"
     rows: list[dict[str, Any]] = []
-    for name, in_onnx in NETWORKS.items():
+    networks = {"mobilenet-v1": onnx_networks.mobilenet, "efficientnet-lite0": onnx_networks.lite0}
+    for name, in_onnx in networks.items():
         net = create_backbone(name, rngs=nnx.Rngs(0))
-        session = onnxruntime.InferenceSession(in_onnx(net), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(in_onnx(net, SHAPE[1]), options, providers=["CPUExecutionProvider"])
         for shape in (SHAPE, SINGLE):
             frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
             on_device = jnp.asarray(frames)
             normalised = np.asarray(net._normalise(on_device)).transpose(0, 3, 1, 2).copy()
 
             def peer(session: Any = session, normalised: Any = normalised) -> Any:
-                return session.run(None, {"x": normalised})[0][:, :, 0, 0]
+                return session.run(None, {"x": normalised})[0]
 
             functions: dict[str, Callable[[], Any]] = {
                 "onnxruntime": peer,
@@ -200,20 +102,10 @@ def main() -> None:
         rows = measure(arguments.threads, samples)
         print(json.dumps(rows), file=sys.stderr)
         return
-    cores = sorted(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
     rows = []
-    for threads in sorted({1, min(2, len(cores)), len(cores)}):
-        command = [sys.executable, __file__, "--threads", str(threads), *(["--quick"] if arguments.quick else [])]
-        bound = cores[-threads:]
-        child = subprocess.run(
-            command,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=True,
-            # Before JAX starts its threads, so that there are as many as cores.
-            preexec_fn=lambda bound=bound: os.sched_setaffinity(0, bound),
-        )
-        rows += json.loads(child.stderr.splitlines()[-1])
+    for threads in sorted({1, min(2, cores), cores}):
+        rows += rows_of_child(__file__, threads, *(["--quick"] if arguments.quick else []))
     if not arguments.quick:
         import results_file
 

@@ -20,103 +20,15 @@ import argparse
 import contextlib
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from timing import rows_of_child
+
 FRAMES = 16
 SIZES = (112, 224)
 MARK = 2.0  # times onnxruntime's time, at most
-
-
-class OnnxGraph:
-    """Writes the nodes of C3D in ONNX, from the module's own weights."""
-
-    def __init__(self) -> None:
-        import onnx
-
-        self.onnx = onnx
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, value: Any) -> str:
-        """The name of an array."""
-        import numpy as np
-
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
-        return name
-
-    def node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        """The name of a node's output."""
-        output = f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def convolution(self, x: str, layer: Any) -> str:
-        """A `ConvBias`."""
-        import numpy as np
-
-        kernel = np.asarray(layer.kernel[...]).transpose(4, 3, 0, 1, 2)
-        weights = [self.constant(kernel), self.constant(np.asarray(layer.bias[...]))]
-        return self.node("Relu", [self.node("Conv", [x, *weights], pads=[1] * 6)])
-
-    def dense(self, x: str, layer: Any) -> str:
-        """An `nnx.Linear` and a rectifier."""
-        import numpy as np
-
-        weights = [self.constant(np.asarray(part[...])) for part in (layer.kernel, layer.bias)]
-        return self.node("Relu", [self.node("Gemm", [x, *weights])])
-
-    def finish(self, output: str) -> bytes:
-        """The whole as an ONNX file."""
-        make, kind = self.onnx.helper, self.onnx.TensorProto.FLOAT
-        ends = [make.make_tensor_value_info(name, kind, None) for name in ("x", output)]
-        graph = make.make_graph(self.nodes, "c3d", ends[:1], ends[1:], self.constants)
-        model = make.make_model(graph, opset_imports=[make.make_opsetid("", 17)])
-        model.ir_version = 8
-        return model.SerializeToString()
-
-    def pooling(self, x: str, window: tuple[int, ...]) -> str:
-        """A `max_pool`."""
-        return self.node("MaxPool", [x], kernel_shape=window, strides=window, ceil_mode=1)
-
-
-def window_of(pooling: str) -> tuple[int, int, int]:
-    """The block of "pool1" ... "pool5"."""
-    return (1 if pooling == "pool1" else 2, 2, 2)
-
-
-def layer_in_onnx(layer: Any, pooling: str) -> bytes:
-    """One convolution with bias and rectifier, and the pooling after it unless that is ""."""
-    graph = OnnxGraph()
-    x = graph.convolution("x", layer)
-    return graph.finish(graph.pooling(x, window_of(pooling)) if pooling else x)
-
-
-def network_in_onnx(net: Any, size: int) -> bytes:
-    """Normalised clips (1, C, T, H, W) to the feature, for frames of this side."""
-    import numpy as np
-
-    from jaxret.models.small_convnet import grid_average
-
-    graph, x = OnnxGraph(), "x"
-    for name in net.trunk_names:
-        if name in net.convolutions:
-            x = graph.convolution(x, net.convolutions[name])
-        else:
-            x = graph.pooling(x, window_of(name))
-            size = -(-size // 2)
-    x = graph.node("ReduceMean", [x], axes=[2], keepdims=0)  # (1, C, H, W)
-    if size != 4:
-        # What one pixel adds to each cell of the grid: the averages along rows and columns as two products.
-        shares = np.asarray(grid_average(np.eye(size, dtype=np.float32).reshape(1, size, 1, size), 4))[0, :, 0]
-        x = graph.node("MatMul", [graph.constant(shares), graph.node("MatMul", [x, graph.constant(shares.T)])])
-    x = graph.node("Flatten", [graph.node("Transpose", [x], perm=[0, 2, 3, 1])])
-    for layer in (net.fc6, net.fc7, net.feature):
-        x = graph.dense(x, layer)
-    return graph.finish(x)
 
 
 @contextlib.contextmanager
@@ -171,6 +83,7 @@ def measure(threads: int, quick: bool) -> list[dict[str, Any]]:
     import jax
     import jax.numpy as jnp
     import numpy as np
+    import onnx_networks
     import onnxruntime
     from flax import nnx
 
@@ -204,10 +117,10 @@ def measure(threads: int, quick: bool) -> list[dict[str, Any]]:
         x = rng.standard_normal(shape, np.float32)
         layer = net.convolutions[name]
         for pooling in ("pool1", "") if name == "conv1a" else (after if after.startswith("pool") else "",):
-            peer = session_of(layer_in_onnx(layer, pooling), np.ascontiguousarray(x.transpose(0, 4, 1, 2, 3)))
+            peer = session_of(onnx_networks.c3d_layer(layer, pooling), np.ascontiguousarray(x.transpose(0, 4, 1, 2, 3)))
 
             def run(layer: Any, x: Any, pooling: str = pooling) -> Any:
-                return max_pool(layer(x), window_of(pooling)) if pooling else layer(x)
+                return max_pool(layer(x), onnx_networks.c3d_window(pooling)) if pooling else layer(x)
 
             ours = both(run, layer, jnp.asarray(x))
             data = f"{name}{' and ' + pooling if pooling else ''}, {' x '.join(map(str, shape[1:]))}"
@@ -219,7 +132,7 @@ def measure(threads: int, quick: bool) -> list[dict[str, Any]]:
         normalised = (np.asarray(clip, np.float32) - net.normalisation["mean"]) * net.normalisation["scale"]
         normalised = np.ascontiguousarray(normalised.transpose(0, 4, 1, 2, 3))
         functions = {
-            "onnxruntime": session_of(network_in_onnx(net, size), normalised),
+            "onnxruntime": session_of(onnx_networks.c3d(net, size), normalised),
             **both(lambda net, x: net(x).embedding, net, clip),
         }
         table.compare(f"c3d, {FRAMES} x {size} x {size}", functions)
@@ -247,21 +160,10 @@ def main() -> None:
         rows = measure(arguments.threads, arguments.quick)
         print(json.dumps(rows), file=sys.stderr)
         return
-    cores = sorted(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0))
     rows = []
-    for threads in sorted({1, min(2, len(cores))}):
-        command = [sys.executable, __file__, "--threads", str(threads), *(["--quick"] if arguments.quick else [])]
-        bound = cores[-threads:]
-        child = subprocess.run(
-            command,
-            stderr=subprocess.PIPE,
-            text=True,
-            # Before JAX starts its threads, so that there are as many as cores.
-            preexec_fn=lambda bound=bound: os.sched_setaffinity(0, bound),
-        )
-        if child.returncode:
-            raise SystemExit(child.stderr)
-        rows += json.loads(child.stderr.splitlines()[-1])
+    for threads in sorted({1, min(2, cores)}):
+        rows += rows_of_child(__file__, threads, *(["--quick"] if arguments.quick else []))
     if not arguments.quick:
         import results_file
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,3 +73,24 @@ def in_turn(functions: Mapping[str, Callable[[], Any]], samples: int = 7) -> dic
 def ratio(slow: Timing, fast: Timing) -> float:
     """How many times faster `fast` is: the median over the rounds of the ratio within a round."""
     return float(np.median(np.array(slow.samples) / np.array(fast.samples)))
+
+
+def rows_of_child(script: str, threads: int, *options: str) -> list[dict[str, Any]]:
+    """The rows of `script --threads N OPTIONS`, run in a process of its own that is bound to as many cores.
+
+    The script prints them as JSON, the last line on its standard error.
+
+    Raises:
+      SystemExit: it failed; the message is what it wrote there.
+    """
+    cores = os.sched_getaffinity(0)
+    # A process starts with the cores of the thread that starts it, and JAX with as many threads as it has cores.
+    os.sched_setaffinity(0, sorted(cores)[-threads:])
+    try:
+        command = [sys.executable, script, "--threads", str(threads), *options]
+        child = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    finally:
+        os.sched_setaffinity(0, cores)
+    if child.returncode:
+        raise SystemExit(child.stderr)
+    return json.loads(child.stderr.splitlines()[-1])
