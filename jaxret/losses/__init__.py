@@ -1,5 +1,6 @@
 """Objectives as pure functions of arrays: a batch goes in, a scalar comes out."""
 
+from jaxret.losses.cosine_margin import cosine_margin_loss, pair_cosines
 from jaxret.losses.cross_entropy import cross_entropy
 from jaxret.losses.hashing import bit_balance_loss, quantisation_loss
 from jaxret.losses.pairwise_distances import squared_euclidean_distances
@@ -8,7 +9,9 @@ from jaxret.losses.triplet import Mining, triplet_loss
 __all__ = [
     "Mining",
     "bit_balance_loss",
+    "cosine_margin_loss",
     "cross_entropy",
+    "pair_cosines",
     "quantisation_loss",
     "squared_euclidean_distances",
     "triplet_loss",

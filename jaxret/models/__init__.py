@@ -9,8 +9,10 @@ from jaxret.models.pooled_backbone import PooledBackbone
 from jaxret.models.projection import LinearProjection, ProjectedBackbone, ProjectedEncoder
 from jaxret.models.sequence_encoders import create_sequence_encoder
 from jaxret.models.sequence_encoding import SequenceEncoder
+from jaxret.models.tanh_head import TanhHead
 from jaxret.models.temporal import TemporalEncoder
-from jaxret.models.temporal_fusion import ConvolutionFusion, Mean, WeightedAverage
+from jaxret.models.temporal_fusion import ConvolutionFusion, WeightedAverage
+from jaxret.models.time_pooling import Maximum, Mean, Sum, UnitLength
 from jaxret.models.two_streams import StreamBackbone, StreamFusion
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "Encoding",
     "HashLayer",
     "LinearProjection",
+    "Maximum",
     "Mean",
     "PooledBackbone",
     "ProjectedBackbone",
@@ -28,7 +31,10 @@ __all__ = [
     "SoftmaxHead",
     "StreamBackbone",
     "StreamFusion",
+    "Sum",
+    "TanhHead",
     "TemporalEncoder",
+    "UnitLength",
     "WeightedAverage",
     "backbone_names",
     "create_backbone",

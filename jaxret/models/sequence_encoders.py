@@ -12,15 +12,23 @@ from jaxret.models.attention_fusion import AttentionFusion
 from jaxret.models.hash_layer import HashLayer
 from jaxret.models.projection import ProjectedEncoder
 from jaxret.models.sequence_encoding import SequenceEncoder
+from jaxret.models.tanh_head import TanhHead
 from jaxret.models.temporal import TemporalEncoder
-from jaxret.models.temporal_fusion import ConvolutionFusion, Mean, WeightedAverage
+from jaxret.models.temporal_fusion import ConvolutionFusion, WeightedAverage
+from jaxret.models.time_pooling import Maximum, Mean, Sum, UnitLength
 from jaxret.models.two_streams import StreamFusion
 
 __all__ = ["create_sequence_encoder"]
 
-_LEAVES: dict[str, Callable[..., SequenceEncoder]] = {
-    encoder.kind: encoder for encoder in (TemporalEncoder, Mean, WeightedAverage, ConvolutionFusion, AttentionFusion)
+_Kinds = dict[str, Callable[..., SequenceEncoder]]
+
+_LEAVES: _Kinds = {
+    encoder.kind: encoder
+    for encoder in (TemporalEncoder, Mean, Sum, Maximum, WeightedAverage, ConvolutionFusion, AttentionFusion)
 }
+# Those that come after another encoder, with weights of their own and without.
+_HEADS: _Kinds = {encoder.kind: encoder for encoder in (HashLayer, TanhHead)}
+_FIXED_HEADS: _Kinds = {encoder.kind: encoder for encoder in (ProjectedEncoder, UnitLength)}
 
 
 def create_sequence_encoder(kind: str, *, rngs: nnx.Rngs, **settings: Any) -> SequenceEncoder:
@@ -35,13 +43,13 @@ def create_sequence_encoder(kind: str, *, rngs: nnx.Rngs, **settings: Any) -> Se
       >>> create_sequence_encoder("weighted-average", input_size=8, rngs=nnx.Rngs(0)).embedding_size
       8
     """
-    if kind == HashLayer.kind:
-        return HashLayer(create_sequence_encoder(**settings.pop("encoder"), rngs=rngs), **settings, rngs=rngs)
-    if kind == ProjectedEncoder.kind:
-        return ProjectedEncoder(create_sequence_encoder(**settings.pop("encoder"), rngs=rngs), **settings)
+    if kind in _HEADS:
+        return _HEADS[kind](create_sequence_encoder(**settings.pop("encoder"), rngs=rngs), **settings, rngs=rngs)
+    if kind in _FIXED_HEADS:
+        return _FIXED_HEADS[kind](create_sequence_encoder(**settings.pop("encoder"), rngs=rngs), **settings)
     if kind == StreamFusion.kind:
         return StreamFusion([create_sequence_encoder(**stream, rngs=rngs) for stream in settings["streams"]])
     if kind not in _LEAVES:
-        known = (*_LEAVES, HashLayer.kind, ProjectedEncoder.kind, StreamFusion.kind)
+        known = (*_LEAVES, *_HEADS, *_FIXED_HEADS, StreamFusion.kind)
         raise ConfigError(unknown_name_message("encoder of sequences", kind, known))
     return _LEAVES[kind](**settings, rngs=rngs)

@@ -1,4 +1,4 @@
-"""Temporal fusion without recurrence: averages, and convolutions over time."""
+"""Temporal fusion without recurrence that is learned: a weighted average, and convolutions over time."""
 
 from __future__ import annotations
 
@@ -13,38 +13,7 @@ from jaxret.models.encoding import Encoding, check_dropout, check_sizes, compute
 from jaxret.models.initialisation import he_normal
 from jaxret.models.sequence_encoding import SequenceEncoder, valid_steps
 
-__all__ = ["ConvolutionFusion", "Mean", "WeightedAverage"]
-
-
-class Mean(SequenceEncoder):
-    """The mean of the vectors of a sequence; of a sequence of one, such as a chunk's under C3D, that vector.
-
-    Args:
-      input_size: D, length of a vector and of the embedding.
-      rngs: not drawn from; there so that all encoders of sequences are made alike.
-    """
-
-    kind: ClassVar[str] = "mean"
-
-    def __init__(self, input_size: int, *, rngs: nnx.Rngs):
-        check_sizes(input_size=input_size)
-        self.input_size = self.embedding_size = input_size
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """JSON-able settings."""
-        return {"kind": self.kind, "input_size": self.input_size}
-
-    @property
-    def summary(self) -> str:
-        """A few words for people."""
-        return "their mean"
-
-    def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
-        """Vectors (B, T, D) to their mean (B, D); see `SequenceEncoder`."""
-        valid = valid_steps(self, vectors, lengths)[..., None]
-        total = jnp.where(valid, vectors.astype(jnp.float32), 0).sum(axis=1)
-        return Encoding(total / jnp.maximum(valid.sum(axis=1), 1))
+__all__ = ["ConvolutionFusion", "WeightedAverage"]
 
 
 class WeightedAverage(SequenceEncoder):

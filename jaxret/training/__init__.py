@@ -4,7 +4,7 @@ from jaxret.training.checkpoint import Checkpoint, Checkpoints
 from jaxret.training.config import LoopConfig, OptimiserConfig, config_from_json, config_to_json
 from jaxret.training.devices import batch_mesh, process_batch_size
 from jaxret.training.loop import Batches, FitResult, fit
-from jaxret.training.objectives import ClassificationTripletObjective, HashingObjective
+from jaxret.training.objectives import ClassificationTripletObjective, CosineMarginObjective, HashingObjective
 from jaxret.training.optimiser import make_optimiser, make_schedule
 from jaxret.training.run_folder import RunFolder
 from jaxret.training.run_log import RunLog, read_run_log
@@ -16,6 +16,7 @@ __all__ = [
     "Checkpoint",
     "Checkpoints",
     "ClassificationTripletObjective",
+    "CosineMarginObjective",
     "FitResult",
     "HashingObjective",
     "LoopConfig",

@@ -15,9 +15,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxret.errors import ConfigError
-from jaxret.losses import Mining, bit_balance_loss, cross_entropy, quantisation_loss, triplet_loss
+from jaxret.losses import (
+    Mining,
+    bit_balance_loss,
+    cosine_margin_loss,
+    cross_entropy,
+    pair_cosines,
+    quantisation_loss,
+    triplet_loss,
+)
 
-__all__ = ["ClassificationTripletObjective", "HashingObjective"]
+__all__ = ["ClassificationTripletObjective", "CosineMarginObjective", "HashingObjective"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,3 +105,29 @@ class HashingObjective(ClassificationTripletObjective):
             ("quantisation", self.quantisation_weight, quantisation_loss),
             ("bit_balance", self.balance_weight, bit_balance_loss),
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class CosineMarginObjective:
+    """The cosine loss with a margin, of images and shots (`jaxret.losses.cosine_margin_loss`).
+
+    The model is an encoder of sequences: it maps `batch["shots"]` (B, T, D), of which `batch["lengths"]` (B,) frames
+    count, to embeddings (B, E). They are compared with `batch["images"]` (B, E), which nothing changes: the encoder
+    of pictures is frozen. `batch["positive"]` (B,) says which pairs belong together. `ShotPairs` gives such batches.
+    """
+
+    margin: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.margin <= 1:
+            raise ConfigError(f"margin must be a cosine in -1..1, got {self.margin}")
+
+    def __call__(self, model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The loss, and the mean cosine of the pairs of either kind (0 where a batch has none)."""
+        images, positive = batch["images"], batch["positive"].astype(bool)
+        shots = model(batch["shots"], batch["lengths"]).embedding
+        cosines = pair_cosines(images, shots)
+        figures = {}
+        for name, chosen in (("positive_cosine", positive), ("negative_cosine", ~positive)):
+            figures[name] = jnp.sum(jnp.where(chosen, cosines, 0)) / jnp.maximum(jnp.sum(chosen), 1)
+        return cosine_margin_loss(images, shots, positive, margin=self.margin), figures

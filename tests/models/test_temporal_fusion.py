@@ -16,11 +16,15 @@ from jaxret.models import (
     AttentionFusion,
     ConvolutionFusion,
     HashLayer,
+    Maximum,
     Mean,
     SequenceEncoder,
     StreamBackbone,
     StreamFusion,
+    Sum,
+    TanhHead,
     TemporalEncoder,
+    UnitLength,
     WeightedAverage,
     create_backbone,
     create_sequence_encoder,
@@ -46,6 +50,9 @@ def all_kinds() -> list[SequenceEncoder]:
         ConvolutionFusion(D, 6, layers=3, rngs=rngs),
         AttentionFusion(D, 12, heads=3, layers=2, rngs=rngs),
         StreamFusion([WeightedAverage(3, rngs=rngs), ConvolutionFusion(5, 4, rngs=rngs)]),
+        Sum(D, rngs=rngs),
+        UnitLength(Maximum(D, rngs=rngs)),
+        TanhHead(TemporalEncoder(D, 5, cell="gru", rngs=rngs), 9, rngs=rngs),
     ]
     for encoder in made:
         randomise(encoder)
@@ -110,6 +117,29 @@ def test_weighted_average_starts_as_the_mean_and_follows_its_equation():
     encoding = encoder(jnp.asarray(vectors()))
     np.testing.assert_allclose(encoding.stages["weights"], weights, atol=1e-6)
     np.testing.assert_allclose(encoding.embedding, (weights[..., None] * vectors()).sum(axis=1), atol=1e-5)
+
+
+def test_pooling_over_time_equals_loops_over_frames():
+    lengths = [T, 3, 1]
+    for pooling, pool in ((Mean, np.mean), (Sum, np.sum), (Maximum, np.max)):
+        expected = np.stack([pool(v[:n].astype(np.float64), axis=0) for v, n in zip(vectors(), lengths, strict=True)])
+        made = pooling(D, rngs=nnx.Rngs(0))
+        np.testing.assert_allclose(made(jnp.asarray(vectors()), jnp.array(lengths)).embedding, expected, atol=1e-5)
+        unit = expected / np.sqrt((expected**2).sum(axis=1, keepdims=True))
+        found = UnitLength(made)(jnp.asarray(vectors()), jnp.array(lengths)).embedding
+        np.testing.assert_allclose(found, unit, atol=1e-6)
+    np.testing.assert_array_equal(made(jnp.asarray(vectors()), jnp.array([0, 2, T])).embedding[0], 0)
+
+
+def test_the_tanh_head_follows_its_equation():
+    encoder = next(k for k in KINDS if isinstance(k, TanhHead))
+    encoding = encoder(jnp.asarray(vectors()))
+    hidden = np.asarray(encoding.stages["hidden_embedding"], np.float64)
+    np.testing.assert_array_equal(hidden, encoder.encoder(jnp.asarray(vectors())).embedding)
+    bent = np.tanh(hidden @ np.asarray(encoder.linear.kernel[...], np.float64) + np.asarray(encoder.linear.bias[...]))
+    expected = bent / np.sqrt((bent**2).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(encoding.embedding, expected, atol=1e-6)
+    assert np.ptp(expected) > 0.1
 
 
 def test_convolution_fusion_equals_loops_over_time():
@@ -206,6 +236,9 @@ def test_bits_must_fill_whole_bytes(bits):
         (lambda r: StreamFusion([]), "at least one encoder"),
         (lambda r: StreamFusion([HashLayer(WeightedAverage(D, rngs=r), 8, rngs=r)]), "after the fusion of streams"),
         (lambda r: HashLayer(HashLayer(WeightedAverage(D, rngs=r), 8, rngs=r), 8, rngs=r), "of 8 bits already"),
+        (lambda r: UnitLength(HashLayer(Mean(D, rngs=r), 8, rngs=r)), "not scaled, and the encoder gives 8 bits"),
+        (lambda r: TanhHead(HashLayer(Mean(D, rngs=r), 8, rngs=r), 4, rngs=r), "and the encoder gives 8 bits"),
+        (lambda r: TanhHead(Mean(D, rngs=r), 0, rngs=r), "size must be at least 1, got 0"),
         (lambda r: create_sequence_encoder("averaged", rngs=r), "did you mean 'weighted-average'"),
         (lambda r: StreamBackbone([]), "at least one backbone"),
         (
