@@ -14,8 +14,6 @@ dropout after the fully connected layers, and 16x224x224x3 input. Decisions:
   original's input, the map is 1x4x4 and the average changes nothing; at 16x224x224 it is 1x7x7. So one set of weights
   fits every clip, and the count does not depend on its size.
 - The feature is rectified like the layers before it.
-- Batch norm between convolution and rectifier (Ioffe and Szegedy 2015, arXiv:1502.03167) is an option. Without it,
-  training from scratch on a few hundred clips stays at guessing.
 """
 
 from __future__ import annotations
@@ -30,7 +28,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.conv_forms import map_groups
-from jaxret.models.conv_layers import ConvBatchNorm, ConvBias
+from jaxret.models.conv_layers import ConvBias
 from jaxret.models.encoding import (
     Backbone,
     Encoding,
@@ -69,7 +67,6 @@ class C3D(Backbone):
       embedding_size: length of the feature.
       width: multiplier of the channels of the convolutions and of the units of `dense`, rounded down.
       dense: units of fc6 and fc7.
-      batch_norm: normalise the outputs of the convolutions, by batch statistics in training mode.
       dropout: share of a dense layer's outputs set to zero in training, 0 <= dropout < 1.
       channels: 3 for RGB, 1 for grey.
       dtype: compute dtype, "float32" or "bfloat16"; parameters are float32.
@@ -100,7 +97,6 @@ class C3D(Backbone):
         embedding_size: int = 256,
         width: float = 1.0,
         dense: Sequence[int] = (2048, 512),
-        batch_norm: bool = False,
         dropout: float = 0.25,
         channels: int = 3,
         dtype: str = "float32",
@@ -117,19 +113,17 @@ class C3D(Backbone):
         self.embedding_size = embedding_size
         self.width = width
         self.dense_units = tuple(dense)
-        self.batch_norm = batch_norm
         self.dropout_rate = dropout
         self.channels = channels
         self.dtype = compute_dtype(dtype)
 
-        layer = ConvBatchNorm if batch_norm else ConvBias
         convolutions = {}
         trunk: list[str] = []
         into = channels
         for block, (outs, _) in enumerate(_BLOCKS, start=1):
             for letter, out in zip("ab", outs, strict=False):
                 name = f"conv{block}{letter}"
-                convolutions[name] = layer(into, int(out * width), window=(3, 3, 3), dtype=self.dtype, rngs=rngs)
+                convolutions[name] = ConvBias(into, int(out * width), window=(3, 3, 3), dtype=self.dtype, rngs=rngs)
                 trunk.append(name)
                 into = int(out * width)
             trunk.append(f"pool{block}")
@@ -150,7 +144,6 @@ class C3D(Backbone):
             "embedding_size": self.embedding_size,
             "width": self.width,
             "dense": list(self.dense_units),
-            "batch_norm": self.batch_norm,
             "dropout": self.dropout_rate,
             "channels": self.channels,
             "dtype": self.dtype.name,

@@ -55,28 +55,6 @@ def test_every_stage_equals_the_twin(shape):
         np.testing.assert_allclose(array, expected[name], atol=1e-4 * np.abs(expected[name]).max(), err_msg=name)
 
 
-def test_batch_norm_folds_into_the_convolutions_of_the_twin():
-    rng = np.random.default_rng(2)
-    net = C3D(**SMALL, batch_norm=True, rngs=nnx.Rngs(0))
-    arrays = twin.random_arrays(rng, SMALL["width"], (*DENSE, 10))
-    for name, (kernel, bias) in arrays.items():
-        if not name.startswith("conv"):
-            getattr(net, name).kernel[...], getattr(net, name).bias[...] = kernel, bias
-            continue
-        layer = net.convolutions[name]
-        scale, shift, mean, var = rng.uniform(0.5, 1.5, (4, kernel.shape[-1]))
-        layer.kernel[...], layer.norm.scale[...], layer.norm.bias[...] = kernel, scale, shift
-        layer.norm.mean[...], layer.norm.var[...] = mean, var
-        gain = scale / np.sqrt(var + layer.norm.epsilon)
-        arrays[name] = kernel * gain, shift - mean * gain
-    clips = clips_of(2, 8, 40, 32, 3)
-    expected = twin.c3d(arrays, clips)["embedding"]
-    np.testing.assert_allclose(encode(net, clips).embedding, expected, atol=1e-4 * np.abs(expected).max())
-    assert C3D(**SMALL, rngs=nnx.Rngs(0)).config["batch_norm"] is False
-    again = create_backbone(**net.config, rngs=nnx.Rngs(1))
-    assert jax.tree.structure(nnx.state(again)) == jax.tree.structure(nnx.state(net))
-
-
 def test_outputs_equal_keras_layers_with_the_same_weights(monkeypatch):
     monkeypatch.setitem(os.environ, "KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras", reason="keras is not installed (extra `bench`)")
