@@ -146,6 +146,6 @@ def _shape_in_file(slot: Slot, shape: tuple[int, ...]) -> tuple[int, ...]:
 def _grey(kernel: npt.NDArray[Any], table: WeightTable) -> npt.NDArray[Any]:
     """A first kernel for RGB, summed over its input channels; any other is returned as it is."""
     axis = 1 if table.family == "PyTorch" else -2
-    if kernel.ndim == 4 and kernel.shape[axis] == 3:
+    if kernel.ndim > 3 and kernel.shape[axis] == 3:
         return kernel.astype(np.float32).sum(axis=axis, keepdims=True)
     return kernel

@@ -61,8 +61,11 @@ def variables_by_path(module: nnx.Module) -> dict[Path, nnx.Variable[Any]]:
 
 def own_table(backbone: Backbone) -> WeightTable:
     """Names as in the module: `convolutions.0.kernel`."""
-    slots = {".".join(map(str, path)): Slot(path) for path in variables_by_path(backbone)}
-    return WeightTable("jaxret", slots, lambda name: False, "")
+    variables = {".".join(map(str, path)): (path, variable) for path, variable in variables_by_path(backbone).items()}
+    # Of the dense convolutions the one that takes as many channels as a picture has; later ones take many more.
+    takers = (name for name, (_, v) in variables.items() if v.ndim > 3 and v.shape[-2] == backbone.channels)
+    slots = {name: Slot(path) for name, (path, _) in variables.items()}
+    return WeightTable("jaxret", slots, lambda name: False, next(takers, ""))
 
 
 def weight_tables(backbone: Backbone) -> list[WeightTable]:

@@ -78,6 +78,7 @@ def put_together(
     preprocessing = Preprocessing(
         height=config.frame_size,
         width=config.frame_size,
+        channels=config.channels,
         frames=config.frames,
         chunk_seconds=config.chunk_seconds,
         resize=config.resize,
@@ -89,7 +90,7 @@ def put_together(
 
 
 def _frame_backbone(config: FrameBackboneConfig, rngs: nnx.Rngs) -> Backbone:
-    backbone = create_backbone(config.backbone, rngs=rngs, dtype=config.precision)
+    backbone = create_backbone(config.backbone, channels=config.channels, rngs=rngs, dtype=config.precision)
     if config.weights != "none":
         load_pretrained(backbone, config.weights)
     return backbone

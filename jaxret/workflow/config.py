@@ -36,6 +36,9 @@ class ClipTrainingConfig:
     """A video is cut into equal chunks of about this length."""
     resize: FixedResize = "crop"
     """How a frame is fitted to the frame size."""
+    grey: bool = False
+    """Show the encoder grey pictures, one channel instead of three. Colour weights fit it: it then gives what they give
+    for the grey picture as R, G and B."""
     bits: int = 0
     """Length of binary codes learned on top of the embedding, a multiple of 8; 0: none. The losses then act on
     the code's activations, and videos are searched by Hamming distance."""
@@ -126,6 +129,11 @@ class ClipTrainingConfig:
         return HashingObjective(*common, self.quantisation_weight, self.balance_weight)
 
     @property
+    def channels(self) -> int:
+        """Channels of a frame as the encoder sees it."""
+        return 1 if self.grey else 3
+
+    @property
     def frozen(self) -> bool:
         """Whether the frame vectors are those of a backbone that stays as it is."""
         return False
@@ -164,14 +172,20 @@ class FrameBackboneConfig(ClipTrainingConfig):
         super().__post_init__()
         if self.cached_views < 1:
             raise ConfigError(f"cached_views must be at least 1, got {self.cached_views}")
-        Preprocessing(modalities=self.modalities)  # refuses unknown and repeated ones
+        motion = Preprocessing(modalities=self.modalities).motion  # which refuses unknown and repeated ones
+        if self.grey and motion:
+            raise ConfigError(
+                f"grey=True does not go with the modality {motion[0]!r}, which has 3 channels: leave one of them out"
+            )
         if self.freeze and self.weights == "none":
             raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
         rate = self.backbone_learning_rate
         if rate is not None and not rate > 0:
             raise ConfigError(f"backbone_learning_rate must be above 0 or none, got {rate}")
         if rate is not None and self.freeze:
-            raise ConfigError(f"backbone_learning_rate={rate}, but the backbone is frozen: set freeze=False to train it")
+            raise ConfigError(
+                f"backbone_learning_rate={rate}, but the backbone is frozen: set freeze=False to train it"
+            )
 
     @property
     def frozen(self) -> bool:
