@@ -26,6 +26,7 @@ from jaxret.metrics.precision_recall import (
 from jaxret.metrics.relevance import judge_by_label, judge_by_lists
 from jaxret.metrics.shot_boundaries import BoundaryCounts, match_boundaries
 from jaxret.metrics.spans import best_span_iou, span_iou, span_overlap
+from jaxret.metrics.stanford_i2v import SceneRetrievalScores, scene_retrieval_scores, temporal_refinement_jaccard
 from jaxret.metrics.summary import retrieval_summary
 from jaxret.metrics.tie_groups import Ties
 from jaxret.metrics.vote import VoteScores, vote_at
@@ -35,6 +36,7 @@ __all__ = [
     "Denominator",
     "Judgements",
     "QueryScores",
+    "SceneRetrievalScores",
     "Ties",
     "VoteScores",
     "accuracy_at",
@@ -52,7 +54,9 @@ __all__ = [
     "precision_recall_curve",
     "recall_at",
     "retrieval_summary",
+    "scene_retrieval_scores",
     "span_iou",
     "span_overlap",
+    "temporal_refinement_jaccard",
     "vote_at",
 ]
