@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jaxret.data.opencv import require_opencv
 from jaxret.data.transforms import to_grey
-from jaxret.errors import ConfigError
 from jaxret.preprocessing import Modality
 
 __all__ = ["FLOW_LIMIT", "SNIPPET_FRAMES", "modality_picture", "require_modalities", "snippet_indices"]
@@ -163,12 +163,7 @@ def _rank_pooling_weights(length: int) -> tuple[int, ...]:
 
 
 def _opencv() -> Any:
-    """The module cv2, which takes long to import: only where flow is asked for."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise ConfigError("the modality 'flow' needs the extra `opencv`: pip install 'jaxret[opencv]'") from error
-    return cv2
+    return require_opencv("the modality 'flow'")
 
 
 _PICTURES: dict[Modality, Callable[[Pixels], Pixels]] = {
