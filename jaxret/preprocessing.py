@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from jaxret.errors import ConfigError, unknown_name_message
 
-__all__ = ["SIDE_STEP", "FixedResize", "Modality", "Preprocessing", "Resize"]
+__all__ = ["SIDE_STEP", "FixedResize", "Modality", "Preprocessing", "Resize", "ShotSampling"]
 
 FixedResize = Literal["crop", "squash", "pad"]
 """The ways of resizing that give frames of one size, whatever the source: what batches of training need."""
@@ -20,6 +20,36 @@ SIDE_STEP = 32
 """Sides of frames resized with `limit` are multiples of this many pixels."""
 Modality = Literal["rgb", "flow", "difference", "dynamic-image"]
 """How a sampled moment of a video becomes a picture; `jaxret.data.modalities` makes them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ShotSampling:
+    """How a video is sampled and cut for an encoder of shots.
+
+    Attributes:
+      rate: frames a second of the video.
+      cut_threshold: cosine distance of the vectors of consecutive frames above which they lie in different shots.
+      max_frames: frames that stand for a shot; a longer one is thinned out evenly.
+      picture_side: the longer side of a picture is scaled down to this many pixels, a multiple of 32.
+
+    Raises:
+      ConfigError: a setting is out of range.
+    """
+
+    rate: float = 3.0
+    cut_threshold: float = 0.5
+    max_frames: int = 50
+    picture_side: int = 960
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < float("inf"):
+            raise ConfigError(f"rate must be a number of frames a second above 0, got {self.rate!r}")
+        if not 0 <= self.cut_threshold <= 2:
+            raise ConfigError(f"cut_threshold must be a cosine distance in 0..2, got {self.cut_threshold!r}")
+        if not isinstance(self.max_frames, int) or self.max_frames < 1:
+            raise ConfigError(f"max_frames must be a whole number of at least 1, got {self.max_frames!r}")
+        if not isinstance(self.picture_side, int) or self.picture_side < 1 or self.picture_side % SIDE_STEP:
+            raise ConfigError(f"picture_side must be a multiple of {SIDE_STEP} pixels, got {self.picture_side!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +69,13 @@ class Preprocessing:
         videos have give few shapes to compile.
       modalities: the pictures that each sampled moment is seen as, stacked along the channel axis in this
         order: `rgb` is the frame itself, the others show the motion that begins with it.
+      shots: videos are sampled at a steady rate and cut into shots, not into equal chunks: `frames` and
+        `chunk_seconds` then say nothing. Goes with `limit`. None: chunks.
 
     Raises:
       ConfigError: a size, count or duration is not positive, or with `limit` a size is no multiple of 32; `resize`,
-        `channels` or a modality is unknown; no
-        modality or one twice; a modality of motion, which has 3 channels, beside channels=1.
+        `channels` or a modality is unknown; no modality or one twice; a modality of motion, which has 3 channels,
+        beside channels=1; shots without `limit`.
 
     Example:
       >>> Preprocessing(height=224, width=224, frames=16).to_json()["chunk_seconds"]
@@ -59,6 +91,7 @@ class Preprocessing:
     chunk_seconds: float = 10.0
     resize: Resize = "crop"
     modalities: tuple[Modality, ...] = ("rgb",)
+    shots: ShotSampling | None = None
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "frames"):
@@ -77,6 +110,10 @@ class Preprocessing:
                 f"with resize='limit' height and width must be multiples of {SIDE_STEP}, "
                 f"got {self.height} x {self.width}"
             )
+        if isinstance(self.shots, dict):  # from JSON
+            object.__setattr__(self, "shots", ShotSampling(**self.shots))
+        if self.shots is not None and self.resize != "limit":
+            raise ConfigError(f"frames of shots keep their shape: resize must be limit, got {self.resize!r}")
         self._check_modalities()
 
     def _check_modalities(self) -> None:
@@ -104,15 +141,28 @@ class Preprocessing:
         """C of the pixels (T, H, W, C) that the encoder sees: `channels` for `rgb`, 3 for each other modality."""
         return sum(self.channels if name == "rgb" else 3 for name in self.modalities)
 
+    @property
+    def of_pictures(self) -> Preprocessing:
+        """What is done to pictures: the same, but for the size where there is one of their own."""
+        if self.shots is None:
+            return self
+        return dataclasses.replace(self, height=self.shots.picture_side, width=self.shots.picture_side)
+
     def to_json(self) -> dict[str, Any]:
-        """The settings as a flat dict of JSON values; `modalities` is a list."""
-        return {**dataclasses.asdict(self), "modalities": list(self.modalities)}
+        """The settings as a dict of JSON values; `modalities` is a list, and `shots` is left out where there are none,
+        so that what was written before there were shots keeps its fingerprint."""
+        settings = {**dataclasses.asdict(self), "modalities": list(self.modalities)}
+        if self.shots is None:
+            del settings["shots"]
+        return settings
 
     @classmethod
     def from_json(cls, settings: dict[str, Any]) -> Preprocessing:
         """The inverse of `to_json`; an unknown or missing key is a ConfigError that names it."""
         known = {field.name for field in dataclasses.fields(cls)}
-        if set(settings) != known:
-            odd = sorted(set(settings) ^ known)
+        if odd := sorted((set(settings) ^ known) - {"shots"}):
             raise ConfigError(f"preprocessing has missing or unknown settings: {', '.join(odd)}")
-        return cls(**settings)
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise ConfigError(f"the settings of shots are malformed: {error}") from error

@@ -16,22 +16,23 @@ import json
 import os
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.media_item import Chunk, MediaDataset
+from jaxret.data.media_item import MediaDataset
 from jaxret.data.pipeline import read_in_parallel
 from jaxret.errors import MediaError
 
-__all__ = ["CachedFeatures", "FeatureCache", "FeatureTable"]
+__all__ = ["CachedFeatures", "Computed", "FeatureCache", "FeatureTable"]
+
+Computed = tuple[npt.NDArray[np.floating], npt.NDArray[np.float64]]
+"""Features (V, T, D) and times (V, T) of one item."""
 
 _FORMAT = 1
-_LONG_SECONDS = 60.0  # longer items are read chunk by chunk, not whole in advance
 _ABANDONED_SECONDS = 3600.0  # age at which a half-written file cannot be a running writer's
 
 
@@ -159,32 +160,23 @@ class FeatureCache:
     def fill(
         self,
         dataset: MediaDataset,
-        read: Callable[[int], Iterable[Chunk]],
-        compute: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating]],
+        compute: Callable[[list[int]], Iterable[tuple[int, Computed | MediaError]]],
         *,
-        batch_frames: int = 64,
         threads: int = 2,
         progress: Callable[[int, int], None] | None = None,
     ) -> FeatureTable:
         """Compute what is missing and return all of it.
 
-        Reading runs on threads beside the computation. Frames of several items share a batch, so that the
-        function sees one shape only; the last batch is filled up with copies.
-
         Args:
           dataset: whose items; its `content_hash` says which of them are cached.
-          read: the views of item i as chunks, such as `lambda i: read_chunks(dataset, i, preprocessing)`;
-            all chunks of an item have equally many frames.
-          compute: uint8 (batch_frames, H, W, C) -> float (batch_frames, D), called in this thread.
-          batch_frames: frames given to `compute` at once, at least 1.
-          threads: items read at once.
+          compute: numbers of items to each of them with its features (V, T, D) and times (V, T), or the reason why it
+            has none, one after the other, so that each is stored when it is done.
+          threads: files hashed at once.
           progress: called with (items done, items to do) after each item.
 
         Raises:
-          ValueError: batch_frames is below 1, `compute` gives another shape, or values that are not finite.
+          ValueError: as `put`.
         """
-        if batch_frames < 1:
-            raise ValueError(f"batch_frames must be at least 1, got {batch_frames!r}")
         contents: list[str | None] = []
         broken: dict[int, MediaError] = {}
         missing: dict[str, int] = {}  # content -> the first item that has it
@@ -199,8 +191,7 @@ class FeatureCache:
             if content not in missing and self.get(content) is None:
                 missing[content] = number
         numbers = list(missing.values())
-        results = _compute(dataset, numbers, read, compute, batch_frames, threads)
-        for done, (number, result) in enumerate(results, start=1):
+        for done, (number, result) in enumerate(compute(numbers), start=1):
             content = contents[number]
             assert content is not None
             if isinstance(result, MediaError):
@@ -243,75 +234,3 @@ def _or_error(function: Callable[[int], Any], number: int) -> Any:
         return function(number)
     except MediaError as error:
         return error
-
-
-def _chunks(
-    dataset: MediaDataset, numbers: list[int], read: Callable[[int], Iterable[Chunk]], threads: int
-) -> Iterator[tuple[int, Chunk | MediaError | None]]:
-    """Every chunk of every item in order, None after an item's last, MediaError where reading breaks off."""
-
-    def whole(number: int) -> Iterable[Chunk]:
-        # A long item would be many frames in memory: leave its reading to the consumer.
-        return read(number) if dataset.info(number).duration > _LONG_SECONDS else list(read(number))
-
-    chunks = read_in_parallel(lambda number: _or_error(whole, number), numbers, threads=threads)
-    for number, result in zip(numbers, chunks, strict=True):
-        if isinstance(result, MediaError):
-            yield number, result
-            continue
-        try:
-            for chunk in result:
-                yield number, chunk
-            yield number, None
-        except MediaError as error:
-            yield number, error
-
-
-def _compute(
-    dataset: MediaDataset,
-    numbers: list[int],
-    read: Callable[[int], Iterable[Chunk]],
-    compute: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.floating]],
-    batch_frames: int,
-    threads: int,
-) -> Iterator[tuple[int, MediaError | tuple[npt.NDArray[np.floating], npt.NDArray[np.float64]]]]:
-    """Features (V, T, D) and times (V, T) of each item, as soon as its last frame is through."""
-    waiting: list[tuple[int, npt.NDArray[np.uint8]]] = []  # frames whose features are still to come
-    features: dict[int, list[npt.NDArray[np.floating]]] = defaultdict(list)
-    times: dict[int, list[npt.NDArray[np.float64]]] = defaultdict(list)
-    complete: list[int] = []  # items of which every frame has been read
-
-    def run() -> None:
-        batch = waiting[:batch_frames]
-        del waiting[:batch_frames]
-        pixels = np.stack([frame for _, frame in batch])
-        padding = np.repeat(pixels[-1:], batch_frames - len(batch), axis=0)
-        rows = np.asarray(compute(np.concatenate([pixels, padding])))
-        if rows.ndim != 2 or len(rows) != batch_frames:
-            raise ValueError(f"compute must give ({batch_frames}, D) for {batch_frames} frames, got {rows.shape}")
-        for (number, _), row in zip(batch, rows, strict=False):
-            features[number].append(row)
-
-    def finished() -> Iterator[tuple[int, tuple[npt.NDArray[np.floating], npt.NDArray[np.float64]]]]:
-        while complete and len(features[complete[0]]) == sum(map(len, times[complete[0]])):
-            number = complete.pop(0)
-            moments = np.stack(times.pop(number))
-            yield number, (np.stack(features.pop(number)).reshape(*moments.shape, -1), moments)
-
-    for number, chunk in _chunks(dataset, numbers, read, threads):
-        if isinstance(chunk, MediaError):
-            waiting = [entry for entry in waiting if entry[0] != number]
-            features.pop(number, None)
-            times.pop(number, None)
-            yield number, chunk
-        elif chunk is None:
-            complete.append(number)
-        else:
-            times[number].append(chunk.times)
-            waiting.extend((number, frame) for frame in chunk.pixels)
-            while len(waiting) >= batch_frames:
-                run()
-        yield from finished()
-    while waiting:
-        run()
-    yield from finished()

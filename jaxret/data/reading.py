@@ -21,7 +21,17 @@ from jaxret.data.transforms import Augmentation, FrameGeometry, centre_geometry,
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["chunks_of", "open_item", "read_at_rate", "read_chunks", "read_pictures", "read_training_clip"]
+__all__ = [
+    "chunks_of",
+    "open_item",
+    "read_at_rate",
+    "read_chunks",
+    "read_encoded",
+    "read_pictures",
+    "read_training_clip",
+]
+
+_RATE_BLOCK = 8  # frames of a steady rate that travel together: a chunk of large ones is soon much memory
 
 
 def open_item(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> MediaReader:
@@ -110,6 +120,24 @@ def read_chunks(dataset: MediaDataset, index: int, preprocessing: Preprocessing)
     """
     with open_item(dataset, index, preprocessing) as reader:
         yield from chunks_of(reader, preprocessing, is_image=dataset.items[index].kind == "image")
+
+
+def read_encoded(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> Iterator[Chunk]:
+    """Everything of an item that its encoder sees: chunks, or frames at a steady rate where it works on shots.
+
+    Of a steady rate each `Chunk` holds a few frames and the span up to the next ones; a picture is one chunk of one
+    frame, with span 0 to 0. Errors are those of `read_chunks`.
+    """
+    if preprocessing.shots is None:
+        yield from read_chunks(dataset, index, preprocessing)
+        return
+    if dataset.items[index].kind == "image":
+        yield from read_chunks(dataset, index, preprocessing.of_pictures)
+        return
+    with open_item(dataset, index, preprocessing) as reader:
+        rate, end = preprocessing.shots.rate, reader.info.duration
+        for times, pixels in read_at_rate(reader, rate, preprocessing, block=_RATE_BLOCK):
+            yield Chunk(pixels, times, float(times[0]), min(float(times[-1]) + 1 / rate, end))
 
 
 def chunks_of(reader: MediaReader, preprocessing: Preprocessing, *, is_image: bool) -> Iterator[Chunk]:

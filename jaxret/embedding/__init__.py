@@ -1,7 +1,8 @@
 """Media to representations, through an encoder: the one road that training, indexing and searching share."""
 
 from jaxret.embedding.frame_vectors import FrameEncoder, FrameVectors, encode_in_batches, frame_vectors
-from jaxret.embedding.read_ahead import read_ahead
+from jaxret.embedding.read_ahead import Read, read_ahead
+from jaxret.embedding.shot_rows import encode_shots, shots_of
 from jaxret.embedding.shots import Shot, ShotDetector, detect_cuts, random_cuts, shots_between
 from jaxret.embedding.spaces import ClipEncoder, Rows, clip_rows, code_rows, frame_rows, mean_frame_rows
 
@@ -9,6 +10,7 @@ __all__ = [
     "ClipEncoder",
     "FrameEncoder",
     "FrameVectors",
+    "Read",
     "Rows",
     "Shot",
     "ShotDetector",
@@ -16,10 +18,12 @@ __all__ = [
     "code_rows",
     "detect_cuts",
     "encode_in_batches",
+    "encode_shots",
     "frame_rows",
     "frame_vectors",
     "mean_frame_rows",
     "random_cuts",
     "read_ahead",
     "shots_between",
+    "shots_of",
 ]

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from jax.typing import ArrayLike
 
 from jaxret.data.media_item import Chunk, MediaDataset
-from jaxret.embedding.read_ahead import read_ahead
+from jaxret.data.reading import read_encoded
+from jaxret.embedding.read_ahead import Read, read_ahead
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 
@@ -37,7 +38,8 @@ class FrameVectors:
     """The frame vectors of one item.
 
     Attributes:
-      vectors: (chunks, T, D) float32; T is 1 for an image, and for an encoder whose unit is a chunk.
+      vectors: (chunks, T, D) float32; T is 1 for an image, and for an encoder whose unit is a chunk. For an encoder
+        of shots a video is one chunk with all its frames: shots are found in their vectors.
       times: (chunks, T) float64, seconds; of a whole chunk its middle.
       spans: (chunks, 2) float64, start and end of each chunk in seconds.
     """
@@ -54,6 +56,7 @@ def frame_vectors(
     indices: Sequence[int] | None = None,
     threads: int = 2,
     on_item: Callable[[int], None] | None = None,
+    read: Read | None = None,
 ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
     """Decode items and encode their frames, in batches that cross item borders; results come in order.
 
@@ -65,12 +68,16 @@ def frame_vectors(
       indices: item numbers; None for all.
       threads: items decoded at once.
       on_item: called with the number of each item when it is done, for a progress bar.
+      read: item number to the chunks that are encoded; None: `read_encoded`, what indexing and querying see.
 
     Yields:
       `(index, FrameVectors)`, or `(index, MediaError)` for an item that cannot be read to its end.
     """
     chosen = range(len(dataset)) if indices is None else indices
-    stream = read_ahead(dataset, chosen, encoder.preprocessing, threads=threads)
+    at_rate = encoder.preprocessing.shots is not None
+    stream = read_ahead(
+        read or (lambda index: read_encoded(dataset, index, encoder.preprocessing)), chosen, threads=threads
+    )
     chunks: dict[int, list[Chunk]] = {index: [] for index in chosen}
     vectors: dict[int, list[npt.NDArray[np.float32]]] = {index: [] for index in chosen}
     failures: dict[int, MediaError] = {}
@@ -94,7 +101,7 @@ def frame_vectors(
         nonlocal current
         while current is not None and current != until:
             parts = chunks.pop(current), vectors.pop(current)
-            yield current, failures.get(current) or _gather(*parts)
+            yield current, failures.get(current) or (_gather_film if at_rate else _gather)(*parts)
             if on_item is not None:
                 on_item(current)
             current = next(order, None)
@@ -115,6 +122,14 @@ def _gather(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) -> Fram
         vectors=np.stack(vectors),
         times=np.stack([chunk.times for chunk in chunks]),
         spans=np.array([(chunk.start, chunk.end) for chunk in chunks], np.float64),
+    )
+
+
+def _gather_film(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) -> FrameVectors:
+    return FrameVectors(
+        vectors=np.concatenate(vectors)[None],
+        times=np.concatenate([chunk.times for chunk in chunks])[None],
+        spans=np.array([(chunks[0].start, chunks[-1].end)], np.float64),
     )
 
 

@@ -6,14 +6,14 @@ import contextlib
 import queue
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from jaxret.data.media_item import Chunk, MediaDataset
-from jaxret.data.reading import read_chunks
+from jaxret.data.media_item import Chunk
 from jaxret.errors import MediaError
-from jaxret.preprocessing import Preprocessing
 
-__all__ = ["read_ahead"]
+__all__ = ["Read", "read_ahead"]
+
+Read = Callable[[int], Iterable[Chunk]]
 
 _CHUNKS_AHEAD = 4  # decoded chunks waiting, per item in flight
 
@@ -21,15 +21,15 @@ _CHUNKS_AHEAD = 4  # decoded chunks waiting, per item in flight
 class _ItemReader(threading.Thread):
     """Decodes the chunks of one item into a short queue; `None` ends it, an exception is passed on."""
 
-    def __init__(self, dataset: MediaDataset, index: int, preprocessing: Preprocessing):
+    def __init__(self, read: Read, index: int):
         super().__init__(daemon=True, name=f"decode-{index}")
-        self._source = (dataset, index, preprocessing)
+        self._read, self._index = read, index
         self._queue: queue.Queue[Chunk | BaseException | None] = queue.Queue(maxsize=_CHUNKS_AHEAD)
         self._abandoned = threading.Event()
 
     def run(self) -> None:
         try:
-            for chunk in read_chunks(*self._source):
+            for chunk in self._read(self._index):
                 self._put(chunk)
                 if self._abandoned.is_set():
                     return
@@ -53,17 +53,14 @@ class _ItemReader(threading.Thread):
         self._abandoned.set()
 
 
-def read_ahead(
-    dataset: MediaDataset, indices: Sequence[int], preprocessing: Preprocessing, *, threads: int = 2
-) -> Iterator[tuple[int, Chunk | MediaError]]:
+def read_ahead(read: Read, indices: Sequence[int], *, threads: int = 2) -> Iterator[tuple[int, Chunk | MediaError]]:
     """Yield `(index, chunk)` for every chunk of every item of `indices`, item after item, in time order.
 
     An item that cannot be read ends with `(index, MediaError)`; what was decoded before it has been yielded.
 
     Args:
-      dataset: where the items are.
+      read: item number to its chunks.
       indices: item numbers, in the order wanted.
-      preprocessing: size, frames and chunk length.
       threads: items decoded at once, at least 1; each holds at most a few decoded chunks.
     """
     if threads < 1:
@@ -74,7 +71,7 @@ def read_ahead(
     def start_next() -> None:
         if waiting:
             index = waiting.popleft()
-            reader = _ItemReader(dataset, index, preprocessing)
+            reader = _ItemReader(read, index)
             reader.start()
             readers.append((index, reader))
 

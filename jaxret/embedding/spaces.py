@@ -1,7 +1,8 @@
 """From frame vectors to the rows of an index, one table a space.
 
 The `frame` space holds one row a sampled frame (images have one); a picture is a query there. The `clip`
-space holds one row a chunk of a video, and the `code` space the packed binary code of each of these.
+space holds one row a chunk of a video, and the `code` space the packed binary code of each of these. An encoder of
+shots has one space for pictures and shots: there the `clip` space holds one row a shot, and one a picture.
 """
 
 from __future__ import annotations
@@ -10,25 +11,23 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 import numpy.typing as npt
-from jax.typing import ArrayLike
 
 from jaxret import rank
 from jaxret.embedding.frame_vectors import FrameVectors
+from jaxret.embedding.shot_rows import ShotEncoder, encode_shots, shots_of
+from jaxret.preprocessing import Preprocessing, ShotSampling
 
 __all__ = ["ClipEncoder", "Rows", "clip_rows", "code_rows", "frame_rows", "mean_frame_rows"]
 
 _CLIPS_AT_ONCE = 64
 
 
-class ClipEncoder(Protocol):
-    """An encoder that turns the frame vectors of a chunk into one vector."""
+class ClipEncoder(ShotEncoder, Protocol):
+    """An encoder that turns the frame vectors of a chunk, or of a shot, into one vector."""
 
-    def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:
-        """(B, T, D) float32 to (B, E) float32."""
-        ...
+    preprocessing: Preprocessing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,12 +68,16 @@ def frame_rows(media: Mapping[int, FrameVectors]) -> Rows:
 
 
 def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder) -> Rows:
-    """One row a chunk of a video: the `clip` space. Images (span 0 to 0) have no row there.
+    """One row a chunk of a video, or a shot: the `clip` space.
+
+    Images (span 0 to 0) have no row there, but for an encoder of shots, whose pictures and shots are compared.
 
     Args:
       media: frame vectors by item number.
       encoder: the second half of the encoder.
     """
+    if encoder.preprocessing.shots is not None:
+        return _shot_rows(media, encoder, encoder.preprocessing.shots)
     videos = {index: item for index, item in sorted(media.items()) if item.spans.max() > 0}
     if not videos:
         return _rows([], [], [], [])
@@ -85,6 +88,23 @@ def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder) -> Rows:
         padded = np.pad(block, [(0, _CLIPS_AT_ONCE - len(block)), (0, 0), (0, 0)])
         encoded.append(np.asarray(encoder.encode_clips_from_frame_vectors(padded))[: len(block)])
     return _chunk_rows(videos, np.concatenate(encoded))
+
+
+def _shot_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder, sampling: ShotSampling) -> Rows:
+    """One row a shot; a picture is its own, as its frame vector."""
+    vectors, items, starts, ends = [], [], [], []
+    for index, item in sorted(media.items()):
+        if item.spans.max() > 0:
+            shots = shots_of(item, sampling)
+            vectors.append(encode_shots(shots, encoder, sampling.max_frames))
+            starts.append(np.array([shot.start for shot in shots]))
+            ends.append(np.array([shot.end for shot in shots]))
+        else:
+            vectors.append(item.vectors[0])
+            starts.append(np.zeros(1))
+            ends.append(np.zeros(1))
+        items.append(np.full(len(starts[-1]), index, np.int64))
+    return _rows(vectors, items, starts, ends)
 
 
 def code_rows(clips: Rows) -> Rows:

@@ -48,19 +48,20 @@ class MediaEncoder(Protocol):
     def encode_frames(self, frames: ArrayLike) -> jax.Array:
         """(B, H, W, C), or (B, T, H, W, C) where the unit is a chunk, to (B, D) float32."""
 
-    def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:
-        """(B, T, D) to (B, E) float32."""
+    def encode_clips_from_frame_vectors(self, vectors: ArrayLike, lengths: ArrayLike | None = None) -> jax.Array:
+        """(B, T, D), of which lengths (B,) count (None: all T), to (B, E) float32."""
 
 
 class VideoEncoder(nnx.Module):
     """A frame backbone, then an encoder of the sequence of a chunk's frame vectors (systems 1 and 3).
 
-    A backbone that takes whole chunks, such as C3D, gives sequences of one vector.
+    A backbone that takes whole chunks, such as C3D, gives sequences of one vector. Where the preprocessing cuts videos
+    into shots (system 5), the vectors of shots lie in the space of the frame vectors, so that pictures ask for shots.
 
     Args:
       backbone: pictures or chunks to vectors.
       temporal: sequences of those vectors to one vector; with a hash layer, to the activations of a code.
-      preprocessing: size, frame count and chunking of the input.
+      preprocessing: size, frame count and chunking of the input, or how it is cut into shots.
 
     Raises:
       ConfigError: the parts do not fit together.
@@ -91,6 +92,8 @@ class VideoEncoder(nnx.Module):
                 f"{backbone.name} takes {backbone.channels} channels, "
                 f"the preprocessing gives {preprocessing.pixel_channels}"
             )
+        if preprocessing.shots is not None:
+            _check_shot_parts(backbone, temporal)
         self.backbone = backbone
         self.temporal = temporal
         self.preprocessing = preprocessing
@@ -103,8 +106,11 @@ class VideoEncoder(nnx.Module):
     def summary(self) -> str:
         """One line for people."""
         size = self.preprocessing
-        frames = f"{self.backbone.name} on {size.frames} frames of {size.height} x {size.width} pixels"
-        return f"{frames}, then {self.temporal.summary}"
+        pixels = f"{size.height} x {size.width} pixels"
+        if size.shots is None:
+            return f"{self.backbone.name} on {size.frames} frames of {pixels}, then {self.temporal.summary}"
+        sampled = f"{self.backbone.name} on {size.shots.rate:g} frames a second of at most {pixels}"
+        return f"{sampled}, cut at cosine distance {size.shots.cut_threshold:g}; of a shot {self.temporal.summary}"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -140,9 +146,10 @@ class VideoEncoder(nnx.Module):
         """Frames (B, H, W, C), or chunks (B, T, H, W, C) where they are the unit, to vectors (B, D) float32; jitted."""
         return _encode_frames(self, jnp.asarray(frames))
 
-    def encode_clips_from_frame_vectors(self, vectors: ArrayLike) -> jax.Array:
-        """Frame vectors (B, T, D) to clip vectors (B, E) float32; jitted."""
-        return _encode_clips_from_frame_vectors(self, jnp.asarray(vectors))
+    def encode_clips_from_frame_vectors(self, vectors: ArrayLike, lengths: ArrayLike | None = None) -> jax.Array:
+        """Frame vectors (B, T, D), of which lengths (B,) count (None: all), to clip vectors (B, E) float32; jitted."""
+        counted = None if lengths is None else jnp.asarray(lengths)
+        return _encode_clips_from_frame_vectors(self, jnp.asarray(vectors), counted)
 
     def encode_clips(self, clips: ArrayLike) -> jax.Array:
         """Clips (B, T, H, W, C) to vectors (B, E) float32; jitted."""
@@ -156,13 +163,27 @@ def _encode_frames(encoder: VideoEncoder, frames: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _encode_clips_from_frame_vectors(encoder: VideoEncoder, vectors: jax.Array) -> jax.Array:
-    return encoder.temporal(vectors).embedding
+def _encode_clips_from_frame_vectors(encoder: VideoEncoder, vectors: jax.Array, lengths: jax.Array | None) -> jax.Array:
+    return encoder.temporal(vectors, lengths).embedding
 
 
 @jax.jit
 def _encode_clips(encoder: VideoEncoder, clips: jax.Array) -> jax.Array:
     return encoder(clips).embedding
+
+
+def _check_shot_parts(backbone: Backbone, temporal: SequenceEncoder) -> None:
+    if backbone.unit != "frame":
+        raise ConfigError(f"shots are found between frames, and {backbone.name} takes chunks")
+    if temporal.code_bits:
+        raise ConfigError(
+            f"pictures ask for shots by vectors, and the temporal encoder gives {temporal.code_bits} bits"
+        )
+    if temporal.embedding_size != backbone.embedding_size:
+        raise ConfigError(
+            f"pictures ask for shots: both need vectors of one size, but {backbone.name} gives "
+            f"{backbone.embedding_size} and the temporal encoder {temporal.embedding_size}"
+        )
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any], nnx.Rngs], Any]] = {VideoEncoder.kind: VideoEncoder.from_config}

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxret.data.feature_cache import FeatureCache
 from jaxret.data.frame_sampling import chunk_spans, even_samples, frames_on_display
@@ -24,11 +23,11 @@ from jaxret.embedding import FrameVectors
 from jaxret.errors import MediaError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import fingerprint
+from jaxret.workflow.cached_vectors import fill_cache
 
 __all__ = ["FrozenFeatures"]
 
 _DENSITY = 3
-_BATCH_FRAMES = 32
 
 
 class FrozenFeatures:
@@ -56,7 +55,7 @@ class FrozenFeatures:
     ):
         self._dataset = dataset
         self._preprocessing = encoder.preprocessing
-        self._encode = encoder.encode_frames
+        self._encoder = encoder
         self._views, self._augment, self._seed = views, augment, seed
         sampling: dict[str, Any] = {
             "preprocessing": encoder.preprocessing.to_json(),
@@ -72,20 +71,9 @@ class FrozenFeatures:
         """Compute what is not cached yet, for every video; returns the reasons for those that do not read."""
         videos = [n for n, item in enumerate(self._dataset.items) if item.kind == "video"]
         self._row = {number: row for row, number in enumerate(videos)}
-        with tqdm(total=len(videos), desc="frame vectors", unit="video", disable=not show, dynamic_ncols=True) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total, bar.n = total, done
-                bar.refresh() if done == total else bar.update(0)
-
-            self._table = self._cache.fill(
-                self._dataset.subset(videos),
-                lambda row: self._read(videos[row]),
-                lambda frames: np.asarray(self._encode(frames)),
-                batch_frames=_BATCH_FRAMES,
-                threads=threads,
-                progress=progress,
-            )
+        self._table = fill_cache(
+            self._cache, self._dataset, videos, self._encoder, read=self._read, threads=threads, show=show
+        )
         return list(self._table.broken.values())
 
     def __contains__(self, number: object) -> bool:

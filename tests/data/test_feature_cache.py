@@ -57,18 +57,27 @@ def slow_features(dataset: MediaFiles, index: int) -> np.ndarray:
     return np.stack([chunk.pixels.mean((1, 2)) + np.arange(3) for chunk in read_chunks(dataset, index, SETTINGS)])
 
 
-def fill(cache: FeatureCache, dataset, backbone, **options):
-    return cache.fill(dataset, lambda i: read_chunks(dataset, i, SETTINGS), backbone, **options)
+def fill(cache: FeatureCache, dataset, backbone, read=read_chunks, **options):
+    """Features an item at a time, each chunk on its own."""
+
+    def compute(numbers):
+        for number in numbers:
+            try:
+                chunks = list(read(dataset, number, SETTINGS))
+            except MediaError as error:
+                yield number, error
+            else:
+                features = np.stack([backbone(chunk.pixels) for chunk in chunks])
+                yield number, (features, np.stack([chunk.times for chunk in chunks]))
+
+    return cache.fill(dataset, compute, **options)
 
 
-@pytest.mark.parametrize("batch_frames", [1, 4, 7, 64])
-def test_features_are_those_of_one_item_at_a_time(tmp_path, files, batch_frames):
-    backbone = Backbone()
+def test_features_are_those_of_one_item_at_a_time(tmp_path, files):
     seen = []
-    table = fill(make(tmp_path), files, backbone, batch_frames=batch_frames, progress=lambda *done: seen.append(done))
+    table = fill(make(tmp_path), files, Backbone(), progress=lambda *done: seen.append(done))
     assert (table.computed, table.reused, table.broken) == (7, 0, {})
     assert seen == [(n, 7) for n in range(1, 8)]
-    assert set(backbone.calls) == {(batch_frames, 16, 16, 3)}
     for index in range(7):
         stored = table.load(index)
         np.testing.assert_allclose(stored.features, slow_features(files, index), rtol=1e-6)
@@ -103,8 +112,8 @@ def test_twins_are_computed_once(tmp_path, files):
     root = Path(files.items[0].path).parent
     (root / "twin.png").write_bytes((root / "0.png").read_bytes())
     backbone = Backbone()
-    table = fill(make(tmp_path), MediaFiles(scan_folder(root)), backbone, batch_frames=1)
-    assert len(backbone.calls) == 5 + 9 + 3
+    table = fill(make(tmp_path), MediaFiles(scan_folder(root)), backbone)
+    assert len(backbone.calls) == 5 + 3 + 1
     np.testing.assert_array_equal(table.load(0).features, table.load(5).features)
     assert (table.computed, table.reused) == (8, 0)
 
@@ -139,7 +148,7 @@ def test_broken_items_are_listed(tmp_path, files):
     root = Path(files.items[0].path).parent
     (root / "2.png").write_bytes((root / "2.png").read_bytes()[:60])
     (root / "3.png").unlink()
-    table = fill(make(tmp_path), files, Backbone(), batch_frames=4)
+    table = fill(make(tmp_path), files, Backbone())
     assert set(table.broken) == {2, 3}
     assert (table.computed, table.reused) == (5, 0)
     with pytest.raises(MediaError, match=r"2\.png"):
@@ -148,35 +157,15 @@ def test_broken_items_are_listed(tmp_path, files):
 
 
 def test_item_that_breaks_off_in_the_middle(tmp_path, files):
-    def read(index: int):
-        for number, chunk in enumerate(read_chunks(files, index, SETTINGS)):
+    def read(dataset, index, settings):
+        for number, chunk in enumerate(read_chunks(dataset, index, settings)):
             if index == 5 and number == 2:
                 raise MediaError("v.mp4", "frame 20 of 30 does not decode")
             yield chunk
 
-    table = make(tmp_path).fill(files, read, Backbone(), batch_frames=2)
+    table = fill(make(tmp_path), files, Backbone(), read=read)
     assert set(table.broken) == {5}
     np.testing.assert_allclose(table.load(6).features, slow_features(files, 6), rtol=1e-6)
-
-
-def test_long_items_are_streamed(tmp_path):
-    class Long(MovingDigits):
-        def info(self, index):
-            import dataclasses
-
-            return dataclasses.replace(super().info(index), duration=100.0)
-
-    dataset = Long(train_clips=1, validation_clips=0, test_clips=0).subset(range(5))
-    given = []
-
-    def read(index: int):
-        for chunk in read_chunks(dataset, index, SETTINGS):
-            given.append(threading.current_thread() is threading.main_thread())
-            yield chunk
-
-    table = make(tmp_path).fill(dataset, read, Backbone())
-    assert all(given)
-    assert table.computed == 5
 
 
 def test_killed_run_keeps_what_it_had(tmp_path):
@@ -193,8 +182,11 @@ cache = FeatureCache({str(tmp_path / "cache")!r}, encoder="e1", sampling=setting
 def progress(done, todo):
     if done == 9:
         os.kill(os.getpid(), 9)
-cache.fill(dataset, lambda i: read_chunks(dataset, i, settings), lambda x: x.mean((1, 2)),
-           batch_frames=3, progress=progress)
+def compute(numbers):
+    for number in numbers:
+        chunks = list(read_chunks(dataset, number, settings))
+        yield number, (np.stack([c.pixels.mean((1, 2)) for c in chunks]), np.stack([c.times for c in chunks]))
+cache.fill(dataset, compute, progress=progress)
 """
     root = Path(jaxret.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=120)
@@ -207,8 +199,7 @@ cache.fill(dataset, lambda i: read_chunks(dataset, i, settings), lambda x: x.mea
 def test_two_writers_agree(tmp_path, files):
     tables = []
     workers = [
-        threading.Thread(target=lambda: tables.append(fill(make(tmp_path), files, Backbone(), batch_frames=2)))
-        for _ in range(3)
+        threading.Thread(target=lambda: tables.append(fill(make(tmp_path), files, Backbone()))) for _ in range(3)
     ]
     for worker in workers:
         worker.start()
@@ -250,13 +241,6 @@ def test_half_precision_and_bad_values(tmp_path):
         cache.put("abcd", np.zeros((2, 3, 5)), np.zeros((2, 2)))
     with pytest.raises(ValueError, match="dtype must be float16 or float32, got 'int8'"):
         make(tmp_path, dtype="int8")
-
-
-def test_wrong_functions_are_named(tmp_path, files):
-    with pytest.raises(ValueError, match=r"compute must give \(4, D\) for 4 frames, got \(2, 3\)"):
-        fill(make(tmp_path), files, lambda x: np.zeros((2, 3)), batch_frames=4)
-    with pytest.raises(ValueError, match="batch_frames must be at least 1, got 0"):
-        fill(make(tmp_path), files, Backbone(), batch_frames=0)
 
 
 def test_content_of_moving_digits_follows_from_its_settings():

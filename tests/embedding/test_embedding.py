@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
 
 from jaxret.data.media_item import ArrayReader, MediaDataset, MediaItem
+from jaxret.data.reading import read_chunks
 from jaxret.embedding import (
     FrameVectors,
     clip_rows,
@@ -60,7 +62,7 @@ class MeanEncoder:
 @pytest.mark.parametrize("threads", [1, 3])
 def test_chunks_come_item_after_item_with_errors_in_place(threads: int) -> None:
     dataset = Ramps(5, broken=(2,))
-    seen = list(read_ahead(dataset, [4, 2, 0], PREPROCESSING, threads=threads))
+    seen = list(read_ahead(partial(read_chunks, dataset, preprocessing=PREPROCESSING), [4, 2, 0], threads=threads))
     assert [index for index, _ in seen] == [4] * 5 + [2] + [0]
     assert isinstance(seen[5][1], MediaError)
     starts = [chunk.start for index, chunk in seen if index == 4]
@@ -69,7 +71,7 @@ def test_chunks_come_item_after_item_with_errors_in_place(threads: int) -> None:
 
 def test_an_abandoned_reader_leaves_no_thread_behind() -> None:
     before = threading.active_count()
-    stream = read_ahead(Ramps(40), list(range(40)), PREPROCESSING, threads=3)
+    stream = read_ahead(partial(read_chunks, Ramps(40), preprocessing=PREPROCESSING), list(range(40)), threads=3)
     next(stream)
     stream.close()
     for thread in threading.enumerate():
