@@ -42,11 +42,21 @@ class EmbeddingClassifier(nnx.Module):
       classes: K.
       dropout: before the head.
       rngs: for the head's weights.
+      head: one that is there already, (embedding_size, classes); none: a new one.
     """
 
-    def __init__(self, encode: nnx.Module, embedding_size: int, classes: int, *, dropout: float, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        encode: nnx.Module,
+        embedding_size: int,
+        classes: int,
+        *,
+        dropout: float,
+        rngs: nnx.Rngs,
+        head: SoftmaxHead | None = None,
+    ):
         self.encode = encode
-        self.head = SoftmaxHead(embedding_size, classes, dropout=dropout, rngs=rngs)
+        self.head = SoftmaxHead(embedding_size, classes, dropout=dropout, rngs=rngs) if head is None else head
 
     def __call__(self, inputs: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Inputs to (embedding (B, E), logits (B, K))."""
@@ -63,13 +73,14 @@ def fit_classifier(
     run: RunFolder,
     *,
     evaluate: Callable[[], dict[str, float]],
+    head: SoftmaxHead | None = None,
     decoding: bool = False,
     name_of: Callable[[int], str] = str,
     stop_after: int | None = None,
     say: Callable[[str], None] = print,
     show_progress: bool = True,
 ) -> FitResult:
-    """Fit from the run's last checkpoint, or from the start, and leave the best weights in `encode`.
+    """Fit from the run's last checkpoint, or from the start, and leave the best weights in `encode` and `head`.
 
     Args:
       encode: what is trained.
@@ -79,6 +90,7 @@ def fit_classifier(
       config: objective, batches, optimiser and schedule.
       run: its checkpoints and its log are written.
       evaluate: validation figures of `encode` as it is; "validation mAP" is the one that picks the best.
+      head: the softmax head to train, (embedding_size, K), for those who want to classify with it; none: a new one.
       decoding: reading takes time, so `config.threads` threads read ahead.
       name_of: what to call training item `row` in a message.
       stop_after: stop and save after this many steps of this call.
@@ -91,7 +103,8 @@ def fit_classifier(
     plan = _batch_plan(labels, config)
     process_batch_size(plan.batch_size)  # fails early if the devices cannot share a batch
     classes = max(labels) + 1
-    model = EmbeddingClassifier(encode, embedding_size, classes, dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1))
+    rngs = nnx.Rngs(config.seed + 1)
+    model = EmbeddingClassifier(encode, embedding_size, classes, dropout=config.dropout, rngs=rngs, head=head)
     split = SplitModel(model)
     total = config.loop.epochs * plan.steps_per_epoch
     optimiser = make_optimiser(
