@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """Search an index with a media file. A video is compared chunk by chunk with the indexed videos; a
 picture with indexed pictures and with single frames of the videos. Each result names the place in the video.
+Where the encoder is one of shots, a picture is compared with the shots of videos, and the best frame is named too.
 Where the encoder makes binary codes, videos are compared by them: the distance is the number of bits that differ."""
 
 
@@ -48,7 +49,12 @@ def main(argv: Sequence[str]) -> int:
         type=int,
         metavar="N",
         help="in the code space: put the N nearest by Hamming distance in order by the Euclidean distance of their "
-        "clip embeddings",
+        "clip embeddings. Of an encoder of shots and a picture: put the N nearest shots in order by their best frames",
+    )
+    parser.add_argument(
+        "--every-clip",
+        action="store_true",
+        help="in the clip space: chunks or shots are results of their own, several of one video among them",
     )
     parser.add_argument(
         "--probes",
@@ -75,6 +81,7 @@ def main(argv: Sequence[str]) -> int:
         rerank=args.rerank,
         probes=args.probes,
         space=args.space,
+        every_clip=args.every_clip,
         kinds=None if args.kind is None else (args.kind,),
         threads=args.threads,
     )
@@ -86,12 +93,16 @@ def main(argv: Sequence[str]) -> int:
         print("nothing found" + (f" with a cosine similarity above {args.par}" if args.par is not None else ""))
         return 0
     by_bits = matches[0].metric == "hamming"
-    print(f"{'':>4} {'bits' if by_bits else 'distance':>9} {'cosine':>7}  {'where':<15} {'label':<20} item")
+    moments = any(match.moment is not None for match in matches)
+    at = f"{'best frame':<11} " if moments else ""
+    print(f"{'':>4} {'bits' if by_bits else 'distance':>9} {'cosine':>7}  {'where':<15} {at}{'label':<20} item")
     for place, match in enumerate(matches, start=1):
         cosine = "" if match.cosine is None else f"{match.cosine:.4f}"
         where = f"{match.start:.1f} s" if match.start == match.end else f"{match.start:.1f}-{match.end:.1f} s"
         distance = f"{match.distance:.0f}" if by_bits else f"{match.distance:.4f}"
         columns = f"{distance:>9} {cosine:>7}  {where if match.item.kind == 'video' else '':<15}"
+        if moments:
+            columns += f" {'' if match.moment is None else f'{match.moment:.1f} s':<11}"
         print(f"{place:>4} {columns} {match.item.label or '':<20} {match.item.path or match.item.key}")
     return 0
 

@@ -14,7 +14,8 @@ from jaxret.evaluation.ranking import Distance
 from jaxret.index import IndexItem
 from jaxret.metrics import Denominator
 from jaxret.models.encoder import VideoEncoder
-from jaxret.retrieval.retriever import Retriever, SpaceName
+from jaxret.retrieval.query import SpaceName
+from jaxret.retrieval.retriever import Retriever
 
 __all__ = ["default_space", "evaluate_index"]
 

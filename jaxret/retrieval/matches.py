@@ -25,11 +25,16 @@ class Match(Hit):
       query_start, query_end: seconds in the query; both 0 for a picture.
       metric: what `distance` is: "euclidean", "cosine" (1 - cosine similarity), or "hamming", the bits in which the
         codes differ. Matches of codes that were re-ranked have the Euclidean distance of their clip embeddings.
+      moment: of a picture that asked for shots, seconds in the video at which the frame of the span stands that is
+        nearest to the picture; None where that was not asked, or the index keeps no frames.
+      moment_distance: of that frame.
     """
 
     query_start: float = 0.0
     query_end: float = 0.0
     metric: Metric = "euclidean"
+    moment: float | None = None
+    moment_distance: float | None = None
 
 
 def chunk_matches(result: MediaSearchResult, rows: Rows, metric: Metric) -> list[Match]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from jaxret.data.media_folders import MediaFiles, media_kind
 from jaxret.data.media_item import MediaDataset, MediaItem
 from jaxret.embedding import FrameVectors, Rows, clip_rows, code_rows, frame_rows, frame_vectors
-from jaxret.errors import MediaError
+from jaxret.errors import ConfigError, MediaError
 from jaxret.index import (
     EncoderRecord,
     IndexItem,
@@ -24,14 +22,11 @@ from jaxret.index import (
 )
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import fingerprint, load_encoder, save_encoder
-from jaxret.rank.validation import check_count
-from jaxret.retrieval.matches import Match, aligned_matches, best_per_item, chunk_matches, nearest_by_frames, reranked
+from jaxret.retrieval.matches import Match
+from jaxret.retrieval.query import Query, SpaceName
 
-__all__ = ["AddReport", "Retriever", "SpaceName"]
+__all__ = ["AddReport", "Retriever"]
 
-SpaceName = Literal["frame", "clip", "code"]
-
-_ALIGNED = 50  # nearest items by frames alone that are aligned with a query video in time
 _ITEMS_A_COMMIT = 512  # items between commits of a long addition: what a kill can lose
 
 
@@ -68,28 +63,59 @@ class Retriever:
         """Whether the index has a code space, which it has if its encoder has `code_bits`."""
         return "code" in self.index.spaces
 
+    @property
+    def finds_shots(self) -> bool:
+        """Whether videos are indexed as shots, which pictures ask for as well."""
+        return self.encoder.preprocessing.shots is not None
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the index keeps single frames; an index of shots may do without."""
+        return "frame" in self.index.spaces
+
+    def bytes_of(self, space: SpaceName) -> int:
+        """Bytes that the rows of a space take."""
+        kind = self.index.spaces[space]
+        return self.index.count_rows(space) * kind.row_length * np.dtype(kind.dtype).itemsize
+
     def bytes_a_video(self, space: SpaceName) -> float:
         """Bytes that the rows of a space take, divided by the items that have any there; 0 where none has."""
-        kind = self.index.spaces[space]
-        items = int(self.index.searchable(space).sum())
-        return self.index.count_rows(space) * kind.row_length * np.dtype(kind.dtype).itemsize / max(items, 1)
+        return self.bytes_of(space) / max(int(self.index.searchable(space).sum()), 1)
+
+    def bytes_an_hour(self, space: SpaceName) -> float:
+        """Bytes that the rows of a space take, divided by the hours of video in the index; 0 where it has none."""
+        hours = sum(item.duration or 0.0 for item in self.index.items) / 3600
+        return self.bytes_of(space) / hours if hours else 0.0
 
     @classmethod
-    def create(cls, folder: str | Path, encoder: VideoEncoder) -> Retriever:
+    def create(cls, folder: str | Path, encoder: VideoEncoder, *, frames: bool = True) -> Retriever:
         """An empty index in a new folder, with a copy of the encoder, so that the folder stands alone.
 
-        It has the spaces frame and clip, and of an encoder with `code_bits` also code.
+        It has the spaces frame and clip, and of an encoder with `code_bits` also code. Of an encoder of shots, which
+        sees several frames a second, frames are kept in half precision.
+
+        Args:
+          folder: new or empty.
+          encoder: of everything that will be added and asked.
+          frames: keep single frames. An encoder of shots does without: that is a tenth of the size, and a picture finds
+            shots, but not the moment in them.
+
+        Raises:
+          ConfigError: the folder holds something, or single frames are left out and the encoder needs them.
         """
         folder = Path(folder)
+        shots = encoder.preprocessing.shots is not None
+        if not frames and not shots:
+            raise ConfigError("pictures are searched by single frames, unless the encoder is one of shots: keep them")
         save_encoder(encoder, folder / "encoder")
-        codes = [Space.of_codes("code", encoder.code_bits)] if encoder.code_bits else []
+        spaces = [Space("clip", encoder.clip_embedding_size)]
+        if frames:
+            spaces.insert(0, Space("frame", encoder.frame_embedding_size, dtype="float16" if shots else "float32"))
+        if encoder.code_bits:
+            spaces.append(Space.of_codes("code", encoder.code_bits))
         index = MediaIndex.create(
             folder,
-            spaces=[
-                Space("frame", encoder.frame_embedding_size),
-                Space("clip", encoder.clip_embedding_size),
-                *codes,
-            ],
+            spaces=spaces,
             encoder=EncoderRecord(fingerprint(encoder), encoder.preprocessing, encoder.config),
         )
         return cls(encoder, index)
@@ -150,7 +176,7 @@ class Retriever:
 
     def _commit(self, dataset: MediaDataset, block: dict[int, FrameVectors]) -> None:
         numbers = np.array(sorted(block), np.int64)
-        spaces = {"frame": frame_rows(block)}
+        spaces = {"frame": frame_rows(block)} if self.has_frames else {}
         clips = clip_rows(block, self.encoder)
         if len(clips.vectors):
             spaces["clip"] = clips
@@ -171,10 +197,14 @@ class Retriever:
         rerank: int | None = None,
         probes: int | None = None,
         space: SpaceName | None = None,
+        every_clip: bool = False,
         kinds: tuple[str, ...] | None = None,
         threads: int | None = None,
     ) -> list[Match]:
         """The k items nearest to a picture or video, nearest first, each at its best place.
+
+        With an encoder of shots a picture, too, asks in the clip space: it finds shots (and pictures), and in each the
+        moment of the frame that is nearest to it, where the index keeps frames.
 
         In the clip and code spaces a video of several chunks asks with each of them, and an item counts by its best:
         videos that share a part are found, with the part.
@@ -191,13 +221,15 @@ class Retriever:
             code space, else euclidean.
           min_cosine: PAR: of the k nearest by Euclidean distance, those whose cosine exceeds this.
           rerank: of the code space, at least k: put this many nearest items by Hamming distance in order by the
-            Euclidean distance of their clip embeddings, which is then the distance of a match.
+            Euclidean distance of their clip embeddings, which is then the distance of a match. With a picture and an
+            encoder of shots: put this many nearest shots in order by their frames nearest to the picture.
           probes: of the clip space, and of the frame space for a picture, by Euclidean distance: look only into the
             cells of vectors around this many centroids, see `MediaIndex.search`. Much faster on millions of vectors
             once the first such search has made the cells, and some neighbours are missed; None: all vectors.
           space: "frame" compares single frames and pictures, "clip" chunks of videos, "code" their binary codes.
             None: for a picture frame; for a video code if the index has codes, clip if it has none or a `metric` of
-            vectors, `min_cosine` or `probes` is given, frame if it holds no video.
+            vectors, `min_cosine` or `probes` is given, frame if it holds no video. With an encoder of shots clip.
+          every_clip: in the clip space: chunks or shots are results of their own, several of one item among them.
           kinds: find only "image" or only "video".
           threads: for the ranking kernels.
 
@@ -210,75 +242,20 @@ class Retriever:
         ((_, vectors),) = frame_vectors(dataset, self.encoder, indices=[0], threads=1)
         if isinstance(vectors, MediaError):
             raise vectors
-        of_vectors = min_cosine is not None or probes is not None or metric not in (None, "hamming")
-        chosen = space or self._space_for(dataset.items[0], of_vectors)
-        check_count(k, "k")
-        if rerank is not None and chosen != "code":
-            raise ValueError(f"rerank puts what codes have found in order: it needs the code space, got {chosen!r}")
-        if rerank is not None and check_count(rerank, "rerank") < k:
-            raise ValueError(f"rerank must be at least k = {k}, got {rerank}")
-        if min_cosine is not None and not math.isfinite(min_cosine):
-            raise ValueError(f"min_cosine must be a finite number, got {min_cosine}")
-        if probes is not None and chosen == "code":
-            raise ValueError("probes looks into cells of vectors: it needs the clip or frame space, got 'code'")
-        if chosen == "code":
-            return self._search_codes(self._query_clips(vectors), k, metric, min_cosine, rerank, kinds, threads)
-        rows = frame_rows({0: vectors}) if chosen == "frame" else self._query_clips(vectors)
-        by_frames = chosen == "frame" and len(rows.vectors) > 1
-        if by_frames and probes is not None:
-            raise ValueError(
-                "a video in the frame space is compared with every item, and probes would leave items out: search the "
-                "clip space, or leave probes out"
-            )
-        result = self.index.search(
-            chosen,
-            rows.vectors,
-            max(k, len(self.index)) if by_frames else k,
+        asked = Query(
+            vectors,
+            dataset.items[0].kind == "image",
+            k,
             metric=metric,
-            min_cosine=-2.0 if by_frames and min_cosine is not None else min_cosine,
-            kinds=kinds,
+            min_cosine=min_cosine,
+            rerank=rerank,
             probes=probes,
+            space=space,
+            every_clip=every_clip,
+            kinds=kinds,
             threads=threads,
         )
-        measured = metric or "euclidean"
-        if by_frames:
-            candidates = nearest_by_frames(result, max(k, _ALIGNED))
-            return aligned_matches(self.index, candidates, rows, k, min_cosine, measured)
-        return best_per_item(chunk_matches(result, rows, measured), k, self.index)
-
-    def _search_codes(
-        self,
-        clips: Rows,
-        k: int,
-        metric: Metric | None,
-        min_cosine: float | None,
-        rerank: int | None,
-        kinds: tuple[str, ...] | None,
-        threads: int | None,
-    ) -> list[Match]:
-        if not self.has_codes:
-            raise ValueError("the index has no codes, for its encoder has no hash layer: search the clip space")
-        rows = code_rows(clips)
-        wanted = k if rerank is None else rerank
-        result = self.index.search(
-            "code", rows.vectors, wanted, metric=metric, min_cosine=min_cosine, kinds=kinds, threads=threads
-        )
-        found = best_per_item(chunk_matches(result, rows, "hamming"), wanted, self.index)
-        if rerank is None or not found:
-            return found
-        candidates = np.array([self.index.id_of(match.item.key) for match in found], np.int64)
-        return reranked(self.index, candidates, clips, k, threads)
-
-    def _space_for(self, item: MediaItem, of_vectors: bool) -> SpaceName:
-        if item.kind != "video" or not self.index.count_rows("clip"):
-            return "frame"
-        return "code" if self.has_codes and not of_vectors else "clip"
-
-    def _query_clips(self, vectors: FrameVectors) -> Rows:
-        rows = clip_rows({0: vectors}, self.encoder)
-        if not len(rows.vectors):
-            raise ValueError("a picture has no clip embedding and no code: search it in the frame space")
-        return rows
+        return asked.matches(self.index, self.encoder)
 
 
 def single_file(path: str | Path) -> MediaFiles:
