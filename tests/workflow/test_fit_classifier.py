@@ -12,7 +12,7 @@ from flax import nnx
 from jaxret.data.media_item import MediaItem
 from jaxret.errors import ConfigError
 from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out
-from jaxret.models import HashLayer, WeightedAverage
+from jaxret.models import HashLayer, SoftmaxHead, WeightedAverage
 from jaxret.rank import RandomHyperplanes, pack_bits
 from jaxret.recipes.deep_hash import DeepHashConfig
 from jaxret.training import LoopConfig, RunFolder
@@ -73,6 +73,35 @@ def test_learned_codes_beat_random_hyperplanes_on_data_not_trained_on(tmp_path: 
     assert result.finished
     assert figure() == pytest.approx(result.best_score)  # the best weights are left in the encoder
     assert figure() > 1.5 * max(*by_chance, untrained)
+
+
+def test_a_head_that_is_given_classifies_afterwards(tmp_path: Path) -> None:
+    vectors, labels = sequences(1)
+    encoder = WeightedAverage(D, rngs=nnx.Rngs(0))
+    head = SoftmaxHead(encoder.embedding_size, CLASSES, rngs=nnx.Rngs(0))
+    loop = LoopConfig(epochs=30, evaluate_every=30)
+    config = DeepHashConfig(bits=0, triplet_weight=0.0, batch_size=48, dropout=0.0, loop=loop)
+    config = dataclasses.replace(config, optimiser=dataclasses.replace(config.optimiser, learning_rate=1e-2))
+    run = RunFolder(tmp_path / "run")
+    run.write_config("test", config)
+
+    def right() -> float:
+        return float(np.mean(np.asarray(head(encoder(vectors).embedding)).argmax(axis=1) == labels))
+
+    untrained, seen = right(), []
+    fit_classifier(
+        encoder,
+        encoder.embedding_size,
+        lambda row, rng: {"inputs": vectors[row], "labels": np.int32(labels[row])},
+        labels.tolist(),
+        config,
+        run,
+        head=head,
+        evaluate=lambda: seen.append(right()) or {"right": seen[-1]},
+        show_progress=False,
+        say=str,
+    )
+    assert right() == seen[-1] > max(0.8, untrained)
 
 
 def test_classes_of_one_item_have_no_positives(tmp_path: Path) -> None:
