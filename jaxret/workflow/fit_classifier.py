@@ -4,33 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
-import numpy as np
 from flax import nnx
 
 from jaxret.data.batch_plans import BatchPlan, ClassBatches, ShuffledBatches
-from jaxret.data.pipeline import TrainingInput
 from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead
-from jaxret.training import (
-    Checkpoints,
-    FitResult,
-    RunFolder,
-    RunLog,
-    SplitModel,
-    TrainState,
-    fit,
-    make_optimiser,
-    make_train_step,
-    process_batch_size,
-)
+from jaxret.training import FitResult, RunFolder
 from jaxret.workflow.config import ClipTrainingConfig
+from jaxret.workflow.fit_model import Read, fit_model
 
 __all__ = ["EmbeddingClassifier", "Read", "fit_classifier"]
-
-Read = Callable[[int, np.random.Generator], dict[str, Any]]
 
 
 class EmbeddingClassifier(nnx.Module):
@@ -100,61 +85,23 @@ def fit_classifier(
     Raises:
       ConfigError: the triplet loss is asked for, and no class has two items; or the devices cannot share a batch.
     """
-    plan = _batch_plan(labels, config)
-    process_batch_size(plan.batch_size)  # fails early if the devices cannot share a batch
     classes = max(labels) + 1
     rngs = nnx.Rngs(config.seed + 1)
-    model = EmbeddingClassifier(encode, embedding_size, classes, dropout=config.dropout, rngs=rngs, head=head)
-    split = SplitModel(model)
-    total = config.loop.epochs * plan.steps_per_epoch
-    optimiser = make_optimiser(
-        config.optimiser,
-        total_steps=total,
-        steps_per_epoch=plan.steps_per_epoch,
+    return fit_model(
+        EmbeddingClassifier(encode, embedding_size, classes, dropout=config.dropout, rngs=rngs, head=head),
+        config.objective(),
+        read,
+        _batch_plan(labels, config),
+        config,
+        run,
+        evaluate=evaluate,
         rate_scales=config.rate_scales,
+        decoding=decoding,
+        name_of=name_of,
+        stop_after=stop_after,
+        say=say,
+        show_progress=show_progress,
     )
-
-    def evaluate_state(state: TrainState) -> dict[str, float]:
-        split.write_back(state)
-        model.eval()
-        return evaluate()
-
-    with (
-        TrainingInput(
-            read,
-            plan,
-            seed=config.seed,
-            threads=config.threads if decoding else 0,
-            process_index=jax.process_index(),
-            process_count=jax.process_count(),
-        ) as batches,
-        Checkpoints(run.checkpoints) as checkpoints,
-    ):
-        result = fit(
-            split.initial_state(optimiser, seed=config.seed),
-            make_train_step(split, config.objective(), optimiser),
-            batches,
-            config=config.loop,
-            steps_per_epoch=plan.steps_per_epoch,
-            evaluate=evaluate_state,
-            score="validation mAP",
-            checkpoints=checkpoints,
-            log=lambda step: RunLog(run.metrics, resume_step=step),
-            stop_after=stop_after,
-            show_progress=show_progress,
-        )
-        if result.finished:
-            best = checkpoints.best_step or checkpoints.last_step
-            assert best is not None
-            split.write_back(checkpoints.restore(best, result.state).state)
-            model.eval()
-            if result.best_score is None:
-                say("no validation figure (too few items a class in the validation part): the last weights are kept")
-            else:
-                say(f"best validation mAP {result.best_score:.3f} at step {best} of {result.steps}")
-        for row, reason in sorted(batches.broken.items()):
-            say(f"replaced while training: {name_of(row)}: {reason}")
-    return result
 
 
 def _batch_plan(labels: Sequence[int], config: ClipTrainingConfig) -> BatchPlan:

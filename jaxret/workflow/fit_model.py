@@ -1,0 +1,138 @@
+"""Fitting any model to any objective: batches, checkpoints, log, and the best weights at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jaxret.data.batch_plans import BatchPlan
+from jaxret.data.pipeline import TrainingInput
+from jaxret.training import (
+    Checkpoints,
+    FitResult,
+    LoopConfig,
+    Objective,
+    OptimiserConfig,
+    RunFolder,
+    RunLog,
+    SplitModel,
+    TrainState,
+    fit,
+    make_optimiser,
+    make_train_step,
+    process_batch_size,
+)
+
+__all__ = ["FitConfig", "Read", "fit_model"]
+
+Read = Callable[[int, np.random.Generator], dict[str, Any]]
+
+
+class FitConfig(Protocol):
+    """The settings of a recipe that every fit needs."""
+
+    @property
+    def optimiser(self) -> OptimiserConfig:
+        """How gradients become updates."""
+
+    @property
+    def loop(self) -> LoopConfig:
+        """How long to train."""
+
+    @property
+    def seed(self) -> int:
+        """Everything random follows from it."""
+
+    @property
+    def threads(self) -> int:
+        """Media files decoded at once."""
+
+
+def fit_model(
+    model: nnx.Module,
+    objective: Objective,
+    read: Read,
+    plan: BatchPlan,
+    config: FitConfig,
+    run: RunFolder,
+    *,
+    evaluate: Callable[[], dict[str, float]],
+    rate_scales: Mapping[str, float] | None = None,
+    decoding: bool = False,
+    name_of: Callable[[int], str] = str,
+    stop_after: int | None = None,
+    say: Callable[[str], None] = print,
+    show_progress: bool = True,
+) -> FitResult:
+    """Fit from the run's last checkpoint, or from the start, and leave the best weights in `model`.
+
+    Args:
+      model: what is trained; the objective is given it in training mode, it is left in evaluation mode.
+      objective: what is minimised.
+      read: `read(row, rng)` gives one element of a batch.
+      plan: which rows make up which batch.
+      config: optimiser and schedule.
+      run: its checkpoints and its log are written.
+      evaluate: validation figures of the model as it is; "validation mAP" is the one that picks the best.
+      rate_scales: see `make_optimiser`.
+      decoding: reading takes time, so `config.threads` threads read ahead.
+      name_of: what to call row `row` in a message.
+      stop_after: stop and save after this many steps of this call.
+      say: gets one line at a time of what is going on.
+      show_progress: draw a bar.
+
+    Raises:
+      ConfigError: the devices cannot share a batch, or the run was made with other settings.
+    """
+    process_batch_size(plan.batch_size)  # fails early if the devices cannot share a batch
+    split = SplitModel(model)
+    total = config.loop.epochs * plan.steps_per_epoch
+    optimiser = make_optimiser(
+        config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch, rate_scales=rate_scales
+    )
+
+    def evaluate_state(state: TrainState) -> dict[str, float]:
+        split.write_back(state)
+        model.eval()
+        return evaluate()
+
+    with (
+        TrainingInput(
+            read,
+            plan,
+            seed=config.seed,
+            threads=config.threads if decoding else 0,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+        ) as batches,
+        Checkpoints(run.checkpoints) as checkpoints,
+    ):
+        result = fit(
+            split.initial_state(optimiser, seed=config.seed),
+            make_train_step(split, objective, optimiser),
+            batches,
+            config=config.loop,
+            steps_per_epoch=plan.steps_per_epoch,
+            evaluate=evaluate_state,
+            score="validation mAP",
+            checkpoints=checkpoints,
+            log=lambda step: RunLog(run.metrics, resume_step=step),
+            stop_after=stop_after,
+            show_progress=show_progress,
+        )
+        if result.finished:
+            best = checkpoints.best_step or checkpoints.last_step
+            assert best is not None
+            split.write_back(checkpoints.restore(best, result.state).state)
+            model.eval()
+            if result.best_score is None:
+                say("no validation figure (too little in the validation part): the last weights are kept")
+            else:
+                say(f"best validation mAP {result.best_score:.3f} at step {best} of {result.steps}")
+        for row, reason in sorted(batches.broken.items()):
+            say(f"replaced while training: {name_of(row)}: {reason}")
+    return result
