@@ -2,7 +2,7 @@
 
 from jaxret.embedding.frame_vectors import FrameEncoder, FrameVectors, encode_in_batches, frame_vectors
 from jaxret.embedding.read_ahead import Read, read_ahead
-from jaxret.embedding.shot_rows import encode_shots, shots_of
+from jaxret.embedding.shot_rows import ShotEncoder, encode_shots, shots_of
 from jaxret.embedding.shots import Shot, ShotDetector, detect_cuts, random_cuts, shots_between
 from jaxret.embedding.spaces import ClipEncoder, Rows, clip_rows, code_rows, frame_rows, mean_frame_rows
 
@@ -14,6 +14,7 @@ __all__ = [
     "Rows",
     "Shot",
     "ShotDetector",
+    "ShotEncoder",
     "clip_rows",
     "code_rows",
     "detect_cuts",

@@ -108,8 +108,8 @@ class VideoEncoder(nnx.Module):
         size = self.preprocessing
         pixels = f"{size.height} x {size.width} pixels"
         if size.shots is None:
-            return f"{self.backbone.name} on {size.frames} frames of {pixels}, then {self.temporal.summary}"
-        sampled = f"{self.backbone.name} on {size.shots.rate:g} frames a second of at most {pixels}"
+            return f"{self.backbone.summary} on {size.frames} frames of {pixels}, then {self.temporal.summary}"
+        sampled = f"{self.backbone.summary} on {size.shots.rate:g} frames a second of at most {pixels}"
         return f"{sampled}, cut at cosine distance {size.shots.cut_threshold:g}; of a shot {self.temporal.summary}"
 
     @property

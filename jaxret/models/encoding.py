@@ -67,6 +67,11 @@ class Backbone(nnx.Module):
     dtype: jnp.dtype
 
     @property
+    def summary(self) -> str:
+        """A few words for people."""
+        return self.name
+
+    @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_backbone(**config, rngs=...)` makes a backbone of the same shape."""
         raise NotImplementedError

@@ -86,6 +86,12 @@ class PooledBackbone(Backbone):
         self.dtype = backbone.dtype
 
     @property
+    def summary(self) -> str:
+        """A few words for people."""
+        whitened = "" if self.whitening is None else f", whitened to {self.whitening.size}"
+        return f"{self.pooling} of {self.stage} of {self.backbone.summary}{whitened},"
+
+    @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxret.recipes import c3d, cnn_lstm, deep_hash
+from jaxret.recipes import c3d, cnn_lstm, deep_hash, image_to_video
 
 __all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe"]
 
@@ -36,6 +36,11 @@ RECIPES = {
     "c3d": Recipe("a 3D convolutional network on whole chunks, the baseline of cnn-lstm", c3d.C3dConfig(), c3d.train),
     "deep-hash": Recipe(
         "binary codes of videos, searched by XOR (Dong and Li, 2017)", deep_hash.DeepHashConfig(), deep_hash.train
+    ),
+    "image-to-video": Recipe(
+        "a photograph finds the moment in a film (Garcia and Vogiatzis, 2018)",
+        image_to_video.ImageToVideoConfig(),
+        image_to_video.train,
     ),
     "moving-digits": Recipe(
         "the same system sized for the embedded moving digits; what runs without arguments",

@@ -222,7 +222,8 @@ class Retriever:
           min_cosine: PAR: of the k nearest by Euclidean distance, those whose cosine exceeds this.
           rerank: of the code space, at least k: put this many nearest items by Hamming distance in order by the
             Euclidean distance of their clip embeddings, which is then the distance of a match. With a picture and an
-            encoder of shots: put this many nearest shots in order by their frames nearest to the picture.
+            encoder of shots: put this many nearest shots in order by the distance of their frame that is nearest to
+            the picture, which is then the distance of a match.
           probes: of the clip space, and of the frame space for a picture, by Euclidean distance: look only into the
             cells of vectors around this many centroids, see `MediaIndex.search`. Much faster on millions of vectors
             once the first such search has made the cells, and some neighbours are missed; None: all vectors.

@@ -98,10 +98,12 @@ def with_best_frames(index: MediaIndex, matches: Sequence[Match], picture: npt.N
 
 
 def by_best_frame(index: MediaIndex, matches: Sequence[Match]) -> list[Match]:
-    """Matches in the order of their best frames; one without frames by its own distance. Ties by id and time."""
+    """Matches in the order of their best frames, whose distance is then theirs; one without frames keeps its own.
 
-    def place(match: Match) -> tuple[float, int, float]:
-        nearest = match.distance if match.moment_distance is None else match.moment_distance
-        return nearest, index.id_of(match.item.key), match.start
-
-    return sorted(matches, key=place)
+    Ties by id and time.
+    """
+    measured = [
+        match if match.moment_distance is None else dataclasses.replace(match, distance=match.moment_distance)
+        for match in matches
+    ]
+    return sorted(measured, key=lambda match: (match.distance, index.id_of(match.item.key), match.start))

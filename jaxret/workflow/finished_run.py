@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
@@ -30,15 +28,15 @@ from jaxret.reporting import (
     figure,
     filmstrip,
     paragraph,
-    preformatted,
     table,
     write_report,
 )
 from jaxret.retrieval import Retriever
-from jaxret.training import RunFolder, config_to_json, read_run_log
+from jaxret.training import RunFolder, read_run_log
 from jaxret.workflow.clip_projection import without_projection
 from jaxret.workflow.clip_training import embed_items, evaluate_items, evaluate_rows, ranked_rows
 from jaxret.workflow.data_splits import DataSplits
+from jaxret.workflow.report_parts import closing_sections
 
 __all__ = ["RunSummary", "finish_run"]
 
@@ -110,16 +108,12 @@ def finish_run(
     _draw_gallery(run, dataset, splits, media, encoder)
     command = command_line_of("search", run.index, example.path)
     shown = "Test items asking the other test items: green shares the query's class, red does not."
-    lost = [(failure.path, failure.reason) for failure in failures]
     curves = [figure(run.curves, f"{len(rows)} evaluations")] if rows else [paragraph("Nothing was trained.")]
     sections = [
         Section("Retrieval on the test part", _figure_parts(figures)),
         Section("Queries and their results", [figure(run.gallery, shown)]),
         Section("Learning curves", curves),
-        Section("Search the index", [paragraph(f"{len(retriever.index)} items are indexed."), preformatted(command)]),
-        Section(f"Files left out: {len(lost)}", [table(("file", "reason"), lost)] if lost else [paragraph("None.")]),
-        Section("Settings", [preformatted(json.dumps(config_to_json(config), indent=2))]),
-        Section("Made on", [table(("what", "value"), _machine())]),
+        *closing_sections(len(retriever.index), command, failures, config),
     ]
     write_report(run.report, f"jaxret run {run.path.name}", sections)
     run.figures.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -283,13 +277,3 @@ def _lines(figures: dict[str, GroupFigures]) -> list[str]:
         parts = [f"{group} mAP {m['mAP']:.3f} P@5 {m['P@5']:.3f}" for group, m in groups.items()]
         lines.append(f"{method:>{width}}: " + ("   ".join(parts) or "nothing to measure"))
     return lines
-
-
-def _machine() -> list[tuple[str, str]]:
-    devices = ", ".join(sorted({device.device_kind for device in jax.devices()}))
-    return [
-        ("platform", platform.platform()),
-        ("Python", platform.python_version()),
-        ("JAX", jax.__version__),
-        ("devices", f"{jax.device_count()} x {devices}"),
-    ]
