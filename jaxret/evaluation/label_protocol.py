@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
@@ -12,6 +13,8 @@ from jaxret.evaluation.ranking import Ranking
 from jaxret.metrics import Denominator, judge_by_label, retrieval_summary
 
 __all__ = ["GroupFigures", "LabelledItem", "evaluate_leave_one_out", "evaluate_queries"]
+
+_BLOCK_PAIRS = 1 << 24  # of query and gallery item, ranked and judged at once in some 50 bytes each
 
 GroupFigures = dict[str, dict[str, float]]
 """Figures by group of queries (`all`, and for instance `seen` and `unseen`), then by metric."""
@@ -90,28 +93,69 @@ def evaluate_queries(
     sources = _column([item.source for item in query_items])
     gallery_labels = _column([item.label for item in gallery_items])
     gallery_sources = _column([item.source for item in gallery_items])
-    result = rank_items(
-        queries, gallery, ranking, excluded=sources[:, None] == gallery_sources[None, :], threads=threads
-    )
     labelled = np.array([label is not None for label in labels], bool)
-    figures: GroupFigures = {}
-    for name, members in {"all": None, **(groups or {})}.items():
-        asked = np.flatnonzero(labelled if members is None else np.array([label in members for label in labels], bool))
-        if not len(asked):
-            continue
-        judged = judge_by_label(
-            result.ids[asked],
-            labels[asked],
-            gallery_labels,
-            query_sources=sources[asked],
-            gallery_sources=gallery_sources,
-            distances=result.distances[asked],
+    asking = {
+        name: labelled if members is None else np.array([label in members for label in labels], bool)
+        for name, members in {"all": None, **(groups or {})}.items()
+    }
+    parts: dict[str, list[_Part]] = {name: [] for name in asking}
+    block = max(1, _BLOCK_PAIRS // max(1, gallery.count))
+    for start in range(0, queries.count, block):
+        some = slice(start, min(start + block, queries.count))
+        first, last = np.searchsorted(queries.items, [some.start, some.stop])
+        result = rank_items(
+            ItemVectors(queries.vectors[first:last], queries.items[first:last] - start, some.stop - start),
+            gallery,
+            ranking,
+            excluded=sources[some, None] == gallery_sources[None, :],
+            threads=threads,
         )
-        if judged.counted.any():
-            figures[name] = retrieval_summary(
-                judged, ks, denominator=denominator, tie_averaged=ranking.distance == "hamming"
+        for name, asks in asking.items():
+            asked = np.flatnonzero(asks[some])
+            if not len(asked):
+                continue
+            judged = judge_by_label(
+                result.ids[asked],
+                labels[some][asked],
+                gallery_labels,
+                query_sources=sources[some][asked],
+                gallery_sources=gallery_sources,
+                distances=result.distances[asked],
             )
-    return figures
+            figures = {}
+            if judged.counted.any():
+                figures = retrieval_summary(
+                    judged, ks, denominator=denominator, tie_averaged=ranking.distance == "hamming"
+                )
+            parts[name].append(_Part(figures, len(asked), judged.complete, judged.empty_share))
+    return {name: _pooled(found) for name, found in parts.items() if any(part.figures for part in found)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """What came of the queries of one block: figures of those that count (none: {}), and what is of all."""
+
+    figures: dict[str, float]
+    asked: int
+    complete: bool
+    empty_share: float
+
+
+def _pooled(parts: Sequence[_Part]) -> dict[str, float]:
+    """The figures of all blocks together: means over queries, so each block weighs as much as it has queries."""
+    if len(parts) == 1:
+        return parts[0].figures
+    scored = [part for part in parts if part.figures]
+    counted = [part.figures["queries"] for part in scored]
+    names = [name for name in scored[0].figures if all(name in part.figures for part in scored)]
+    if not all(part.complete for part in parts):
+        names = [name for name in names if name not in ("mAP", "mAP tie-averaged", "NDCG")]
+    pooled = {name: float(np.average([part.figures[name] for part in scored], weights=counted)) for name in names}
+    asked = [part.asked for part in parts]
+    pooled["queries"] = float(sum(counted))
+    pooled["queries_excluded"] = float(sum(asked) - sum(counted))
+    pooled["empty_share"] = float(np.average([part.empty_share for part in parts], weights=asked))
+    return pooled
 
 
 def _column(values: Sequence[str | None]) -> np.ndarray:

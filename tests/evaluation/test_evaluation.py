@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reference import retrieval_metrics as slow
 
 from jaxret.errors import ConfigError
-from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out, evaluate_queries, rank_items
+from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out, evaluate_queries, label_protocol, rank_items
 
 
 @dataclasses.dataclass
@@ -187,6 +187,30 @@ def test_par_precision_counts_over_the_nearest_of_other_sources() -> None:
     assert figures["all"]["P@2"] == 0.5
     strict = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("par", 1.0, 2), ks=(2,))
     assert strict["all"]["empty_share"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "ranking",
+    [Ranking(), Ranking("cosine", depth=9), Ranking("par", 0.4), Ranking("hamming")],
+    ids=lambda r: r.distance,
+)
+@pytest.mark.parametrize("pairs", [1, 150, 1000])
+def test_figures_do_not_depend_on_the_blocks_that_queries_are_ranked_in(monkeypatch, ranking, pairs) -> None:
+    rng = np.random.default_rng(0)
+    count = 37
+    make = make_codes if ranking.distance == "hamming" else make_rows
+    rows = make(rng, count, 2)
+    # "only" is asked for by one item, which has nothing relevant; some have no label.
+    labels = ["only", *rng.choice(["a", "b", "c", None], count - 1)]
+    items = [Item(label, f"s{number // 2}") for number, label in enumerate(labels)]
+    groups = {"a and only": ["a", "only"], "only": ["only"]}
+    whole = evaluate_leave_one_out(rows, items, ranking=ranking, groups=groups, ks=(1, 3))
+    monkeypatch.setattr(label_protocol, "_BLOCK_PAIRS", pairs)
+    in_blocks = evaluate_leave_one_out(rows, items, ranking=ranking, groups=groups, ks=(1, 3))
+    assert list(in_blocks) == list(whole) == ["all", "a and only"]
+    for name, figures in whole.items():
+        assert in_blocks[name] == pytest.approx(figures, abs=1e-12)
+    assert ("mAP" in whole["all"]) == (ranking.depth is None and ranking.distance != "par")
 
 
 def test_nothing_relevant_gives_no_figures() -> None:
