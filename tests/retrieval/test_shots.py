@@ -1,0 +1,208 @@
+"""Pictures that ask for shots: what is stored, found and ranked, against loops over all frames and shots."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from film_making import make_film
+from flax import nnx
+from PIL import Image
+
+from jaxret.__main__ import dispatch
+from jaxret.data.dataset_specs import open_dataset
+from jaxret.data.reading import read_at_rate
+from jaxret.errors import ConfigError
+from jaxret.evaluation import Ranking
+from jaxret.models import PooledBackbone, Sum, TemporalEncoder, UnitLength, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.encoder_store import save_encoder
+from jaxret.preprocessing import Preprocessing, ShotSampling
+from jaxret.retrieval import Retriever
+from jaxret.retrieval.evaluate_index import evaluate_index
+
+RATE, MOST = 5.0, 3
+LENGTHS = {"a.mp4": (6, 14, 9), "b.mp4": (20,), "c.mp4": (8, 12)}
+
+
+def make_encoder() -> VideoEncoder:
+    """Random weights; distances are small, so the threshold is one that the films' own cuts show."""
+    net = create_backbone("small-convnet", widths=[8, 16], rngs=nnx.Rngs(0))
+    pooled = PooledBackbone(net, "conv_2", pooling="spoc")
+    sampling = ShotSampling(rate=RATE, cut_threshold=5e-4, max_frames=MOST, picture_side=96)
+    settings = Preprocessing(height=96, width=96, resize="limit", shots=sampling)
+    return VideoEncoder(pooled, UnitLength(Sum(16, rngs=nnx.Rngs(0))), settings)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three films of scenes, and the picture of a moment of one."""
+    root = tmp_path_factory.mktemp("films")
+    for seed, (name, lengths) in enumerate(LENGTHS.items()):
+        make_film(root / name, seed, lengths)
+    with open_dataset(root).open(0) as reader:
+        Image.fromarray(reader.read_at([1.0])[0]).save(root / "moment.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def retriever(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    retriever = Retriever.create(tmp_path_factory.mktemp("index") / "index", make_encoder())
+    retriever.add(open_dataset(films))
+    return retriever
+
+
+def slow_shots(films: Path) -> dict[str, list[tuple[float, float, np.ndarray, np.ndarray, np.ndarray]]]:
+    """Of each film its shots: start, end, vector, and the times and vectors of their frames."""
+    encoder, found = make_encoder(), {}
+    for name, lengths in LENGTHS.items():
+        with open_dataset(films / name).open(0) as reader:
+            times, frames = zip(*read_at_rate(reader, RATE, encoder.preprocessing), strict=True)
+        times = np.concatenate(times)
+        vectors = np.asarray(encoder.encode_frames(np.concatenate(frames)))
+        edges = np.concatenate([[0], np.cumsum(lengths)]) / 10
+        shots = []
+        for start, end in itertools.pairwise(edges):
+            inside = np.flatnonzero((times >= start - 1e-9) & (times < end - 1e-9))
+            first = float(times[inside[0]])  # a cut is seen at the first frame sampled after it
+            count = len(inside)
+            kept = inside if count <= MOST else inside[[(2 * i + 1) * count // (2 * MOST) for i in range(MOST)]]
+            mean = vectors[kept].sum(axis=0)
+            shots.append([first, float(end), mean / np.linalg.norm(mean), times[inside], vectors[inside]])
+        for before, after in itertools.pairwise(shots):
+            before[1] = after[0]
+        found[name] = [tuple(shot) for shot in shots]
+    return found
+
+
+def test_the_index_holds_the_shots_of_the_films_and_the_picture(films: Path, retriever: Retriever) -> None:
+    rows = retriever.index.rows("clip")
+    owners = [retriever.index.items[number].key for number in np.asarray(rows.items)]
+    expected = slow_shots(films)
+    for name, shots in expected.items():
+        own = [place for place, owner in enumerate(owners) if owner == name]
+        assert len(own) == len(LENGTHS[name])
+        for place, (start, end, vector, _, _) in zip(own, shots, strict=True):
+            assert (rows.starts[place], rows.ends[place]) == pytest.approx((start, end), abs=1e-6)
+            np.testing.assert_allclose(rows.vectors[place], vector, atol=1e-5)
+    picture = owners.index("moment.png")
+    assert (rows.starts[picture], rows.ends[picture]) == (0, 0)
+    frames = retriever.index.rows("frame")
+    assert frames.vectors.dtype == np.float16
+    assert len(frames.vectors) == 1 + sum(len(shot[3]) for shots in expected.values() for shot in shots)
+
+
+def test_a_picture_finds_the_film_the_shot_and_the_moment(films: Path, retriever: Retriever) -> None:
+    asked = np.asarray(make_encoder().encode_frames(np.asarray(Image.open(films / "moment.png"))[None]))[0]
+    expected = []
+    for name, shots in slow_shots(films).items():
+        start, end, vector, times, vectors = min(shots, key=lambda shot: np.linalg.norm(shot[2] - asked))
+        distances = np.linalg.norm(vectors - asked, axis=1)
+        expected.append((np.linalg.norm(vector - asked), name, start, end, times[distances.argmin()], distances.min()))
+    found = retriever.search(films / "moment.png", 4, kinds=("video",))
+    assert [match.item.key for match in found] == [entry[1] for entry in sorted(expected)]
+    for match, (distance, _, start, end, moment, nearest) in zip(found, sorted(expected), strict=True):
+        assert match.distance == pytest.approx(distance, abs=1e-3)
+        assert (match.start, match.end) == pytest.approx((start, end), abs=1e-6)
+        assert match.moment == pytest.approx(moment, abs=1e-6)
+        assert match.moment_distance == pytest.approx(nearest, abs=2e-3)  # frames are stored in half precision
+    best = found[0]
+    assert (best.item.key, best.start, best.end, best.moment) == ("a.mp4", 0.6, 2.0, pytest.approx(1.0))
+    itself = retriever.search(films / "moment.png", 1)[0]
+    assert (itself.item.key, itself.distance, itself.moment) == ("moment.png", pytest.approx(0, abs=1e-3), None)
+
+
+def test_every_shot_is_a_result_of_its_own(films: Path, retriever: Retriever) -> None:
+    asked = np.asarray(make_encoder().encode_frames(np.asarray(Image.open(films / "moment.png"))[None]))[0]
+    shots = [(np.linalg.norm(s[2] - asked), name, s[0]) for name, all_of in slow_shots(films).items() for s in all_of]
+    found = retriever.search(films / "moment.png", 5, every_clip=True, kinds=("video",))
+    assert [(m.item.key, pytest.approx(m.start, abs=1e-6)) for m in found] == [(n, s) for _, n, s in sorted(shots)[:5]]
+    cosine = retriever.search(films / "moment.png", 5, every_clip=True, kinds=("video",), metric="cosine")
+    assert [match.start for match in cosine] == [match.start for match in found]  # all vectors are of length 1
+    assert cosine[0].distance == pytest.approx(found[0].distance ** 2 / 2, abs=1e-4)
+    # Of a film the nearest of its shots, so that several of its shots ask for the same ones.
+    video = retriever.search(films / "a.mp4", 3, every_clip=True)
+    assert [match.distance for match in video] == pytest.approx([0, 0, 0], abs=2e-3)
+    assert [match.start for match in video] == pytest.approx([match.query_start for match in video])
+
+
+def test_shots_are_put_in_order_by_their_frames(films: Path, retriever: Retriever) -> None:
+    asked = np.asarray(make_encoder().encode_frames(np.asarray(Image.open(films / "moment.png"))[None]))[0]
+    frames = [
+        (np.linalg.norm(shot[4] - asked, axis=1).min(), name, shot[0])
+        for name, all_of in slow_shots(films).items()
+        for shot in all_of
+    ]
+    found = retriever.search(films / "moment.png", 3, rerank=7, every_clip=True, kinds=("video",))
+    assert [match.item.key for match in found] == [name for _, name, _ in sorted(frames)[:3]]
+    assert [match.distance for match in found] == [match.moment_distance for match in found]
+    assert sorted(match.distance for match in found) == [match.distance for match in found]
+
+
+def test_an_index_of_shots_alone_is_smaller_and_has_no_moments(films: Path, retriever: Retriever, tmp_path) -> None:
+    small = Retriever.create(tmp_path / "index", make_encoder(), frames=False)
+    small.add(open_dataset(films))
+    found, whole = (each.search(films / "moment.png", 3, kinds=("video",)) for each in (small, retriever))
+    assert [(m.item.key, m.start, m.end) for m in found] == [(m.item.key, m.start, m.end) for m in whole]
+    assert [match.moment for match in found] == [None] * 3
+    hours = sum(item.duration for item in retriever.index.items) / 3600
+    assert retriever.bytes_an_hour("clip") == pytest.approx(7 * 16 * 4 / hours)
+    assert retriever.bytes_an_hour("frame") == pytest.approx(retriever.index.count_rows("frame") * 16 * 2 / hours)
+    for options, message in (
+        ({"space": "frame"}, "keeps no single frames: search its shots"),
+        ({"rerank": 5}, "rerank puts shots in order by their frames, and the index keeps no single frames"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            small.search(films / "moment.png", 1, **options)
+    figures = evaluate_index(small, ranking=Ranking("cosine"))
+    assert figures == {}  # nothing has a label
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("moment.png", {"rerank": 2}, "rerank must be at least k = 3, got 2"),
+        ("a.mp4", {"rerank": 5}, "it needs the code space, got 'clip'"),
+        ("moment.png", {"space": "code"}, "the index has no codes"),
+        ("moment.png", {"every_clip": True, "space": "frame"}, "needs the clip space"),
+        ("moment.png", {"every_clip": True, "min_cosine": 0.5}, "without min_cosine and probes"),
+    ],
+)
+def test_what_does_not_fit_is_named(films: Path, retriever: Retriever, name, options, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        retriever.search(films / name, 3, **options)
+
+
+def test_parts_that_make_no_encoder_of_shots_are_named(tmp_path: Path) -> None:
+    shots = make_encoder()
+    with pytest.raises(ConfigError, match="both need vectors of one size, but pooled gives 16 and the temporal enc"):
+        VideoEncoder(shots.backbone, TemporalEncoder(16, 8, rngs=nnx.Rngs(0)), shots.preprocessing)
+    whole = create_backbone("c3d", width=1 / 64, embedding_size=16, rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="shots are found between frames, and c3d takes chunks"):
+        VideoEncoder(whole, Sum(16, rngs=nnx.Rngs(0)), shots.preprocessing)
+    chunks = VideoEncoder(shots.backbone, Sum(16, rngs=nnx.Rngs(0)), Preprocessing(height=96, width=96))
+    with pytest.raises(ConfigError, match="keep them"):
+        Retriever.create(tmp_path / "index", chunks, frames=False)
+    assert not (tmp_path / "index").exists()
+
+
+def test_the_commands_print_sizes_and_moments(films: Path, tmp_path: Path, capsys) -> None:
+    save_encoder(make_encoder(), tmp_path / "encoder")
+    for name, options in (("whole", []), ("small", ["--without-frames"])):
+        command = ["index", str(films), str(tmp_path / name), "--encoder", str(tmp_path / "encoder"), "--quiet"]
+        assert dispatch([*command, *options]) == 0
+        assert ("frames" in capsys.readouterr().out.split("an hour of video takes")[1]) == (name == "whole")
+    picture = str(films / "moment.png")
+    assert dispatch(["search", str(tmp_path / "whole"), picture, "--kind", "video", "-k", "2", "--rerank", "3"]) == 0
+    header, first, _ = capsys.readouterr().out.splitlines()
+    assert "best frame" in header
+    assert "0.6-2.0 s" in first
+    assert " 1.0 s" in first
+    assert dispatch(["search", str(tmp_path / "small"), picture, "--kind", "video", "--every-clip", "-k", "9"]) == 0
+    header, *lines = capsys.readouterr().out.splitlines()
+    assert "best frame" not in header
+    assert len(lines) == sum(map(len, LENGTHS.values()))
+    with pytest.raises(ConfigError, match="leave --without-frames out"):
+        dispatch(["index", str(films), str(tmp_path / "whole"), "--without-frames", "--quiet"])
