@@ -184,7 +184,10 @@ def train(
     say(f"encoder: {encoder.summary}; {parameter_count(encoder):,} parameters")
     # ---- frame vectors and shots
     features = FilmFeatures(dataset, encoder, config.cache or run.cache)
-    failures = features.prepare(threads=config.threads, show=show_progress)
+    failures = [
+        *getattr(dataset, "skipped", ()),
+        *features.prepare(threads=config.threads, show=show_progress),
+    ]
     shots = {name: shots_by_video(features.frame_vectors(numbers), config) for name, numbers in parts.items()}
     questions = {
         name: ShotQuestions.of([shot for _, shot in found], [video for video, _ in found], seed=config.seed)

@@ -1,0 +1,180 @@
+"""The recipe image-to-video: whitening, shots, training, index and report; stopped and gone on with."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from film_making import make_film
+
+from jaxret import train
+from jaxret.__main__ import dispatch
+from jaxret.data.dataset_specs import open_dataset
+from jaxret.embedding import frame_vectors
+from jaxret.errors import ConfigError
+from jaxret.models.encoder_store import encoder_arrays, load_encoder
+from jaxret.preprocessing import Preprocessing
+from jaxret.recipes.image_to_video import ImageToVideoConfig, cleaned, shots_by_video
+from jaxret.workflow.film_parts import split_films, training_frames
+
+# fmt: off
+SMALL = [
+    "--backbone", "small-convnet", "--weights", "none", "--whitened-size", "8", "--frame-side", "96",
+    "--picture-side", "96", "--rate", "5", "--units", "8", "--batch-size", "8", "--epochs", "3", "--evaluate-every",
+    "1", "--learning-rate", "1e-2", "--quiet",
+]
+# fmt: on
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five films of three shots and one file that is none."""
+    root = tmp_path_factory.mktemp("films")
+    for seed in range(5):
+        make_film(root / f"{seed}.mp4", seed, (8, 10, 7))
+    (root / "broken.mp4").write_bytes(b"no film")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "run"
+    assert train.main(["image-to-video", "--data", str(films), "--out", str(out), *SMALL]) == 0
+    return out
+
+
+def test_a_run_leaves_index_figures_and_report(films: Path, run: Path, capsys) -> None:
+    figures = json.loads((run / "figures.json").read_text())
+    assert list(figures) == ["LSTM", "sum", "max"]
+    assert all(0 < found["all" if "all" in found else "mAP"] <= 1 for found in figures.values())
+    report = (run / "report.html").read_text()
+    assert "Pictures that ask for shots" in report
+    assert "broken.mp4" in report
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert {"positive_cosine", "negative_cosine", "validation mAP", "validation R@1"} <= set(lines[-1])
+    assert dispatch(["search", str(run), str(run / "example" / "frame.png"), "-k", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"start", "end", "moment", "moment_distance"} <= set(found)
+    encoder = load_encoder(run / "encoder")
+    whitening = encoder.backbone.whitening
+    assert whitening is not None
+    assert np.abs(np.asarray(whitening.mean[...])).max() > 0
+
+
+def test_stopped_and_resumed_equals_one_run(films: Path, run: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "halves"
+    command = ["image-to-video", "--data", str(films), "--out", str(out), *SMALL]
+    assert train.main([*command, "--stop-after", "2"]) == 0
+    assert "To go on" in capsys.readouterr().out
+    assert not (out / "index").exists()
+    assert train.main(["--resume", str(out), "--quiet"]) == 0
+    first, second = (encoder_arrays(load_encoder(folder / "encoder")) for folder in (run, out))
+    assert list(first) == list(second)
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+def test_sums_need_no_training_and_one_film_is_enough_for_no_recipe(films: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "sums"
+    command = [
+        "image-to-video",
+        "--data",
+        str(films),
+        "--out",
+        str(out),
+        *SMALL,
+        "--temporal",
+        "sum",
+        "--pooling",
+        "gem",
+    ]
+    assert train.main(command) == 0
+    assert "nothing to train" in capsys.readouterr().out
+    assert list(json.loads((out / "figures.json").read_text())) == ["sum", "max"]
+    assert not (out / "metrics.jsonl").exists()
+    alone = ["image-to-video", "--data", str(films / "0.mp4"), "--out", str(tmp_path / "one"), *SMALL]
+    with pytest.raises(ConfigError, match="need videos of 3 sources or more, found 1"):
+        train.main(alone)
+    assert not (tmp_path / "one").exists()
+
+
+def test_parts_keep_sources_together_or_are_those_of_the_list(films: Path, tmp_path: Path) -> None:
+    parts = split_films(open_dataset(films), seed=0)
+    assert sorted(np.concatenate(list(parts.values())).tolist()) == [0, 1, 2, 3, 4]
+    assert all(len(numbers) for numbers in parts.values())
+    table = tmp_path / "films.csv"
+    rows = [
+        f"{films / f'{n}.mp4'},{split}" for n, split in enumerate(["train", "test", "train", "validation", "unused"])
+    ]
+    table.write_text("\n".join(["path,split", *rows]))
+    named = split_films(open_dataset(table), seed=0)
+    assert {name: numbers.tolist() for name, numbers in named.items()} == {
+        "train": [0, 2], "validation": [3], "test": [1]
+    }  # fmt: skip
+    table.write_text("\n".join(["path,split", f"{films / '0.mp4'},train", f"{films / '1.mp4'},test"]))
+    with pytest.raises(ConfigError, match="no video is in the split 'validation'"):
+        split_films(open_dataset(table), seed=0)
+
+
+def test_the_whitening_sees_even_frames_of_even_films(films: Path) -> None:
+    settings = Preprocessing(height=96, width=96, resize="limit")
+    dataset = open_dataset(films)
+    batches = list(training_frames(dataset, np.arange(5), settings, 15))
+    assert [batch.shape for batch in batches] == [(3, 64, 96, 3)] * 5
+    with dataset.open(4) as reader:
+        expected = reader.read_at([2.5 / 6, 2.5 / 2, 2.5 * 5 / 6])
+    np.testing.assert_array_equal(batches[4], expected)
+    assert len(list(training_frames(dataset, np.arange(5), settings, 2))) == 2
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed (extra `opencv`)")
+def test_cleaning_keeps_the_frames_of_one_shot(films: Path, run: Path) -> None:
+    encoder, dataset = load_encoder(run / "encoder"), open_dataset(films)
+    settings = {"data": str(films), "rate": 5.0, "frame_side": 96, "picture_side": 96, "cut_threshold": 2.0}
+    ((_, vectors),) = frame_vectors(dataset, encoder, indices=[0])
+    uncut = ImageToVideoConfig(**settings, clean=True)
+    ((video, shot),) = shots_by_video({0: vectors}, uncut)
+    assert len(shot.vectors) == 13  # the whole film: nothing is cut at 2
+    kept = cleaned(dataset, video, shot, uncut)
+    assert 3 <= len(kept) <= 6  # of one of its shots of 8, 10 and 7 frames, every second
+    np.testing.assert_array_equal(cleaned(dataset, video, shot, ImageToVideoConfig(**settings)), shot.vectors)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "data must name the films: --data FOLDER"),
+        (["--data", "{films}", "--stage", "conv_9"], "did you mean 'conv_"),
+        (
+            ["--data", "{films}", "--whitened-size", "5000"],
+            "size must be at most the 32 numbers that are projected, got 5000",
+        ),
+    ],
+)
+def test_bad_settings_are_named(films: Path, tmp_path: Path, options, message) -> None:
+    words = [word.format(films=films) for word in options]
+    with pytest.raises(ConfigError, match=message):
+        train.main(["image-to-video", "--out", str(tmp_path / "run"), *SMALL, *words])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rate": 0.0}, "rate must be a number of frames a second above 0, got 0.0"),
+        ({"cut_threshold": 3.0}, r"cut_threshold must be a cosine distance in 0\.\.2, got 3.0"),
+        ({"frame_side": 100}, "must be multiples of 32, got 100 x 100"),
+        ({"picture_side": 100}, "picture_side must be a multiple of 32 pixels, got 100"),
+        ({"max_frames": 0}, "max_frames must be a whole number of at least 1, got 0"),
+        ({"margin": 2.0}, r"margin must be a cosine in -1\.\.1, got 2.0"),
+        ({"positive_share": -0.1}, r"positive_share must lie in 0\.\.1, got -0.1"),
+        ({"whitened_size": -1}, "or 0 for no whitening, got -1"),
+        ({"units": 0}, "units must be at least 1, got 0"),
+    ],
+)
+def test_settings_out_of_range_are_named(settings, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ImageToVideoConfig(data="films", **settings)
