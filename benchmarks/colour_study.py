@@ -2,9 +2,13 @@
 
 For each seed five classes, drawn at random, are seen: nine tenths of their training images train a softmax
 classifier, a tenth validate it. Then the test images of the unseen classes ask for each other, by Euclidean distance
-of the network's embeddings; in a second table the same queries ask all test images, of seen and unseen classes. The
-figure is precision at 100: the share of the first 100 results that are of the query's class; by chance it is 20 % and
-10 %. Colour and grey-scale have the same classes, images, settings and seeds; they differ in the option `grey` alone.
+of the network's embeddings; in a second table the same queries ask all test images, of seen and unseen classes. Colour
+and grey-scale have the same classes, images, settings and seeds; they differ in the option `grey` alone.
+
+P@100 is the share of the first 100 results that are of the query's class, by chance 20 % and 10 %. The paper calls its
+81.62 and 80.03 % "retrieval accuracy, top 100" and defines accuracy as (true positives + true negatives) / all: of
+5,000 images with 1,000 of each class that is between 78 % (nothing right) and 82 % (all right) whatever is found, and
+80 % is a P@100 of one half. So that figure is given as well, and the paper's stands beside both.
 
 Pictures have the paper's 32 x 32 pixels. The paper trains width 1 for 50 epochs; here width and epochs are what lets
 six trainings end in some 20 minutes on two cores. Nothing was chosen by figures of test images.
@@ -51,8 +55,11 @@ WIDTH, SIZE, EPOCHS, BATCH = 0.5, 32, 6, 64
 METHODS = {"colour": False, "grey-scale": True}
 UNSEEN, ALL = "CIFAR-10, untrained classes", "CIFAR-10, untrained classes asking all ten"
 # The paper's Table II, and what its text says of the classifiers.
-PAPER = {"colour": {"P@100": 0.8162, "validation accuracy": 0.74}, "grey-scale": {"P@100": 0.8003}}
-PAPER_DATA = "CIFAR-10, its own draw of classes"
+PAPER = {
+    "colour": {"P@100": 0.8162, "accuracy@100": 0.8162, "validation accuracy": 0.74},
+    "grey-scale": {"P@100": 0.8003, "accuracy@100": 0.8003},
+}
+PAPER_DATA = "CIFAR-10, its own draw of classes; its retrieval accuracy may be either figure at 100"
 DEPTH = 100
 
 
@@ -135,7 +142,7 @@ def train_and_judge(parts: dict[str, Pictures], config: CnnLstmConfig, width: fl
         assert not failures
         return frame_rows(media).vectors
 
-    def accuracy() -> dict[str, float]:
+    def validate() -> dict[str, float]:
         right = [seen.index(str(train.items[n].label)) for n in validation]
         given = np.asarray(head(vectors(train, validation))).argmax(axis=1)
         return {"validation accuracy": float(np.mean(given == right))}
@@ -149,7 +156,7 @@ def train_and_judge(parts: dict[str, Pictures], config: CnnLstmConfig, width: fl
         classes,
         config,
         run,
-        evaluate=accuracy,  # the schedule ends at zero, so the last weights are the ones to keep
+        evaluate=validate,  # the schedule ends at zero, so the last weights are the ones to keep
         head=head,
         show_progress=False,
         say=str,
@@ -157,7 +164,7 @@ def train_and_judge(parts: dict[str, Pictures], config: CnnLstmConfig, width: fl
     if not result.finished:
         raise SystemExit(f"stopped at step {result.steps} and saved in {folder}; the same call goes on from there")
     stored = vectors(test, np.arange(len(test)))
-    judged = accuracy() | {f"P@{DEPTH}, {name}": figure for name, figure in precisions(test, stored, unseen).items()}
+    judged = validate() | {f"P@{DEPTH}, {name}": figure for name, figure in precisions(test, stored, unseen).items()}
     judged["parameters"] = parameter_count(encoder.backbone)
     partial = done.with_suffix(".partial")
     partial.write_text(json.dumps(judged, indent=1))
@@ -177,6 +184,14 @@ def precisions(test: Pictures, vectors: np.ndarray, unseen: Sequence[str]) -> di
         others = found[~itself].reshape(len(asking), DEPTH)
         figures[name] = float(np.mean(labels[others] == labels[asking][:, None]))
     return figures
+
+
+def accuracy(precision: float, test: Pictures, gallery: str) -> float:
+    """(True positives + true negatives) / all at 100 results; classes are equally large."""
+    each = len(test) // len(test.labels)
+    others = (len(test) if gallery == ALL else each * round(len(test.labels) / 2)) - 1
+    wrong_results, missed = DEPTH * (1 - precision), each - 1 - DEPTH * precision
+    return 1 - (wrong_results + missed) / others
 
 
 def rows(
@@ -210,7 +225,8 @@ def rows(
             shown = "  ".join(f"{name} {figure:.4g}" for name, figure in judged.items())
             print(f"{method:<12} seed {seed}  {shown}", flush=True)
             for data in (UNSEEN, ALL):
-                figures = {"P@100": judged[f"P@{DEPTH}, {data}"]}
+                precision = judged[f"P@{DEPTH}, {data}"]
+                figures = {f"P@{DEPTH}": precision, f"accuracy@{DEPTH}": accuracy(precision, parts["test"], data)}
                 if data == UNSEEN:
                     figures |= {name: judged[name] for name in ("validation accuracy", "parameters")}
                 for metric, value in figures.items():
@@ -221,8 +237,10 @@ def rows(
             pixels = parts["test"].pixels
             shown_as = np.stack([to_grey(picture) for picture in pixels]) if grey else pixels
             floor = precisions(parts["test"], shown_as.reshape(len(pixels), -1).astype(np.float32), unseen)
-            for data, figure in floor.items():
-                made.append(results_file.row(data, f"{method}, pixels themselves", "P@100", figure, seed=seed))
+            for data, precision in floor.items():
+                figures = {f"P@{DEPTH}": precision, f"accuracy@{DEPTH}": accuracy(precision, parts["test"], data)}
+                for metric, value in figures.items():
+                    made.append(results_file.row(data, f"{method}, pixels themselves", metric, value, seed=seed))
     return made
 
 
