@@ -9,6 +9,7 @@ no two of one source in a row where that can be done, so that the cuts are known
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -214,7 +215,7 @@ def _between_samples(edges: np.ndarray, settings: FilmSettings, rng: np.random.G
     times = np.arange(edges[-1]) / settings.fps
     sampled = frames_on_display(times, moments_at_rate(edges[-1] / settings.fps, settings.rate))
     chosen: list[int] = []
-    for first, stop in zip(edges[:-1], edges[1:], strict=True):
+    for first, stop in itertools.pairwise(edges.tolist()):
         between = np.setdiff1d(np.arange(first, stop), sampled)
         chosen += np.sort(rng.permutation(between)[: settings.photos]).tolist()
     return chosen
