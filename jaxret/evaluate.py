@@ -32,6 +32,20 @@ def main(argv: Sequence[str]) -> int:
         "--queries",
         help="folder, CSV or tfds:NAME of labelled media that ask (default: the index's own items)",
     )
+    parser.add_argument(
+        "--photographs",
+        type=Path,
+        metavar="CSV",
+        help="of an encoder of shots: photographs of films with the times that they show; columns path, start and, if "
+        "need be, end and film",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="with --photographs: by how much a shot or moment may miss the time (default 1)",
+    )
     parser.add_argument("--split", help="only indexed items of this split take part, as queries and as gallery")
     parser.add_argument(
         "--space",
@@ -73,6 +87,23 @@ def main(argv: Sequence[str]) -> int:
     distance: Distance | None = "par" if args.par is not None else args.metric
     folder = args.index if (args.index / "manifest.json").exists() else args.index / "index"
     retriever = Retriever.open(folder if folder.exists() else args.index)
+    if args.photographs is not None:
+        given = [
+            name for name in ("queries", "split", "space", "metric", "par", "depth") if getattr(args, name) is not None
+        ]
+        if given:
+            named = ", ".join(f"--{name}" for name in given)
+            raise ConfigError(f"--photographs rank films by their best shots: leave {named} out")
+        from jaxret.data.film_queries import read_film_queries
+        from jaxret.retrieval.evaluate_photographs import evaluate_photographs
+
+        found = evaluate_photographs(
+            retriever, read_film_queries(args.photographs), tolerance=args.tolerance, threads=args.threads
+        )
+        print("  ".join(f"{name} {value:.{0 if name == 'queries' else 4}f}" for name, value in found.items()))
+        if args.json is not None:
+            args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        return 0
     if args.queries is None:
         queries = None
     else:

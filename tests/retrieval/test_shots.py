@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +188,43 @@ def test_parts_that_make_no_encoder_of_shots_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="keep them"):
         Retriever.create(tmp_path / "index", chunks, frames=False)
     assert not (tmp_path / "index").exists()
+
+
+def test_photographs_are_scored_by_film_shot_and_moment(films: Path, tmp_path: Path, capsys) -> None:
+    save_encoder(make_encoder(), tmp_path / "encoder")
+    index = tmp_path / "index"
+    assert dispatch(["index", str(films), str(index), "--encoder", str(tmp_path / "encoder"), "--quiet"]) == 0
+    lines = ["path,film,start,end"]
+    # Right: a moment of a long shot; of the right film, but said to be elsewhere in it; and said to be another film's.
+    for number, (film, second, said, claimed) in enumerate(
+        [("a.mp4", 1.0, 1.0, "a.mp4"), ("c.mp4", 1.4, 0.2, "c.mp4"), ("b.mp4", 1.0, 1.0, "c.mp4")]
+    ):
+        with open_dataset(films / film).open(0) as reader:
+            Image.fromarray(reader.read_at([second])[0]).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{films / claimed},{said},")
+    table = tmp_path / "photographs.csv"
+    table.write_text("\n".join(lines))
+    capsys.readouterr()
+    written = tmp_path / "figures.json"
+    command = ["evaluate", str(index), "--photographs", str(table), "--tolerance", "0.3", "--json", str(written)]
+    assert dispatch(command) == 0
+    found = json.loads(written.read_text())
+    of_third = Retriever.open(index).search(tmp_path / "2.png", 9, kinds=("video",))
+    third = 1 + [match.item.key for match in of_third].index("c.mp4")
+    assert found == {
+        "mAP": pytest.approx((2 + 1 / third) / 3),
+        "R@1": pytest.approx(2 / 3),
+        "shot R@1": pytest.approx(1 / 3),
+        "moment R@1": pytest.approx(1 / 3),
+        "queries": 3,
+    }
+    assert f"shot R@1 {1 / 3:.4f}" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="--photographs rank films by their best shots: leave --split, --par out"):
+        dispatch([*command, "--split", "test", "--par", "0.5"])
+    shutil.copy(films / "b.mp4", tmp_path / "other.mp4")
+    table.write_text("path,film,start\n0.png,other.mp4,1")
+    with pytest.raises(ConfigError, match=r"the film .*other\.mp4 is not in the index"):
+        dispatch(command)
 
 
 def test_the_commands_print_sizes_and_moments(films: Path, tmp_path: Path, capsys) -> None:
