@@ -106,7 +106,7 @@ class VideoEncoder(nnx.Module):
     def summary(self) -> str:
         """One line for people."""
         size = self.preprocessing
-        pixels = f"{size.height} x {size.width} pixels"
+        pixels = f"{size.height} x {size.width} {'grey ' if size.channels == 1 else ''}pixels"
         if size.shots is None:
             return f"{self.backbone.summary} on {size.frames} frames of {pixels}, then {self.temporal.summary}"
         sampled = f"{self.backbone.summary} on {size.shots.rate:g} frames a second of at most {pixels}"

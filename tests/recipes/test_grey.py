@@ -46,6 +46,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_grey_copy_of_a_colour_picture_is_the_picture(run: Path, tmp_path: Path) -> None:
     encoder = load_encoder(run / "encoder")
     assert (encoder.preprocessing.channels, encoder.backbone.channels) == (1, 1)
+    assert "frames of 32 x 32 grey pixels" in encoder.summary
     retriever = Retriever.open(run / "index")
     luma = np.rint(picture(5) @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
     Image.fromarray(luma).save(tmp_path / "grey.png")
