@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import shutil
 import socket
 import subprocess
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from readme_commands import run_readme_commands
 
 from jaxret import train
 from jaxret.__main__ import VERBS, dispatch
@@ -23,7 +22,6 @@ from jaxret.data.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.training import read_run_log
 
-README = Path(__file__).parents[2] / "README.md"
 SMALL = ["--frame-size", "32", "--frames", "4", "--units", "8", "--batch-size", "8", "--quiet", "--weights", "none"]
 
 
@@ -51,22 +49,12 @@ def run(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", ["own media", "codes"])
 def test_the_readme_command_lists_run(media: Path, tmp_path: Path, name: str) -> None:
-    block = re.search(rf"<!-- commands: {name} -->\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    assert block is not None
     video, picture = next(media.glob("0-up/*.mp4")), next(media.glob("0-up/*.png"))
     more = tmp_path / "MORE_MEDIA"
     more.mkdir()
     shutil.copy(picture, more / "another.png")
     places = {"FOLDER": media, "MORE_MEDIA": more, "QUERY.mp4": video, "PICTURE.png": picture}
-    for line in block[1].splitlines():
-        words = [str(places.get(word, word)) for word in shlex.split(line)]
-        assert words[0] == "jaxret"
-        if words[1] == "train":  # the full training is for people; everything else is as written
-            words += ["--epochs", "1", *SMALL]
-        command = [sys.executable, "-m", *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        assert done.stdout.strip(), line
+    run_readme_commands(name, places, ["--epochs", "1", *SMALL], tmp_path)
 
 
 def test_a_run_folder_holds_everything(media: Path, run: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from film_making import make_film
+from readme_commands import run_readme_commands
 
 from jaxret import train
 from jaxret.__main__ import dispatch
@@ -62,6 +64,18 @@ def test_a_run_leaves_index_figures_and_report(films: Path, run: Path, capsys) -
     whitening = encoder.backbone.whitening
     assert whitening is not None
     assert np.abs(np.asarray(whitening.mean[...])).max() > 0
+
+
+def test_the_readme_command_list_runs(films: Path, run: Path, tmp_path: Path) -> None:
+    more, photo = tmp_path / "MORE_FILMS", tmp_path / "photo.png"
+    make_film(tmp_path / "new.mp4", 9, (9, 9))
+    more.mkdir()
+    (tmp_path / "new.mp4").rename(more / "new.mp4")
+    shutil.copy(run / "example" / "frame.png", photo)
+    table = tmp_path / "photographs.csv"
+    table.write_text(f"path,film,start\nphoto.png,{films / '0.mp4'},1.2")
+    places = {"FILMS": films, "MORE_FILMS": more, "PHOTO.jpg": photo, "PHOTOGRAPHS.csv": table}
+    run_readme_commands("image to video", places, SMALL, tmp_path)
 
 
 def test_stopped_and_resumed_equals_one_run(films: Path, run: Path, tmp_path: Path, capsys) -> None:
