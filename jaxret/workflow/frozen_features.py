@@ -23,7 +23,9 @@ from jaxret.embedding import FrameVectors
 from jaxret.errors import MediaError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import fingerprint
+from jaxret.training import RunFolder
 from jaxret.workflow.cached_vectors import fill_cache
+from jaxret.workflow.config import FrameBackboneConfig
 
 __all__ = ["FrozenFeatures"]
 
@@ -66,6 +68,22 @@ class FrozenFeatures:
             sampling |= {"augment": dataclasses.asdict(augment), "seed": seed}
         # The recurrent half has no say in frame vectors: only the backbone is in the key.
         self._cache = FeatureCache(folder, encoder=fingerprint(encoder.backbone), sampling=sampling, dtype="float32")
+
+    @classmethod
+    def of_run(
+        cls, dataset: MediaDataset, encoder: VideoEncoder, config: FrameBackboneConfig, run: RunFolder, *, show: bool
+    ) -> FrozenFeatures:
+        """Those that the settings of a training ask for, in its cache, ready to be loaded; `show` draws a bar."""
+        features = cls(
+            dataset,
+            encoder,
+            config.cache or run.cache,
+            views=config.cached_views,
+            augment=Augmentation(zoom=config.zoom, mirror=config.mirror),
+            seed=config.seed,
+        )
+        features.prepare(threads=config.threads, show=show)
+        return features
 
     def prepare(self, *, threads: int, show: bool) -> list[MediaError]:
         """Compute what is not cached yet, for every video; returns the reasons for those that do not read."""

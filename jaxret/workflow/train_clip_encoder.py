@@ -101,7 +101,7 @@ def train_clip_encoder(
         say("pictures only, and a frozen backbone: there is nothing to train")
     else:
         if isinstance(config, FrameBackboneConfig) and mode == "features":
-            features = _frozen_features(dataset, encoder, config, run, show=show_progress)
+            features = FrozenFeatures.of_run(dataset, encoder, config, run, show=show_progress)
         result = _train(dataset, splits, encoder, features, config, run, mode, stop_after, say, show_progress)
         if not result.finished:
             say(f"stopped and saved. To go on: {command_line_of('train', '--resume', run.path)}")
@@ -132,21 +132,6 @@ def train_clip_encoder(
         say=say,
         show=show_progress,
     )
-
-
-def _frozen_features(
-    dataset: MediaDataset, encoder: VideoEncoder, config: FrameBackboneConfig, run: RunFolder, *, show: bool
-) -> FrozenFeatures:
-    features = FrozenFeatures(
-        dataset,
-        encoder,
-        config.cache or run.cache,
-        views=config.cached_views,
-        augment=Augmentation(zoom=config.zoom, mirror=config.mirror),
-        seed=config.seed,
-    )
-    features.prepare(threads=config.threads, show=show)
-    return features
 
 
 def _train(
