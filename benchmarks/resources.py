@@ -117,7 +117,7 @@ def training(data: str, quick: bool) -> list[dict[str, Any]]:
         encoder = encoder_of(network, size)
         augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
         read = clip_reader(dataset, encoder, range(len(dataset)), labels, augment)
-        steps = 1 if quick else 4
+        steps = 1 if quick else 3
         epoch = _seconds_an_epoch(encoder, encoder.clip_embedding_size, read, labels, config, steps, threads=2)
         way = "end to end, batch 4"
         rows += _training_rows(network, f"{size} x {size}, {way}", 0.0, epoch)
@@ -221,7 +221,7 @@ def features(threads: int, quick: bool) -> list[dict[str, Any]]:
             difference = np.abs(np.asarray(function()) - expected).max() / np.abs(expected).max()
             if not difference < 1e-4:
                 raise SystemExit(f"{network}: {method} differs from jaxret by {difference}")
-        times = in_turn(methods, 3 if quick else 9)
+        times = in_turn(methods, 3 if quick else 5 if network == C3D else 9)
         for method, timing in times.items():
             named = f"{network}, {method}"
             paper = PAPER["s"][network] if method == "jaxret" and size == SIZES[0] else None
