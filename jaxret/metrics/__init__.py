@@ -13,6 +13,7 @@ from jaxret.metrics.average_precision import (
     average_precision_at,
     mean_average_precision,
 )
+from jaxret.metrics.boxes import best_box_iou, box_area, box_iou, box_overlap, pairwise_box_iou
 from jaxret.metrics.hit_rate import hit_rate_at
 from jaxret.metrics.judgements import Judgements, QueryScores
 from jaxret.metrics.ndcg import ndcg
@@ -42,7 +43,11 @@ __all__ = [
     "accuracy_at",
     "average_precision",
     "average_precision_at",
+    "best_box_iou",
     "best_span_iou",
+    "box_area",
+    "box_iou",
+    "box_overlap",
     "f1_at",
     "hit_rate_at",
     "judge_by_label",
@@ -50,6 +55,7 @@ __all__ = [
     "match_boundaries",
     "mean_average_precision",
     "ndcg",
+    "pairwise_box_iou",
     "precision_at",
     "precision_recall_curve",
     "recall_at",
