@@ -109,3 +109,26 @@ def ask_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: 
         for metric, values in found.items():
             scores[metric][asking], counted[metric][asking] = values.values, values.counted
     return Answers(labels, voted, labels, {name: QueryScores(scores[name], counted[name]) for name in scores})
+
+
+def cosine_tells_right_from_wrong(dataset: MediaDataset, rows: Rows, classes: tuple[str, ...]) -> float:
+    """How well a cosine can filter the nearest: the probability (AUC) that it is higher for a right result than for a
+    wrong one of the DEPTH nearest by Euclidean distance, over all pairs of both among all answers; 0.5 is chance.
+
+    Args:
+      dataset: what the rows' item numbers mean.
+      rows: one a clip, of the clips that take part.
+      classes: those of the clips that ask.
+    """
+    numbers = np.unique(rows.items)
+    rows = rows.of_items(numbers)
+    labels = np.array([dataset.items[n].label for n in numbers], object)
+    sources = np.array([dataset.items[n].source for n in numbers], object)
+    gallery = ItemVectors(rows.vectors, rows.items, len(numbers))
+    nearest = rank_items(gallery, gallery, Ranking(depth=DEPTH), excluded=sources[:, None] == sources[None, :]).ids
+    unit = rows.vectors / np.maximum(np.linalg.norm(rows.vectors, axis=1, keepdims=True), 1e-12)
+    asking = np.isin(labels, classes)
+    found = nearest[asking]
+    cosines = np.einsum("qd,qkd->qk", unit[asking], unit[found])
+    right = labels[found] == labels[asking][:, None]
+    return float((cosines[right][:, None] > cosines[~right][None, :]).mean())
