@@ -1,5 +1,34 @@
 """Bags of visual words for instance retrieval: codebooks, histograms, windows, verification. No JAX is imported."""
 
 from jaxret.words.codebook import Codebook
+from jaxret.words.inverted_file import InvertedFile
+from jaxret.words.placed_words import PlacedWords, box_in_pixels, words_at_points, words_of_map
+from jaxret.words.query_expansion import expand_query
+from jaxret.words.spatial_weights import box_surroundings, centre_prior
+from jaxret.words.window_reranking import LocalisedResult, WindowMatch, best_window, rerank_windows
+from jaxret.words.windows import sliding_windows, window_boxes, window_lengths
+from jaxret.words.word_bags import WordBags, bags_of_words, inverse_document_frequency, join_bags, query_bag
 
-__all__ = ["Codebook"]
+__all__ = [
+    "Codebook",
+    "InvertedFile",
+    "LocalisedResult",
+    "PlacedWords",
+    "WindowMatch",
+    "WordBags",
+    "bags_of_words",
+    "best_window",
+    "box_in_pixels",
+    "box_surroundings",
+    "centre_prior",
+    "expand_query",
+    "inverse_document_frequency",
+    "join_bags",
+    "query_bag",
+    "rerank_windows",
+    "sliding_windows",
+    "window_boxes",
+    "window_lengths",
+    "words_at_points",
+    "words_of_map",
+]
