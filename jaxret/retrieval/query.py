@@ -62,10 +62,14 @@ class Query:
     def _default_space(self, index: MediaIndex, encoder: VideoEncoder) -> SpaceName:
         if encoder.preprocessing.shots is not None:
             return "clip"
-        if self.picture or not index.count_rows("clip"):
+        if self.picture or self._only_pictures or not index.count_rows("clip"):
             return "frame"
         of_vectors = self.min_cosine is not None or self.probes is not None or self.metric not in (None, "hamming")
         return "code" if "code" in index.spaces and not of_vectors else "clip"
+
+    @property
+    def _only_pictures(self) -> bool:
+        return self.kinds is not None and set(self.kinds) == {"image"}
 
     def _check(self, index: MediaIndex, encoder: VideoEncoder, space: SpaceName) -> None:
         check_count(self.k, "k")
@@ -96,10 +100,10 @@ class Query:
 
     def _by_frames(self, index: MediaIndex, rows: Rows) -> list[Match]:
         measured = self.metric or "euclidean"
-        if len(rows.vectors) == 1:
-            return best_per_item(
-                chunk_matches(self._search(index, "frame", rows, self.k), rows, measured), self.k, index
-            )
+        if len(rows.vectors) == 1 or self._only_pictures:
+            # A picture has no time that a video could be aligned with: it counts by the frame nearest to it.
+            result = self._search(index, "frame", rows, self.k)
+            return best_per_item(chunk_matches(result, rows, measured), self.k, index)
         if self.probes is not None:
             raise ValueError(
                 "a video in the frame space is compared with every item, and probes would leave items out: search the "

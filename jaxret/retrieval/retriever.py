@@ -212,7 +212,8 @@ class Retriever:
         In the frame space a picture finds the items with the nearest frame. A video finds copies of itself, of a
         part of it, or of what it is a part of, edited ones too, whatever the clip encoder was trained for: the
         items with the nearest frames on average are aligned with it in time (`jaxret.retrieval.frame_alignment`),
-        and the distance is that of the frames that then meet.
+        and the distance is that of the frames that then meet. Pictures (`kinds=("image",)`) it finds by its frame that
+        is nearest to each.
 
         Args:
           query: a media file, or a data set of one item.
@@ -229,7 +230,8 @@ class Retriever:
             once the first such search has made the cells, and some neighbours are missed; None: all vectors.
           space: "frame" compares single frames and pictures, "clip" chunks of videos, "code" their binary codes.
             None: for a picture frame; for a video code if the index has codes, clip if it has none or a `metric` of
-            vectors, `min_cosine` or `probes` is given, frame if it holds no video. With an encoder of shots clip.
+            vectors, `min_cosine` or `probes` is given, frame if it holds no video or only images are wanted. With an
+            encoder of shots always clip.
           every_clip: in the clip space: chunks or shots are results of their own, several of one item among them.
           kinds: find only "image" or only "video".
           threads: for the ranking kernels.

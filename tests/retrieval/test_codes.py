@@ -135,8 +135,8 @@ def test_the_space_follows_the_query_and_what_is_asked_of_it(folder: Path, retri
     for asked in ({"metric": "euclidean"}, {"metric": "cosine"}, {"min_cosine": 0.5}):
         assert retriever.search(video, 2, **asked) == retriever.search(video, 2, space="clip", **asked)
     assert retriever.search(picture, 2) == retriever.search(picture, 2, space="frame")
-    assert retriever.search(video, 20, kinds=("image",)) == []
-    assert retriever.search(video, 2, kinds=("image",), rerank=5) == []
+    assert retriever.search(video, 20, kinds=("image",), space="code") == []
+    assert retriever.search(video, 2, kinds=("image",), space="code", rerank=5) == []
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,24 @@ def test_pictures_and_videos_share_the_frame_space(folder: Path, retriever: Retr
         retriever.search(query, space="clip")
 
 
+def test_a_video_finds_pictures_by_its_frame_that_is_nearest(folder: Path, retriever: Retriever) -> None:
+    video = folder / "0-left" / "long.mp4"
+    stored = retriever.index.rows("frame")
+    owners, vectors = np.asarray(stored.items), np.asarray(stored.vectors)
+    own = owners == retriever.index.id_of("0-left/long.mp4")
+    expected = []
+    for number, item in enumerate(retriever.index.items):
+        if item.kind == "image":
+            distances = np.linalg.norm(vectors[own] - vectors[owners == number], axis=1)
+            nearest = float(np.asarray(stored.starts)[own][distances.argmin()])
+            expected.append((float(distances.min()), item.key, nearest))
+    found = retriever.search(video, 9, kinds=("image",))
+    assert [match.item.key for match in found] == [key for _, key, _ in sorted(expected)]
+    for match, (distance, _, second) in zip(found, sorted(expected), strict=True):
+        assert match.distance == pytest.approx(distance, abs=1e-3)
+        assert match.query_start == match.query_end == pytest.approx(second)
+
+
 def test_adding_again_adds_nothing_and_what_failed_is_reported(folder: Path, retriever: Retriever) -> None:
     dataset = open_dataset(folder)
     assert [error.path.endswith("broken.mp4") for error in dataset.skipped] == [True]
