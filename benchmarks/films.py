@@ -43,6 +43,7 @@ class FilmSettings:
       rate: frames a second that the encoder samples; photographs are of the frames in between.
       seconds: that films last, about.
       photos: of each clip of the validation and test part.
+      training_photos: of each clip of the training part.
       seed: of split, order and photographs.
     """
 
@@ -50,6 +51,7 @@ class FilmSettings:
     rate: float = 3.0
     seconds: float = 120.0
     photos: int = 2
+    training_photos: int = 4
     seed: int = 0
 
 
@@ -152,6 +154,7 @@ def _write_part(
     """The films of one part; of each its clips, edges and the seconds that were photographed."""
     folder.mkdir(parents=True, exist_ok=True)
     lengths = {int(number): dataset.info(int(number)).frame_count / settings.fps for number in clips}
+    training = folder.name == "train"
     entries = []
     for number, chosen in enumerate(tqdm(_deal(dataset.items, lengths, settings.seconds, rng), desc=folder.name)):
         order = _without_neighbours(dataset.items, chosen, rng)
@@ -159,7 +162,7 @@ def _write_part(
         edges = np.concatenate([[0], np.cumsum([len(shot) for shot in pixels])])
         film = np.concatenate(pixels)
         write_video(folder / f"film_{number:03}.mp4", film, settings.fps)
-        photographed = [] if folder.name == "train" else _between_samples(edges, settings, rng)
+        photographed = _between_samples(edges, settings, settings.training_photos if training else settings.photos, rng)
         for place, frame in enumerate(photographed):
             picture = photograph(film[frame], rng)
             Image.fromarray(picture).save(folder / f"film_{number:03}_photo_{place:03}.png")
@@ -210,12 +213,12 @@ def _frames(dataset: MediaDataset, number: int, frames: Preprocessing) -> np.nda
         raise SystemExit(f"a clip does not read: {error}") from error
 
 
-def _between_samples(edges: np.ndarray, settings: FilmSettings, rng: np.random.Generator) -> list[int]:
-    """Frames to photograph: some of each clip, none that the sampling rate picks, of short clips fewer."""
+def _between_samples(edges: np.ndarray, settings: FilmSettings, count: int, rng: np.random.Generator) -> list[int]:
+    """Frames to photograph: `count` of each clip, none that the sampling rate picks, of short clips fewer."""
     times = np.arange(edges[-1]) / settings.fps
     sampled = frames_on_display(times, moments_at_rate(edges[-1] / settings.fps, settings.rate))
     chosen: list[int] = []
     for first, stop in itertools.pairwise(edges.tolist()):
         between = np.setdiff1d(np.arange(first, stop), sampled)
-        chosen += np.sort(rng.permutation(between)[: settings.photos]).tolist()
+        chosen += np.sort(rng.permutation(between)[:count]).tolist()
     return chosen
