@@ -17,12 +17,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.opencv import require_opencv
-from jaxret.data.transforms import to_grey
+from jaxret.data.sift import shared_pairs, sift_features
 
 __all__ = ["clean_shot", "count_shared", "frame_match_scores", "sift_descriptors", "strongest_component"]
-
-_RATIO = 0.8  # Lowe 2004, section 7.1
 
 Pixels = npt.NDArray[np.uint8]
 Descriptors = npt.NDArray[np.float32]
@@ -87,9 +84,7 @@ def sift_descriptors(frame: Pixels, max_descriptors: int = 500) -> Descriptors:
     """
     if max_descriptors < 1:
         raise ValueError(f"max_descriptors must be at least 1, got {max_descriptors!r}")
-    detector = require_opencv("cleaning shots by SIFT").SIFT_create(nfeatures=max_descriptors)
-    _, descriptors = detector.detectAndCompute(np.ascontiguousarray(to_grey(frame)[..., 0]), None)
-    return np.zeros((0, 128), np.float32) if descriptors is None else np.asarray(descriptors, np.float32)
+    return sift_features(frame, max_descriptors, what="cleaning shots by SIFT").descriptors
 
 
 def count_shared(first: npt.ArrayLike, second: npt.ArrayLike) -> int:
@@ -107,31 +102,7 @@ def count_shared(first: npt.ArrayLike, second: npt.ArrayLike) -> int:
       >>> count_shared([[0.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]])  # two that are equally near: neither is sure
       0
     """
-    # SIFT's numbers are whole and small: their distances are exact in float32.
-    a, b = np.asarray(first, np.float32), np.asarray(second, np.float32)
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
-        raise ValueError(f"descriptors must be (N, D) and (M, D), got {a.shape} and {b.shape}")
-    if not len(a) or not len(b):
-        return 0
-    squared = np.maximum((a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * (a @ b.T), 0)
-    to_b, sure_of_b = _nearest(squared)
-    to_a, sure_of_a = _nearest(np.ascontiguousarray(squared.T))
-    mutual = to_a[to_b] == np.arange(len(a))
-    return int((mutual & sure_of_b & sure_of_a[to_b]).sum())
-
-
-def _nearest(squared: Descriptors) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """The nearest column of each row, and whether it passes the ratio test; a single column always does."""
-    nearest = squared.argmin(axis=1)
-    if squared.shape[1] == 1:
-        return nearest, np.ones(len(squared), bool)
-    rows = np.arange(len(squared))
-    least = squared[rows, nearest]
-    # Quicker than a partition: the least of the others, with the nearest out of the way for a moment.
-    squared[rows, nearest] = np.inf
-    second = squared.min(axis=1)
-    squared[rows, nearest] = least
-    return nearest, least < _RATIO**2 * second
+    return len(shared_pairs(first, second))
 
 
 def strongest_component(scores: npt.ArrayLike, threshold: float = 0.25) -> npt.NDArray[np.int64]:

@@ -1,6 +1,7 @@
 """Bags of visual words for instance retrieval: codebooks, histograms, windows, verification. No JAX is imported."""
 
 from jaxret.words.codebook import Codebook
+from jaxret.words.geometric_verification import TransformModel, Verification, same_word_pairs, verify_geometry
 from jaxret.words.inverted_file import InvertedFile
 from jaxret.words.placed_words import PlacedWords, box_in_pixels, words_at_points, words_of_map
 from jaxret.words.query_expansion import expand_query
@@ -14,6 +15,8 @@ __all__ = [
     "InvertedFile",
     "LocalisedResult",
     "PlacedWords",
+    "TransformModel",
+    "Verification",
     "WindowMatch",
     "WordBags",
     "bags_of_words",
@@ -26,7 +29,9 @@ __all__ = [
     "join_bags",
     "query_bag",
     "rerank_windows",
+    "same_word_pairs",
     "sliding_windows",
+    "verify_geometry",
     "window_boxes",
     "window_lengths",
     "words_at_points",

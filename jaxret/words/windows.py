@@ -92,7 +92,7 @@ def window_boxes(windows: ArrayLike, image: PlacedWords) -> NDArray[np.float64]:
 def window_lengths(image: PlacedWords, windows: ArrayLike, *, idf: ArrayLike | None = None) -> NDArray[np.float64]:
     """The Euclidean length of the histogram of words in each window, which every cosine with it is divided by.
 
-    It depends on no query: keep it with the image (for BLCF's windows on a map of 20 x 30, 169 numbers).
+    It depends on no query: keep it with the image (for BLCF's windows on a map of 20 x 30, 143 numbers).
 
     Args:
       image: its words.
