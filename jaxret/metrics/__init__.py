@@ -16,6 +16,7 @@ from jaxret.metrics.average_precision import (
 from jaxret.metrics.boxes import best_box_iou, box_area, box_iou, box_overlap, pairwise_box_iou
 from jaxret.metrics.hit_rate import hit_rate_at
 from jaxret.metrics.judgements import Judgements, QueryScores
+from jaxret.metrics.landmarks import RevisitedSetting, revisited_lists, trapezoidal_average_precision
 from jaxret.metrics.ndcg import ndcg
 from jaxret.metrics.precision_recall import (
     accuracy_at,
@@ -37,6 +38,7 @@ __all__ = [
     "Denominator",
     "Judgements",
     "QueryScores",
+    "RevisitedSetting",
     "SceneRetrievalScores",
     "Ties",
     "VoteScores",
@@ -60,9 +62,11 @@ __all__ = [
     "precision_recall_curve",
     "recall_at",
     "retrieval_summary",
+    "revisited_lists",
     "scene_retrieval_scores",
     "span_iou",
     "span_overlap",
     "temporal_refinement_jaccard",
+    "trapezoidal_average_precision",
     "vote_at",
 ]
