@@ -35,21 +35,25 @@ def he_normal(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float
 
 
 def glorot_uniform(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
-    """Uniform with variance 2 / (rows + columns) for a matrix `shape` (Glorot and Bengio 2010).
+    """Uniform with variance 2 / (fan-in + fan-out) (Glorot and Bengio 2010).
+
+    Of a matrix these are rows and columns, of a kernel (*window, C_in, C_out) its channels times the window's size.
 
     Example:
       >>> bool(abs(glorot_uniform(jax.random.key(0), (300, 100))).max() <= (6 / 400) ** 0.5)
       True
     """
-    rows, columns = shape
-    limit = math.sqrt(6 / (rows + columns))
+    window = math.prod(shape[:-2])
+    limit = math.sqrt(6 / (window * (shape[-2] + shape[-1])))
     if isinstance(key, jax.core.Tracer):
-        return jax.random.uniform(key, (rows, columns), dtype, -limit, limit)
-    return jnp.asarray(_generator(key).uniform(-limit, limit, (rows, columns)), dtype)
+        return jax.random.uniform(key, tuple(shape), dtype, -limit, limit)
+    return jnp.asarray(_generator(key).uniform(-limit, limit, tuple(shape)), dtype)
 
 
 def orthogonal(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.float32) -> jax.Array:
     """A matrix with orthonormal rows, or columns if it is tall (Saxe et al. 2014, arXiv:1312.6120).
+
+    All axes but the last of a kernel (*window, C_in, C_out) count as the rows.
 
     Example:
       >>> matrix = orthogonal(jax.random.key(0), (2, 3))
@@ -58,11 +62,11 @@ def orthogonal(key: jax.Array, shape: Sequence[int], dtype: DTypeLike = jnp.floa
     """
     if isinstance(key, jax.core.Tracer):
         return jax.nn.initializers.orthogonal()(key, tuple(shape), dtype)
-    rows, columns = shape
+    rows, columns = math.prod(shape[:-1]), shape[-1]
     normal = _generator(key).standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(normal)
     q *= np.sign(np.diag(r))  # else the distribution depends on the routine's choice of signs
-    return jnp.asarray(q if rows >= columns else q.T, dtype)
+    return jnp.asarray((q if rows >= columns else q.T).reshape(shape), dtype)
 
 
 def _generator(key: jax.Array) -> np.random.Generator:
