@@ -11,6 +11,7 @@ Frame vectors are R-MAC of a frozen MobileNet V1 or EfficientNet-Lite0, whitened
 from 419 training shots the recurrent encoders do not learn more. Of equal shots (none, as many as ours at random
 places, ours at the paper's threshold 0.5, the known ones) max and sum pooling, LSTM and GRU make vectors. The LSTM is
 trained twice: with frames of the shots as images, as in the paper, and with bad photographs of the frames between.
+With EfficientNet-Lite0 only the latter is trained.
 The epoch is chosen by photographs of the validation films that ask for its known shots.
 
 - `methods`: the paper's tables 1 to 3. mAP and R@1 of films, a film counting by its best shot, and of clips, where a
@@ -44,7 +45,7 @@ from typing import Any
 
 import numpy as np
 import results_file
-from films import FilmSettings, Films, make_films
+from films import Films, FilmSettings, make_films
 from image_to_video_plots import draw_bytes, draw_methods, gathered
 from image_to_video_runs import CUTS, CutRule, System
 from image_to_video_scale import enlarged_video, looped_video, search_rows
@@ -152,8 +153,8 @@ def temporal_encoders(system: System) -> Iterator[tuple[str, SequenceEncoder]]:
     yield "max", system.pooling("max")
     yield "sum", system.pooling("sum")
     yield "LSTM", system.trained("lstm", "photographs")
-    yield "GRU", system.trained("gru", "photographs")
     if system.backbone == "mobilenet-v1":
+        yield "GRU", system.trained("gru", "photographs")
         yield "LSTM" + FRAMES, system.trained("lstm", "frames")
 
 

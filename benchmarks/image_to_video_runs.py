@@ -88,7 +88,7 @@ class System:
             seed=seed,
             # The paper's 1e-4 takes ten times as long to the same place.
             optimiser=OptimiserConfig(learning_rate=1e-3, schedule="cosine", clip_norm=5.0),
-            loop=LoopConfig(epochs=320, evaluate_every=20),
+            loop=LoopConfig(epochs=200, evaluate_every=20),
         )
         self._vectors: dict[str, tuple[list[FrameVectors], np.ndarray]] = {}
 

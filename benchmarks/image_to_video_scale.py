@@ -92,7 +92,7 @@ def perturbed(vectors: np.ndarray, count: int, *, seed: int) -> np.ndarray:
 
 
 def looped_video(films: Sequence[Film], path: Path, *, seconds: float, fps: int = 25) -> Path:
-    """Films one after the other, again and again, shown at `fps`: their packets with new times, nothing encoded anew."""
+    """Films one after the other, again and again, shown at `fps`: their packets with new times, not encoded anew."""
     if path.exists():
         return path
     partial = path.with_name("partial-" + path.name)
@@ -105,7 +105,8 @@ def looped_video(films: Sequence[Film], path: Path, *, seconds: float, fps: int 
             with av.open(str(film.path)) as source:
                 video = source.streams.video[0]
                 stream = stream or output.add_stream_from_template(video)
-                assert video.average_rate is not None and video.time_base is not None
+                assert video.average_rate is not None
+                assert video.time_base is not None
                 ticks = 1 / (video.average_rate * video.time_base)  # of a frame
                 frames = 0
                 for packet in source.demux(video):
