@@ -10,6 +10,7 @@ from PIL import Image
 
 from jaxret.data.sift import shared_pairs, sift_features
 from jaxret.errors import ConfigError
+from jaxret.metrics import best_box_iou
 from jaxret.words import Codebook, query_bag, rerank_windows, same_word_pairs, verify_geometry, words_at_points
 
 AFFINE = np.array([[0.8, -0.3, 40.0], [0.25, 0.9, 20.0], [0.0, 0.0, 1.0]])
@@ -157,3 +158,20 @@ def test_sift_places_are_in_pixels_and_root_descriptors_have_length_one(opencv):
     flat = sift_features(np.full((40, 40, 3), 9, np.uint8))
     assert flat.points.shape == (0, 2)
     assert flat.descriptors.shape == (0, 128)
+
+
+def test_part_of_a_photograph_is_found_enlarged_in_another(opencv, shared_media):
+    photographs = sorted((shared_media / "data" / "corel5k" / "train").glob("*/*.jpg"))[::400][:8]
+    images = [np.array(Image.open(path).convert("RGB").resize((384, 256))) for path in photographs]
+    found = []
+    for query, scene in zip(images[:4], images[4:], strict=True):
+        part = Image.fromarray(query[60:180, 100:260]).resize((200, 150))
+        scene[80:230, 150:350] = np.asarray(part)
+        first, second = sift_features(query), sift_features(scene)
+        inside = words_at_points(np.zeros(len(first), int), first.points, (256, 384)).inside((100, 60, 260, 180))
+        pairs = shared_pairs(first.descriptors[inside], second.descriptors)
+        points = first.points[inside][pairs[:, 0]], second.points[pairs[:, 1]]
+        if inside.sum() >= 30:  # of smooth sky there is nothing to find
+            found.append(verify_geometry(*points, (100, 60, 260, 180), (256, 384)).box)
+    assert len(found) >= 2
+    assert best_box_iou(found, [[(150, 80, 350, 230)]] * len(found)).min() > 0.9
