@@ -211,9 +211,11 @@ def train_and_judge(make_data: Callable[[], Sequences], config: DeepHashConfig, 
         figure = figures_of(data, data.validation, data.train, rows, Ranking("hamming"))["mAP@10"]
         return {"validation mAP": figure}  # `fit` picks the epoch by this name
 
-    fit_classifier(
+    result = fit_classifier(
         encoder, config.bits, data.read, data.labels, config, run, evaluate=evaluate, show_progress=False, say=str
     )
+    if not result.finished:
+        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
     gallery = np.concatenate([data.train, data.validation])
     queries_in, gallery_in = data.evenly(data.test), data.evenly(gallery)
     queries, stored = embed(encoder, queries_in), embed(encoder, gallery_in)

@@ -115,8 +115,9 @@ def accuracy_at(judgements: Judgements, k: int) -> QueryScores:
     """Accuracy of the split into returned and not returned: (TP + TN) / total, total being the gallery.
 
     In a large gallery TN is nearly everything, so the figure is near 1 whatever is returned, and an empty
-    answer scores (n_gallery - n_relevant) / n_gallery. Table II's "top 100 accuracy" is read as
-    `precision_at` 100.
+    answer scores (n_gallery - n_relevant) / n_gallery. The "top 100 accuracy" of the paper's Table II, 81.62 and
+    80.03 % on half of CIFAR-10's classes, can be this figure: of 5,000 pictures, 1,000 a class, it lies between 78 and
+    82 % whatever is found, and 80 % is a `precision_at` 100 of one half.
 
     Raises:
       ValueError: k < 1, or a list is cut before k.
