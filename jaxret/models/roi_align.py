@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxret.models.conv_forms import runs_on_cpu
+
 __all__ = ["roi_align"]
 
-_BOXES_AT_ONCE = 16  # what is gathered for them stays near the cache
+_BOXES_AT_ONCE_ON_CPU = 4  # what is read for them stays in the cache. Measured: at 16 it takes 6 times as long
+_BOXES_AT_ONCE = 64
 
 
 def roi_align(
@@ -63,12 +66,14 @@ def roi_align(
         (left, top, right, bottom), image = box_and_image
         rows, row_weights = _taps(top, bottom, size[0], samples, height)
         columns, column_weights = _taps(left, right, size[1], samples, width)
-        read = maps[image, rows[:, :, None, None], columns[None, None]]  # (P, 2 s, Q, 2 s, C)
-        return jnp.einsum("pa,qb,paqbc->pqc", row_weights, column_weights, read).astype(maps.dtype)
+        # Whole rows are read, and columns chosen by a matrix product: on a CPU a tenth of the time of reading places.
+        lines = jnp.einsum("pa,pawc->pwc", row_weights, maps[image, rows], precision=lax.Precision.HIGHEST)
+        across = (jax.nn.one_hot(columns, width) * column_weights[..., None]).sum(axis=1)  # (Q, W)
+        return jnp.einsum("pwc,qw->pqc", lines, across, precision=lax.Precision.HIGHEST).astype(maps.dtype)
 
     if not len(boxes):
         return jnp.zeros((0, *size, maps.shape[3]), maps.dtype)
-    return lax.map(align, (cells, images), batch_size=_BOXES_AT_ONCE)
+    return lax.map(align, (cells, images), batch_size=_BOXES_AT_ONCE_ON_CPU if runs_on_cpu() else _BOXES_AT_ONCE)
 
 
 def _taps(start: jax.Array, end: jax.Array, parts: int, samples: int, cells: int) -> tuple[jax.Array, jax.Array]:
