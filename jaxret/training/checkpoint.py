@@ -7,6 +7,7 @@ A checkpoint holds the train state (arrays), the position in the training data, 
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -91,17 +92,22 @@ class Checkpoints:
         """
         if step == self.last_step:
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_as_dict(state)),
-                data=ocp.args.JsonSave(data),
-                progress=ocp.args.JsonSave(progress),
-            ),
-            metrics=None if score is None else {_SCORE: score},
-            force=True,
-        )
-        self._manager.wait_until_finished()
+        log = logging.getLogger("absl")
+        log.addFilter(_tells)
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(_as_dict(state)),
+                    data=ocp.args.JsonSave(data),
+                    progress=ocp.args.JsonSave(progress),
+                ),
+                metrics=None if score is None else {_SCORE: score},
+                force=True,
+            )
+            self._manager.wait_until_finished()
+        finally:
+            log.removeFilter(_tells)
 
     def restore(self, step: int, template: TrainState) -> Checkpoint:
         """Read the checkpoint of `step`; `template` gives structure, shapes and placement.
@@ -123,6 +129,11 @@ class Checkpoints:
             folder = self._manager.directory / str(step)
             raise ConfigError(f"checkpoint {folder} does not fit this run's settings: {error}") from error
         return Checkpoint(state=TrainState(**restored["state"]), data=restored["data"], progress=restored["progress"])
+
+
+def _tells(record: logging.LogRecord) -> bool:
+    """Whether a message is news: orbax warns of every checkpoint without a score, and here those are meant."""
+    return "did not provide metrics" not in record.getMessage()
 
 
 def _score(metrics: dict[str, float]) -> float:
