@@ -287,7 +287,7 @@ def table(rows: list[dict]) -> str:
     """Mean over seeds (and spread) as text."""
     groups: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for r in rows:
-        groups.setdefault((r["data"], r["setting"], r["method"]), {}).setdefault(r["metric"], []).append(r["value"])
+        groups.setdefault((r["data"], r.get("setting", ""), r["method"]), {}).setdefault(r["metric"], []).append(r["value"])
     lines = []
     for (data, setting, method), metrics in sorted(groups.items()):
         cells = "  ".join(f"{m} {np.mean(v):.3f}±{np.std(v):.3f}" for m, v in metrics.items())
