@@ -51,6 +51,7 @@ UNANSWERED = 0.25  # of the validation clips, at most, for the selective thresho
 COMPONENTS = (2, 4, 8, 16, 32, 64, 128)
 PAPER_DATA = "trained on UCF50, tested on KTH, UCF101 and HMDB51"
 _METRICS = (f"accuracy@{DEPTH}", f"P@{DEPTH}", f"recall@{DEPTH}", f"F1@{DEPTH}")
+_VOTES = ("vote accuracy", "vote precision", "vote recall", "vote F1")
 # The paper's Table IV, top 5; its equations allow these only as figures of a vote, see `jaxret.metrics.vote`.
 PAPER = {
     ("seen", "C3D, Euclidean"): (0.6578, 0.5933, 0.4983, 0.5261),
@@ -86,7 +87,7 @@ def main() -> None:
     rows: list[dict] = []
     if "protocol" in studies:
         rows += protocol(models, args.name)
-        draw_comparison(rows, args.name, _METRICS)
+        draw_comparison(rows, args.name, _VOTES, {m.setting for m in models if m.setting != "efficientnet-lite0"})
     if "pca" in studies:
         rows += principal_components(models, args.name)
     if "files" in studies:
@@ -162,9 +163,8 @@ def what_par_could_gain(model: Trained, name: str, test: Rows) -> list[dict]:
 
 def table_rows(model: Trained, name: str, group: str, method: str, figures: dict[str, float]) -> list[dict]:
     """Figures as rows, the paper's own beside those that it has."""
-    votes = ("vote accuracy", "vote precision", "vote recall", "vote F1")
     paper = PAPER.get((group, method))
-    beside: dict[str, float] = {} if paper is None else dict(zip((*_METRICS, *votes), paper * 2, strict=True))
+    beside: dict[str, float] = {} if paper is None else dict(zip((*_METRICS, *_VOTES), paper * 2, strict=True))
     return [
         results_file.row(
             data=f"{name}, {group} classes",
@@ -287,7 +287,8 @@ def table(rows: list[dict]) -> str:
     """Mean over seeds (and spread) as text."""
     groups: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     for r in rows:
-        groups.setdefault((r["data"], r.get("setting", ""), r["method"]), {}).setdefault(r["metric"], []).append(r["value"])
+        figures = groups.setdefault((r["data"], r.get("setting", ""), r["method"]), {})
+        figures.setdefault(r["metric"], []).append(r["value"])
     lines = []
     for (data, setting, method), metrics in sorted(groups.items()):
         cells = "  ".join(f"{m} {np.mean(v):.3f}±{np.std(v):.3f}" for m, v in metrics.items())

@@ -29,42 +29,49 @@ def draw_threshold_curves(
     _save(figure, "par_thresholds")
 
 
-def draw_comparison(rows: Sequence[Mapping[str, Any]], name: str, metrics: Sequence[str]) -> None:
+def draw_comparison(rows: Sequence[Mapping[str, Any]], name: str, metrics: Sequence[str], settings: set[str]) -> None:
     """The paper's Figure 4: metrics of models and rankings on seen and unseen classes, ours beside the paper's own.
 
     Args:
       rows: of the result file.
       name: of the data.
       metrics: what is shown, from left to right.
+      settings: which networks are shown.
     """
-    figure, panels = plt.subplots(2, 2, figsize=(13, 8), sharey=True, layout="constrained")
+    figure, panels = plt.subplots(2, 2, figsize=(12, 8), sharex=True, sharey=True, layout="constrained")
     for line, group in zip(panels, ("seen", "unseen"), strict=True):
-        bars: dict[str, dict[str, list[float]]] = {}
-        paper: dict[str, dict[str, float]] = {}
+        ours: dict[str, dict[str, list[float]]] = {}
+        paper: dict[str, dict[str, list[float]]] = {}
         for row in rows:
-            if row["data"] != f"{name}, {group} classes" or row["metric"] not in metrics:
+            shown = row["data"] == f"{name}, {group} classes" and row["metric"] in metrics
+            if not shown or row["setting"] not in settings or not row["method"].startswith(("CNN + LSTM", "C3D")):
                 continue
-            if not row["method"].startswith(("CNN + LSTM, ", "C3D, ")):
-                continue
-            bar = f"{row['method']} ({row['setting']})"
-            bars.setdefault(bar, {}).setdefault(row["metric"], []).append(row["value"])
+            ours.setdefault(row["method"], {}).setdefault(row["metric"], []).append(row["value"])
             if "paper_value" in row:
-                paper.setdefault(row["method"], {})[row["metric"]] = row["paper_value"]
-        _bars(line[0], {bar: {m: (np.mean(v), np.std(v)) for m, v in values.items()} for bar, values in bars.items()})
-        _bars(line[1], {bar: {m: (v, 0.0) for m, v in values.items()} for bar, values in paper.items()})
-        line[0].set(title=f"{name}, {group} classes", xticks=range(len(metrics)), xticklabels=metrics, ylim=(0, 1))
-        line[1].set(title=f"the paper's own data, {group}", xticks=range(len(metrics)), xticklabels=metrics)
+                paper.setdefault(row["method"], {})[row["metric"]] = [row["paper_value"]]
+        colours = {method: f"C{number}" for number, method in enumerate(ours)}
+        for panel, bars, title in ((line[0], ours, name), (line[1], paper, "the paper's own data")):
+            _draw_bars(panel, bars, metrics, colours)
+            panel.set(title=f"{title}, {group} classes", ylim=(0, 1))
+            panel.set_xticks(range(len(metrics)), metrics)
+            panel.grid(alpha=0.3, axis="y")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9)
     _save(figure, "media_retrieval_comparison")
 
 
-def _bars(panel: Any, bars: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
+def _draw_bars(
+    panel: Any, bars: Mapping[str, Mapping[str, Sequence[float]]], metrics: Sequence[str], colours: Mapping[str, str]
+) -> None:
+    """A group of bars a metric, one a method, with the spread over seeds where there are several."""
     width = 0.8 / max(len(bars), 1)
-    for place, (label, values) in enumerate(bars.items()):
-        heights, spreads = zip(*values.values(), strict=True)
-        positions = np.arange(len(heights)) + (place + 0.5) * width - 0.4
-        panel.bar(positions, heights, width, yerr=spreads if any(spreads) else None, label=label)
-    panel.grid(alpha=0.3, axis="y")
-    panel.legend(fontsize=7, ncols=2)
+    for place, (method, values) in enumerate(bars.items()):
+        heights = [np.mean(values[metric]) for metric in metrics]
+        spreads = [np.std(values[metric]) for metric in metrics]
+        positions = np.arange(len(metrics)) + (place + 0.5) * width - 0.4
+        panel.bar(
+            positions, heights, width, yerr=spreads if any(spreads) else None, label=method, color=colours[method]
+        )
 
 
 def draw_dimensions(curves: Mapping[str, Mapping[int, Sequence[float]]], kept: float) -> None:
