@@ -71,10 +71,10 @@ PAPER = {
     ("sum", "none"): (0.152, 0.275),
     ("sum", "random"): (0.322, 0.589),
     ("sum", "ours"): (0.596, 0.764),
-    ("LSTM" + FRAMES, "none"): (0.121, 0.319),
-    ("LSTM" + FRAMES, "random"): (0.390, 0.616),
-    ("LSTM" + FRAMES, "ours"): (0.602, 0.773),
-    ("GRU" + FRAMES, "ours"): (0.606, 0.777),
+    ("LSTM", "none"): (0.121, 0.319),
+    ("LSTM", "random"): (0.390, 0.616),
+    ("LSTM", "ours"): (0.602, 0.773),
+    ("GRU", "ours"): (0.606, 0.777),
 }
 
 
@@ -169,7 +169,9 @@ def compare(
         figures = system.figures("test", gallery)
         figures["vectors an hour"] = len(gallery.vectors) / hours
         shown = f"{setting}, {RULES[rule]}" if rule in RULES else setting
-        study.add(method, shown, system.seed, figures, what=what, paper=PAPER.get((method, key), ()))
+        study.add(
+            method, shown, system.seed, figures, what=what, paper=PAPER.get((method.removesuffix(FRAMES), key), ())
+        )
 
     judge(FRAME_WISE, "every frame", system.pooling("sum"), "")
     for method, temporal in encoders:

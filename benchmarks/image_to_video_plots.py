@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 __all__ = ["draw_bytes", "draw_methods"]
 
 Rows = Sequence[Mapping[str, Any]]
+TITLES = {"R@1": "R@1 of films", "R@1 of clips": "R@1 of clips"}
 
 
 def gathered(rows: Rows, data: str, metric: str) -> dict[tuple[str, str], list[float]]:
@@ -36,12 +37,13 @@ def draw_methods(rows: Rows, data: str, backbone: str, rules: Sequence[str], bas
       rules: how settings end, from left to right.
       baseline: the method that knows no cuts.
     """
-    figure, panels = plt.subplots(1, 3, figsize=(15, 4.5), sharey=True, layout="constrained")
-    titles = {"R@1": "R@1 of films", "R@1 of clips": "R@1 of clips"}
-    for panel, (metric, title) in zip(panels, titles.items(), strict=False):
+    figure, panels = plt.subplots(1, 3, figsize=(15, 4.8), sharey=True, layout="constrained")
+    methods = list(dict.fromkeys(row["method"] for row in rows if row["data"] == data and row["method"] != baseline))
+    colours = {method: f"C{place}" for place, method in enumerate(methods)}
+    for panel, (metric, title) in zip(panels, TITLES.items(), strict=False):
         found = gathered(rows, data, metric)
-        bars = {(rule, method): found.get((f"{backbone}, {rule}", method), []) for rule in rules for _, method in found}
-        _bars(panel, {key: values for key, values in bars.items() if values}, rules)
+        bars = {(rule, method): found[f"{backbone}, {rule}", method] for rule in rules for method in methods}
+        _bars(panel, bars, rules, colours)
         panel.axhline(np.mean(found[backbone, baseline]), color="black", linestyle=":", label=baseline)
         panel.set(title=f"{backbone}: {title}", ylim=(0, 1.02))
     paper = {
@@ -49,25 +51,28 @@ def draw_methods(rows: Rows, data: str, backbone: str, rules: Sequence[str], bas
         for row in rows
         if row["data"] == data and row["metric"] == "R@1" and "paper_value" in row
     }
-    _bars(panels[2], {key: values for key, values in paper.items() if key[0] in rules}, rules)
-    line = next(values for (_, method), values in paper.items() if method == baseline)
-    panels[2].axhline(line[0], color="black", linestyle=":", label=baseline)
-    panels[2].set(title="the paper's R@1 (VGG16, SI2V-600k)")
-    for panel in panels:
-        panel.legend(fontsize=7, loc="upper left")
+    # Of the two trainings of one network the paper has one.
+    _bars(
+        panels[2], {key: value for key, value in paper.items() if key[0] in rules and "," not in key[1]}, rules, colours
+    )
+    panels[2].axhline(paper[backbone, baseline][0], color="black", linestyle=":")
+    panels[2].set(title="the paper's R@1 (VGG16, SI2V-600k)", xlim=panels[0].get_xlim())
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(methods) + 1)
     _save(figure, "image_to_video_methods")
 
 
-def _bars(panel: Any, values: Mapping[tuple[str, str], Sequence[float]], rules: Sequence[str]) -> None:
+def _bars(
+    panel: Any, values: Mapping[tuple[str, str], Sequence[float]], rules: Sequence[str], colours: Mapping[str, str]
+) -> None:
     """A group a rule, a colour a method; the whisker is the standard deviation over seeds."""
-    known = list(dict.fromkeys(method for _, method in values))
-    width = 0.8 / max(len(known), 1)
-    for place, method in enumerate(known):
+    width = 0.8 / len(colours)
+    for place, (method, colour) in enumerate(colours.items()):
         here = [number for number, rule in enumerate(rules) if (rule, method) in values]
         means = [np.mean(values[rules[number], method]) for number in here]
         spreads = [np.std(values[rules[number], method]) for number in here]
         positions = np.array(here) + (place + 0.5) * width - 0.4
-        panel.bar(positions, means, width, yerr=spreads if any(spreads) else None, label=method)
+        yerr = spreads if any(spreads) else None
+        panel.bar(positions, means, width, yerr=yerr, color=colour, label=method)
     panel.set_xticks(range(len(rules)), rules)
     panel.grid(alpha=0.3, axis="y")
 
