@@ -44,7 +44,7 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]], name: str, metrics: Seque
         paper: dict[str, dict[str, list[float]]] = {}
         for row in rows:
             shown = row["data"] == f"{name}, {group} classes" and row["metric"] in metrics
-            if not shown or row["setting"] not in settings or not row["method"].startswith(("CNN + LSTM", "C3D")):
+            if not shown or row.get("setting") not in settings or not row["method"].startswith(("CNN + LSTM", "C3D")):
                 continue
             ours.setdefault(row["method"], {}).setdefault(row["metric"], []).append(row["value"])
             if "paper_value" in row:
