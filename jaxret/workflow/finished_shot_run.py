@@ -111,8 +111,9 @@ def finish_shot_run(
 
 
 _PROTOCOL = (
-    "Of every shot of the test part one random frame is taken out; it asks for all shots of that part, and one answer "
-    "is right: its own shot, or, for the figures of videos, its video, which counts by its best shot."
+    "Of every shot of the test part one random frame is taken out. It, or with the setting photographs a synthetic bad "
+    "photograph of it, asks for all shots of that part, and one answer is right: its own shot, or, for the figures of "
+    "videos, its video, which counts by its best shot."
 )
 
 
