@@ -89,12 +89,12 @@ def frame_vectors(
             if isinstance(chunk, MediaError):
                 failures[index] = chunk
                 continue
-            # The pixels go on to the encoder; only times and span are kept.
+            # The pixels go on to the encoder; only times and span are kept (a view of none would keep them all).
             times, pixels = chunk.times, chunk.pixels
             if encoder.unit == "chunk":
                 times = np.array([(chunk.start + chunk.end) / 2])
                 pixels = _filled(pixels, encoder.preprocessing.frames)[None]
-            chunks[index].append(dataclasses.replace(chunk, pixels=chunk.pixels[:0], times=times))
+            chunks[index].append(dataclasses.replace(chunk, pixels=chunk.pixels[:0].copy(), times=times))
             yield index, pixels
 
     def finished(until: int | None) -> Iterator[tuple[int, FrameVectors | MediaError]]:

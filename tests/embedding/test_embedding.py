@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from functools import partial
 
 import numpy as np
 import pytest
 
-from jaxret.data.media_item import ArrayReader, MediaDataset, MediaItem
+from jaxret.data.media_item import ArrayReader, Chunk, MediaDataset, MediaItem
 from jaxret.data.reading import read_chunks
 from jaxret.embedding import (
     FrameVectors,
@@ -97,6 +98,22 @@ def test_frame_vectors_equal_encoding_each_item_alone() -> None:
         np.testing.assert_allclose(item.times, frames / 6.0)
         np.testing.assert_allclose(item.spans[:, 1] - item.spans[:, 0], 1.0)
     assert len(set(encoder.batches)) == 1, "batches of several shapes would compile several times"
+
+
+def test_pixels_of_a_long_video_are_let_go_once_they_are_encoded() -> None:
+    decoded: list[weakref.ref] = []
+    held: list[int] = []
+
+    def read(index: int):
+        for number in range(300):
+            pixels = np.full((16, 4, 4, 3), number % 200, np.uint8)
+            decoded.append(weakref.ref(pixels))
+            yield Chunk(pixels, np.arange(16.0), 0.0, 1.0)
+            held.append(sum(ref() is not None for ref in decoded))
+
+    (_, found), *_ = frame_vectors(Ramps(1), MeanEncoder(), threads=1, read=read)
+    assert found.vectors.shape == (300, 16, 2)
+    assert max(held) < 60, "a batch is 512 frames, 32 chunks"
 
 
 @pytest.mark.parametrize("sizes", [[1], [3, 1, 700, 2, 511, 1], [512, 512], [513]])
