@@ -56,6 +56,7 @@ class System:
     Args:
       films: of the seed.
       backbone, weights: the frozen network.
+      stage: the map that is pooled; empty: the last.
       whitened_size: numbers of a vector; 0 without whitening.
       rate: frames a second.
       seed: of whitening, training and random cuts.
@@ -69,6 +70,7 @@ class System:
         backbone: str,
         weights: str,
         *,
+        stage: str,
         whitened_size: int,
         rate: float,
         seed: int,
@@ -80,6 +82,7 @@ class System:
         self.config = ImageToVideoConfig(
             backbone=backbone,  # type: ignore[arg-type]
             weights=weights,
+            stage=stage,
             whitened_size=whitened_size,
             rate=rate,
             max_frames=MAX_FRAMES,
