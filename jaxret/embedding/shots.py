@@ -97,7 +97,7 @@ class ShotDetector:
             raise ValueError(f"times must be finite and not decrease, got {moments.tolist()} after {before}")
         if not self._seen:
             self._start = float(moments[0])
-        last = self._vectors[-1][-1:] if self._vectors else block[:1]
+        last = self._vectors[-1][-1:] if self._vectors else block[:1]  # no frame is a cut from itself
         if last.shape[1] != block.shape[1]:
             raise ValueError(f"vectors must have {last.shape[1]} numbers as those before, got {block.shape[1]}")
         ends = np.flatnonzero(consecutive_distances(np.concatenate([last, block])) > self.threshold)
@@ -139,7 +139,7 @@ class ShotDetector:
 def consecutive_distances(vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Cosine distances 1 - u.v / (|u| |v|) of each vector to the next.
 
-    A vector of zeros, such as a black frame's, is at distance 1 from any other and 0 from another of zeros.
+    Equal vectors are at distance 0 exactly; a vector of zeros, such as a black frame's, is at distance 1 from others.
 
     Args:
       vectors: (M, D) floating.
@@ -158,8 +158,9 @@ def consecutive_distances(vectors: npt.ArrayLike) -> npt.NDArray[np.float64]:
     lengths = np.linalg.norm(matrix, axis=1)
     unit = matrix / np.where(lengths > 0, lengths, 1)[:, None]
     cosines = np.einsum("md,md->m", unit[:-1], unit[1:])
-    both_zero = (lengths[:-1] == 0) & (lengths[1:] == 0)
-    return np.where(both_zero, 0.0, np.clip(1 - cosines, 0, 2))
+    # Rounding would put equal vectors, two of zeros among them, a little apart.
+    equal = (matrix[:-1] == matrix[1:]).all(axis=1)
+    return np.where(equal, 0.0, np.clip(1 - cosines, 0, 2))
 
 
 def detect_cuts(vectors: npt.ArrayLike, threshold: float = 0.5) -> Numbers:

@@ -92,6 +92,15 @@ def test_black_frames_are_shots_of_their_own():
     assert detect_cuts(vectors).tolist() == [1, 3]
 
 
+def test_no_frame_is_cut_from_one_that_is_equal():
+    """Whatever rounding makes of u.u / (|u| |u|), and the first frame of a film begins no second shot."""
+    vectors = np.repeat(np.random.default_rng(0).normal(size=(50, 7)).astype(np.float32), 2, axis=0)
+    assert detect_cuts(vectors, 0.0).tolist() == list(range(2, 100, 2))
+    detector = ShotDetector(threshold=0.0)
+    shots = detector.add(vectors, np.arange(100.0)) + detector.finish(100.0)
+    assert [len(shot.vectors) for shot in shots] == [2] * 50
+
+
 def test_slow_change_is_no_cut():
     """Consecutive frames are compared, not each with the first of its shot."""
     angles = np.radians(np.arange(0, 180, 10))
