@@ -22,7 +22,9 @@ def main(argv: Sequence[str]) -> int:
         "jaxret index", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("media", help="folder, CSV, tfds:NAME, moving-digits, or one media file")
-    parser.add_argument("index", type=Path, help="index folder, made if it does not exist")
+    parser.add_argument(
+        "index", type=Path, help="index folder, made if it does not exist, or a run folder that holds one"
+    )
     parser.add_argument(
         "--encoder",
         type=Path,
@@ -49,6 +51,8 @@ def main(argv: Sequence[str]) -> int:
     from jaxret.retrieval import Retriever, SpaceName
 
     dataset = open_dataset(args.media)
+    if not (args.index / "manifest.json").exists() and (args.index / "index" / "manifest.json").exists():
+        args.index /= "index"
     if (args.index / "manifest.json").exists():
         if args.encoder is not None:
             raise ConfigError(f"{args.index} exists and has its own encoder: leave --encoder out")

@@ -21,6 +21,9 @@ ask (--queries). Relevant is what carries the query's label; items of the query'
 Videos are compared in the clip space, or by their binary codes where the encoder makes them, pictures in the frame
 space (--space). Equal distances are ordered by id; of codes each mAP is also given averaged over the orders of ties."""
 
+_OF_LABELS = ("queries", "split", "space", "metric", "par", "depth", "k", "denominator", "by_class")
+"""Options that `--photographs` has no use for."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Parse, rank, print."""
@@ -42,7 +45,6 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--tolerance",
         type=float,
-        default=1.0,
         metavar="SECONDS",
         help="with --photographs: by how much a shot or moment may miss the time (default 1)",
     )
@@ -65,15 +67,14 @@ def main(argv: Sequence[str]) -> int:
         help="proximal-affinity re-ranking of the --depth nearest with this threshold",
     )
     parser.add_argument("--depth", type=int, help="results kept a query (default: the whole gallery, which mAP needs)")
-    parser.add_argument("-k", type=int, nargs="+", default=[1, 5, 10], help="cut-offs (default 1 5 10)")
+    parser.add_argument("-k", type=int, nargs="+", help="cut-offs (default 1 5 10)")
     parser.add_argument(
         "--denominator",
         choices=get_args(Denominator),
-        default="min(n_relevant,k)",
         help="what mAP@k divides by: min(n_relevant,k), all relevant items, or those retrieved among the first k "
         "(default min(n_relevant,k))",
     )
-    parser.add_argument("--by-class", action="store_true", help="a line for each class, too")
+    parser.add_argument("--by-class", action="store_true", default=None, help="a line for each class, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="files decoded at once (default 2)")
     args = parser.parse_args(argv)
@@ -88,22 +89,23 @@ def main(argv: Sequence[str]) -> int:
     folder = args.index if (args.index / "manifest.json").exists() else args.index / "index"
     retriever = Retriever.open(folder if folder.exists() else args.index)
     if args.photographs is not None:
-        given = [
-            name for name in ("queries", "split", "space", "metric", "par", "depth") if getattr(args, name) is not None
-        ]
+        given = [name for name in _OF_LABELS if getattr(args, name) is not None]
         if given:
-            named = ", ".join(f"--{name}" for name in given)
+            named = ", ".join(f"-{name}" if name == "k" else f"--{name.replace('_', '-')}" for name in given)
             raise ConfigError(f"--photographs rank films by their best shots: leave {named} out")
         from jaxret.data.film_queries import read_film_queries
         from jaxret.retrieval.evaluate_photographs import evaluate_photographs
 
+        tolerance = 1.0 if args.tolerance is None else args.tolerance
         found = evaluate_photographs(
-            retriever, read_film_queries(args.photographs), tolerance=args.tolerance, threads=args.threads
+            retriever, read_film_queries(args.photographs), tolerance=tolerance, threads=args.threads
         )
         print("  ".join(f"{name} {value:.{0 if name == 'queries' else 4}f}" for name, value in found.items()))
         if args.json is not None:
             args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
         return 0
+    if args.tolerance is not None:
+        raise ConfigError("--tolerance is for the times of --photographs: leave it out, or name the photographs")
     if args.queries is None:
         queries = None
     else:
@@ -112,15 +114,16 @@ def main(argv: Sequence[str]) -> int:
         queries = open_dataset(args.queries)
     space = args.space or default_space(retriever, distance)
     ranking = Ranking(distance or ("hamming" if space == "code" else "euclidean"), args.par, args.depth)
+    denominator: Denominator = args.denominator or "min(n_relevant,k)"
     figures = evaluate_index(
-        retriever, queries, ranking=ranking, space=space, split=args.split, ks=args.k,
-        by_class=args.by_class, denominator=args.denominator, threads=args.threads,
+        retriever, queries, ranking=ranking, space=space, split=args.split, ks=args.k or [1, 5, 10],
+        by_class=bool(args.by_class), denominator=denominator, threads=args.threads,
     )  # fmt: skip
     if not figures:
         raise ConfigError("nothing to measure: no query has a relevant item of another source in the gallery")
     names = [name for name in next(iter(figures.values())) if name != "queries_excluded"]
     width = max(map(len, figures))
-    print(f"{space} space by {ranking.distance}; mAP@k divides by {args.denominator}; equal distances in order of id")
+    print(f"{space} space by {ranking.distance}; mAP@k divides by {denominator}; equal distances in order of id")
     columns = {name: max(13, len(name) + 2) for name in names}
     print(" " * width + "".join(f"{name:>{columns[name]}}" for name in names))
     for group, row in figures.items():

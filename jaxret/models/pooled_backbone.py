@@ -76,6 +76,10 @@ class PooledBackbone(Backbone):
         if not 0 < p < float("inf"):
             raise ConfigError(f"p must be a finite number above 0, got {p!r}")
         channels = _map_channels(backbone, stage)
+        if whitened_size is not None and not 1 <= whitened_size <= channels:
+            raise ConfigError(
+                f"whitened_size must be 1..{channels}, the channels of {stage} of {backbone.name}, got {whitened_size}"
+            )
         self.backbone = backbone
         self.stage, self.pooling, self.levels, self.p = stage, pooling, levels, p
         self.whitening = None if whitened_size is None else LinearProjection(channels, whitened_size)

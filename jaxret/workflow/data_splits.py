@@ -12,10 +12,11 @@ from jaxret.data.moving_digits import is_moving_digits, unseen_labels
 from jaxret.data.splits import split_by_source, split_classes
 from jaxret.errors import ConfigError
 
-__all__ = ["DataSplits", "split_dataset"]
+__all__ = ["UNUSED", "DataSplits", "named_parts", "split_dataset"]
 
 _VALIDATION_SHARE, _TEST_SHARE = 0.1, 0.2
-_UNUSED = "unused"
+UNUSED = "unused"
+"""The split of items that take no part."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +57,7 @@ def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -
     usable = [
         number for number, item in enumerate(dataset.items) if item.label is not None and item.label not in unseen
     ]
-    parts = _named_parts(dataset, usable) or _dealt_parts(
+    parts = named_parts(dataset, usable) or _dealt_parts(
         dataset,
         usable,
         {"train": 1 - _VALIDATION_SHARE - _TEST_SHARE, "validation": _VALIDATION_SHARE, "test": _TEST_SHARE},
@@ -77,8 +78,13 @@ def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -
     return DataSplits(parts["train"], parts["validation"], test, seen, unseen)
 
 
-def _named_parts(dataset: MediaDataset, numbers: list[int]) -> dict[str, npt.NDArray[np.int64]] | None:
-    names = {dataset.items[number].split for number in numbers} - {None, _UNUSED}
+def named_parts(dataset: MediaDataset, numbers: list[int]) -> dict[str, npt.NDArray[np.int64]] | None:
+    """The items that each split names, with keys train, validation and test; None where no item names a split.
+
+    Raises:
+      ConfigError: a split has an unknown name.
+    """
+    names = {dataset.items[number].split for number in numbers} - {None, UNUSED}
     if not names:
         return None
     if odd := names - {"train", "validation", "test"}:

@@ -11,8 +11,9 @@ from jaxret.data.media_item import MediaDataset
 from jaxret.data.reading import open_item, read_pictures
 from jaxret.data.splits import split_by_source
 from jaxret.data.transforms import centre_geometry
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, MediaError
 from jaxret.preprocessing import Preprocessing
+from jaxret.workflow.data_splits import UNUSED, named_parts
 
 __all__ = ["split_films", "training_frames"]
 
@@ -23,11 +24,11 @@ def split_films(dataset: MediaDataset, *, seed: int) -> dict[str, np.ndarray]:
     """Numbers of the videos of each part: as the items say, or else dealt by source.
 
     Raises:
-      ConfigError: there are fewer than three sources to deal, or no training or validation video is named.
+      ConfigError: there are fewer than three sources to deal, a split has an unknown name, or no training or validation
+        video is named.
     """
-    videos = [number for number, item in enumerate(dataset.items) if item.kind == "video"]
-    if any(dataset.items[number].split for number in videos):
-        parts = {name: np.array([n for n in videos if dataset.items[n].split == name], np.int64) for name in _SHARES}
+    videos = [number for number, item in enumerate(dataset.items) if item.kind == "video" and item.split != UNUSED]
+    if (parts := named_parts(dataset, videos)) is not None:
         for name in ("train", "validation"):
             if not len(parts[name]):
                 raise ConfigError(f"no video is in the split {name!r}, which training needs")
@@ -50,13 +51,20 @@ def split_films(dataset: MediaDataset, *, seed: int) -> dict[str, np.ndarray]:
 def training_frames(
     dataset: MediaDataset, numbers: np.ndarray, preprocessing: Preprocessing, limit: int
 ) -> Iterator[np.ndarray]:
-    """About `limit` frames, evenly from evenly chosen videos, in batches of those of one video."""
+    """About `limit` frames, evenly from evenly chosen videos, in batches of those of one video.
+
+    A video with a frame that does not decode is passed over: it is left out, and listed, when all are encoded.
+    """
     chosen = numbers[np.linspace(0, len(numbers) - 1, min(limit, len(numbers))).round().astype(int)]
     each = max(1, limit // len(chosen))
     for number in chosen.tolist():
-        with open_item(dataset, number, preprocessing) as reader:
-            info = reader.info
-            moments = (np.arange(each) + 0.5) * info.duration / each
-            places = np.unique(frames_on_display(reader.times, moments))
-            geometry = centre_geometry(info.height, info.width, preprocessing)
-            yield np.stack(list(read_pictures(reader, places, geometry, preprocessing)))
+        try:
+            with open_item(dataset, number, preprocessing) as reader:
+                info = reader.info
+                moments = (np.arange(each) + 0.5) * info.duration / each
+                places = np.unique(frames_on_display(reader.times, moments))
+                geometry = centre_geometry(info.height, info.width, preprocessing)
+                frames = np.stack(list(read_pictures(reader, places, geometry, preprocessing)))
+        except MediaError:
+            continue
+        yield frames

@@ -242,7 +242,7 @@ class OfChunks(Backbone):
         ({"p": 3.0}, "p is a setting of the pooling 'gem', and 'rmac' is asked for"),
         ({"pooling": "gem", "p": 0.0}, r"p must be a finite number above 0, got 0\.0"),
         ({"levels": 0}, "levels must be at least 1, got 0"),
-        ({"whitened_size": 6}, "at most the 5 numbers .* got 6"),
+        ({"whitened_size": 6}, r"whitened_size must be 1\.\.5, the channels of conv_1 of small-convnet, got 6"),
         ({"backbone": OfChunks()}, "maps of pictures are pooled, and of-chunks takes chunks"),
     ],
 )

@@ -16,7 +16,7 @@ from jaxret import train
 from jaxret.__main__ import dispatch
 from jaxret.data.dataset_specs import open_dataset
 from jaxret.embedding import frame_vectors
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, MediaError
 from jaxret.models.encoder_store import encoder_arrays, load_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.image_to_video import ImageToVideoConfig, cleaned, shots_by_video
@@ -109,6 +109,10 @@ def test_sums_need_no_training_and_one_film_is_enough_for_no_recipe(films: Path,
     assert "nothing to train" in capsys.readouterr().out
     assert list(json.loads((out / "figures.json").read_text())) == ["sum", "max"]
     assert not (out / "metrics.jsonl").exists()
+    assert dispatch(["index", str(films / "0.mp4"), str(out), "--quiet"]) == 0  # the index in the run folder
+    assert f"added 0 items, 1 were there already, 0 could not be read; 5 are in {out / 'index'}" in (
+        capsys.readouterr().out
+    )
     alone = ["image-to-video", "--data", str(films / "0.mp4"), "--out", str(tmp_path / "one"), *SMALL]
     with pytest.raises(ConfigError, match="need videos of 3 sources or more, found 1"):
         train.main(alone)
@@ -131,6 +135,9 @@ def test_parts_keep_sources_together_or_are_those_of_the_list(films: Path, tmp_p
     table.write_text("\n".join(["path,split", f"{films / '0.mp4'},train", f"{films / '1.mp4'},test"]))
     with pytest.raises(ConfigError, match="no video is in the split 'validation'"):
         split_films(open_dataset(table), seed=0)
+    table.write_text("\n".join(["path,split", *rows]).replace("unused", "val"))
+    with pytest.raises(ConfigError, match="a split must be train, validation, test or unused, got 'val'"):
+        split_films(open_dataset(table), seed=0)
 
 
 def test_the_whitening_sees_even_frames_of_even_films(films: Path) -> None:
@@ -142,6 +149,23 @@ def test_the_whitening_sees_even_frames_of_even_films(films: Path) -> None:
         expected = reader.read_at([2.5 / 6, 2.5 / 2, 2.5 * 5 / 6])
     np.testing.assert_array_equal(batches[4], expected)
     assert len(list(training_frames(dataset, np.arange(5), settings, 2))) == 2
+
+
+def test_the_whitening_passes_over_a_film_with_a_frame_that_does_not_decode(films: Path, tmp_path: Path) -> None:
+    settings = Preprocessing(height=96, width=96, resize="limit")
+    good = (films / "0.mp4").read_bytes()
+    payload = good.index(b"mdat") + 4
+    half = (good.index(b"moov") - payload) // 2 if good.index(b"moov") > payload else (len(good) - payload) // 2
+    garbled = good[: payload + half] + b"\xa5" * half + good[payload + 2 * half :]
+    (tmp_path / "garbled.mp4").write_bytes(garbled)
+    shutil.copy(films / "1.mp4", tmp_path / "good.mp4")
+    dataset = open_dataset(tmp_path)
+    assert [Path(item.key).name for item in dataset.items] == ["garbled.mp4", "good.mp4"]
+    with dataset.open(0) as reader, pytest.raises(MediaError):
+        reader.read()
+    (frames,) = training_frames(dataset, np.arange(2), settings, 30)
+    (expected,) = training_frames(dataset, np.array([1]), settings, 15)
+    np.testing.assert_array_equal(frames, expected)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed (extra `opencv`)")
@@ -164,7 +188,7 @@ def test_cleaning_keeps_the_frames_of_one_shot(films: Path, run: Path) -> None:
         (["--data", "{films}", "--stage", "conv_9"], "did you mean 'conv_"),
         (
             ["--data", "{films}", "--whitened-size", "5000"],
-            "size must be at most the 32 numbers that are projected, got 5000",
+            r"whitened_size must be 1\.\.32, the channels of conv_3 of small-convnet, got 5000",
         ),
     ],
 )

@@ -221,6 +221,10 @@ def test_photographs_are_scored_by_film_shot_and_moment(films: Path, tmp_path: P
     assert f"shot R@1 {1 / 3:.4f}" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="--photographs rank films by their best shots: leave --split, --par out"):
         dispatch([*command, "--split", "test", "--par", "0.5"])
+    with pytest.raises(ConfigError, match="leave -k, --denominator, --by-class out"):
+        dispatch([*command, "-k", "3", "--by-class", "--denominator", "relevant"])
+    with pytest.raises(ConfigError, match="--tolerance is for the times of --photographs"):
+        dispatch(["evaluate", str(index), "--tolerance", "2"])
     shutil.copy(films / "b.mp4", tmp_path / "other.mp4")
     table.write_text("path,film,start\n0.png,other.mp4,1")
     with pytest.raises(ConfigError, match=r"the film .*other\.mp4 is not in the index"):
