@@ -27,8 +27,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import jax
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 
 from jaxret.command_name import command_line_of
 from jaxret.data.batch_plans import ShuffledBatches
@@ -168,7 +170,7 @@ def train(
     `jaxret.workflow.train_clip_encoder.train_clip_encoder`.
 
     Returns:
-      What came out, or None if training was asked to stop before its end.
+      What came out; None if training was asked to stop before its end, and in all processes but the first.
     """
     # ---- data
     if not config.data:
@@ -178,6 +180,9 @@ def train(
     counts = ", ".join(f"{len(numbers)} {name}" for name, numbers in parts.items())
     say(f"{config.data}: {len(dataset)} items ({len(getattr(dataset, 'skipped', ()))} unreadable); videos: {counts}")
     # ---- spatial encoder
+    first = jax.process_index() == 0
+    if not first:  # the first process computes what stays on disk, then the others read it
+        multihost_utils.sync_global_devices("prepared")
     encoder = make_encoder(config, config.temporal)
     start = run.path / "start"
     if (start / "encoder.json").exists():
@@ -211,15 +216,17 @@ def train(
             of_films = asked.videos[asked.asking]
             photos = photograph_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
             questions[name] = dataclasses.replace(asked, pictures=photos[:, 0])
+    images = None
+    if config.photographs and config.temporal in ("lstm", "gru"):
+        moments = random_moments([shot for _, shot in shots["train"]], config.photographs, seed=config.seed)
+        of_films = np.array([video for video, _ in shots["train"]])
+        store = run.path / "photographs-train.npy"
+        images = photograph_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
+    if first and jax.process_count() > 1:
+        multihost_utils.sync_global_devices("prepared")
     # ---- train
     if config.temporal in ("lstm", "gru"):
         own = [cleaned(dataset, video, shot, config) for video, shot in shots["train"]]
-        images = None
-        if config.photographs:
-            moments = random_moments([shot for _, shot in shots["train"]], config.photographs, seed=config.seed)
-            of_films = np.array([video for video, _ in shots["train"]])
-            store = run.path / "photographs-train.npy"
-            images = photograph_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
         pairs = ShotPairs(own, max_frames=config.max_frames, positive_share=config.positive_share, images=images)
 
         def evaluate() -> dict[str, float]:
@@ -243,6 +250,8 @@ def train(
             return None
     else:
         say(f"shots by their {config.temporal}: there is nothing to train")
+    if not first:
+        return None
     save_encoder(encoder, run.encoder)
     # ---- index, figures, report
     names = {"lstm": "LSTM", "gru": "GRU", "sum": "sum", "max": "max"}

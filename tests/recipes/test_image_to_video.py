@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +92,28 @@ def test_stopped_and_resumed_equals_one_run(films: Path, run: Path, tmp_path: Pa
     assert list(first) == list(second)
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+def test_two_processes_leave_one_run(films: Path, run: Path, tmp_path: Path) -> None:
+    """The first one prepares, indexes and reports; together they see the batches that one process sees."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    out = tmp_path / "both"
+    words = [sys.executable, "-m", "jaxret.train", "image-to-video", "--data", str(films), "--out", str(out), *SMALL]
+    words += ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--process-count", "2", "--process-index"]
+    processes = [
+        subprocess.Popen([*words, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=280)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert "search the index" in outputs[0]
+    assert "whitening: fitted" in outputs[0]
+    assert "search the index" not in outputs[1]
+    assert "whitening: fitted" not in outputs[1]
+    figures, alone = (json.loads((folder / "figures.json").read_text()) for folder in (out, run))
+    assert figures["sum"] == pytest.approx(alone["sum"])
 
 
 def test_sums_need_no_training_and_one_film_is_enough_for_no_recipe(films: Path, tmp_path: Path, capsys) -> None:
