@@ -71,7 +71,7 @@ def finish_shot_run(
     figures = {name: test.figures(other, shots.max_frames) for name, other in encoders.items()}
     run.figures.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     measured = {name: found for name, found in figures.items() if found}
-    parts = [paragraph("The test part has no two shots of two frames: there is nothing to measure.")]
+    parts = [paragraph(_NOTHING_MEASURED)]
     if measured:
         rows = [
             (name, *(found[metric] for metric in _SHOWN), int(found["queries"])) for name, found in measured.items()
@@ -102,6 +102,8 @@ def finish_shot_run(
     width = max(map(len, figures))
     for name, found in measured.items():
         say(f"{name:>{width}}: " + "   ".join(f"{metric} {found[metric]:.3f}" for metric in _SHOWN))
+    if not measured:
+        say(_NOTHING_MEASURED)
     say(size)
     if failures:
         say(f"{len(failures)} files could not be read; the report lists them")
@@ -109,6 +111,10 @@ def finish_shot_run(
     say(f"search the index with a picture:\n  {command}")
     return RunSummary({name: {"all": found} for name, found in measured.items()}, command)
 
+
+_NOTHING_MEASURED = (
+    "The test part has no shot of two frames, or no two shots to tell apart: there is nothing to measure."
+)
 
 _PROTOCOL = (
     "Of every shot of the test part one random frame is taken out. It, or with the setting photographs a synthetic bad "

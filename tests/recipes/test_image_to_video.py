@@ -144,6 +144,13 @@ def test_sums_need_no_training_and_one_film_is_enough_for_no_recipe(films: Path,
     assert not (tmp_path / "one").exists()
 
 
+def test_a_run_says_that_nothing_was_measured(films: Path, tmp_path: Path, capsys) -> None:
+    command = ["image-to-video", "--data", str(films), "--out", str(tmp_path / "uncut"), *SMALL, "--temporal", "max"]
+    assert train.main([*command, "--cut-threshold", "2"]) == 0
+    assert "no two shots to tell apart: there is nothing to measure" in capsys.readouterr().out
+    assert json.loads((tmp_path / "uncut" / "figures.json").read_text()) == {"max": {}, "sum": {}}
+
+
 def test_parts_keep_sources_together_or_are_those_of_the_list(films: Path, tmp_path: Path) -> None:
     parts = split_films(open_dataset(films), seed=0)
     assert sorted(np.concatenate(list(parts.values())).tolist()) == [0, 1, 2, 3, 4]
