@@ -31,12 +31,12 @@ from jaxret.reporting import (
     table,
     write_report,
 )
-from jaxret.retrieval import Retriever
 from jaxret.training import RunFolder, read_run_log
 from jaxret.workflow.clip_projection import without_projection
 from jaxret.workflow.clip_training import embed_items, evaluate_items, evaluate_rows, ranked_rows
 from jaxret.workflow.data_splits import DataSplits
 from jaxret.workflow.report_parts import closing_sections
+from jaxret.workflow.run_index import make_run_index
 
 __all__ = ["RunSummary", "finish_run"]
 
@@ -95,7 +95,8 @@ def finish_run(
     before = {number: known[number] for number in test if number in known}
     before |= embed_items(dataset, untrained, [n for n in test if n not in known], threads=config.threads)[0]
     figures = _figures(dataset, splits, test, before, encoder, untrained)
-    retriever = _build_index(run, dataset, media, encoder, leave_out=example.leave_out)
+    indexed = {number: vectors for number, vectors in media.items() if number != example.leave_out}
+    retriever = make_run_index(run, dataset, indexed, encoder, threads=config.threads, say=say)
     draw_curves(
         run.curves,
         rows := read_run_log(run.metrics),
@@ -182,20 +183,6 @@ def _example_query(
             even = pixels[:, : pixels.shape[1] // 2 * 2, : pixels.shape[2] // 2 * 2]
             write_video(target, even, fps=reader.info.frame_count / reader.info.duration)
     return _Example(target, number)
-
-
-def _build_index(
-    run: RunFolder,
-    dataset: MediaDataset,
-    media: dict[int, FrameVectors],
-    encoder: VideoEncoder,
-    *,
-    leave_out: int | None,
-) -> Retriever:
-    shutil.rmtree(run.index, ignore_errors=True)  # of a run that was stopped while finishing
-    retriever = Retriever.create(run.index, encoder)
-    retriever.add(dataset, media={n: vectors for n, vectors in media.items() if n != leave_out})
-    return retriever
 
 
 def _draw_gallery(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,10 +26,10 @@ from jaxret.reporting import (
     table,
     write_report,
 )
-from jaxret.retrieval import Retriever
 from jaxret.training import RunFolder, read_run_log
 from jaxret.workflow.finished_run import RunSummary
 from jaxret.workflow.report_parts import closing_sections
+from jaxret.workflow.run_index import make_run_index
 from jaxret.workflow.shot_questions import ShotQuestions
 
 __all__ = ["finish_shot_run"]
@@ -65,9 +64,7 @@ def finish_shot_run(
     encoder = next(iter(encoders.values()))
     shots = encoder.preprocessing.shots
     assert shots is not None
-    shutil.rmtree(run.index, ignore_errors=True)  # of a run that was stopped while finishing
-    retriever = Retriever.create(run.index, encoder)
-    retriever.add(dataset, media=media)
+    retriever = make_run_index(run, dataset, media, encoder, threads=config.threads, say=say)
     figures = {name: test.figures(other, shots.max_frames) for name, other in encoders.items()}
     run.figures.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     measured = {name: found for name, found in figures.items() if found}
@@ -104,6 +101,11 @@ def finish_shot_run(
         say(f"{name:>{width}}: " + "   ".join(f"{metric} {found[metric]:.3f}" for metric in _SHOWN))
     if not measured:
         say(_NOTHING_MEASURED)
+    else:
+        own = next(iter(measured))
+        best = max(measured, key=lambda name: measured[name]["mAP"])
+        if measured[best]["mAP"] > measured[own]["mAP"]:
+            say(f"{own} is behind {best} on these films, which needs no training: --temporal {best.lower()}")
     say(size)
     if failures:
         say(f"{len(failures)} files could not be read; the report lists them")

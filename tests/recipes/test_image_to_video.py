@@ -116,6 +116,23 @@ def test_two_processes_leave_one_run(films: Path, run: Path, tmp_path: Path) -> 
     assert figures["sum"] == pytest.approx(alone["sum"])
 
 
+def test_finishing_again_keeps_what_was_added_to_the_index(films: Path, run: Path, tmp_path: Path, capsys) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    make_film(tmp_path / "new.mp4", 7, (9, 9))
+    make_film(tmp_path / "gone.mp4", 8, (9,))
+    for name in ("new.mp4", "gone.mp4"):
+        assert dispatch(["index", str(tmp_path / name), str(again / "index"), "--quiet"]) == 0
+    (tmp_path / "gone.mp4").unlink()
+    assert train.main(["--resume", str(again), "--quiet"]) == 0
+    printed = capsys.readouterr().out
+    assert "1 of 2 items that were added to the index before are in it again" in printed
+    assert "lost: " in printed
+    assert "gone.mp4" in printed
+    assert dispatch(["search", str(again), str(tmp_path / "new.mp4"), "-k", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["key"] == "new.mp4"
+
+
 def test_sums_need_no_training_and_one_film_is_enough_for_no_recipe(films: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "sums"
     command = [
