@@ -25,11 +25,19 @@ The epoch is chosen by photographs of the validation films that ask for its know
 - `memory`: long and large videos, made of test films at 25 frames a second, are put into an index; how much memory
   that takes at most beyond the process that has loaded its encoder.
 
-    python benchmarks/accuracy_image_to_video.py                    # all, 3 seeds
+What came out (MobileNet V1, 3 seeds): with our cuts the LSTM that was trained with photographs finds films better than
+the sum of the same frame vectors does (R@1 0.973 against 0.946), and than frame by frame (0.952); trained with frames,
+as in the paper, it is below the sum (0.931): what it learns from photographs is what they do to a vector. It does not
+learn it from 112 numbers of EfficientNet-Lite0 (0.794 against 0.893), and the sum of 512 numbers, which 419 shots
+cannot train, is as good for four times the bytes (0.980, and more clips). Without whitening the threshold 0.5 finds no
+cut.
+
+    python benchmarks/accuracy_image_to_video.py                    # all, 3 seeds; 45 minutes on two cores
     python benchmarks/accuracy_image_to_video.py methods cuts       # some; the result file is then left as it is
     python benchmarks/accuracy_image_to_video.py methods --data FOLDER --name UCF101 --fps 25
 
-Films, frame vectors and trainings are kept under --work and --cache, so a stopped call goes on where it was.
+Films, frame vectors and trainings are kept under --work and --cache, so a stopped call goes on where it was; with all
+of them at hand it takes 5 minutes.
 """
 
 from __future__ import annotations
