@@ -32,7 +32,7 @@ learn it from 112 numbers of EfficientNet-Lite0 (0.794 against 0.893), and the s
 cannot train, is as good for four times the bytes (0.980, and more clips). Without whitening the threshold 0.5 finds no
 cut.
 
-    python benchmarks/accuracy_image_to_video.py                    # all, 3 seeds; 45 minutes on two cores
+    python benchmarks/accuracy_image_to_video.py                    # all, 3 seeds; half an hour on two cores
     python benchmarks/accuracy_image_to_video.py methods cuts       # some; the result file is then left as it is
     python benchmarks/accuracy_image_to_video.py methods --data FOLDER --name UCF101 --fps 25
 
