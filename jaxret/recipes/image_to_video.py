@@ -8,14 +8,15 @@ BMVC 2018.
 - Shots: cut where the cosine distance of consecutive frame vectors is above 0.5.
 - Temporal encoder: LSTM or GRU of 512 units over at most 50 frames, dense, tanh, unit length, into the space of the
   pictures. Sum and max pooling, which need no training, are the baselines.
-- Objective: cosine loss with margin 0.1 on pairs of a frame and a shot, 20 % of them its own; Adam 1e-4, batch 512.
+- Objective: cosine loss with margin 0.1 on pairs of a frame and a shot, 20 % of them its own.
 - Ranking: cosine of picture and shot; a video counts by its best shot.
 
 Decisions: videos are dealt to training, validation and test by source (80, 10 and 10 %); the epoch is chosen by how
 well held-out moments find their own shots among the validation part's. What asks in training are synthetic photographs
 of the training shots: with frames of the shots themselves (`--photographs 0`, the paper's way) the recurrent encoder
-does not beat the sum (benchmarks/accuracy_image_to_video.py). A clip file is cut like a film; for data whose
-files are shots already, `--cut-threshold 2` cuts nothing.
+does not beat the sum (benchmarks/accuracy_image_to_video.py). Adam starts at 1e-3 and follows a cosine, with batches
+of 128, where the paper has 1e-4 and 512: some hundred shots are few batches. A clip file is cut like a film; for data
+whose files are shots already, `--cut-threshold 2` cuts nothing.
 
 Run: `python -m jaxret.train image-to-video --data FILMS`, then `python -m jaxret search RUN photo.jpg`.
 """
@@ -60,9 +61,10 @@ from jaxret.workflow.whitening import fit_whitening
 
 __all__ = ["ImageToVideoConfig", "train"]
 
+_WHITENED = 128
 _STAGES = {
     "mobilenet-v1": "conv_pw_13",
-    "efficientnet-lite0": "last",
+    "efficientnet-lite0": "block_8",
     "vgg16": "block5_conv3",
     "small-convnet": "conv_3",
 }
@@ -86,12 +88,13 @@ class ImageToVideoConfig:
     """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
     none for random ones."""
     stage: str = ""
-    """The map's name; empty: the last one."""
+    """The map's name; empty: the last one, of efficientnet-lite0 block_8, whose later maps tell classes, not places."""
     pooling: Literal["rmac", "mac", "spoc", "gem"] = "rmac"
     """How the map becomes a vector."""
-    whitened_size: int = 512
-    """Numbers of a vector after PCA-whitening; 0: no whitening. Without it, consecutive frames are so alike that the
-    cut threshold must be far lower."""
+    whitened_size: int | None = None
+    """Numbers of a vector after PCA-whitening. none: 128, or the channels of a map that has fewer; the paper's is 512,
+    which takes many thousand shots to train. 0: no whitening; consecutive frames are then so alike that the cut
+    threshold must be far lower."""
     whitening_frames: int = 400
     """Training frames that the whitening is fitted on."""
     frame_side: int = 1024
@@ -117,7 +120,7 @@ class ImageToVideoConfig:
     """Cosine up to which a picture and another shot are let be."""
     positive_share: float = 0.2
     """Share of the pairs whose picture belongs to the shot."""
-    batch_size: int = 512
+    batch_size: int = 128
     """Pairs a step, over all devices and processes."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute precision of the models; parameters stay float32."""
@@ -127,16 +130,16 @@ class ImageToVideoConfig:
     """Media files decoded at once."""
     seed: int = 0
     """Everything random follows from it."""
-    optimiser: OptimiserConfig = OptimiserConfig(learning_rate=1e-4, clip_norm=5.0)
+    optimiser: OptimiserConfig = OptimiserConfig(learning_rate=1e-3, schedule="cosine", clip_norm=5.0)
     """How gradients become updates."""
-    loop: LoopConfig = LoopConfig(epochs=200, evaluate_every=5, patience=8)
+    loop: LoopConfig = LoopConfig(epochs=200, evaluate_every=10)
     """How long to train."""
 
     def __post_init__(self) -> None:
         for name in ("threads", "batch_size", "units", "whitening_frames"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.whitened_size < 0:
+        if self.whitened_size is not None and self.whitened_size < 0:
             raise ConfigError(f"whitened_size must be at least 1, or 0 for no whitening, got {self.whitened_size}")
         if not 0 <= self.positive_share <= 1:
             raise ConfigError(f"positive_share must lie in 0..1, got {self.positive_share}")
@@ -277,7 +280,10 @@ def make_encoder(config: ImageToVideoConfig, temporal: str) -> VideoEncoder:
     if config.weights != "none":
         load_pretrained(backbone, config.weights)
     stage = config.stage or _STAGES[config.backbone]
-    pooled = PooledBackbone(backbone, stage, pooling=config.pooling, whitened_size=config.whitened_size or None)
+    pooled = PooledBackbone(backbone, stage, pooling=config.pooling)
+    whitened = min(_WHITENED, pooled.map_channels) if config.whitened_size is None else config.whitened_size
+    if whitened:
+        pooled = PooledBackbone(backbone, stage, pooling=config.pooling, whitened_size=whitened)
     size = pooled.embedding_size
     if temporal in ("sum", "max"):
         pooling = Sum(size, rngs=rngs) if temporal == "sum" else Maximum(size, rngs=rngs)

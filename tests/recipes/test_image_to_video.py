@@ -22,7 +22,7 @@ from jaxret.embedding import frame_vectors
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models.encoder_store import encoder_arrays, load_encoder
 from jaxret.preprocessing import Preprocessing
-from jaxret.recipes.image_to_video import ImageToVideoConfig, cleaned, shots_by_video
+from jaxret.recipes.image_to_video import ImageToVideoConfig, cleaned, make_encoder, shots_by_video
 from jaxret.workflow.film_parts import split_films, training_frames
 
 # fmt: off
@@ -246,6 +246,17 @@ def test_bad_settings_are_named(films: Path, tmp_path: Path, options, message) -
     with pytest.raises(ConfigError, match=message):
         train.main(["image-to-video", "--out", str(tmp_path / "run"), *SMALL, *words])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_vector_has_128_numbers_or_those_of_its_map() -> None:
+    def size(**settings) -> int:
+        config = ImageToVideoConfig(data="films", backbone="small-convnet", weights="none", **settings)
+        return make_encoder(config, "sum").frame_embedding_size
+
+    assert size() == size(whitened_size=0) == 32  # all channels of the last map
+    assert size(whitened_size=7) == 7
+    whitened = make_encoder(ImageToVideoConfig(data="films", backbone="mobilenet-v1", weights="none"), "lstm")
+    assert whitened.frame_embedding_size == whitened.clip_embedding_size == 128
 
 
 @pytest.mark.parametrize(
