@@ -102,8 +102,10 @@ def test_works_in_a_forked_child():
 def test_interrupted_by_ctrl_c(search):
     """A search that would take long ends soon after SIGINT, with KeyboardInterrupt."""
     script = f"""
+import signal
 import numpy as np
 from jaxret.rank import euclidean_topk, hamming_topk
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
 rows = np.random.default_rng(0).standard_normal((100_000, 128), np.float32)
 codes = rows.view(np.uint8)
 print("go", flush=True)
