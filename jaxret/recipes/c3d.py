@@ -7,7 +7,7 @@ retrieval", arXiv:2105.08665 (2021); the network is C3D (Tran et al. 2015, arXiv
   still, so pictures and videos share a space. A softmax head exists only to train.
 - Objective, codes and ranking: as in `jaxret.recipes.cnn_lstm`.
 - Training: end to end, Adam, batch 4, dropout 0.25. The paper's learning rate of 5e-3 is not kept: from scratch on a
-  few hundred clips the network stays at guessing with 5e-3 and 1e-3, and learns from the third epoch on with 1e-4.
+  few hundred clips the network stays at guessing with it for a dozen epochs, and learns from the third on with 1e-4.
 
 Run: `python -m jaxret.train c3d --data FOLDER`; `--width 0.25` is a sixteenth of the work.
 """
