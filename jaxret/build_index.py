@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxret.command_line import run_command
+from jaxret.command_line import index_folder, run_command
 from jaxret.errors import ConfigError
 
 DESCRIPTION = """Embed a folder of images and videos (or a CSV, tfds:NAME, a single file) and add it to an index.
@@ -51,9 +51,8 @@ def main(argv: Sequence[str]) -> int:
     from jaxret.retrieval import Retriever, SpaceName
 
     dataset = open_dataset(args.media)
-    if not (args.index / "manifest.json").exists() and (args.index / "index" / "manifest.json").exists():
-        args.index /= "index"
-    if (args.index / "manifest.json").exists():
+    if (index_folder(args.index) / "manifest.json").exists():
+        args.index = index_folder(args.index)
         if args.encoder is not None:
             raise ConfigError(f"{args.index} exists and has its own encoder: leave --encoder out")
         if args.without_frames:

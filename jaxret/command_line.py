@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from jaxret.errors import JaxretError
 
-__all__ = ["run_command"]
+__all__ = ["index_folder", "run_command"]
 
 USAGE_ERROR = 2
 STOPPED = 130
@@ -33,3 +34,9 @@ def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
     except KeyboardInterrupt:
         print("jaxret: interrupted", file=sys.stderr)
         return STOPPED
+
+
+def index_folder(path: Path) -> Path:
+    """The index that `path` is, or that lies in the run folder `path`; `path` itself where there is neither."""
+    inside = path / "index"
+    return path if (path / "manifest.json").exists() or not inside.exists() else inside

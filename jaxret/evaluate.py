@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from jaxret.command_line import run_command
+from jaxret.command_line import index_folder, run_command
 from jaxret.errors import ConfigError
 from jaxret.metrics import Denominator
 
@@ -86,8 +86,7 @@ def main(argv: Sequence[str]) -> int:
     if args.par is not None and args.metric not in (None, "euclidean"):
         raise ConfigError("--par ranks by Euclidean distance: leave --metric out")
     distance: Distance | None = "par" if args.par is not None else args.metric
-    folder = args.index if (args.index / "manifest.json").exists() else args.index / "index"
-    retriever = Retriever.open(folder if folder.exists() else args.index)
+    retriever = Retriever.open(index_folder(args.index))
     if args.photographs is not None:
         given = [name for name in _OF_LABELS if getattr(args, name) is not None]
         if given:

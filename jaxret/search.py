@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxret.command_line import run_command
+from jaxret.command_line import index_folder, run_command
 
 if TYPE_CHECKING:
     from jaxret.retrieval import Match
@@ -72,8 +72,7 @@ def main(argv: Sequence[str]) -> int:
 
     from jaxret.retrieval import Retriever
 
-    folder = args.index if (args.index / "manifest.json").exists() else args.index / "index"
-    matches = Retriever.open(folder if folder.exists() else args.index).search(
+    matches = Retriever.open(index_folder(args.index)).search(
         args.query,
         args.k,
         metric=args.metric,

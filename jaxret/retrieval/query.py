@@ -98,51 +98,46 @@ class Query:
         if check_count(self.rerank, "rerank") < self.k:
             raise ValueError(f"rerank must be at least k = {self.k}, got {self.rerank}")
 
+    @property
+    def _measured(self) -> Metric:
+        return self.metric or "euclidean"
+
     def _by_frames(self, index: MediaIndex, rows: Rows) -> list[Match]:
-        measured = self.metric or "euclidean"
         if len(rows.vectors) == 1 or self._only_pictures:
             # A picture has no time that a video could be aligned with: it counts by the frame nearest to it.
-            result = self._search(index, "frame", rows, self.k)
-            return best_per_item(chunk_matches(result, rows, measured), self.k, index)
+            return self._nearest(index, "frame", rows, self.k, self._measured)
         if self.probes is not None:
             raise ValueError(
                 "a video in the frame space is compared with every item, and probes would leave items out: search the "
                 "clip space, or leave probes out"
             )
         # Every frame ranks all items; of PAR, the threshold is for the aligned ones.
-        unfiltered = None if self.min_cosine is None else -2.0
-        result = index.search(
-            "frame",
-            rows.vectors,
-            max(self.k, len(index)),
-            metric=self.metric,
-            min_cosine=unfiltered,
-            kinds=self.kinds,
-            threads=self.threads,
-        )
+        ranking = self if self.min_cosine is None else dataclasses.replace(self, min_cosine=-2.0)
+        result = ranking._search(index, "frame", rows, max(self.k, len(index)))
         candidates = nearest_by_frames(result, max(self.k, _ALIGNED))
-        return aligned_matches(index, candidates, rows, self.k, self.min_cosine, measured)
+        return aligned_matches(index, candidates, rows, self.k, self.min_cosine, self._measured)
 
     def _by_clips(self, index: MediaIndex, rows: Rows) -> list[Match]:
-        wanted, measured = self.rerank or self.k, self.metric or "euclidean"
+        wanted = self.rerank or self.k
         if self.every_clip:
-            found = matches_of_every_clip(index, rows, wanted, measured, kinds=self.kinds, threads=self.threads)
+            found = matches_of_every_clip(index, rows, wanted, self._measured, kinds=self.kinds, threads=self.threads)
         else:
-            found = best_per_item(
-                chunk_matches(self._search(index, "clip", rows, wanted), rows, measured), wanted, index
-            )
+            found = self._nearest(index, "clip", rows, wanted, self._measured)
         if not self.picture or "frame" not in index.spaces:
             return found
         placed = with_best_frames(index, found, rows.vectors[0])
         return placed if self.rerank is None else by_best_frame(index, placed)[: self.k]
 
     def _by_codes(self, index: MediaIndex, clips: Rows) -> list[Match]:
-        rows, wanted = code_rows(clips), self.rerank or self.k
-        found = best_per_item(chunk_matches(self._search(index, "code", rows, wanted), rows, "hamming"), wanted, index)
+        found = self._nearest(index, "code", code_rows(clips), self.rerank or self.k, "hamming")
         if self.rerank is None or not found:
             return found
         candidates = np.array([index.id_of(match.item.key) for match in found], np.int64)
         return reranked(index, candidates, clips, self.k, self.threads)
+
+    def _nearest(self, index: MediaIndex, space: SpaceName, rows: Rows, count: int, measured: Metric) -> list[Match]:
+        """The `count` nearest items, each at its best pair of rows."""
+        return best_per_item(chunk_matches(self._search(index, space, rows, count), rows, measured), count, index)
 
     def _search(self, index: MediaIndex, space: SpaceName, rows: Rows, count: int) -> MediaSearchResult:
         return index.search(

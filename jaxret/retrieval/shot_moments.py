@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from jaxret import rank
 from jaxret.embedding import Rows
-from jaxret.index import MediaIndex, Metric
+from jaxret.index import MediaIndex, Metric, SpaceRows
 from jaxret.retrieval.matches import Match
 
 __all__ = ["by_best_frame", "matches_of_every_clip", "with_best_frames"]
@@ -78,8 +78,12 @@ def with_best_frames(index: MediaIndex, matches: Sequence[Match], picture: npt.N
       As many, in the same order; `moment` and `moment_distance` are set where the item has frames in the span.
     """
     completed = []
+    of_item: dict[str, SpaceRows] = {}  # several matches can lie in one film, and its frames are many
     for match in matches:
-        frames = index.rows("frame", np.array([index.id_of(match.item.key)], np.int64))
+        key = match.item.key
+        if key not in of_item:
+            of_item[key] = index.rows("frame", np.array([index.id_of(key)], np.int64))
+        frames = of_item[key]
         times = np.asarray(frames.starts)
         inside = np.flatnonzero((times >= match.start) & (times < match.end))
         if not len(inside):
