@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
@@ -78,8 +79,9 @@ def frame_vectors(
     stream = read_ahead(
         read or (lambda index: read_encoded(dataset, index, encoder.preprocessing)), chosen, threads=threads
     )
-    chunks: dict[int, list[Chunk]] = {index: [] for index in chosen}
-    vectors: dict[int, list[npt.NDArray[np.float32]]] = {index: [] for index in chosen}
+    # Of the items under way alone: there may be a million.
+    chunks: defaultdict[int, list[Chunk]] = defaultdict(list)
+    vectors: defaultdict[int, list[npt.NDArray[np.float32]]] = defaultdict(list)
     failures: dict[int, MediaError] = {}
     order = iter(chosen)
     current = next(order, None)
@@ -100,7 +102,7 @@ def frame_vectors(
     def finished(until: int | None) -> Iterator[tuple[int, FrameVectors | MediaError]]:
         nonlocal current
         while current is not None and current != until:
-            parts = chunks.pop(current), vectors.pop(current)
+            parts = chunks.pop(current, []), vectors.pop(current, [])
             yield current, failures.get(current) or (_gather_film if at_rate else _gather)(*parts)
             if on_item is not None:
                 on_item(current)

@@ -92,19 +92,16 @@ def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder) -> Rows:
 
 def _shot_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder, sampling: ShotSampling) -> Rows:
     """One row a shot; a picture is its own, as its frame vector."""
-    vectors, items, starts, ends = [], [], [], []
-    for index, item in sorted(media.items()):
-        if item.spans.max() > 0:
-            shots = shots_of(item, sampling)
-            vectors.append(encode_shots(shots, encoder, sampling.max_frames))
-            starts.append(np.array([shot.start for shot in shots]))
-            ends.append(np.array([shot.end for shot in shots]))
-        else:
-            vectors.append(item.vectors[0])
-            starts.append(np.zeros(1))
-            ends.append(np.zeros(1))
-        items.append(np.full(len(starts[-1]), index, np.int64))
-    return _rows(vectors, items, starts, ends)
+    videos = {index: item for index, item in media.items() if item.spans.max() > 0}
+    pictures = {index: item.vectors[0] for index, item in media.items() if index not in videos}
+    owned = [(index, shot) for index, item in videos.items() for shot in shots_of(item, sampling)]
+    # All at once: the shots of many short videos fill a batch.
+    encoded = encode_shots([shot for _, shot in owned], encoder, sampling.max_frames)
+    spans = np.array([(shot.start, shot.end) for _, shot in owned] + [(0.0, 0.0)] * len(pictures)).reshape(-1, 2)
+    items = np.array([index for index, _ in owned] + list(pictures), np.int64)
+    order = np.argsort(items, kind="stable")
+    vectors = np.concatenate([encoded, *pictures.values()])
+    return Rows(vectors[order], items[order], spans[order, 0], spans[order, 1])
 
 
 def code_rows(clips: Rows) -> Rows:

@@ -27,7 +27,8 @@ from jaxret.retrieval.query import Query, SpaceName
 
 __all__ = ["AddReport", "Retriever"]
 
-_ITEMS_A_COMMIT = 512  # items between commits of a long addition: what a kill can lose
+# Between commits of a long addition, what a kill can lose: so many items, or frame vectors, which of films are many.
+_ITEMS_A_COMMIT, _BYTES_A_COMMIT = 512, 256 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,21 +158,26 @@ class Retriever:
         present = tuple(item.key for item in dataset.items if item.key in self.index)
         added: list[str] = []
         skipped: list[MediaError] = []
-        for start in range(0, len(fresh), _ITEMS_A_COMMIT):
-            wanted = fresh[start : start + _ITEMS_A_COMMIT]
-            block: dict[int, FrameVectors] = {}
-            if media is None:
-                stream = frame_vectors(dataset, self.encoder, indices=wanted, threads=threads, on_item=on_item)
-            else:
-                stream = iter([(number, media[number]) for number in wanted if number in media])
-            for number, vectors in stream:
-                if isinstance(vectors, MediaError):
-                    skipped.append(vectors)
-                else:
-                    block[number] = vectors
-            if block:
-                self._commit(dataset, block)
-                added.extend(dataset.items[number].key for number in sorted(block))
+        if media is None:
+            stream = frame_vectors(dataset, self.encoder, indices=fresh, threads=threads, on_item=on_item)
+        else:
+            stream = iter([(number, media[number]) for number in fresh if number in media])
+        block: dict[int, FrameVectors] = {}
+
+        def commit() -> None:
+            self._commit(dataset, block)
+            added.extend(dataset.items[number].key for number in sorted(block))
+            block.clear()
+
+        for number, vectors in stream:
+            if isinstance(vectors, MediaError):
+                skipped.append(vectors)
+                continue
+            block[number] = vectors
+            if len(block) == _ITEMS_A_COMMIT or sum(v.vectors.nbytes for v in block.values()) >= _BYTES_A_COMMIT:
+                commit()
+        if block:
+            commit()
         return AddReport(tuple(added), present, tuple(skipped))
 
     def _commit(self, dataset: MediaDataset, block: dict[int, FrameVectors]) -> None:
