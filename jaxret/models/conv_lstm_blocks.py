@@ -19,14 +19,7 @@ from jaxret.models.encoding import check_sizes
 from jaxret.models.initialisation import glorot_uniform
 from jaxret.models.max_pooling import max_pool
 
-__all__ = [
-    "ConvolutionDecoderBlock",
-    "EncoderBlock",
-    "Pointwise",
-    "RecurrentDecoderBlock",
-    "ResidualConvLSTM",
-    "upsample",
-]
+__all__ = ["DecoderBlock", "EncoderBlock", "Pointwise", "QuasiConvolution", "Residual", "upsample"]
 
 _SLOPE = 0.01  # of the leaky rectifier below 0 (Maas et al. 2013)
 
@@ -49,17 +42,18 @@ class Pointwise(nnx.Module):
         return maps.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
 
 
-class ResidualConvLSTM(nnx.Module):
-    """Block R: LeakyReLU(ConvLSTM(x) + x).
+class QuasiConvolution(nnx.Module):
+    """A convolution over time and space, with bias: the quasi-4D convolution of system 2 where space has three axes.
 
-    Decision: where the channels change, x passes through a 1 x 1 convolution; the paper does not say.
+    Its kernel is 3 in every axis. One of four axes is a sum over time taps of convolutions of three.
 
-    Args are those of `ConvLSTM`.
+    Attributes:
+      kernel: (3, *3s, C_in, C), time first; bias: (C,).
 
     Example:
-      >>> block = ResidualConvLSTM(3, 8, rngs=nnx.Rngs(0))
-      >>> block(jnp.ones((1, 2, 4, 4, 3))).shape
-      (1, 2, 4, 4, 8)
+      >>> layer = QuasiConvolution(4, 8, spatial_axes=3, rngs=nnx.Rngs(0))
+      >>> layer(jnp.ones((1, 3, 4, 4, 4, 4))).shape
+      (1, 3, 4, 4, 4, 8)
     """
 
     def __init__(
@@ -71,13 +65,42 @@ class ResidualConvLSTM(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
-        self.recurrent = ConvLSTM(in_channels, channels, spatial_axes=spatial_axes, dtype=dtype, rngs=rngs)
-        self.shortcut = None if in_channels == channels else Pointwise(in_channels, channels, dtype=dtype, rngs=rngs)
+        check_sizes(in_channels=in_channels, channels=channels)
+        self.in_channels, self.channels = in_channels, channels
+        self.dtype = jnp.dtype(dtype)
+        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (3,) * (spatial_axes + 1) + (in_channels, channels)))
+        self.bias = nnx.Param(jnp.zeros(channels))
 
     def __call__(self, maps: jax.Array) -> jax.Array:
         """(B, T, *spatial, C_in) to (B, T, *spatial, C)."""
-        outputs = self.recurrent(maps)
-        return nnx.leaky_relu(outputs + (maps if self.shortcut is None else self.shortcut(maps)), _SLOPE)
+        kernel = self.kernel[...].astype(self.dtype)
+        outputs = convolve(maps.astype(self.dtype), kernel, strides=(1,) * (maps.ndim - 2))
+        return outputs + self.bias[...].astype(self.dtype)
+
+
+class Residual(nnx.Module):
+    """LeakyReLU(layer(x) + x): block R where the layer is a ConvLSTM.
+
+    Decision: where the channels change, x passes through a 1 x 1 convolution; the paper does not say.
+
+    Args:
+      layer: a `ConvLSTM` or a `QuasiConvolution`.
+      rngs: source of the initial weights of the 1 x 1 convolution.
+
+    Example:
+      >>> rngs = nnx.Rngs(0)
+      >>> Residual(ConvLSTM(3, 8, rngs=rngs), rngs=rngs)(jnp.ones((1, 2, 4, 4, 3))).shape
+      (1, 2, 4, 4, 8)
+    """
+
+    def __init__(self, layer: ConvLSTM | QuasiConvolution, *, rngs: nnx.Rngs):
+        same = layer.in_channels == layer.channels
+        self.layer = layer
+        self.shortcut = None if same else Pointwise(layer.in_channels, layer.channels, dtype=layer.dtype, rngs=rngs)
+
+    def __call__(self, maps: jax.Array) -> jax.Array:
+        """(B, T, *spatial, C_in) to (B, T, *spatial, C)."""
+        return nnx.leaky_relu(self.layer(maps) + (maps if self.shortcut is None else self.shortcut(maps)), _SLOPE)
 
 
 class EncoderBlock(nnx.Module):
@@ -113,7 +136,7 @@ class EncoderBlock(nnx.Module):
     ):
         shared: dict[str, Any] = {"spatial_axes": spatial_axes, "dtype": dtype, "rngs": rngs}
         self.recurrent = BidirectionalConvLSTM(in_channels, recurrent_channels, **shared)
-        self.residual = ResidualConvLSTM(recurrent_channels, residual_channels, **shared)
+        self.residual = Residual(ConvLSTM(recurrent_channels, residual_channels, **shared), rngs=rngs)
         self.narrow = Pointwise(recurrent_channels + residual_channels, channels, dtype=dtype, rngs=rngs)
         self.norm = _batch_norm(channels, rngs)
         self.window = (2,) * spatial_axes
@@ -127,75 +150,28 @@ class EncoderBlock(nnx.Module):
         return self.norm(pooled.reshape(batch, steps, *pooled.shape[1:]))
 
 
-class RecurrentDecoderBlock(nnx.Module):
-    """Block URB: every place becomes two along each spatial axis -> block R -> batch norm.
+class DecoderBlock(nnx.Module):
+    """Every place becomes two along each spatial axis -> residual layer -> batch norm.
+
+    Block URB where the layer is a `ConvLSTM` (block R), block UQB where it is a `QuasiConvolution`.
 
     Args:
-      in_channels, channels: of the inputs and the outputs (the paper's 32).
-      spatial_axes, dtype, rngs: as `EncoderBlock`.
+      layer: what stands between upsampling and batch norm; its channels are the outputs' (the paper's 32).
+      rngs: source of the other initial weights.
 
     Example:
-      >>> block = RecurrentDecoderBlock(4, 8, rngs=nnx.Rngs(0))
-      >>> block(jnp.ones((2, 3, 4, 3, 4))).shape
+      >>> rngs = nnx.Rngs(0)
+      >>> DecoderBlock(ConvLSTM(4, 8, rngs=rngs), rngs=rngs)(jnp.ones((2, 3, 4, 3, 4))).shape
       (2, 3, 8, 6, 8)
     """
 
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        *,
-        spatial_axes: int = 2,
-        dtype: DTypeLike = jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        self.residual = ResidualConvLSTM(in_channels, channels, spatial_axes=spatial_axes, dtype=dtype, rngs=rngs)
-        self.norm = _batch_norm(channels, rngs)
+    def __init__(self, layer: ConvLSTM | QuasiConvolution, *, rngs: nnx.Rngs):
+        self.residual = Residual(layer, rngs=rngs)
+        self.norm = _batch_norm(layer.channels, rngs)
 
     def __call__(self, maps: jax.Array) -> jax.Array:
         """(B, T, *spatial, C_in) to (B, T, *(2 spatial), C)."""
         return self.norm(self.residual(upsample(maps)))
-
-
-class ConvolutionDecoderBlock(nnx.Module):
-    """Block UQB: as URB, with a quasi-4D convolution in the place of the ConvLSTM.
-
-    Its kernel is 3 in every axis, time among them: over volumes a convolution of four axes, which is a sum over time
-    taps of convolutions of three.
-
-    Args are those of `RecurrentDecoderBlock`.
-
-    Attributes:
-      kernel: (3, *3s, C_in, C), time first; bias: (C,).
-
-    Example:
-      >>> block = ConvolutionDecoderBlock(4, 8, spatial_axes=3, rngs=nnx.Rngs(0))
-      >>> block(jnp.ones((1, 3, 2, 2, 2, 4))).shape
-      (1, 3, 4, 4, 4, 8)
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        channels: int,
-        *,
-        spatial_axes: int = 2,
-        dtype: DTypeLike = jnp.float32,
-        rngs: nnx.Rngs,
-    ):
-        check_sizes(in_channels=in_channels, channels=channels)
-        self.dtype = jnp.dtype(dtype)
-        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (3,) * (spatial_axes + 1) + (in_channels, channels)))
-        self.bias = nnx.Param(jnp.zeros(channels))
-        self.shortcut = None if in_channels == channels else Pointwise(in_channels, channels, dtype=dtype, rngs=rngs)
-        self.norm = _batch_norm(channels, rngs)
-
-    def __call__(self, maps: jax.Array) -> jax.Array:
-        """(B, T, *spatial, C_in) to (B, T, *(2 spatial), C)."""
-        wide = upsample(maps).astype(self.dtype)
-        kernel = self.kernel[...].astype(self.dtype)
-        outputs = convolve(wide, kernel, strides=(1,) * (wide.ndim - 2)) + self.bias[...].astype(self.dtype)
-        return self.norm(nnx.leaky_relu(outputs + (wide if self.shortcut is None else self.shortcut(wide)), _SLOPE))
 
 
 def upsample(maps: jax.Array) -> jax.Array:

@@ -8,12 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxret.models.conv_lstm_blocks import (
-    ConvolutionDecoderBlock,
-    EncoderBlock,
-    RecurrentDecoderBlock,
-    ResidualConvLSTM,
-)
+from jaxret.models.conv_lstm import ConvLSTM
+from jaxret.models.conv_lstm_blocks import DecoderBlock, EncoderBlock, QuasiConvolution, Residual
 
 
 def maps_of(*shape: int) -> np.ndarray:
@@ -35,13 +31,13 @@ def normed(norm: nnx.BatchNorm, x):
 
 
 def test_block_r_adds_its_input_before_the_rectifier():
-    same = ResidualConvLSTM(4, 4, rngs=nnx.Rngs(0))
+    same = Residual(ConvLSTM(4, 4, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
     maps = maps_of(2, 3, 5, 6, 4)
     assert same.shortcut is None
-    np.testing.assert_allclose(same(maps), leaky(np.asarray(same.recurrent(maps)) + maps), atol=1e-6)
-    other = ResidualConvLSTM(4, 2, rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(same(maps), leaky(np.asarray(same.layer(maps)) + maps), atol=1e-6)
+    other = Residual(ConvLSTM(4, 2, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
     through = np.einsum("...c,cd->...d", maps, other.shortcut.kernel[...])
-    np.testing.assert_allclose(other(maps), leaky(np.asarray(other.recurrent(maps)) + through), atol=1e-5)
+    np.testing.assert_allclose(other(maps), leaky(np.asarray(other.layer(maps)) + through), atol=1e-5)
 
 
 @pytest.mark.parametrize("axes", [2, 3])
@@ -71,7 +67,7 @@ def test_the_batch_norm_of_training_is_over_batch_time_and_space():
 
 @pytest.mark.parametrize("axes", [2, 3])
 def test_the_recurrent_decoder_block_doubles_every_spatial_axis(axes):
-    block = RecurrentDecoderBlock(4, 3, spatial_axes=axes, rngs=nnx.Rngs(0))
+    block = DecoderBlock(ConvLSTM(4, 3, spatial_axes=axes, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
     set_norm(block.norm)
     maps = maps_of(1, 2, *(3, 4, 2)[:axes], 4)
     wide = maps
@@ -82,13 +78,13 @@ def test_the_recurrent_decoder_block_doubles_every_spatial_axis(axes):
 
 @pytest.mark.parametrize("axes", [2, 3])
 def test_the_quasi_4d_convolution_is_a_sum_over_all_offsets_in_time_and_space(axes):
-    block = ConvolutionDecoderBlock(2, 2, spatial_axes=axes, rngs=nnx.Rngs(0))
+    block = DecoderBlock(QuasiConvolution(2, 2, spatial_axes=axes, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
     maps = maps_of(1, 3, *(2, 3, 2)[:axes], 2)
     wide = maps
     for axis in range(2, 2 + axes):
         wide = wide.repeat(2, axis=axis)
     padded = np.pad(wide, [(0, 0), *[(1, 1)] * (axes + 1), (0, 0)])
-    kernel = np.asarray(block.kernel[...])
+    kernel = np.asarray(block.residual.layer.kernel[...])
     expected = np.zeros_like(wide)
     for offset in np.ndindex(*(3,) * (axes + 1)):
         window = tuple(slice(o, o + n) for o, n in zip(offset, wide.shape[1:-1], strict=True))
@@ -96,9 +92,9 @@ def test_the_quasi_4d_convolution_is_a_sum_over_all_offsets_in_time_and_space(ax
     np.testing.assert_allclose(block(maps), leaky(expected + wide) / np.sqrt(1 + 1e-3), atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", [RecurrentDecoderBlock, ConvolutionDecoderBlock])
+@pytest.mark.parametrize("kind", [ConvLSTM, QuasiConvolution])
 def test_gradients_reach_every_parameter(kind):
-    block = kind(3, 2, rngs=nnx.Rngs(0))
+    block = DecoderBlock(kind(3, 2, rngs=nnx.Rngs(0)), rngs=nnx.Rngs(1))
     block.train()
     maps = maps_of(2, 2, 3, 3, 3)
     weights = maps_of(2, 2, 6, 6, 2)
