@@ -33,13 +33,11 @@ class Answers:
     Attributes:
       labels: their classes.
       voted: the first DEPTH results, as numbers of test clips; -1 where there is none.
-      gallery_labels: the classes of all test clips.
       scores: by metric, one a clip, and which clips count.
     """
 
     labels: np.ndarray
     voted: np.ndarray
-    gallery_labels: np.ndarray
     scores: dict[str, QueryScores]
 
     def figures(self, classes: tuple[str, ...]) -> dict[str, float]:
@@ -50,7 +48,7 @@ class Answers:
             part = QueryScores(scores.values[chosen], scores.counted[chosen])
             if part.counted.any():
                 means[metric] = part.mean
-        votes = vote_at(self.voted[chosen], self.labels[chosen], self.gallery_labels, DEPTH)
+        votes = vote_at(self.voted[chosen], self.labels[chosen], self.labels, DEPTH)
         means |= {"vote accuracy": votes.accuracy, "vote precision": votes.precision}
         return means | {"vote recall": votes.recall, "vote F1": votes.f1}
 
@@ -108,7 +106,7 @@ def ask_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: 
             found = {"mAP": average_precision(judged), **found}
         for metric, values in found.items():
             scores[metric][asking], counted[metric][asking] = values.values, values.counted
-    return Answers(labels, voted, labels, {name: QueryScores(scores[name], counted[name]) for name in scores})
+    return Answers(labels, voted, {name: QueryScores(scores[name], counted[name]) for name in scores})
 
 
 def cosine_tells_right_from_wrong(dataset: MediaDataset, rows: Rows, classes: tuple[str, ...]) -> float:
