@@ -88,13 +88,13 @@ class ImageToVideoConfig:
     """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
     none for random ones."""
     stage: str = ""
-    """The map's name; empty: the last one, of efficientnet-lite0 block_8, whose later maps tell classes, not places."""
+    """The map's name; empty: the last one, of efficientnet-lite0 block_8, which found validation films better."""
     pooling: Literal["rmac", "mac", "spoc", "gem"] = "rmac"
     """How the map becomes a vector."""
     whitened_size: int | None = None
     """Numbers of a vector after PCA-whitening. none: 128, or the channels of a map that has fewer; the paper's is 512,
-    which takes many thousand shots to train. 0: no whitening; consecutive frames are then so alike that the cut
-    threshold must be far lower."""
+    but from some hundred shots the recurrent layers did not learn more than 128. 0: no whitening; consecutive frames
+    are then so alike that the cut threshold must be far lower."""
     whitening_frames: int = 400
     """Training frames that the whitening is fitted on."""
     frame_side: int = 1024
