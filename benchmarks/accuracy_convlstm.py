@@ -27,7 +27,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from functools import cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ WEIGHTS = "weights/mobilenet_1_0_224_tf.h5"
 PLANE = {"m1": "M1", "m2": "M2", "m3": "M3"}
 VOLUME = {"m1-3d": "M1-3D", "m2-3d": "M2-3D", "m3-3d": "M3-3D", "cnn-3d": "3D convolutions"}
 ABLATED = "m3"
-DATA = ("jhmdb", "digits", "walk")
+MODELS = {"jhmdb": PLANE, "digits": PLANE, "walk": {**VOLUME, "m1": "M1"}}  # a model by data set
 # mAP by class and by clip of the paper's tables 3 and 4: CC_WEB_VIDEO, and for the models with depth S3DIS.
 PAPER_DATA = "CC_WEB_VIDEO; of models with depth S3DIS"
 PAPER = {
@@ -54,9 +54,19 @@ PAPER = {
     "M1": (0.796, 0.853),
     "M2": (0.817, 0.904),
     "M3": (0.852, 0.921),
+    "3D convolutions": (0.589, 0.779),
+    "M1-3D": (0.614, 0.754),
+    "M2-3D": (0.623, 0.733),
+    "M3-3D": (0.611, 0.781),
 }
-# By class and by clip, of M3 on CC_WEB_VIDEO.
+# By class and by clip, of M3 on CC_WEB_VIDEO, pre-trained on YouTube-8M: tables 5, 6 and 7.
 PAPER_ABLATIONS = {
+    "pre-training": (0.296, 0.351),
+    "triplet loss": (0.541, 0.657),
+    "triplet loss, plain second pass": (0.655, 0.713),
+    "triplet loss, challenging second pass": (0.693, 0.785),
+    "pre-training, triplet loss": (0.845, 0.892),
+    "pre-training, triplet loss, challenging second pass": (0.852, 0.921),
     "DTW": (0.721, 0.854),
     "Bi-DTW": (0.845, 0.892),
 }
@@ -68,15 +78,24 @@ class Study:
     def __init__(self, args: argparse.Namespace):
         self.args = args
         self.rows: list[dict[str, Any]] = []
-        shared = args.shared / "data"
-        self.jhmdb = cache(lambda: jhmdb_data(shared / "jhmdb", args.work))
-        self.digits = cache(digits_data)
-        self.copies = cache(lambda: near_duplicate_data(shared / "near_duplicates"))
-        self.walk = cache(lambda: walk_data(shared / "rgbd_office", args.work))
 
-    def train(self, data: ClipData, architecture: str, seed: int, steps: tuple[str, ...] = FOUR_STEPS) -> RunFolder:
+    def data(self, name: str, seed: int) -> ClipData:
+        """One of `MODELS`, as this seed draws it."""
+        shared, work = self.args.shared / "data", self.args.work
+        if name == "jhmdb":
+            return jhmdb_data(shared / "jhmdb", work, seed=seed)
+        if name == "digits":
+            return digits_data(work, seed=seed)
+        return walk_data(shared / "rgbd_office", work, seed=seed)
+
+    @cached_property
+    def copies(self) -> ClipData:
+        """The near duplicates, which encoders of JHMDB are asked for."""
+        return near_duplicate_data(self.args.shared / "data" / "near_duplicates")
+
+    def train(self, data: ClipData, architecture: str, seed: int, **steps: tuple[str, ...]) -> RunFolder:
         """The run of a model."""
-        return autoencoder(data, architecture, self.args.work, steps=steps, epochs=self.args.epochs, seed=seed)
+        return autoencoder(data, architecture, self.args.work, epochs=self.args.epochs, seed=seed, **steps)
 
     def add(
         self, data: str, method: str, setting: str, seed: int | None, found: dict[str, float], paper: Any = ()
@@ -84,7 +103,7 @@ class Study:
         """A row a figure, the paper's beside the first ones, which are by class and by clip."""
         shown = "  ".join(f"{metric} {value:.4g}" for metric, value in found.items())
         print(f"{data:<20} {method:<18} {setting:<34} seed {seed}: {shown}", flush=True)
-        theirs = dict(zip(("mAP by class", "mAP by clip"), paper, strict=False))
+        theirs = dict(zip(found, paper, strict=False))
         self.rows += results_file.rows_of(
             data, method, found, setting=setting, seed=seed, paper=theirs, paper_data=PAPER_DATA
         )
@@ -92,30 +111,29 @@ class Study:
 
 def models(study: Study) -> None:
     """Every model and the baselines, on every data set."""
-    chosen = {
-        "jhmdb": (study.jhmdb, PLANE),
-        "digits": (study.digits, PLANE),
-        "walk": (study.walk, {**VOLUME, "m1": "M1"}),
-    }
     for seed in study.args.seeds:
         for key in study.args.data:
-            data, architectures = chosen[key][0](), chosen[key][1]
-            for architecture, name in architectures.items():
+            data = study.data(key, seed)
+            asked_too = [data, study.copies] if key == "jhmdb" else [data]
+            for architecture, name in MODELS[key].items():
                 encoder = load_encoder(study.train(data, architecture, seed).encoder)
-                judge(study, encoder, data, name, seed)
-                if key == "jhmdb":
-                    judge(study, encoder, study.copies(), name, seed)
-            baselines(study, data, seed)
-            if key == "jhmdb":
-                sift(study, study.copies(), seed)
+                for each in asked_too:
+                    judge(study, encoder, each, name, seed)
+            for each in asked_too:
+                sift(study, each, seed)
+            if data.near is None:
+                ndvr_dml(study, data, asked_too, seed)
 
 
 def judge(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -> None:
-    """A trained model by Bi-DTW and by its mean vector."""
+    """A trained model by Bi-DTW and by its mean vector, and the model as it was made."""
     asked = asked_by(encoder, data, seed)
-    paper = PAPER.get(name, ()) if data.near is None else ()
+    plane_of_volume = data.near is not None and name in PLANE.values()
+    paper = () if plane_of_volume else PAPER[name]
     study.add(data.name, name, "four steps, Bi-DTW", seed, ordered(asked, "bi-dtw"), paper)
     study.add(data.name, name, "four steps, mean vector, cosine", seed, ordered(asked, "mean-cosine"))
+    asked = asked_by(untrained(encoder, seed), data, seed)
+    study.add(data.name, name, "untrained, Bi-DTW", seed, ordered(asked, "bi-dtw"))
 
 
 def ordered(asked: Asked, measure: str) -> dict[str, float]:
@@ -124,16 +142,12 @@ def ordered(asked: Asked, measure: str) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda entry: entry[0].endswith("clip")))
 
 
-def baselines(study: Study, data: ClipData, seed: int) -> None:
-    """SIFT words and, of colour alone, NDVR-DML."""
-    sift(study, data, seed)
-    if data.near is not None:
-        return
+def ndvr_dml(study: Study, data: ClipData, asked_too: list[ClipData], seed: int) -> None:
+    """The baseline NDVR-DML, trained on a data set."""
     encoder = ndvr(data, study.args.work, weights=str(study.args.shared / WEIGHTS), seed=seed)
-    for asked_of in (data, study.copies()) if data.name == study.jhmdb().name else (data,):
-        asked = asked_by(encoder, asked_of, seed)
-        found = ordered(asked, "mean-cosine")
-        study.add(asked_of.name, "NDVR-DML", "mean vector, cosine", seed, found, PAPER["NDVR-DML"])
+    for each in asked_too:
+        found = ordered(asked_by(encoder, each, seed), "mean-cosine")
+        study.add(each.name, "NDVR-DML", "mean vector, cosine", seed, found, PAPER["NDVR-DML"])
 
 
 def sift(study: Study, data: ClipData, seed: int) -> None:
@@ -150,27 +164,30 @@ def sift(study: Study, data: ClipData, seed: int) -> None:
 
 def ablations(study: Study) -> None:
     """What the steps and the ways of ranking are worth: M3 on JHMDB."""
-    data, name = study.jhmdb(), PLANE[ABLATED]
-    what = f"{data.name}: ablations"
+    name = PLANE[ABLATED]
     for seed in study.args.seeds:
+        data = study.data("jhmdb", seed)
+        what = f"{data.name}: ablations"
         whole = study.train(data, ABLATED, seed)
+        scratch = study.train(data, ABLATED, seed, steps=FOUR_STEPS[1:])
+        plain = study.train(data, ABLATED, seed, steps=("pretrain", "triplet", "plain"), like=FOUR_STEPS)
+        scratch_plain = study.train(data, ABLATED, seed, steps=("triplet", "plain"), like=FOUR_STEPS[1:])
         ended = {
-            "untrained": None,
-            "pre-training alone, no triplet loss": whole.path / "pretrain" / "encoder",
-            "no second pass": whole.path / "triplet" / "encoder",
-            "challenging second pass": whole.encoder,
-            "plain second pass": study.train(data, ABLATED, seed, ("pretrain", "triplet", "plain")).encoder,
-            "no pre-training": study.train(data, ABLATED, seed, ("triplet", "rank", "challenging")).encoder,
+            "pre-training": whole.path / "pretrain" / "encoder",
+            "triplet loss": scratch.path / "triplet" / "encoder",
+            "triplet loss, plain second pass": scratch_plain.encoder,
+            "triplet loss, challenging second pass": scratch.encoder,
+            "pre-training, triplet loss": whole.path / "triplet" / "encoder",
+            "pre-training, triplet loss, plain second pass": plain.encoder,
+            "pre-training, triplet loss, challenging second pass": whole.encoder,
         }
+        asked = asked_by(untrained(load_encoder(whole.encoder), seed), data, seed)
+        study.add(what, name, "untrained", seed, ordered(asked, "bi-dtw"))
         for setting, folder in ended.items():
-            encoder = untrained(load_encoder(whole.encoder), seed) if folder is None else load_encoder(folder)
-            asked = asked_by(encoder, data, seed)
-            study.add(what, name, f"{setting}, Bi-DTW", seed, ordered(asked, "bi-dtw"))
-            if folder == whole.encoder:
-                for measure, key in MEASURES.items():
-                    study.add(
-                        what, name, f"ranked by {measure}", seed, ordered(asked, key), PAPER_ABLATIONS.get(measure, ())
-                    )
+            asked = asked_by(load_encoder(folder), data, seed)
+            study.add(what, name, setting, seed, ordered(asked, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
+        for measure, key in MEASURES.items():  # of the last one
+            study.add(what, name, f"ranked by {measure}", seed, ordered(asked, key), PAPER_ABLATIONS.get(measure, ()))
 
 
 def untrained(encoder: Any, seed: int) -> Any:
@@ -196,9 +213,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("studies", nargs="*", metavar="|".join(STUDIES), help="what to run (default: all)")
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder of data/ and weights/")
-    parser.add_argument("--data", nargs="+", choices=DATA, default=list(DATA), help="of the study of models")
-    parser.add_argument("--epochs", type=int, default=4, help="of each step, at most (default 4)")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS), help="of the study of models")
+    parser.add_argument("--epochs", type=int, help="of each step, at most (default: the data's)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy_convlstm"))
     args = parser.parse_args()
     if odd := set(args.studies) - set(STUDIES):

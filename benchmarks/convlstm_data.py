@@ -1,14 +1,14 @@
 """The data sets of the ConvLSTM benchmark: what trains, and which videos ask which.
 
-By clip, queries cropped from test videos, with gaps, ask all of them, and only the video that a query was cropped from
-is right. By class, test videos ask all videos of other sources.
+By clip, queries cropped from test videos, with gaps, ask all videos, and only the one that a query was cropped from is
+right. By class, test videos ask the others, of other sources; by place, pieces of a walk ask the others.
 """
 
 from __future__ import annotations
 
 import csv
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sklearn.cluster import KMeans
 from jaxret.data.cropped_queries import CroppedQueries
 from jaxret.data.dataset_specs import open_dataset
 from jaxret.data.media_item import MediaDataset
+from jaxret.data.moving_digits import MovingDigits
 from jaxret.data.places import same_views
 from jaxret.data.rgbd_folders import open_rgbd, parse_rgbd_spec, write_rgbd_folder
 
@@ -25,6 +26,7 @@ __all__ = ["ClipData", "digits_data", "jhmdb_data", "near_duplicate_data", "walk
 
 CLASSES = ("catch", "pour", "pullup", "shoot_bow", "shoot_gun", "swing_baseball")  # those with most clips
 SEGMENT, PLACES = 25, 4  # frames of a piece of the walk, and places that its pieces are sorted into
+DIGIT_CLIPS = (20, 2, 4)  # of each class in training, validation and test
 PARTS = ("train", "train", "validation", "train", "test")  # of the pieces, in turn
 
 
@@ -37,7 +39,9 @@ class ClipData:
       spec: what `--data` takes.
       split_column: of its CSV.
       settings: of the recipe, that go with it.
+      epochs: of each step of training, so that a step has some hundred updates.
       tests: numbers of the videos that ask by class, and that queries by clip are cropped from.
+      unlabelled: what `--data` takes to train autoencoders on: the same and videos without a label; None: the same.
       near: bool (N, N), which videos are right answers by class where labels do not say; None: those of the label.
     """
 
@@ -45,7 +49,9 @@ class ClipData:
     spec: str
     split_column: str
     settings: dict[str, Any]
+    epochs: int
     tests: Callable[[MediaDataset], list[int]]
+    unlabelled: str | None = None
     near: np.ndarray | None = None
 
     def dataset(self) -> MediaDataset:
@@ -61,40 +67,55 @@ def _named_tests(dataset: MediaDataset) -> list[int]:
     return [number for number, item in enumerate(dataset.items) if item.split == "test"]
 
 
+def _untrained(dataset: MediaDataset) -> list[int]:
+    return [number for number, item in enumerate(dataset.items) if item.split != "train"]
+
+
 def _all(dataset: MediaDataset) -> list[int]:
     return list(range(len(dataset)))
 
 
-def jhmdb_data(source: Path, work: Path) -> ClipData:
-    """Six classes of JHMDB, its first official split."""
-    work.mkdir(parents=True, exist_ok=True)
-    table = work / "jhmdb.csv"
+def jhmdb_data(source: Path, work: Path, *, seed: int) -> ClipData:
+    """Six classes of JHMDB; training videos of the others, without label, for pre-training.
+
+    Of the three official splits it is the first for seed 0, the second for seed 1 and so on.
+    """
+    split = f"split{seed % 3 + 1}"
     with open(source / "clips.csv", newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if row["label"] in CLASSES and row["split1"]]
-    with open(table, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["path", "label", "source", "split"])
-        writer.writerows([(source / row["path"]).resolve(), row["label"], row["source"], row["split1"]] for row in rows)
-    return ClipData("JHMDB, 6 classes", str(table), "split", {"frames": 6, "chunk_seconds": 0.4}, _named_tests)
+        rows = [
+            ((source / row["path"]).resolve(), row["label"], row["source"], row[split])
+            for row in csv.DictReader(file)
+            if row[split]
+        ]
+    named = [row for row in rows if row[1] in CLASSES]
+    others = [(path, "", film, part) for path, label, film, part in rows if label not in CLASSES and part == "train"]
+    tables = {f"jhmdb-{split}": named, f"jhmdb-{split}-unlabelled": named + others}
+    paths = [_write_table(work / f"{name}.csv", chosen) for name, chosen in tables.items()]
+    settings = {"frames": 6, "chunk_seconds": 0.4}
+    return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 4, _named_tests, paths[1])
 
 
-def digits_data() -> ClipData:
-    """The embedded moving digits."""
+def digits_data(work: Path, *, seed: int) -> ClipData:
+    """Moving digits, half as many clips of a class to train on as the embedded data set has, a quarter as many others."""
+    folder = work / f"digits-{seed}"
+    if not (folder / "clips.csv").exists():
+        MovingDigits(*DIGIT_CLIPS, seed=seed).write_media_folder(folder)
     settings = {"frames": 6, "chunk_seconds": 0.5, "frame_size": 32}
-    return ClipData("moving digits", "moving-digits", "split", settings, _named_tests)
+    return ClipData("moving digits", str(folder / "clips.csv"), "split", settings, 2, _named_tests)
 
 
 def near_duplicate_data(source: Path) -> ClipData:
     """Edited copies of three scenes; too few to train on: encoders of JHMDB are asked."""
-    return ClipData("near duplicates", str(source), "split", {}, _all)
+    return ClipData("near duplicates", str(source), "split", {}, 0, _all)
 
 
-def walk_data(source: Path, work: Path, *, distance: float = 0.3, degrees: float = 20.0) -> ClipData:
+def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, degrees: float = 20.0) -> ClipData:
     """An RGB-D walk cut into pieces; those near each other in space, and not in time, are right by place.
 
-    For the triplet loss pieces are labelled by k-means of where the camera stood and looked.
+    For the triplet loss pieces are labelled by k-means of where the camera stood and looked. Of five pieces after each
+    other three train; which ones depends on the seed.
     """
-    folder = work / "walk"
+    folder = work / f"walk-{seed}"
     parsed = parse_rgbd_spec(f"rgbd,frames={SEGMENT}:{source}")
     assert parsed is not None
     walk = open_rgbd(parsed)
@@ -109,18 +130,25 @@ def walk_data(source: Path, work: Path, *, distance: float = 0.3, degrees: float
                 frames = np.arange(reader.info.frame_count)
                 colours, depths = reader.read(frames), np.stack(list(reader.depths(frames)))
             write_rgbd_folder(folder / f"{number:02}", colours, depths, poses[number], walk.times(number))
-        partial = table.with_suffix(".partial")
-        with open(partial, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "label", "source", "split"])
-            writer.writerows(
-                [f"{number:02}", f"place {place}", f"{number:02}", PARTS[number % len(PARTS)]]
+        _write_table(
+            table,
+            [
+                (f"{number:02}", f"place {place}", f"{number:02}", PARTS[(number + seed) % len(PARTS)])
                 for number, place in enumerate(places)
-            )
-        partial.replace(table)
+            ],
+        )
     near = near_in_space(poses, distance=distance, degrees=degrees)
     settings = {"frames": 6, "chunk_seconds": 0.5, "depth_planes": 8, "depth_near": 0.5, "depth_far": 4.5}
-    return ClipData("RGB-D walk", f"rgbd:{folder}", "split", settings, _all, near)
+    return ClipData("RGB-D walk", f"rgbd:{folder}", "split", settings, 12, _untrained, near=near)
+
+
+def _write_table(path: Path, rows: Sequence[tuple[object, ...]]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with open(partial, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "label", "source", "split"), *rows])
+    partial.replace(path)
+    return str(path)
 
 
 def near_in_space(poses: list[np.ndarray], *, distance: float, degrees: float) -> np.ndarray:

@@ -58,20 +58,16 @@ def figures(asked: Asked, measure: str) -> dict[str, float]:
       measure: of `jaxret.rank.SequenceRanking`.
     """
     data = asked.data
+    distances = sequence_distances(asked.queries, asked.videos, SequenceRanking(measure))
+    found = {"mAP by clip": _map(distances, [{int(video): 1.0} for video in asked.crops.videos])}
     tests = data.tests(asked.dataset)
-    gallery = [asked.videos[number] for number in tests]
-    distances = sequence_distances(asked.queries, gallery, SequenceRanking(measure))
-    own = [{tests.index(int(video)): 1.0} for video in asked.crops.videos]
-    found = {"mAP by clip": _map(distances, own)}
     if data.near is None:
         found["mAP by class"] = _by_class(asked, tests, measure)
     else:
-        among = sequence_distances(gallery, gallery, SequenceRanking(measure))
-        near = data.near[np.ix_(tests, tests)]
-        apart = np.abs(np.subtract.outer(tests, tests)) <= 1  # itself, and its neighbours in time
-        relevant = [dict.fromkeys(np.flatnonzero(row).tolist(), 1.0) for row in near]
-        junk = [set(np.flatnonzero(row).tolist()) for row in apart]
-        found["mAP by place"] = _map(among, relevant, junk)
+        distances = sequence_distances([asked.videos[n] for n in tests], asked.videos, SequenceRanking(measure))
+        relevant = [dict.fromkeys(np.flatnonzero(row).tolist(), 1.0) for row in data.near[tests]]
+        beside = [set(range(max(0, n - 1), min(n + 2, len(data.near)))) for n in tests]  # in time, and itself
+        found["mAP by place"] = _map(distances, relevant, beside)
     return found
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,14 @@ _FRAMES = 8  # of a video that SIFT sees
 
 
 def autoencoder(
-    data: ClipData, architecture: str, folder: Path, *, steps: Sequence[str] = FOUR_STEPS, epochs: int, seed: int
+    data: ClipData,
+    architecture: str,
+    folder: Path,
+    *,
+    steps: Sequence[str] = FOUR_STEPS,
+    like: Sequence[str] = (),
+    epochs: int | None = None,
+    seed: int,
 ) -> RunFolder:
     """A training of the recipe `conv-lstm`; one that was stopped goes on, one that is there is taken.
 
@@ -47,18 +56,24 @@ def autoencoder(
       architecture: m1 ... cnn-3d.
       folder: of the runs.
       steps: of the recipe.
-      epochs: at most, of each step.
+      like: steps of a finished training of the same; the first ones that both have in common are taken from it. They
+        are equal: all that is random in a step follows from the seed and the step's place.
+      epochs: at most, of each step; None: the data set's.
       seed: everything random follows from it.
     """
-    name = "".join(step[0] for step in steps)
-    run = RunFolder(folder / f"{data.name.split(',')[0].replace(' ', '-')}-{architecture}-{name}-{seed}")
+    place = folder / f"{data.name.split(',')[0].replace(' ', '-')}-{architecture}"
+    run = _run_of(place, steps, seed)
     if (run.encoder / "encoder.json").exists():
         return run
+    if like:
+        common = takewhile(lambda pair: pair[0] == pair[1], zip(steps, like, strict=False))
+        _take_steps(_run_of(place, like, seed), run, [step for step, _ in common])
+    epochs = epochs or data.epochs
     settings = {**_SIZES, **data.settings}
     if not architecture.endswith("3d"):
         settings = {name: value for name, value in settings.items() if not name.startswith("depth")}
     config = conv_lstm.ConvLstmConfig(
-        data=data.spec,
+        data=data.unlabelled or data.spec,
         split_column=data.split_column,
         architecture=architecture,
         steps=tuple(steps),
@@ -67,12 +82,30 @@ def autoencoder(
         mirror=0.5,
         seed=seed,
         optimiser=OptimiserConfig(algorithm="adam", learning_rate=_RATE, weight_decay=1e-3, clip_norm=5.0),
-        loop=LoopConfig(epochs=epochs, evaluate_every=2, patience=3),
+        loop=LoopConfig(epochs=epochs, evaluate_every=max(1, epochs // 4), patience=3),
         **settings,
     )
     if conv_lstm.train("conv-lstm", config, run) is None:
         raise SystemExit("the training was stopped: call again to go on")
     return run
+
+
+def _run_of(place: Path, steps: Sequence[str], seed: int) -> RunFolder:
+    return RunFolder(place.with_name(f"{place.name}-{''.join(step[0] for step in steps)}-{seed}"))
+
+
+def _take_steps(finished: RunFolder, run: RunFolder, steps: Sequence[str]) -> None:
+    for name in (*steps, "margin.json"):
+        target = run.path / name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial = target.with_suffix(".partial")
+            if (source := finished.path / name).is_dir():
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(source, partial)
+            else:
+                shutil.copyfile(source, partial)
+            partial.replace(target)
 
 
 def ndvr(data: ClipData, folder: Path, *, weights: str, seed: int) -> Any:
