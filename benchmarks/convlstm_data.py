@@ -96,7 +96,7 @@ def jhmdb_data(source: Path, work: Path, *, seed: int) -> ClipData:
 
 
 def digits_data(work: Path, *, seed: int) -> ClipData:
-    """Moving digits, half as many clips of a class to train on as the embedded data set has, a quarter as many others."""
+    """Moving digits: of the embedded data set's clips half as many to train on, and a quarter as many others."""
     folder = work / f"digits-{seed}"
     if not (folder / "clips.csv").exists():
         MovingDigits(*DIGIT_CLIPS, seed=seed).write_media_folder(folder)

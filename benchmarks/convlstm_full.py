@@ -17,7 +17,7 @@ from jaxret.models.encoder_store import parameter_count
 __all__ = ["full_size_rows"]
 
 _SIDE, _NUMBERS, _PLANES = 256, 4000, 16
-_FRAMES, _UPDATES = 2, 3
+_FRAMES, _UPDATES = 8, 3
 
 
 def full_size_rows() -> Iterator[tuple[str, str, dict[str, float]]]:
