@@ -19,15 +19,16 @@ class, test videos ask training videos of other sources. mAP is the mean of i / 
     python benchmarks/accuracy_convlstm.py                       # all
     python benchmarks/accuracy_convlstm.py ablations --seeds 0   # some; the result file is then left as it is
 
-Trainings are kept under --work, so a stopped call goes on where it was.
+Trainings and the rows of judged parts are kept under --work, so a stopped call goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,19 @@ class Study:
         """The near duplicates, which encoders of JHMDB are asked for."""
         return near_duplicate_data(self.args.shared / "data" / "near_duplicates")
 
+    def part(self, name: str, judge: Callable[[], None]) -> None:
+        """Judge a part, unless a call before has; its rows are kept with the trainings."""
+        path = self.args.work / "rows" / f"{name}.json"
+        if path.exists():
+            self.rows += json.loads(path.read_text(encoding="utf-8"))
+            return
+        before = len(self.rows)
+        judge()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".partial")
+        unfinished.write_text(json.dumps(self.rows[before:]), encoding="utf-8")
+        unfinished.replace(path)
+
     def train(self, data: ClipData, architecture: str, seed: int, **steps: tuple[str, ...]) -> RunFolder:
         """The run of a model."""
         return autoencoder(data, architecture, self.args.work, epochs=self.args.epochs, seed=seed, **steps)
@@ -113,16 +127,21 @@ def models(study: Study) -> None:
     """Every model and the baselines, on every data set."""
     for seed in study.args.seeds:
         for key in study.args.data:
-            data = study.data(key, seed)
-            asked_too = [data, study.copies] if key == "jhmdb" else [data]
-            for architecture, name in MODELS[key].items():
-                encoder = load_encoder(study.train(data, architecture, seed).encoder)
-                for each in asked_too:
-                    judge(study, encoder, each, name, seed)
-            for each in asked_too:
-                sift(study, each, seed)
-            if data.near is None:
-                ndvr_dml(study, data, asked_too, seed)
+            study.part(f"models-{key}-{seed}", partial(models_on, study, key, seed))
+
+
+def models_on(study: Study, key: str, seed: int) -> None:
+    """The models and the baselines on one data set."""
+    data = study.data(key, seed)
+    asked_too = [data, study.copies] if key == "jhmdb" else [data]
+    for architecture, name in MODELS[key].items():
+        encoder = load_encoder(study.train(data, architecture, seed).encoder)
+        for each in asked_too:
+            judge(study, encoder, each, name, seed)
+    for each in asked_too:
+        sift(study, each, seed)
+    if data.near is None:
+        ndvr_dml(study, data, asked_too, seed)
 
 
 def judge(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -> None:
@@ -164,30 +183,34 @@ def sift(study: Study, data: ClipData, seed: int) -> None:
 
 def ablations(study: Study) -> None:
     """What the steps and the ways of ranking are worth: M3 on JHMDB."""
-    name = PLANE[ABLATED]
     for seed in study.args.seeds:
-        data = study.data("jhmdb", seed)
-        what = f"{data.name}: ablations"
-        whole = study.train(data, ABLATED, seed)
-        scratch = study.train(data, ABLATED, seed, steps=FOUR_STEPS[1:])
-        plain = study.train(data, ABLATED, seed, steps=("pretrain", "triplet", "plain"), like=FOUR_STEPS)
-        scratch_plain = study.train(data, ABLATED, seed, steps=("triplet", "plain"), like=FOUR_STEPS[1:])
-        ended = {
-            "pre-training": whole.path / "pretrain" / "encoder",
-            "triplet loss": scratch.path / "triplet" / "encoder",
-            "triplet loss, plain second pass": scratch_plain.encoder,
-            "triplet loss, challenging second pass": scratch.encoder,
-            "pre-training, triplet loss": whole.path / "triplet" / "encoder",
-            "pre-training, triplet loss, plain second pass": plain.encoder,
-            "pre-training, triplet loss, challenging second pass": whole.encoder,
-        }
-        asked = asked_by(untrained(load_encoder(whole.encoder), seed), data, seed)
-        study.add(what, name, "untrained", seed, ordered(asked, "bi-dtw"))
-        for setting, folder in ended.items():
-            asked = asked_by(load_encoder(folder), data, seed)
-            study.add(what, name, setting, seed, ordered(asked, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
-        for measure, key in MEASURES.items():  # of the last one
-            study.add(what, name, f"ranked by {measure}", seed, ordered(asked, key), PAPER_ABLATIONS.get(measure, ()))
+        study.part(f"ablations-{seed}", partial(ablations_of, study, seed))
+
+
+def ablations_of(study: Study, seed: int) -> None:
+    """All ablations with one seed."""
+    data, name = study.data("jhmdb", seed), PLANE[ABLATED]
+    what = f"{data.name}: ablations"
+    whole = study.train(data, ABLATED, seed)
+    scratch = study.train(data, ABLATED, seed, steps=FOUR_STEPS[1:])
+    plain = study.train(data, ABLATED, seed, steps=("pretrain", "triplet", "plain"), like=FOUR_STEPS)
+    scratch_plain = study.train(data, ABLATED, seed, steps=("triplet", "plain"), like=FOUR_STEPS[1:])
+    ended = {
+        "pre-training": whole.path / "pretrain" / "encoder",
+        "triplet loss": scratch.path / "triplet" / "encoder",
+        "triplet loss, plain second pass": scratch_plain.encoder,
+        "triplet loss, challenging second pass": scratch.encoder,
+        "pre-training, triplet loss": whole.path / "triplet" / "encoder",
+        "pre-training, triplet loss, plain second pass": plain.encoder,
+        "pre-training, triplet loss, challenging second pass": whole.encoder,
+    }
+    asked = asked_by(untrained(load_encoder(whole.encoder), seed), data, seed)
+    study.add(what, name, "untrained", seed, ordered(asked, "bi-dtw"))
+    for setting, folder in ended.items():
+        asked = asked_by(load_encoder(folder), data, seed)
+        study.add(what, name, setting, seed, ordered(asked, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
+    for measure, key in MEASURES.items():  # of the last one
+        study.add(what, name, f"ranked by {measure}", seed, ordered(asked, key), PAPER_ABLATIONS.get(measure, ()))
 
 
 def untrained(encoder: Any, seed: int) -> Any:
@@ -201,8 +224,12 @@ def untrained(encoder: Any, seed: int) -> Any:
 
 def full(study: Study) -> None:
     """The paper's sizes."""
-    for method, setting, found in full_size_rows():
-        study.add("full size", method, setting, None, found)
+
+    def rows() -> None:
+        for method, setting, found in full_size_rows():
+            study.add("full size", method, setting, None, found)
+
+    study.part("full", rows)
 
 
 STUDIES: dict[str, Callable[[Study], None]] = {"models": models, "ablations": ablations, "full": full}
