@@ -39,7 +39,7 @@ from convlstm_protocol import MEASURES, Asked, asked_by, figures
 from convlstm_runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
 
 from jaxret.models.encoder_store import load_encoder
-from jaxret.training import RunFolder
+from jaxret.training import RunFolder, keep_freed_memory
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 WEIGHTS = "weights/mobilenet_1_0_224_tf.h5"
@@ -247,6 +247,7 @@ def main() -> None:
     args = parser.parse_args()
     if odd := set(args.studies) - set(STUDIES):
         parser.error(f"no study {sorted(odd)[0]!r}: there are {', '.join(STUDIES)}")
+    keep_freed_memory()
     study = Study(args)
     for name in args.studies or STUDIES:
         STUDIES[name](study)

@@ -14,9 +14,9 @@ inside of a loop, tens of times slower; that is timed once, at the smallest size
 (`torch.nn.Conv2d` in a loop), run eagerly; its faster layout counts. `torch.compile` took a minute and a half to
 compile the smallest size and gained 3 %: it is left out.
 
-On Linux every step asks the system for fresh memory for what it keeps for the gradient, page by page, which takes a
-fifth of our step. The rows "huge pages" are with `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` in the environment, for all
-sides: pages of 2 MB where the kernel allows. The mark is judged with both.
+`jaxret train` has glibc keep the memory that a step frees (`jaxret.training.keep_freed_memory`); without, every step
+asks the system for it anew, page by page. Here all sides run in such a process. The rows "memory given back" are
+without, for all sides as well.
 """
 
 from __future__ import annotations
@@ -34,22 +34,24 @@ CHANNELS = 64
 SIZES = ((4, 8, 32), (8, 8, 32), (4, 16, 64))  # clips of a batch, frames, side
 PEERS = ("Keras 3 on JAX, unrolled", "PyTorch")
 MARK = 2.0  # times as fast as either, at least
-HUGE_PAGES = "glibc.malloc.hugetlb=1"
 
 
-def measure(threads: int, quick: bool) -> list[dict[str, Any]]:
-    """Rows of one number of threads; this process is bound to as many cores."""
+def measure(threads: int, quick: bool, keep: bool) -> list[dict[str, Any]]:
+    """Rows of one number of threads; this process is bound to as many cores, and keeps freed memory or does not."""
     os.environ["KERAS_BACKEND"] = "jax"
     import conv_lstm_peers as peers
     import numpy as np
     import torch
 
+    from jaxret.training import keep_freed_memory
+
+    if keep:
+        keep_freed_memory()
     torch.set_num_threads(threads)
-    huge = os.environ.get("GLIBC_TUNABLES") == HUGE_PAGES
-    setting = f"{threads} thread{'s' if threads > 1 else ''}{', huge pages' if huge else ''}"
+    setting = f"{threads} thread{'s' if threads > 1 else ''}{'' if keep else ', memory given back'}"
     rng = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
-    sizes = SIZES[:1] if quick else SIZES if threads == 1 and not huge else SIZES[:2]  # the largest takes minutes
+    sizes = SIZES[:1] if quick else SIZES if threads == 1 and keep else SIZES[:2]  # the largest takes minutes
     for number, (batch, frames, side) in enumerate(sizes):
         shape = (batch, frames, side, side, 3)
         arrays = peers.Model(CHANNELS), *(rng.standard_normal(shape, np.float32) for _ in range(2))
@@ -63,7 +65,7 @@ def measure(threads: int, quick: bool) -> list[dict[str, Any]]:
         print(f"\n{data}, {setting}")
         _check_losses(data, steps)
         rows += _compare(data, setting, steps, samples=3 if quick or side > 32 else 9)
-        if number == 0 and threads == 1 and not huge and not quick:
+        if number == 0 and threads == 1 and keep and not quick:
             steps = {"jaxret": steps["jaxret"], "Keras 3 on JAX": peers.keras_step(*arrays, unroll=False)}
             rows += _compare(data, setting, steps, samples=1)[2:]
     return rows
@@ -106,16 +108,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the smallest size, fewer samples, no file")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
+    parser.add_argument("--give-back", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.threads:
-        print(json.dumps(measure(arguments.threads, arguments.quick)), file=sys.stderr)
+        print(json.dumps(measure(arguments.threads, arguments.quick, not arguments.give_back)), file=sys.stderr)
         return
     cores = len(os.sched_getaffinity(0))
-    rows = []
+    rows, quick = [], ["--quick"] if arguments.quick else []
     for threads in sorted({1, min(2, cores)}):
-        rows += rows_of_child(__file__, threads, *(["--quick"] if arguments.quick else []))
-    os.environ["GLIBC_TUNABLES"] = HUGE_PAGES
-    rows += rows_of_child(__file__, 1, *(["--quick"] if arguments.quick else []))
+        rows += rows_of_child(__file__, threads, *quick)
+    rows += rows_of_child(__file__, 1, "--give-back", *quick)
     if not arguments.quick:
         import results_file
 

@@ -41,8 +41,9 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if options["distributed"]:
         _join(options)
-    from jaxret.training import RunFolder, config_from_json
+    from jaxret.training import RunFolder, config_from_json, keep_freed_memory
 
+    keep_freed_memory()
     if options["resume"] is not None:
         run = RunFolder(Path(options["resume"]))
         name, settings = run.read_config()

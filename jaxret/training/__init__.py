@@ -5,6 +5,7 @@ from jaxret.training.config import LoopConfig, OptimiserConfig, config_from_json
 from jaxret.training.detection import DetectionObjective, TrainedDetector
 from jaxret.training.devices import batch_mesh, process_batch_size
 from jaxret.training.hard_triplets import hardest_distances
+from jaxret.training.host_memory import give_back_memory, keep_freed_memory
 from jaxret.training.loop import Batches, FitResult, fit
 from jaxret.training.memory_estimate import MemoryEstimate, available_memory, check_memory, compile_step
 from jaxret.training.objectives import (
@@ -48,7 +49,9 @@ __all__ = [
     "config_from_json",
     "config_to_json",
     "fit",
+    "give_back_memory",
     "hardest_distances",
+    "keep_freed_memory",
     "make_optimiser",
     "make_schedule",
     "make_train_step",

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 
 from jaxret.errors import ConfigError
+from jaxret.training.host_memory import give_back_memory
 
 __all__ = ["MemoryEstimate", "available_memory", "check_memory", "compile_step"]
 
@@ -69,6 +70,7 @@ def compile_step(step: Any, state: Any, batch: Any) -> tuple[Any, MemoryEstimate
       batch: arrays or their shapes.
     """
     compiled = step.lower(state, batch).compile()
+    give_back_memory()  # what the compiler took is no part of the step
     analysis = compiled.memory_analysis()
     results = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
     estimate = MemoryEstimate(
