@@ -40,7 +40,7 @@ from jaxret.data.moving_digits import is_moving_digits
 from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm_autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes
-from jaxret.training import RunFolder
+from jaxret.training import RunFolder, refuse_unused
 from jaxret.workflow.finished_run import RunSummary
 from jaxret.workflow.train_in_steps import train_in_steps
 from jaxret.workflow.training_steps import StepsConfig
@@ -104,13 +104,10 @@ class ConvLstmConfig(StepsConfig):
         super().__post_init__()
         if self.depth is not None and self.grey:
             raise ConfigError(f"grey=True does not go with {self.architecture}, which takes colour and depth")
-        if self.architecture not in ("m3", "m3-3d") and self.transformer != TransformerConfig():
-            raise ConfigError(f"{self.architecture} has no transformer: leave its settings at their defaults")
+        if self.architecture not in ("m3", "m3-3d"):
+            refuse_unused(self, ["transformer"], f"{self.architecture} has no transformer")
         if self.depth is None:
-            default = {field.name: field.default for field in dataclasses.fields(ConvLstmConfig)}
-            for name in ("depth_planes", "depth_near", "depth_far"):
-                if getattr(self, name) != default[name]:
-                    raise ConfigError(f"{name}={getattr(self, name)}: {self.architecture} sees no depth")
+            refuse_unused(self, ["depth_planes", "depth_near", "depth_far"], f"{self.architecture} sees no depth")
 
     @property
     def depth(self) -> DepthPlanes | None:

@@ -49,7 +49,7 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import load_encoder, parameter_count, save_encoder
 from jaxret.models.pretrained_weights import load_pretrained
 from jaxret.preprocessing import Preprocessing, ShotSampling
-from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, RunFolder
+from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, RunFolder, refuse_unused
 from jaxret.workflow.film_features import FilmFeatures
 from jaxret.workflow.film_parts import split_films, training_frames
 from jaxret.workflow.finished_run import RunSummary
@@ -62,6 +62,7 @@ from jaxret.workflow.whitening import fit_whitening
 __all__ = ["ImageToVideoConfig", "train"]
 
 _WHITENED = 128
+_OF_TRAINING = ("clean", "units", "margin", "positive_share", "batch_size", "optimiser", "loop")
 _STAGES = {
     "mobilenet-v1": "conv_pw_13",
     "efficientnet-lite0": "block_8",
@@ -145,6 +146,8 @@ class ImageToVideoConfig:
             raise ConfigError(f"positive_share must lie in 0..1, got {self.positive_share}")
         if self.photographs < 0:
             raise ConfigError(f"photographs must be at least 0, got {self.photographs}")
+        if self.temporal in ("sum", "max"):
+            refuse_unused(self, _OF_TRAINING, f"shots by their {self.temporal} need no training")
         CosineMarginObjective(self.margin)  # refuses what is out of range
         self.preprocessing()
 

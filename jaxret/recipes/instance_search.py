@@ -41,7 +41,7 @@ from jaxret.models.pretrained_weights import load_pretrained
 from jaxret.models.regional_encoder import RegionalEncoder
 from jaxret.models.word_encoders import MapWordEncoder, SiftWordEncoder
 from jaxret.preprocessing import Preprocessing
-from jaxret.training import RunFolder
+from jaxret.training import RunFolder, refuse_unused
 from jaxret.workflow.finished_run import RunSummary
 from jaxret.workflow.fit_words import fit_words
 from jaxret.workflow.instance_run import finish_instance_run
@@ -109,15 +109,12 @@ class InstanceSearchConfig:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.whitened_size < 0:
             raise ConfigError(f"whitened_size must be at least 1, or 0 for no whitening, got {self.whitened_size}")
-        defaults = {field.name: field.default for field in dataclasses.fields(self)}
         unused = {
             "blcf": ("max_features", "levels"),
             "sift": ("levels", "backbone", "weights", "stage", "whitened_size"),
             "rmac": ("max_features", "words"),
         }[self.features]
-        for name in unused:
-            if getattr(self, name) != defaults[name]:
-                raise ConfigError(f"{name} is no setting of the features {self.features!r}: leave it out")
+        refuse_unused(self, unused, f"it is no setting of the features {self.features!r}")
         self.preprocessing()
 
     def preprocessing(self) -> Preprocessing:

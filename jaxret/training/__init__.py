@@ -1,7 +1,7 @@
 """Training: settings, state, one step for any objective, one loop, checkpoints and the run log."""
 
 from jaxret.training.checkpoint import Checkpoint, Checkpoints
-from jaxret.training.config import LoopConfig, OptimiserConfig, config_from_json, config_to_json
+from jaxret.training.config import LoopConfig, OptimiserConfig, config_from_json, config_to_json, refuse_unused
 from jaxret.training.detection import DetectionObjective, TrainedDetector
 from jaxret.training.devices import batch_mesh, process_batch_size
 from jaxret.training.hard_triplets import hardest_distances
@@ -57,4 +57,5 @@ __all__ = [
     "make_train_step",
     "process_batch_size",
     "read_run_log",
+    "refuse_unused",
 ]

@@ -6,13 +6,13 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jaxret.errors import ConfigError
 
-__all__ = ["LoopConfig", "OptimiserConfig", "config_from_json", "config_to_json"]
+__all__ = ["LoopConfig", "OptimiserConfig", "config_from_json", "config_to_json", "refuse_unused"]
 
 Config = TypeVar("Config")
 
@@ -101,6 +101,32 @@ def config_from_json(kind: type[Config], settings: Mapping[str, Any]) -> Config:
             raise ConfigError(f"{kind.__name__} has no field {name!r}{hint}")
         values[name] = _revive(hints[name], value)
     return kind(**values)
+
+
+def refuse_unused(config: Any, names: Sequence[str], why: str) -> None:
+    """Refuse settings that would do nothing.
+
+    Args:
+      config: a dataclass whose fields have defaults.
+      names: fields that have no effect; dataclasses among them with all of theirs.
+      why: ends the message, as in "m1 sees no depth".
+
+    Raises:
+      ConfigError: one of them is not at its default.
+
+    Example:
+      >>> refuse_unused(LoopConfig(epochs=7), ["patience"], "nothing is validated")
+    """
+    _refuse_changed({field.name: field.default for field in dataclasses.fields(config)}, config, names, why)
+
+
+def _refuse_changed(defaults: Mapping[str, Any], config: Any, names: Iterable[str], why: str) -> None:
+    for name in names:
+        value, default = getattr(config, name), defaults[name]
+        if dataclasses.is_dataclass(default):
+            _refuse_changed(vars(default), value, vars(default), why)
+        elif value != default:
+            raise ConfigError(f"{name}={value!r} has no effect: {why}")
 
 
 def _revive(hint: Any, value: Any) -> Any:

@@ -24,7 +24,7 @@ from jaxret.errors import ConfigError
 from jaxret.models import Mean
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import load_encoder
-from jaxret.recipes.conv_lstm import ConvLstmConfig, make_autoencoder, resolve
+from jaxret.recipes.conv_lstm import ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
 from jaxret.training import LoopConfig, RunFolder, config_from_json, read_run_log
 from jaxret.workflow.autoencoder_data import split_for_autoencoder
 from jaxret.workflow.hard_clips import ClipRanking
@@ -305,7 +305,11 @@ def test_who_trains_where_some_have_no_label(media: Path) -> None:
         ({"pixel_mean": 99.0}, "pixel_mean and pixel_deviation go together"),
         ({"margin": -1.0}, "margin must be"),
         ({"grey": True, "architecture": "m1-3d"}, "grey=True does not go with m1-3d"),
-        ({"depth_near": 1.0}, "depth_near=1.0: m1 sees no depth"),
+        ({"depth_near": 1.0}, "depth_near=1.0 has no effect: m1 sees no depth"),
+        (
+            {"transformer": TransformerConfig(transformer_heads=2)},
+            "heads=2 has no effect: m1 has no transformer",
+        ),
     ],
 )
 def test_settings_that_make_no_training_are_refused(changes: dict, message: str) -> None:

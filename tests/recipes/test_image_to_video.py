@@ -23,13 +23,16 @@ from jaxret.errors import ConfigError, MediaError
 from jaxret.models.encoder_store import encoder_arrays, load_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.image_to_video import ImageToVideoConfig, cleaned, make_encoder, shots_by_video
+from jaxret.training import LoopConfig
 from jaxret.workflow.film_parts import split_films, training_frames
 
 # fmt: off
-SMALL = [
+FRAMES = [
     "--backbone", "small-convnet", "--weights", "none", "--whitened-size", "8", "--frame-side", "96",
-    "--picture-side", "96", "--rate", "5", "--units", "8", "--batch-size", "8", "--epochs", "3", "--evaluate-every",
-    "1", "--learning-rate", "1e-2", "--quiet",
+    "--picture-side", "96", "--rate", "5", "--quiet",
+]
+SMALL = [
+    *FRAMES, "--units", "8", "--batch-size", "8", "--epochs", "3", "--evaluate-every", "1", "--learning-rate", "1e-2",
 ]
 # fmt: on
 
@@ -141,7 +144,7 @@ def test_sums_need_no_training_and_one_film_is_enough_for_no_recipe(films: Path,
         str(films),
         "--out",
         str(out),
-        *SMALL,
+        *FRAMES,
         "--temporal",
         "sum",
         "--pooling",
@@ -162,10 +165,18 @@ def test_sums_need_no_training_and_one_film_is_enough_for_no_recipe(films: Path,
 
 
 def test_a_run_says_that_nothing_was_measured(films: Path, tmp_path: Path, capsys) -> None:
-    command = ["image-to-video", "--data", str(films), "--out", str(tmp_path / "uncut"), *SMALL, "--temporal", "max"]
+    command = ["image-to-video", "--data", str(films), "--out", str(tmp_path / "uncut"), *FRAMES, "--temporal", "max"]
     assert train.main([*command, "--cut-threshold", "2"]) == 0
     assert "no two shots to tell apart: there is nothing to measure" in capsys.readouterr().out
     assert json.loads((tmp_path / "uncut" / "figures.json").read_text()) == {"max": {}, "sum": {}}
+
+
+def test_settings_of_a_training_are_refused_where_there_is_none() -> None:
+    ImageToVideoConfig(temporal="sum", photographs=3)  # photographs ask in the evaluation
+    with pytest.raises(ConfigError, match="units=8 has no effect: shots by their sum need no training"):
+        ImageToVideoConfig(temporal="sum", units=8)
+    with pytest.raises(ConfigError, match="epochs=3 has no effect: shots by their max need no training"):
+        ImageToVideoConfig(temporal="max", loop=LoopConfig(epochs=3, evaluate_every=10))
 
 
 def test_parts_keep_sources_together_or_are_those_of_the_list(films: Path, tmp_path: Path) -> None:

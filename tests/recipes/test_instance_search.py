@@ -405,10 +405,13 @@ def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], 
         ({"whitened_size": -1}, "whitened_size must be at least 1, or 0 for no whitening, got -1"),
         ({"side": 100}, "100 x 100"),
         ({"frames": 0}, "frames must be a whole number of at least 1, got 0"),
-        ({"features": "sift", "stage": "conv_3"}, "stage is no setting of the features 'sift': leave it out"),
-        ({"features": "sift", "backbone": "vgg16"}, "backbone is no setting of the features 'sift'"),
-        ({"features": "rmac", "words": 9}, "words is no setting of the features 'rmac': leave it out"),
-        ({"features": "blcf", "levels": 2}, "levels is no setting of the features 'blcf': leave it out"),
+        (
+            {"features": "sift", "stage": "conv_3"},
+            "stage='conv_3' has no effect: it is no setting of the feat",
+        ),
+        ({"features": "sift", "backbone": "vgg16"}, "backbone='vgg16' has no effect"),
+        ({"features": "rmac", "words": 9}, "words=9 has no effect: it is no setting of the features 'rmac'"),
+        ({"features": "blcf", "levels": 2}, "levels=2 has no effect"),
     ],
 )
 def test_settings_out_of_range_are_named(settings: dict, message: str) -> None:
