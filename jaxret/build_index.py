@@ -52,8 +52,8 @@ def main(argv: Sequence[str]) -> int:
     from jaxret.retrieval import Retriever, SpaceName
 
     dataset = open_dataset(args.media)
-    if (index_folder(args.index) / "manifest.json").exists():
-        args.index = index_folder(args.index)
+    args.index = index_folder(args.index)
+    if (args.index / "manifest.json").exists():
         if args.encoder is not None:
             raise ConfigError(f"{args.index} exists and has its own encoder: leave --encoder out")
         if args.without_frames:

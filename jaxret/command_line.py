@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jaxret.command_name import command_line_of
 from jaxret.errors import ConfigError, JaxretError
 
 __all__ = ["given", "index_folder", "refuse", "run_command"]
@@ -38,9 +39,18 @@ def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
 
 
 def index_folder(path: Path) -> Path:
-    """The index that `path` is, or that lies in the run folder `path`; `path` itself where there is neither."""
+    """The index that `path` is, or that lies in the run folder `path`; `path` itself where there is neither.
+
+    Raises:
+      ConfigError: it is the folder of a run that has not come to its end.
+    """
     inside = path / "index"
-    return path if (path / "manifest.json").exists() or not inside.exists() else inside
+    if (path / "manifest.json").exists():
+        return path
+    if not inside.exists() and (path / "config.json").exists():
+        go_on = command_line_of("train", "--resume", path)
+        raise ConfigError(f"{path} has no index yet: its training has not come to its end. To go on: {go_on}")
+    return inside if inside.exists() else path
 
 
 def refuse(options: Sequence[str], index: Path, other: str) -> None:
