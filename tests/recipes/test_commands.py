@@ -107,7 +107,7 @@ def test_stop_and_resume_by_command_equals_one_run(media: Path, tmp_path: Path) 
     train.main(["cnn-lstm", "--data", str(media), "--out", str(parts), *options, "--stop-after", "3"])
     assert not (parts / "report.html").exists()
     for command in (["search", str(parts), "x.mp4"], ["evaluate", str(parts)], ["index", str(media), str(parts)]):
-        with pytest.raises(ConfigError, match="has no index yet: .* To go on: .*train --resume .*parts"):
+        with pytest.raises(ConfigError, match=r"has no index yet: .* To go on: .*train --resume .*parts"):
             dispatch(command)
     train.main(["--resume", str(parts), "--quiet"])
     weights = [(folder / "encoder" / "weights.safetensors").read_bytes() for folder in (whole, parts)]
