@@ -38,7 +38,11 @@ def process_batch_size(batch_size: int) -> int:
 
 def put_replicated(tree: Tree, mesh: Mesh) -> Tree:
     """A copy of every array of `tree` on every device of `mesh`."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    sharding = NamedSharding(mesh, PartitionSpec())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    # By way of the host: an array that belongs to one device cannot be put on those of other processes.
+    return jax.tree.map(lambda array: jax.make_array_from_process_local_data(sharding, np.asarray(array)), tree)
 
 
 def put_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, jax.Array]:

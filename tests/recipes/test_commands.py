@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from readme_commands import run_readme_commands
+from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import VERBS, dispatch
@@ -117,19 +117,8 @@ def test_stop_and_resume_by_command_equals_one_run(media: Path, tmp_path: Path) 
 
 
 def test_two_processes_share_a_training(media: Path, tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     out = tmp_path / "run"
-    words = [sys.executable, "-m", "jaxret.train", "cnn-lstm", "--data", str(media), "--out", str(out)]
-    words += ["--epochs", "1", *SMALL]
-    words += ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--process-count", "2", "--process-index"]
-    processes = [
-        subprocess.Popen([*words, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=280)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    outputs = train_in_two_processes(["cnn-lstm", "--data", media, "--out", out, "--epochs", "1", *SMALL])
     assert (out / "report.html").exists()
     assert "search the index" in outputs[0]
     assert "search the index" not in outputs[1]

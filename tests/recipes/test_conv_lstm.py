@@ -13,6 +13,7 @@ import pytest
 from flax import nnx
 from PIL import Image
 from readme_commands import run_readme_commands
+from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import dispatch
@@ -23,7 +24,7 @@ from jaxret.data.rgbd_folders import write_rgbd_folder
 from jaxret.errors import ConfigError
 from jaxret.models import Mean
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import load_encoder
+from jaxret.models.encoder_store import encoder_arrays, load_encoder
 from jaxret.recipes.conv_lstm import ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
 from jaxret.training import LoopConfig, RunFolder, config_from_json, read_run_log
 from jaxret.workflow.autoencoder_data import split_for_autoencoder
@@ -80,6 +81,17 @@ def whole(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("runs") / "whole"
     assert train.main(["conv-lstm", "--data", str(media), "--out", str(run), *options()]) == 0
     return run
+
+
+def test_two_processes_train_as_one_does(whole: Path, media: Path, tmp_path: Path) -> None:
+    """They share each batch, and the first one ranks and reports."""
+    run = tmp_path / "both"
+    outputs = train_in_two_processes(["conv-lstm", "--data", media, "--out", run, *options()])
+    assert "search the index" in outputs[0]
+    assert "search the index" not in outputs[1]
+    alone, both = (encoder_arrays(load_encoder(folder / "encoder")) for folder in (whole, run))
+    for name, expected in alone.items():
+        np.testing.assert_allclose(both[name], expected, rtol=1e-3, atol=1e-5, err_msg=name)
 
 
 def config_of(run: Path) -> ConvLstmConfig:

@@ -11,6 +11,7 @@ import pytest
 from box_making import make_squares
 from flax import nnx
 from PIL import Image
+from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.data.box_annotations import BoxReader, read_box_annotations
@@ -95,6 +96,14 @@ def test_stopped_and_resumed_equals_one_run(data: Path, tmp_path: Path, capsys: 
     assert list(first) == list(second)
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+def test_two_processes_leave_one_run(data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "both"
+    outputs = train_in_two_processes(["faster-rcnn", "--data", data, "--out", run, *SMALL, "--epochs", "1"])
+    assert "report" in outputs[0]
+    assert "report" not in outputs[1]
+    assert set(json.loads((run / "figures.json").read_text())) == {"trained", "untrained"}
 
 
 def test_a_frozen_part_of_the_trunk_stays_and_broken_pictures_are_listed(tmp_path: Path) -> None:

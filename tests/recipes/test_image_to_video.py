@@ -5,15 +5,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from film_making import make_film
 from readme_commands import run_readme_commands
+from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import dispatch
@@ -99,18 +97,8 @@ def test_stopped_and_resumed_equals_one_run(films: Path, run: Path, tmp_path: Pa
 
 def test_two_processes_leave_one_run(films: Path, run: Path, tmp_path: Path) -> None:
     """The first one prepares, indexes and reports; together they see the batches that one process sees."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     out = tmp_path / "both"
-    words = [sys.executable, "-m", "jaxret.train", "image-to-video", "--data", str(films), "--out", str(out), *SMALL]
-    words += ["--distributed", "--coordinator", f"127.0.0.1:{port}", "--process-count", "2", "--process-index"]
-    processes = [
-        subprocess.Popen([*words, str(rank)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=280)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
+    outputs = train_in_two_processes(["image-to-video", "--data", films, "--out", out, *SMALL])
     assert "search the index" in outputs[0]
     assert "whitening: fitted" in outputs[0]
     assert "search the index" not in outputs[1]
