@@ -138,7 +138,8 @@ def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, deg
             ],
         )
     near = near_in_space(poses, distance=distance, degrees=degrees)
-    settings = {"frames": 6, "chunk_seconds": 0.5, "depth_planes": 8, "depth_near": 0.5, "depth_far": 4.5}
+    settings = {"batch_size": 8, "frames": 6, "chunk_seconds": 0.5}
+    settings |= {"depth_planes": 8, "depth_near": 0.5, "depth_far": 4.5}
     return ClipData("RGB-D walk", f"rgbd:{folder}", "split", settings, 12, _untrained, near=near)
 
 

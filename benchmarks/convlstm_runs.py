@@ -69,7 +69,7 @@ def autoencoder(
         common = takewhile(lambda pair: pair[0] == pair[1], zip(steps, like, strict=False))
         _take_steps(_run_of(place, like, seed), run, [step for step, _ in common])
     epochs = epochs or data.epochs
-    settings = {**_SIZES, **data.settings}
+    settings = {**_SIZES, "batch_size": 32, **data.settings}
     if not architecture.endswith("3d"):
         settings = {name: value for name, value in settings.items() if not name.startswith("depth")}
     config = conv_lstm.ConvLstmConfig(
@@ -78,7 +78,6 @@ def autoencoder(
         architecture=architecture,
         steps=tuple(steps),
         transformer=_TRANSFORMER if architecture.startswith("m3") else conv_lstm.TransformerConfig(),
-        batch_size=8 if architecture.endswith("3d") else 32,
         mirror=0.5,
         seed=seed,
         optimiser=OptimiserConfig(algorithm="adam", learning_rate=_RATE, weight_decay=1e-3, clip_norm=5.0),
