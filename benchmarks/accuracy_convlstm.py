@@ -4,16 +4,16 @@ Models small enough for two CPU cores: pictures of 32 x 32, 6 frames a clip, 16 
 channels, vectors of 128 numbers (the paper's: 256 x 256, 64, 32, 16 and 4,000), Adam instead of SGD, for some hundred
 updates are all there are. The full size is built, counted and run for a few updates (`full`).
 
-Data, drawn anew for each seed: six classes of JHMDB (one of its official splits: 92 videos or so ask; training videos of
-the other 15 classes, without their labels, join in pre-training), moving digits (1,200 videos train, 320 ask), 14 near
+Data, drawn anew for each seed: six classes of JHMDB (one of its official splits: some 92 videos ask; training videos
+of the other 15 classes, without labels, join in pre-training), moving digits (1,200 videos train, 320 ask), 14 near
 duplicates of 3 scenes (asked of the encoders that JHMDB trained), and an RGB-D walk of 33 s cut into 20 pieces, 12 of
-which train, with places found by k-means of the camera's poses as classes. Two pieces are near each other in space where
+which train, with places found by k-means of camera poses as classes. Two pieces are near each other in space where
 the camera came within 0.3 m and 20 degrees of where it had been; 6 of the other 8 are near any but their neighbours in
 time. The walk is small: its figures say that the models with depth run and learn, and little of which is best.
 
 By clip, queries are cropped from the test videos: half of the frames, in two runs with a gap; of all videos one is
-right. By class, test videos ask the others, of other sources; by place, pieces that did not train ask all. mAP is the mean
-of i / rank of the i-th relevant.
+right. By class, test videos ask the others, of other sources; by place, pieces that did not train ask all. mAP is the
+mean of i / rank of the i-th relevant.
 
 - `models`: every model after its four steps of training, by Bi-DTW, and the baselines: SIFT words (one bag a video, 500
   words), NDVR-DML on MobileNet V1, the mean vector of the same encoder by cosine, and the untrained encoder.
