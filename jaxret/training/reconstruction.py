@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from jaxret.losses import binary_cross_entropy, intensity_cross_entropy, mean_squared_error
 
@@ -23,8 +24,11 @@ class ReconstructionObjective:
 
     def __call__(self, model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss of `batch["inputs"]`, clips as the backbone takes them; with depth also its two terms."""
-        clips = batch["inputs"]
-        output, target = model.reconstruct(clips).output, model.backbone.standardise(clips)
+        return self.loss(model, model.reconstruct(batch["inputs"]).output, batch["inputs"])
+
+    def loss(self, model: Any, output: jax.Array, clips: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The same of what the model gave back for clips, `model.reconstruct(clips).output`."""
+        target = model.backbone.standardise(clips)
         if not model.backbone.depth_planes:
             return _colour_loss(model, output, target, None), {}
         occupancy = target[..., -1:]
@@ -38,5 +42,6 @@ def _colour_loss(model: Any, output: jax.Array, target: jax.Array, weights: jax.
     if not model.bins:
         return mean_squared_error(output, target, weights)
     known = model.backbone.normalisation
-    intensities = target / known["scale"] + known["mean"]
+    # Rounding of the standardisation would put an intensity at the edge of two bins into the wrong one.
+    intensities = jnp.round(target / known["scale"] + known["mean"], 2)
     return intensity_cross_entropy(output.reshape(*target.shape, model.bins), intensities, weights)

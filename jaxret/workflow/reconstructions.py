@@ -48,7 +48,9 @@ def reconstruction_error(
 @jax.jit
 def _losses(model: ConvLstmAutoencoder, clips: jax.Array) -> jax.Array:
     """(B, T, H, W, C) to (B,)."""
-    return jax.vmap(lambda clip: ReconstructionObjective()(model, {"inputs": clip[None]})[0])(clips)
+    objective = ReconstructionObjective()
+    outputs = model.reconstruct(clips).output
+    return jax.vmap(lambda output, clip: objective.loss(model, output[None], clip[None])[0])(outputs, clips)
 
 
 def reconstruct(model: ConvLstmAutoencoder, clips: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -124,8 +124,21 @@ def test_an_output_that_is_the_target_gives_the_pictures_back(bins: int, planes:
     assert planes == 0 or not off[..., 3].any()
 
 
-def test_the_error_is_the_mean_of_what_is_minimised_clip_by_clip(dataset: WithBroken, tmp_path: Path) -> None:
-    model = create_autoencoder("m1", **SMALL)
+@pytest.mark.parametrize(("mean", "deviation"), [(88.8, 51.9), (100.1, 63.7), (0.3, 0.7)])
+@pytest.mark.parametrize("bins", [32, 256])
+def test_every_intensity_is_asked_for_in_its_own_bin(bins: int, mean: float, deviation: float) -> None:
+    model = create_autoencoder("m1", **SMALL, bins=bins, pixel_mean=mean, pixel_deviation=deviation)
+    clips = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16, 1).repeat(3, axis=-1)
+    logits = 50.0 * (np.arange(bins) == (clips.astype(int) * bins // 256)[..., None])
+    loss, _ = ReconstructionObjective().loss(model, logits.reshape(1, 1, 16, 16, -1).astype(np.float32), clips)
+    assert float(loss) < 1e-6
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_the_error_is_the_mean_of_what_is_minimised_clip_by_clip(
+    dataset: WithBroken, tmp_path: Path, remat: bool
+) -> None:
+    model = create_autoencoder("m1", **SMALL, remat=remat)
     table, _ = clip_table(dataset, [0, 2], CLIPS, threads=1)
     clips = [chunk.pixels[None] for number in (0, 2) for chunk in read_chunks(dataset, number, CLIPS)]
     losses = [float(ReconstructionObjective()(model, {"inputs": clip})[0]) for clip in clips]
