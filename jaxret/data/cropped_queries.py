@@ -118,8 +118,8 @@ class CroppedQueries(MediaDataset):
             except MediaError as error:
                 skipped.append(error)
                 continue
-            length = max(1, int(share * count) // crops)
-            if crops * (length + 1) - 1 > count:
+            length = min(max(1, int(share * count) // crops), (count + 1) // crops - 1)  # so that gaps fit between
+            if length < 1:
                 skipped.append(
                     MediaError(item.path or item.key, f"{count} frames are too few for {crops} runs with gaps between")
                 )

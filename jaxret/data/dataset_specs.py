@@ -43,8 +43,8 @@ def open_dataset(
       spec: one of
         `moving-digits`, the embedded data set;
         `tfds:NAME` or `tfds:NAME:CONFIG`, of tensorflow-datasets;
-        `rgbd:FOLDER`, RGB-D videos (`jaxret.data.rgbd_folders`), or with options `rgbd,rate=15,frames=60:FOLDER`; a
-        CSV in the folder is read as below, its paths are folders of frames;
+        `rgbd:FOLDER`, RGB-D videos (`jaxret.data.rgbd_folders`), or with options `rgbd,rate=15,frames=60:FOLDER`, see
+        there; a CSV in the folder is read as below, its paths are folders of frames;
         `stanford-rooms:FOLDER` (options label, rate, frames), `synthia-sf:FOLDER` (rate, frames),
         `cc-web-video:FOLDER` and `youtube-8m:FOLDER`, data sets in the layout that they are published in, see the
         modules of these names;

@@ -21,7 +21,7 @@ from jaxret.data.folder_labels import labels_by_folder
 from jaxret.data.media_item import MediaItem
 from jaxret.data.media_tables import read_media_table
 from jaxret.data.rgbd_video import RgbdFrame, RgbdVideo, RgbdVideos, cut_video, times_of_frames
-from jaxret.data.spec_options import parse_spec
+from jaxret.data.spec_options import parse_spec, yes_or_no
 from jaxret.errors import ConfigError
 
 __all__ = ["RgbdFolders", "is_rgbd_folder", "open_rgbd", "open_rgbd_folder", "parse_rgbd_spec", "write_rgbd_folder"]
@@ -38,33 +38,37 @@ class RgbdFolders:
       root: a folder of frames, or one with such folders anywhere below it.
       rate: frames a second that the numbers of the files count.
       frames: cut each walk into equal items of about this many frames; None: each is one item.
+      own_source: each of these is a source of its own, so that items of one walk train and test.
 
     Raises:
-      ConfigError: a number is out of range.
+      ConfigError: a number is out of range, or `own_source` is asked for walks that are not cut.
     """
 
     root: str
     rate: float = _RATE
     frames: int | None = None
+    own_source: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < float("inf"):
             raise ConfigError(f"rate must be a number of frames a second above 0, got {self.rate!r}")
         if self.frames is not None and self.frames < 1:
             raise ConfigError(f"frames must be at least 1, got {self.frames!r}")
+        if self.own_source and self.frames is None:
+            raise ConfigError("own_source is of items that walks are cut into: give frames as well")
 
 
 def parse_rgbd_spec(spec: str) -> RgbdFolders | None:
-    """What `rgbd:FOLDER` or `rgbd,rate=15,frames=60:FOLDER` names; None for a name of another kind.
+    """What `rgbd:FOLDER` or `rgbd,rate=15,frames=60,own_source=yes:FOLDER` names; None for a name of another kind.
 
     Raises:
-      ConfigError: an option is unknown or its value no number, or there is no folder.
+      ConfigError: an option is unknown or malformed, or there is no folder.
 
     Example:
       >>> parse_rgbd_spec("rgbd,frames=60:walks")
-      RgbdFolders(root='walks', rate=30.0, frames=60)
+      RgbdFolders(root='walks', rate=30.0, frames=60, own_source=False)
     """
-    if (parsed := parse_spec(spec, "rgbd", {"rate": float, "frames": int})) is None:
+    if (parsed := parse_spec(spec, "rgbd", {"rate": float, "frames": int, "own_source": yes_or_no})) is None:
         return None
     return RgbdFolders(parsed[0], **parsed[1])
 
@@ -80,7 +84,7 @@ def open_rgbd(
 
     Without a table the label of ROOT/<class>/<video> is the class, and where every class folder lies in `train`,
     `validation`, `val` or `test` these are the splits (as `scan_folder` does for files). A walk that is cut into items
-    is the `source` of each, unless the table says otherwise.
+    is the `source` of each, unless the table or `own_source` says otherwise.
 
     Args:
       source: where they are and how they are taken.
@@ -185,7 +189,9 @@ def open_rgbd_folder(folder: str | os.PathLike[str], walk: MediaItem, source: Rg
     video = RgbdVideo(item, tuple(frames), times, duration)
     if source.frames is None:
         return [video]
-    return cut_video(video, source.frames, [f"{number:06d}" for number in numbers.tolist()])
+    return cut_video(
+        video, source.frames, [f"{number:06d}" for number in numbers.tolist()], own_source=source.own_source
+    )
 
 
 def _frames(folder: Path) -> tuple[npt.NDArray[np.int64], list[RgbdFrame]]:

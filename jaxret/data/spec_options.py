@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxret.errors import ConfigError
 
-__all__ = ["parse_spec"]
+__all__ = ["parse_spec", "yes_or_no"]
 
 
 def parse_spec(spec: str, name: str, options: Mapping[str, Callable[[str], Any]]) -> tuple[str, dict[str, Any]] | None:
@@ -44,3 +44,10 @@ def parse_spec(spec: str, name: str, options: Mapping[str, Callable[[str], Any]]
         except ValueError:
             raise ConfigError(f"{key} of {name} cannot be {value!r}") from None
     return root, given
+
+
+def yes_or_no(text: str) -> bool:
+    """Reads an option that is `yes` or `no`; ValueError for anything else."""
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"

@@ -5,6 +5,7 @@ One device and many, one process and many, run the same code.
 
 from __future__ import annotations
 
+import math
 from typing import TypeVar
 
 import jax
@@ -13,7 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxret.errors import ConfigError
 
-__all__ = ["batch_mesh", "process_batch_size", "put_batch", "put_replicated"]
+__all__ = ["batch_mesh", "process_batch_size", "put_batch", "put_replicated", "shared_batch_size"]
 
 BATCH_AXIS = "batch"
 Tree = TypeVar("Tree")
@@ -34,6 +35,18 @@ def process_batch_size(batch_size: int) -> int:
     if batch_size % devices:
         raise ConfigError(f"a batch of {batch_size} cannot be cut evenly over {devices} devices")
     return batch_size // jax.process_count()
+
+
+def shared_batch_size(most: int, multiple: int = 1) -> int:
+    """The largest batch of at most so many items that all devices share evenly, a multiple of `multiple`.
+
+    Raises:
+      ConfigError: there is none.
+    """
+    step = math.lcm(jax.device_count(), multiple)
+    if most < step:
+        raise ConfigError(f"{most} items make no batch that {jax.device_count()} devices share: use fewer devices")
+    return most // step * step
 
 
 def put_replicated(tree: Tree, mesh: Mesh) -> Tree:

@@ -53,6 +53,11 @@ class MemoryEstimate:
         """
         return int(1.1 * self.total) + 50_000_000
 
+    @property
+    def further(self) -> int:
+        """Bytes of the peak beyond state and batch, which are on the device before a step runs."""
+        return self.peak - self.state - self.batch
+
     def __str__(self) -> str:
         """One line for people."""
         return (
@@ -76,27 +81,27 @@ def compile_step(step: Any, state: Any, batch: Any) -> tuple[Any, MemoryEstimate
     estimate = MemoryEstimate(
         parameters=sum(leaf.size for leaf in jax.tree.leaves(state.parameters)),
         state=_bytes_of(state),
-        batch=_bytes_of(batch),
+        batch=_bytes_of(batch) // jax.device_count(),  # cut evenly
         work=analysis.temp_size_in_bytes + max(0, results),
     )
     return compiled, estimate
 
 
 def check_memory(estimate: MemoryEstimate, available: int | None = None) -> None:
-    """Refuse a training that does not fit.
+    """Refuse a training that does not fit, once its state and a batch are on the device.
 
     Args:
       estimate: of a step.
       available: bytes; None: `available_memory()`. Where that does not know, nothing is refused.
 
     Raises:
-      ConfigError: the step takes more; the message says how much there is, and what to make smaller.
+      ConfigError: the step takes more; the message says how much is left, and what to make smaller.
 
     Example:
       >>> check_memory(MemoryEstimate(10**6, 10**7, 10**6, 10**9), available=2 * 10**9)
     """
     available = available_memory() if available is None else available
-    if available is None or estimate.peak <= available:
+    if available is None or estimate.further <= available:
         return
     if estimate.state > estimate.work:
         largest = "the model (embedding_size, channels)"
@@ -104,8 +109,9 @@ def check_memory(estimate: MemoryEstimate, available: int | None = None) -> None
         largest = "the batch, the frames of a clip or their size, or keep less for the gradient (remat)"
     raise ConfigError(
         f"a training step takes up to {estimate.peak / 1e9:.2f} GB (state {estimate.state / 1e9:.2f}, batch "
-        f"{estimate.batch / 1e9:.2f}, activations and gradients {estimate.work / 1e9:.2f}, and a tenth beside), and "
-        f"there are {available / 1e9:.2f} GB: make smaller {largest}"
+        f"{estimate.batch / 1e9:.2f}, activations and gradients {estimate.work / 1e9:.2f}, and a tenth beside), "
+        f"{estimate.further / 1e9:.2f} of them beyond state and batch, and {available / 1e9:.2f} GB are left: make "
+        f"smaller {largest}"
     )
 
 
@@ -139,7 +145,10 @@ def _left_of_system(root: Path) -> list[int]:
 
 
 def _left_of_control_groups(root: Path) -> list[int]:
-    """Limit less use of every control group above the process that has one, of either version."""
+    """Limit less use of every control group above the process that has one, of either version.
+
+    Pages of files that were read count as used there, and are given up when memory is asked for.
+    """
     try:
         groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -158,5 +167,15 @@ def _left_of_control_groups(root: Path) -> list[int]:
             except OSError:
                 continue
             if limit != "max":
-                left.append(max(0, int(limit) - int(used)))
+                left.append(max(0, int(limit) - int(used) + _pages_of_files(top / above)))
     return left
+
+
+def _pages_of_files(group: Path) -> int:
+    try:
+        lines = (group / "memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    sizes = {name: int(size) for name, size in (line.split() for line in lines)}
+    total = "total_" if "total_active_file" in sizes else ""  # version 1: with the groups below
+    return sum(sizes.get(f"{total}{kind}_file", 0) for kind in ("active", "inactive"))

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 
-from jaxret.data.batch_plans import BatchPlan, ChallengingBatches, ShuffledBatches
+from jaxret.data.batch_plans import BatchPlan, ChallengingBatches, ClassBatches, ShuffledBatches
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.transforms import Augmentation
 from jaxret.errors import ConfigError
@@ -28,7 +28,9 @@ from jaxret.training import (
     OptimiserConfig,
     ReconstructionObjective,
     RunFolder,
+    process_batch_size,
     read_run_log,
+    shared_batch_size,
 )
 from jaxret.workflow.autoencoder_data import AutoencoderData
 from jaxret.workflow.clip_table import ClipTable, held_out_clips, training_reader
@@ -102,6 +104,14 @@ class AutoencoderSteps:
             [class_of[str(dataset.items[n].label)] for n in self._labelled.items.tolist()], np.int64
         )
         self.records: list[StepRecord] = []
+        # What cannot be trained on is refused before the first step, not after hours of it.
+        process_batch_size(self._batch_size)
+        self._pretrain_plan = ShuffledBatches(len(table), shared_batch_size(min(self._batch_size, len(table))))
+        self._triplet_plan: ClassBatches | None = None
+        if config.needs_labels:
+            self._triplet_plan = triplet_batches(
+                self._labels.tolist(), self._batch_size, config.samples_per_class, devices=jax.device_count()
+            )
 
     def take(self, step: Step) -> bool:
         """Take a step, or what is left of it; False where it was asked to stop before its end."""
@@ -147,10 +157,17 @@ class AutoencoderSteps:
             )
             return {_ERROR: error} if np.isfinite(error) else {}
 
-        plan = ShuffledBatches(len(self._table), min(self._batch_size, len(self._table)))
         read = self._reader(self._table, None)
         finished = self._fit(
-            self._model, ReconstructionObjective(), read, plan, record, folder, evaluate, _ERROR, lower=True
+            self._model,
+            ReconstructionObjective(),
+            read,
+            self._pretrain_plan,
+            record,
+            folder,
+            evaluate,
+            _ERROR,
+            lower=True,
         )
         if finished and jax.process_index() == 0:
             record.figures |= evaluate()
@@ -174,11 +191,12 @@ class AutoencoderSteps:
     # ---- steps 2 and 4
 
     def _triplets(self, record: StepRecord, folder: RunFolder) -> bool:
-        labels = self._labels.tolist()
-        plan: BatchPlan = triplet_batches(labels, self._batch_size, self._config.samples_per_class)
+        assert self._triplet_plan is not None
+        plan: BatchPlan = self._triplet_plan
         if record.step == "challenging":
             ranking = ClipRanking.load(step_folder(self._run, "rank").path / "ranking.npz", self._identity())
-            plan = ChallengingBatches(labels, ranking.hard, plan.batch_size // 2 * 2)
+            size = shared_batch_size(plan.batch_size, multiple=2)
+            plan = ChallengingBatches(self._labels.tolist(), ranking.hard, size)
         read = self._reader(self._labelled, self._labels)
         backbone = self._model.backbone
         return self._fit(

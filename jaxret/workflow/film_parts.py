@@ -28,24 +28,36 @@ def split_films(dataset: MediaDataset, *, seed: int) -> dict[str, np.ndarray]:
 def split_items(dataset: MediaDataset, kind: Kind, *, seed: int) -> dict[str, np.ndarray]:
     """Numbers of the items of a kind in each part: as the items say, or else dealt by source.
 
+    Where none is named for validation, some of the training items are taken for it.
+
     Raises:
-      ConfigError: there are fewer than three sources to deal, a split has an unknown name, or no training or validation
-        item is named.
+      ConfigError: there are fewer sources to deal than parts, a split has an unknown name, or no training item is
+        named.
     """
     numbers = [number for number, item in enumerate(dataset.items) if item.kind == kind and item.split != UNUSED]
-    if (parts := named_parts(dataset, numbers)) is not None:
-        for name in ("train", "validation"):
-            if not len(parts[name]):
-                raise ConfigError(f"no {kind} is in the split {name!r}, which training needs")
-        return parts
-    items = [dataset.items[number] for number in numbers]
+    parts = named_parts(dataset, numbers)
+    if parts is None:
+        return _dealt(dataset, np.array(numbers, np.int64), kind, _SHARES, seed)
+    if not len(parts["train"]):
+        raise ConfigError(f"no {kind} is in the split 'train', which training needs")
+    if not len(parts["validation"]):
+        shares = {name: _SHARES[name] for name in ("train", "validation")}
+        parts |= _dealt(dataset, parts["train"], kind, shares, seed)
+    return parts
+
+
+def _dealt(
+    dataset: MediaDataset, numbers: np.ndarray, kind: Kind, shares: dict[str, float], seed: int
+) -> dict[str, np.ndarray]:
+    items = [dataset.items[number] for number in numbers.tolist()]
     sources = len({item.source for item in items})
-    if sources < len(_SHARES):
-        raise ConfigError(f"training, validation and test need {kind}s of 3 sources or more, found {sources}")
-    dealt = split_by_source(items, _SHARES, seed=seed)
-    parts = {name: np.array(numbers, np.int64)[chosen] for name, chosen in dealt.items()}
+    if sources < len(shares):
+        raise ConfigError(f"{', '.join(shares)} need {kind}s of {len(shares)} sources or more, found {sources}")
+    total = sum(shares.values())
+    dealt = split_by_source(items, {name: share / total for name, share in shares.items()}, seed=seed)
+    parts = {name: numbers[chosen] for name, chosen in dealt.items()}
     # Few long films: the small parts get one each before training has the rest.
-    for name in ("validation", "test"):
+    for name in shares:
         if not len(parts[name]):
             moved = dataset.items[int(parts["train"][-1])].source
             of_source = np.array([dataset.items[int(n)].source == moved for n in parts["train"]])

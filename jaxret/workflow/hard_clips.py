@@ -6,6 +6,7 @@ the number of clips; a run that is stopped goes on at the batch of clips it was 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from jaxret.data.media_item import MediaDataset
@@ -145,6 +147,8 @@ def rank_clips(
       The ranking, or None where it was asked to stop before the end; and the batches of this call.
     """
     identity = ranking_identity(encoder, dataset, table, labels, margin=margin, unit=unit, fraction=fraction)
+    with contextlib.suppress(ConfigError):  # of a call that was killed right after it
+        return ClipRanking.load(folder / "ranking.npz", identity), 0
     folder.mkdir(parents=True, exist_ok=True)
     stored, note = folder / "embeddings.npy", folder / "progress.json"
     shape = (len(table), encoder.frame_embedding_size)
@@ -213,7 +217,7 @@ def mean_distance(
     readable = np.concatenate([which for _, which in found])[: len(rows)]
     vectors = np.concatenate([part for part, _ in found])[: len(rows)][readable]
     classes = np.asarray(labels)[rows][readable]
-    squares = ((vectors[:, None] - vectors[None]) ** 2).sum(axis=-1)
+    squares = cdist(vectors, vectors, "sqeuclidean")
     different = classes[:, None] != classes[None]
     mean = float(squares[different].mean()) if different.any() else 0.0
     if not 0 < mean < math.inf:

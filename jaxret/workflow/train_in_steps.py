@@ -75,6 +75,8 @@ def train_in_steps(
         f" classes to train on and {len(splits.unseen)} unseen; {len(splits.train)} train, {len(data.unlabelled)} more"
         f" without a label, {len(splits.validation)} validation, {len(splits.test)} test"
     )
+    # Sizes that do not fit are refused before all videos are read.
+    nnx.eval_shape(lambda: make_autoencoder(dataclasses.replace(config, pixel_mean=0.0, pixel_deviation=1.0)))
     preprocessing = config.preprocessing(depth=config.depth)
     numbers = np.union1d(splits.train, data.unlabelled)
     table, broken = clip_table(dataset, numbers, preprocessing, threads=config.threads)

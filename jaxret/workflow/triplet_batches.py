@@ -11,7 +11,9 @@ from jaxret.errors import ConfigError
 __all__ = ["triplet_batches"]
 
 
-def triplet_batches(labels: Sequence[int], batch_size: int, samples_per_class: int) -> ClassBatches:
+def triplet_batches(
+    labels: Sequence[int], batch_size: int, samples_per_class: int, *, devices: int = 1
+) -> ClassBatches:
     """Batches for the triplet loss.
 
     Args:
@@ -19,8 +21,10 @@ def triplet_batches(labels: Sequence[int], batch_size: int, samples_per_class: i
       batch_size: at most so many clips, at least 2 `samples_per_class`.
       samples_per_class: of each class; more where there are too few classes to fill a batch, as far as they have clips.
 
+      devices: that share each batch evenly.
+
     Raises:
-      ConfigError: no class has two clips.
+      ConfigError: no class has two clips, or the devices can share no batch.
 
     Example:
       >>> plan = triplet_batches([0] * 9 + [1] * 3, batch_size=16, samples_per_class=4)
@@ -33,5 +37,12 @@ def triplet_batches(labels: Sequence[int], batch_size: int, samples_per_class: i
             f"the triplet loss needs positives, and each of {len(sizes)} training classes has one clip: add videos, "
             "or make chunk_seconds smaller"
         )
-    classes = min(batch_size // samples_per_class, len(sizes))
-    return ClassBatches(labels, classes, max(samples_per_class, min(batch_size // classes, max(sizes.values()))))
+    for classes in range(min(batch_size // samples_per_class, len(sizes)), 1, -1):
+        most = max(samples_per_class, min(batch_size // classes, max(sizes.values())))
+        for samples in range(most, samples_per_class - 1, -1):
+            if classes * samples % devices == 0:
+                return ClassBatches(labels, classes, samples)
+    raise ConfigError(
+        f"no batch of at most {batch_size} clips, {samples_per_class} or more of a class, can be cut evenly over "
+        f"{devices} devices: change batch_size or samples_per_class"
+    )

@@ -78,6 +78,10 @@ def test_queries_show_frames_of_their_video(files):
     assert [str(error) for error in queries.skipped] == [
         f"{files.items[2].path}: 4 frames are too few for 3 runs with gaps between"
     ]
+    # A share that leaves no room for gaps gives the longest runs that do.
+    dense = CroppedQueries(files, videos=[0], crops=3, share=0.99, seed=7)
+    assert [len(frames) for frames in dense.frames] == [3 * 19]
+    assert (np.diff(dense.frames[0]) > 1).sum() == 2
     first = queries.items[0]
     assert (first.label, first.source, first.split, first.path) == ("x", "s-long", "test", None)
     assert queries.frames[0].tolist() != queries.frames[1].tolist()

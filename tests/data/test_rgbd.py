@@ -102,6 +102,9 @@ def test_a_walk_cut_into_items(walk):
         np.testing.assert_array_equal(reader.read(), colours[6:])
         assert (reader.times[0], reader.info.duration) == (0.0, pytest.approx(0.2))
     assert len(open_dataset(f"rgbd,frames=100:{folder}")) == 1
+    assert len({item.source for item in dataset.items}) == 1
+    apart = open_dataset(f"rgbd,frames=5,own_source=yes:{folder}")
+    assert [item.source for item in apart.items] == [item.key for item in dataset.items]
 
 
 def test_a_table_names_class_source_and_split(walk, tmp_path):
@@ -117,11 +120,13 @@ def test_a_table_names_class_source_and_split(walk, tmp_path):
     ("spec", "message"),
     [
         ("rgbd", "'rgbd' names no folder: write rgbd:FOLDER"),
-        ("rgbd,fps=3:x", "options of rgbd are rate=..., frames=..., each once, got 'fps=3'"),
+        ("rgbd,fps=3:x", "options of rgbd are rate=..., frames=..., own_source=..., each once, got 'fps=3'"),
         ("rgbd,rate=3,rate=4:x", "each once, got 'rate=4'"),
         ("rgbd,frames=1.5:x", "frames of rgbd cannot be '1.5'"),
         ("rgbd,rate=0:x", "rate must be a number of frames a second above 0, got 0.0"),
         ("rgbd,frames=0:x", "frames must be at least 1, got 0"),
+        ("rgbd,own_source=yes:x", "own_source is of items that walks are cut into: give frames as well"),
+        ("rgbd,frames=9,own_source=1:x", "own_source of rgbd cannot be '1'"),
         ("rgbd:x", "x is not a folder"),
     ],
 )

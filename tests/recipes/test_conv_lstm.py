@@ -329,6 +329,18 @@ def test_settings_that_make_no_training_are_refused(changes: dict, message: str)
         ConvLstmConfig(**changes)
 
 
+def test_what_cannot_be_trained_on_is_refused_before_the_videos_are_read(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*arguments: object, **settings: object) -> None:
+        raise AssertionError("videos are read")
+
+    monkeypatch.setattr("jaxret.workflow.train_in_steps.clip_table", read)
+    with pytest.raises(ConfigError, match="17"):
+        train.main(["conv-lstm", "--data", str(media), "--out", str(tmp_path / "run"), *options(frame_size=17)])
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_is_left_open_follows_the_model_and_the_paper() -> None:
     digits = MovingDigits(1, 0, 0)
     config = resolve(ConvLstmConfig(), digits)

@@ -180,8 +180,12 @@ def test_parts_keep_sources_together_or_are_those_of_the_list(films: Path, tmp_p
     assert {name: numbers.tolist() for name, numbers in named.items()} == {
         "train": [0, 2], "validation": [3], "test": [1]
     }  # fmt: skip
+    table.write_text("\n".join(["path,split", *(f"{films / f'{n}.mp4'},train" for n in range(3))]))
+    taken = split_films(open_dataset(table), seed=0)  # no validation part is named
+    assert sorted(len(numbers) for numbers in taken.values()) == [0, 1, 2]
+    assert (len(taken["validation"]), len(taken["test"])) == (1, 0)
     table.write_text("\n".join(["path,split", f"{films / '0.mp4'},train", f"{films / '1.mp4'},test"]))
-    with pytest.raises(ConfigError, match="no video is in the split 'validation'"):
+    with pytest.raises(ConfigError, match="train, validation need videos of 2 sources or more, found 1"):
         split_films(open_dataset(table), seed=0)
     table.write_text("\n".join(["path,split", *rows]).replace("unused", "val"))
     with pytest.raises(ConfigError, match="a split must be train, validation, test or unused, got 'val'"):

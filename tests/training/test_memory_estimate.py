@@ -36,16 +36,17 @@ def test_the_estimate_counts_the_state_and_grows_with_the_batch():
 
 def test_what_does_not_fit_is_refused_with_what_to_change():
     activations = MemoryEstimate(parameters=10**8, state=10**9, batch=10**7, work=5 * 10**9)
-    check_memory(activations, available=activations.peak)
+    check_memory(activations, available=activations.further)  # state and batch are there already
+    assert activations.further == activations.peak - 10**9 - 10**7
     assert activations.peak > 1.1 * activations.total
     message = (
         r"takes up to 6\.66 GB \(state 1\.00, batch 0\.01, activations and gradients 5\.00, and a tenth beside\), "
-        r"and there are 6\.50 GB: make smaller the batch, the frames"
+        r"5\.65 of them beyond state and batch, and 5\.50 GB are left: make smaller the batch, the frames"
     )
     with pytest.raises(ConfigError, match=message):
-        check_memory(activations, available=6_500_000_000)
+        check_memory(activations, available=5_500_000_000)
     with pytest.raises(ConfigError, match=r"make smaller the model \(embedding_size, channels\)"):
-        check_memory(MemoryEstimate(10**9, 8 * 10**9, 10**7, 10**9), available=4 * 10**9)
+        check_memory(MemoryEstimate(10**9, 8 * 10**9, 10**7, 10**9), available=10**9)
 
 
 def test_the_least_of_system_and_control_groups_is_available(tmp_path):
@@ -63,8 +64,12 @@ def test_the_least_of_system_and_control_groups_is_available(tmp_path):
     write("sys/fs/cgroup/a/memory.max", "5000000\n")  # of a group above
     write("sys/fs/cgroup/a/memory.current", "2000000\n")
     assert available_memory(tmp_path) == 3_000_000
+    write("sys/fs/cgroup/a/memory.stat", "anon 900000\nfile 1100000\nactive_file 400000\ninactive_file 600000\n")
+    assert available_memory(tmp_path) == 4_000_000  # pages of files that were read are free to take
     write("proc/self/cgroup", "4:cpu:/x\n3:memory,hugetlb:/y\n0::/\n")  # version 1
     write("sys/fs/cgroup/memory/y/memory.limit_in_bytes", "900000\n")
     write("sys/fs/cgroup/memory/y/memory.usage_in_bytes", "1000000\n")
     assert available_memory(tmp_path) == 0
+    write("sys/fs/cgroup/memory/y/memory.stat", "active_file 1\ntotal_active_file 150000\ntotal_inactive_file 50000\n")
+    assert available_memory(tmp_path) == 100_000
     assert available_memory() > 10**6  # here
