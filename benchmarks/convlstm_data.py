@@ -19,8 +19,8 @@ from jaxret.data.cropped_queries import CroppedQueries
 from jaxret.data.dataset_specs import open_dataset
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.moving_digits import MovingDigits
-from jaxret.data.places import same_views
-from jaxret.data.rgbd_folders import open_rgbd, parse_rgbd_spec, write_rgbd_folder
+from jaxret.data.places import place_partners
+from jaxret.data.rgbd_folders import RgbdFolders, open_rgbd, write_rgbd_folder
 
 __all__ = ["ClipData", "digits_data", "jhmdb_data", "near_duplicate_data", "walk_data"]
 
@@ -116,9 +116,7 @@ def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, deg
     other three train; which ones depends on the seed.
     """
     folder = work / f"walk-{seed}"
-    parsed = parse_rgbd_spec(f"rgbd,frames={SEGMENT}:{source}")
-    assert parsed is not None
-    walk = open_rgbd(parsed)
+    whole, walk = (open_rgbd(RgbdFolders(str(source), frames=frames)) for frames in (None, SEGMENT))
     poses = [walk.poses(number) for number in range(len(walk))]
     views = np.array([np.nanmean(each, axis=0) for each in poses])
     features = np.concatenate([views[:, :3, 3], views[:, :3, 2]], axis=1)
@@ -137,7 +135,10 @@ def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, deg
                 for number, place in enumerate(places)
             ],
         )
-    near = near_in_space(poses, distance=distance, degrees=degrees)
+    times = whole.times(0)
+    firsts = np.cumsum([0, *map(len, poses)])[:-1]
+    spans = np.stack([times[firsts], np.append(times[firsts[1:]], np.inf)], axis=1)
+    near = place_partners(whole.poses(0), times, spans, distance=distance, degrees=degrees, apart=0.1)
     settings = {"batch_size": 8, "frames": 6, "chunk_seconds": 0.5}
     settings |= {"depth_planes": 8, "depth_near": 0.5, "depth_far": 4.5}
     return ClipData("RGB-D walk", f"rgbd:{folder}", "split", settings, 12, _untrained, near=near)
@@ -150,14 +151,3 @@ def _write_table(path: Path, rows: Sequence[tuple[object, ...]]) -> str:
         csv.writer(file).writerows([("path", "label", "source", "split"), *rows])
     partial.replace(path)
     return str(path)
-
-
-def near_in_space(poses: list[np.ndarray], *, distance: float, degrees: float) -> np.ndarray:
-    """Which pieces see the same place at some moment; one is never near itself and the two beside it in time."""
-    count = len(poses)
-    near = np.zeros((count, count), bool)
-    for one in range(count):
-        for other in range(count):
-            if abs(one - other) > 1:
-                near[one, other] = same_views(poses[one], poses[other], distance=distance, degrees=degrees).any()
-    return near

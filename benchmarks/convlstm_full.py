@@ -1,4 +1,4 @@
-"""The autoencoders at the paper's sizes: parameters, memory of an update, and a few updates on the CPU."""
+"""The autoencoders at the paper's sizes: parameters, and of M1 the memory of an update and a few updates."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from collections.abc import Iterator
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from flax import nnx
 
 from jaxret.models.conv_lstm_autoencoder import AUTOENCODERS, create_autoencoder
-from jaxret.models.encoder_store import parameter_count
+from jaxret.recipes.conv_lstm import ConvLstmConfig
+from jaxret.training import (
+    ReconstructionObjective,
+    SplitModel,
+    check_memory,
+    compile_step,
+    make_optimiser,
+    make_train_step,
+)
 
 __all__ = ["full_size_rows"]
 
@@ -35,29 +42,24 @@ def full_size_rows() -> Iterator[tuple[str, str, dict[str, float]]]:
 
 
 def _updates() -> dict[str, float]:
-    model = create_autoencoder("m1", height=_SIDE, width=_SIDE, embedding_size=_NUMBERS, remat=True, rngs=nnx.Rngs(0))
-    model.train()
-    optimiser = nnx.Optimizer(model, optax.sgd(1e-3, momentum=0.9), wrt=nnx.Param)
-    clip = jnp.asarray(np.random.default_rng(0).integers(0, 256, (1, _FRAMES, _SIDE, _SIDE, 3), np.uint8))
-
-    @nnx.jit
-    def update(model: nnx.Module, optimiser: nnx.Optimizer) -> jax.Array:
-        def loss_of(model):
-            output = model.reconstruct(clip).output
-            target = (clip.astype(jnp.float32) - 127.5) / 64
-            return jnp.mean((output - target) ** 2)
-
-        loss, gradients = nnx.value_and_grad(loss_of)(model)
-        optimiser.update(model, gradients)
-        return loss
-
+    split = SplitModel(
+        create_autoencoder("m1", height=_SIDE, width=_SIDE, embedding_size=_NUMBERS, remat=True, rngs=nnx.Rngs(0))
+    )
+    optimiser = make_optimiser(ConvLstmConfig().optimiser, total_steps=_UPDATES, steps_per_epoch=_UPDATES)
+    state = split.initial_state(optimiser, seed=0)
+    clip = np.random.default_rng(0).integers(0, 256, (1, _FRAMES, _SIDE, _SIDE, 3), np.uint8)
+    batch = {"inputs": jnp.asarray(clip)}
+    step, estimate = compile_step(make_train_step(split, ReconstructionObjective(), optimiser), state, batch)
+    check_memory(estimate)
     losses, times = [], []
     for _ in range(_UPDATES):
         start = time.perf_counter()
-        losses.append(float(update(model, optimiser)))
+        state, metrics = step(state, batch)
+        losses.append(float(metrics["loss"]))
         times.append(time.perf_counter() - start)
     return {
-        "million parameters": parameter_count(model) / 1e6,
+        "million parameters": estimate.parameters / 1e6,
+        "GB predicted": estimate.peak / 1e9,
         "s an update": min(times),
         "loss, first": losses[0],
         "loss, last": losses[-1],

@@ -192,7 +192,7 @@ def _is_floats(feature: Feature | None) -> bool:
 
 
 def _levels(path: str | os.PathLike[str], rows: list[Feature]) -> npt.NDArray[np.float32]:
-    """Quantised rows (T, D): the middle of each of 256 steps from -2 to 2, and its ends for the first and last."""
+    """Quantised rows (T, D): as published, level q stands for 4 q / 255 + 4 / 512 - 2."""
     values = [row[0] for row in rows if isinstance(row, list) and len(row) == 1]
     if len(values) < len(rows) or len({len(value) for value in values}) > 1:
         raise MediaError(os.fspath(path), "the frames of a record are not bytes of one length")

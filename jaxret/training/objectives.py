@@ -111,25 +111,25 @@ class HashingObjective(ClassificationTripletObjective):
 class TripletObjective:
     """The triplet loss alone, of embeddings as they are ranked: by squared Euclidean distance, not scaled to length 1.
 
-    The model maps `batch["inputs"]` to an `Encoding`; `batch["labels"]` is (B,) int. `scale` is the squared distance
+    The model maps `batch["inputs"]` to an `Encoding`; `batch["labels"]` is (B,) int. `unit` is the squared distance
     that counts as 1, so that a margin of 1 can mean the same for embeddings of any size: with one that is far below
     their distances, shrinking all of them to a point costs least.
     """
 
     margin: float = 1.0
     mining: Mining = "all"
-    scale: float = 1.0
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < math.inf:
             raise ConfigError(f"margin must be a number of at least 0, got {self.margin}")
-        if not 0 < self.scale < math.inf:
-            raise ConfigError(f"scale must be a squared distance above 0, got {self.scale}")
+        if not 0 < self.unit < math.inf:
+            raise ConfigError(f"unit must be a squared distance above 0, got {self.unit}")
 
     def __call__(self, model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss; and `spread`, the mean squared distance of a batch's embeddings from their mean: 0 if they are
         all one."""
-        points = model(batch["inputs"]).embedding.astype(jnp.float32) / math.sqrt(self.scale)
+        points = model(batch["inputs"]).embedding.astype(jnp.float32) / math.sqrt(self.unit)
         loss = triplet_loss(points, batch["labels"], margin=self.margin, mining=self.mining)
         return loss, {"spread": jnp.mean(jnp.sum((points - points.mean(axis=0)) ** 2, axis=-1))}
 

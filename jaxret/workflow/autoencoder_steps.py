@@ -50,8 +50,8 @@ _ERROR = "validation reconstruction error"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Fit:
-    """What `fit_model` asks of settings."""
+class _FitSettings:
+    """Settings of one step, as `fit_model` takes them."""
 
     optimiser: OptimiserConfig
     loop: LoopConfig
@@ -344,10 +344,10 @@ class AutoencoderSteps:
             part: nnx.Module = self._model if step == "pretrain" else self._model.backbone
             restore_best(part, self._settings(step), folder)
 
-    def _settings(self, step: Step) -> _Fit:
+    def _settings(self, step: Step) -> _FitSettings:
         # A seed a step: the second pass must not repeat the first one's batches.
         seed = 1000 * self._config.seed + list(self._config.steps).index(step)
-        return _Fit(self._config.optimiser, self._config.loop, seed, self._config.threads)
+        return _FitSettings(self._config.optimiser, self._config.loop, seed, self._config.threads)
 
     def _reader(
         self, table: ClipTable, labels: np.ndarray | None
