@@ -31,7 +31,6 @@ from typing import Any, Literal
 import jax
 import numpy as np
 from flax import nnx
-from jax.experimental import multihost_utils
 
 from jaxret.command_name import command_line_of
 from jaxret.data.batch_plans import ShuffledBatches
@@ -49,7 +48,7 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import load_encoder, parameter_count, save_encoder
 from jaxret.models.pretrained_weights import load_pretrained
 from jaxret.preprocessing import Preprocessing, ShotSampling
-from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, RunFolder, refuse_unused
+from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, RunFolder, meet, refuse_unused
 from jaxret.workflow.film_features import FilmFeatures
 from jaxret.workflow.film_parts import split_films, training_frames
 from jaxret.workflow.finished_run import RunSummary
@@ -188,7 +187,7 @@ def train(
     # ---- spatial encoder
     first = jax.process_index() == 0
     if not first:  # the first process computes what stays on disk, then the others read it
-        multihost_utils.sync_global_devices("prepared")
+        meet("prepared")
     encoder = make_encoder(config, config.temporal)
     start = run.path / "start"
     if (start / "encoder.json").exists():
@@ -228,8 +227,8 @@ def train(
         of_films = np.array([video for video, _ in shots["train"]])
         store = run.path / "photographs-train.npy"
         images = photograph_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
-    if first and jax.process_count() > 1:
-        multihost_utils.sync_global_devices("prepared")
+    if first:
+        meet("prepared")
     # ---- train
     if config.temporal in ("lstm", "gru"):
         own = [cleaned(dataset, video, shot, config) for video, shot in shots["train"]]

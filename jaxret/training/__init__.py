@@ -3,7 +3,7 @@
 from jaxret.training.checkpoint import Checkpoint, Checkpoints
 from jaxret.training.config import LoopConfig, OptimiserConfig, config_from_json, config_to_json, refuse_unused
 from jaxret.training.detection import DetectionObjective, TrainedDetector
-from jaxret.training.devices import batch_mesh, process_batch_size, shared_batch_size
+from jaxret.training.devices import batch_mesh, meet, process_batch_size, shared_batch_size
 from jaxret.training.hard_triplets import hardest_distances
 from jaxret.training.host_memory import give_back_memory, keep_freed_memory
 from jaxret.training.loop import Batches, FitResult, fit
@@ -55,6 +55,7 @@ __all__ = [
     "make_optimiser",
     "make_schedule",
     "make_train_step",
+    "meet",
     "process_batch_size",
     "read_run_log",
     "refuse_unused",

@@ -10,11 +10,12 @@ from typing import TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxret.errors import ConfigError
 
-__all__ = ["batch_mesh", "process_batch_size", "put_batch", "put_replicated", "shared_batch_size"]
+__all__ = ["batch_mesh", "meet", "process_batch_size", "put_batch", "put_replicated", "shared_batch_size"]
 
 BATCH_AXIS = "batch"
 Tree = TypeVar("Tree")
@@ -47,6 +48,12 @@ def shared_batch_size(most: int, multiple: int = 1) -> int:
     if most < step:
         raise ConfigError(f"{most} items make no batch that {jax.device_count()} devices share: use fewer devices")
     return most // step * step
+
+
+def meet(name: str) -> None:
+    """All processes wait for each other, so that each sees what the first has written."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 def put_replicated(tree: Tree, mesh: Mesh) -> Tree:

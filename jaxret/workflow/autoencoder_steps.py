@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,10 +12,9 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 
-from jaxret.data.batch_plans import BatchPlan, ChallengingBatches, ClassBatches, ShuffledBatches
+from jaxret.data.batch_plans import BatchPlan, ShuffledBatches
 from jaxret.data.media_item import MediaDataset
 from jaxret.data.transforms import Augmentation
-from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm_autoencoder import ConvLstmAutoencoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import save_encoder
@@ -28,6 +26,7 @@ from jaxret.training import (
     OptimiserConfig,
     ReconstructionObjective,
     RunFolder,
+    meet,
     process_batch_size,
     read_run_log,
     shared_batch_size,
@@ -36,11 +35,10 @@ from jaxret.workflow.autoencoder_data import AutoencoderData
 from jaxret.workflow.clip_table import ClipTable, held_out_clips, training_reader
 from jaxret.workflow.clip_training import embed_items
 from jaxret.workflow.fit_model import fit_model, restore_best
-from jaxret.workflow.hard_clips import ClipRanking, mean_distance, rank_clips, ranking_identity
+from jaxret.workflow.labelled_clips import LabelledClips
 from jaxret.workflow.reconstructions import draw_clips_and_reconstructions, reconstruction_error
 from jaxret.workflow.sequence_figures import sequence_figures
 from jaxret.workflow.training_steps import Step, StepRecord, StepsConfig, step_folder
-from jaxret.workflow.triplet_batches import triplet_batches
 
 __all__ = ["AutoencoderSteps"]
 
@@ -97,21 +95,12 @@ class AutoencoderSteps:
         self._model, self._encoder, self._config, self._run = model, encoder, config, run
         self._say, self._show, self._left = say, show, stop_after
         self._batch_size = config.batch_size
-        labelled = np.isin(table.items, data.splits.train) if data.labelled else np.zeros(len(table), bool)
-        self._labelled = table.take(np.flatnonzero(labelled))
-        class_of = {label: number for number, label in enumerate(data.splits.seen)}
-        self._labels = np.array(
-            [class_of[str(dataset.items[n].label)] for n in self._labelled.items.tolist()], np.int64
-        )
+        self._labelled = LabelledClips(dataset, data, table, encoder, config, run)
         self.records: list[StepRecord] = []
         # What cannot be trained on is refused before the first step, not after hours of it.
         process_batch_size(self._batch_size)
         self._pretrain_plan = ShuffledBatches(len(table), shared_batch_size(min(self._batch_size, len(table))))
-        self._triplet_plan: ClassBatches | None = None
-        if config.needs_labels:
-            self._triplet_plan = triplet_batches(
-                self._labels.tolist(), self._batch_size, config.samples_per_class, devices=jax.device_count()
-            )
+        self._triplet_plan = self._labelled.batches() if config.needs_labels else None
 
     def take(self, step: Step) -> bool:
         """Take a step, or what is left of it; False where it was asked to stop before its end."""
@@ -132,7 +121,7 @@ class AutoencoderSteps:
                     self._test(record)
                     save_encoder(self._encoder, folder.encoder)  # what comes of it if the training ended here
                 record.write(folder.path)
-            _meet(f"{step} written")
+            meet(f"{step} written")
             if not record.finished:
                 return False
             self._say(f"  {record.summary}")
@@ -192,16 +181,12 @@ class AutoencoderSteps:
 
     def _triplets(self, record: StepRecord, folder: RunFolder) -> bool:
         assert self._triplet_plan is not None
-        plan: BatchPlan = self._triplet_plan
-        if record.step == "challenging":
-            ranking = ClipRanking.load(step_folder(self._run, "rank").path / "ranking.npz", self._identity())
-            size = shared_batch_size(plan.batch_size, multiple=2)
-            plan = ChallengingBatches(self._labels.tolist(), ranking.hard, size)
-        read = self._reader(self._labelled, self._labels)
+        plan = self._labelled.challenging_batches() if record.step == "challenging" else self._triplet_plan
+        read = self._reader(self._labelled.table, self._labelled.labels)
         backbone = self._model.backbone
         return self._fit(
             backbone,
-            self._config.objective(self._unit()),
+            self._config.objective(self._labelled.unit()),
             read,
             plan,
             record,
@@ -210,27 +195,6 @@ class AutoencoderSteps:
             "validation mAP",
             lower=False,
         )
-
-    def _unit(self) -> float:
-        """The unit of the margin: measured once in a run, by the first step that needs it."""
-        path = self._run.path / "margin.json"
-        if jax.process_index() == 0 and not path.exists():
-            mean = mean_distance(
-                self._dataset,
-                self._encoder,
-                self._labelled,
-                self._labels,
-                batch_size=self._batch_size,
-                threads=self._config.threads,
-            )
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps({"unit of the margin": mean}) + "\n", encoding="utf-8")
-            partial.replace(path)
-        _meet("unit of the margin")
-        try:
-            return float(json.loads(path.read_text(encoding="utf-8"))["unit of the margin"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"{path} is damaged: {error!r}") from error
 
     def _retrieval(self) -> dict[str, float]:
         """Validation videos as sequences asking each other, by class."""
@@ -285,35 +249,10 @@ class AutoencoderSteps:
 
     # ---- step 3
 
-    def _identity(self) -> str:
-        return ranking_identity(
-            self._encoder,
-            self._dataset,
-            self._labelled,
-            self._labels,
-            margin=self._config.margin,
-            unit=self._unit(),
-            fraction=self._config.hard_fraction,
-        )
-
     def _rank(self, record: StepRecord, folder: RunFolder) -> bool:
-        ranking, used, unit = None, np.zeros(2, np.int64), self._unit()
+        ranking, used, unit = None, np.zeros(2, np.int64), self._labelled.unit()
         if jax.process_index() == 0:
-            ranking, batches = rank_clips(
-                self._dataset,
-                self._encoder,
-                self._labelled,
-                self._labels,
-                folder.path,
-                margin=self._config.margin,
-                unit=unit,
-                fraction=self._config.hard_fraction,
-                batch_size=self._batch_size,
-                threads=self._config.threads,
-                stop_after=self._left,
-                show=self._show,
-                description=record.step,
-            )
+            ranking, batches = self._labelled.rank(folder.path, unit=unit, stop_after=self._left, show=self._show)
             used = np.array([batches, ranking is not None])
         if jax.process_count() > 1:
             used = multihost_utils.broadcast_one_to_all(used)
@@ -321,11 +260,6 @@ class AutoencoderSteps:
         record.updates += int(used[0])
         if ranking is not None:
             losses = ranking.losses[np.isfinite(ranking.losses)]
-            if not len(ranking.hard):
-                raise ConfigError(
-                    f"none of the {len(ranking.losses)} training clips has another of its class and one of another "
-                    "class: there is nothing to rank"
-                )
             record.figures |= {
                 "clips": float(len(losses)),
                 "hard clips": float(len(ranking.hard)),
@@ -339,7 +273,7 @@ class AutoencoderSteps:
     def _restore(self, step: Step, folder: RunFolder) -> None:
         """The weights that a step has left, or, of the ranking, a look whether it is of this run."""
         if step == "rank":
-            ClipRanking.load(folder.path / "ranking.npz", self._identity())
+            self._labelled.ranking()
         else:
             part: nnx.Module = self._model if step == "pretrain" else self._model.backbone
             restore_best(part, self._settings(step), folder)
@@ -368,9 +302,3 @@ class AutoencoderSteps:
     def _spend(self, steps: int) -> None:
         if self._left is not None:
             self._left = max(0, self._left - steps)
-
-
-def _meet(name: str) -> None:
-    """All processes wait for each other, so that each sees what the first has written."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)

@@ -232,8 +232,8 @@ def test_a_finished_step_is_not_run_again_and_its_ranking_must_be_the_runs_own(
     run = tmp_path / "copy"
     shutil.copytree(whole, run)
     with monkeypatch.context() as patch:
-        for name in ("fit_model", "rank_clips"):
-            patch.setattr(f"jaxret.workflow.autoencoder_steps.{name}", None)
+        for name in ("autoencoder_steps.fit_model", "labelled_clips.rank_clips"):
+            patch.setattr(f"jaxret.workflow.{name}", None)
         assert train.main(["--resume", str(run), "--quiet", "--epochs", "9"]) == 0
     assert (run / "encoder" / "weights.safetensors").read_bytes() == (
         whole / "encoder" / "weights.safetensors"
