@@ -12,15 +12,20 @@ import platform
 
 __all__ = ["give_back_memory", "keep_freed_memory"]
 
-# Parameters of mallopt(3).
+# Parameters of mallopt(3), and glibc's own values of the two that can be taken back.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+_USUAL_TRIM, _USUAL_MAPPINGS = 128 * 1024, 65536
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory(keep: bool = True) -> bool:
     """From now on this process keeps memory that it frees, and uses it again. Meant for commands, not for libraries.
 
     Large blocks come from the heap instead of mappings of their own, threads begun later use the same heap, and the
-    heap does not shrink until `give_back_memory`. Peaks stay the same, apart from fragmentation.
+    heap does not shrink until `give_back_memory`. A block that was freed may not fit where it was, so that the process
+    can come to hold twice what it uses at a time: where that is too much, do not keep.
+
+    Args:
+      keep: False: what is freed from now on goes back to the system again.
 
     Returns:
       Whether that was possible: False where the C library is another one.
@@ -28,7 +33,11 @@ def keep_freed_memory() -> bool:
     if not _is_glibc():
         return False
     library = ctypes.CDLL(None)
-    return all(library.mallopt(name, value) for name, value in ((_MMAP_MAX, 0), (_ARENA_MAX, 1), (_TRIM_THRESHOLD, -1)))
+    if keep:
+        settings = {_MMAP_MAX: 0, _ARENA_MAX: 1, _TRIM_THRESHOLD: -1}
+    else:
+        settings = {_MMAP_MAX: _USUAL_MAPPINGS, _TRIM_THRESHOLD: _USUAL_TRIM}
+    return all(library.mallopt(name, value) for name, value in settings.items())
 
 
 def give_back_memory() -> None:

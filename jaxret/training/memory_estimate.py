@@ -49,7 +49,8 @@ class MemoryEstimate:
     def peak(self) -> int:
         """Bytes to reckon with: the total and what XLA does not count, such as its threads' scratch memory.
 
-        Measured on CPUs, peaks are 20 to 120 MB, and from half a gigabyte on 4 to 10 %, above the total.
+        Measured on CPUs, where freed memory is not kept, peaks are 20 to 120 MB, and from half a gigabyte on 4 to 10 %,
+        above the total.
         """
         return int(1.1 * self.total) + 50_000_000
 

@@ -229,7 +229,6 @@ class AutoencoderSteps:
             score=score,
             lower_is_better=lower,
             decoding=True,
-            check=True,
             name_of=str,
             stop_after=self._left,
             description=record.step,

@@ -23,9 +23,11 @@ from jaxret.training import (
     SplitModel,
     TrainState,
     TrainStep,
+    available_memory,
     check_memory,
     compile_step,
     fit,
+    keep_freed_memory,
     make_optimiser,
     make_train_step,
     process_batch_size,
@@ -69,7 +71,6 @@ def fit_model(
     lower_is_better: bool = False,
     rate_scales: Mapping[str, float] | None = None,
     decoding: bool = False,
-    check: bool = False,
     name_of: Callable[[int], str] = str,
     stop_after: int | None = None,
     description: str | None = None,
@@ -77,6 +78,8 @@ def fit_model(
     show_progress: bool = True,
 ) -> FitResult:
     """Fit from the run's last checkpoint, or from the start, and leave the best weights in `model`.
+
+    What a step takes of memory is said before the first one.
 
     Args:
       model: what is trained; the objective is given it in training mode, it is left in evaluation mode.
@@ -90,7 +93,6 @@ def fit_model(
       lower_is_better: of that figure.
       rate_scales: see `make_optimiser`.
       decoding: reading takes time, so `config.threads` threads read ahead.
-      check: say what a step takes of memory before the first one, and refuse one that does not fit.
       name_of: what to call row `row` in a message.
       stop_after: stop and save after this many steps of this call.
       description: stands before the bar.
@@ -128,7 +130,7 @@ def fit_model(
     ):
         result = fit(
             split.initial_state(optimiser, seed=config.seed),
-            _checked(step, say) if check else step,
+            _checked(step, say),
             batches,
             config=config.loop,
             steps_per_epoch=plan.steps_per_epoch,
@@ -154,16 +156,21 @@ def fit_model(
 
 
 def _checked(step: TrainStep, say: Callable[[str], None]) -> TrainStep:
-    """The step, compiled at its first call, which tells its memory before it runs."""
-    compiled: TrainStep | None = None
+    """The step, compiled at its first call, which tells its memory before it runs; ConfigError if that is too much."""
+    compiled: dict[str, TrainStep] = {}
 
     def run(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
-        nonlocal compiled
-        if compiled is None:
-            compiled, estimate = compile_step(step, state, batch)
-            say(str(estimate))
-            check_memory(estimate)
-        return compiled(state, batch)
+        shapes = str({name: array.shape for name, array in batch.items()})
+        if shapes not in compiled:
+            made, estimate = compile_step(step, state, batch)
+            if not compiled:
+                say(str(estimate))
+            available = available_memory()
+            check_memory(estimate, available)
+            if available is not None and estimate.further + estimate.work > available:
+                keep_freed_memory(False)  # what a process keeps can grow to twice the work
+            compiled[shapes] = made
+        return compiled[shapes](state, batch)
 
     return run
 
