@@ -17,11 +17,12 @@ Dynamic-time Warping Algorithm".
 Decisions: a sample is a clip, that is a chunk of a video, of which frames are taken evenly (the paper's are
 consecutive). The paper gives neither margin nor mining: all triplets of a batch that break the margin count, and the
 margin is as large as the mean squared distance of clips of different classes when step 2 begins (with one far below it
-all vectors shrink to a point). Gradients are scaled down to a norm of 5; L2 adds 1e-3 of a parameter to its gradient
-(that of the paper's formula would be twice as much). Kernels of the recurrence begin orthogonal and the bias of the
-forget gate at 1, as in Keras (the paper: Xavier). Data without splits are dealt 70/10/20. In step 3 a clip's hardest
-triplet is its farthest positive and nearest negative of the whole training set. Each step begins with the best weights
-of the one before, a fresh optimiser and the first learning rate. The best weights are, in step 1, those of the least
+all vectors shrink to a point); where nothing was trained before, distances are those under batch norm with the
+statistics of a batch. Gradients are scaled down to a norm of 5; L2 adds 1e-3 of a parameter to its gradient (that of
+the paper's formula would be twice as much). Kernels of the recurrence begin orthogonal and the bias of the forget gate
+at 1, as in Keras (the paper: Xavier). Data without splits are dealt 70/10/20. In step 3 a clip's hardest triplet is
+its farthest positive and nearest negative of the whole training set. Each step begins with the best weights of the one
+before, a fresh optimiser and the first learning rate. The best weights are, in step 1, those of the least
 reconstruction error on validation clips, and later those of the greatest validation mAP by class with Bi-DTW. Steps 2
 and 4 leave the decoder alone. The paper's videos are 256 x 256 with 4,000 numbers a vector, which is for accelerators:
 64 x 64 is the default here, and a vector holds a quarter of the numbers of the last maps.

@@ -12,10 +12,16 @@ import hashlib
 import json
 import math
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
+import optax
+from flax import nnx
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
@@ -23,7 +29,7 @@ from jaxret.data.media_item import MediaDataset
 from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_store import fingerprint
-from jaxret.training import hardest_distances
+from jaxret.training import SplitModel, TrainState, hardest_distances
 from jaxret.training.stop_signal import StopSignal
 from jaxret.workflow.clip_table import ClipTable, batches_of_clips
 
@@ -196,6 +202,7 @@ def mean_distance(
     *,
     batch_size: int,
     threads: int,
+    untrained: bool = False,
     limit: int = 256,
 ) -> float:
     """The mean squared Euclidean distance of clips of different classes.
@@ -207,13 +214,19 @@ def mean_distance(
       labels: int64 (N,), their classes.
       batch_size: clips embedded at once.
       threads: files decoded at once.
+      untrained: embed as a step of training does, with batch norm's statistics of each batch: the running ones of an
+        encoder that has not been trained say nothing, and its distances would be off by orders of magnitude.
 
     Raises:
       ConfigError: no two of the clips that read are of different classes, or all are embedded alike.
     """
     rows = np.unique(np.linspace(0, len(table) - 1, min(limit, len(table))).round().astype(int))
+    embed: Callable[[npt.NDArray[np.uint8]], jax.Array] = encoder.encode_frames
+    if untrained:
+        rows = np.random.default_rng(0).permutation(rows)  # batches of all classes
+        embed = _embedding_in_training(encoder.backbone)
     batches = batches_of_clips(dataset, table.take(rows), encoder.preprocessing, batch_size=batch_size, threads=threads)
-    found = [(np.asarray(encoder.encode_frames(clips), np.float64), readable) for _, clips, readable in batches]
+    found = [(np.asarray(embed(clips), np.float64), readable) for _, clips, readable in batches]
     readable = np.concatenate([which for _, which in found])[: len(rows)]
     vectors = np.concatenate([part for part, _ in found])[: len(rows)][readable]
     classes = np.asarray(labels)[rows][readable]
@@ -226,6 +239,19 @@ def mean_distance(
             f"training clips is {mean}: too few of them can be read, or the encoder tells none of them from another"
         )
     return mean
+
+
+def _embedding_in_training(backbone: nnx.Module) -> Callable[[npt.NDArray[np.uint8]], jax.Array]:
+    split = SplitModel(backbone)
+    state = split.initial_state(optax.identity(), seed=0)
+
+    @jax.jit
+    def embed(state: TrainState, clips: jax.Array) -> jax.Array:
+        model: Any = split.merge(state.parameters, state.statistics, jax.random.key(0))
+        model.train()
+        return model(clips).embedding
+
+    return lambda clips: embed(state, jnp.asarray(clips))
 
 
 def _batches_done(note: Path, stored: Path, identity: str, shape: tuple[int, int]) -> int:

@@ -77,6 +77,7 @@ class LabelledClips:
                 self.labels,
                 batch_size=self._batch_size,
                 threads=self._config.threads,
+                untrained=self._config.steps[0] != "pretrain",
             )
             partial = path.with_suffix(".partial")
             partial.write_text(json.dumps({"unit of the margin": mean}) + "\n", encoding="utf-8")

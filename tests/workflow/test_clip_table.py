@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -14,11 +15,14 @@ from jaxret.data.moving_digits import MovingDigits
 from jaxret.data.reading import read_chunks
 from jaxret.data.transforms import Augmentation
 from jaxret.errors import ConfigError, MediaError
+from jaxret.models import Mean
 from jaxret.models.conv_lstm_autoencoder import create_autoencoder
+from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.reporting import draw_embedding_map
 from jaxret.training import ReconstructionObjective
 from jaxret.workflow.clip_table import batches_of_clips, clip_table, held_out_clips, pixel_statistics, training_reader
+from jaxret.workflow.hard_clips import mean_distance
 from jaxret.workflow.reconstructions import draw_clips_and_reconstructions, pictures_of_output, reconstruction_error
 from jaxret.workflow.steps_report import embedding_map
 
@@ -150,6 +154,24 @@ def test_the_error_is_the_mean_of_what_is_minimised_clip_by_clip(
     assert np.isnan(reconstruction_error(model, dataset, table, CLIPS, batch_size=4, threads=1))
     draw_clips_and_reconstructions(tmp_path / "b.png", model, dataset, table, CLIPS, threads=1)
     assert not (tmp_path / "b.png").exists()
+
+
+def test_the_unit_of_an_untrained_encoder_is_as_a_step_of_training_sees_it(dataset: WithBroken) -> None:
+    model = create_autoencoder("m1", **SMALL)
+    encoder = VideoEncoder(model.backbone, Mean(model.backbone.embedding_size, rngs=nnx.Rngs(0)), CLIPS)
+    table, _ = clip_table(dataset, [0, 2, 3], CLIPS, threads=1)
+    settings = {"batch_size": len(table), "threads": 1}
+    before = nnx.to_pure_dict(nnx.state(model))
+    found = mean_distance(dataset, encoder, table, table.items, untrained=True, **settings)
+    jax.tree.map(np.testing.assert_array_equal, nnx.to_pure_dict(nnx.state(model)), before)
+    clips = np.concatenate([chunk.pixels[None] for n in (0, 2, 3) for chunk in read_chunks(dataset, n, CLIPS)])
+    model.train()
+    vectors = np.asarray(model.backbone(clips).embedding, np.float64)
+    pairs = [(a, b) for a in range(9) for b in range(9) if table.items[a] != table.items[b]]
+    expected = np.mean([((vectors[a] - vectors[b]) ** 2).sum() for a, b in pairs])
+    assert found == pytest.approx(expected, rel=1e-3)
+    model.eval()
+    assert found > 3 * mean_distance(dataset, encoder, table, table.items, **settings)
 
 
 @pytest.mark.parametrize("count", [5, 12])
