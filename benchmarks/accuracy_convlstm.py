@@ -152,8 +152,7 @@ def models_on(study: Study, key: str, seed: int) -> None:
             judge(study, encoder, each, name, seed)
     for each in asked_too:
         sift(study, each, seed)
-    if data.near is None:
-        ndvr_dml(study, data, asked_too, seed)
+    ndvr_dml(study, data, asked_too, seed)
 
 
 def judge(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -> None:
@@ -178,7 +177,8 @@ def ndvr_dml(study: Study, data: ClipData, asked_too: list[ClipData], seed: int)
     encoder = ndvr(data, study.args.work, weights=str(study.args.shared / WEIGHTS), seed=seed)
     for each in asked_too:
         found = ordered(asked_by(encoder, each, seed), "mean-cosine")
-        study.add(each.name, "NDVR-DML", "mean vector, cosine", seed, found, PAPER["NDVR-DML"])
+        paper = PAPER["NDVR-DML"] if each.near is None else ()
+        study.add(each.name, "NDVR-DML", "mean vector, cosine", seed, found, paper)
 
 
 def sift(study: Study, data: ClipData, seed: int) -> None:
