@@ -42,7 +42,9 @@ from convlstm_data import ClipData, digits_data, jhmdb_data, near_duplicate_data
 from convlstm_full import full_size_rows
 from convlstm_protocol import MEASURES, Asked, asked_by, figures
 from convlstm_runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
+from flax import nnx
 
+from jaxret.models.encoder import create_encoder
 from jaxret.models.encoder_store import load_encoder
 from jaxret.training import RunFolder, keep_freed_memory
 
@@ -232,10 +234,6 @@ def ablations_of(study: Study, seed: int) -> None:
 
 def untrained(encoder: Any, seed: int) -> Any:
     """An encoder of the same shape with random weights."""
-    from flax import nnx
-
-    from jaxret.models.encoder import create_encoder
-
     return create_encoder(encoder.config, rngs=nnx.Rngs(seed))
 
 

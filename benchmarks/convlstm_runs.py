@@ -61,13 +61,13 @@ def autoencoder(
       epochs: at most, of each step; None: the data set's.
       seed: everything random follows from it.
     """
-    place = folder / f"{data.name.split(',')[0].replace(' ', '-')}-{architecture}"
-    run = _run_of(place, steps, seed)
+    name = f"{_name_of(data)}-{architecture}"
+    run = _run_of(folder, name, steps, seed)
     if (run.encoder / "encoder.json").exists():
         return run
     if like:
         common = takewhile(lambda pair: pair[0] == pair[1], zip(steps, like, strict=False))
-        _take_steps(_run_of(place, like, seed), run, [step for step, _ in common])
+        _take_steps(_run_of(folder, name, like, seed), run, [step for step, _ in common])
     epochs = epochs or data.epochs
     settings = {**_SIZES, "batch_size": 32, **data.settings}
     if not architecture.endswith("3d"):
@@ -89,12 +89,17 @@ def autoencoder(
     return run
 
 
-def _run_of(place: Path, steps: Sequence[str], seed: int) -> RunFolder:
-    return RunFolder(place.with_name(f"{place.name}-{''.join(step[0] for step in steps)}-{seed}"))
+def _name_of(data: ClipData) -> str:
+    return data.name.split(",")[0].replace(" ", "-")
+
+
+def _run_of(folder: Path, name: str, steps: Sequence[str], seed: int) -> RunFolder:
+    return RunFolder(folder / f"{name}-{''.join(step[0] for step in steps)}-{seed}")
 
 
 def _take_steps(finished: RunFolder, run: RunFolder, steps: Sequence[str]) -> None:
-    for name in (*steps, "margin.json"):
+    # The unit of the margin is the same where the step before it is.
+    for name in (*steps, "margin.json") if steps else ():
         target = run.path / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +114,7 @@ def _take_steps(finished: RunFolder, run: RunFolder, steps: Sequence[str]) -> No
 
 def ndvr(data: ClipData, folder: Path, *, weights: str, seed: int) -> Any:
     """The encoder of NDVR-DML on MobileNet V1, trained by its recipe."""
-    run = RunFolder(folder / f"{data.name.split(',')[0].replace(' ', '-')}-ndvr-{seed}")
+    run = RunFolder(folder / f"{_name_of(data)}-ndvr-{seed}")
     if not (run.encoder / "encoder.json").exists():
         config = ndvr_dml.NdvrDmlConfig(
             data=data.spec,

@@ -107,7 +107,7 @@ def check_memory(estimate: MemoryEstimate, available: int | None = None) -> None
     if estimate.state > estimate.work:
         largest = "the model (embedding_size, channels)"
     else:
-        largest = "the batch, the frames of a clip or their size, or keep less for the gradient (remat)"
+        largest = "the batch, the frames of a clip or their size, or, where the recipe has remat, turn it on"
     raise ConfigError(
         f"a training step takes up to {estimate.peak / 1e9:.2f} GB (state {estimate.state / 1e9:.2f}, batch "
         f"{estimate.batch / 1e9:.2f}, activations and gradients {estimate.work / 1e9:.2f}, and a tenth beside), "

@@ -100,7 +100,8 @@ class AutoencoderSteps:
         # What cannot be trained on is refused before the first step, not after hours of it.
         process_batch_size(self._batch_size)
         self._pretrain_plan = ShuffledBatches(len(table), shared_batch_size(min(self._batch_size, len(table))))
-        self._triplet_plan = self._labelled.batches() if config.needs_labels else None
+        if config.needs_labels:
+            self._labelled.batches()
 
     def take(self, step: Step) -> bool:
         """Take a step, or what is left of it; False where it was asked to stop before its end."""
@@ -180,8 +181,8 @@ class AutoencoderSteps:
     # ---- steps 2 and 4
 
     def _triplets(self, record: StepRecord, folder: RunFolder) -> bool:
-        assert self._triplet_plan is not None
-        plan = self._labelled.challenging_batches() if record.step == "challenging" else self._triplet_plan
+        hard = record.step == "challenging"
+        plan = self._labelled.challenging_batches() if hard else self._labelled.batches()
         read = self._reader(self._labelled.table, self._labelled.labels)
         backbone = self._model.backbone
         return self._fit(

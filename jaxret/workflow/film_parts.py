@@ -58,7 +58,7 @@ def _dealt(
     parts = {name: numbers[chosen] for name, chosen in dealt.items()}
     # Few long films: the small parts get one each before training has the rest.
     for name in shares:
-        if not len(parts[name]):
+        if name != "train" and not len(parts[name]):
             moved = dataset.items[int(parts["train"][-1])].source
             of_source = np.array([dataset.items[int(n)].source == moved for n in parts["train"]])
             parts[name], parts["train"] = parts["train"][of_source], parts["train"][~of_source]

@@ -153,10 +153,13 @@ def rank_clips(
       The ranking, or None where it was asked to stop before the end; and the batches of this call.
     """
     identity = ranking_identity(encoder, dataset, table, labels, margin=margin, unit=unit, fraction=fraction)
-    with contextlib.suppress(ConfigError):  # of a call that was killed right after it
-        return ClipRanking.load(folder / "ranking.npz", identity), 0
-    folder.mkdir(parents=True, exist_ok=True)
     stored, note = folder / "embeddings.npy", folder / "progress.json"
+    with contextlib.suppress(ConfigError):  # of a call that was killed right after it
+        ranking = ClipRanking.load(folder / "ranking.npz", identity)
+        stored.unlink(missing_ok=True)
+        note.unlink(missing_ok=True)
+        return ranking, 0
+    folder.mkdir(parents=True, exist_ok=True)
     shape = (len(table), encoder.frame_embedding_size)
     first = _batches_done(note, stored, identity, shape)
     embeddings = np.lib.format.open_memmap(stored, mode="r+" if first else "w+", dtype=np.float32, shape=shape)

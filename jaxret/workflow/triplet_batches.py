@@ -20,7 +20,6 @@ def triplet_batches(
       labels: the class of each clip, of two classes or more.
       batch_size: at most so many clips, at least 2 `samples_per_class`.
       samples_per_class: of each class; more where there are too few classes to fill a batch, as far as they have clips.
-
       devices: that share each batch evenly.
 
     Raises:

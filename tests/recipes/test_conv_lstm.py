@@ -238,6 +238,12 @@ def test_a_finished_step_is_not_run_again_and_its_ranking_must_be_the_runs_own(
     assert (run / "encoder" / "weights.safetensors").read_bytes() == (
         whole / "encoder" / "weights.safetensors"
     ).read_bytes()
+    (run / "rank" / "step.json").unlink()  # as if it had been killed when its ranking was written
+    (run / "rank" / "embeddings.npy").write_bytes(b"of the call that was killed")
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxret.workflow.hard_clips.batches_of_clips", None)
+        assert train.main(["--resume", str(run), "--quiet"]) == 0
+    assert not (run / "rank" / "embeddings.npy").exists()
     path = run / "rank" / "ranking.npz"
     with np.load(path) as stored:
         ranking = ClipRanking(stored["losses"], stored["gaps"], stored["hard"])
