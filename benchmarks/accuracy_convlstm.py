@@ -37,15 +37,15 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import results_file
-from convlstm_data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
-from convlstm_full import full_size_rows
-from convlstm_protocol import MEASURES, Asked, asked_by, figures
-from convlstm_runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
+from common import results_file
 from flax import nnx
+from studies.convlstm.data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
+from studies.convlstm.full import full_size_rows
+from studies.convlstm.protocol import MEASURES, Asked, asked_by, figures
+from studies.convlstm.runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
 
 from jaxret.models.encoder import create_encoder
-from jaxret.models.encoder_store import load_encoder
+from jaxret.models.store import load_encoder
 from jaxret.training import RunFolder, keep_freed_memory
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))

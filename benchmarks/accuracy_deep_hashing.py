@@ -29,21 +29,21 @@ from typing import Any
 import jax
 import matplotlib
 import numpy as np
-import results_file
+from common import results_file
+from common.timing import in_turn
 from flax import nnx
-from timing import in_turn
 
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.media_item import MediaItem
-from jaxret.data.transforms import Augmentation
+from jaxret.data.items import MediaItem
+from jaxret.data.label_splits import split_dataset
+from jaxret.data.open import open_dataset
+from jaxret.data.sampling.transforms import Augmentation
 from jaxret.evaluation import ItemVectors, Ranking, evaluate_queries
 from jaxret.models import HashLayer, SequenceEncoder, StreamFusion
 from jaxret.rank import HammingIndex, RandomHyperplanes, hamming_topk, pack_bits
-from jaxret.recipes.deep_hash import DeepHashConfig, make_encoder, make_fusion
+from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_encoder, make_fusion
+from jaxret.recipes.clips.features import FrozenFeatures
+from jaxret.recipes.clips.fit import Read, fit_classifier
 from jaxret.training import LoopConfig, RunFolder
-from jaxret.workflow.data_splits import split_dataset
-from jaxret.workflow.fit_classifier import Read, fit_classifier
-from jaxret.workflow.frozen_features import FrozenFeatures
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt

@@ -1,11 +1,13 @@
 """Image-to-video retrieval: bad photographs of frames that were never sampled ask for films and the shots in them.
 
-Data: JHMDB's clips, cut together into films of two minutes with hard cuts (films.py), 45 / 10 / 45 % by source for
-training, validation and test; a split, its films and photographs for each seed. A clip lasts one second, 34 frames at
-30 a second. Films show 10 of them a second, so that a shot lasts 3.4 s and the paper's 3 frames a second take 10 of it
-(of the paper's 5 s shots they take 15). The encoders see what 9 samples a second of the clips themselves would give;
+Data: JHMDB's clips, cut together into films of two minutes with hard cuts (studies/image_to_video/films.py), 45 / 10 /
+45 % by source for training, validation and test; a split, its films and photographs for each seed. A clip lasts one
+second, 34 frames at 30 a second. Films show 10 of them a second, so that a shot lasts 3.4 s and the paper's 3 frames a
+second take 10 of it (of the paper's 5 s shots they take 15). The encoders see what 9 samples a second of the clips
+themselves would give;
 what changes is the unit of time, in which cuts, hours and bytes are counted. Two photographs of each test clip are the
-queries. They show the film through `jaxret.data.photographed`: border, view from the side, blur, light, moire, JPEG.
+queries. They show the film through `jaxret.data.sampling.screen_photos`: border, view from the side, blur, light,
+moire, JPEG.
 
 Frame vectors are R-MAC of a frozen network, whitened on training frames: MobileNet V1's last map to 128 numbers, for
 from 419 training shots the recurrent encoders do not learn more, and EfficientNet-Lite0's block_8, 112 numbers, for
@@ -53,16 +55,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import results_file
-from films import Films, FilmSettings, make_films
-from image_to_video_plots import draw_bytes, draw_methods, gathered
-from image_to_video_runs import CUTS, CutRule, System
-from image_to_video_scale import enlarged_video, looped_video, search_rows
+from common import results_file
+from studies.image_to_video.films import Films, FilmSettings, make_films
+from studies.image_to_video.plots import draw_bytes, draw_methods, gathered
+from studies.image_to_video.runs import CUTS, CutRule, System
+from studies.image_to_video.scale import enlarged_video, looped_video, search_rows
 
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.embedding import detect_cuts
+from jaxret.data.open import open_dataset
 from jaxret.metrics import BoundaryCounts, match_boundaries
 from jaxret.models import SequenceEncoder
+from jaxret.retrieval.encode import detect_cuts
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 WEIGHTS = {"mobilenet-v1": str(SHARED / "weights/mobilenet_1_0_224_tf.h5"), "efficientnet-lite0": "imagenet"}
@@ -249,9 +251,10 @@ def memory(study: Study) -> None:
         "2 hours of films": looped_video(films, work / "two-hours.mp4", seconds=7200),
         "half a minute of 1280 x 720": enlarged_video(films[0], work / "large.mp4", size=(1280, 720), seconds=30),
     }
-    script, encoder = Path(__file__).parent / "image_to_video_scale.py", system.folder / "lstm-photographs" / "encoder"
+    encoder = (system.folder / "lstm-photographs" / "encoder").resolve()
     for name, video in videos.items():
-        child = subprocess.run([sys.executable, str(script), video, str(encoder)], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "studies.image_to_video.scale", str(Path(video).resolve()), str(encoder)]
+        child = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent)
         if child.returncode:
             raise SystemExit(f"the process that puts {name} into an index failed")
         figures = json.loads(child.stdout.splitlines()[-1])

@@ -37,16 +37,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import results_file
-from instance_plots import draw_examples, draw_scale
-from instance_protocol import ClassedPictures, corel_classes, score, score_classes
-from instance_runs import SYSTEMS, Gallery, encoder_of, index_of
-from instance_scale import scale_rows
-from pasted_objects import GROUPS, PastedObjects, PastedQuery, make_pasted_objects
+from common import results_file
+from studies.instances.pasted_objects import GROUPS, PastedObjects, PastedQuery, make_pasted_objects
+from studies.instances.plots import draw_examples, draw_scale
+from studies.instances.protocol import ClassedPictures, corel_classes, score, score_classes
+from studies.instances.runs import SYSTEMS, Gallery, encoder_of, index_of
+from studies.instances.scale import scale_rows
 from tqdm import tqdm
 
-from jaxret.instances import InstanceRanking, InstanceRetriever, Region, Search
-from jaxret.retrieval import single_file
+from jaxret.retrieval import InstanceRanking, InstanceRetriever, Region, Search, single_file
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 WEIGHTS = "weights/mobilenet_1_0_224_tf.h5"

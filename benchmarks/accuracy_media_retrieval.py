@@ -11,7 +11,7 @@ ones. A tenth of it asks the other nine, in turn, so that each clip asks once; c
 - `pca`: accuracy against the number of principal components, fitted on training clips.
 - `files`: an index of all clips is searched with files: clips, single frames of them, and copies that were cropped by
   a tenth, scaled to 0.6 and encoded again; the share of searches is given whose first result is the source.
-- `colour`: the paper's Table II, MobileNet V1 on colour and on grey pictures; see colour_study.py.
+- `colour`: the paper's Table II, MobileNet V1 on colour and on grey pictures; see studies/media_retrieval/colour.py.
 
     python benchmarks/accuracy_media_retrieval.py                # all, on $JAXRET_SHARED, 3 seeds
     python benchmarks/accuracy_media_retrieval.py protocol pca   # some; the result file is then left as it is
@@ -30,20 +30,20 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import colour_study
 import numpy as np
-import results_file
-from media_retrieval_plots import draw_comparison, draw_dimensions, draw_threshold_curves
-from media_retrieval_protocol import DEPTH, ask_in_tenths, cosine_tells_right_from_wrong
-from media_retrieval_runs import MODELS, SHARED, Trained, trained
+from common import results_file
 from PIL import Image
+from studies.media_retrieval import colour as colour_study
+from studies.media_retrieval.plots import draw_comparison, draw_dimensions, draw_threshold_curves
+from studies.media_retrieval.protocol import DEPTH, ask_in_tenths, cosine_tells_right_from_wrong
+from studies.media_retrieval.runs import MODELS, SHARED, Trained, trained
 
-from jaxret.data.video_writing import write_video
-from jaxret.embedding import Rows
+from jaxret.data.decode.write import write_video
 from jaxret.evaluation import Ranking
+from jaxret.recipes.clip_media import evaluate_rows
 from jaxret.retrieval import Retriever
-from jaxret.workflow.clip_training import evaluate_rows
-from jaxret.workflow.principal_components import fit_pca
+from jaxret.retrieval.encode import Rows
+from jaxret.training.pca import fit_pca
 
 STUDIES = ("protocol", "pca", "files", "colour")
 THRESHOLDS = np.round(np.arange(-0.2, 1.0, 0.02), 2)

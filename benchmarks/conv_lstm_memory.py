@@ -31,7 +31,7 @@ def measure(frames: int, side: int, remat: bool) -> dict[str, float]:
     import jax.numpy as jnp
     from flax import nnx
 
-    from jaxret.models.conv_lstm_autoencoder import create_autoencoder
+    from jaxret.models.conv_lstm.autoencoder import create_autoencoder
     from jaxret.training import OptimiserConfig, ReconstructionObjective, SplitModel, make_optimiser, make_train_step
     from jaxret.training.memory_estimate import compile_step
 
@@ -66,7 +66,7 @@ def full_size(name: str, batch: int) -> Any:
     import jax.numpy as jnp
     from flax import nnx
 
-    from jaxret.models.conv_lstm_autoencoder import create_autoencoder
+    from jaxret.models.conv_lstm.autoencoder import create_autoencoder
     from jaxret.training import OptimiserConfig, ReconstructionObjective, SplitModel, make_optimiser, make_train_step
     from jaxret.training.memory_estimate import compile_step
 
@@ -80,7 +80,7 @@ def full_size(name: str, batch: int) -> Any:
 def draw(points: list[dict[str, Any]]) -> None:
     """Predicted against measured."""
     import matplotlib
-    import results_file
+    from common import results_file
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
@@ -124,7 +124,7 @@ def main() -> None:
         print(f"{data:32} {shown} ({point['predicted'] / point['measured']:.2f} of it)", flush=True)
     if arguments.quick:
         return
-    import results_file
+    from common import results_file
 
     rows = []
     for point in points:

@@ -35,23 +35,23 @@ from typing import Any
 
 import jax
 import numpy as np
+from common.results_file import row, write
+from common.timing import in_turn, ratio, rows_of_child
 from flax import nnx
-from results_file import row, write
-from timing import in_turn, ratio, rows_of_child
 
-from jaxret.data.batch_plans import ShuffledBatches
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.media_item import MediaDataset
-from jaxret.data.pipeline import TrainingInput
-from jaxret.data.transforms import Augmentation
+from jaxret.data.batches.loader import TrainingInput
+from jaxret.data.batches.plans import ShuffledBatches
+from jaxret.data.items import MediaDataset
+from jaxret.data.open import open_dataset
+from jaxret.data.sampling.transforms import Augmentation
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import parameter_count, save_encoder
-from jaxret.recipes import c3d, cnn_lstm
+from jaxret.models.store import parameter_count, save_encoder
+from jaxret.recipes.base import ClipTrainingConfig
+from jaxret.recipes.clip_media import clip_reader
+from jaxret.recipes.clips import c3d, cnn_lstm
+from jaxret.recipes.clips.features import FrozenFeatures
+from jaxret.recipes.clips.fit import EmbeddingClassifier, Read
 from jaxret.training import SplitModel, make_optimiser, make_train_step
-from jaxret.workflow.clip_training import clip_reader
-from jaxret.workflow.config import ClipTrainingConfig
-from jaxret.workflow.fit_classifier import EmbeddingClassifier, Read
-from jaxret.workflow.frozen_features import FrozenFeatures
 
 SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 CNN_LSTM, C3D = "CNN + LSTM", "C3D"
@@ -239,8 +239,8 @@ def features(threads: int, quick: bool) -> list[dict[str, Any]]:
 def _in_onnxruntime(
     network: str, encoder: VideoEncoder, size: int, normalised: np.ndarray, threads: int
 ) -> Callable[[], Any]:
-    import onnx_networks
     import onnxruntime
+    from peers import onnx_networks
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -257,7 +257,7 @@ def _in_torch(
     network: str, encoder: VideoEncoder, size: int, normalised: np.ndarray, threads: int
 ) -> Callable[[], Any]:
     import torch
-    import torch_networks
+    from peers import torch_networks
 
     torch.set_num_threads(threads)
     if network == C3D:

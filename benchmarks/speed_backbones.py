@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import rows_of_child
+from common.timing import rows_of_child
 
 SHAPE = (16, 224, 224, 3)
 SINGLE = (1, 224, 224, 3)
@@ -31,11 +31,11 @@ def measure(threads: int, samples: int) -> list[dict[str, Any]]:
     import jax
     import jax.numpy as jnp
     import numpy as np
-    import onnx_networks
     import onnxruntime
+    from common.results_file import row
+    from common.timing import in_turn, ratio
     from flax import nnx
-    from results_file import row
-    from timing import in_turn, ratio
+    from peers import onnx_networks
 
     from jaxret.models import conv_forms, create_backbone
 
@@ -107,7 +107,7 @@ def main() -> None:
     for threads in sorted({1, min(2, cores), cores}):
         rows += rows_of_child(__file__, threads, *(["--quick"] if arguments.quick else []))
     if not arguments.quick:
-        import results_file
+        from common import results_file
 
         print("\nwrote", results_file.write("speed_backbones", rows, packages=["jax", "jaxlib", "flax", "onnxruntime"]))
 

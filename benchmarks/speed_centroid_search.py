@@ -18,9 +18,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-import results_file
+from common import results_file
+from common.timing import Timing, in_turn, ratio
 from numpy.typing import NDArray
-from timing import Timing, in_turn, ratio
 
 from jaxret.rank import CentroidIndex, euclidean_topk
 from jaxret.rank.centroid_index import default_cells

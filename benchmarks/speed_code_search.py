@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import results_file
+from common import results_file
+from common.timing import in_turn, ratio
 from numpy.typing import NDArray
-from timing import in_turn, ratio
 
 from jaxret.index import EncoderRecord, IndexItem, MediaIndex, Space, SpaceRows
 from jaxret.preprocessing import Preprocessing

@@ -24,7 +24,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from timing import rows_of_child
+from common.timing import rows_of_child
 
 FRAMES = 16
 SIZES = (112, 224)
@@ -34,7 +34,8 @@ MARK = 2.0  # times onnxruntime's time, at most
 @contextlib.contextmanager
 def plain_lax() -> Iterator[None]:
     """What is traced inside uses XLA's own convolution and pooling, as on a GPU."""
-    from jaxret.models import conv_forms, max_pooling
+    from jaxret.models.layers import dispatch as conv_forms
+    from jaxret.models.layers import max_pooling
 
     choosers = conv_forms.runs_on_cpu, max_pooling.runs_on_cpu
     conv_forms.runs_on_cpu = max_pooling.runs_on_cpu = lambda: False
@@ -56,8 +57,8 @@ class Table:
     ) -> None:
         """Refuses results that differ from the peer's; adds each method's time and its ratio to the peer's."""
         import numpy as np
-        from results_file import row
-        from timing import in_turn, ratio
+        from common.results_file import row
+        from common.timing import in_turn, ratio
 
         print(f"\n{data}, {self.setting}")
         expected = np.asarray(functions[peer]())
@@ -83,12 +84,12 @@ def measure(threads: int, quick: bool) -> list[dict[str, Any]]:
     import jax
     import jax.numpy as jnp
     import numpy as np
-    import onnx_networks
     import onnxruntime
     from flax import nnx
+    from peers import onnx_networks
 
-    from jaxret.models.c3d import C3D
-    from jaxret.models.max_pooling import max_pool
+    from jaxret.models.backbones.c3d import C3D
+    from jaxret.models.layers.max_pooling import max_pool
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -165,7 +166,7 @@ def main() -> None:
     for threads in sorted({1, min(2, cores)}):
         rows += rows_of_child(__file__, threads, *(["--quick"] if arguments.quick else []))
     if not arguments.quick:
-        import results_file
+        from common import results_file
 
         print("\nwrote", results_file.write("speed_conv3d", rows, packages=["jax", "jaxlib", "flax", "onnxruntime"]))
 

@@ -23,12 +23,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-from results_file import row, write
+from common.results_file import row, write
 
-from jaxret.data.frame_sampling import even_samples
-from jaxret.data.moving_digits import MovingDigits
-from jaxret.data.transforms import centre_geometry
-from jaxret.data.video_decoding import VideoReader
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.decode.video import VideoReader
+from jaxret.data.sampling.frames import even_samples
+from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.preprocessing import Preprocessing
 
 SETTINGS = Preprocessing(height=224, width=224, frames=16)

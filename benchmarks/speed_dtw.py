@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import results_file
+from common import results_file
+from common.results_file import row
+from common.timing import Timing, in_turn, ratio
 from numpy.typing import NDArray
-from results_file import row
 from threadpoolctl import threadpool_limits
-from timing import Timing, in_turn, ratio
 
 from jaxret.rank import SequenceTable, bidtw, dtw, dtw_cdist, dtw_subsequence, dtw_topk
 

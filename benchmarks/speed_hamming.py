@@ -16,9 +16,9 @@ from typing import Any
 
 import faiss
 import numpy as np
-import results_file
+from common import results_file
+from common.timing import in_turn, ratio
 from numpy.typing import NDArray
-from timing import in_turn, ratio
 
 from jaxret.rank import HammingIndex, hamming_topk, hamming_within
 

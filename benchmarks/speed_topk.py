@@ -16,10 +16,10 @@ from typing import Any
 
 import faiss
 import numpy as np
-import results_file
+from common import results_file
+from common.timing import in_turn, ratio
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
-from timing import in_turn, ratio
 
 from jaxret.rank import cosine_topk, euclidean_topk, par
 

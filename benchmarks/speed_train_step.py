@@ -5,9 +5,9 @@
     python benchmarks/speed_train_step.py --quick    # the smallest size, fewer samples; writes no file
 
 Two ConvLSTMs of 64 channels, windows of 3 x 3, and a 1 x 1 convolution; forward, backward and the update of SGD with
-momentum (`conv_lstm_peers.py`). All sides begin with the same weights and do the same steps on the same batch; that
-their losses of three steps agree is checked in the same run. They are timed in turn in one process, which is bound to
-as many cores as threads. Ours is the step that training runs, `jaxret.training.make_train_step`.
+momentum (`peers/conv_lstm_peers.py`). All sides begin with the same weights and do the same steps on the same batch;
+that their losses of three steps agree is checked in the same run. They are timed in turn in one process, which is bound
+to as many cores as threads. Ours is the step that training runs, `jaxret.training.make_train_step`.
 
 Keras is timed with its layers' `unroll=True`. Without, which is its default, XLA computes the gradients of the kernels
 inside of a loop, tens of times slower; that is timed once, at the smallest size. PyTorch's cell is the usual one
@@ -28,7 +28,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import in_turn, ratio, rows_of_child
+from common.timing import in_turn, ratio, rows_of_child
 
 CHANNELS = 64
 SIZES = ((4, 8, 32), (8, 8, 32), (4, 16, 64))  # clips of a batch, frames, side
@@ -83,7 +83,7 @@ def _check_losses(data: str, steps: dict[str, Callable[[], float]]) -> None:
 
 
 def _compare(data: str, setting: str, steps: dict[str, Callable[[], float]], samples: int) -> list[dict[str, Any]]:
-    from results_file import row
+    from common.results_file import row
 
     times = in_turn(steps, samples)
     rows = []
@@ -119,7 +119,7 @@ def main() -> None:
         rows += rows_of_child(__file__, threads, *quick)
     rows += rows_of_child(__file__, 1, "--give-back", *quick)
     if not arguments.quick:
-        import results_file
+        from common import results_file
 
         packages = ["jax", "jaxlib", "flax", "keras", "torch"]
         print("\nwrote", results_file.write("speed_train_step", rows, packages))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-__all__ = ["data", "embedding", "index", "losses", "metrics", "models", "rank", "recipes", "training"]
+__all__ = ["data", "index", "losses", "metrics", "models", "rank", "recipes", "retrieval", "training"]
 __version__ = "0.1.0"
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import jaxret
-from jaxret.command_line import run_command
+from jaxret.cli.run import run_command
 from jaxret.errors import ConfigError
 
 VERBS = {

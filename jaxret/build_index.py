@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxret.command_line import index_folder, run_command
+from jaxret.cli.run import index_folder, run_command
 from jaxret.errors import ConfigError
 
 DESCRIPTION = """Embed a folder of images and videos (or a CSV, tfds:NAME, a single file) and add it to an index.
@@ -46,10 +46,9 @@ def main(argv: Sequence[str]) -> int:
 
     from tqdm import tqdm
 
-    from jaxret.data.dataset_specs import open_dataset
-    from jaxret.instances import InstanceRetriever, is_instance_encoder, open_retriever
-    from jaxret.models.encoder_store import load_encoder
-    from jaxret.retrieval import Retriever, SpaceName
+    from jaxret.data.open import open_dataset
+    from jaxret.models.store import load_encoder
+    from jaxret.retrieval import InstanceRetriever, Retriever, SpaceName, is_instance_encoder, open_retriever
 
     dataset = open_dataset(args.media)
     args.index = index_folder(args.index)

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxret.command_line import index_folder, refuse, run_command
+from jaxret.cli.evaluate_options import parse_evaluate
+from jaxret.cli.region_options import search_of
+from jaxret.cli.run import index_folder, refuse, run_command
 from jaxret.errors import ConfigError
-from jaxret.evaluate_options import parse_evaluate
 from jaxret.evaluation import Ranking, Relevant
 from jaxret.evaluation.ranking import Distance
 from jaxret.metrics import Denominator
 from jaxret.rank.sequence_ranking import SequenceRanking
-from jaxret.region_options import search_of
 
 if TYPE_CHECKING:
     from jaxret.retrieval import SpaceName
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     args = parse_evaluate(argv)
 
     from jaxret.index import read_manifest
-    from jaxret.instances import is_instance_index
+    from jaxret.retrieval import is_instance_index
 
     folder = index_folder(args.index)
     if is_instance_index(read_manifest(folder)):
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     args.threads = 2 if args.threads is None else args.threads
 
     from jaxret.retrieval import Retriever
-    from jaxret.retrieval.evaluate_index import default_space, evaluate_index
+    from jaxret.retrieval.evaluate.labels import default_space, evaluate_index
 
     if args.par is not None and args.metric not in (None, "euclidean"):
         raise ConfigError("--par ranks by Euclidean distance: leave --metric out")
@@ -52,8 +52,8 @@ def main(argv: Sequence[str]) -> int:
     retriever = Retriever.open(folder)
     if args.photographs is not None:
         _refuse(args, _OF_LABELS, "--photographs rank films by their best shots")
-        from jaxret.data.film_queries import read_film_queries
-        from jaxret.retrieval.evaluate_photographs import evaluate_photographs
+        from jaxret.data.ground_truth.films import read_film_queries
+        from jaxret.retrieval.evaluate.photographs import evaluate_photographs
 
         tolerance = 1.0 if args.tolerance is None else args.tolerance
         found = evaluate_photographs(
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if args.tolerance is not None:
         raise ConfigError("--tolerance is for the times of --photographs: leave it out, or name the photographs")
-    from jaxret.data.dataset_specs import open_dataset
+    from jaxret.data.open import open_dataset
 
     queries = None if args.queries is None else open_dataset(args.queries)
     ranking: Ranking | None = None
@@ -105,7 +105,7 @@ def main(argv: Sequence[str]) -> int:
 def _evaluate_regions(args: argparse.Namespace, folder: Path) -> int:
     from tqdm import tqdm
 
-    from jaxret.instances import InstanceRetriever, evaluate_regions, read_judged_queries
+    from jaxret.retrieval import InstanceRetriever, evaluate_regions, read_judged_queries
 
     if args.regions is None:
         raise ConfigError(f"{folder} is an index of regions: name queries with boxes by --regions KIND:PATH")

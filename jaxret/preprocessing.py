@@ -30,7 +30,7 @@ Resize = FixedResize | FreeResize
 SIDE_STEP = 32
 """Sides of frames resized with `limit` or `fit` are multiples of this many pixels."""
 Modality = Literal["rgb", "flow", "difference", "dynamic-image"]
-"""How a sampled moment of a video becomes a picture; `jaxret.data.modalities` makes them."""
+"""How a sampled moment of a video becomes a picture; `jaxret.data.sampling.modalities` makes them."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxret.command_line import index_folder, refuse, run_command
-from jaxret.region_options import search_of
-from jaxret.search_options import parse_search
-from jaxret.search_results import print_instances, print_matches
+from jaxret.cli.region_options import search_of
+from jaxret.cli.run import index_folder, refuse, run_command
+from jaxret.cli.search_options import parse_search
+from jaxret.cli.tables import print_instances, print_matches
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
     folder = index_folder(args.index)
 
     from jaxret.index import read_manifest
-    from jaxret.instances import is_instance_index
+    from jaxret.retrieval import is_instance_index
 
     if is_instance_index(read_manifest(folder)):
         refuse(args.of_wholes, folder, "an index of whole pictures and clips")
@@ -52,8 +52,7 @@ def _search_wholes(args: argparse.Namespace, folder: Path) -> int:
 
 
 def _search_instances(args: argparse.Namespace, folder: Path) -> int:
-    from jaxret.instances import InstanceRetriever, Region, draw_matches
-    from jaxret.retrieval import single_file
+    from jaxret.retrieval import InstanceRetriever, Region, draw_matches, single_file
 
     region = None if args.region is None else Region.parse(args.region)
     query = single_file(args.query)

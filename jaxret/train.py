@@ -9,7 +9,7 @@ from typing import Any
 
 import tyro
 
-from jaxret.command_line import STOPPED, run_command
+from jaxret.cli.run import STOPPED, run_command
 from jaxret.errors import ConfigError, unknown_name_message
 
 USAGE = """usage: jaxret train [RECIPE] [options]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxret.data.video_writing import write_video
+from jaxret.data.decode.write import write_video
 
 FPS = 10
 

@@ -8,10 +8,10 @@ import numpy as np
 from flax import nnx
 from PIL import Image
 
-from jaxret.data.video_writing import write_video
+from jaxret.data.decode.write import write_video
 from jaxret.models import PooledBackbone, create_backbone
-from jaxret.models.regional_encoder import RegionalEncoder
-from jaxret.models.word_encoders import MapWordEncoder, SiftWordEncoder
+from jaxret.models.descriptors.rmac import RegionalEncoder
+from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
 from jaxret.preprocessing import Preprocessing
 
 SIDE = 64

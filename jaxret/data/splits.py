@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.media_item import MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
 
 __all__ = ["official_splits", "split_by_source", "split_classes"]

@@ -16,10 +16,9 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError, unknown_name_message
-from jaxret.models.backbones import create_backbone
-from jaxret.models.encoding import Backbone, Encoding, Unit
-from jaxret.models.sequence_encoders import create_sequence_encoder
-from jaxret.models.sequence_encoding import SequenceEncoder
+from jaxret.models.base import Backbone, Encoding, SequenceEncoder, Unit
+from jaxret.models.registry import create_backbone
+from jaxret.models.sequence_registry import create_sequence_encoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["MediaEncoder", "VideoEncoder", "create_encoder"]
@@ -69,7 +68,7 @@ class VideoEncoder(nnx.Module):
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from jaxret.models.temporal import TemporalEncoder
+      >>> from jaxret.models.temporal.recurrent import TemporalEncoder
       >>> rngs = nnx.Rngs(0)
       >>> encoder = VideoEncoder(
       ...     create_backbone("small-convnet", embedding_size=16, rngs=rngs),
@@ -194,10 +193,10 @@ def _check_shot_parts(backbone: Backbone, temporal: SequenceEncoder) -> None:
 # Where the class of each kind lies; imported when it is asked for, as backbones are.
 _KINDS = {
     VideoEncoder.kind: ("jaxret.models.encoder", "VideoEncoder"),
-    "faster-rcnn": ("jaxret.models.faster_rcnn", "FasterRCNN"),
-    "map-words": ("jaxret.models.word_encoders", "MapWordEncoder"),
-    "regional-maxima": ("jaxret.models.regional_encoder", "RegionalEncoder"),
-    "sift-words": ("jaxret.models.word_encoders", "SiftWordEncoder"),
+    "faster-rcnn": ("jaxret.models.detection.faster_rcnn", "FasterRCNN"),
+    "map-words": ("jaxret.models.descriptors.visual_words", "MapWordEncoder"),
+    "regional-maxima": ("jaxret.models.descriptors.rmac", "RegionalEncoder"),
+    "sift-words": ("jaxret.models.descriptors.visual_words", "SiftWordEncoder"),
 }
 
 

@@ -1,6 +1,6 @@
 """A fixed linear projection behind an encoder or a backbone: PCA and whitening, as a dense layer that stays as it is.
 
-The numbers come from outside (`jaxret.workflow.principal_components` fits them). They are stored with the encoder and
+The numbers come from outside (`jaxret.training.pca` fits them). They are stored with the encoder and
 counted in its fingerprint, so that whatever encodes also projects; training leaves them alone.
 """
 
@@ -15,8 +15,7 @@ from flax import nnx
 from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
-from jaxret.models.encoding import Backbone, Encoding, check_sizes
-from jaxret.models.sequence_encoding import SequenceEncoder
+from jaxret.models.base import Backbone, Encoding, SequenceEncoder, check_sizes
 
 __all__ = ["FixedArray", "LinearProjection", "ProjectedBackbone", "ProjectedEncoder"]
 
@@ -97,7 +96,7 @@ class ProjectedEncoder(SequenceEncoder):
       ConfigError: the size is out of range, or the encoder ends in a hash layer.
 
     Example:
-      >>> from jaxret.models.temporal import TemporalEncoder
+      >>> from jaxret.models.temporal.recurrent import TemporalEncoder
       >>> projected = ProjectedEncoder(TemporalEncoder(8, 6, rngs=nnx.Rngs(0)), 4)
       >>> projected(jnp.ones((2, 16, 8))).embedding.shape
       (2, 4)

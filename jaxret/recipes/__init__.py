@@ -9,7 +9,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from jaxret.recipes import c3d, cnn_lstm, conv_lstm, deep_hash, faster_rcnn, image_to_video, instance_search, ndvr_dml
+from jaxret.recipes.clips import c3d, cnn_lstm, deep_hash, ndvr_dml
+from jaxret.recipes.conv_lstm import recipe as conv_lstm_recipe
+from jaxret.recipes.image_to_video import recipe as image_to_video_recipe
+from jaxret.recipes.instances import faster_rcnn
+from jaxret.recipes.instances import recipe as instance_search
 
 __all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe"]
 
@@ -36,8 +40,8 @@ RECIPES = {
     "c3d": Recipe("a 3D convolutional network on whole chunks, the baseline of cnn-lstm", c3d.C3dConfig(), c3d.train),
     "conv-lstm": Recipe(
         "videos as sequences of clips: ConvLSTM autoencoders and Bi-DTW, for RGB and RGB-D (Ma and Klabjan)",
-        conv_lstm.ConvLstmConfig(),
-        conv_lstm.train,
+        conv_lstm_recipe.ConvLstmConfig(),
+        conv_lstm_recipe.train,
     ),
     "deep-hash": Recipe(
         "binary codes of videos, searched by XOR (Dong and Li, 2017)", deep_hash.DeepHashConfig(), deep_hash.train
@@ -49,8 +53,8 @@ RECIPES = {
     ),
     "image-to-video": Recipe(
         "a photograph finds the moment in a film (Garcia and Vogiatzis, 2018)",
-        image_to_video.ImageToVideoConfig(),
-        image_to_video.train,
+        image_to_video_recipe.ImageToVideoConfig(),
+        image_to_video_recipe.train,
     ),
     "instance-search": Recipe(
         "find the thing that is marked on a picture, by visual words or R-MAC (Mohedano et al., 2016)",

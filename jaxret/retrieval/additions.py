@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxret.data.media_item import MediaDataset, MediaItem
-from jaxret.embedding import FrameVectors, Rows
+from jaxret.data.items import MediaDataset, MediaItem
 from jaxret.errors import MediaError
 from jaxret.index import IndexItem, MediaIndex, SpaceRows
+from jaxret.retrieval.encode import FrameVectors, Rows
 
 __all__ = ["AddReport", "add_media", "fresh_items"]
 

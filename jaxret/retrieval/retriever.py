@@ -7,21 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxret.data.media_folders import MediaFiles, media_kind
-from jaxret.data.media_item import MediaDataset, MediaItem
-from jaxret.data.rgbd_folders import is_rgbd_folder, open_rgbd, parse_rgbd_spec
-from jaxret.embedding import FrameVectors, Rows, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.data.items import MediaDataset
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, Metric, Space
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank.sequence_ranking import SequenceMeasure, Subsequence
 from jaxret.retrieval.additions import AddReport, add_media, fresh_items
-from jaxret.retrieval.encoder_index import create_with_encoder, open_with_encoder
-from jaxret.retrieval.matches import Match
-from jaxret.retrieval.query import Query, SpaceName
-from jaxret.retrieval.sequence_search import ClipSequences, asked_ranking, sequence_matches
+from jaxret.retrieval.encode import FrameVectors, Rows, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.retrieval.query_file import single_file
+from jaxret.retrieval.store import create_with_encoder, open_with_encoder
+from jaxret.retrieval.systems.matches import Match
+from jaxret.retrieval.systems.sequences import ClipSequences, asked_ranking, sequence_matches
+from jaxret.retrieval.systems.vectors import Query, SpaceName
 
-__all__ = ["Retriever", "single_file"]
+__all__ = ["Retriever"]
 
 
 class Retriever:
@@ -101,11 +100,11 @@ class Retriever:
           IndexFormatError: the folder is not an index, or damaged.
           WeightsError: the encoder in it is damaged.
           EncoderMismatchError: the encoder is not the one that made the index.
-          ConfigError: the index is one of regions, see `jaxret.instances.InstanceRetriever`.
+          ConfigError: the index is one of regions, see `jaxret.retrieval.InstanceRetriever`.
         """
         encoder, index = open_with_encoder(folder)
         if not isinstance(encoder, VideoEncoder):
-            raise ConfigError(f"{folder} is an index of regions of pictures: open it with jaxret.instances")
+            raise ConfigError(f"{folder} is an index of regions of pictures: open it with jaxret.retrieval")
         return cls(encoder, index)
 
     def add(
@@ -170,7 +169,7 @@ class Retriever:
 
         In the frame space a picture finds the items with the nearest frame. A video finds copies of itself, of a
         part of it, or of what it is a part of, edited ones too, whatever the clip encoder was trained for: the
-        items with the nearest frames on average are aligned with it in time (`jaxret.retrieval.frame_alignment`),
+        items with the nearest frames on average are aligned with it in time (`jaxret.retrieval.systems.alignment`),
         and the distance is that of the frames that then meet. Pictures (`kinds=("image",)`) it finds by its frame that
         is nearest to each.
 
@@ -247,30 +246,3 @@ class Retriever:
         if self._sequences is None or self._sequences.revision != self.index.revision:
             self._sequences = ClipSequences(self.index)
         return self._sequences
-
-
-def single_file(path: str | Path) -> MediaDataset:
-    """A data set of one media file, or of one folder of RGB-D frames.
-
-    Raises:
-      MediaError: there is no such file, it is of no known kind, or it cannot be read.
-      ConfigError: `rgbd:FOLDER` names no folder of frames, or several.
-    """
-    if (rgbd := parse_rgbd_spec(str(path))) is not None:
-        videos = open_rgbd(rgbd)
-        if videos.skipped:
-            raise videos.skipped[0]
-        if len(videos) != 1:
-            raise ConfigError(f"a query is one video, and {str(path)!r} names {len(videos)}")
-        return videos
-    path = Path(path)
-    folder = is_rgbd_folder(path)
-    if not path.is_file() and not folder:
-        raise MediaError(str(path), "no such file" if not path.exists() else "not a file")
-    kind = "video" if folder else media_kind(path)
-    if kind is None:
-        raise MediaError(str(path), "neither an image nor a video by its file name")
-    dataset = MediaFiles([MediaItem(path.name, kind, path=str(path))])
-    if dataset.skipped:
-        raise dataset.skipped[0]
-    return dataset

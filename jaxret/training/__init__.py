@@ -2,24 +2,23 @@
 
 from jaxret.training.checkpoint import Checkpoint, Checkpoints
 from jaxret.training.config import LoopConfig, OptimiserConfig, config_from_json, config_to_json, refuse_unused
-from jaxret.training.detection import DetectionObjective, TrainedDetector
 from jaxret.training.devices import batch_mesh, meet, process_batch_size, shared_batch_size
 from jaxret.training.hard_triplets import hardest_distances
 from jaxret.training.host_memory import give_back_memory, keep_freed_memory
-from jaxret.training.loop import Batches, FitResult, fit
+from jaxret.training.loop import Batches, FitResult, train_loop
 from jaxret.training.memory_estimate import MemoryEstimate, available_memory, check_memory, compile_step
 from jaxret.training.objectives import (
     ClassificationTripletObjective,
     CosineMarginObjective,
+    DetectionObjective,
     HashingObjective,
+    ReconstructionObjective,
+    TrainedDetector,
     TripletObjective,
 )
 from jaxret.training.optimiser import make_optimiser, make_schedule
-from jaxret.training.reconstruction import ReconstructionObjective
-from jaxret.training.run_folder import RunFolder
-from jaxret.training.run_log import RunLog, read_run_log
-from jaxret.training.state import SplitModel, TrainState
-from jaxret.training.train_step import Objective, TrainStep, make_train_step
+from jaxret.training.run import RunFolder, RunLog, read_run_log
+from jaxret.training.step import Objective, SplitModel, TrainState, TrainStep, make_train_step
 
 __all__ = [
     "Batches",
@@ -48,7 +47,6 @@ __all__ = [
     "compile_step",
     "config_from_json",
     "config_to_json",
-    "fit",
     "give_back_memory",
     "hardest_distances",
     "keep_freed_memory",
@@ -60,4 +58,5 @@ __all__ = [
     "read_run_log",
     "refuse_unused",
     "shared_batch_size",
+    "train_loop",
 ]

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jaxret.errors import ConfigError
-from jaxret.training.state import TrainState
+from jaxret.training.step import TrainState
 
 __all__ = ["Checkpoint", "Checkpoints"]
 

@@ -21,12 +21,11 @@ from jaxret.errors import NonFiniteLossError
 from jaxret.training.checkpoint import Checkpoints
 from jaxret.training.config import LoopConfig
 from jaxret.training.devices import batch_mesh, put_batch, put_replicated
-from jaxret.training.run_log import RunLog
-from jaxret.training.state import TrainState
+from jaxret.training.run import RunLog
+from jaxret.training.step import TrainState, TrainStep
 from jaxret.training.stop_signal import StopSignal
-from jaxret.training.train_step import TrainStep
 
-__all__ = ["Batches", "FitResult", "fit"]
+__all__ = ["Batches", "FitResult", "train_loop"]
 
 Evaluate = Callable[[TrainState], dict[str, float]]
 
@@ -72,7 +71,7 @@ class _Progress:
     stopped_early: bool = False
 
 
-def fit(
+def train_loop(
     state: TrainState,
     step: TrainStep,
     batches: Batches,

@@ -1,7 +1,7 @@
 """Objectives: what a training step minimises for a batch, one class a family.
 
 An objective is called as `objective(model, batch)`, with the model in training mode, and returns the loss and
-the other figures to log (see `jaxret.training.train_step.Objective`).
+the other values to log (see `jaxret.training.step.Objective`).
 """
 
 from __future__ import annotations
@@ -9,23 +9,41 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.losses import (
     Mining,
+    binary_cross_entropy,
     bit_balance_loss,
     cosine_margin_loss,
     cross_entropy,
+    intensity_cross_entropy,
+    mean_squared_error,
+    objectness_loss,
     pair_cosines,
     quantisation_loss,
+    region_box_loss,
+    region_class_loss,
     triplet_loss,
 )
+from jaxret.models.detection.faster_rcnn import FasterRCNN
+from jaxret.models.detection.targets import anchor_targets, region_targets
 
-__all__ = ["ClassificationTripletObjective", "CosineMarginObjective", "HashingObjective", "TripletObjective"]
+__all__ = [
+    "ClassificationTripletObjective",
+    "CosineMarginObjective",
+    "DetectionObjective",
+    "HashingObjective",
+    "ReconstructionObjective",
+    "TrainedDetector",
+    "TripletObjective",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,3 +176,108 @@ class CosineMarginObjective:
         for name, chosen in (("positive_cosine", positive), ("negative_cosine", ~positive)):
             figures[name] = jnp.sum(jnp.where(chosen, cosines, 0)) / jnp.maximum(jnp.sum(chosen), 1)
         return cosine_margin_loss(images, shots, positive, margin=self.margin), figures
+
+
+_PROPOSER_BETA = 1 / 9  # where smooth L1 turns linear for anchors, as in the authors' program; 1 for the head
+
+
+class TrainedDetector(nnx.Module):
+    """A detector, and the random stream that its training draws samples from; a step reseeds it."""
+
+    def __init__(self, detector: FasterRCNN):
+        self.detector = detector
+        self.rngs = nnx.Rngs(0)
+
+
+@dataclasses.dataclass(frozen=True)
+class DetectionObjective:
+    """Losses of the region proposal network and of the head, each of classes and boxes, summed with weight 1.
+
+    The model is a `TrainedDetector`. Of a batch, `images` (B, H, W, 3) are pictures whose upper left `sizes` (B, 2)
+    (height, width) are no padding, `boxes` (B, G, 4) the true boxes, and `labels` (B, G) their classes 1 .. K, 0 for
+    padding. `jaxret.data.ground_truth.boxes.BoxReader` gives such batches.
+
+    Proposals are taken as given: no gradient flows through their places.
+
+    Attributes:
+      proposals: of a picture that the head's sample is drawn from, beside the true boxes.
+      anchors: sampled of a picture.
+      regions: sampled of a picture.
+      batch_statistics: batch norms of the trunk normalise by the batch, and learn. Off, they keep what they learnt
+        before, as detectors do whose batches are small.
+    """
+
+    proposals: int = 300
+    anchors: int = 256
+    regions: int = 128
+    batch_statistics: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("proposals", "anchors", "regions"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+
+    def __call__(self, model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The sum, and its parts `objectness`, `proposal_boxes`, `classes` and `boxes`."""
+        detector: FasterRCNN = model.detector
+        if not self.batch_statistics:
+            detector.backbone.eval()
+        images, boxes, labels, sizes = (batch[name] for name in ("images", "boxes", "labels", "sizes"))
+        maps = detector.feature_map(images)
+        # ---- proposals
+        keys = jax.random.split(model.rngs(), (2, len(images)))
+        anchors = detector.anchors(maps)
+        logits, offsets = detector.propose(maps)
+        wanted = jax.vmap(partial(anchor_targets, count=self.anchors), in_axes=(None, 0, 0, 0, 0))(
+            anchors, boxes, labels, sizes, keys[0]
+        )
+        figures = {
+            "objectness": objectness_loss(logits, wanted.labels),
+            "proposal_boxes": region_box_loss(offsets, wanted.offsets, wanted.labels, beta=_PROPOSER_BETA),
+        }
+        # ---- head
+        seen = jax.lax.stop_gradient((logits, offsets))
+        found = detector.proposals(seen[0], seen[1], anchors, sizes, count=self.proposals)
+        sample = jax.vmap(partial(region_targets, count=self.regions))(found.boxes, found.valid, boxes, labels, keys[1])
+        class_logits, class_offsets = detector.classify(maps, sample.boxes)
+        own = jnp.maximum(sample.labels - 1, 0)[..., None, None]  # the class that a region is of
+        of_class = jnp.take_along_axis(class_offsets, own, axis=2)[:, :, 0]
+        figures |= {
+            "classes": region_class_loss(class_logits, sample.labels),
+            "boxes": region_box_loss(of_class, sample.offsets, sample.labels),
+        }
+        return sum(figures.values(), jnp.zeros((), jnp.float32)), figures
+
+
+@dataclasses.dataclass(frozen=True)
+class ReconstructionObjective:
+    """The difference between clips and what a `ConvLstmAutoencoder` gives back for them; there are no labels.
+
+    Decision, for the paper's "softmax loss" of standardised pixels: the mean squared error, or, where the decoder
+    gives intensity bins, the cross-entropy of each pixel's bin. With depth planes colours count where a place is
+    taken, and the loss of the occupancy, of the same kind, is added.
+    """
+
+    def __call__(self, model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The loss of `batch["inputs"]`, clips as the backbone takes them; with depth also its two terms."""
+        return self.loss(model, model.reconstruct(batch["inputs"]).output, batch["inputs"])
+
+    def loss(self, model: Any, output: jax.Array, clips: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The same of what the model gave back for clips, `model.reconstruct(clips).output`."""
+        target = model.backbone.standardise(clips)
+        if not model.backbone.depth_planes:
+            return _colour_loss(model, output, target, None), {}
+        occupancy = target[..., -1:]
+        colour = _colour_loss(model, output[..., :-1], target[..., :-1], occupancy)
+        loss_of_occupancy = binary_cross_entropy if model.bins else mean_squared_error
+        taken = loss_of_occupancy(output[..., -1:], occupancy)
+        return colour + taken, {"colour": colour, "occupancy": taken}
+
+
+def _colour_loss(model: Any, output: jax.Array, target: jax.Array, weights: jax.Array | None) -> jax.Array:
+    if not model.bins:
+        return mean_squared_error(output, target, weights)
+    known = model.backbone.normalisation
+    # Rounding of the standardisation would put an intensity at the edge of two bins into the wrong one.
+    intensities = jnp.round(target / known["scale"] + known["mean"], 2)
+    return intensity_cross_entropy(output.reshape(*target.shape, model.bins), intensities, weights)

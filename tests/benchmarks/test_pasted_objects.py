@@ -16,10 +16,9 @@ if not BENCHMARKS.is_dir():
     pytest.skip("the benchmarks are not here", allow_module_level=True)
 sys.path.append(str(BENCHMARKS))
 
-from instance_protocol import ClassedPictures, corel_classes, score, score_classes  # noqa: E402
-from object_cutouts import cut_out  # noqa: E402
-from object_pasting import Canvas, Hiding, resize  # noqa: E402
-from pasted_objects import (  # noqa: E402
+from studies.instances.object_cutouts import cut_out  # noqa: E402
+from studies.instances.object_pasting import Canvas, Hiding, resize  # noqa: E402
+from studies.instances.pasted_objects import (  # noqa: E402
     PastedObject,
     PastedObjects,
     PastedQuery,
@@ -27,6 +26,7 @@ from pasted_objects import (  # noqa: E402
     _Maker,
     make_pasted_objects,
 )
+from studies.instances.protocol import ClassedPictures, corel_classes, score, score_classes  # noqa: E402
 
 SMALL = PastedSettings(height=96, width=144, training_objects=2, training=20, gallery=40, shown=24, queries=3)
 

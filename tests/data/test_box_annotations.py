@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.box_annotations import BoxReader, read_box_annotations
+from jaxret.data.ground_truth.boxes import BoxReader, read_box_annotations
 from jaxret.errors import ConfigError
 from jaxret.preprocessing import Preprocessing
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxret.data.cc_web_video import open_cc_web_video, read_cc_web_video
-from jaxret.data.dataset_specs import open_dataset
+from jaxret.data.datasets.cc_web_video import open_cc_web_video, read_cc_web_video
+from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 
 LIST = """1\t1\tYouTube\t1_1_Y.flv\thttp://www.youtube.com/watch?v=a

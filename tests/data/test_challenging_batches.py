@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from jaxret.data.batch_plans import ChallengingBatches
+from jaxret.data.batches.plans import ChallengingBatches
 from jaxret.errors import ConfigError
 
 LABELS = [*"aaaaaaaa", *"bbbbbb", *"ccccc", "d"]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.cropped_queries import CroppedQueries, crop_frames
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.media_folders import MediaFiles
-from jaxret.data.media_item import MediaItem
-from jaxret.data.rgbd_folders import write_rgbd_folder
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.datasets.rgbd import write_rgbd_folder
+from jaxret.data.ground_truth.cropped import CroppedQueries, crop_frames
+from jaxret.data.items import MediaItem
+from jaxret.data.open import open_dataset
 
 
 @pytest.mark.parametrize(

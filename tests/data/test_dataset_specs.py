@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 import jaxret
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.media_folders import MediaFiles
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, MediaError
 
 tfds = pytest.importorskip("tensorflow_datasets", reason="the extra tfds is not installed")
@@ -158,7 +158,7 @@ class TestTfds:
 
     def test_without_the_code_that_made_it_and_without_tensorflow(self, prepared):
         program = (
-            "import sys\nfrom jaxret.data.dataset_specs import open_dataset\n"
+            "import sys\nfrom jaxret.data.open import open_dataset\n"
             f"dataset = open_dataset('tfds:jaxret_test_pictures', data_dir={str(prepared)!r})\n"
             "print(dataset.read(3)[0].shape, {'jax', 'tensorflow'} & set(sys.modules))"
         )

@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from jaxret.data.depth_planes import depth_of_planes, frames_of_volumes, plane_numbers, volumes_of_frames
-from jaxret.data.transforms import FrameGeometry, resize_nearest
+from jaxret.data.sampling.depth_planes import depth_of_planes, frames_of_volumes, plane_numbers, volumes_of_frames
+from jaxret.data.sampling.transforms import FrameGeometry, resize_nearest
 from jaxret.errors import ConfigError
 from jaxret.preprocessing import DepthPlanes, Preprocessing
 

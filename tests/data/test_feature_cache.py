@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 import jaxret
-from jaxret.data.feature_cache import FeatureCache
-from jaxret.data.media_folders import MediaFiles, scan_folder
-from jaxret.data.moving_digits import MovingDigits
-from jaxret.data.reading import read_chunks
+from jaxret.data.batches.cache import FeatureCache
+from jaxret.data.datasets.folders import MediaFiles, scan_folder
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.sampling.reading import read_chunks
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 
@@ -172,9 +172,9 @@ def test_killed_run_keeps_what_it_had(tmp_path):
     program = f"""
 import sys, os
 import numpy as np
-from jaxret.data.feature_cache import FeatureCache
-from jaxret.data.moving_digits import MovingDigits
-from jaxret.data.reading import read_chunks
+from jaxret.data.batches.cache import FeatureCache
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.sampling.reading import read_chunks
 from jaxret.preprocessing import Preprocessing
 settings = Preprocessing(**{SETTINGS.to_json()!r})
 dataset = MovingDigits(train_clips=1, validation_clips=0, test_clips=0).subset(range(20))

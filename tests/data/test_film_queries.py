@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.film_queries import read_film_queries
+from jaxret.data.ground_truth.films import read_film_queries
 from jaxret.errors import ConfigError, MediaError
 
 

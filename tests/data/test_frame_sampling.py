@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxret.data.frame_sampling import (
+from jaxret.data.sampling.frames import (
     chunk_spans,
     even_samples,
     frames_on_display,

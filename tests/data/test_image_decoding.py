@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data import image_decoding
-from jaxret.data.image_decoding import BACKGROUND, ImageReader, check_image, read_image
-from jaxret.data.transforms import FrameGeometry, centre_geometry
+from jaxret.data.decode import image as image_decoding
+from jaxret.data.decode.image import BACKGROUND, ImageReader, check_image, read_image
+from jaxret.data.sampling.transforms import FrameGeometry, centre_geometry
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from jaxret.data.instance_annotations import InstanceQuery, judged_lists
-from jaxret.data.instre import instre_queries, read_instre
-from jaxret.data.oxford_buildings import read_oxford_queries
-from jaxret.data.revisited_landmarks import read_revisited
+from jaxret.data.ground_truth.instances import InstanceQuery, judged_lists
+from jaxret.data.ground_truth.instre import instre_queries, read_instre
+from jaxret.data.ground_truth.oxford import read_oxford_queries
+from jaxret.data.ground_truth.revisited import read_revisited
 from jaxret.errors import ConfigError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.media_folders import MediaFiles, media_kind, open_media, read_csv, scan_folder
+from jaxret.data.datasets.folders import MediaFiles, media_kind, open_media, read_csv, scan_folder
 from jaxret.errors import ConfigError, MediaError
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.modalities import (
+from jaxret.data.sampling.modalities import (
     FLOW_LIMIT,
     SNIPPET_FRAMES,
     _rank_pooling_weights,

@@ -8,9 +8,9 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from jaxret.data import moving_digits
-from jaxret.data.moving_digits import MOTIONS, MovingDigits, class_labels, unseen_labels
-from jaxret.data.video_decoding import VideoReader
+from jaxret.data.datasets import moving_digits
+from jaxret.data.datasets.moving_digits import MOTIONS, MovingDigits, class_labels, unseen_labels
+from jaxret.data.decode.video import VideoReader
 
 
 @pytest.fixture(scope="module")

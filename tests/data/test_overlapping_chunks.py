@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from jaxret.data.frame_sampling import chunk_spans, even_samples, random_chunk
-from jaxret.data.media_item import ArrayReader
-from jaxret.data.reading import chunks_of
+from jaxret.data.items import ArrayReader
+from jaxret.data.sampling.frames import chunk_spans, even_samples, random_chunk
+from jaxret.data.sampling.reading import chunks_of
 from jaxret.errors import ConfigError
 from jaxret.preprocessing import Preprocessing, ShotSampling
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jaxret.data.packet_table import PacketTable
+from jaxret.data.decode.packets import PacketTable
 
 
 class Packet(bytearray):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxret.data.photographed import (
+from jaxret.data.sampling.screen_photos import (
     blur,
     compress_jpeg,
     expose,

@@ -9,8 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from jaxret.data.batch_plans import ClassBatches, ShuffledBatches
-from jaxret.data.pipeline import TrainingInput, read_in_parallel
+from jaxret.data.batches.loader import TrainingInput, read_in_parallel
+from jaxret.data.batches.plans import ClassBatches, ShuffledBatches
 from jaxret.errors import ConfigError, MediaError
 
 LABELS = [label for label in "aaaaabbbbbbbcccdddddde" for _ in range(2)] + [None, None]

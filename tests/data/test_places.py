@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.frame_sampling import chunk_spans
-from jaxret.data.places import frames_in_spans, place_partners, same_views
+from jaxret.data.ground_truth.places import frames_in_spans, place_partners, same_views
+from jaxret.data.open import open_dataset
+from jaxret.data.sampling.frames import chunk_spans
 
 
 def pose(x: float, y: float, heading: float, roll: float = 0.0) -> np.ndarray:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.rgbd_folders import write_rgbd_folder
-from jaxret.data.stanford_rooms import open_stanford_rooms, read_rooms
-from jaxret.data.synthia_sf import open_synthia_sf
+from jaxret.data.datasets.rgbd import write_rgbd_folder
+from jaxret.data.datasets.stanford_rooms import open_stanford_rooms, read_rooms
+from jaxret.data.datasets.synthia_sf import open_synthia_sf
+from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 
 FIRST, SECOND = "0a1b" * 8, "ff00" * 8

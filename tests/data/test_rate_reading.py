@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.media_folders import MediaFiles
-from jaxret.data.media_item import ArrayReader, MediaInfo, MediaItem, MediaReader
-from jaxret.data.reading import open_item, read_at_rate
-from jaxret.data.transforms import centre_geometry
-from jaxret.data.video_decoding import VideoReader
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.decode.video import VideoReader
+from jaxret.data.items import ArrayReader, MediaInfo, MediaItem, MediaReader
+from jaxret.data.sampling.reading import open_item, read_at_rate
+from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.frame_sampling import even_samples
-from jaxret.data.media_folders import MediaFiles
-from jaxret.data.media_item import ArrayReader, MediaDataset, MediaItem
-from jaxret.data.modalities import modality_picture
-from jaxret.data.reading import chunks_of, read_chunks, read_pictures, read_training_clip
-from jaxret.data.transforms import Augmentation, centre_geometry, random_geometry
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.items import ArrayReader, MediaDataset, MediaItem
+from jaxret.data.sampling.frames import even_samples
+from jaxret.data.sampling.modalities import modality_picture
+from jaxret.data.sampling.reading import chunks_of, read_chunks, read_pictures, read_training_clip
+from jaxret.data.sampling.transforms import Augmentation, centre_geometry, random_geometry
 from jaxret.errors import ConfigError, MediaError
 from jaxret.preprocessing import Preprocessing
 

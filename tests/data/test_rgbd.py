@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.camera_poses import read_pose
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.depth_images import read_depth, write_depth
-from jaxret.data.depth_planes import plane_numbers
-from jaxret.data.media_folders import MediaFiles, open_media
-from jaxret.data.media_item import MediaItem
-from jaxret.data.reading import read_chunks, read_encoded, read_training_clip
-from jaxret.data.rgbd_folders import RgbdFolders, open_rgbd, parse_rgbd_spec, write_rgbd_folder
-from jaxret.data.transforms import Augmentation, centre_geometry, random_geometry, resize_nearest
+from jaxret.data.datasets.folders import MediaFiles, open_media
+from jaxret.data.datasets.rgbd import RgbdFolders, open_rgbd, parse_rgbd_spec, write_rgbd_folder
+from jaxret.data.decode.depth import read_depth, write_depth
+from jaxret.data.ground_truth.camera_poses import read_pose
+from jaxret.data.items import MediaItem
+from jaxret.data.open import open_dataset
+from jaxret.data.sampling.depth_planes import plane_numbers
+from jaxret.data.sampling.reading import read_chunks, read_encoded, read_training_clip
+from jaxret.data.sampling.transforms import Augmentation, centre_geometry, random_geometry, resize_nearest
 from jaxret.errors import ConfigError, MediaError
 from jaxret.preprocessing import DepthPlanes, Preprocessing
 

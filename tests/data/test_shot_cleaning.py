@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxret.data.shot_cleaning import (
+from jaxret.data.sampling.shot_cleaning import (
     clean_shot,
     count_shared,
     frame_match_scores,

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from jaxret.data.batch_plans import ShuffledBatches
-from jaxret.data.pipeline import TrainingInput
-from jaxret.data.shot_pairs import ShotPairs
+from jaxret.data.batches.loader import TrainingInput
+from jaxret.data.batches.plans import ShuffledBatches
+from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.errors import ConfigError
 
 LENGTHS = [3, 1, 5, 2]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxret.data.media_item import MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.data.splits import official_splits, split_by_source, split_classes
 from jaxret.errors import ConfigError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from jaxret.data.clock_times import format_clock, parse_clock
-from jaxret.data.stanford_i2v import (
+from jaxret.data.ground_truth.clock_times import format_clock, parse_clock
+from jaxret.data.ground_truth.stanford_i2v import (
     read_ground_truth,
     read_refinement_results,
     read_scene_results,

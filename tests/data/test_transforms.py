@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxret.data.transforms import (
+from jaxret.data.sampling.transforms import (
     Augmentation,
     FrameGeometry,
     centre_geometry,

@@ -14,8 +14,8 @@ import pytest
 from av.video.reformatter import Interpolation
 
 import jaxret
-from jaxret.data.transforms import FrameGeometry, centre_geometry, to_grey
-from jaxret.data.video_decoding import VideoReader
+from jaxret.data.decode.video import VideoReader
+from jaxret.data.sampling.transforms import FrameGeometry, centre_geometry, to_grey
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 
@@ -365,7 +365,7 @@ def test_bounded_memory_on_a_long_video(tmp_path):
         container.mux(stream.encode(None))
     program = f"""
 import resource
-from jaxret.data.video_decoding import VideoReader
+from jaxret.data.decode.video import VideoReader
 with VideoReader({str(path)!r}) as reader:
     next(reader.frames([0]))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,14 +9,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.tf_records import _masked_crc32c, parse_example, parse_sequence_example, read_tf_records
-from jaxret.data.youtube8m import (
+from jaxret.data.datasets.tf_records import _masked_crc32c, parse_example, parse_sequence_example, read_tf_records
+from jaxret.data.datasets.youtube8m import (
     read_frame_features,
     read_labels,
     read_video_features,
     read_vocabulary,
 )
+from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, MediaError
 
 

@@ -12,7 +12,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models import Backbone, Encoding, backbone_names, create_backbone
-from jaxret.models.small_convnet import grid_average
+from jaxret.models.backbones.small_convnet import grid_average
 
 SMALL = {
     "small-convnet": {"widths": [4, 8], "embedding_size": 12},

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from reference import detection as slow
 
-from jaxret.models.box_targets import anchor_targets, region_targets
-from jaxret.models.boxes import anchor_boxes
-from jaxret.models.region_head import OFFSET_SCALE
+from jaxret.models.detection.boxes import anchor_boxes
+from jaxret.models.detection.head import OFFSET_SCALE
+from jaxret.models.detection.targets import anchor_targets, region_targets
 
 G = 6  # places for true boxes
 targets_of_anchors = jax.jit(anchor_targets, static_argnames=("count", "positive_share"))

@@ -9,9 +9,9 @@ import pytest
 from reference import boxes as slow
 
 from jaxret.metrics import pairwise_box_iou
-from jaxret.models.box_suppression import suppress_overlaps
-from jaxret.models.boxes import anchor_boxes, box_offsets, clip_boxes, moved_boxes, overlap_table
-from jaxret.models.roi_align import roi_align
+from jaxret.models.detection.boxes import anchor_boxes, box_offsets, clip_boxes, moved_boxes, overlap_table
+from jaxret.models.detection.nms import suppress_overlaps
+from jaxret.models.detection.roi_align import roi_align
 
 suppress = jax.jit(suppress_overlaps, static_argnums=2)
 align = jax.jit(roi_align, static_argnames=("stride", "size", "samples"))

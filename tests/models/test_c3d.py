@@ -15,7 +15,7 @@ from reference import c3d as twin
 
 from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead, create_backbone
-from jaxret.models.c3d import C3D
+from jaxret.models.backbones.c3d import C3D
 
 DENSE = (24, 12)
 SMALL = {"width": 1 / 16, "dense": (16 * 24, 16 * 12), "embedding_size": 10}

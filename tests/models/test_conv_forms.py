@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import image_networks as twin
 
-from jaxret.models import conv_forms
+from jaxret.models.layers import dispatch as conv_forms
 
 FEW = settings(max_examples=25, deadline=None)
 

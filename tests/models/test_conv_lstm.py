@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models.conv_lstm import BidirectionalConvLSTM, ConvLSTM
+from jaxret.models.conv_lstm.cell import BidirectionalConvLSTM, ConvLSTM
 
 
 def maps_of(*shape: int) -> np.ndarray:

@@ -15,10 +15,10 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models import Mean, create_backbone
-from jaxret.models.conv_lstm_autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
-from jaxret.models.depth_planes import scatter_to_planes
+from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
+from jaxret.models.conv_lstm.volumes import scatter_to_planes
 from jaxret.models.encoder import VideoEncoder, create_encoder
-from jaxret.models.encoder_store import load_encoder, save_encoder
+from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.training import ReconstructionObjective, SplitModel
 

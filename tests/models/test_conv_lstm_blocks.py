@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxret.models.conv_lstm import ConvLSTM
-from jaxret.models.conv_lstm_blocks import DecoderBlock, EncoderBlock, QuasiConvolution, Residual
+from jaxret.models.conv_lstm.blocks import DecoderBlock, EncoderBlock, QuasiConvolution, Residual
+from jaxret.models.conv_lstm.cell import ConvLSTM
 
 
 def maps_of(*shape: int) -> np.ndarray:

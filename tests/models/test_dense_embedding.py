@@ -13,7 +13,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models import DenseEmbedding, LayerMaxima, create_backbone, create_sequence_encoder
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import load_encoder, save_encoder
+from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
 
 

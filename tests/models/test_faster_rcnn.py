@@ -14,15 +14,15 @@ from reference import detection as slow
 
 from jaxret.errors import ConfigError
 from jaxret.models import create_backbone
-from jaxret.models.boxes import anchor_boxes
-from jaxret.models.detector_settings import DetectorSettings
+from jaxret.models.detection.boxes import anchor_boxes
+from jaxret.models.detection.faster_rcnn import FasterRCNN
+from jaxret.models.detection.head import OFFSET_SCALE, best_detections
+from jaxret.models.detection.proposals import best_proposals
+from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.encoder import create_encoder
-from jaxret.models.encoder_store import encoder_arrays, load_encoder, save_encoder
-from jaxret.models.faster_rcnn import FasterRCNN
-from jaxret.models.feature_map import feature_map_stride
-from jaxret.models.fixed_parameters import fix_parameters, parameters_before
-from jaxret.models.region_head import OFFSET_SCALE, best_detections
-from jaxret.models.region_proposals import best_proposals
+from jaxret.models.layers.feature_map import feature_map_stride
+from jaxret.models.layers.frozen import fix_parameters, parameters_before
+from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
 
 SIZE = Preprocessing(height=64, width=64, resize="fit")

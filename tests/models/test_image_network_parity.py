@@ -14,7 +14,7 @@ from reference import image_networks as twin
 
 from jaxret.errors import WeightsError
 from jaxret.models import Encoding, create_backbone
-from jaxret.models.pretrained_weights import find_imagenet_weights, load_arrays, load_pretrained, read_weights
+from jaxret.models.weights.load import find_imagenet_weights, load_arrays, load_pretrained, read_weights
 
 
 @nnx.jit

@@ -10,7 +10,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead, create_backbone
-from jaxret.models.initialisation import glorot_uniform, he_normal, orthogonal
+from jaxret.models.layers.init import glorot_uniform, he_normal, orthogonal
 
 SHAPES = {he_normal: (3, 3, 40, 60), glorot_uniform: (150, 90), orthogonal: (40, 90)}
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxret.models import max_pooling
-from jaxret.models.max_pooling import max_pool
+from jaxret.models.layers import max_pooling
+from jaxret.models.layers.max_pooling import max_pool
 
 CASES = [((8,), (2,)), ((7, 5), (2, 3)), ((5, 7, 7), (2, 2, 2)), ((3, 4, 5), (1, 2, 2)), ((1, 1, 1), (2, 2, 2))]
 

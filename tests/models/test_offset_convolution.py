@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import image_networks as twin
 
-from jaxret.models import conv_forms, offset_convolution
+from jaxret.models.layers import conv3d_cpu as offset_convolution
+from jaxret.models.layers import dispatch as conv_forms
 
 
 @pytest.fixture(params=[0, 100], ids=["sum", "joined"])

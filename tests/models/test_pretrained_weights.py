@@ -21,9 +21,10 @@ from reference import image_networks as twin
 from safetensors.numpy import save_file
 
 from jaxret.errors import WeightsError
-from jaxret.models import create_backbone, pretrained_weights
-from jaxret.models.pretrained_weights import find_imagenet_weights, load_arrays, load_pretrained, read_weights
-from jaxret.models.weight_names import variables_by_path
+from jaxret.models import create_backbone
+from jaxret.models.weights import load as pretrained_weights
+from jaxret.models.weights.load import find_imagenet_weights, load_arrays, load_pretrained, read_weights
+from jaxret.models.weights.names import variables_by_path
 
 # A writer of PyTorch's two layouts, from their specification, so that the tests need no PyTorch. The stream is
 # made by pickle from stand-ins whose __reduce__ names PyTorch's functions.

@@ -26,10 +26,10 @@ from jaxret.models import (
     create_sequence_encoder,
 )
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import encoder_arrays, fingerprint, load_encoder, parameter_count, save_encoder
+from jaxret.models.store import encoder_arrays, fingerprint, load_encoder, parameter_count, save_encoder
 from jaxret.preprocessing import Preprocessing
+from jaxret.recipes.clips.fit import EmbeddingClassifier
 from jaxret.training import SplitModel
-from jaxret.workflow.fit_classifier import EmbeddingClassifier
 
 B, T, H, D, U, E = 3, 4, 16, 6, 5, 2
 

@@ -11,8 +11,8 @@ from instance_making import FITTED, region_encoder, scene
 
 from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, create_backbone
-from jaxret.models.encoder_store import fingerprint, load_encoder, save_encoder
-from jaxret.models.regional_encoder import RegionalEncoder
+from jaxret.models.descriptors.rmac import RegionalEncoder
+from jaxret.models.store import fingerprint, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
 
 SIZES = [(64, 64), (32, 64), (64, 32), (32, 32)]

@@ -14,10 +14,10 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models import Backbone, Mean, PooledBackbone, create_backbone
+from jaxret.models.descriptors.spatial_pooling import gem, mac, regional_grid, rmac, spoc
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import load_encoder, parameter_count, save_encoder
-from jaxret.models.l2_norm import l2_normalise
-from jaxret.models.spatial_pooling import gem, mac, regional_grid, rmac, spoc
+from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.store import load_encoder, parameter_count, save_encoder
 from jaxret.preprocessing import Preprocessing
 
 STAGES = {

@@ -30,7 +30,7 @@ from jaxret.models import (
     create_sequence_encoder,
 )
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.transformer import sinusoidal_positions
+from jaxret.models.layers.transformer import sinusoidal_positions
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import pack_bits
 

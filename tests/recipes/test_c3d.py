@@ -11,10 +11,10 @@ from PIL import Image
 
 from jaxret import train
 from jaxret.__main__ import dispatch
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
-from jaxret.models.encoder_store import load_encoder
-from jaxret.recipes.c3d import C3dConfig
+from jaxret.models.store import load_encoder
+from jaxret.recipes.clips.c3d import C3dConfig
 from jaxret.retrieval import Retriever
 
 SMALL = [
@@ -68,7 +68,7 @@ def test_videos_and_pictures_are_indexed_and_found(media: Path, tmp_path: Path, 
 
 
 def test_the_embedding_of_a_still_clip_is_that_of_its_picture(media: Path, tmp_path: Path) -> None:
-    from jaxret.recipes.c3d import make_encoder
+    from jaxret.recipes.clips.c3d import make_encoder
 
     encoder = make_encoder(C3dConfig(width=1 / 32, embedding_size=16, frame_size=48, frames=4))
     picture = np.random.default_rng(0).integers(0, 256, (1, 1, 48, 48, 3), np.uint8)

@@ -10,12 +10,12 @@ import pytest
 from flax import nnx
 
 from jaxret.__main__ import dispatch
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import save_encoder
-from jaxret.models.hash_layer import HashLayer
+from jaxret.models.store import save_encoder
+from jaxret.models.temporal.heads import HashLayer
 from jaxret.preprocessing import Preprocessing
 
 

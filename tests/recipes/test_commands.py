@@ -17,8 +17,8 @@ from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import VERBS, dispatch
-from jaxret.command_line import run_command
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.cli.run import run_command
+from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.training import read_run_log
 

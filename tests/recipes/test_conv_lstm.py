@@ -17,18 +17,18 @@ from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import dispatch
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.moving_digits import MovingDigits
-from jaxret.data.reading import chunks_of, open_item
-from jaxret.data.rgbd_folders import write_rgbd_folder
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.datasets.rgbd import write_rgbd_folder
+from jaxret.data.open import open_dataset
+from jaxret.data.sampling.reading import chunks_of, open_item
+from jaxret.data.unlabelled_splits import split_for_autoencoder
 from jaxret.errors import ConfigError
 from jaxret.models import Mean
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import encoder_arrays, load_encoder
-from jaxret.recipes.conv_lstm import ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
+from jaxret.models.store import encoder_arrays, load_encoder
+from jaxret.recipes.conv_lstm.hard_clips import ClipRanking
+from jaxret.recipes.conv_lstm.recipe import ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
 from jaxret.training import LoopConfig, RunFolder, config_from_json, read_run_log
-from jaxret.workflow.autoencoder_data import split_for_autoencoder
-from jaxret.workflow.hard_clips import ClipRanking
 
 TINY = {
     "frame-size": 16,
@@ -147,7 +147,7 @@ def test_the_steps_learn_and_say_what_they_cost(whole: Path) -> None:
 
 
 def weights_after(run: Path, step: str) -> VideoEncoder:
-    from jaxret.workflow.fit_model import restore_best
+    from jaxret.training.fit import restore_best
 
     config = config_of(run)
     model = make_autoencoder(config)
@@ -232,8 +232,8 @@ def test_a_finished_step_is_not_run_again_and_its_ranking_must_be_the_runs_own(
     run = tmp_path / "copy"
     shutil.copytree(whole, run)
     with monkeypatch.context() as patch:
-        for name in ("autoencoder_steps.fit_model", "labelled_clips.rank_clips"):
-            patch.setattr(f"jaxret.workflow.{name}", None)
+        for name in ("steps.fit_model", "labelled_clips.rank_clips"):
+            patch.setattr(f"jaxret.recipes.conv_lstm.{name}", None)
         assert train.main(["--resume", str(run), "--quiet", "--epochs", "9"]) == 0
     assert (run / "encoder" / "weights.safetensors").read_bytes() == (
         whole / "encoder" / "weights.safetensors"
@@ -241,7 +241,7 @@ def test_a_finished_step_is_not_run_again_and_its_ranking_must_be_the_runs_own(
     (run / "rank" / "step.json").unlink()  # as if it had been killed when its ranking was written
     (run / "rank" / "embeddings.npy").write_bytes(b"of the call that was killed")
     with monkeypatch.context() as patch:
-        patch.setattr("jaxret.workflow.hard_clips.batches_of_clips", None)
+        patch.setattr("jaxret.recipes.conv_lstm.hard_clips.batches_of_clips", None)
         assert train.main(["--resume", str(run), "--quiet"]) == 0
     assert not (run / "rank" / "embeddings.npy").exists()
     path = run / "rank" / "ranking.npz"
@@ -341,7 +341,7 @@ def test_what_cannot_be_trained_on_is_refused_before_the_videos_are_read(
     def read(*arguments: object, **settings: object) -> None:
         raise AssertionError("videos are read")
 
-    monkeypatch.setattr("jaxret.workflow.train_in_steps.clip_table", read)
+    monkeypatch.setattr("jaxret.recipes.conv_lstm.train.clip_table", read)
     with pytest.raises(ConfigError, match="17"):
         train.main(["conv-lstm", "--data", str(media), "--out", str(tmp_path / "run"), *options(frame_size=17)])
     assert not (tmp_path / "run").exists()

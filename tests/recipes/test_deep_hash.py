@@ -10,11 +10,11 @@ import pytest
 
 from jaxret import train
 from jaxret.__main__ import dispatch
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
-from jaxret.models.encoder_store import load_encoder
+from jaxret.models.store import load_encoder
 from jaxret.rank import pack_bits
-from jaxret.recipes.deep_hash import DeepHashConfig
+from jaxret.recipes.clips.deep_hash import DeepHashConfig
 from jaxret.retrieval import Retriever
 
 SMALL = [

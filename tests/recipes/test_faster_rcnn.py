@@ -14,15 +14,15 @@ from PIL import Image
 from two_processes import train_in_two_processes
 
 from jaxret import train
-from jaxret.data.box_annotations import BoxReader, read_box_annotations
+from jaxret.data.ground_truth.boxes import BoxReader, read_box_annotations
 from jaxret.errors import ConfigError
 from jaxret.metrics import PictureBoxes
-from jaxret.models.encoder_store import encoder_arrays, load_encoder
-from jaxret.models.faster_rcnn import FasterRCNN
-from jaxret.recipes.faster_rcnn import FasterRcnnConfig, fix_trunk, make_detector
+from jaxret.models.detection.faster_rcnn import FasterRCNN
+from jaxret.models.store import encoder_arrays, load_encoder
+from jaxret.recipes.instances.faster_rcnn import FasterRcnnConfig, fix_trunk, make_detector
+from jaxret.recipes.instances.map_scale import fit_map_scale
+from jaxret.recipes.instances.scores import detector_figures, seen_pictures
 from jaxret.training import read_run_log
-from jaxret.workflow.detector_figures import detector_figures, seen_pictures
-from jaxret.workflow.map_scale import fit_map_scale
 
 # fmt: off
 SMALL = [

@@ -11,11 +11,11 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from jaxret import train
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.models import create_backbone
-from jaxret.models.encoder_store import encoder_arrays, load_encoder
-from jaxret.recipes import c3d, cnn_lstm, deep_hash
+from jaxret.models.store import encoder_arrays, load_encoder
+from jaxret.recipes.clips import c3d, cnn_lstm, deep_hash
 from jaxret.retrieval import Retriever
 
 

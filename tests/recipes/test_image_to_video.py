@@ -15,14 +15,14 @@ from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import dispatch
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.embedding import frame_vectors
+from jaxret.data.item_splits import split_films, training_frames
+from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, MediaError
-from jaxret.models.encoder_store import encoder_arrays, load_encoder
+from jaxret.models.store import encoder_arrays, load_encoder
 from jaxret.preprocessing import Preprocessing
-from jaxret.recipes.image_to_video import ImageToVideoConfig, cleaned, make_encoder, shots_by_video
+from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, cleaned, make_encoder, shots_by_video
+from jaxret.retrieval.encode import frame_vectors
 from jaxret.training import LoopConfig
-from jaxret.workflow.film_parts import split_films, training_frames
 
 # fmt: off
 FRAMES = [

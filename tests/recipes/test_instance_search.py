@@ -15,15 +15,15 @@ from readme_commands import readme_commands
 
 from jaxret import train
 from jaxret.__main__ import dispatch
-from jaxret.command_line import run_command
-from jaxret.data.media_folders import MediaFiles
-from jaxret.data.media_item import MediaItem
+from jaxret.cli.run import run_command
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex
-from jaxret.instances import InstanceRetriever
 from jaxret.metrics import box_overlap
-from jaxret.models.encoder_store import encoder_arrays, load_encoder, save_encoder
-from jaxret.recipes.instance_search import InstanceSearchConfig, training_numbers
+from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
+from jaxret.recipes.instances.recipe import InstanceSearchConfig, training_numbers
+from jaxret.retrieval import InstanceRetriever
 
 SMALL = ["--backbone", "small-convnet", "--weights", "none", "--side", "64", "--frames", "2", "--quiet"]
 FEATURES = {
@@ -323,12 +323,12 @@ def test_a_stopped_run_goes_on(
     assert train.main([*words, "--out", str(tmp_path / "whole")]) == 0
     parts = tmp_path / "parts"
     with monkeypatch.context() as patch:
-        patch.setattr("jaxret.recipes.instance_search.fit_words", _stop)
+        patch.setattr("jaxret.recipes.instances.recipe.fit_words", _stop)
         with pytest.raises(KeyboardInterrupt):
             train.main([*words, "--out", str(parts)])
     assert not (parts / "encoder").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("jaxret.workflow.instance_run._draw_searches", _stop)
+        patch.setattr("jaxret.recipes.instances.report._draw_searches", _stop)
         with pytest.raises(KeyboardInterrupt):
             train.main(["--resume", str(parts), "--quiet"])
     InstanceRetriever.open(parts / "index").index.remove(["c.png"])  # as if stopped before it

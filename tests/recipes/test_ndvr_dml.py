@@ -9,10 +9,10 @@ import pytest
 from flax import nnx
 
 from jaxret import train
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.models import create_backbone
-from jaxret.recipes.ndvr_dml import NdvrDmlConfig, default_layers, make_encoder
+from jaxret.recipes.clips.ndvr_dml import NdvrDmlConfig, default_layers, make_encoder
 from jaxret.retrieval import Retriever
 
 

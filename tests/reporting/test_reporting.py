@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.media_item import ArrayReader
+from jaxret.data.items import ArrayReader
 from jaxret.reporting import (
     GalleryRow,
     Section,

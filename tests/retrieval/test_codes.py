@@ -10,18 +10,18 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.moving_digits import MovingDigits
-from jaxret.data.video_writing import write_video
-from jaxret.embedding import Rows, code_rows
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.decode.write import write_video
+from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Ranking
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.hash_layer import HashLayer
+from jaxret.models.temporal.heads import HashLayer
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever
-from jaxret.retrieval.evaluate_index import evaluate_index
+from jaxret.retrieval.encode import Rows, code_rows
+from jaxret.retrieval.evaluate.labels import evaluate_index
 
 BITS = 16
 

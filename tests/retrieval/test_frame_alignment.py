@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxret.retrieval.frame_alignment import FrameSequence, align
+from jaxret.retrieval.systems.alignment import FrameSequence, align
 
 
 def sequence(rng: np.random.Generator, count: int, rate: float = 1.0, start: float = 0.0) -> FrameSequence:

@@ -9,8 +9,8 @@ from flax import nnx
 from PIL import Image
 
 from jaxret.__main__ import dispatch
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.moving_digits import MovingDigits
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.open import open_dataset
 from jaxret.models import HashLayer, TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing

@@ -9,12 +9,12 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.media_item import MediaDataset
-from jaxret.data.video_writing import write_video
+from jaxret.data.decode.write import write_video
+from jaxret.data.items import MediaDataset
+from jaxret.data.open import open_dataset
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.pretrained_weights import load_pretrained
+from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever
 

@@ -10,16 +10,16 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.moving_digits import MovingDigits
-from jaxret.data.video_writing import write_video
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.decode.write import write_video
+from jaxret.data.open import open_dataset
 from jaxret.errors import EncoderMismatchError, MediaError, WeightsError
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever
-from jaxret.retrieval.evaluate_index import evaluate_index
-from jaxret.retrieval.frame_alignment import FrameSequence, align
+from jaxret.retrieval.evaluate.labels import evaluate_index
+from jaxret.retrieval.systems.alignment import FrameSequence, align
 
 
 def make_encoder(seed: int = 0) -> VideoEncoder:
@@ -194,7 +194,7 @@ def test_an_index_opens_elsewhere_with_its_own_encoder(folder: Path, retriever: 
 
 
 def test_a_foreign_or_damaged_encoder_is_refused(retriever: Retriever, tmp_path: Path) -> None:
-    from jaxret.models.encoder_store import save_encoder
+    from jaxret.models.store import save_encoder
 
     foreign = tmp_path / "foreign"
     shutil.copytree(retriever.index.folder, foreign)

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxret.data.cropped_queries import CroppedQueries
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.depth_planes import volumes_of_frames
-from jaxret.data.rgbd_folders import write_rgbd_folder
-from jaxret.data.video_writing import write_video
+from jaxret.data.datasets.rgbd import write_rgbd_folder
+from jaxret.data.decode.write import write_video
+from jaxret.data.ground_truth.cropped import CroppedQueries
+from jaxret.data.open import open_dataset
+from jaxret.data.sampling.depth_planes import volumes_of_frames
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models import Mean, create_backbone
-from jaxret.models.depth_planes import scatter_to_planes
+from jaxret.models.conv_lstm.volumes import scatter_to_planes
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import DepthPlanes, Preprocessing
 from jaxret.retrieval import Retriever

@@ -12,10 +12,9 @@ from PIL import Image
 from reference import dtw as twin
 
 from jaxret.__main__ import dispatch
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.moving_digits import MovingDigits
-from jaxret.data.video_writing import write_video
-from jaxret.embedding import Rows
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.decode.write import write_video
+from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Ranking
 from jaxret.index import EncoderRecord, IndexItem, MediaIndex, Space, SpaceRows
@@ -24,8 +23,9 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import SequenceRanking, rank_sequences
 from jaxret.retrieval import Retriever
-from jaxret.retrieval.evaluate_index import evaluate_index
-from jaxret.retrieval.sequence_search import ClipSequences, sequence_matches
+from jaxret.retrieval.encode import Rows
+from jaxret.retrieval.evaluate.labels import evaluate_index
+from jaxret.retrieval.systems.sequences import ClipSequences, sequence_matches
 
 LENGTHS = {"a.mp4": 3, "b.mp4": 1, "c.mp4": 5, "d.mp4": 2}
 

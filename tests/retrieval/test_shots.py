@@ -14,16 +14,16 @@ from flax import nnx
 from PIL import Image
 
 from jaxret.__main__ import dispatch
-from jaxret.data.dataset_specs import open_dataset
-from jaxret.data.reading import read_at_rate
+from jaxret.data.open import open_dataset
+from jaxret.data.sampling.reading import read_at_rate
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Ranking
 from jaxret.models import PooledBackbone, Sum, TemporalEncoder, UnitLength, create_backbone
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.encoder_store import save_encoder
+from jaxret.models.store import save_encoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.retrieval import Retriever
-from jaxret.retrieval.evaluate_index import evaluate_index
+from jaxret.retrieval.evaluate.labels import evaluate_index
 
 RATE, MOST = 5.0, 3
 LENGTHS = {"a.mp4": (6, 14, 9), "b.mp4": (20,), "c.mp4": (8, 12)}

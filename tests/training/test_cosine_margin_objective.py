@@ -9,9 +9,9 @@ import optax
 import pytest
 from flax import nnx
 
-from jaxret.data.batch_plans import ShuffledBatches
-from jaxret.data.pipeline import TrainingInput
-from jaxret.data.shot_pairs import ShotPairs
+from jaxret.data.batches.loader import TrainingInput
+from jaxret.data.batches.plans import ShuffledBatches
+from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.errors import ConfigError
 from jaxret.losses import cosine_margin_loss, pair_cosines
 from jaxret.models import Mean, TanhHead, TemporalEncoder

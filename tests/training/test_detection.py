@@ -10,9 +10,9 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models import create_backbone
-from jaxret.models.detector_settings import DetectorSettings
-from jaxret.models.faster_rcnn import FasterRCNN
-from jaxret.models.fixed_parameters import fix_parameters
+from jaxret.models.detection.faster_rcnn import FasterRCNN
+from jaxret.models.detection.settings import DetectorSettings
+from jaxret.models.layers.frozen import fix_parameters
 from jaxret.preprocessing import Preprocessing
 from jaxret.training import (
     DetectionObjective,

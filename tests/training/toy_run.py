@@ -25,10 +25,10 @@ from jaxret.training import (
     OptimiserConfig,
     RunLog,
     SplitModel,
-    fit,
     make_optimiser,
     make_train_step,
     process_batch_size,
+    train_loop,
 )
 
 BATCH, STEPS_PER_EPOCH = 8, 5
@@ -98,7 +98,7 @@ def toy_fit(
     )
     objective = ClassificationTripletObjective(triplet_weight=0.5)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        return fit(
+        return train_loop(
             split.initial_state(chain, seed=7),
             make_train_step(split, objective, chain),
             ToyBatches(poison_step),

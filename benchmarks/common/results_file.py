@@ -1,0 +1,141 @@
+"""The file that a benchmark leaves: benchmarks/results/<name>.json, from which the README's tables are rendered."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jaxret
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def describe_machine() -> dict[str, Any]:
+    """Processor, cores that may be used, memory, system, and how busy the machine was."""
+    facts: dict[str, Any] = {"system": platform.platform(), "python": platform.python_version()}
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        lines = [
+            line.split(":", 1)[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")
+        ]
+        facts["processor"] = lines[0] if lines else platform.processor()
+    facts["cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = Path("/proc/meminfo")
+    if memory.exists():
+        facts["memory_gb"] = round(int(memory.read_text().split()[1]) / 2**20, 1)
+    facts["load_average"] = round(os.getloadavg()[0], 2)
+    return facts
+
+
+def versions_of(packages: Sequence[str]) -> dict[str, str]:
+    """The installed versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def commit() -> str:
+    """The short hash of the checked-out commit, with "+" where files differ from it; "unknown" outside git."""
+    git = ["git", "-C", str(RESULTS.parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def row(
+    data: str,
+    method: str,
+    metric: str,
+    value: float,
+    *,
+    setting: str | None = None,
+    seed: int | None = None,
+    paper_value: float | None = None,
+    paper_data: str | None = None,
+) -> dict[str, Any]:
+    """One figure, to five digits; what does not apply is left out."""
+    fields = {
+        "data": data,
+        "method": method,
+        "metric": metric,
+        "value": float(f"{value:.5g}"),
+        "setting": setting,
+        "seed": seed,
+        "paper_value": paper_value,
+        "paper_data": paper_data,
+    }
+    return {name: field for name, field in fields.items() if field is not None}
+
+
+def rows_of(
+    data: str,
+    method: str,
+    figures: Mapping[str, float],
+    *,
+    setting: str | None = None,
+    seed: int | None = None,
+    paper: Mapping[str, float] | None = None,
+    paper_data: str | None = None,
+) -> list[dict[str, Any]]:
+    """A row for each of several figures.
+
+    Args:
+        data, method, setting, seed: as for `row`.
+        figures: by metric.
+        paper: the paper's own, of some of the metrics.
+        paper_data: what those are of.
+    """
+    beside = paper or {}
+    return [
+        row(
+            data,
+            method,
+            metric,
+            value,
+            setting=setting,
+            seed=seed,
+            paper_value=beside.get(metric),
+            paper_data=paper_data if metric in beside else None,
+        )
+        for metric, value in figures.items()
+    ]
+
+
+def write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = ()) -> Path:
+    """Writes benchmarks/results/<name>.json, replacing an older one at once, and returns its path.
+
+    Args:
+        name: such as "speed_hamming".
+        rows: from `row`.
+        packages: distributions whose versions matter, beside jaxret and numpy.
+    """
+    content = {
+        "command": "python " + shlex.join([os.path.relpath(sys.argv[0], RESULTS.parent.parent), *sys.argv[1:]]),
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": describe_machine(),
+        "versions": {"jaxret": jaxret.__version__, **versions_of(["numpy", *packages])},
+        "rows": list(rows),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path

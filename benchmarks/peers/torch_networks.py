@@ -1,0 +1,111 @@
+"""The two encoders of system 1 in plain PyTorch, with the weights of ours: what the resource table compares with.
+
+Inputs are pixels that were normalised beforehand, channels first. Modules are in evaluation mode.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from jaxret.models.layers.conv import ConvBatchNorm
+from jaxret.models.layers.dispatch import output_padding
+
+
+class CnnLstm(nn.Module):
+    """Frames (T, C, H, W) of one clip to the last hidden state, (1, units)."""
+
+    def __init__(self, encoder: Any, size: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for name in encoder.backbone.layer_names:
+            layer = encoder.backbone.layers[name]
+            pads, size = _padding(layer, size)
+            layers += [nn.ZeroPad2d(pads)] if any(pads) else []
+            layers += [*_convolution(layer), nn.ReLU6(inplace=True)]
+        self.backbone = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        ((cell,),) = encoder.temporal.cells
+        self.lstm = nn.LSTM(cell.kernel.shape[0], cell.units)  # its gates stand in the order of ours: i, f, g, o
+        with torch.no_grad():
+            self.lstm.weight_ih_l0.copy_(_tensor(cell.kernel).T)
+            self.lstm.weight_hh_l0.copy_(_tensor(cell.recurrent_kernel).T)
+            self.lstm.bias_ih_l0.copy_(_tensor(cell.bias))
+            self.lstm.bias_hh_l0.zero_()
+        self.eval()
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        _, (hidden, _) = self.lstm(self.backbone(frames)[:, None])
+        return hidden[0]
+
+
+class C3d(nn.Module):
+    """Clips (B, C, T, H, W) to features (B, D)."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for name in net.trunk_names:
+            if name in net.convolutions:
+                layers += [*_convolution(net.convolutions[name], padding=1), nn.ReLU(inplace=True)]
+            else:
+                layers.append(nn.MaxPool3d((1 if name == "pool1" else 2, 2, 2), ceil_mode=True))
+        self.trunk = nn.Sequential(*layers)
+        self.dense = nn.Sequential()
+        for layer in (net.fc6, net.fc7, net.feature):
+            self.dense.append(_linear(layer)).append(nn.ReLU(inplace=True))
+        self.eval()
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """See the class."""
+        maps = self.trunk(clips).mean(dim=2)  # (B, C, H, W)
+        size = maps.shape[-1]
+        # The average over a grid of 4 x 4 places that need not be whole pixels: pixels cut into four, then whole.
+        if size != 4:
+            maps = nn.functional.avg_pool2d(maps.repeat_interleave(4, 2).repeat_interleave(4, 3), size)
+        return self.dense(maps.permute(0, 2, 3, 1).flatten(1))
+
+
+def _tensor(parameter: Any) -> torch.Tensor:
+    return torch.from_numpy(np.array(parameter[...]))
+
+
+def _padding(layer: Any, size: int) -> tuple[list[int], int]:
+    """Zeros (left, right, top, bottom) of a layer on maps of this side, and the side of its output."""
+    window = layer.kernel.shape[:2]
+    rows, columns = output_padding(layer.padding, (size, size), window, layer.strides)
+    return [*columns, *rows], (size + sum(rows) - window[0]) // layer.strides[0] + 1
+
+
+def _convolution(layer: Any, padding: int = 0) -> list[nn.Module]:
+    """A `ConvBias`, or a `ConvBatchNorm` as two modules; without the activation."""
+    kernel, normed = _tensor(layer.kernel), isinstance(layer, ConvBatchNorm)
+    depthwise, strides = (layer.depthwise, layer.strides) if normed else (False, 1)
+    groups = kernel.shape[-1] if depthwise else 1
+    kernel = (kernel.unsqueeze(-2) if depthwise else kernel).movedim((-1, -2), (0, 1))
+    outs, ins, *window = kernel.shape
+    two_axes = len(window) == 2
+    convolution = (nn.Conv2d if two_axes else nn.Conv3d)(
+        ins * groups, outs, tuple(window), strides, padding, groups=groups, bias=not normed
+    )
+    with torch.no_grad():
+        convolution.weight.copy_(kernel)
+        if not normed:
+            convolution.bias.copy_(_tensor(layer.bias))
+            return [convolution]
+        norm = (nn.BatchNorm2d if two_axes else nn.BatchNorm3d)(outs, eps=layer.norm.epsilon)
+        for ours, theirs in (("scale", "weight"), ("bias", "bias"), ("mean", "running_mean"), ("var", "running_var")):
+            getattr(norm, theirs).copy_(_tensor(getattr(layer.norm, ours)))
+    return [convolution, norm]
+
+
+def _linear(layer: Any) -> nn.Linear:
+    kernel = _tensor(layer.kernel)
+    linear = nn.Linear(*kernel.shape)
+    with torch.no_grad():
+        linear.weight.copy_(kernel.T)
+        linear.bias.copy_(_tensor(layer.bias))
+    return linear

@@ -1,0 +1,96 @@
+"""How the ConvLSTM benchmark asks: sequences of clip vectors by clip and by class, or by place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from studies.convlstm.data import ClipData
+
+from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.errors import MediaError
+from jaxret.metrics import average_precision, judge_by_lists
+from jaxret.rank import SequenceRanking, sequence_distances
+from jaxret.retrieval.encode import clip_rows, frame_vectors
+
+__all__ = ["MEASURES", "Asked", "asked_by", "figures"]
+
+MEASURES = {
+    "mean vector, cosine": "mean-cosine",
+    "DTW": "dtw",
+    "Bi-DTW as printed": "bi-dtw-printed",
+    "Bi-DTW": "bi-dtw",
+}
+Sequences = Sequence[np.ndarray]
+
+
+class Asked:
+    """Sequences of a data set: all its videos, and the queries cropped from test videos."""
+
+    def __init__(self, data: ClipData, dataset: MediaDataset, videos: Sequences, crops: Any, queries: Sequences):
+        self.data, self.dataset, self.videos, self.crops, self.queries = data, dataset, videos, crops, queries
+
+
+def asked_by(encoder: Any, data: ClipData, seed: int) -> Asked:
+    """Everything that is compared, embedded."""
+    dataset = data.dataset()
+    crops = data.crops(dataset, seed)
+    return Asked(data, dataset, sequences_of(encoder, dataset), crops, sequences_of(encoder, crops))
+
+
+def sequences_of(encoder: Any, dataset: MediaDataset) -> list[np.ndarray]:
+    """The clip vectors of every video, in order of time."""
+    media = {}
+    for number, vectors in frame_vectors(dataset, encoder):
+        if isinstance(vectors, MediaError):
+            raise vectors
+        media[number] = vectors
+    rows = clip_rows(media, encoder)
+    return [rows.vectors[rows.items == number] for number in range(len(dataset))]
+
+
+def figures(asked: Asked, measure: str) -> dict[str, float]:
+    """mAP by clip and by class (of a walk by place), mAP = mean of i / rank of the i-th relevant.
+
+    Args:
+      asked: sequences.
+      measure: of `jaxret.rank.SequenceRanking`.
+    """
+    data = asked.data
+    distances = sequence_distances(asked.queries, asked.videos, SequenceRanking(measure))
+    found = {"mAP by clip": _map(distances, [{int(video): 1.0} for video in asked.crops.videos])}
+    tests = data.tests(asked.dataset)
+    if data.near is None:
+        found["mAP by class"] = _by_class(asked, tests, measure)
+    else:
+        distances = sequence_distances([asked.videos[n] for n in tests], asked.videos, SequenceRanking(measure))
+        relevant = [dict.fromkeys(np.flatnonzero(row).tolist(), 1.0) for row in data.near[tests]]
+        beside = [set(range(max(0, n - 1), min(n + 2, len(data.near)))) for n in tests]  # in time, and itself
+        found["mAP by place"] = _map(distances, relevant, beside)
+    return found
+
+
+def _by_class(asked: Asked, tests: list[int], measure: str) -> float:
+    """Test videos ask the videos of other sources: training ones where there are any, or else each other."""
+    items: Sequence[MediaItem] = asked.dataset.items
+    others = [number for number in range(len(items)) if number not in set(tests)] or tests
+    distances = sequence_distances(
+        [asked.videos[number] for number in tests],
+        [asked.videos[number] for number in others],
+        SequenceRanking(measure),
+    )
+    relevant, junk = [], []
+    for number in tests:
+        same = [items[other].label == items[number].label for other in others]
+        source = [other == number or items[other].source == items[number].source for other in others]
+        relevant.append({n: 1.0 for n in range(len(others)) if same[n] and not source[n]})
+        junk.append({n for n in range(len(others)) if source[n]})
+    return _map(distances, relevant, junk)
+
+
+def _map(
+    distances: np.ndarray, relevant: Sequence[Mapping[int, float]], junk: Sequence[set[int]] | None = None
+) -> float:
+    order = np.argsort(distances, axis=1, kind="stable")
+    return average_precision(judge_by_lists(order, relevant, distances.shape[1], junk=junk)).mean

@@ -1,0 +1,114 @@
+"""The systems of the instance benchmark: their encoders, fitted or trained on training pictures, and their indexes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from studies.instances.pasted_objects import PastedObjects
+from tqdm import tqdm
+
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.items import MediaItem
+from jaxret.models.store import load_encoder, save_encoder
+from jaxret.recipes.instances import faster_rcnn
+from jaxret.recipes.instances import recipe as instance_search
+from jaxret.retrieval import InstanceRetriever
+from jaxret.training import LoopConfig, RunFolder
+
+__all__ = ["SYSTEMS", "Gallery", "encoder_of", "files_of", "index_of"]
+
+SYSTEMS = ("SIFT", "BLCF", "R-MAC", "Faster R-CNN")
+_FITTED = 600  # training pictures that words and whitenings are fitted on
+
+
+def files_of(paths: Sequence[Path]) -> MediaFiles:
+    """A data set of these pictures, in this order; keys are their names in the folder above."""
+    return MediaFiles([MediaItem(f"{path.parent.name}/{path.name}", "image", path=str(path)) for path in paths])
+
+
+def encoder_of(
+    system: str, pictures: PastedObjects, folder: Path, *, weights: str, side: int, epochs: int, seed: int
+) -> Any:
+    """The encoder of a system, fitted on training pictures, which show none of the objects that are searched for.
+
+    Args:
+      system: one of `SYSTEMS`.
+      pictures: with the training pictures.
+      folder: where it is kept; one that is there is loaded.
+      weights: of MobileNet V1, whose map every system but SIFT sees.
+      side: longer side of a picture as it is seen.
+      epochs: of Faster R-CNN.
+      seed: everything random follows from it.
+    """
+    if system == "Faster R-CNN":
+        return _detector(pictures, folder / "run", weights=weights, side=side, epochs=epochs, seed=seed)
+    if (folder / "encoder" / "encoder.json").exists():
+        return load_encoder(folder / "encoder")
+    shared: dict[str, Any] = {"side": side, "seed": seed, "training_pictures": _FITTED}
+    net: dict[str, Any] = {"backbone": "mobilenet-v1", "weights": weights}
+    config = {
+        "SIFT": instance_search.InstanceSearchConfig(features="sift", **shared),
+        "BLCF": instance_search.InstanceSearchConfig(features="blcf", **net, **shared),
+        "R-MAC": instance_search.InstanceSearchConfig(features="rmac", levels=5, **net, **shared),
+    }[system]
+    encoder = instance_search.make_encoder(config)
+    training = files_of([pictures.training_csv.parent / path for path in _training_paths(pictures)])
+    numbers = instance_search.training_numbers(training, _FITTED)
+    with tqdm(desc=f"fitting {system}", unit="picture") as bar:
+        instance_search.fit_encoder(encoder, config, training, numbers, say=tqdm.write, on_item=lambda _: bar.update())
+    save_encoder(encoder, folder / "encoder")
+    return encoder
+
+
+def _training_paths(pictures: PastedObjects) -> list[str]:
+    with open(pictures.training_csv, newline="", encoding="utf-8") as file:
+        return list(dict.fromkeys(row["path"] for row in csv.DictReader(file)))
+
+
+def _detector(pictures: PastedObjects, folder: Path, *, weights: str, side: int, epochs: int, seed: int) -> Any:
+    """Trained by its recipe; a stopped training goes on."""
+    run = RunFolder(folder)
+    if (run.encoder / "encoder.json").exists():
+        return load_encoder(run.encoder)
+    config = faster_rcnn.FasterRcnnConfig(
+        data=str(pictures.training_csv),
+        backbone="mobilenet-v1",
+        weights=weights,
+        picture_side=side,
+        seed=seed,
+        loop=LoopConfig(epochs=epochs, evaluate_every=1),
+    )
+    if faster_rcnn.train("faster-rcnn", config, run, say=tqdm.write) is None:
+        raise SystemExit("the training was stopped: call again to go on")
+    return load_encoder(run.encoder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """A name for a folder, and pictures."""
+
+    name: str
+    paths: Sequence[Path]
+
+
+def index_of(encoder: Any, gallery: Gallery, folder: Path) -> InstanceRetriever:
+    """An index of pictures; one that is there is opened, and finished if it was stopped."""
+    path = folder / f"index-{gallery.name}"
+    if (path / "manifest.json").exists():
+        retriever = InstanceRetriever.open(path)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+        retriever = InstanceRetriever.create(path, encoder)
+    pictures = files_of(gallery.paths)
+    with tqdm(total=len(gallery.paths), desc=f"indexing {gallery.name}", unit="picture") as bar:
+        bar.update(sum(item.key in retriever.index for item in pictures.items))
+        retriever.add(pictures, on_item=lambda _: bar.update())
+    keys = [item.key for item in retriever.index.items]
+    if keys != [item.key for item in pictures.items]:
+        raise SystemExit(f"{path} holds other pictures than {gallery.name}: remove it")
+    return retriever

@@ -1,0 +1,1 @@
+"""Data sets on disk, embedded, and as published."""

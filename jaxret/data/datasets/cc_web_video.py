@@ -1,0 +1,203 @@
+"""CC_WEB_VIDEO, near-duplicates among web videos (Wu, Hauptmann and Ngo, ACM Multimedia 2007): lists and judgements.
+
+The files, as the data set's download page describes them:
+- `Video_List.txt`: VideoID, QueryID, Source, VideoName, URL between tabs; or `Video_Complete.txt`, which begins with
+  the same four, has more columns after them, and a header;
+- `Seed.txt`: QueryID and the VideoID that query asks with;
+- `GT/GT_1.rst` .. `GT/GT_24.rst` (unpacked from Ground.zip): for each query VideoID and a code: E exactly duplicate, S
+  similar, V different version, M major change, L long version, X dissimilar, -1 the video does not exist;
+- the videos, `QUERY_NUMBER_SOURCE.flv` and other formats, in one folder or one a query.
+Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from jaxret.data.datasets.folders import MediaFiles, media_kind
+from jaxret.data.items import MediaItem
+from jaxret.errors import ConfigError
+
+__all__ = ["CODES", "NEAR_DUPLICATES", "CcWebVideo", "WebQuery", "open_cc_web_video", "read_cc_web_video"]
+
+CODES = ("E", "S", "V", "M", "L", "X", "-1")
+"""What a judgement can be."""
+NEAR_DUPLICATES = ("E", "S", "V", "M", "L")
+"""The codes that are relevant in the published figures: all but dissimilar and missing videos."""
+
+_LISTS = ("Video_List.txt", "Video_Complete.txt")
+_TRUTH = re.compile(r"GT_?(?P<query>\d+)\.rst")
+
+
+@dataclasses.dataclass(frozen=True)
+class WebQuery:
+    """One of the 24 queries.
+
+    Attributes:
+      number: of the query.
+      seed: the VideoID that it asks with.
+      codes: VideoID to code, of every video that was judged for it.
+    """
+
+    number: int
+    seed: int
+    codes: Mapping[int, str]
+
+    def relevant(self, codes: Sequence[str] = NEAR_DUPLICATES) -> tuple[int, ...]:
+        """The VideoIDs with one of the codes, ascending, without the seed itself."""
+        return tuple(sorted(video for video, code in self.codes.items() if code in codes and video != self.seed))
+
+
+@dataclasses.dataclass(frozen=True)
+class CcWebVideo:
+    """The lists of the data set.
+
+    Attributes:
+      names: VideoID to file name.
+      topics: VideoID to the number of the query that found it.
+      queries: in order of their numbers.
+    """
+
+    names: Mapping[int, str]
+    topics: Mapping[int, int]
+    queries: tuple[WebQuery, ...]
+
+    def judged_lists(
+        self, gallery: Sequence[str], *, codes: Sequence[str] = NEAR_DUPLICATES
+    ) -> tuple[list[dict[int, float]], list[set[int]]]:
+        """The lists that `jaxret.metrics.judge_by_lists` takes: `relevant` and `junk` by row of the gallery.
+
+        Junk, which neither helps nor harms, is the query's own seed, and what was judged with a code that is neither in
+        `codes` nor X: asking for exact duplicates alone, a similar video is no mistake. Videos that nobody judged for a
+        query, other queries' among them, are wrong.
+
+        Args:
+          gallery: file name of each item that is searched, or its key in `open_cc_web_video`, each once.
+          codes: what counts as relevant.
+
+        Returns:
+          `(relevant, junk)`, for each query a mapping of row to grade 1 and a set of rows.
+
+        Raises:
+          ValueError: a code is unknown or none.
+          ConfigError: the gallery names a video twice, or one that is not listed.
+        """
+        if not codes or not set(codes) <= set(NEAR_DUPLICATES):
+            raise ValueError(f"codes must be one or more of {', '.join(NEAR_DUPLICATES)}, got {tuple(codes)!r}")
+        numbers = {name: video for video, name in self.names.items()}
+        rows: dict[int, int] = {}
+        for row, name in enumerate(gallery):
+            video = numbers.get(name.rpartition("/")[2])
+            if video is None:
+                raise ConfigError(f"the gallery holds {name!r}, which the data set does not list")
+            if video in rows:
+                raise ConfigError(f"the gallery names {name!r} twice: items {rows[video]} and {row}")
+            rows[video] = row
+        relevant, junk = [], []
+        for query in self.queries:
+            relevant.append({rows[video]: 1.0 for video in query.relevant(codes) if video in rows})
+            unwanted = {video for video, code in query.codes.items() if code not in codes and code != "X"}
+            junk.append({rows[video] for video in (*unwanted, query.seed) if video in rows})
+        return relevant, junk
+
+
+def read_cc_web_video(root: str | os.PathLike[str]) -> CcWebVideo:
+    """The lists and judgements in a folder.
+
+    Raises:
+      ConfigError: a file is missing or malformed (the message names file and line), a video is listed twice, a query
+        has no seed, or a seed or judged video is not listed.
+    """
+    base = Path(root)
+    table = next((base / name for name in _LISTS if (base / name).is_file()), None)
+    if table is None:
+        raise ConfigError(f"{base} holds neither {' nor '.join(_LISTS)}")
+    names: dict[int, str] = {}
+    topics: dict[int, int] = {}
+    for row, (place, cells) in enumerate(_lines(table, separator="\t")):
+        if row == 0 and not cells[0].isdigit():
+            continue  # the header
+        if len(cells) < 4:
+            raise ConfigError(f"{place}: expected VideoID, QueryID, Source and VideoName between tabs, got {cells!r}")
+        video = _number(cells[0], place)
+        if video in names:
+            raise ConfigError(f"{place}: video {video} is listed twice")
+        names[video], topics[video] = cells[3], _number(cells[1], place)
+    seeds: dict[int, int] = {}
+    for place, cells in _lines(base / "Seed.txt"):
+        if len(cells) != 2:
+            raise ConfigError(f"{place}: expected QueryID and VideoID, got {' '.join(cells)!r}")
+        seeds[_number(cells[0].strip("*"), place)] = _number(cells[1], place)
+    truths = {int(match["query"]): path for path in _truth_files(base) if (match := _TRUTH.fullmatch(path.name))}
+    if not truths:
+        raise ConfigError(f"{base} holds no judgements GT/GT_1.rst, GT/GT_2.rst, ...")
+    if lost := sorted(set(truths) ^ set(seeds)):
+        raise ConfigError(f"{base}: query {lost[0]} has a seed or judgements, not both")
+    queries = tuple(WebQuery(number, seeds[number], _judgements(truths[number])) for number in sorted(truths))
+    for query in queries:
+        if odd := sorted({query.seed, *(v for v, code in query.codes.items() if code != "-1")} - set(names)):
+            raise ConfigError(f"{truths[query.number]}: query {query.number} names video {odd[0]}, which is not listed")
+    return CcWebVideo(names, topics, queries)
+
+
+def open_cc_web_video(root: str | os.PathLike[str], *, probe: bool = True) -> MediaFiles:
+    """The videos of the data set that are on disk, wherever below the folder they lie.
+
+    An item's key is its file name, its label `query-N` of the query that found it, its source itself. Videos that are
+    listed and not there (many went from the web) are left out.
+
+    Raises:
+      ConfigError: as `read_cc_web_video`; or no video that it lists is there.
+    """
+    lists = read_cc_web_video(root)
+    found = {
+        name: os.path.join(folder, name)
+        for folder, _, names in os.walk(root, followlinks=True)
+        for name in names
+        if media_kind(name) == "video"
+    }
+    items = [
+        MediaItem(name, "video", f"query-{lists.topics[video]}", path=found[name])
+        for video, name in sorted(lists.names.items())
+        if name in found
+    ]
+    if not items:
+        raise ConfigError(f"{os.fspath(root)} holds none of the {len(lists.names)} videos that it lists")
+    return MediaFiles(items, probe=probe)
+
+
+def _truth_files(base: Path) -> list[Path]:
+    return sorted({path for folder in (base, base / "GT") if folder.is_dir() for path in folder.glob("GT*.rst")})
+
+
+def _judgements(path: Path) -> dict[int, str]:
+    codes: dict[int, str] = {}
+    for place, cells in _lines(path):
+        if len(cells) != 2 or cells[1] not in CODES:
+            raise ConfigError(f"{place}: expected VideoID and one of {', '.join(CODES)}, got {' '.join(cells)!r}")
+        codes[_number(cells[0], place)] = cells[1]
+    return codes
+
+
+def _lines(path: Path, separator: str | None = None) -> list[tuple[str, list[str]]]:
+    """Cells of the lines that are not empty, each with its place; the titles of web videos are in Latin-1."""
+    try:
+        text = path.read_text(encoding="latin-1")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
+    lines = enumerate(text.split("\n"), start=1)
+    return [
+        (f"{path}, line {number}", [cell.strip().strip('"') for cell in line.split(separator)])
+        for number, line in lines
+        if line.strip()
+    ]
+
+
+def _number(text: str, place: str) -> int:
+    if not text.isdigit():
+        raise ConfigError(f"{place}: expected a number, got {text!r}")
+    return int(text)

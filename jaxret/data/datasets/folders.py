@@ -1,0 +1,222 @@
+"""Images and videos in folders or CSV files, their labels and splits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from jaxret.data.datasets.csv import read_media_table
+from jaxret.data.datasets.folder_labels import labels_by_folder
+from jaxret.data.datasets.rgbd import RgbdFolders, is_rgbd_folder, open_rgbd
+from jaxret.data.decode.image import ImageReader, check_image
+from jaxret.data.decode.video import VideoReader
+from jaxret.data.items import Kind, MediaDataset, MediaInfo, MediaItem, MediaReader
+from jaxret.errors import ConfigError, MediaError
+
+__all__ = [
+    "IMAGE_EXTENSIONS",
+    "VIDEO_EXTENSIONS",
+    "MediaFiles",
+    "media_kind",
+    "open_media",
+    "read_csv",
+    "scan_folder",
+]
+
+IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+VIDEO_EXTENSIONS = frozenset(
+    {
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ogv",
+        ".ts",
+        ".webm",
+        ".wmv",
+    }
+)
+
+
+def media_kind(path: str | os.PathLike[str]) -> Kind | None:
+    """Whether a file is an image or a video, by its extension; None for neither.
+
+    A `.gif` that moves is a video, a still one an image.
+    """
+    extension = os.path.splitext(path)[1].lower()
+    if extension in IMAGE_EXTENSIONS:
+        return "image"
+    if extension in VIDEO_EXTENSIONS:
+        return "video"
+    if extension == ".gif":
+        try:
+            with Image.open(path) as picture:
+                return "video" if getattr(picture, "is_animated", False) else "image"
+        except OSError:
+            return "image"  # broken or missing: reading it as an image says so
+    return None
+
+
+def open_media(path: str | os.PathLike[str], kind: Kind | None = None) -> MediaReader:
+    """A reader of one file, such as a query, or of a folder of RGB-D frames.
+
+    Raises:
+      MediaError: there is no such file, its extension is not one of media, or it cannot be read.
+    """
+    if is_rgbd_folder(path):
+        return open_rgbd(RgbdFolders(os.fspath(path)), probe=False).open(0)
+    if not os.path.isfile(path):
+        raise MediaError(os.fspath(path), "no such file")
+    kind = kind or media_kind(path)
+    if kind is None:
+        raise MediaError(os.fspath(path), f"extension is not one of {', '.join(_extensions())}")
+    return ImageReader(path) if kind == "image" else VideoReader(path)
+
+
+class MediaFiles(MediaDataset):
+    """Images and videos on disk.
+
+    Each file is probed when the data set is made: images are decoded at the smallest size their format
+    offers, videos have their packets read and their first frame decoded. Files that fail are left out and
+    listed, so that one broken file among thousands does not stop a training.
+
+    Args:
+      items: what to read; each has its `path`.
+      probe: False takes every file on trust, for collections that were probed before.
+      threads: files probed at once.
+
+    Attributes:
+      items: the files that can be read, in the order given.
+      skipped: the files that cannot, each a MediaError with path and reason.
+      damaged: files that are kept although something is missing from them, with what.
+    """
+
+    def __init__(self, items: Iterable[MediaItem], *, probe: bool = True, threads: int = 8):
+        candidates = tuple(items)
+        for item in candidates:
+            if item.path is None:
+                raise ValueError(f"items must have a path, got none for {item.key!r}")
+        self._infos: dict[str, MediaInfo] = {}
+        skipped: list[MediaError] = []
+        damaged: list[MediaError] = []
+        if probe:
+            with ThreadPoolExecutor(threads, thread_name_prefix="probe") as pool:
+                results = list(pool.map(_probe, candidates))
+            for item, (info, error) in zip(candidates, results, strict=True):
+                if info is not None:
+                    self._infos[item.key] = info
+                if error is not None:
+                    (skipped if info is None else damaged).append(error)
+            candidates = tuple(item for item in candidates if item.key in self._infos)
+        self.items = candidates
+        self.skipped = tuple(skipped)
+        self.damaged = tuple(damaged)
+
+    def open(self, index: int) -> MediaReader:
+        """A reader of file `index`."""
+        item = self.items[index]
+        assert item.path is not None
+        return open_media(item.path, item.kind)
+
+    def info(self, index: int) -> MediaInfo:
+        """Size and length, remembered from the probe."""
+        known = self._infos.get(self.items[index].key)
+        return known if known is not None else super().info(index)
+
+
+def scan_folder(root: str | os.PathLike[str]) -> tuple[MediaItem, ...]:
+    """The media files of ROOT/<class>/..., sorted by path; other kinds and hidden files are passed over.
+
+    The label is the first folder below the root; a file in the root itself has none. Where every class
+    folder lies in `train`, `validation`, `val` or `test`, these are splits and the label is the next folder.
+
+    Raises:
+      ConfigError: no such folder, or no media file in it.
+    """
+    base = Path(root)
+    if not base.is_dir():
+        raise ConfigError(f"{base} is not a folder")
+    extensions = set(_extensions())
+    relative = sorted(
+        Path(folder, name).relative_to(base)
+        for folder, folders, names in os.walk(base, followlinks=True)
+        for name in _visible(folders, names)
+        if os.path.splitext(name)[1].lower() in extensions
+    )
+    if not relative:
+        raise ConfigError(f"{base} holds no image or video (extensions: {', '.join(_extensions())})")
+    items = []
+    for path, (label, split) in zip(relative, labels_by_folder(relative), strict=True):
+        kind = media_kind(base / path)
+        assert kind is not None
+        items.append(MediaItem(key=path.as_posix(), kind=kind, label=label, split=split, path=str(base / path)))
+    return tuple(items)
+
+
+def read_csv(
+    table: str | os.PathLike[str], root: str | os.PathLike[str] | None = None, *, split_column: str = "split"
+) -> tuple[MediaItem, ...]:
+    """The files listed in a CSV with a header and at least the column `path`.
+
+    Args:
+      table: the CSV (UTF-8). Known columns are path, label, source and split; empty cells mean "not said".
+        Other columns are allowed only if their names begin with `split`, for several official splits.
+      root: what relative paths are relative to; None is the folder of the CSV.
+      split_column: the column to take the split from.
+
+    Raises:
+      ConfigError: no such file or column, an unknown or repeated column, a missing or repeated path, a row
+        with too many or too few cells, an extension that is not one of media, or no rows. Files that are
+        listed and do not exist are errors here, all of them named up to five.
+    """
+    source = Path(table)
+    base = source.parent if root is None else Path(root)
+    items = []
+    missing = []
+    for row in read_media_table(source, split_column=split_column):
+        path = base / row.key
+        kind = media_kind(path)
+        if kind is None:
+            raise ConfigError(f"{row.place}: {row.key!r} has none of the extensions {', '.join(_extensions())}")
+        if not path.is_file():
+            missing.append(row.key)
+        items.append(
+            MediaItem(key=row.key, kind=kind, label=row.label, source=row.source, split=row.split, path=str(path))
+        )
+    if missing:
+        shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
+        raise ConfigError(f"{source} lists {len(missing)} files that are not in {base}: {shown}")
+    return tuple(items)
+
+
+def _probe(item: MediaItem) -> tuple[MediaInfo | None, MediaError | None]:
+    """Info of a file that can be read, and an error for what is wrong with it."""
+    assert item.path is not None
+    try:
+        if item.kind == "image":
+            return check_image(item.path), None
+        with open_media(item.path, item.kind) as reader:
+            return reader.info, MediaError(item.path, reader.damage) if reader.damage else None
+    except MediaError as error:
+        return None, error
+
+
+def _visible(folders: list[str], names: list[str]) -> list[str]:
+    """The names that are not hidden; os.walk is kept out of hidden folders by changing its list."""
+    folders[:] = [name for name in folders if not name.startswith(".")]
+    return [name for name in names if not name.startswith(".")]
+
+
+def _extensions() -> list[str]:
+    return sorted(IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | {".gif"})

@@ -1,0 +1,202 @@
+"""RGB-D videos: a colour picture and a depth picture a frame, as one video."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.data.decode.depth import DepthFormat, read_depth
+from jaxret.data.decode.image import ImageReader
+from jaxret.data.ground_truth.camera_poses import read_pose
+from jaxret.data.items import Indices, MediaDataset, MediaInfo, MediaItem, MediaReader, Pixels, check_indices
+from jaxret.data.sampling.transforms import FrameGeometry, resize_nearest
+from jaxret.errors import MediaError
+
+__all__ = ["RgbdFrame", "RgbdReader", "RgbdVideo", "RgbdVideos", "cut_video", "times_of_frames"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RgbdFrame:
+    """The files of one frame; `pose` is None where there is none."""
+
+    colour: str
+    depth: str
+    pose: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RgbdVideo:
+    """One RGB-D video.
+
+    Attributes:
+      item: its name, label, source and split.
+      frames: its files, in order, at least one.
+      times: float64 (N,), seconds from the first frame, ascending from 0.
+      duration: seconds to the end of the last frame.
+      depth_format: of the depth pictures.
+
+    Raises:
+      ValueError: there is no frame, or not one time a frame.
+    """
+
+    item: MediaItem
+    frames: tuple[RgbdFrame, ...]
+    times: npt.NDArray[np.float64]
+    duration: float
+    depth_format: DepthFormat = "millimetres"
+
+    def __post_init__(self) -> None:
+        if not self.frames or self.times.shape != (len(self.frames),):
+            raise ValueError(f"{self.item.key}: {len(self.frames)} frames and times of shape {self.times.shape}")
+
+
+def times_of_frames(numbers: npt.ArrayLike, rate: float) -> tuple[npt.NDArray[np.float64], float]:
+    """When the frames of a video are shown, by their numbers at the camera's rate, and for how long in all.
+
+    The last frame is shown for as long as most of the others.
+
+    Args:
+      numbers: (N,) ascending, N at least 1.
+      rate: numbers a second.
+
+    Returns:
+      float64 (N,) seconds from the first frame, and the duration.
+
+    Example:
+      >>> times_of_frames([10, 12, 14, 18], rate=2.0)
+      (array([0., 1., 2., 4.]), 5.0)
+    """
+    steps = np.asarray(numbers, np.int64)
+    times = (steps - steps[0]) / rate
+    last = float(np.median(np.diff(times))) if len(times) > 1 else 1 / rate
+    return times, float(times[-1]) + last
+
+
+def cut_video(video: RgbdVideo, frames: int, names: Sequence[str], *, own_source: bool = False) -> list[RgbdVideo]:
+    """A long video as equal items of about so many frames, max(1, round(N / frames)) of them.
+
+    Args:
+      video: what is cut. The items have its source, and no path.
+      frames: of an item.
+      names: N of them, one a frame: an item is called VIDEO/FIRST-LAST.
+      own_source: each item is a source of its own.
+    """
+    total = len(video.frames)
+    count = max(1, (2 * total + frames) // (2 * frames))
+    ends = np.append(video.times[1:], video.duration)
+    parts = []
+    for place in range(count):
+        first, stop = place * total // count, (place + 1) * total // count
+        key = f"{video.item.key}/{names[first]}-{names[stop - 1]}"
+        item = dataclasses.replace(video.item, key=key, source=key if own_source else video.item.source, path=None)
+        times = video.times[first:stop] - video.times[first]
+        duration = float(ends[stop - 1] - video.times[first])
+        parts.append(RgbdVideo(item, video.frames[first:stop], times, duration, video.depth_format))
+    return parts
+
+
+class RgbdReader(MediaReader):
+    """An opened RGB-D video: colour as any other video's, and `depths`. Depth pictures may be of another size.
+
+    Args:
+      video: what to read.
+
+    Raises:
+      MediaError: the first colour picture cannot be read.
+    """
+
+    has_depth = True
+
+    def __init__(self, video: RgbdVideo):
+        self.path = video.item.path or video.item.key
+        self._video = video
+        self.times = video.times
+        with ImageReader(video.frames[0].colour) as first:
+            size = first.info
+        self.info = MediaInfo(len(video.frames), video.duration, width=size.width, height=size.height)
+
+    def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
+        """Yield the frames asked for; see `MediaReader.frames`. All are brought to the size of the first."""
+        plan = geometry or self._whole
+        for index in check_indices(indices, self.info.frame_count):
+            with ImageReader(self._video.frames[index].colour) as reader:
+                yield next(reader.frames([0], plan, channels))
+
+    def depths(self, indices: Indices, geometry: FrameGeometry | None = None) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the depth of the frames asked for; see `MediaReader.depths`."""
+        plan = geometry or self._whole
+        for index in check_indices(indices, self.info.frame_count):
+            yield resize_nearest(read_depth(self._video.frames[index].depth, self._video.depth_format), plan)
+
+    @property
+    def _whole(self) -> FrameGeometry:
+        size = (self.info.height, self.info.width)
+        return FrameGeometry(*size, 0, 0, *size)
+
+
+class RgbdVideos(MediaDataset):
+    """RGB-D videos on disk.
+
+    Args:
+      videos: what to read.
+      probe: read the first frame of each when the data set is made; what fails is left out and listed. False takes
+        every video on trust.
+
+    Attributes:
+      items: the videos that can be read, in the order given.
+      skipped: what cannot, each a MediaError with path and reason.
+    """
+
+    def __init__(self, videos: Iterable[RgbdVideo], *, probe: bool = True):
+        kept, skipped = [], []
+        for video in videos:
+            try:
+                if probe:
+                    with RgbdReader(video) as reader:
+                        next(reader.frames([0]))
+                        next(reader.depths([0]))
+                kept.append(video)
+            except MediaError as error:
+                skipped.append(error)
+        self._videos = tuple(kept)
+        self.items = tuple(video.item for video in kept)
+        self.skipped = tuple(skipped)
+
+    def open(self, index: int) -> RgbdReader:
+        """A reader of video `index`."""
+        return RgbdReader(self._videos[index])
+
+    def poses(self, index: int) -> npt.NDArray[np.float64]:
+        """Where the camera of each frame of video `index` stood: float64 (N, 4, 4), see `read_pose`.
+
+        Raises:
+          MediaError: a frame has no pose, or its file cannot be read.
+        """
+        poses = []
+        for frame in self._videos[index].frames:
+            if frame.pose is None:
+                raise MediaError(frame.colour, "the frame has no camera pose")
+            poses.append(read_pose(frame.pose))
+        return np.stack(poses)
+
+    def times(self, index: int) -> npt.NDArray[np.float64]:
+        """The time of each frame of video `index`, seconds from its first."""
+        return self._videos[index].times
+
+    def content_hash(self, index: int) -> str:
+        """A hash of the times of video `index` and of every colour and depth file; see `MediaDataset.content_hash`."""
+        video = self._videos[index]
+        digest = hashlib.blake2b(digest_size=16)
+        digest.update(f"{video.depth_format} {video.duration!r} {video.times.tolist()}".encode())
+        for frame in video.frames:
+            for path in (frame.colour, frame.depth):
+                try:
+                    with open(path, "rb") as file:
+                        digest.update(hashlib.file_digest(file, "blake2b").digest())
+                except OSError as error:
+                    raise MediaError(path, error.strerror or str(error)) from error
+        return f"{len(video.frames):x}-{digest.hexdigest()}"

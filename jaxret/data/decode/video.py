@@ -1,0 +1,294 @@
+"""Exact frames out of video files: time stamps first, then only the frames asked for, in one pass.
+
+Opening a file reads its packets without decoding them, which gives every frame's time (constant or
+variable rate alike). A request then starts at the key frame before its first frame, skips whole groups of
+pictures that hold nothing wanted, lets the decoder drop pictures that nothing refers to, and converts and
+scales only the frames asked for, both at once. One frame is in memory at a time.
+
+Where packets do not say which frames will come out (no or repeated time stamps, interlaced fields, a
+stream that begins between key frames), the file is decoded once at opening and its frames are counted:
+slower, but as exact. Damaged files give what is there and say so in `VideoReader.damage`; a frame that was
+promised and does not decode is a MediaError that names it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.data.decode.convert import FrameConverter
+from jaxret.data.decode.packets import PacketTable
+from jaxret.data.items import Indices, MediaInfo, MediaReader, Pixels, check_indices
+from jaxret.data.sampling.transforms import FrameGeometry
+from jaxret.errors import MediaError
+
+__all__ = ["VideoReader"]
+
+_SKIP_PACKETS = 64  # up to this many packets are read and dropped rather than sought over
+_SAFE_TO_SKIP = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}  # "non-reference" is exact in these codecs
+
+
+class VideoReader(MediaReader):
+    """Frames of one video file by number or by time.
+
+    Times count from the first frame shown (edit lists are obeyed). Rotation and mirroring that the file
+    asks for are applied, and pixels that are not square are made so, so that frames look as in a player.
+
+    Args:
+      path: a file that FFmpeg can read; the first video stream that is not a cover picture is taken.
+      threads: decoding threads of this reader. 1 is best where many files are read in parallel.
+
+    Attributes:
+      info, times, damage: see `MediaReader`.
+
+    Raises:
+      MediaError: the file cannot be opened, has no video stream, or no frame of it decodes.
+      ValueError: threads is below 1.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, threads: int = 1):
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads!r}")
+        self.path = os.fspath(path)
+        self._threads = threads
+        self._container: Any = None
+        self._packets: Iterator[Any] = iter(())
+        self._fresh = False  # whether the pass under way began at the first packet and has skipped nothing
+        self._straight = False  # decode everything from the start: seeking proved wrong in this file
+        try:
+            self._open()
+            self._table: PacketTable | None = PacketTable.scan(self._container, self._stream)
+            self.damage = self._table.damage
+            if not len(self._table):
+                raise MediaError(self.path, self.damage or "no video frame in the file")
+            self._position = len(self._table)
+            self._start_decoding(0)
+            first = self._next_frame()
+            if not self._table.reliable or first is None or first.pts != self._table.shown_pts[0]:
+                first = self._count_by_decoding()
+            else:
+                self.times = self._table.times
+                self._frames.appendleft(first)
+                self._fresh = True
+        except BaseException:
+            self.close()
+            raise
+        self._converter = FrameConverter(first, self._stream.sample_aspect_ratio)
+        size = self._converter.displayed_size
+        self.info = MediaInfo(len(self.times), float(self.times[-1]) + self._last_duration(), size[1], size[0])
+
+    def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
+        """Yield the frames asked for, in one forward pass; see `MediaReader.frames`."""
+        wanted = check_indices(indices, self.info.frame_count)
+        if self._container is None:
+            raise ValueError(f"{self.path} is closed")
+        unique, repeats = np.unique(wanted, return_counts=True)
+        decoded = self._by_count(unique) if self._table is None else self._by_time_stamp(unique)
+        for frame, count in zip(decoded, repeats, strict=True):
+            pixels = self._converter.convert(frame, geometry, channels)
+            yield pixels
+            for _ in range(count - 1):
+                yield pixels.copy()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._container is not None:
+            # A generator left half-way would be finished at some later time, at the latest when Python exits.
+            self._packets = iter(())
+            self._container.close()
+            self._container = None
+
+    # Opening and counting
+
+    def _open(self) -> None:
+        """(Re)open the file at its start, with a fresh decoder."""
+        self.close()
+        try:
+            # The prefix and the list keep FFmpeg from reading anything but this file, whatever its name.
+            self._container = av.open(
+                f"file:{self.path}", metadata_errors="replace", options={"protocol_whitelist": "file"}
+            )
+            streams = self._container.streams.video
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise MediaError(self.path, _reason(error)) from error
+        playable = [
+            stream
+            for stream in streams
+            if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None
+        ]
+        if not playable:
+            raise MediaError(self.path, "no video stream that can be decoded")
+        self._stream = playable[0]
+        context = self._stream.codec_context
+        # Set outright: FFmpeg's own choice is one thread a core, which is slower for short clips, many
+        # at once, and several frames of memory each.
+        context.thread_count = self._threads
+        context.thread_type = "FRAME" if self._threads > 1 else "NONE"
+        self._position = 0  # number, in the packet table, of the packet that the demuxer gives next
+        self._packets = _video_packets(self._container, self._stream)
+        self._frames: deque[Any] = deque()  # decoded, not yet asked for
+        self._after_seek = False
+
+    def _count_by_decoding(self) -> Any:
+        """Decode everything once to learn which frames there are; returns the first."""
+        self._table = None
+        self._open()
+        first, stamps, last = None, [], None
+        while (frame := self._next_frame()) is not None:
+            first = first or frame
+            last = frame
+            stamps.append(frame.pts)
+        if first is None or last is None:
+            raise MediaError(self.path, self.damage or "no frame decodes")
+        rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
+        self.times = np.arange(len(stamps)) / float(rate)
+        if None not in stamps and len(set(stamps)) == len(stamps):
+            # The set of stamps is right even where they are dealt to the wrong frames (B-frames in AVI).
+            ordered = np.sort(np.array(stamps, np.int64))
+            self.times = (ordered - ordered[0]) * float(first.time_base)
+        return first
+
+    def _last_duration(self) -> float:
+        """Seconds for which the last frame is shown."""
+        if self._table is not None:
+            return self._table.last_duration
+        rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
+        return 1 / float(rate)
+
+    # Decoding
+
+    def _by_count(self, wanted: npt.NDArray[np.int64]) -> Iterator[Any]:
+        """Frames by their number in the decoder's output, from the start of the file."""
+        self._open()
+        asked = set(wanted.tolist())
+        left = len(asked)
+        number = 0
+        while left and (frame := self._next_frame()) is not None:
+            if number in asked:
+                left -= 1
+                yield frame
+            number += 1
+        if left:
+            raise MediaError(self.path, f"{left} of the {len(asked)} frames asked for do not decode")
+
+    def _by_time_stamp(self, wanted: npt.NDArray[np.int64]) -> Iterator[Any]:
+        """Frames by their time stamps, each from the key frame before it or from the pass under way."""
+        table = self._table
+        assert table is not None
+        stamps = table.shown_pts[wanted].tolist()
+        asked = frozenset(stamps) if self._stream.codec_context.name in _SAFE_TO_SKIP else None
+        running = self._fresh
+        self._fresh = False
+        for number, stamp in zip(wanted.tolist(), stamps, strict=True):
+            key = 0 if self._straight else table.key_before(stamp)
+            waiting = bool(self._frames) and self._frames[0].pts == stamp
+            if not (running and (waiting or key <= self._position)):
+                self._start_decoding(key)
+            running = True
+            frame = self._advance_to(stamp, None if self._straight else asked)
+            if frame is None and not self._straight:
+                # After a seek the demuxer may guess other stamps, and a stream without true key frames
+                # needs more than one of them to recover: the slow road settles whether the frame exists.
+                self._straight = True
+                self._open()
+                frame = self._advance_to(stamp, None)
+            if frame is None:
+                place = f"frame {number} of {self.info.frame_count} (at {self.times[number]:.3f} s)"
+                raise MediaError(self.path, f"{place} does not decode")
+            yield frame
+
+    def _advance_to(self, stamp: int, asked: frozenset[int] | None) -> Any | None:
+        """The frame with this stamp from the pass under way, or None if a later one comes out first."""
+        while (frame := self._next_frame(asked)) is not None:
+            if frame.pts == stamp:
+                return frame
+            if frame.pts is not None and frame.pts > stamp:
+                self._frames.appendleft(frame)
+                return None
+        return None
+
+    def _next_frame(self, asked: frozenset[int] | None = None) -> Any | None:
+        """Decode on to the next frame, None at the end; pictures not in `asked` may be dropped."""
+        context = self._stream.codec_context
+        while not self._frames:
+            packet = next(self._packets, None)
+            if packet is None:
+                return None
+            if packet.size:
+                if self._after_seek and not self._in_step(packet):
+                    return None
+                self._position += 1
+                if asked is not None:
+                    context.skip_frame = "DEFAULT" if packet.pts in asked else "NONREF"
+            # A broken packet costs its own frame, which is missed only if it is asked for.
+            with contextlib.suppress(av.FFmpegError, ValueError):
+                self._frames.extend(packet.decode())
+        return self._frames.popleft()
+
+    def _in_step(self, packet: Any) -> bool:
+        """Whether this is the packet that the table expects: after a seek FFmpeg may guess other stamps."""
+        table = self._table
+        return table is not None and table.matches(self._position, packet)
+
+    def _start_decoding(self, key: int) -> None:
+        """Make packet number `key` the next one decoded, by reading on or by seeking."""
+        table = self._table
+        assert table is not None
+        self._stream.codec_context.flush_buffers()
+        self._stream.codec_context.skip_frame = "DEFAULT"
+        self._frames.clear()
+        near = 0 <= key - self._position <= _SKIP_PACKETS
+        if not near and (self._straight or not self._seek(key)):
+            self._open()
+        while self._position < key:
+            packet = next(self._packets, None)
+            if packet is None:
+                return
+            self._position += bool(packet.size)
+
+    def _seek(self, key: int) -> bool:
+        """Let the demuxer go to packet `key` or a little before it; False if that cannot be made sure of."""
+        table = self._table
+        assert table is not None
+        try:
+            self._container.seek(table.seek_target(key), stream=self._stream, backward=True)
+            packets = _video_packets(self._container, self._stream)
+            first = next(packets, None)
+        except (av.FFmpegError, OSError):
+            return False
+        landed = None if first is None else table.find(first)
+        if landed is None or landed > key:
+            return False
+        self._position = landed
+        self._packets = _chain(first, packets)
+        self._after_seek = True
+        return True
+
+
+def _reason(error: Exception) -> str:
+    """FFmpeg's own words, without the path and number around them."""
+    return str(getattr(error, "strerror", None) or error).splitlines()[0]
+
+
+def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
+    yield first
+    yield from rest
+
+
+def _video_packets(container: Any, stream: Any) -> Iterator[Any]:
+    """The stream's packets and the empty one that flushes the decoder; a read error ends the stream."""
+    try:
+        yield from container.demux(stream)
+    except (av.FFmpegError, OSError):
+        # The decoder still holds the frames before the break.
+        flush = av.Packet()
+        flush.stream = stream
+        yield flush

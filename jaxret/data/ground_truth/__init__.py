@@ -1,0 +1,1 @@
+"""Annotations and queries of published benchmarks, and of one's own."""

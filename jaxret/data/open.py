@@ -1,0 +1,114 @@
+"""One way to name any data set: what `--data` takes on the command line."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jaxret.data.datasets.cc_web_video import open_cc_web_video
+from jaxret.data.datasets.folders import MediaFiles, media_kind, read_csv, scan_folder
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.datasets.rgbd import open_rgbd, parse_rgbd_spec
+from jaxret.data.datasets.stanford_rooms import open_stanford_rooms
+from jaxret.data.datasets.synthia_sf import open_synthia_sf
+from jaxret.data.datasets.tfds import TfdsDataset
+from jaxret.data.datasets.youtube8m import open_youtube8m
+from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.spec import parse_spec
+from jaxret.errors import ConfigError
+
+__all__ = ["open_dataset"]
+
+_CHOICES = (
+    "moving-digits, tfds:NAME[:CONFIG], rgbd:FOLDER, stanford-rooms:FOLDER, synthia-sf:FOLDER, cc-web-video:FOLDER, "
+    "youtube-8m:FOLDER, a folder of classes, a CSV with a column path, or a media file"
+)
+
+
+def open_dataset(
+    spec: str | os.PathLike[str],
+    *,
+    root: str | os.PathLike[str] | None = None,
+    split_column: str = "split",
+    data_dir: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    probe: bool = True,
+) -> MediaDataset:
+    """Open the data set that `spec` names.
+
+    Args:
+      spec: one of
+        `moving-digits`, the embedded data set;
+        `tfds:NAME` or `tfds:NAME:CONFIG`, of tensorflow-datasets;
+        `rgbd:FOLDER`, RGB-D videos (`jaxret.data.datasets.rgbd`), or with options `rgbd,rate=15,frames=60:FOLDER`, see
+        there; a CSV in the folder is read as below, its paths are folders of frames;
+        `stanford-rooms:FOLDER` (options label, rate, frames), `synthia-sf:FOLDER` (rate, frames),
+        `cc-web-video:FOLDER` and `youtube-8m:FOLDER`, data sets in the layout that they are published in, see the
+        modules of these names;
+        a folder ROOT/<class>/<file>; one that directly holds a CSV with a column `path`, and not one of
+        boxes (`jaxret.data.ground_truth.boxes`), is read by it;
+        a CSV that lists files with path, label, source and split;
+        a single image or video.
+      root: for a CSV, the folder that its paths are relative to, if not its own.
+      split_column: for a CSV, the column to take the split from.
+      data_dir, download: for `tfds:`, where data sets are kept, and whether to fetch what is missing.
+      probe: whether to check every file first; the broken ones are then in the data set's `skipped`.
+
+    Raises:
+      ConfigError: the spec is none of these (the message lists them), or what it names is wrong.
+      MediaError: a single file that cannot be read.
+    """
+    name = os.fspath(spec)
+    if name == "moving-digits":
+        return MovingDigits()
+    if name.startswith("tfds:"):
+        return TfdsDataset(name.removeprefix("tfds:").replace(":", "/", 1), data_dir=data_dir, download=download)
+    if (rgbd := parse_rgbd_spec(name)) is not None:
+        table = _table_of(Path(rgbd.root))
+        return open_rgbd(rgbd, table=table, split_column=split_column, probe=probe)
+    if (published := _published(name, probe)) is not None:
+        return published
+    path = Path(name)
+    if path.is_dir():
+        table = _table_of(path)
+        items = scan_folder(path) if table is None else read_csv(table, root, split_column=split_column)
+        return MediaFiles(items, probe=probe)
+    if path.suffix.lower() == ".csv":
+        return MediaFiles(read_csv(path, root, split_column=split_column), probe=probe)
+    kind = media_kind(path)
+    if kind is None or not path.is_file():
+        raise ConfigError(f"no data set {name!r}; choose {_CHOICES}")
+    files = MediaFiles([MediaItem(path.name, kind, path=name)], probe=probe)
+    if files.skipped:
+        raise files.skipped[0]
+    return files
+
+
+def _published(spec: str, probe: bool) -> MediaDataset | None:
+    """The data set in its published layout that `spec` names, if it is one."""
+    rates: dict[str, Callable[[str], Any]] = {"rate": float, "frames": int}
+    if (parsed := parse_spec(spec, "stanford-rooms", {**rates, "label": str})) is not None:
+        return open_stanford_rooms(parsed[0], probe=probe, **parsed[1])
+    if (parsed := parse_spec(spec, "synthia-sf", rates)) is not None:
+        return open_synthia_sf(parsed[0], probe=probe, **parsed[1])
+    if (parsed := parse_spec(spec, "cc-web-video", {})) is not None:
+        return open_cc_web_video(parsed[0], probe=probe)
+    if (parsed := parse_spec(spec, "youtube-8m", {})) is not None:
+        return open_youtube8m(parsed[0], probe=probe)
+    return None
+
+
+def _table_of(folder: Path) -> Path | None:
+    """The one CSV in a folder that lists media, or None; one with boxes lists objects in them."""
+    tables = []
+    for table in sorted(folder.glob("*.csv")):
+        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+            header = {name.strip() for name in next(csv.reader(file), [])}
+            if "path" in header and not {"left", "top", "right", "bottom"} <= header:
+                tables.append(table)
+    if len(tables) > 1:
+        raise ConfigError(f"{folder} holds {len(tables)} CSVs; name one: {', '.join(map(str, tables))}")
+    return tables[0] if tables else None

@@ -1,0 +1,1 @@
+"""Which frames of an item are read, and what is made of their pixels."""

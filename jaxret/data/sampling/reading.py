@@ -1,0 +1,316 @@
+"""From an item to what an encoder takes: chunks or a steady rate for indexing, one random clip for training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.data.items import Chunk, Indices, MediaDataset, MediaReader, Pixels, check_indices
+from jaxret.data.sampling.depth_planes import plane_numbers
+from jaxret.data.sampling.frames import (
+    chunk_spans,
+    even_samples,
+    frames_on_display,
+    moments_at_rate,
+    random_chunk,
+    random_samples,
+)
+from jaxret.data.sampling.modalities import modality_picture, require_modalities, snippet_indices
+from jaxret.data.sampling.transforms import Augmentation, FrameGeometry, centre_geometry, random_geometry
+from jaxret.errors import MediaError
+from jaxret.preprocessing import DepthPlanes, Preprocessing
+
+__all__ = [
+    "chunks_of",
+    "open_item",
+    "read_at_rate",
+    "read_chunks",
+    "read_encoded",
+    "read_pictures",
+    "read_sampled_chunks",
+    "read_training_clip",
+]
+
+_RATE_BLOCK = 8  # frames of a steady rate that travel together: a chunk of large ones is soon much memory
+
+
+def open_item(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> MediaReader:
+    """A reader of an item, after finding out whether the modalities of `preprocessing` can be made of it.
+
+    Raises:
+      MediaError: the item cannot be read, is a picture and a modality shows motion, or has no depth and the encoder
+        sees depth.
+      ConfigError: a modality needs an extra that is not installed.
+    """
+    require_modalities(preprocessing.modalities)
+    item = dataset.items[index]
+    if item.kind == "image":
+        _refuse_motion(item.path or item.key, preprocessing)
+    reader = dataset.open(index)
+    try:
+        _require_depth(reader, item.path or item.key, preprocessing)
+    except MediaError:
+        reader.close()
+        raise
+    return reader
+
+
+def read_pictures(
+    reader: MediaReader, moments: Indices, geometry: FrameGeometry, preprocessing: Preprocessing
+) -> Iterator[Pixels]:
+    """What the encoder sees of the frames at `moments`, in one forward pass over the item.
+
+    For `rgb` alone it is the frames. Otherwise each moment's pictures, one a modality, are stacked along the
+    channel axis; frames that several moments or modalities need are decoded once, and at most as many as the
+    longest snippet has are held. With `preprocessing.depth` the number of each pixel's depth plane is the last channel.
+
+    Args:
+      reader: an open item.
+      moments: frame numbers, which must not decrease; a repeated one repeats its picture.
+      geometry: how each frame is scaled and cut.
+      preprocessing: its channels, modalities and depth planes.
+
+    Yields:
+      uint8 (height, width, preprocessing.pixel_channels).
+
+    Raises:
+      MediaError: a frame does not decode; at once, before the first picture: depth is wanted and there is none.
+      IndexError: a moment is out of range. ValueError: moments decrease.
+      ConfigError: at once: a modality needs an extra that is not installed.
+    """
+    _require_depth(reader, _name_of(reader), preprocessing)
+    if not preprocessing.motion:
+        pictures = reader.frames(moments, geometry, preprocessing.channels)
+    else:
+        require_modalities(preprocessing.modalities)
+        pictures = _stacked_pictures(reader, moments, geometry, preprocessing)
+    if preprocessing.depth is None:
+        return pictures
+    return _with_planes(pictures, reader.depths(moments, geometry), preprocessing.depth)
+
+
+def _with_planes(
+    pictures: Iterator[Pixels], depths: Iterator[npt.NDArray[np.float32]], planes: DepthPlanes
+) -> Iterator[Pixels]:
+    for picture, depth in zip(pictures, depths, strict=True):
+        yield np.concatenate([picture, plane_numbers(depth, planes)[..., None]], axis=-1)
+
+
+def _stacked_pictures(
+    reader: MediaReader, moments: Indices, geometry: FrameGeometry, preprocessing: Preprocessing
+) -> Iterator[Pixels]:
+    count = reader.info.frame_count
+    chosen = check_indices(moments, count)
+    snippets = {name: snippet_indices(name, chosen, count) for name in preprocessing.modalities}
+    wanted = np.unique(np.concatenate([numbers.ravel() for numbers in snippets.values()]))
+    frames = zip(wanted.tolist(), reader.frames(wanted, geometry), strict=True)
+    held: dict[int, Pixels] = {}
+    pictures: Pixels | None = None
+    for place, moment in enumerate(chosen):
+        if pictures is not None and moment == chosen[place - 1]:
+            yield pictures.copy()
+            continue
+        rows = {name: numbers[place].tolist() for name, numbers in snippets.items()}
+        first, last = min(row[0] for row in rows.values()), max(row[-1] for row in rows.values())
+        # Snippets of later moments begin and end no earlier, so what lies before this one is done with.
+        held = {number: frame for number, frame in held.items() if number >= first}
+        while last not in held:
+            number, frame = next(frames)
+            held[number] = frame
+        pictures = np.concatenate(
+            [modality_picture(name, np.stack([held[number] for number in row])) for name, row in rows.items()], axis=-1
+        )
+        yield pictures
+
+
+def read_chunks(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> Iterator[Chunk]:
+    """The road of evaluation, indexing and queries: every chunk of an item, evenly sampled, centre window.
+
+    A video is cut into equal chunks of about `chunk_seconds` that follow each other, or overlap by `chunk_overlap`
+    (`chunk_spans`), and read in one forward pass with one chunk in memory at a time, and what the next ones show again.
+    An image gives one chunk of one frame.
+
+    Yields:
+      `Chunk` with pixels uint8 (preprocessing.frames, height, width, pixel_channels); (1, ...) for an image.
+
+    Raises:
+      MediaError: the item cannot be read (to the end: chunks before the break have been yielded), is a picture and
+        a modality shows motion, or has no depth and the encoder sees depth.
+      ConfigError: a modality needs an extra that is not installed.
+    """
+    with open_item(dataset, index, preprocessing) as reader:
+        yield from chunks_of(reader, preprocessing, is_image=dataset.items[index].kind == "image")
+
+
+def read_encoded(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> Iterator[Chunk]:
+    """Everything of an item that its encoder sees: chunks, or frames at a steady rate where it works on shots.
+
+    Of a steady rate each `Chunk` holds a few frames and the span up to the next ones; a picture is one chunk of one
+    frame, with span 0 to 0. Errors are those of `read_chunks`.
+    """
+    if preprocessing.shots is None:
+        yield from read_chunks(dataset, index, preprocessing)
+        return
+    if dataset.items[index].kind == "image":
+        yield from read_chunks(dataset, index, preprocessing.of_pictures)
+        return
+    with open_item(dataset, index, preprocessing) as reader:
+        rate, end = preprocessing.shots.rate, reader.info.duration
+        for times, pixels in read_at_rate(reader, rate, preprocessing, block=_RATE_BLOCK):
+            yield Chunk(pixels, times, float(times[0]), min(float(times[-1]) + 1 / rate, end))
+
+
+def chunks_of(reader: MediaReader, preprocessing: Preprocessing, *, is_image: bool) -> Iterator[Chunk]:
+    """The chunks of an item that is open; see `read_chunks`."""
+    info = reader.info
+    geometry = centre_geometry(info.height, info.width, preprocessing)
+    if is_image:
+        _refuse_motion(_name_of(reader), preprocessing)
+        (picture,) = read_pictures(reader, [0], geometry, preprocessing)
+        yield Chunk(picture[None], np.zeros(1), 0.0, 0.0)
+        return
+    spans = chunk_spans(info.duration, preprocessing.chunk_seconds, preprocessing.chunk_overlap)
+    samples = [even_samples(reader.times, start, end, preprocessing.frames) for start, end in spans.tolist()]
+    yield from read_sampled_chunks(reader, spans, samples, geometry, preprocessing)
+
+
+def read_sampled_chunks(
+    reader: MediaReader,
+    spans: npt.NDArray[np.float64],
+    samples: Sequence[npt.NDArray[np.int64]],
+    geometry: FrameGeometry,
+    preprocessing: Preprocessing,
+) -> Iterator[Chunk]:
+    """Chunks of the frames that are chosen for each, in one forward pass; frames that several show are read once.
+
+    Args:
+      reader: an open item.
+      spans: (N, 2) seconds, what each chunk stands for.
+      samples: N times frame numbers, which do not decrease within a chunk, and whose first and last do not decrease
+        from chunk to chunk.
+      geometry: how each frame is scaled and cut.
+      preprocessing: its channels, modalities and depth planes.
+
+    Yields:
+      `Chunk`; errors are those of `read_pictures`.
+    """
+    wanted = np.unique(np.concatenate(samples))
+    pictures = zip(wanted.tolist(), read_pictures(reader, wanted, geometry, preprocessing), strict=True)
+    held: dict[int, Pixels] = {}
+    for place, ((start, end), chosen) in enumerate(zip(spans.tolist(), samples, strict=True)):
+        while chosen[-1] not in held:
+            number, picture = next(pictures)
+            held[number] = picture
+        yield Chunk(np.stack([held[number] for number in chosen.tolist()]), reader.times[chosen], start, end)
+        following = samples[place + 1][0] if place + 1 < len(samples) else np.inf
+        held = {number: picture for number, picture in held.items() if number >= following}
+
+
+def read_at_rate(
+    reader: MediaReader, rate: float, preprocessing: Preprocessing, *, block: int = 16
+) -> Iterator[tuple[npt.NDArray[np.float64], Pixels]]:
+    """The pictures on display `rate` times a second, in one forward pass, a few at a time, whatever the length.
+
+    Moment k is at k / rate seconds, before the end of the item: an image, or a video shorter than 1 / rate, gives
+    one. Where a frame is on display for several moments (a low or variable frame rate) it is given as often.
+
+    Args:
+      reader: an open item, see `open_item`.
+      rate: pictures a second of the item's time, above 0.
+      preprocessing: size, resizing and modalities; its `frames` and `chunk_seconds` are for chunks.
+      block: pictures yielded together, at least 1. These and the decoder's own are all that is held.
+
+    Yields:
+      The moments float64 (M,) in seconds and the pictures uint8 (M, height, width, pixel_channels), M = block but
+      for the last; the size is the same for all of an item.
+
+    Raises:
+      ValueError: rate or block is out of range; at once.
+      MediaError: a frame does not decode; the blocks before it have been yielded.
+      ConfigError: at once: a modality needs an extra that is not installed.
+
+    Example:
+      >>> from jaxret.data.items import ArrayReader
+      >>> reader = ArrayReader(np.zeros((50, 36, 64, 3), np.uint8), times=np.arange(50) / 25, duration=2.0)
+      >>> blocks = list(read_at_rate(reader, 3.0, Preprocessing(height=64, width=64, resize="limit"), block=4))
+      >>> [(times.round(2).tolist(), pixels.shape) for times, pixels in blocks]
+      [([0.0, 0.33, 0.67, 1.0], (4, 32, 64, 3)), ([1.33, 1.67], (2, 32, 64, 3))]
+    """
+    if block < 1:
+        raise ValueError(f"block must be at least 1 picture, got {block!r}")
+    info = reader.info
+    moments = moments_at_rate(info.duration, rate)
+    geometry = centre_geometry(info.height, info.width, preprocessing)
+    pictures = read_pictures(reader, frames_on_display(reader.times, moments), geometry, preprocessing)
+    return _blocks(moments, pictures, block)
+
+
+def _blocks(
+    moments: npt.NDArray[np.float64], pictures: Iterator[Pixels], block: int
+) -> Iterator[tuple[npt.NDArray[np.float64], Pixels]]:
+    for start in range(0, len(moments), block):
+        times = moments[start : start + block]
+        yield times, np.stack([next(pictures) for _ in times])
+
+
+def read_training_clip(
+    dataset: MediaDataset,
+    index: int,
+    preprocessing: Preprocessing,
+    rng: np.random.Generator,
+    augment: Augmentation | None = Augmentation(),
+    *,
+    span: tuple[float, float] | None = None,
+) -> Pixels:
+    """One random clip of an item: a random chunk, one random frame of each segment, one crop and flip.
+
+    Args:
+      dataset, index: the item.
+      preprocessing: size, frame count, chunk length, modalities and depth planes.
+      rng: everything random comes from here.
+      augment: what is varied; None takes the centre window and evenly spaced frames of the chunk.
+      span: start and end, in seconds, of the chunk of a video to take; None: a random one.
+
+    Returns:
+      uint8 (T, height, width, pixel_channels), T = preprocessing.frames, or 1 for an image.
+
+    Raises:
+      MediaError: the item cannot be read, is a picture and a modality shows motion, or has no depth and the encoder
+        sees depth.
+      ConfigError: a modality needs an extra that is not installed.
+    """
+    with open_item(dataset, index, preprocessing) as reader:
+        info = reader.info
+        is_image = dataset.items[index].kind == "image"
+        start, end = 0.0, 0.0
+        if span is not None:
+            start, end = span
+        elif not is_image:
+            start, end = random_chunk(info.duration, preprocessing.chunk_seconds, rng, preprocessing.chunk_overlap)
+        if augment is None:
+            geometry = centre_geometry(info.height, info.width, preprocessing)
+        else:
+            geometry = random_geometry(info.height, info.width, preprocessing, rng, augment)
+        if is_image:
+            chosen = np.zeros(1, np.int64)
+        elif augment is None:
+            chosen = even_samples(reader.times, start, end, preprocessing.frames)
+        else:
+            chosen = random_samples(reader.times, start, end, preprocessing.frames, rng)
+        return np.stack(list(read_pictures(reader, chosen, geometry, preprocessing)))
+
+
+def _name_of(reader: MediaReader) -> str:
+    return str(getattr(reader, "path", "the medium"))
+
+
+def _require_depth(reader: MediaReader, name: str, preprocessing: Preprocessing) -> None:
+    if preprocessing.depth is not None and not reader.has_depth:
+        raise MediaError(name, "it has no depth, and the encoder sees depth planes: it takes RGB-D videos alone")
+
+
+def _refuse_motion(picture: str, preprocessing: Preprocessing) -> None:
+    if preprocessing.motion:
+        raise MediaError(picture, f"a picture has no motion for the modality {preprocessing.motion[0]!r}")

@@ -1,0 +1,1 @@
+"""Backbones: images, or chunks of video, to vectors."""

@@ -1,0 +1,159 @@
+"""EfficientNet-Lite0: EfficientNet-B0 (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excitation and
+with relu6 for swish, so that it runs well on small devices (Google, TensorFlow TPU models, 2020).
+
+Its layers are named and its padding ("SAME": the odd zero below and to the right) is as in the TensorFlow
+original; PyTorch weight files of the `_blocks.0._depthwise_conv` family fit.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxret.models.base import Backbone, Encoding, check_backbone_settings, compute_dtype
+from jaxret.models.layers.conv import ConvBatchNorm
+from jaxret.models.layers.dispatch import map_groups
+from jaxret.models.layers.init import glorot_uniform
+
+__all__ = ["EfficientNetLite0", "InvertedResidual"]
+
+# Repeats, window, stride of the first, expansion, output channels of each group of blocks.
+_BLOCK_GROUPS = (
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)
+_STEM_CHANNELS = 32
+_HEAD_CHANNELS = 1280
+_MOMENTUM = 0.99
+# On a CPU, blocks with large maps take one picture at a time, the others several; see mobilenet_v1.py.
+_LARGE_MAP_BLOCKS = 5
+_GROUP = 4
+
+
+class InvertedResidual(nnx.Module):
+    """Expand (1x1), convolve each channel, project (1x1, linear); added to the input where shapes agree.
+
+    Sandler et al. 2018, arXiv:1801.04381. Without expansion (1) the first layer is left out.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        window: int,
+        stride: int,
+        expansion: int,
+        dtype: jnp.dtype,
+        rngs: nnx.Rngs,
+    ):
+        wide = in_channels * expansion
+        layer = functools.partial(ConvBatchNorm, momentum=_MOMENTUM, dtype=dtype, rngs=rngs)
+        self.expand = layer(in_channels, wide, window=(1, 1), activation="relu6") if expansion > 1 else None
+        self.depthwise = layer(
+            wide, wide, window=(window, window), strides=(stride, stride), depthwise=True, activation="relu6"
+        )
+        self.project = layer(wide, out_channels, window=(1, 1), activation="linear")
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """(B, H, W, C_in) to (B, ceil(H / stride), ceil(W / stride), C_out)."""
+        x = inputs if self.expand is None else self.expand(inputs)
+        x = self.project(self.depthwise(x))
+        return x + inputs if self.residual else x
+
+
+class EfficientNetLite0(Backbone):
+    """EfficientNet-Lite0; the embedding is the global average of the 1,280-channel last map.
+
+    Args:
+      classes: 0, or the number of scores of a classification head, stage "logits".
+      channels: 3 for RGB, 1 for grey (the kernels of colour weights are then summed over R, G and B).
+      dtype: compute dtype, "float32" or "bfloat16".
+      rngs: source of the initial weights.
+
+    Raises:
+      ConfigError: a setting is out of range.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from flax import nnx
+      >>> net = EfficientNetLite0(rngs=nnx.Rngs(0))
+      >>> encoding = jax.eval_shape(net, jnp.zeros((1, 224, 224, 3), jnp.uint8))
+      >>> encoding.embedding.shape, encoding.stages["block_15"].shape
+      ((1, 1280), (1, 7, 7, 320))
+    """
+
+    name: ClassVar[str] = "efficientnet-lite0"
+    normalisation: ClassVar[dict[str, Any]] = {"mean": 127.0, "scale": 1 / 128}
+
+    def __init__(self, *, classes: int = 0, channels: int = 3, dtype: str = "float32", rngs: nnx.Rngs):
+        check_backbone_settings(channels=channels, classes=classes)
+        self.classes = classes
+        self.channels = channels
+        self.dtype = compute_dtype(dtype)
+        layer = functools.partial(ConvBatchNorm, activation="relu6", momentum=_MOMENTUM, dtype=self.dtype, rngs=rngs)
+        self.stem = layer(channels, _STEM_CHANNELS, window=(3, 3), strides=(2, 2))
+        blocks = []
+        into = _STEM_CHANNELS
+        for repeats, window, stride, expansion, out in _BLOCK_GROUPS:
+            for repeat in range(repeats):
+                blocks.append(
+                    InvertedResidual(
+                        into,
+                        out,
+                        window=window,
+                        stride=stride if repeat == 0 else 1,
+                        expansion=expansion,
+                        dtype=self.dtype,
+                        rngs=rngs,
+                    )
+                )
+                into = out
+        self.blocks = nnx.List(blocks)
+        self.last = layer(into, _HEAD_CHANNELS, window=(1, 1))
+        self.head = nnx.Linear(_HEAD_CHANNELS, classes, kernel_init=glorot_uniform, rngs=rngs) if classes else None
+        names = ["stem", *(f"block_{number}" for number in range(len(blocks))), "last"]
+        self.stage_names = (*names, "logits") if classes else tuple(names)
+        self.embedding_size = _HEAD_CHANNELS
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `Backbone.config`."""
+        return {"name": self.name, "classes": self.classes, "channels": self.channels, "dtype": self.dtype.name}
+
+    def __call__(self, images: jax.Array) -> Encoding:
+        """See `Backbone.__call__`; pictures of any size from 32 pixels.
+
+        Stages: "stem", "block_0" to "block_15" (outputs of the blocks), "last".
+        """
+        self._check_images(images)
+        if self.stem.training:
+            return self._encode(images)  # batch statistics are over the whole batch
+        return map_groups(self._encode, images, _GROUP)
+
+    def _encode(self, images: jax.Array) -> Encoding:
+        x, stages = self._large_maps(images) if self.stem.training else map_groups(self._large_maps, images, 1)
+        for number in range(_LARGE_MAP_BLOCKS, len(self.blocks)):
+            x = stages[f"block_{number}"] = self.blocks[number](x)
+        x = stages["last"] = self.last(x)  # (B, H/32, W/32, 1280)
+        embedding = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        if self.head is not None:
+            stages["logits"] = self.head(embedding)
+        return Encoding(embedding, stages)
+
+    def _large_maps(self, images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        stages = {}
+        x = stages["stem"] = self.stem(self._normalise(images))  # (B, H/2, W/2, 32)
+        for number in range(_LARGE_MAP_BLOCKS):
+            x = stages[f"block_{number}"] = self.blocks[number](x)
+        return x, stages

@@ -1,0 +1,151 @@
+"""MobileNet V1 (Howard et al. 2017, "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
+Applications", arXiv:1704.04861), of any width and for pictures of any size.
+
+Layers, names, padding and normalisation are those of Keras' `keras.applications.MobileNet`, whose weight
+files it reads: at stride 2 the zeros stand below and to the right of the picture.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxret.errors import ConfigError
+from jaxret.models.base import Backbone, Encoding, check_backbone_settings, compute_dtype
+from jaxret.models.layers.conv import ConvBatchNorm
+from jaxret.models.layers.dispatch import map_groups
+from jaxret.models.layers.init import glorot_uniform
+
+__all__ = ["MobileNetV1"]
+
+# Table 1 of the paper: output channels and stride of the 13 depthwise-separable blocks, after a first
+# convolution to 32 channels at stride 2.
+_FIRST_CHANNELS = 32
+_BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *[(512, 1)] * 5,
+    (1024, 2),
+    (1024, 1),
+)
+# On a CPU the layers up to conv_pw_5 have maps that fill the cache one picture at a time; those after it are
+# matrix products that want several pictures at once.
+_LARGE_MAP_LAYERS = 11
+_GROUP = 4
+
+
+class MobileNetV1(Backbone):
+    """MobileNet V1; the embedding is the global average of the last map, as in the paper.
+
+    Args:
+      width: the width multiplier alpha of the paper; every layer has int(alpha * channels) channels.
+      classes: 0, or the number of scores of a classification head, stage "logits".
+      channels: 3 for RGB, 1 for grey (the kernels of colour weights are then summed over R, G and B).
+      dtype: compute dtype, "float32" or "bfloat16".
+      rngs: source of the initial weights.
+
+    Raises:
+      ConfigError: a setting is out of range.
+
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from flax import nnx
+      >>> net = MobileNetV1(width=0.25, rngs=nnx.Rngs(0))
+      >>> encoding = jax.eval_shape(net, jnp.zeros((1, 64, 64, 3), jnp.uint8))
+      >>> encoding.embedding.shape, encoding.stages["conv_pw_5"].shape
+      ((1, 256), (1, 8, 8, 64))
+    """
+
+    name: ClassVar[str] = "mobilenet-v1"
+    normalisation: ClassVar[dict[str, Any]] = {"mean": 127.5, "scale": 1 / 127.5}
+
+    def __init__(
+        self,
+        *,
+        width: float = 1.0,
+        classes: int = 0,
+        channels: int = 3,
+        dtype: str = "float32",
+        rngs: nnx.Rngs,
+    ):
+        if not int(_FIRST_CHANNELS * width) >= 1:
+            raise ConfigError(f"width must be at least {1 / _FIRST_CHANNELS}, got {width!r}")
+        check_backbone_settings(channels=channels, classes=classes)
+        self.width = width
+        self.classes = classes
+        self.channels = channels
+        self.dtype = compute_dtype(dtype)
+
+        def layer(into: int, out: int, window: int, stride: int, padding: Any, depthwise: bool) -> ConvBatchNorm:
+            return ConvBatchNorm(
+                into,
+                out,
+                window=(window, window),
+                strides=(stride, stride),
+                padding=padding,
+                depthwise=depthwise,
+                activation="relu6",
+                dtype=self.dtype,
+                rngs=rngs,
+            )
+
+        into = int(_FIRST_CHANNELS * width)
+        layers = {"conv1": layer(channels, into, 3, 2, "SAME", False)}
+        for number, (out, stride) in enumerate(_BLOCKS, start=1):
+            # Keras pads 0 before and 1 after at stride 2 whatever the size, which is "SAME" for even sizes only.
+            padding = "SAME" if stride == 1 else ((0, 1), (0, 1))
+            layers[f"conv_dw_{number}"] = layer(into, into, 3, stride, padding, True)
+            layers[f"conv_pw_{number}"] = layer(into, int(out * width), 1, 1, "SAME", False)
+            into = int(out * width)
+        self.layers = nnx.Dict(layers)
+        self.layer_names = tuple(layers)
+        self.head = nnx.Linear(into, classes, kernel_init=glorot_uniform, rngs=rngs) if classes else None
+        self.stage_names = (*layers, "logits") if classes else tuple(layers)
+        self.embedding_size = into
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """See `Backbone.config`."""
+        return {
+            "name": self.name,
+            "width": self.width,
+            "classes": self.classes,
+            "channels": self.channels,
+            "dtype": self.dtype.name,
+        }
+
+    def __call__(self, images: jax.Array) -> Encoding:
+        """See `Backbone.__call__`; pictures of any size from 32 pixels.
+
+        A stage is the map after batch norm and activation, Keras' `<name>_relu`.
+        """
+        self._check_images(images)
+        if self.layers["conv1"].training:
+            return self._encode(images)  # batch statistics are over the whole batch
+        return map_groups(self._encode, images, _GROUP)
+
+    def _encode(self, images: jax.Array) -> Encoding:
+        large, small = self.layer_names[:_LARGE_MAP_LAYERS], self.layer_names[_LARGE_MAP_LAYERS:]
+        if self.layers["conv1"].training:
+            x, stages = self._run(large, self._normalise(images))
+        else:
+            x, stages = map_groups(lambda one: self._run(large, self._normalise(one)), images, 1)
+        x, small_stages = self._run(small, x)  # (B, H/32, W/32, D)
+        stages |= small_stages
+        embedding = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
+        if self.head is not None:
+            stages["logits"] = self.head(embedding)
+        return Encoding(embedding, stages)
+
+    def _run(self, names: tuple[str, ...], x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        stages = {}
+        for name in names:
+            x = stages[name] = self.layers[name](x)
+        return x, stages

@@ -1,0 +1,208 @@
+"""What every model returns, and what backbones and encoders of sequences are."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from jaxret.errors import ConfigError
+
+__all__ = [
+    "Backbone",
+    "Encoding",
+    "SequenceEncoder",
+    "Unit",
+    "check_backbone_settings",
+    "check_dropout",
+    "check_sizes",
+    "compute_dtype",
+    "valid_steps",
+]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Encoding:
+    """An embedding and the named intermediate results on the way to it; a JAX pytree.
+
+    Attributes:
+      embedding: (B, D) float32.
+      stages: named intermediate arrays, such as `stages["conv_pw_13"]` of shape (B, H, W, C), in the
+        model's compute dtype. Inside `jax.jit` the stages that nobody reads cost nothing.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> encoding = Encoding(embedding=jnp.zeros((2, 8)), stages={"pool": jnp.zeros((2, 4, 4, 8))})
+      >>> encoding.stages["pool"].shape
+      (2, 4, 4, 8)
+    """
+
+    embedding: jax.Array
+    stages: dict[str, jax.Array] = dataclasses.field(default_factory=dict)
+
+
+Unit = Literal["frame", "chunk"]
+
+
+class Backbone(nnx.Module):
+    """Base of the frame encoders: pictures (B, H, W, C) in, one vector a picture and its stages out.
+
+    A backbone whose `unit` is "chunk" takes the frames of a chunk of video at once, (B, T, H, W, C), and gives one
+    vector a chunk.
+
+    A backbone normalises pixels itself. In evaluation mode (`.eval()`, the state after creation) batch norms
+    use their running statistics and dropout is off; in training mode (`.train()`) batch norms use and update
+    batch statistics.
+
+    Attributes:
+      name: the name under which `create_backbone` makes it.
+      unit: what one vector stands for, a frame or a chunk.
+      embedding_size: D, the length of the embedding.
+      stage_names: the keys of `Encoding.stages`, first layer first.
+      normalisation: how pixels in 0..255 become the first layer's input, JSON-able.
+      channels: of the input: 3 for RGB, 1 for grey, more where a picture is more than its colours.
+      dtype: dtype in which the layers compute; parameters are float32.
+    """
+
+    name: ClassVar[str]
+    unit: ClassVar[Unit] = "frame"
+    normalisation: ClassVar[dict[str, Any]]
+    embedding_size: int
+    stage_names: tuple[str, ...]
+    channels: int
+    dtype: jnp.dtype
+
+    @property
+    def summary(self) -> str:
+        """A few words for people."""
+        return self.name
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings; `create_backbone(**config, rngs=...)` makes a backbone of the same shape."""
+        raise NotImplementedError
+
+    def __call__(self, images: jax.Array) -> Encoding:
+        """Encode pictures.
+
+        Args:
+          images: (B, H, W, C), uint8, or floating in 0..255; RGB order.
+
+        Returns:
+          The embedding (B, D) float32 and the stages.
+
+        Raises:
+          ValueError: the array is not four-dimensional or has another number of channels.
+        """
+        raise NotImplementedError
+
+    def _check_images(self, images: jax.Array) -> None:
+        if images.ndim != 4 or images.shape[-1] != self.channels:
+            raise ValueError(
+                f"images must have shape (B, H, W, {self.channels}) for this {self.name}, got {images.shape}"
+            )
+
+    def _normalise(self, images: jax.Array) -> jax.Array:
+        """Pixels in 0..255 to the first layer's input, in the compute dtype."""
+        mean, scale = self.normalisation["mean"], self.normalisation["scale"]
+        return ((images.astype(jnp.float32) - mean) * scale).astype(self.dtype)
+
+
+def check_backbone_settings(*, channels: int, classes: int) -> None:
+    """Raise a ConfigError unless channels is 1 or 3 and classes at least 0."""
+    if channels not in (1, 3):
+        raise ConfigError(f"channels must be 1 (grey) or 3 (RGB), got {channels!r}")
+    if classes < 0:
+        raise ConfigError(f"classes must be at least 0, got {classes!r}")
+
+
+def compute_dtype(name: str) -> jnp.dtype:
+    """The dtype in which layers compute, from its name; parameters and statistics stay float32.
+
+    Raises:
+      ConfigError: it is neither "float32" nor "bfloat16".
+
+    Example:
+      >>> compute_dtype("bfloat16").name
+      'bfloat16'
+    """
+    if name not in ("float32", "bfloat16"):
+        raise ConfigError(f"dtype must be float32 or bfloat16, got {name!r}")
+    return jnp.dtype(name)
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise a ConfigError that names the first size below 1."""
+    for setting, value in sizes.items():
+        if value < 1:
+            raise ConfigError(f"{setting} must be at least 1, got {value!r}")
+
+
+def check_dropout(dropout: float) -> None:
+    """Raise a ConfigError unless 0 <= dropout < 1."""
+    if not 0 <= dropout < 1:
+        raise ConfigError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+
+
+class SequenceEncoder(nnx.Module):
+    """Base of the encoders of sequences: frame vectors (B, T, D) in, one vector a sequence out.
+
+    Attributes:
+      kind: the name under which `create_sequence_encoder` makes it.
+      input_size: D, length of a frame vector.
+      embedding_size: E, length of the embedding.
+      code_bits: bits of the binary code that the embedding, sigmoid activations, is rounded to; 0: no code.
+      stage_names: the keys of `Encoding.stages`, first layer first.
+    """
+
+    kind: ClassVar[str]
+    input_size: int
+    embedding_size: int
+    code_bits: int = 0
+    stage_names: tuple[str, ...] = ()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings; `create_sequence_encoder(**config, rngs=...)` makes one of the same shape."""
+        raise NotImplementedError
+
+    @property
+    def summary(self) -> str:
+        """A few words for people."""
+        raise NotImplementedError
+
+    def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
+        """Encode sequences of frame vectors.
+
+        Args:
+          vectors: (B, T, D) floating.
+          lengths: (B,) int, how many time steps of each sequence count; the rest is padding and changes
+            nothing. None: all T. A sequence of length 0 is embedded as zeros before a projection or a hash layer.
+
+        Returns:
+          The embedding (B, E) float32 and the stages.
+
+        Raises:
+          ValueError: a shape does not fit.
+        """
+        raise NotImplementedError
+
+
+def valid_steps(encoder: SequenceEncoder, vectors: jax.Array, lengths: jax.Array | None) -> jax.Array:
+    """(B, T) bool, the time steps that count.
+
+    Raises:
+      ValueError: a shape does not fit the encoder.
+    """
+    if vectors.ndim != 3 or vectors.shape[-1] != encoder.input_size:
+        raise ValueError(f"vectors must have shape (B, T, {encoder.input_size}), got {vectors.shape}")
+    batch, steps, _ = vectors.shape
+    if lengths is None:
+        return jnp.ones((batch, steps), bool)
+    if lengths.shape != (batch,):
+        raise ValueError(f"lengths must have shape ({batch},), got {lengths.shape}")
+    return jnp.arange(steps) < lengths[:, None]

@@ -1,0 +1,1 @@
+"""ConvLSTM autoencoders of clips."""

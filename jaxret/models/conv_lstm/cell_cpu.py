@@ -1,0 +1,301 @@
+"""The steps of a ConvLSTM through time on a CPU, with a gradient of their own.
+
+JAX's gradient of a loop convolves for the gradient of the kernel in every step, in a form that XLA's CPU backend
+computes some fifty times more slowly than the same sum outside of a loop. Here the backward loop is written out, and
+both loops are made of matrix products:
+
+    forward   a = [x, h] * K + b;  i, f, g, o = the gates of a;  c' = f c + i g;  h' = o tanh(c')
+    backward  dc = dc' + dh' o (1 - tanh(c')^2)
+              da = [dc g i (1 - i), dc c f (1 - f), dc i (1 - g^2), dh' tanh(c') o (1 - o)]
+              [dx, dh] = da * K transposed;  dK += [x, h] by da;  db += da;  dc f goes on
+
+Inputs and state share one convolution, so that nothing of the size of all gates at all steps is needed before the
+loop. The gates' inputs are kept for the gradient, or computed again where memory matters more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jaxret.models.conv_lstm import winograd
+from jaxret.models.layers.conv3d_cpu import gradient_of_kernel
+from jaxret.models.layers.dispatch import convolve
+
+__all__ = ["conv_lstm_steps", "fitting_form"]
+
+# Places (of all clips together) that a step works on: more, and the arrays of a step no longer stay in cache.
+_PLACES = 2048
+# Channels from which on the transforms of Winograd's form are worth it.
+_LEAST_CHANNELS = 16
+
+
+class Form(Protocol):
+    """How the convolution of a step is computed; hashable."""
+
+    def clips(self, batch: int) -> int:
+        """How many of the clips of a batch a step works on; they divide it."""
+
+    def enter(self, maps: jax.Array) -> jax.Array:
+        """Maps (B', *spatial, C) of one time step in the layout that the other functions take, (*layout, C)."""
+
+    def leave(self, maps: jax.Array) -> jax.Array:
+        """The inverse of `enter`."""
+
+    def prepare(self, kernel: jax.Array) -> jax.Array:
+        """The kernel as the other functions take it; linear."""
+
+    def forward(self, maps: jax.Array, prepared: jax.Array) -> jax.Array:
+        """The convolution of (*layout, C_in), (*layout, C_out)."""
+
+    def backward(self, maps: jax.Array, prepared: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The gradients of `maps` and `prepared`, given that of the outputs."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Direct:
+    """All clips at once, by the library's convolution."""
+
+    def clips(self, batch: int) -> int:
+        """All."""
+        return batch
+
+    def enter(self, maps: jax.Array) -> jax.Array:
+        """The maps."""
+        return maps
+
+    def leave(self, maps: jax.Array) -> jax.Array:
+        """The maps."""
+        return maps
+
+    def prepare(self, kernel: jax.Array) -> jax.Array:
+        """The kernel."""
+        return kernel
+
+    def forward(self, maps: jax.Array, prepared: jax.Array) -> jax.Array:
+        """See `Form`."""
+        return convolve(maps, prepared, strides=(1,) * (maps.ndim - 2))
+
+    def backward(self, maps: jax.Array, prepared: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """See `Form`."""
+        axes = maps.ndim - 2
+        turned = jnp.flip(prepared, tuple(range(axes))).swapaxes(-1, -2)  # the window is odd
+        pads = tuple((wide // 2, wide // 2) for wide in prepared.shape[:axes])
+        return self.forward(gradient, turned), gradient_of_kernel(maps, prepared, gradient, (1,) * axes, pads)
+
+
+@dataclasses.dataclass(frozen=True)
+class Winograd:
+    """Some clips at a time, by minimal filtering.
+
+    Attributes:
+      group: how many clips.
+    """
+
+    group: int
+
+    def clips(self, batch: int) -> int:
+        """Those of a group."""
+        return self.group
+
+    def enter(self, maps: jax.Array) -> jax.Array:
+        """(B', H, W, C) to tiles (4, 4, B', H / 4, W / 4, C)."""
+        clips, height, width, channels = maps.shape
+        tile = winograd.TILE
+        tiles = maps.reshape(clips, height // tile, tile, width // tile, tile, channels)
+        return tiles.transpose(2, 4, 0, 1, 3, 5)
+
+    def leave(self, maps: jax.Array) -> jax.Array:
+        """Tiles (4, 4, B', H / 4, W / 4, C) to (B', H, W, C)."""
+        tile, _, clips, rows, columns, channels = maps.shape
+        return maps.transpose(2, 3, 0, 4, 1, 5).reshape(clips, rows * tile, columns * tile, channels)
+
+    def prepare(self, kernel: jax.Array) -> jax.Array:
+        """See `winograd.points_of_kernel`."""
+        return winograd.points_of_kernel(kernel)
+
+    def forward(self, maps: jax.Array, prepared: jax.Array) -> jax.Array:
+        """See `Form`."""
+        products = winograd.point_products(winograd.points_seen(maps), prepared, axes=(2, 1))
+        return winograd.outputs_of(products, (*maps.shape[:-1], prepared.shape[-1]))
+
+    def backward(self, maps: jax.Array, prepared: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """See `Form`."""
+        pulled = winograd.points_of_gradient(gradient)
+        of_maps = winograd.adjoint_of_seen(winograd.point_products(pulled, prepared, axes=(2, 2)), maps.shape)
+        return of_maps, winograd.point_products(winograd.points_seen(maps), pulled, axes=(1, 1))
+
+
+def fitting_form(inputs: jax.Array, kernel: jax.Array) -> Form:
+    """The form for inputs (B, T, *spatial, C_in) and a kernel (*window, C_in + C, 4 C)."""
+    batch, _, *spatial, _ = inputs.shape
+    tiled = kernel.shape[:-2] == (3, 3) and not any(size % winograd.TILE for size in spatial)
+    if not tiled or kernel.shape[-1] < 4 * _LEAST_CHANNELS or inputs.dtype != jnp.float32:
+        return Direct()
+    most = max(1, _PLACES // math.prod(spatial))
+    return Winograd(max(clips for clips in range(1, min(most, batch) + 1) if batch % clips == 0))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def conv_lstm_steps(
+    form: Form, reverse: bool, keep_gates: bool, inputs: jax.Array, kernel: jax.Array, bias: jax.Array
+) -> jax.Array:
+    """Outputs H of all steps of a ConvLSTM that begins at zero; reverse-mode differentiable.
+
+    Args:
+      form: of the convolution, see `fitting_form`.
+      reverse: go from the last step to the first.
+      keep_gates: keep the gates' inputs for the gradient; else compute them again.
+      inputs: (B, T, *spatial, C_in), of the compute dtype.
+      kernel: (*window, C_in + C, 4 C) in that dtype, the inputs' channels first; windows are odd.
+      bias: (4 C,), in that dtype.
+
+    Returns:
+      (B, T, *spatial, C) in the order of the inputs and in their dtype.
+    """
+    return _forward_loop(form, reverse, None, inputs, kernel, bias)[0]
+
+
+_Saved = tuple[jax.Array, jax.Array, jax.Array, jax.Array, jax.Array, jax.Array | None]
+
+
+def _forward(
+    form: Form, reverse: bool, keep_gates: bool, inputs: jax.Array, kernel: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, _Saved]:
+    outputs, cells, gates = _forward_loop(form, reverse, keep_gates, inputs, kernel, bias)
+    assert cells is not None
+    return outputs, (inputs, kernel, bias, outputs, cells, gates)
+
+
+def _forward_loop(
+    form: Form, reverse: bool, keep_gates: bool | None, inputs: jax.Array, kernel: jax.Array, bias: jax.Array
+) -> tuple[jax.Array, jax.Array | None, jax.Array | None]:
+    """Outputs of all steps and, unless `keep_gates` is None, cell states after them, and the gates' inputs if True.
+
+    The latter two are one step after the other, as `form` lays them out: (G T, *layout, C), G groups of clips.
+    """
+    clips, count, channels = form.clips(len(inputs)), inputs.shape[1], kernel.shape[-1] // 4
+    prepared = form.prepare(kernel)
+
+    def step(number: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array | None, ...]:
+        hidden, cell, outputs, cells, all_gates = state
+        group, time = number // count, _time_of(number, count, reverse)
+        first = number % count == 0
+        hidden, cell = jnp.where(first, 0, hidden), jnp.where(first, 0, cell)
+        now = form.enter(_read(inputs, clips, group, time))
+        gates = form.forward(jnp.concatenate([now, hidden], axis=-1), prepared) + bias
+        i, f, g, o = _activations(gates)
+        cell = f * cell + i * g
+        hidden = (o * jnp.tanh(cell)).astype(inputs.dtype)
+        return (
+            hidden,
+            cell,
+            _write(outputs, form.leave(hidden), group, time),
+            None if cells is None else _put(cells, cell, group * count + time),
+            None if all_gates is None else _put(all_gates, gates, group * count + time),
+        )
+
+    layout = jax.eval_shape(form.enter, inputs[:clips, 0]).shape[:-1]
+    steps = len(inputs) // clips * count
+    start = (
+        jnp.zeros((*layout, channels), inputs.dtype),
+        jnp.zeros((*layout, channels), jnp.float32),
+        jnp.zeros((*inputs.shape[:-1], channels), inputs.dtype),
+        None if keep_gates is None else jnp.zeros((steps, *layout, channels), jnp.float32),
+        jnp.zeros((steps, *layout, 4 * channels), inputs.dtype) if keep_gates else None,
+    )
+    _, _, outputs, cells, gates = lax.fori_loop(0, steps, step, start)
+    return outputs, cells, gates
+
+
+def _backward(
+    form: Form, reverse: bool, keep_gates: bool, saved: _Saved, gradient: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    inputs, kernel, bias, outputs, cells, all_gates = saved
+    prepared, transposed = jax.vjp(form.prepare, kernel)
+    clips, count, into = form.clips(len(inputs)), inputs.shape[1], inputs.shape[-1]
+
+    def step(number: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+        d_hidden, d_cell, d_prepared, d_bias, d_inputs = state
+        group, time = number // count, _time_of(number, count, not reverse)
+        last, first = number % count == 0, number % count == count - 1
+        before = jnp.clip(time + 1 if reverse else time - 1, 0, count - 1)
+        now, hidden, upstream = (
+            form.enter(_read(every, clips, group, at))
+            for every, at in ((inputs, time), (outputs, before), (gradient, time))
+        )
+        hidden = jnp.where(first, 0, hidden)
+        cell = jnp.where(first, 0, _at(cells, group * count + before))
+        both = jnp.concatenate([now, hidden], axis=-1)
+        gates = form.forward(both, prepared) + bias if all_gates is None else _at(all_gates, group * count + time)
+        i, f, g, o = _activations(gates)
+        squashed = jnp.tanh(_at(cells, group * count + time))
+        d_hidden = jnp.where(last, 0, d_hidden).astype(jnp.float32) + upstream.astype(jnp.float32)
+        d_cell = jnp.where(last, 0, d_cell) + d_hidden * o * (1 - squashed**2)
+        # Each of the four parts below would compute these again.
+        d_hidden, d_cell, i, f, g, o = lax.optimization_barrier((d_hidden, d_cell, i, f, g, o))
+        parts = (
+            d_cell * g * i * (1 - i),
+            d_cell * cell * f * (1 - f),
+            d_cell * i * (1 - g**2),
+            d_hidden * squashed * o * (1 - o),
+        )
+        d_gates = jnp.concatenate([part.astype(inputs.dtype) for part in parts], axis=-1)
+        d_both, more = form.backward(both, prepared, d_gates)
+        return (
+            d_both[..., into:],
+            d_cell * f,
+            d_prepared + more,
+            d_bias + d_gates.astype(jnp.float32).sum(range(d_gates.ndim - 1)),
+            _write(d_inputs, form.leave(d_both[..., :into]), group, time),
+        )
+
+    start = (
+        jnp.zeros(cells.shape[1:], inputs.dtype),
+        jnp.zeros(cells.shape[1:], jnp.float32),
+        jnp.zeros_like(prepared),
+        jnp.zeros(bias.shape, jnp.float32),
+        jnp.zeros_like(inputs),
+    )
+    _, _, d_prepared, d_bias, d_inputs = lax.fori_loop(0, len(cells), step, start)
+    return d_inputs, transposed(d_prepared)[0], d_bias.astype(bias.dtype)
+
+
+conv_lstm_steps.defvjp(_forward, _backward)
+
+
+def _time_of(number: jax.Array, count: int, reverse: bool) -> jax.Array:
+    """The time step of step `number` of a loop over groups of `count` steps."""
+    return count - 1 - number % count if reverse else number % count
+
+
+def _read(maps: jax.Array, clips: int, group: jax.Array, time: jax.Array) -> jax.Array:
+    """One time step of a group of clips: (B, T, *spatial, C) to (B', *spatial, C)."""
+    groups = lax.dynamic_slice_in_dim(maps, group * clips, clips, axis=0)
+    return lax.dynamic_index_in_dim(groups, time, axis=1, keepdims=False)
+
+
+def _write(maps: jax.Array, step: jax.Array, group: jax.Array, time: jax.Array) -> jax.Array:
+    """The inverse of `_read`."""
+    start = [group * len(step), time, *[jnp.zeros((), time.dtype)] * (maps.ndim - 2)]
+    return lax.dynamic_update_slice(maps, step[:, None], start)
+
+
+def _at(steps: jax.Array, number: jax.Array) -> jax.Array:
+    return lax.dynamic_index_in_dim(steps, number, keepdims=False)
+
+
+def _put(steps: jax.Array, maps: jax.Array, number: jax.Array) -> jax.Array:
+    return lax.dynamic_update_index_in_dim(steps, maps, number, 0)
+
+
+def _activations(gates: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """i, f, g and o, float32."""
+    i, f, g, o = jnp.split(gates.astype(jnp.float32), 4, axis=-1)
+    return jax.nn.sigmoid(i), jax.nn.sigmoid(f), jnp.tanh(g), jax.nn.sigmoid(o)

@@ -1,0 +1,312 @@
+"""Faster R-CNN (Ren et al. 2015, arXiv:1506.01497), as a detector and as what instance search compares.
+
+For search (Salvador et al. 2016, "Faster R-CNN features for instance search", arXiv:1604.08893) a picture has one
+vector, its map pooled image-wise, which finds candidates, and one vector of each of its proposals, pooled region-wise,
+which ranks them anew and says where the object is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import ArrayLike
+
+from jaxret.errors import ConfigError
+from jaxret.models.base import Backbone
+from jaxret.models.descriptors.spatial_pooling import mac
+from jaxret.models.detection.boxes import anchor_boxes
+from jaxret.models.detection.head import Detections, RegionHead, best_detections
+from jaxret.models.detection.proposals import Proposals, RegionProposalNetwork, best_proposals
+from jaxret.models.detection.roi_align import roi_align
+from jaxret.models.detection.settings import DetectorSettings
+from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
+from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.projection import FixedArray
+from jaxret.models.registry import create_backbone
+from jaxret.preprocessing import SIDE_STEP, Preprocessing
+
+__all__ = ["FasterRCNN", "Regions"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Regions:
+    """What instance search keeps of a batch of pictures; a JAX pytree.
+
+    Attributes:
+      image_vector: (B, C) float32 of length 1: the maximum of the map.
+      boxes: (B, P, 4) proposals, left, top, right, bottom in pixels of the encoded picture, likeliest first.
+      scores: (B, P), the probability that the proposal is an object.
+      vectors: (B, P, C) float32 of length 1: the maximum of the map in each proposal.
+      valid: bool (B, P); where a picture has fewer than P proposals, box, score and vector of the rest are zeros.
+    """
+
+    image_vector: jax.Array
+    boxes: jax.Array
+    scores: jax.Array
+    vectors: jax.Array
+    valid: jax.Array
+
+
+class FasterRCNN(nnx.Module):
+    """A region proposal network and a head of detection on one map of a frame backbone.
+
+    Pictures have any size whose sides are multiples of 32; each size is compiled once.
+
+    Args:
+      backbone: of frames; its layers up to the map are the trunk that both halves share.
+      stage: the name of the map, such as "conv_pw_11" of mobilenet-v1 (16 pixels to a cell).
+      classes: names of the classes that are detected, without the background.
+      preprocessing: how pictures are scaled.
+      settings: anchors, proposals and sizes of layers; None: the default ones.
+      rngs: source of the initial weights.
+
+    Attributes:
+      map_scale: (1,), what the map is multiplied by for the proposer and the head, whose initial weights expect numbers
+        of about 1: trunks differ tenfold. 1 before it is fitted (`jaxret.recipes.instances.map_scale`); stored with the
+        weights,
+        left alone by training, and without effect on vectors, which have length 1.
+      stride: pixels to a cell of the map, learnt from shapes.
+      vector_size: C, channels of the map and numbers of a vector.
+
+    Raises:
+      ConfigError: the stage is unknown, no map or of odd cells; there is no class, or one twice; or the preprocessing
+        gives pictures that do not fit.
+
+    Example:
+      >>> from jaxret.preprocessing import Preprocessing
+      >>> net = create_backbone("small-convnet", rngs=nnx.Rngs(0))
+      >>> size = Preprocessing(height=64, width=64, resize="fit")
+      >>> settings = DetectorSettings(anchor_sizes=(16, 32), proposals=5)
+      >>> model = FasterRCNN(net, "conv_3", ["square"], size, settings, rngs=nnx.Rngs(0))
+      >>> found = model.regions(jnp.zeros((2, 64, 32, 3), jnp.uint8))
+      >>> found.image_vector.shape, found.boxes.shape, found.vectors.shape
+      ((2, 32), (2, 5, 4), (2, 5, 32))
+    """
+
+    kind: ClassVar[str] = "faster-rcnn"
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        stage: str,
+        classes: Sequence[str],
+        preprocessing: Preprocessing,
+        settings: DetectorSettings | None = None,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        stride, (_, _, channels) = feature_map_stride(backbone, stage), feature_map_shape(backbone, stage)
+        if not classes or len(set(classes)) < len(classes):
+            raise ConfigError(f"classes must be one or more different names, got {list(classes)!r}")
+        if backbone.channels != preprocessing.pixel_channels:
+            raise ConfigError(
+                f"{backbone.name} takes {backbone.channels} channels, the preprocessing gives "
+                f"{preprocessing.pixel_channels}"
+            )
+        if preprocessing.height % SIDE_STEP or preprocessing.width % SIDE_STEP:
+            raise ConfigError(
+                f"sides of pictures must be multiples of {SIDE_STEP} pixels, got {preprocessing.height} x "
+                f"{preprocessing.width}"
+            )
+        self.backbone = backbone
+        self.stage, self.stride, self.vector_size = stage, stride, channels
+        self.classes = tuple(classes)
+        self.preprocessing = preprocessing
+        self.settings = settings = DetectorSettings() if settings is None else settings
+        self.map_scale = FixedArray(jnp.ones(1, jnp.float32))
+        dtype = backbone.dtype
+        self.proposer = RegionProposalNetwork(
+            channels, settings.proposer_channels, settings.anchors_at_a_cell, dtype=dtype, rngs=rngs
+        )
+        grid = settings.region_grid
+        self.head = RegionHead(grid * grid * channels, settings.head_units, len(classes), dtype=dtype, rngs=rngs)
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        size, number = self.preprocessing, len(self.classes)
+        return (
+            f"Faster R-CNN on {self.stage} of {self.backbone.summary} ({self.stride} pixels to a cell), pictures of at "
+            f"most {size.height} x {size.width} pixels, {number} class{'' if number == 1 else 'es'}"
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings; `create_encoder(config)` makes a model of the same shape."""
+        return {
+            "kind": self.kind,
+            "backbone": self.backbone.config,
+            "stage": self.stage,
+            "classes": list(self.classes),
+            "settings": self.settings.to_json(),
+            "preprocessing": self.preprocessing.to_json(),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """A model of the shape that `config` describes, with random weights."""
+        return cls(
+            create_backbone(**config["backbone"], rngs=rngs),
+            config["stage"],
+            config["classes"],
+            Preprocessing.from_json(config["preprocessing"]),
+            DetectorSettings.from_json(config["settings"]),
+            rngs=rngs,
+        )
+
+    # ---- parts, for use inside a jitted function
+
+    def feature_map(self, images: jax.Array) -> jax.Array:
+        """The trunk: pictures (B, H, W, 3), uint8 or 0..255, to the map (B, H / stride, W / stride, C).
+
+        Raises:
+          ValueError: a side is no multiple of 32.
+        """
+        if images.ndim != 4 or images.shape[1] % SIDE_STEP or images.shape[2] % SIDE_STEP:
+            raise ValueError(
+                f"images must have shape (B, H, W, C), H and W multiples of {SIDE_STEP}, got {images.shape}"
+            )
+        return self.backbone(images).stages[self.stage]
+
+    def anchors(self, maps: jax.Array) -> jax.Array:
+        """The anchors (N, 4) of maps of this shape, in pixels."""
+        settings = self.settings
+        return anchor_boxes((maps.shape[1], maps.shape[2]), self.stride, settings.anchor_sizes, settings.anchor_aspects)
+
+    def propose(self, maps: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What the proposer says of the anchors: logits (B, N) and offsets (B, N, 4)."""
+        return self.proposer(self._scaled(maps))
+
+    def classify(self, maps: jax.Array, boxes: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """What the head says of boxes (B, R, 4): logits (B, R, 1 + K) and offsets (B, R, K, 4)."""
+        return self.head(self.pooled_regions(self._scaled(maps), boxes))
+
+    def _scaled(self, maps: jax.Array) -> jax.Array:
+        return maps * self.map_scale[...].astype(maps.dtype)
+
+    def proposals(
+        self, logits: jax.Array, offsets: jax.Array, anchors: jax.Array, sizes: jax.Array, *, count: int
+    ) -> Proposals:
+        """The `count` best regions of each picture, from what the proposer says of all anchors.
+
+        Args:
+          logits: (B, N). offsets: (B, N, 4). anchors: (N, 4).
+          sizes: (B, 2), height and width of each picture within the batch.
+        """
+
+        def of_one(logits: jax.Array, offsets: jax.Array, size: jax.Array) -> Proposals:
+            return best_proposals(
+                logits,
+                offsets,
+                anchors,
+                size,
+                count=count,
+                before=self.settings.proposals_before,
+                threshold=self.settings.proposal_overlap,
+                least_side=self.settings.least_side,
+            )
+
+        return jax.vmap(of_one)(logits, offsets, sizes)
+
+    def pooled_regions(self, maps: jax.Array, boxes: jax.Array) -> jax.Array:
+        """RoIAlign of boxes (B, R, 4) on maps (B, H, W, C): (B, R, grid, grid, C)."""
+        batch, count = boxes.shape[:2]
+        grid = (self.settings.region_grid, self.settings.region_grid)
+        images = jnp.repeat(jnp.arange(batch), count)
+        pooled = roi_align(maps, boxes.reshape(-1, 4), images, stride=self.stride, size=grid)
+        return pooled.reshape(batch, count, *pooled.shape[1:])
+
+    # ---- whole, jitted
+
+    def regions(self, images: ArrayLike) -> Regions:
+        """What instance search keeps of pictures (B, H, W, 3), uint8 or 0..255, H and W multiples of 32; jitted."""
+        return _regions(self, jnp.asarray(images))
+
+    def region_vectors(self, images: ArrayLike, boxes: ArrayLike) -> jax.Array:
+        """Vectors of boxes that somebody chose, such as one drawn around a query's object; jitted.
+
+        Args:
+          images: (B, H, W, 3), uint8 or 0..255, H and W multiples of 32.
+          boxes: (B, R, 4) left, top, right, bottom in pixels of these pictures.
+
+        Returns:
+          (B, R, C) float32 of length 1, comparable with `Regions.vectors`.
+
+        Raises:
+          ValueError: the shapes do not fit.
+        """
+        pictures, regions = jnp.asarray(images), jnp.asarray(boxes, jnp.float32)
+        if regions.ndim != 3 or regions.shape[-1] != 4 or len(regions) != len(pictures):
+            raise ValueError(f"boxes must be (B, R, 4) for {len(pictures)} pictures, got {regions.shape}")
+        return _region_vectors(self, pictures, regions)
+
+    def detect(
+        self,
+        images: ArrayLike,
+        sizes: ArrayLike | None = None,
+        *,
+        count: int = 50,
+        threshold: float = 0.5,
+        least_score: float = 0.05,
+    ) -> tuple[Detections, Proposals]:
+        """Objects in pictures, and the proposals that were looked at; jitted.
+
+        Args:
+          images: (B, H, W, 3), uint8 or 0..255, H and W multiples of 32.
+          sizes: (B, 2), height and width of the picture in the upper left corner of each, where the rest is padding;
+            None: there is none.
+          count: D, detections of a picture.
+          threshold: IoU above which a box is suppressed by a better one of its class.
+          least_score: probability below which nothing is detected.
+        """
+        pictures = jnp.asarray(images)
+        whole = jnp.broadcast_to(jnp.array(pictures.shape[1:3]), (len(pictures), 2))
+        given = whole if sizes is None else jnp.asarray(sizes)
+        return _detect(self, pictures, given, count, threshold, least_score)
+
+
+def _proposals_and_map(model: FasterRCNN, images: jax.Array, sizes: jax.Array) -> tuple[Proposals, jax.Array]:
+    maps = model.feature_map(images)
+    logits, offsets = model.propose(maps)
+    count = model.settings.proposals
+    return model.proposals(logits, offsets, model.anchors(maps), sizes, count=count), maps
+
+
+def _vectors(model: FasterRCNN, maps: jax.Array, boxes: jax.Array) -> jax.Array:
+    return l2_normalise(model.pooled_regions(maps, boxes).max(axis=(2, 3)))
+
+
+# A module is a pytree, and these change nothing in it: `jax.jit` dispatches in a fraction of `nnx.jit`'s time.
+@jax.jit
+def _regions(model: FasterRCNN, images: jax.Array) -> Regions:
+    sizes = jnp.broadcast_to(jnp.array(images.shape[1:3]), (len(images), 2))
+    proposals, maps = _proposals_and_map(model, images, sizes)
+    vectors = jnp.where(proposals.valid[..., None], _vectors(model, maps, proposals.boxes), 0)
+    scores = jax.nn.sigmoid(proposals.logits)  # of -inf 0
+    return Regions(l2_normalise(mac(maps)), proposals.boxes, scores, vectors, proposals.valid)
+
+
+@jax.jit
+def _region_vectors(model: FasterRCNN, images: jax.Array, boxes: jax.Array) -> jax.Array:
+    return _vectors(model, model.feature_map(images), boxes)
+
+
+def _detect_jitted(
+    model: FasterRCNN, images: jax.Array, sizes: jax.Array, count: int, threshold: float, least_score: float
+) -> tuple[Detections, Proposals]:
+    proposals, maps = _proposals_and_map(model, images, sizes)
+    logits, offsets = model.classify(maps, proposals.boxes)
+
+    def of_one(*arrays: jax.Array) -> Detections:
+        return best_detections(*arrays, count=count, threshold=threshold, least_score=least_score)
+
+    return jax.vmap(of_one)(logits, offsets, proposals.boxes, proposals.valid, sizes), proposals
+
+
+_detect = jax.jit(_detect_jitted, static_argnums=(3, 4, 5))

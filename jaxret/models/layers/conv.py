@@ -1,0 +1,131 @@
+"""The building blocks of the backbones: convolution with batch norm, or with a bias, and activation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from jaxret.models.layers.dispatch import Padding, convolve, depthwise_convolve
+from jaxret.models.layers.init import he_normal
+
+__all__ = ["Activation", "ConvBatchNorm", "ConvBias"]
+
+Activation = Literal["relu", "relu6", "linear"]
+
+_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+    "relu": lambda x: jnp.maximum(x, 0),
+    "relu6": lambda x: jnp.clip(x, 0, 6),
+    "linear": lambda x: x,
+}
+
+
+class ConvBatchNorm(nnx.Module):
+    """Convolution without bias, batch norm, activation, over any number of spatial axes.
+
+    In evaluation mode the batch norm is one multiply-add a channel, which XLA joins with the activation; in
+    training mode it uses and updates batch statistics (Ioffe and Szegedy 2015, arXiv:1502.03167).
+
+    Args:
+      in_channels, out_channels: equal for a depthwise convolution.
+      window: size of the kernel along each spatial axis; its length is the number of spatial axes.
+      strides: one for each spatial axis.
+      padding: "SAME" (the odd zero after the picture), "VALID", or pairs of zeros before and after.
+      depthwise: convolve every channel with its own window.
+      activation: "relu", "relu6" or "linear".
+      epsilon: added to the variance.
+      momentum: share of the old running statistics that an update keeps.
+      dtype: compute dtype; parameters and statistics are float32.
+
+    Attributes:
+      kernel: (*window, C_in, C_out), or (*window, C) if depthwise.
+      norm: scale, bias, mean and var, each (C_out,).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        window: Sequence[int],
+        strides: Sequence[int] | None = None,
+        padding: Padding = "SAME",
+        depthwise: bool = False,
+        activation: Activation = "relu",
+        epsilon: float = 1e-3,
+        momentum: float = 0.99,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        if depthwise and in_channels != out_channels:
+            raise ValueError(f"a depthwise convolution keeps {in_channels} channels, got {out_channels}")
+        shape = (*window, out_channels) if depthwise else (*window, in_channels, out_channels)
+        self.kernel = nnx.Param(he_normal(rngs.params(), shape))
+        self.norm = nnx.BatchNorm(out_channels, use_running_average=True, epsilon=epsilon, momentum=momentum, rngs=rngs)
+        self.strides = tuple(strides) if strides is not None else (1,) * len(window)
+        # NNX keeps settings in a hashable structure, hence tuples.
+        self.padding: Padding = padding if isinstance(padding, str) else tuple((a, b) for a, b in padding)
+        self.depthwise = depthwise
+        self.activation = activation
+        self.dtype = jnp.dtype(dtype)
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """(B, *spatial, C_in) to (B, *spatial', C_out), in the compute dtype."""
+        form = depthwise_convolve if self.depthwise else convolve
+        outputs = form(
+            inputs.astype(self.dtype),
+            self.kernel[...].astype(self.dtype),
+            strides=self.strides,
+            padding=self.padding,
+        )
+        if not self.training:
+            scale, shift = self.scale_and_shift()
+            outputs = outputs * scale.astype(self.dtype) + shift.astype(self.dtype)
+        else:
+            outputs = self.norm(outputs).astype(self.dtype)
+        return _ACTIVATIONS[self.activation](outputs)
+
+    @property
+    def training(self) -> bool:
+        """Whether the batch norm uses batch statistics."""
+        return not self.norm.use_running_average
+
+    def scale_and_shift(self) -> tuple[jax.Array, jax.Array]:
+        """The batch norm of evaluation mode as `scale * x + shift`, each (C_out,) float32."""
+        norm = self.norm
+        assert norm.scale is not None
+        assert norm.bias is not None
+        scale = norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)
+        return scale, norm.bias[...] - norm.mean[...] * scale
+
+
+class ConvBias(nnx.Module):
+    """Convolution of stride 1 with "SAME" padding, bias, rectifier, over any number of spatial axes.
+
+    Attributes:
+      kernel: (*window, C_in, C_out); bias: (C_out,).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        window: Sequence[int],
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        shape = (*window, in_channels, out_channels)
+        self.kernel = nnx.Param(he_normal(rngs.params(), shape))
+        self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32))
+        self.dtype = jnp.dtype(dtype)
+
+    def __call__(self, inputs: jax.Array) -> jax.Array:
+        """(B, *spatial, C_in) to (B, *spatial, C_out), in the compute dtype."""
+        kernel = self.kernel[...].astype(self.dtype)
+        outputs = convolve(inputs.astype(self.dtype), kernel, strides=(1,) * (kernel.ndim - 2))
+        return nnx.relu(outputs + self.bias[...].astype(self.dtype))

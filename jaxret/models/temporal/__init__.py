@@ -1,0 +1,1 @@
+"""Encoders of sequences of frame vectors, and their heads."""

@@ -1,0 +1,1 @@
+"""Pretrained weights: reading files of other libraries, restricted to numbers."""

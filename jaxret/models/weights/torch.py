@@ -1,0 +1,173 @@
+"""PyTorch weight files (`.pth`, `.pt`, `.bin`) read without PyTorch and without executing anything.
+
+Both layouts of `torch.save` are read: the zip archive (PyTorch 1.6 and later) and, before it, the legacy
+sequence: magic number, protocol version, system description, state dict, storage keys, raw storages. Their
+pickle streams go through `tensor_pickle`, which executes nothing. Every size and offset is checked against what
+the file really holds before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.errors import WeightsError
+from jaxret.models.weights.unpickle import Refused, StackMachine, Storage, Tensor
+
+__all__ = ["read_torch_file"]
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+
+
+def read_torch_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
+    """The tensors of a state dict by name, as read-only arrays; bfloat16 tensors have `ml_dtypes.bfloat16`.
+
+    A checkpoint that holds its state dict under the key "state_dict" is read too, and a prefix "module."
+    that all names share (from `DataParallel`) is taken off.
+
+    Raises:
+      WeightsError: the file is truncated, damaged, no state dict, or names anything but tensors; the message
+        says what.
+    """
+    data = Path(path).read_bytes()
+    try:
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            top, storage_of = _read_zip(data)
+        else:
+            top, storage_of = _read_legacy(data)
+        return _state_dict(top, storage_of)
+    except Refused as error:
+        raise WeightsError(f"{path}: {error}") from None
+    except (
+        ArithmeticError,
+        EOFError,
+        AttributeError,
+        LookupError,
+        NotImplementedError,  # zipfile, about an unknown compression method
+        RuntimeError,  # zipfile, about an encrypted member
+        TypeError,
+        ValueError,
+        struct.error,
+        zipfile.BadZipFile,
+    ) as error:
+        # Whatever a damaged stream makes the parsers stumble over.
+        raise WeightsError(f"{path} is damaged or not a PyTorch weight file: {error}") from error
+
+
+_StorageReader = Callable[[Storage], npt.NDArray[Any]]
+
+
+def _read_zip(data: bytes) -> tuple[Any, _StorageReader]:
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    members = {info.filename: info for info in archive.infolist()}
+    # Members of a weight file are stored as they are. Compressed or overlapping ones could unpack to any size.
+    if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
+        raise Refused("an archive with compressed members is not a PyTorch weight file")
+    if sum(info.file_size for info in members.values()) > len(data):
+        raise Refused("the archive claims to hold more than it does")
+    pickles = [name for name in members if name.endswith("/data.pkl")]
+    if len(pickles) != 1:
+        raise Refused(f"the archive has {len(pickles)} members data.pkl, not 1: not a PyTorch weight file")
+    root = pickles[0].removesuffix("data.pkl")
+    if f"{root}byteorder" in members and archive.read(f"{root}byteorder") != b"little":
+        raise Refused("big-endian files are not supported")
+
+    def storage_of(storage: Storage) -> npt.NDArray[Any]:
+        name = f"{root}data/{storage.key}"
+        if name not in members:
+            raise Refused(f"storage {storage.key!r} is missing")
+        expected = storage.count * storage.dtype.itemsize
+        if members[name].file_size != expected:
+            raise Refused(
+                f"storage {storage.key!r} has {members[name].file_size} bytes, but its tensors need {expected}"
+            )
+        return np.frombuffer(archive.read(name), storage.dtype)
+
+    return StackMachine().run(io.BytesIO(archive.read(pickles[0]))), storage_of
+
+
+def _read_legacy(data: bytes) -> tuple[Any, _StorageReader]:
+    stream = io.BytesIO(data)
+    if StackMachine().run(stream) != _LEGACY_MAGIC:
+        raise Refused("this is not a PyTorch weight file: its magic number is missing")
+    protocol = StackMachine().run(stream)
+    if protocol != _LEGACY_PROTOCOL:
+        raise Refused(f"legacy protocol {protocol!r} is not supported, only {_LEGACY_PROTOCOL}")
+    system = StackMachine().run(stream)
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
+        raise Refused("big-endian files are not supported")
+    machine = StackMachine()
+    top = machine.run(stream)
+    keys = StackMachine().run(stream)
+    if not isinstance(keys, list) or len(set(keys)) != len(keys):
+        raise Refused("the list of storage keys is malformed")
+
+    contents: dict[str, npt.NDArray[Any]] = {}
+    position = stream.tell()
+    for key in keys:
+        storage = machine.storages.get(key)
+        if storage is None:
+            raise Refused(f"storage {key!r} belongs to no tensor")
+        (count,) = struct.unpack_from("<q", data, position)
+        size = storage.count * storage.dtype.itemsize
+        position += 8
+        if count != storage.count or position + size > len(data):
+            raise Refused(f"the file is truncated or altered: storage {key!r} should have {storage.count} elements")
+        contents[key] = np.frombuffer(data, storage.dtype, storage.count, position)
+        position += size
+    if position != len(data):
+        raise Refused(f"{len(data) - position} bytes follow the last storage")
+
+    def storage_of(storage: Storage) -> npt.NDArray[Any]:
+        if storage.key not in contents:
+            raise Refused(f"storage {storage.key!r} is missing")
+        return contents[storage.key]
+
+    return top, storage_of
+
+
+def _state_dict(top: Any, storage_of: _StorageReader) -> dict[str, npt.NDArray[Any]]:
+    if isinstance(top, dict) and isinstance(top.get("state_dict"), dict):
+        top = top["state_dict"]
+    if not isinstance(top, dict) or not top:
+        raise Refused("it holds no state dict")
+    strangers = [str(name) for name, value in top.items() if not isinstance(value, Tensor)]
+    if strangers:
+        raise Refused(f"these entries of the state dict are no tensors: {', '.join(strangers)}")
+    if any(not isinstance(name, str) for name in top):
+        raise Refused("a name in the state dict is not a string")
+    prefix = "module." if all(name.startswith("module.") for name in top) else ""
+    read: dict[str, npt.NDArray[Any]] = {}  # each storage once
+    arrays = {}
+    for name, tensor in top.items():
+        key = tensor.storage.key
+        if key not in read:
+            read[key] = storage_of(tensor.storage)
+        arrays[name.removeprefix(prefix)] = _view(name, tensor, read[key])
+    return arrays
+
+
+def _view(name: str, tensor: Tensor, storage: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The tensor as a view of its storage, which it may not leave, nor see any element of twice."""
+    shape, strides, offset = tensor.shape, tensor.strides, tensor.offset
+    numbers = (offset, *shape, *strides)
+    if len(shape) != len(strides) or any(type(number) is not int or number < 0 for number in numbers):
+        raise Refused(f"tensor {name!r} has a malformed shape {shape}, strides {strides} or offset {offset}")
+    elements = 1
+    for size in shape:
+        elements *= size
+    last = offset + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    if elements > len(storage) or (elements and last >= len(storage)):
+        raise Refused(f"tensor {name!r} of shape {shape} leaves its storage of {len(storage)} elements")
+    if not elements:
+        return np.empty(shape, storage.dtype)
+    steps = [stride * storage.itemsize for stride in strides]
+    return np.lib.stride_tricks.as_strided(storage[offset:], shape, steps, writeable=False)

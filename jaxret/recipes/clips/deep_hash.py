@@ -1,0 +1,77 @@
+"""System 3: deep video hashing, binary codes learned end to end and searched by XOR.
+
+Paper: Y. Dong and J. Li, "Video retrieval based on deep convolutional neural network", arXiv:1712.00133 (2017),
+with what a review of it asks for: other temporal fusions, other modalities, sub-linear search.
+
+- Model: frame backbone -> vector a frame; their weighted average over a clip, weights learned; one linear layer
+  with a sigmoid, the hash layer: an activation a bit. A softmax head on the activations exists only to train.
+- Objective: alpha * cross-entropy + beta * triplet loss on the activations, positives of the same class and
+  negatives of another from the batch (alpha is `--cross-entropy-weight`, beta `--triplet-weight`).
+- Codes: a bit is 1 where its activation is at least 0.5.
+- Ranking: Hamming distance by XOR and popcount (`jaxret.rank.hamming_topk`), or sub-linear by `HammingIndex`;
+  the nearest can be put in order again by their activations (`jaxret search --rerank`).
+
+Run: `python -m jaxret.train deep-hash --data FOLDER --bits 256`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Literal
+
+from flax import nnx
+
+from jaxret.losses import Mining
+from jaxret.models import AttentionFusion, ConvolutionFusion, SequenceEncoder, TemporalEncoder, WeightedAverage
+from jaxret.models.encoder import VideoEncoder
+from jaxret.recipes.base import FrameBackboneConfig
+from jaxret.recipes.clip_report import RunSummary
+from jaxret.recipes.clips.model import make_clip_encoder, resolve
+from jaxret.recipes.clips.train import train_clip_encoder
+from jaxret.training import RunFolder
+
+__all__ = ["DeepHashConfig", "make_encoder", "make_fusion", "train"]
+
+Fusion = Literal["weighted-average", "lstm", "convolution", "attention"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DeepHashConfig(FrameBackboneConfig):
+    """Settings of a deep-hashing training."""
+
+    bits: int = 64
+    """Length of the codes, a multiple of 8. 0: none; the real-valued embedding is trained and searched."""
+    fusion: Fusion = "weighted-average"
+    """How a clip's frame vectors become one vector: their weighted average, an LSTM, convolution and pooling over
+    time, or a transformer."""
+    units: int = 256
+    """Width of the fusion; the weighted average is as wide as a frame vector."""
+    triplet_weight: float = 1.0
+    """Weight of the triplet loss on the codes' activations (the paper's beta); 0: none."""
+    mining: Mining = "all"
+    """Triplets that count: of every batch the hardest, the semi-hard, or all that break the margin."""
+
+
+def make_fusion(
+    fusion: Fusion, input_size: int, units: int, *, dropout: float, dtype: str, rngs: nnx.Rngs
+) -> SequenceEncoder:
+    """The temporal fusion of that name, from vectors of `input_size`."""
+    if fusion == "weighted-average":
+        return WeightedAverage(input_size, rngs=rngs)
+    made = {"lstm": TemporalEncoder, "convolution": ConvolutionFusion, "attention": AttentionFusion}[fusion]
+    return made(input_size, units, dropout=dropout, dtype=dtype, rngs=rngs)
+
+
+def make_encoder(config: DeepHashConfig) -> VideoEncoder:
+    """The encoder with its initial weights; `config` is resolved (see `jaxret.recipes.clips.model`)."""
+    return make_clip_encoder(
+        config,
+        lambda size, rngs: make_fusion(
+            config.fusion, size, config.units, dropout=config.dropout, dtype=config.precision, rngs=rngs
+        ),
+    )
+
+
+def train(recipe: str, config: DeepHashConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+    """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
+    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)

@@ -1,0 +1,157 @@
+"""Frame vectors of a frozen backbone, computed once: training draws random clips from them, evaluation even ones.
+
+Each chunk of a video is sampled three times as densely as the encoder asks. Of three equal parts of a segment
+the middle one's centre is the segment's centre, so the frames that evaluation wants are among them, and random
+temporal sampling has several to choose from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxret.data.batches.cache import FeatureCache
+from jaxret.data.items import Chunk, MediaDataset
+from jaxret.data.sampling.frames import chunk_spans, even_samples, frames_on_display
+from jaxret.data.sampling.reading import open_item, read_sampled_chunks
+from jaxret.data.sampling.transforms import Augmentation, centre_geometry, random_geometry
+from jaxret.errors import MediaError
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.store import fingerprint
+from jaxret.recipes.base import FrameBackboneConfig
+from jaxret.retrieval.encode import FrameVectors
+from jaxret.retrieval.encode.cached import fill_cache
+from jaxret.training import RunFolder
+
+__all__ = ["FrozenFeatures"]
+
+_DENSITY = 3
+
+
+class FrozenFeatures:
+    """The cached frame vectors of the videos of a data set.
+
+    Args:
+      dataset: the media; pictures are left out.
+      encoder: its backbone makes the vectors.
+      folder: the cache; several runs may share it.
+      views: versions of each video; the first is the centre crop, the others are cropped and flipped at random
+        (once and for all: a cache cannot hold a new choice every epoch).
+      augment: what the other versions vary.
+      seed: of those choices.
+    """
+
+    def __init__(
+        self,
+        dataset: MediaDataset,
+        encoder: VideoEncoder,
+        folder: Path,
+        *,
+        views: int,
+        augment: Augmentation,
+        seed: int,
+    ):
+        self._dataset = dataset
+        self._preprocessing = encoder.preprocessing
+        self._encoder = encoder
+        self._views, self._augment, self._seed = views, augment, seed
+        sampling: dict[str, Any] = {
+            "preprocessing": encoder.preprocessing.to_json(),
+            "density": _DENSITY,
+            "views": views,
+        }
+        if views > 1:
+            sampling |= {"augment": dataclasses.asdict(augment), "seed": seed}
+        # The recurrent half has no say in frame vectors: only the backbone is in the key.
+        self._cache = FeatureCache(folder, encoder=fingerprint(encoder.backbone), sampling=sampling, dtype="float32")
+
+    @classmethod
+    def of_run(
+        cls, dataset: MediaDataset, encoder: VideoEncoder, config: FrameBackboneConfig, run: RunFolder, *, show: bool
+    ) -> FrozenFeatures:
+        """Those that the settings of a training ask for, in its cache, ready to be loaded; `show` draws a bar."""
+        features = cls(
+            dataset,
+            encoder,
+            config.cache or run.cache,
+            views=config.cached_views,
+            augment=Augmentation(zoom=config.zoom, mirror=config.mirror),
+            seed=config.seed,
+        )
+        features.prepare(threads=config.threads, show=show)
+        return features
+
+    def prepare(self, *, threads: int, show: bool) -> list[MediaError]:
+        """Compute what is not cached yet, for every video; returns the reasons for those that do not read."""
+        videos = [n for n, item in enumerate(self._dataset.items) if item.kind == "video"]
+        self._row = {number: row for row, number in enumerate(videos)}
+        self._table = fill_cache(
+            self._cache, self._dataset, videos, self._encoder, read=self._read, threads=threads, show=show
+        )
+        return list(self._table.broken.values())
+
+    def __contains__(self, number: object) -> bool:
+        row = self._row.get(number) if isinstance(number, int) else None
+        return row is not None and row not in self._table.broken
+
+    def frame_vectors(self, numbers: Iterable[int]) -> dict[int, FrameVectors]:
+        """Evenly sampled frame vectors, as `jaxret.retrieval.encode.frame_vectors` gives them, of the videos among
+        the items `numbers` that could be read."""
+        return {int(n): self._even(int(n)) for n in numbers if int(n) in self}
+
+    def reader(
+        self, numbers: Sequence[int], classes: Sequence[int]
+    ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
+        """`read(row, rng)` for `TrainingInput`: a random clip of item `numbers[row]`: a random version and chunk,
+        and a random moment of each of T equal segments."""
+        loaded = [self._load(number) for number in numbers]
+        count = self._preprocessing.frames
+
+        def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
+            vectors, times, spans = loaded[row]
+            view, chunk = rng.integers(len(vectors)), rng.integers(len(spans))
+            start, end = spans[chunk]
+            moments = start + (np.arange(count) + rng.random(count)) * ((end - start) / count)
+            # A moment before the first cached frame of its chunk shows that frame.
+            chosen = frames_on_display(times[chunk], moments)
+            return {"inputs": vectors[view, chunk][chosen], "labels": np.int32(classes[row])}
+
+        return read
+
+    def _even(self, number: int) -> FrameVectors:
+        vectors, times, spans = self._load(number)
+        count = self._preprocessing.frames
+        chosen = np.stack([even_samples(times[c], start, end, count) for c, (start, end) in enumerate(spans)])
+        rows = np.arange(len(spans))[:, None]
+        return FrameVectors(np.asarray(vectors[0])[rows, chosen], times[rows, chosen], spans)
+
+    def _load(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Vectors (V, chunks, U, D), times (chunks, U) and spans (chunks, 2) of a video."""
+        cached = self._table.load(self._row[number])
+        spans = self._spans(self._dataset.info(number).duration)
+        vectors = cached.features.reshape(self._views, len(spans), *cached.features.shape[1:])
+        return vectors, cached.times[: len(spans)], spans
+
+    def _read(self, number: int) -> Iterator[Chunk]:
+        """All chunks of a video, densely sampled, each frame once; then again for each further version."""
+        with open_item(self._dataset, number, self._preprocessing) as reader:
+            info = reader.info
+            spans = self._spans(info.duration)
+            count = _DENSITY * self._preprocessing.frames
+            unique = [np.unique(even_samples(reader.times, start, end, count)) for start, end in spans]
+            most = max(map(len, unique))
+            # Chunks of one video are equally long, so this pads by a frame or two at most.
+            samples = [np.pad(frames, (0, most - len(frames)), mode="edge") for frames in unique]
+            for view in range(self._views):
+                geometry = centre_geometry(info.height, info.width, self._preprocessing)
+                if view:
+                    rng = np.random.default_rng([self._seed, 4, number, view])
+                    geometry = random_geometry(info.height, info.width, self._preprocessing, rng, self._augment)
+                yield from read_sampled_chunks(reader, spans, samples, geometry, self._preprocessing)
+
+    def _spans(self, duration: float) -> np.ndarray:
+        return chunk_spans(duration, self._preprocessing.chunk_seconds, self._preprocessing.chunk_overlap)

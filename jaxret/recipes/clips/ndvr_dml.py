@@ -1,0 +1,86 @@
+"""NDVR-DML: near-duplicate videos by one learned vector a video; a baseline of system 2.
+
+Paper: G. Kordopatis-Zilos, S. Papadopoulos, I. Patras and I. Kompatsiaris, "Near-Duplicate Video Retrieval with Deep
+Metric Learning", ICCV Workshops 2017.
+
+- Model: of several convolution layers the largest activation of each channel, each layer's scaled to length 1, side by
+  side: a frame vector. Their mean over the video, less its own mean, of length 1; three dense layers with tanh; length
+  1. The backbone stays as it was trained.
+- Objective: triplet loss on squared Euclidean distances, margin 1. The paper takes triplets of near-duplicates found
+  beforehand; here they come from the batch, positives of the same class and negatives of another.
+- Ranking: Euclidean distance of the videos' vectors.
+
+The authors sample one frame a second and average whole videos; here `frames` are sampled evenly from the whole video,
+for a video shorter than `chunk_seconds` (a day) is one chunk. With shorter chunks each is a vector, and videos can be
+compared as sequences (`jaxret search --sequence`).
+
+Run: `python -m jaxret.train ndvr-dml --data FOLDER --weights imagenet`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from jaxret.losses import Mining
+from jaxret.models import Backbone, DenseEmbedding, LayerMaxima
+from jaxret.models.encoder import VideoEncoder
+from jaxret.recipes.base import FrameBackboneConfig
+from jaxret.recipes.clip_report import RunSummary
+from jaxret.recipes.clips.model import make_clip_encoder, resolve
+from jaxret.recipes.clips.train import train_clip_encoder
+from jaxret.training import OptimiserConfig, RunFolder
+
+__all__ = ["NdvrDmlConfig", "default_layers", "make_encoder", "train"]
+
+# What the names of a backbone's convolutions have in common; of blocks of convolutions the last one.
+_CONVOLUTIONS = {
+    "small-convnet": "conv_",
+    "mobilenet-v1": "conv_pw_",
+    "efficientnet-lite0": "block_",
+    "vgg16": "_conv",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class NdvrDmlConfig(FrameBackboneConfig):
+    """Settings of a training of NDVR-DML."""
+
+    layers: tuple[str, ...] = ()
+    """Feature maps of the backbone whose maxima are taken, by name. None given: all its convolutions (of
+    mobilenet-v1 the pointwise ones, of efficientnet-lite0 the last of each block)."""
+    widths: tuple[int, ...] = (2000, 1000, 500)
+    """Units of the dense layers; the last is the length of a video's vector."""
+    frames: int = 32
+    """Frames sampled from each chunk of a video."""
+    chunk_seconds: float = 86_400.0
+    """A video is cut into equal chunks of about this length; a day leaves it whole."""
+    cross_entropy_weight: float = 0.0
+    """Weight of a classification loss; the paper has none."""
+    triplet_weight: float = 1.0
+    """Weight of the triplet loss."""
+    margin: float = 1.0
+    """Margin of the triplet loss, in squared Euclidean distance of vectors of length 1."""
+    mining: Mining = "all"
+    """Triplets that count."""
+    optimiser: OptimiserConfig = OptimiserConfig(learning_rate=1e-4, clip_norm=5.0)
+    """How gradients become updates."""
+
+
+def default_layers(backbone: Backbone) -> tuple[str, ...]:
+    """Names of the convolutions of a backbone, first layer first."""
+    return tuple(name for name in backbone.stage_names if _CONVOLUTIONS[backbone.name] in name)
+
+
+def make_encoder(config: NdvrDmlConfig) -> VideoEncoder:
+    """The encoder with its initial weights; `config` is resolved (see `jaxret.recipes.clips.model`)."""
+    return make_clip_encoder(
+        config,
+        lambda size, rngs: DenseEmbedding(size, config.widths, rngs=rngs),
+        wrap=lambda backbone: LayerMaxima(backbone, config.layers or default_layers(backbone)),
+    )
+
+
+def train(recipe: str, config: NdvrDmlConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+    """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
+    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)

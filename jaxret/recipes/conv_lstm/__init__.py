@@ -1,0 +1,1 @@
+"""System 2: videos as sequences of clips."""

@@ -1,0 +1,185 @@
+"""The clips that trainings on clips of their own draw from: every chunk of every training video is a sample."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.data.batches.loader import read_in_parallel
+from jaxret.data.items import MediaDataset, Pixels
+from jaxret.data.sampling.frames import chunk_spans
+from jaxret.data.sampling.reading import open_item, read_training_clip
+from jaxret.data.sampling.transforms import Augmentation
+from jaxret.errors import ConfigError, MediaError
+from jaxret.preprocessing import Preprocessing
+
+__all__ = ["ClipTable", "batches_of_clips", "clip_table", "held_out_clips", "pixel_statistics", "training_reader"]
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipTable:
+    """Clips of a data set, in order of items and time.
+
+    Attributes:
+      items: int64 (N,), the number of the video that each is of.
+      spans: float64 (N, 2), start and end in seconds.
+    """
+
+    items: Numbers
+    spans: npt.NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def take(self, rows: npt.ArrayLike) -> ClipTable:
+        """Some of the clips."""
+        chosen = np.asarray(rows)
+        return ClipTable(self.items[chosen], self.spans[chosen])
+
+
+def clip_table(
+    dataset: MediaDataset, numbers: Sequence[int] | Numbers, preprocessing: Preprocessing, *, threads: int
+) -> tuple[ClipTable, dict[int, MediaError]]:
+    """The clips that videos are cut into when they are indexed; and the videos that cannot be opened, with reasons.
+
+    Args:
+      dataset: the media.
+      numbers: of its videos.
+      preprocessing: how long a clip is, and what of a video is needed.
+      threads: files opened at once.
+
+    Raises:
+      ConfigError: none of the videos can be opened; with the reason of the first.
+    """
+
+    def duration(number: int) -> float | MediaError:
+        try:
+            with open_item(dataset, number, preprocessing) as reader:
+                return reader.info.duration
+        except MediaError as error:
+            return error
+
+    items, spans, broken = [], [np.zeros((0, 2))], {}
+    chosen = [int(number) for number in numbers]
+    for number, found in zip(chosen, read_in_parallel(duration, chosen, threads=threads), strict=True):
+        if isinstance(found, MediaError):
+            broken[number] = found
+            continue
+        of_item = chunk_spans(found, preprocessing.chunk_seconds, preprocessing.chunk_overlap)
+        items += [number] * len(of_item)
+        spans.append(of_item)
+    if broken and not items:
+        raise ConfigError(f"none of {len(broken)} videos can be used: {next(iter(broken.values()))}")
+    return ClipTable(np.array(items, np.int64), np.concatenate(spans)), broken
+
+
+def held_out_clips(
+    dataset: MediaDataset, numbers: Numbers, preprocessing: Preprocessing, *, limit: int, threads: int
+) -> ClipTable:
+    """Clips of the videos among some items, at most `limit`, evenly chosen; none where no video opens."""
+    videos = [n for n in numbers.tolist() if dataset.items[n].kind == "video"]
+    # Each gives at least one clip, so of more videos than clips are wanted some need not be opened.
+    videos = [videos[place] for place in _evenly(len(videos), limit)]
+    try:
+        table = clip_table(dataset, videos, preprocessing, threads=threads)[0]
+    except ConfigError:
+        return ClipTable(np.zeros(0, np.int64), np.zeros((0, 2)))
+    return table.take(np.array(_evenly(len(table), limit), np.int64))
+
+
+def _evenly(count: int, limit: int) -> list[int]:
+    """At most `limit` of the numbers below `count`, evenly spaced."""
+    return np.linspace(0, count - 1, min(limit, count)).round().astype(int).tolist() if count else []
+
+
+def training_reader(
+    dataset: MediaDataset,
+    table: ClipTable,
+    preprocessing: Preprocessing,
+    augment: Augmentation,
+    labels: Sequence[int] | Numbers | None = None,
+) -> Callable[[int, np.random.Generator], dict[str, Any]]:
+    """`read(row, rng)` for `TrainingInput`: clip `row` of the table, varied, as `inputs`, and its class as `labels`.
+
+    A frame of each segment of the clip is drawn at random, and the window.
+    """
+
+    def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
+        start, end = table.spans[row].tolist()
+        clip = read_training_clip(dataset, int(table.items[row]), preprocessing, rng, augment, span=(start, end))
+        return {"inputs": clip} if labels is None else {"inputs": clip, "labels": np.int32(labels[row])}
+
+    return read
+
+
+def batches_of_clips(
+    dataset: MediaDataset,
+    table: ClipTable,
+    preprocessing: Preprocessing,
+    *,
+    batch_size: int,
+    threads: int,
+    first: int = 0,
+) -> Generator[tuple[int, npt.NDArray[np.uint8], npt.NDArray[np.bool_]]]:
+    """The clips of a table as they are indexed, batch by batch, each filled up to one shape.
+
+    Args:
+      dataset: the media.
+      table: which clips.
+      preprocessing: as the encoder expects.
+      batch_size: clips together, at least 1.
+      threads: files decoded at once.
+      first: the batch to begin with; a batch is the same wherever one begins.
+
+    Yields:
+      The number of the batch, pixels (batch_size, T, H, W, C) and which of them are clips, bool (batch_size,): one that
+      does not read and those behind the end are black.
+    """
+
+    def read(row: int) -> Pixels | None:
+        if row >= len(table):
+            return None
+        start, end = table.spans[row].tolist()
+        rng = np.random.default_rng(0)  # nothing is drawn
+        try:
+            return read_training_clip(dataset, int(table.items[row]), preprocessing, rng, None, span=(start, end))
+        except MediaError:
+            return None
+
+    count = -(-len(table) // batch_size)
+    rows = range(first * batch_size, count * batch_size)
+    clips = read_in_parallel(read, rows, threads=threads, ahead=2 * batch_size)
+    black = np.zeros(
+        (preprocessing.frames, preprocessing.height, preprocessing.width, preprocessing.pixel_channels), np.uint8
+    )
+    for number in range(first, count):
+        found = [next(clips) for _ in range(batch_size)]
+        readable = np.array([clip is not None for clip in found])
+        yield number, np.stack([black if clip is None else clip for clip in found]), readable
+
+
+def pixel_statistics(
+    dataset: MediaDataset, table: ClipTable, preprocessing: Preprocessing, *, threads: int, limit: int = 256
+) -> tuple[float, float]:
+    """Mean and standard deviation of the colours of about `limit` clips, evenly chosen, over all channels, 0..255.
+
+    Raises:
+      ConfigError: none of them can be read.
+    """
+    rows = np.array(_evenly(len(table), limit), np.int64)
+    total = squares = count = 0.0
+    colours = preprocessing.pixel_channels - (preprocessing.depth is not None)
+    for _, clips, readable in batches_of_clips(dataset, table.take(rows), preprocessing, batch_size=1, threads=threads):
+        if readable[0]:
+            values = clips[..., :colours].astype(np.float64)
+            total, squares, count = total + values.sum(), squares + (values**2).sum(), count + values.size
+    if not count:
+        raise ConfigError(f"none of {len(rows)} clips that were tried can be read")
+    mean = total / count
+    return mean, float(np.sqrt(max(squares / count - mean**2, 0)))

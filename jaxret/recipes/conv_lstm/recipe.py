@@ -1,0 +1,168 @@
+"""System 2: videos as sequences of the vectors of their clips, by the encoder of a ConvLSTM autoencoder, and Bi-DTW.
+
+Paper: Y. Ma and D. Klabjan, "Semi-supervised 3D Video Information Retrieval with Deep Neural Network and Bi-directional
+Dynamic-time Warping Algorithm".
+
+- Models: see `jaxret.models.conv_lstm.autoencoder`; those with 3d in their name take RGB-D videos.
+- Training in four steps, `--steps`:
+  1. pretrain: the autoencoder gives all training videos back, those without a label too;
+  2. triplet: triplet loss on clips, squared Euclidean distance;
+  3. rank: the 20 % of the training clips whose hardest triplet has the greatest loss;
+  4. challenging: the triplet loss again, on batches of which half are from those. `plain`, the ablation, takes a second
+     pass on ordinary batches in its place.
+- SGD, momentum 0.9, L2 1e-3; the learning rate of 1e-3 is divided by 10 every 10 epochs, of 50 at most; a step ends
+  after 5 without improvement. Batches of 32 clips, 8 with depth.
+- Ranking: DTW and Bi-DTW of the sequences of clip vectors (`jaxret search --sequence bi-dtw`).
+
+Decisions: a sample is a clip, that is a chunk of a video, of which frames are taken evenly (the paper's are
+consecutive). The paper gives neither margin nor mining: all triplets of a batch that break the margin count, and the
+margin is as large as the mean squared distance of clips of different classes when step 2 begins (with one far below it
+all vectors shrink to a point); where nothing was trained before, distances are those under batch norm with the
+statistics of a batch. Gradients are scaled down to a norm of 5; L2 adds 1e-3 of a parameter to its gradient (that of
+the paper's formula would be twice as much). Kernels of the recurrence begin orthogonal and the bias of the forget gate
+at 1, as in Keras (the paper: Xavier). Data without splits are dealt 70/10/20. In step 3 a clip's hardest triplet is
+its farthest positive and nearest negative of the whole training set. Each step begins with the best weights of the one
+before, a fresh optimiser and the first learning rate. The best weights are, in step 1, those of the least
+reconstruction error on validation clips, and later those of the greatest validation mAP by class with Bi-DTW. Steps 2
+and 4 leave the decoder alone. The paper's videos are 256 x 256 with 4,000 numbers a vector, which is for accelerators:
+64 x 64 is the default here, and a vector holds a quarter of the numbers of the last maps.
+
+Run: `python -m jaxret.train conv-lstm --data FOLDER --architecture m3`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+from flax import nnx
+
+from jaxret.data.datasets.moving_digits import is_moving_digits
+from jaxret.data.items import MediaDataset
+from jaxret.errors import ConfigError
+from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
+from jaxret.preprocessing import DepthPlanes
+from jaxret.recipes.clip_report import RunSummary
+from jaxret.recipes.conv_lstm.settings import StepsConfig
+from jaxret.recipes.conv_lstm.train import train_in_steps
+from jaxret.training import RunFolder, refuse_unused
+
+__all__ = ["ConvLstmConfig", "make_autoencoder", "resolve", "train"]
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformerConfig:
+    """The transformer of m3 and m3-3d, over the vectors of a clip's frames."""
+
+    transformer_layers: int = 5
+    """Its layers; this and the following are for m3 and m3-3d alone."""
+    transformer_heads: int = 3
+    """Its heads."""
+    transformer_units: int = 512
+    """Its width."""
+    transformer_feed_forward: int = 2048
+    """Units between its layers' two dense ones."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvLstmConfig(StepsConfig):
+    """Settings of a training of a ConvLSTM autoencoder."""
+
+    architecture: Literal["m1", "m2", "m3", "m1-3d", "m2-3d", "m3-3d", "cnn-3d"] = "m1"
+    """The autoencoder: m1, m2 and m3 of RGB, m1-3d, m2-3d, m3-3d and the baseline cnn-3d of RGB-D videos."""
+    frame_size: int | None = None
+    """Height and width of a frame in pixels, a multiple of 8 (of 2 to the power of `blocks`). none: 64, and 32 for
+    moving digits; the paper's is 256."""
+    frames: int = 8
+    """Frames sampled from each clip of a video."""
+    chunk_seconds: float = 2.0
+    """A video is cut into equal clips of about this length."""
+    embedding_size: int | None = None
+    """Length of a clip's vector. none: a quarter of the numbers of the encoder's last maps, about the paper's share
+    (4,000 of 16,384)."""
+    blocks: int = 3
+    """Blocks of the encoder and of the decoder; each halves, or doubles, every axis of space."""
+    map_channels: int = 16
+    """Channels of the maps between the encoder's blocks."""
+    recurrent_channels: int = 64
+    """Channels of the bidirectional ConvLSTMs, both directions together."""
+    residual_channels: int = 32
+    """Channels of the residual ConvLSTMs."""
+    transformer: TransformerConfig = TransformerConfig()
+    """Sizes of the transformer."""
+    depth_planes: int = 16
+    """With depth: planes that the third axis of space is cut into."""
+    depth_near: float = 0.5
+    """With depth: where the first plane begins, in metres."""
+    depth_far: float = 4.5
+    """With depth: where the last one ends, in metres."""
+    bins: int = 0
+    """The decoder gives, for each pixel, this many bins of intensity, with the cross-entropy as loss; 0: pixels, with
+    the mean squared error."""
+    remat: bool = False
+    """Compute blocks again for the gradient instead of keeping what they computed: less memory, more time."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.depth is not None and self.grey:
+            raise ConfigError(f"grey=True does not go with {self.architecture}, which takes colour and depth")
+        if self.architecture not in ("m3", "m3-3d"):
+            refuse_unused(self, ["transformer"], f"{self.architecture} has no transformer")
+        if self.depth is None:
+            refuse_unused(self, ["depth_planes", "depth_near", "depth_far"], f"{self.architecture} sees no depth")
+
+    @property
+    def depth(self) -> DepthPlanes | None:
+        """The planes of depth that the model sees."""
+        if not AUTOENCODERS[self.architecture].depth:
+            return None
+        return DepthPlanes(self.depth_planes, self.depth_near, self.depth_far)
+
+
+def resolve(config: ConvLstmConfig, dataset: MediaDataset) -> ConvLstmConfig:
+    """The settings with every `none` that stands for a choice replaced by what was chosen."""
+    side = config.frame_size or (32 if is_moving_digits(dataset) else 64)
+    sizes = [side, side, config.depth_planes] if config.depth is not None else [side, side]
+    numbers = math.prod(size // 2**config.blocks for size in sizes) * config.map_channels
+    return dataclasses.replace(
+        config,
+        frame_size=side,
+        embedding_size=config.embedding_size or max(1, numbers // 4),
+        batch_size=config.batch_size or (32 if config.depth is None else 8),
+    )
+
+
+def make_autoencoder(config: ConvLstmConfig) -> ConvLstmAutoencoder:
+    """The autoencoder with its initial weights; `config` is resolved."""
+    shape = config.transformer
+    transformer = {
+        "layers": shape.transformer_layers,
+        "heads": shape.transformer_heads,
+        "units": shape.transformer_units,
+        "feed_forward": shape.transformer_feed_forward,
+    }
+    return create_autoencoder(
+        config.architecture,
+        height=config.frame_size,
+        width=config.frame_size,
+        embedding_size=config.embedding_size,
+        blocks=config.blocks,
+        map_channels=config.map_channels,
+        recurrent_channels=config.recurrent_channels,
+        residual_channels=config.residual_channels,
+        depth_planes=0 if config.depth is None else config.depth.count,
+        transformer=transformer if config.architecture in ("m3", "m3-3d") else None,
+        channels=config.channels if config.depth is None else None,
+        bins=config.bins,
+        pixel_mean=config.pixel_mean,
+        pixel_deviation=config.pixel_deviation,
+        remat=config.remat,
+        dtype=config.precision,
+        rngs=nnx.Rngs(config.seed),
+    )
+
+
+def train(recipe: str, config: ConvLstmConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+    """Take the steps, index, evaluate and report; see `jaxret.recipes.conv_lstm.train`."""
+    return train_in_steps(recipe, config, run, make_autoencoder=make_autoencoder, resolve=resolve, **options)

@@ -1,0 +1,156 @@
+"""What the report of a training in steps adds: what each step cost and gave, what came back, a map, sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.data.items import MediaDataset
+from jaxret.data.label_splits import DataSplits
+from jaxret.evaluation import GroupFigures
+from jaxret.models.encoder import VideoEncoder
+from jaxret.recipes.clip_report import RunExtras
+from jaxret.recipes.conv_lstm.sequence_figures import SEQUENCE_METHODS, sequence_figures
+from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepRecord, StepsConfig, step_folder
+from jaxret.reporting import Section, draw_embedding_map, figure, paragraph, table
+from jaxret.retrieval.encode import FrameVectors, clip_rows
+from jaxret.training import RunFolder, read_run_log
+
+__all__ = ["embedding_map", "steps_extras"]
+
+_MAPPED_CLIPS, _PERPLEXITY = 2000, 30.0
+_NOTE = (
+    "'Trained' compares videos by their nearest clips. 'Mean vector' is the cosine distance of the means of their clip "
+    "vectors, 'DTW' and 'Bi-DTW' compare the sequences of these, the latter also backwards. 'After' a step: what the "
+    "encoder gave when the step had ended."
+)
+
+
+def steps_extras(
+    run: RunFolder,
+    dataset: MediaDataset,
+    splits: DataSplits,
+    records: Sequence[StepRecord],
+    encoder: VideoEncoder,
+    untrained: VideoEncoder,
+    test: dict[int, FrameVectors],
+    before: dict[int, FrameVectors],
+    config: StepsConfig,
+) -> RunExtras:
+    """Figures of sequences, and sections on the steps.
+
+    Args:
+      run: pictures are written into it and its steps' folders.
+      dataset, splits: the data.
+      records: of the steps, in their order.
+      encoder, untrained: the trained one, and the same with its initial weights.
+      test, before: the test items as these two embed them.
+      config: the resolved settings.
+    """
+    groups = {"seen": splits.seen, "unseen": splits.unseen} if splits.unseen else {}
+    figures: dict[str, GroupFigures] = {}
+    untrained_figures: dict[str, GroupFigures] = {}
+    if splits.seen and test:
+        figures |= sequence_figures(dataset, test, encoder, groups=groups)
+        untrained_figures = sequence_figures(dataset, before, untrained, groups=groups)
+        figures |= {f"untrained, {method}": found for method, found in untrained_figures.items()}
+    for record in records:
+        figures |= {f"after {record.step}, {method}": found for method, found in record.test.items()}
+    first = [Section("The steps", _step_parts(records, untrained_figures))]
+    last = []
+    pictures = step_folder(run, "pretrain").path / "reconstructions.png"
+    if pictures.exists():
+        text = "Held-out clips, and what the autoencoder of step 1 makes of their vectors"
+        error = next((r.figures.get("validation reconstruction error") for r in records if r.step == "pretrain"), None)
+        text += "." if error is None else f"; its error on validation clips is {error:.4g}."
+        last.append(Section("Clips and their reconstructions", [figure(pictures, text)]))
+    if test:
+        last.append(_map_section(run.path / "embeddings.png", dataset, test, before, encoder, untrained, config.seed))
+    curves = []
+    for record in records:
+        folder = step_folder(run, record.step)
+        if record.step != "rank" and folder.curves.exists():
+            rows = read_run_log(folder.metrics)
+            curves.append(figure(folder.curves, f"{record.step}: {len(rows)} evaluations"))
+    return RunExtras(figures, _NOTE if figures else "", first, last, curves or [paragraph("Nothing was trained.")])
+
+
+def _step_parts(records: Sequence[StepRecord], untrained: dict[str, GroupFigures]) -> list[str]:
+    def scores(found: dict[str, GroupFigures]) -> list[float | str]:
+        return [found.get(method, {}).get("all", {}).get("mAP", "") for method in SEQUENCE_METHODS]
+
+    header = ("step", "what", "updates", "epochs", "minutes", "reconstruction error", "validation mAP")
+    rows: list[Sequence[object]] = [("none", "random weights", "", "", "", "", "", *scores(untrained))]
+    notes = []
+    for record in records:
+        given = record.figures
+        ranked = record.step == "rank"
+        rows.append(
+            (
+                record.step,
+                STEP_NAMES[record.step],
+                "" if ranked else record.updates,
+                "" if ranked else record.epochs,
+                record.seconds / 60,
+                given.get("validation reconstruction error", ""),
+                given.get("validation mAP", ""),
+                *scores(record.test),
+            )
+        )
+        if ranked:
+            shown = [f"{name} {value:.4g}" for name, value in given.items()]
+            notes.append(paragraph(f"The ranking: {', '.join(shown)}."))
+    text = (
+        "Minutes hold the evaluations within a step. The reconstruction error is that of held-out clips; mAP is by "
+        "class, of the validation part by Bi-DTW and of the test part by each method."
+    )
+    return [table((*header, *(f"test mAP, {method}" for method in SEQUENCE_METHODS)), rows), *notes, paragraph(text)]
+
+
+def _map_section(
+    path: Path,
+    dataset: MediaDataset,
+    test: dict[int, FrameVectors],
+    before: dict[int, FrameVectors],
+    encoder: VideoEncoder,
+    untrained: VideoEncoder,
+    seed: int,
+) -> Section:
+    maps, labels = {}, None
+    for title, media, made_by in (("untrained", before, untrained), ("trained", test, encoder)):
+        shared = {number: vectors for number, vectors in media.items() if number in test and number in before}
+        rows = clip_rows(shared, made_by)
+        chosen = np.unique(np.linspace(0, len(rows.items) - 1, min(_MAPPED_CLIPS, len(rows.items))).round().astype(int))
+        places = embedding_map(rows.vectors[chosen], seed=seed) if len(chosen) else None
+        if places is None:
+            return Section("Map of the test clips", [paragraph("There are too few test clips to draw a map of.")])
+        maps[title] = places
+        labels = [dataset.items[number].label for number in rows.items[chosen].tolist()]
+    assert labels is not None
+    draw_embedding_map(path, maps, labels)
+    text = f"t-SNE of the vectors of {len(labels)} test clips: near points are near each other in the space of vectors."
+    return Section("Map of the test clips", [figure(path, text)])
+
+
+def embedding_map(vectors: npt.NDArray[np.float32], *, seed: int) -> npt.NDArray[np.float32] | None:
+    """t-SNE of vectors (N, D), (N, 2); None of fewer than 5. The perplexity is 30, and a third of N where that is less.
+
+    L. van der Maaten and G. Hinton, "Visualizing Data using t-SNE", JMLR 2008.
+    """
+    if len(vectors) < 5:
+        return None
+    from sklearn.manifold import TSNE  # takes a second to import
+    from threadpoolctl import threadpool_limits  # scikit-learn's own
+
+    perplexity = min(_PERPLEXITY, (len(vectors) - 1) / 3)
+    # From principal components, so that the map depends on the seed alone and keeps the large shape.
+    scaled = vectors - vectors.mean(axis=0)
+    scaled = scaled / max(float(np.abs(scaled).max()), 1e-12)
+    init = "pca" if scaled.shape[1] > 1 and scaled.any() else "random"
+    # Its threads wait for each other a thousand times, which on a busy machine takes a hundred times as long.
+    with threadpool_limits(1):
+        made: npt.NDArray[np.float32] = TSNE(perplexity=perplexity, init=init, random_state=seed).fit_transform(scaled)
+    return made

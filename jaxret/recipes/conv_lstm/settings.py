@@ -1,0 +1,165 @@
+"""A training in steps: which they are, their settings, and what each leaves behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxret.errors import ConfigError
+from jaxret.evaluation import GroupFigures
+from jaxret.losses import Mining
+from jaxret.preprocessing import DepthPlanes
+from jaxret.recipes.base import ClipConfig
+from jaxret.training import LoopConfig, OptimiserConfig, RunFolder, TripletObjective
+
+__all__ = ["STEP_NAMES", "Step", "StepRecord", "StepsConfig", "step_folder"]
+
+Step = Literal["pretrain", "triplet", "rank", "challenging", "plain"]
+
+STEP_NAMES: dict[Step, str] = {
+    "pretrain": "the autoencoder gives clips back; no labels",
+    "triplet": "triplet loss",
+    "rank": "training clips ranked by the loss of their hardest triplet",
+    "challenging": "triplet loss on batches half of the hardest clips",
+    "plain": "triplet loss once more, on ordinary batches",
+}
+"""What each step does, in the order in which they can be asked for."""
+
+
+@dataclasses.dataclass(frozen=True)
+class StepsConfig(ClipConfig):
+    """Settings of a training in steps of an autoencoder's encoder."""
+
+    steps: tuple[Step, ...] = ("pretrain", "triplet", "rank", "challenging")
+    """What is done, in this order; leave some out to skip them. plain, in the place of rank and challenging, is a
+    second pass on ordinary batches. pretrain alone needs no labels."""
+    batch_size: int | None = None
+    """Clips a step, over all devices and processes. none: 32, and 8 with depth."""
+    margin: float = 1.0
+    """Margin of the triplet loss. Its unit is the mean squared Euclidean distance of training clips of different
+    classes when the first step with labels begins."""
+    mining: Mining = "all"
+    """Triplets of a batch that count."""
+    samples_per_class: int = 4
+    """Clips of each class in a batch of the triplet loss; more where there are too few classes to fill one."""
+    hard_fraction: float = 0.2
+    """Share of the training clips that count as hard."""
+    pixel_mean: float | None = None
+    """Mean of the pixels 0..255, which is taken off. none: measured on the training clips."""
+    pixel_deviation: float | None = None
+    """Their standard deviation, by which they are divided. none: measured."""
+    zoom: float = 1.0
+    """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
+    mirror: float = 0.0
+    """Probability that a training clip is flipped left to right."""
+    optimiser: OptimiserConfig = OptimiserConfig(
+        algorithm="sgd", learning_rate=1e-3, schedule="step", momentum=0.9, weight_decay=1e-3, clip_norm=5.0
+    )
+    """How gradients become updates, the same in every step, which begins anew."""
+    loop: LoopConfig = LoopConfig(epochs=50, evaluate_every=1, patience=5)
+    """How long to train in each step."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        order = [name for name in STEP_NAMES if name in self.steps]
+        if not self.steps or list(self.steps) != order:
+            raise ConfigError(f"steps must be some of {', '.join(STEP_NAMES)}, in this order, got {self.steps}")
+        if "challenging" in self.steps and "rank" not in self.steps:
+            raise ConfigError("the step challenging takes the clips that the step rank finds: ask for rank as well")
+        if "plain" in self.steps and "rank" in self.steps:
+            raise ConfigError("plain is a second pass on ordinary batches, which ranks nothing: leave rank and "
+                              "challenging out, or plain")  # fmt: skip
+        if self.batch_size is not None and self.batch_size < 4:
+            raise ConfigError(f"batch_size must be at least 4, two clips of two classes, got {self.batch_size}")
+        if "challenging" in self.steps and (self.batch_size or 0) % 2:
+            raise ConfigError(f"half of a batch are hard clips: batch_size must be even, got {self.batch_size}")
+        if self.samples_per_class < 2:
+            raise ConfigError(
+                f"samples_per_class must be at least 2, or there is no positive, got {self.samples_per_class}"
+            )
+        if self.batch_size is not None and self.batch_size < 2 * self.samples_per_class:
+            raise ConfigError(
+                f"batch_size {self.batch_size} holds fewer than two classes of samples_per_class "
+                f"{self.samples_per_class}, which leaves no negative"
+            )
+        if not 0 < self.hard_fraction < 1:
+            raise ConfigError(f"hard_fraction must be a share above 0 and below 1, got {self.hard_fraction}")
+        if (self.pixel_mean is None) != (self.pixel_deviation is None):
+            raise ConfigError("pixel_mean and pixel_deviation go together: give both, or none to have them measured")
+        self.objective(1.0)
+
+    @property
+    def depth(self) -> DepthPlanes | None:
+        """The planes of depth that the model sees."""
+        return None
+
+    @property
+    def needs_labels(self) -> tuple[Step, ...]:
+        """The steps that do."""
+        return tuple(step for step in self.steps if step != "pretrain")
+
+    def objective(self, unit: float) -> TripletObjective:
+        """What the steps with labels minimise; `unit` is that of the margin."""
+        return TripletObjective(self.margin, self.mining, unit)
+
+
+@dataclasses.dataclass
+class StepRecord:
+    """`step.json` in the folder of a step: what it cost and gave.
+
+    Attributes:
+      step: its name.
+      finished: whether it came to its end; such a step is not run again.
+      seconds: that it has taken, over all calls that stopped of their own accord.
+      updates: of the weights; for the ranking batches embedded.
+      epochs: that they make.
+      figures: of the training or the validation part, by name.
+      test: retrieval figures of the test part by method, after the step.
+    """
+
+    step: Step
+    finished: bool = False
+    seconds: float = 0.0
+    updates: int = 0
+    epochs: float = 0.0
+    figures: dict[str, float] = dataclasses.field(default_factory=dict)
+    test: dict[str, GroupFigures] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Path, step: Step) -> StepRecord:
+        """What was written; a fresh one where nothing was.
+
+        Raises:
+          ConfigError: the file is damaged.
+        """
+        path = folder / "step.json"
+        try:
+            settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**settings)
+        except FileNotFoundError:
+            return cls(step)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path} is damaged: {error!r}") from error
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        figures = [f"{name} {value:.4g}" for name, value in self.figures.items()]
+        tested = self.test.get("Bi-DTW", {}).get("all", {})
+        if "mAP" in tested:
+            figures.append(f"test mAP {tested['mAP']:.4g} (Bi-DTW)")
+        unit = "batches" if self.step == "rank" else "updates"
+        return ", ".join([f"{self.updates} {unit}", f"{self.seconds / 60:.1f} min", *figures])
+
+    def write(self, folder: Path) -> None:
+        """Write it; the file appears whole or not at all."""
+        partial = folder / "step.partial"
+        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / "step.json")
+
+
+def step_folder(run: RunFolder, step: Step) -> RunFolder:
+    """A step's own folder in that of the run: its checkpoints, log and pictures."""
+    return RunFolder(run.path / step)

@@ -1,0 +1,304 @@
+"""The steps of system 2's training: each fits, or ranks, from where its folder stands, and says what it gave."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.experimental import multihost_utils
+
+from jaxret.data.batches.plans import BatchPlan, ShuffledBatches
+from jaxret.data.items import MediaDataset
+from jaxret.data.sampling.transforms import Augmentation
+from jaxret.data.unlabelled_splits import AutoencoderData
+from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.store import save_encoder
+from jaxret.recipes.clip_media import embed_items
+from jaxret.recipes.conv_lstm.clip_table import ClipTable, held_out_clips, training_reader
+from jaxret.recipes.conv_lstm.labelled_clips import LabelledClips
+from jaxret.recipes.conv_lstm.reconstructions import draw_clips_and_reconstructions, reconstruction_error
+from jaxret.recipes.conv_lstm.sequence_figures import sequence_figures
+from jaxret.recipes.conv_lstm.settings import Step, StepRecord, StepsConfig, step_folder
+from jaxret.reporting import draw_curves
+from jaxret.training import (
+    Checkpoints,
+    LoopConfig,
+    Objective,
+    OptimiserConfig,
+    ReconstructionObjective,
+    RunFolder,
+    meet,
+    process_batch_size,
+    read_run_log,
+    shared_batch_size,
+)
+from jaxret.training.fit import fit_model, restore_best
+
+__all__ = ["AutoencoderSteps"]
+
+_HELD_OUT_CLIPS = 256  # on which reconstruction is judged, at most
+_DRAWN_CLIPS = 6
+_ERROR = "validation reconstruction error"
+
+
+@dataclasses.dataclass(frozen=True)
+class _FitSettings:
+    """Settings of one step, as `fit_model` takes them."""
+
+    optimiser: OptimiserConfig
+    loop: LoopConfig
+    seed: int
+    threads: int
+
+
+class AutoencoderSteps:
+    """Takes the steps one after the other; the model is left as the last one leaves it.
+
+    Args:
+      dataset: the media.
+      data: its parts.
+      table: the clips of the training videos, those without a label included.
+      model: the autoencoder.
+      encoder: of videos, with the model's backbone.
+      config: resolved settings.
+      run: each step has a folder in its own.
+      say: gets one line at a time.
+      show: draw bars.
+      stop_after: stop after this many steps of this call, counted over all of them.
+
+    Attributes:
+      records: of the steps that have come to their end, in their order.
+    """
+
+    def __init__(
+        self,
+        dataset: MediaDataset,
+        data: AutoencoderData,
+        table: ClipTable,
+        model: ConvLstmAutoencoder,
+        encoder: VideoEncoder,
+        config: StepsConfig,
+        run: RunFolder,
+        *,
+        say: Callable[[str], None],
+        show: bool,
+        stop_after: int | None,
+    ):
+        assert config.batch_size is not None
+        self._dataset, self._data, self._table = dataset, data, table
+        self._model, self._encoder, self._config, self._run = model, encoder, config, run
+        self._say, self._show, self._left = say, show, stop_after
+        self._batch_size = config.batch_size
+        self._labelled = LabelledClips(dataset, data, table, encoder, config, run)
+        self.records: list[StepRecord] = []
+        # What cannot be trained on is refused before the first step, not after hours of it.
+        process_batch_size(self._batch_size)
+        self._pretrain_plan = ShuffledBatches(len(table), shared_batch_size(min(self._batch_size, len(table))))
+        if config.needs_labels:
+            self._labelled.batches()
+
+    def take(self, step: Step) -> bool:
+        """Take a step, or what is left of it; False where it was asked to stop before its end."""
+        folder = step_folder(self._run, step)
+        record = StepRecord.read(folder.path, step)
+        if record.finished:
+            self._restore(step, folder)
+            self._say(f"  done before: {record.summary}")
+        elif self._left == 0:
+            return False
+        else:
+            folder.path.mkdir(parents=True, exist_ok=True)
+            started = time.perf_counter()
+            record.finished = {"pretrain": self._pretrain, "rank": self._rank}.get(step, self._triplets)(record, folder)
+            record.seconds += time.perf_counter() - started
+            if jax.process_index() == 0:
+                if record.finished and step != "rank":
+                    self._test(record)
+                    save_encoder(self._encoder, folder.encoder)  # what comes of it if the training ended here
+                record.write(folder.path)
+            meet(f"{step} written")
+            if not record.finished:
+                return False
+            self._say(f"  {record.summary}")
+        self.records.append(record)
+        return True
+
+    # ---- step 1
+
+    def _pretrain(self, record: StepRecord, folder: RunFolder) -> bool:
+        held_out = self._held_out("validation", _HELD_OUT_CLIPS)
+
+        def evaluate() -> dict[str, float]:
+            if not len(held_out):
+                return {}
+            error = reconstruction_error(
+                self._model,
+                self._dataset,
+                held_out,
+                self._encoder.preprocessing,
+                batch_size=self._batch_size,
+                threads=self._config.threads,
+            )
+            return {_ERROR: error} if np.isfinite(error) else {}
+
+        read = self._reader(self._table, None)
+        finished = self._fit(
+            self._model,
+            ReconstructionObjective(),
+            read,
+            self._pretrain_plan,
+            record,
+            folder,
+            evaluate,
+            _ERROR,
+            lower=True,
+        )
+        if finished and jax.process_index() == 0:
+            record.figures |= evaluate()
+            # Test clips, or validation ones where there are none.
+            test = self._held_out("test", _DRAWN_CLIPS)
+            draw_clips_and_reconstructions(
+                folder.path / "reconstructions.png",
+                self._model,
+                self._dataset,
+                test if len(test) else held_out.take(np.arange(min(len(held_out), _DRAWN_CLIPS))),
+                self._encoder.preprocessing,
+                threads=self._config.threads,
+            )
+        return finished
+
+    def _held_out(self, part: str, limit: int) -> ClipTable:
+        numbers = getattr(self._data.splits, part)
+        preprocessing = self._encoder.preprocessing
+        return held_out_clips(self._dataset, numbers, preprocessing, limit=limit, threads=self._config.threads)
+
+    # ---- steps 2 and 4
+
+    def _triplets(self, record: StepRecord, folder: RunFolder) -> bool:
+        hard = record.step == "challenging"
+        plan = self._labelled.challenging_batches() if hard else self._labelled.batches()
+        read = self._reader(self._labelled.table, self._labelled.labels)
+        backbone = self._model.backbone
+        return self._fit(
+            backbone,
+            self._config.objective(self._labelled.unit()),
+            read,
+            plan,
+            record,
+            folder,
+            self._retrieval,
+            "validation mAP",
+            lower=False,
+        )
+
+    def _retrieval(self) -> dict[str, float]:
+        """Validation videos as sequences asking each other, by class."""
+        numbers = self._data.splits.validation.tolist()
+        media, _ = embed_items(self._dataset, self._encoder, numbers, threads=self._config.threads)
+        figures = sequence_figures(self._dataset, media, self._encoder, methods=("Bi-DTW",))["Bi-DTW"].get("all", {})
+        return {f"validation {name}": figures[name] for name in ("mAP", "P@1") if name in figures}
+
+    def _fit(
+        self,
+        part: nnx.Module,
+        objective: Objective,
+        read: Callable[[int, np.random.Generator], dict[str, Any]],
+        plan: BatchPlan,
+        record: StepRecord,
+        folder: RunFolder,
+        evaluate: Callable[[], dict[str, float]],
+        score: str,
+        *,
+        lower: bool,
+    ) -> bool:
+        with Checkpoints(folder.checkpoints) as checkpoints:
+            before = checkpoints.last_step or 0
+        result = fit_model(
+            part,
+            objective,
+            read,
+            plan,
+            self._settings(record.step),
+            folder,
+            evaluate=evaluate,
+            score=score,
+            lower_is_better=lower,
+            decoding=True,
+            name_of=str,
+            stop_after=self._left,
+            description=record.step,
+            say=lambda line: self._say(f"  {line}"),
+            show_progress=self._show,
+        )
+        record.updates, record.epochs = result.steps, result.steps / plan.steps_per_epoch
+        self._spend(result.steps - before)
+        if result.finished and jax.process_index() == 0:
+            panels = {
+                "loss": ("loss", "colour", "occupancy", _ERROR),
+                "retrieval": ("validation mAP", "validation P@1"),
+                "spread of the embeddings": ("spread",),
+            }
+            draw_curves(folder.curves, read_run_log(folder.metrics), panels=panels)
+        return result.finished
+
+    # ---- step 3
+
+    def _rank(self, record: StepRecord, folder: RunFolder) -> bool:
+        ranking, used, unit = None, np.zeros(2, np.int64), self._labelled.unit()
+        if jax.process_index() == 0:
+            ranking, batches = self._labelled.rank(folder.path, unit=unit, stop_after=self._left, show=self._show)
+            used = np.array([batches, ranking is not None])
+        if jax.process_count() > 1:
+            used = multihost_utils.broadcast_one_to_all(used)
+        self._spend(int(used[0]))
+        record.updates += int(used[0])
+        if ranking is not None:
+            losses = ranking.losses[np.isfinite(ranking.losses)]
+            record.figures |= {
+                "clips": float(len(losses)),
+                "hard clips": float(len(ranking.hard)),
+                "mean loss of the hardest triplets": float(losses.mean()),
+                "mean loss of the hard clips": float(ranking.losses[ranking.hard].mean()),
+            }
+        return bool(used[1])
+
+    # ---- all of them
+
+    def _restore(self, step: Step, folder: RunFolder) -> None:
+        """The weights that a step has left, or, of the ranking, a look whether it is of this run."""
+        if step == "rank":
+            self._labelled.ranking()
+        else:
+            part: nnx.Module = self._model if step == "pretrain" else self._model.backbone
+            restore_best(part, self._settings(step), folder)
+
+    def _settings(self, step: Step) -> _FitSettings:
+        # A seed a step: the second pass must not repeat the first one's batches.
+        seed = 1000 * self._config.seed + list(self._config.steps).index(step)
+        return _FitSettings(self._config.optimiser, self._config.loop, seed, self._config.threads)
+
+    def _reader(
+        self, table: ClipTable, labels: np.ndarray | None
+    ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
+        augment = Augmentation(zoom=self._config.zoom, mirror=self._config.mirror)
+        return training_reader(self._dataset, table, self._encoder.preprocessing, augment, labels)
+
+    def _test(self, record: StepRecord) -> None:
+        """What the step gave: figures of validation and test videos as sequences."""
+        if not self._data.labelled:
+            return
+        record.figures |= self._retrieval()
+        splits = self._data.splits
+        media, _ = embed_items(self._dataset, self._encoder, splits.test.tolist(), threads=self._config.threads)
+        groups = {"seen": splits.seen, "unseen": splits.unseen} if splits.unseen else {}
+        record.test = sequence_figures(self._dataset, media, self._encoder, groups=groups)
+
+    def _spend(self, steps: int) -> None:
+        if self._left is not None:
+            self._left = max(0, self._left - steps)

@@ -1,0 +1,1 @@
+"""System 5: a photograph finds the moment in a film."""

@@ -1,0 +1,85 @@
+"""Bad photographs of moments of films, encoded: what an encoder of shots will be asked with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.data.items import MediaDataset
+from jaxret.data.sampling.frames import frames_on_display
+from jaxret.data.sampling.screen_photos import photograph
+from jaxret.data.sampling.transforms import centre_geometry, resize_frame
+from jaxret.models.encoder import VideoEncoder
+from jaxret.retrieval.encode import Shot, encode_in_batches
+
+__all__ = ["photograph_vectors", "random_moments"]
+
+
+def random_moments(shots: Sequence[Shot], count: int, *, seed: int) -> npt.NDArray[np.float64]:
+    """Seconds of `count` random moments of each shot, (N, count), ascending within a shot."""
+    spans = np.array([(shot.start, shot.end) for shot in shots]).reshape(len(shots), 2)
+    return np.sort(np.random.default_rng([seed, 31]).uniform(spans[:, :1], spans[:, 1:], (len(shots), count)), axis=1)
+
+
+def photograph_vectors(
+    dataset: MediaDataset,
+    encoder: VideoEncoder,
+    films: npt.ArrayLike,
+    moments: npt.NDArray[np.float64],
+    store: Path,
+    *,
+    seed: int,
+) -> npt.NDArray[np.float32]:
+    """Vectors of photographs of moments of films, computed once. Films are read in one pass each, a frame at a time.
+
+    Args:
+      dataset: the films.
+      encoder: its backbone makes the vectors, of pictures as its preprocessing wants them.
+      films: (N,), the numbers of films.
+      moments: (N, K), seconds in each.
+      store: a .npy file that keeps the vectors; one that is there and fits is read.
+      seed: of what is bad about the photographs.
+
+    Returns:
+      float32 (N, K, D).
+
+    Raises:
+      MediaError: a film no longer reads.
+    """
+    shape = (*moments.shape, encoder.frame_embedding_size)
+    if store.exists():
+        stored = np.load(store, allow_pickle=False)
+        if stored.shape == shape:
+            return np.asarray(stored, np.float32)
+    vectors = np.empty((moments.size, encoder.frame_embedding_size), np.float32)
+    pictures = _photographs(dataset, encoder, np.asarray(films, np.int64), moments, seed)
+    for row, encoded in encode_in_batches(pictures, encoder.encode_frames):
+        vectors[row] = encoded[0]
+    partial = store.with_suffix(".partial.npy")
+    np.save(partial, vectors.reshape(shape), allow_pickle=False)
+    partial.replace(store)
+    return vectors.reshape(shape)
+
+
+def _photographs(
+    dataset: MediaDataset,
+    encoder: VideoEncoder,
+    films: npt.NDArray[np.int64],
+    moments: npt.NDArray[np.float64],
+    seed: int,
+) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
+    """Each photograph as (1, H, W, C), with its place among all moments."""
+    settings = encoder.preprocessing.of_pictures
+    seconds, owners = moments.ravel(), np.repeat(films, moments.shape[1])
+    for film in np.unique(films).tolist():
+        places = np.flatnonzero(owners == film)
+        places = places[np.argsort(seconds[places], kind="stable")]  # so that the film is read forwards
+        with dataset.open(film) as reader:
+            frames = reader.frames(frames_on_display(reader.times, seconds[places]))
+            for place, frame in zip(places.tolist(), frames, strict=True):
+                photo = photograph(frame, np.random.default_rng([seed, 37, place]))
+                geometry = centre_geometry(photo.shape[0], photo.shape[1], settings)
+                yield place, resize_frame(photo, geometry, settings.channels)[None]

@@ -1,0 +1,30 @@
+"""Media to representations, through an encoder: the one road that training, indexing and searching share."""
+
+from jaxret.retrieval.encode.frame_vectors import FrameEncoder, FrameVectors, encode_in_batches, frame_vectors
+from jaxret.retrieval.encode.read_ahead import Read, read_ahead
+from jaxret.retrieval.encode.shot_rows import ShotEncoder, encode_shots, shots_of
+from jaxret.retrieval.encode.shots import Shot, ShotDetector, detect_cuts, random_cuts, shots_between
+from jaxret.retrieval.encode.spaces import ClipEncoder, Rows, clip_rows, code_rows, frame_rows, mean_frame_rows
+
+__all__ = [
+    "ClipEncoder",
+    "FrameEncoder",
+    "FrameVectors",
+    "Read",
+    "Rows",
+    "Shot",
+    "ShotDetector",
+    "ShotEncoder",
+    "clip_rows",
+    "code_rows",
+    "detect_cuts",
+    "encode_in_batches",
+    "encode_shots",
+    "frame_rows",
+    "frame_vectors",
+    "mean_frame_rows",
+    "random_cuts",
+    "read_ahead",
+    "shots_between",
+    "shots_of",
+]

@@ -1,0 +1,39 @@
+"""A query file as a data set of one item."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jaxret.data.datasets.folders import MediaFiles, media_kind
+from jaxret.data.datasets.rgbd import is_rgbd_folder, open_rgbd, parse_rgbd_spec
+from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.errors import ConfigError, MediaError
+
+__all__ = ["single_file"]
+
+
+def single_file(path: str | Path) -> MediaDataset:
+    """A data set of one media file, or of one folder of RGB-D frames.
+
+    Raises:
+      MediaError: there is no such file, it is of no known kind, or it cannot be read.
+      ConfigError: `rgbd:FOLDER` names no folder of frames, or several.
+    """
+    if (rgbd := parse_rgbd_spec(str(path))) is not None:
+        videos = open_rgbd(rgbd)
+        if videos.skipped:
+            raise videos.skipped[0]
+        if len(videos) != 1:
+            raise ConfigError(f"a query is one video, and {str(path)!r} names {len(videos)}")
+        return videos
+    path = Path(path)
+    folder = is_rgbd_folder(path)
+    if not path.is_file() and not folder:
+        raise MediaError(str(path), "no such file" if not path.exists() else "not a file")
+    kind = "video" if folder else media_kind(path)
+    if kind is None:
+        raise MediaError(str(path), "neither an image nor a video by its file name")
+    dataset = MediaFiles([MediaItem(path.name, kind, path=str(path))])
+    if dataset.skipped:
+        raise dataset.skipped[0]
+    return dataset

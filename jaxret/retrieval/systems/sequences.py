@@ -1,0 +1,181 @@
+"""Videos as sequences of clip vectors in order of time: whole videos, or where one lies in the other, by DTW."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.index import MediaIndex, SpaceRows
+from jaxret.rank import SequenceRanking, SequenceTable, rank_sequences
+from jaxret.rank.sequence_ranking import SequenceMeasure, Subsequence
+from jaxret.rank.validation import check_count
+from jaxret.retrieval.encode import Rows
+from jaxret.retrieval.systems.matches import Match
+
+__all__ = ["ClipSequences", "SequenceBlock", "asked_ranking", "in_order_of_time", "sequence_matches"]
+
+# Of clip vectors: read and compared at once, and kept in memory for the next search.
+_BLOCK_BYTES, _KEPT_BYTES = 256 << 20, 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class SequenceBlock:
+    """Some videos of an index.
+
+    Attributes:
+      ids: int64 (N,), their ids, ascending.
+      table: their N sequences of clip vectors.
+      starts, ends: float64, seconds, of each row of `table.values`.
+    """
+
+    ids: npt.NDArray[np.int64]
+    table: SequenceTable
+    starts: npt.NDArray[np.float64]
+    ends: npt.NDArray[np.float64]
+
+
+class ClipSequences:
+    """The videos of an index at one revision, as tables of sequences.
+
+    They are read block by block. The blocks that fit into a limit are kept, with what searching has prepared of them;
+    those beyond it are read again by each search.
+
+    Attributes:
+      revision: of the index when this was made.
+      ids: int64, the videos that have clip vectors.
+    """
+
+    def __init__(self, index: MediaIndex, *, block_bytes: int = _BLOCK_BYTES, kept_bytes: int = _KEPT_BYTES):
+        """Plan the blocks; nothing is read yet.
+
+        Args:
+          index: with a clip space of vectors.
+          block_bytes: of the vectors of a block; one video of more is a block of its own.
+          kept_bytes: of the vectors of all blocks that are kept.
+        """
+        self.revision = index.revision
+        self.ids = np.flatnonzero(index.searchable("clip", ("video",)))
+        self._index = index
+        self._kept: dict[int, SequenceBlock] = {}
+        sizes = index.rows_per_item("clip")[self.ids] * index.spaces["clip"].dimension * np.dtype(np.float32).itemsize
+        edges, kept = [0], 0
+        self._blocks_kept = 0
+        while edges[-1] < len(sizes):
+            ahead = np.cumsum(sizes[edges[-1] :])
+            count = max(1, int(np.searchsorted(ahead, block_bytes, side="right")))
+            edges.append(edges[-1] + count)
+            kept += int(ahead[count - 1])
+            self._blocks_kept += kept <= kept_bytes
+        self._parts = [self.ids[first:last] for first, last in itertools.pairwise(edges)]
+
+    def __iter__(self) -> Iterator[SequenceBlock]:
+        """The blocks, in order of ids."""
+        for number, ids in enumerate(self._parts):
+            block = self._kept.get(number) or _read(self._index, ids)
+            if number < self._blocks_kept:
+                self._kept[number] = block
+            yield block
+
+
+def _read(index: MediaIndex, ids: npt.NDArray[np.int64]) -> SequenceBlock:
+    rows = index.rows("clip", ids)
+    table, order = in_order_of_time(rows)
+    return SequenceBlock(ids, table, np.asarray(rows.starts)[order], np.asarray(rows.ends)[order])
+
+
+def in_order_of_time(rows: Rows | SpaceRows) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
+    """A sequence for each item that has rows, in order of items; and which of `rows` each row of the table is.
+
+    Args:
+      rows: clip vectors, at least one.
+    """
+    items, starts = np.asarray(rows.items), np.asarray(rows.starts)
+    order = np.lexsort((starts, items))
+    _, first = np.unique(items[order], return_index=True)
+    return SequenceTable(np.asarray(rows.vectors)[order], np.append(first, len(items))), order
+
+
+def asked_ranking(
+    sequence: SequenceMeasure | None,
+    subsequence: Subsequence | None,
+    length_normalised: bool,
+    *,
+    space: str | None,
+    kinds: tuple[str, ...] | None,
+    **others: Any,
+) -> SequenceRanking | None:
+    """The ranking of sequences that a search is asked for; None where it is not.
+
+    Args:
+      sequence, subsequence, length_normalised, space, kinds: as of `Retriever.search`.
+      others: its options that have no part in a ranking of sequences, by name.
+
+    Raises:
+      ValueError: an option is unknown, or does not go with the others; it is named.
+    """
+    if sequence is None:
+        if subsequence is not None or length_normalised:
+            name = "length_normalised" if subsequence is None else "subsequence"
+            raise ValueError(f"{name} is for videos compared as sequences: say by which measure (sequence)")
+        return None
+    ranking = SequenceRanking(sequence, subsequence, length_normalised)
+    if space not in (None, "clip"):
+        raise ValueError(f"sequence compares sequences of clip vectors: it needs the clip space, got {space!r}")
+    if kinds is not None and "video" not in kinds:
+        raise ValueError(f"sequence compares videos: kinds must include 'video', got {', '.join(map(repr, kinds))}")
+    for name, value in others.items():
+        if value is not None and value is not False:
+            raise ValueError(f"sequence compares videos as sequences of clip vectors: leave {name} out, got {value!r}")
+    return ranking
+
+
+def sequence_matches(
+    index: MediaIndex,
+    sequences: ClipSequences,
+    clips: Rows,
+    k: int,
+    ranking: SequenceRanking,
+    *,
+    threads: int | None = None,
+) -> list[Match]:
+    """The k videos nearest to a query, by (distance, id), each with the spans that were aligned.
+
+    Args:
+      index: that the sequences are of.
+      sequences: the gallery.
+      clips: the clip vectors of one video that asks.
+      k: videos wanted, at least 1.
+      ranking: how.
+      threads: for the ranking kernels.
+
+    Raises:
+      ValueError: k is below 1, or the query has no clip vectors.
+    """
+    k = check_count(k, "k")
+    if not len(clips.vectors):
+        raise ValueError("the query has no clip vectors, and a sequence needs at least one")
+    asked, order = in_order_of_time(clips)
+    query_starts, query_ends = clips.starts[order], clips.ends[order]
+    found: list[tuple[float, int, Match]] = []
+    for block in sequences:
+        for match in rank_sequences(asked[0], block.table, min(k, len(block.ids)), ranking, threads=threads):
+            first = int(block.table.offsets[match.id])
+            number = int(block.ids[match.id])
+            placed = Match(
+                index.items[number],
+                match.distance,
+                float(block.starts[first + match.start]),
+                float(block.ends[first + match.start : first + match.end].max()),
+                query_start=float(query_starts[match.query_start]),
+                query_end=float(query_ends[match.query_start : match.query_end].max()),
+                metric=ranking.measure,
+                backwards=match.backwards,
+            )
+            found.append((match.distance, number, placed))
+        found = sorted(found, key=lambda entry: entry[:2])[:k]
+    return [match for _, _, match in found]

@@ -1,0 +1,110 @@
+"""One folder holds all of a training; nothing is written outside it. `metrics.jsonl` is its log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxret.cli.shell import command_line_of
+from jaxret.errors import ConfigError
+from jaxret.training.config import config_to_json
+
+__all__ = ["RunFolder", "RunLog", "read_run_log"]
+
+
+class RunFolder:
+    """Paths and the saved settings of a run.
+
+    `config.json`, `metrics.jsonl`, `figures.json`, `checkpoints/`, `cache/`, `encoder/`, `index/`, `example/`,
+    `curves.png`, `gallery.png`, `report.html`.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.config = path / "config.json"
+        self.metrics = path / "metrics.jsonl"
+        self.figures = path / "figures.json"
+        self.checkpoints = path / "checkpoints"
+        self.cache = path / "cache"
+        self.encoder = path / "encoder"
+        self.index = path / "index"
+        self.example = path / "example"
+        self.curves = path / "curves.png"
+        self.gallery = path / "gallery.png"
+        self.report = path / "report.html"
+
+    @classmethod
+    def new(cls, path: Path) -> RunFolder:
+        """A folder for a new run; nothing is written yet, so that a run that cannot start leaves nothing.
+
+        Raises:
+          ConfigError: the folder holds something already; the message says how to go on with a run.
+        """
+        if path.exists() and any(path.iterdir()):
+            raise ConfigError(
+                f"{path} is not empty. To go on with the run in it: {command_line_of('train', '--resume', path)}; "
+                "to start anew: give another --out"
+            )
+        return cls(path)
+
+    @classmethod
+    def next_free(cls, parent: Path, name: str) -> Path:
+        """`parent/name-1`, or the first number that is not taken."""
+        number = 1
+        while (parent / f"{name}-{number}").exists():
+            number += 1
+        return parent / f"{name}-{number}"
+
+    def write_config(self, recipe: str, config: Any) -> None:
+        """Make the folder and write the settings that `read_config` gives back."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"recipe": recipe, **config_to_json(config)}, indent=2) + "\n"
+        partial = self.config.with_suffix(".partial")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(self.config)
+
+    def read_config(self) -> tuple[str, dict[str, Any]]:
+        """The recipe's name and its settings.
+
+        Raises:
+          ConfigError: the folder holds no run, or its `config.json` is damaged.
+        """
+        try:
+            settings = json.loads(self.config.read_text(encoding="utf-8"))
+            recipe = settings.pop("recipe")
+        except FileNotFoundError:
+            raise ConfigError(f"{self.path} holds no run: there is no config.json in it") from None
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ConfigError(f"{self.config} is damaged: {error!r}") from error
+        return recipe, settings
+
+
+class RunLog:
+    """Appends rows to a run's `metrics.jsonl`; after a resume, rows past the restored step are dropped."""
+
+    def __init__(self, path: Path, *, resume_step: int = 0):
+        self._path = path
+        kept = [row for row in read_run_log(path) if row["step"] <= resume_step] if resume_step else []
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        partial.replace(path)
+
+    def append(self, *, step: int, **figures: Any) -> None:
+        """Write one row; `step` is the number of training steps done."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+
+
+def read_run_log(path: Path) -> list[Mapping[str, Any]]:
+    """All complete rows, oldest first; a last line cut by a kill is left out. No file gives no rows."""
+    if not path.exists():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows

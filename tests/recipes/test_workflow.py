@@ -1,0 +1,233 @@
+"""Splits, cached frame vectors and resolved settings: the pieces that recipes share."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxret.data.datasets.moving_digits import MovingDigits, unseen_labels
+from jaxret.data.items import ArrayReader, MediaDataset, MediaItem
+from jaxret.data.label_splits import split_dataset
+from jaxret.data.sampling.reading import read_chunks
+from jaxret.data.sampling.transforms import Augmentation
+from jaxret.errors import ConfigError, MediaError
+from jaxret.models import TemporalEncoder, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.preprocessing import Preprocessing
+from jaxret.recipes.clip_media import embed_items, training_mode
+from jaxret.recipes.clips.cnn_lstm import MOVING_DIGITS, CnnLstmConfig
+from jaxret.recipes.clips.features import FrozenFeatures
+from jaxret.recipes.clips.model import resolve
+from jaxret.retrieval.encode import frame_vectors
+
+
+class Noise(MediaDataset):
+    """Videos of noise of several lengths and rates; item 2 does not read, item 4 is a picture."""
+
+    FRAMES = (40, 5, 10, 90, 1, 30)
+
+    def __init__(self) -> None:
+        self.items = tuple(MediaItem(f"n{i}", "image" if i == 4 else "video", "ab"[i % 2]) for i in range(6))
+
+    def content_hash(self, index: int) -> str:
+        if index == 2:
+            raise MediaError("n2", "made to fail")
+        return f"noise{index}"
+
+    def open(self, index: int) -> ArrayReader:
+        if index == 2:
+            raise MediaError("n2", "made to fail")
+        count = self.FRAMES[index]
+        pixels = np.random.default_rng(index).integers(0, 255, (count, 36, 32, 3)).astype(np.uint8)
+        rate = 10.0 + index
+        return ArrayReader(pixels, np.arange(count) / rate, 0.0 if count == 1 else count / rate)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> VideoEncoder:
+    rngs = nnx.Rngs(0)
+    return VideoEncoder(
+        create_backbone("small-convnet", widths=[4], embedding_size=8, rngs=rngs),
+        TemporalEncoder(8, 6, rngs=rngs),
+        Preprocessing(height=32, width=32, frames=5, chunk_seconds=2.0),
+    )
+
+
+def make_features(encoder: VideoEncoder, folder: Path, views: int = 1) -> FrozenFeatures:
+    features = FrozenFeatures(Noise(), encoder, folder, views=views, augment=Augmentation(), seed=0)
+    failures = features.prepare(threads=2, show=False)
+    assert [failure.path for failure in failures] == ["n2"]
+    return features
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_cached_frame_vectors_are_those_of_the_index_road(encoder: VideoEncoder, tmp_path: Path, views: int) -> None:
+    cached = make_features(encoder, tmp_path, views).frame_vectors(range(6))
+    direct = dict(frame_vectors(Noise(), encoder, indices=[0, 1, 3, 5]))
+    assert list(cached) == list(direct)
+    for number, expected in direct.items():
+        np.testing.assert_allclose(cached[number].vectors, expected.vectors, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(cached[number].times, expected.times)
+        np.testing.assert_array_equal(cached[number].spans, expected.spans)
+
+
+def test_a_second_run_computes_nothing_and_another_backbone_everything(encoder: VideoEncoder, tmp_path: Path) -> None:
+    make_features(encoder, tmp_path)
+    counted = VideoEncoder(encoder.backbone, encoder.temporal, encoder.preprocessing)
+    calls: list[int] = []
+    counted.encode_frames = lambda frames: calls.append(len(frames)) or encoder.encode_frames(frames)  # type: ignore
+    make_features(counted, tmp_path)
+    assert calls == []
+    other = create_backbone("small-convnet", widths=[4], embedding_size=8, rngs=nnx.Rngs(1))
+    changed = VideoEncoder(other, encoder.temporal, encoder.preprocessing)
+    fresh = make_features(changed, tmp_path).frame_vectors([0])[0].vectors
+    assert not np.allclose(fresh, make_features(encoder, tmp_path).frame_vectors([0])[0].vectors)
+
+
+def test_training_draws_one_moment_of_each_segment_from_every_view(encoder: VideoEncoder, tmp_path: Path) -> None:
+    features = make_features(encoder, tmp_path, views=2)
+    read = features.reader([3, 0], [7, 9])
+    clips = [read(0, np.random.default_rng(seed)) for seed in range(60)]
+    assert {int(clip["labels"]) for clip in clips} == {7}
+    assert all(clip["inputs"].shape == (5, 8) for clip in clips)
+    again = read(0, np.random.default_rng(5))["inputs"]
+    np.testing.assert_array_equal(again, clips[5]["inputs"])
+    assert len({clip["inputs"].tobytes() for clip in clips}) > 40
+    # Both views occur: the even frames of view 0 are known, and some draws share none of them.
+    known = {vector.tobytes() for vector in features._load(3)[0][0].reshape(-1, 8)}
+    shared = [sum(vector.tobytes() in known for vector in clip["inputs"]) for clip in clips]
+    assert set(shared) == {0, 5}
+
+
+def with_modalities(encoder: VideoEncoder, *modalities: str) -> SimpleNamespace:
+    """Stands in for an encoder that takes any number of channels: a frame's vector is the mean of its pixels."""
+    return SimpleNamespace(
+        unit="frame",
+        preprocessing=dataclasses.replace(encoder.preprocessing, modalities=modalities),
+        backbone=encoder.backbone,
+        encode_frames=lambda frames: np.asarray(frames).mean((1, 2), dtype=np.float32),
+    )
+
+
+def test_cached_modalities_are_those_of_the_index_road(encoder: VideoEncoder, tmp_path: Path) -> None:
+    both = with_modalities(encoder, "rgb", "difference")
+    cached = make_features(both, tmp_path, views=2).frame_vectors(range(6))
+    assert list(cached) == [0, 1, 3, 5]
+    for number, vectors in cached.items():
+        chunks = list(read_chunks(Noise(), number, both.preprocessing))
+        expected = np.stack([chunk.pixels.mean((1, 2)) for chunk in chunks])
+        assert expected.shape[-1] == 6
+        np.testing.assert_allclose(vectors.vectors, expected, rtol=1e-5)
+        np.testing.assert_array_equal(vectors.times, np.stack([chunk.times for chunk in chunks]))
+    # Another modality is another cache, though the backbone is the same.
+    other = make_features(with_modalities(encoder, "rgb", "dynamic-image"), tmp_path, views=2).frame_vectors([0])
+    np.testing.assert_allclose(other[0].vectors[..., :3], cached[0].vectors[..., :3], rtol=1e-5)
+    assert np.abs(other[0].vectors[..., 3:] - cached[0].vectors[..., 3:]).max() > 1
+
+
+def test_pictures_among_videos_are_skipped_by_name_where_motion_is_asked_for(encoder: VideoEncoder) -> None:
+    vectors, failures = embed_items(Noise(), with_modalities(encoder, "difference"), range(6), threads=2)
+    assert sorted(vectors) == [0, 1, 3, 5]
+    assert [failure.path for failure in failures] == ["n2", "n4"]
+    assert failures[1].reason == "a picture has no motion for the modality 'difference'"
+
+
+def test_caching_flow_without_opencv_stops_with_the_name_of_the_extra(
+    encoder: VideoEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ConfigError, match="extra `opencv`"):
+        make_features(with_modalities(encoder, "flow"), tmp_path)
+
+
+def test_moving_digits_keep_their_own_unseen_classes() -> None:
+    dataset = MovingDigits(train_clips=2, validation_clips=1, test_clips=1)
+    splits = split_dataset(dataset, unseen_fraction=0.0, seed=0)
+    assert splits.unseen == tuple(sorted(unseen_labels()))
+    assert len(splits.seen) == 60
+    assert {dataset.items[n].label for n in splits.test} == set(splits.seen) | set(splits.unseen)
+
+
+class Listed(MediaDataset):
+    def __init__(self, items: list[MediaItem]):
+        self.items = tuple(items)
+
+    def open(self, index: int) -> ArrayReader:
+        raise NotImplementedError
+
+
+def many_items(split: str | None = None) -> list[MediaItem]:
+    return [MediaItem(f"{i}", "video", f"class-{i % 6}", source=f"s{i // 3}", split=split) for i in range(240)]
+
+
+def test_sources_stay_together_and_unseen_classes_only_test() -> None:
+    dataset = Listed([*many_items(), MediaItem("unlabelled", "video")])
+    splits = split_dataset(dataset, unseen_fraction=0.5, seed=1)
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    assert Counter(np.concatenate(list(parts.values())).tolist()) == Counter(range(240))
+    for name in ("train", "validation"):
+        assert not {dataset.items[n].label for n in parts[name]} & set(splits.unseen)
+    sources = {
+        name: {dataset.items[n].source for n in p if dataset.items[n].label in splits.seen} for name, p in parts.items()
+    }
+    assert not sources["train"] & sources["validation"]
+    assert not sources["train"] & sources["test"]
+    assert len(splits.seen) == len(splits.unseen) == 3
+    assert split_dataset(dataset, unseen_fraction=0.5, seed=2).unseen != splits.unseen
+
+
+def test_named_splits_hold_and_a_missing_validation_part_comes_from_training() -> None:
+    items = many_items("train")[:180] + [dataclasses.replace(item, split="test") for item in many_items()[180:]]
+    idle = [MediaItem("idle", "video", "class-0", split="unused"), MediaItem("left out", "video", "class-0")]
+    splits = split_dataset(Listed([*items, *idle]), unseen_fraction=0.0, seed=0)
+    assert splits.test.tolist() == list(range(180, 240))
+    assert len(splits.validation) == pytest.approx(18, abs=4)
+    assert sorted([*splits.train, *splits.validation]) == list(range(180))
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([MediaItem(f"{i}", "video", "only") for i in range(20)], r"at least two classes, found 1 \(only\)"),
+        ([MediaItem(f"{i}", "video") for i in range(20)], "at least two classes, found 0"),
+        (many_items("holdout"), "must be train, validation, test or unused, got 'holdout'"),
+    ],
+)
+def test_data_that_cannot_train_are_refused(items, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        split_dataset(Listed(items), unseen_fraction=0.0, seed=0)
+
+
+def test_what_there_is_to_train() -> None:
+    pictures = Listed([MediaItem(f"{i}", "image", "a") for i in range(3)])
+    assert training_mode(pictures, freeze=True) is None
+    assert training_mode(pictures, freeze=False) == "images"
+    assert training_mode(Noise(), freeze=True) == "features"
+    assert training_mode(Noise(), freeze=False) == "clips"
+
+
+@pytest.mark.parametrize(
+    ("settings", "digits", "expected"),
+    [
+        ({"weights": "none"}, False, ("none", "small-convnet", 64, False)),
+        ({"weights": "none"}, True, ("none", "small-convnet", 32, False)),
+        ({}, True, ("none", "small-convnet", 32, False)),
+        ({"weights": "imagenet"}, False, ("imagenet", "efficientnet-lite0", 224, True)),
+        ({"weights": "a/mobile.h5"}, False, ("a/mobile.h5", "mobilenet-v1", 224, True)),
+        ({"weights": "v.h5", "backbone": "vgg16", "freeze": False}, False, ("v.h5", "vgg16", 224, False)),
+        ({"weights": "none", "frame_size": 48}, False, ("none", "small-convnet", 48, False)),
+    ],
+)
+def test_settings_left_open_are_resolved(settings, digits, expected) -> None:
+    base = MOVING_DIGITS if digits else CnnLstmConfig()
+    dataset = MovingDigits(1, 0, 0) if digits else Noise()
+    resolved = resolve(dataclasses.replace(base, **settings), dataset)
+    assert (resolved.weights, resolved.backbone, resolved.frame_size, resolved.freeze) == expected
+    assert resolve(resolved, dataset) == resolved
