@@ -31,13 +31,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Callable
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 from common import results_file
+from common.paths import DATA, JHMDB, MOBILENET_WEIGHTS
+from common.study_program import StudyParser
 from flax import nnx
 from studies.convlstm.data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
 from studies.convlstm.full import full_size_rows
@@ -48,8 +48,6 @@ from jaxret.models.encoder import create_encoder
 from jaxret.models.store import load_encoder
 from jaxret.training import RunFolder, keep_freed_memory
 
-SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
-WEIGHTS = "weights/mobilenet_1_0_224_tf.h5"
 PLANE = {"m1": "M1", "m2": "M2", "m3": "M3"}
 VOLUME = {"m1-3d": "M1-3D", "m2-3d": "M2-3D", "m3-3d": "M3-3D", "cnn-3d": "3D convolutions"}
 ABLATED = "m3"
@@ -96,17 +94,17 @@ class Study:
 
     def data(self, name: str, seed: int) -> ClipData:
         """One of `MODELS`, as this seed draws it."""
-        shared, work = self.args.shared / "data", self.args.work
+        work = self.args.work
         if name == "jhmdb":
-            return jhmdb_data(shared / "jhmdb", work, seed=seed)
+            return jhmdb_data(JHMDB, work, seed=seed)
         if name == "digits":
             return digits_data(work, seed=seed)
-        return walk_data(shared / "rgbd_office", work, seed=seed)
+        return walk_data(DATA / "rgbd_office", work, seed=seed)
 
     @cached_property
     def copies(self) -> ClipData:
         """The near duplicates, which encoders of JHMDB are asked for."""
-        return near_duplicate_data(self.args.shared / "data" / "near_duplicates")
+        return near_duplicate_data(DATA / "near_duplicates")
 
     def part(self, name: str, judge: Callable[[], None]) -> None:
         """Judge a part, unless a call before has; its rows are kept with the trainings."""
@@ -176,7 +174,7 @@ def ordered(asked: Asked, measure: str) -> dict[str, float]:
 
 def ndvr_dml(study: Study, data: ClipData, asked_too: list[ClipData], seed: int) -> None:
     """The baseline NDVR-DML, trained on a data set."""
-    encoder = ndvr(data, study.args.work, weights=str(study.args.shared / WEIGHTS), seed=seed)
+    encoder = ndvr(data, study.args.work, weights=str(MOBILENET_WEIGHTS), seed=seed)
     for each in asked_too:
         found = ordered(asked_by(encoder, each, seed), "mean-cosine")
         paper = PAPER["NDVR-DML"] if each.near is None else ()
@@ -252,23 +250,17 @@ STUDIES: dict[str, Callable[[Study], None]] = {"models": models, "ablations": ab
 
 def main() -> None:
     """Run the studies, print a line a figure, write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", metavar="|".join(STUDIES), help="what to run (default: all)")
-    parser.add_argument("--shared", type=Path, default=SHARED, help="folder of data/ and weights/")
+    parser = StudyParser(__doc__, "accuracy_convlstm", STUDIES, seeds=None)
     parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS), help="of the study of models")
     parser.add_argument("--epochs", type=int, help="of each step, at most (default: the data's)")
-    parser.add_argument("--seeds", type=int, nargs="+", help="0, 1, ... (default: as many as the data has)")
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy_convlstm"))
-    args = parser.parse_args()
-    if odd := set(args.studies) - set(STUDIES):
-        parser.error(f"no study {sorted(odd)[0]!r}: there are {', '.join(STUDIES)}")
+    args = parser.read()
     if args.epochs is not None:
         args.work = args.work / f"{args.epochs}-epochs"  # not to be taken for the trainings of the result file
     keep_freed_memory()
     study = Study(args)
-    for name in args.studies or STUDIES:
+    for name in args.studies:
         STUDIES[name](study)
-    if not args.studies:
+    if args.complete:
         print(results_file.write("accuracy_convlstm", study.rows, ["jax", "flax", "opencv-python-headless"]))
 
 

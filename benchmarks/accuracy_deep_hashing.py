@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,8 @@ import jax
 import matplotlib
 import numpy as np
 from common import results_file
+from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS, RESULTS, UCF101_FEATURES
+from common.study_program import StudyParser
 from common.timing import in_turn
 from flax import nnx
 
@@ -48,10 +49,6 @@ from jaxret.training import LoopConfig, RunFolder
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
-MOBILENET = str(SHARED / "weights/mobilenet_1_0_224_tf.h5")
-JHMDB = str(SHARED / "data/jhmdb/clips.csv")
-UCF = SHARED / "data/ucf101_15_vgg16.npz"
 LENGTHS = (64, 128, 256, 512)
 FUSIONS = ("weighted-average", "lstm", "convolution", "attention")
 TRIPLET_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -102,7 +99,7 @@ def class_numbers(items: Sequence[MediaItem], numbers: np.ndarray) -> list[int]:
 
 def ucf101_features(seed: int) -> Sequences:
     """The 15 classes of UCF101 as sequences of 25 VGG16 features; training sees 16 of them, one of each segment."""
-    stored = np.load(UCF)
+    stored = np.load(UCF101_FEATURES)
     vectors = stored["features"].astype(np.float32)
     items = [
         MediaItem(name, "video", label=label)
@@ -251,13 +248,15 @@ class Study:
         self.args = args
         self.rows: list[dict[str, Any]] = []
         self.sources: dict[str, Callable[[int], Sequences]] = {}
-        if args.data != JHMDB or Path(JHMDB).exists():  # another that is missing is an error when it is opened
+        if (
+            args.data != str(JHMDB_CLIPS) or JHMDB_CLIPS.exists()
+        ):  # another that is missing is an error when it is opened
             self.sources[args.name] = lambda seed: videos(args, seed)
-        if not args.only_data and UCF.exists():
+        if not args.only_data and UCF101_FEATURES.exists():
             self.sources["UCF101, 15 classes"] = ucf101_features
         if not self.sources:
             raise SystemExit(
-                f"no data: neither {JHMDB} nor {UCF} is there (set JAXRET_SHARED), and no --data was given"
+                f"no data: there is no {JHMDB_CLIPS} and no {UCF101_FEATURES}: set JAXRET_SHARED or give --data"
             )
 
     def runs(self, setting: str, **settings: Any) -> Iterator[tuple[str, int, dict[str, Any]]]:
@@ -401,7 +400,7 @@ def draw(name: str, axis: str, curves: dict, *, log: bool = False) -> None:
         panel.set(title=data, xlabel=axis, ylabel="mAP@10")
         panel.grid(alpha=0.3)
     panels[0][-1].legend(fontsize=7)
-    figure.savefig(results_file.RESULTS / f"{name}.png", dpi=110)
+    figure.savefig(RESULTS / f"{name}.png", dpi=110)
     plt.close(figure)
 
 
@@ -417,30 +416,24 @@ STUDIES = {
 
 def main() -> None:
     """Run the studies, print a line a training, write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", help=f"of {', '.join(STUDIES)}; none: all")
-    parser.add_argument("--data", default=JHMDB, help="folder or CSV of labelled videos, or tfds:NAME")
+    parser = StudyParser(__doc__, "accuracy_deep_hashing", STUDIES, seeds=(0, 1, 2), cache=True)
+    parser.add_argument("--data", default=str(JHMDB_CLIPS), help="folder or CSV of labelled videos, or tfds:NAME")
     parser.add_argument("--name", default="JHMDB", help="what the tables call those data")
     parser.add_argument("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
     parser.add_argument("--only-data", action="store_true", help="leave the UCF101 features out")
     parser.add_argument("--backbone", default="mobilenet-v1")
-    parser.add_argument("--weights", default=MOBILENET, help="of the backbone: imagenet or a file")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy_deep_hashing"))
-    parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors, shared by runs")
-    args = parser.parse_args()
-    if args.split_columns is None and args.data == JHMDB:
+    parser.add_argument("--weights", default=str(MOBILENET_WEIGHTS), help="of the backbone: imagenet or a file")
+    args = parser.read()
+    if args.split_columns is None and args.data == str(JHMDB_CLIPS):
         args.split_columns = ["split1", "split2", "split3"]
-    if unknown := set(args.studies) - set(STUDIES):
-        parser.error(f"no study {sorted(unknown)[0]!r}: there are {', '.join(STUDIES)}")
     args.work.mkdir(parents=True, exist_ok=True)
     # The studies train the same few shapes over and over.
     jax.config.update("jax_compilation_cache_dir", str((args.work / "compiled").resolve()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     study = Study(args)
-    for name in args.studies or STUDIES:
+    for name in args.studies:
         STUDIES[name](study)
-    if not args.studies:
+    if args.complete:
         print(results_file.write("accuracy_deep_hashing", study.rows, ["jax", "flax", "av", "opencv-python-headless"]))
 
 

@@ -46,7 +46,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,6 +55,8 @@ from typing import Any
 
 import numpy as np
 from common import results_file
+from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS
+from common.study_program import StudyParser
 from studies.image_to_video.films import Films, FilmSettings, make_films
 from studies.image_to_video.plots import draw_bytes, draw_methods, gathered
 from studies.image_to_video.runs import CUTS, CutRule, System
@@ -66,8 +67,7 @@ from jaxret.metrics import BoundaryCounts, match_boundaries
 from jaxret.models import SequenceEncoder
 from jaxret.retrieval.encode import detect_cuts
 
-SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
-WEIGHTS = {"mobilenet-v1": str(SHARED / "weights/mobilenet_1_0_224_tf.h5"), "efficientnet-lite0": "imagenet"}
+WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}
 NAMES = {"mobilenet-v1": "MobileNet V1", "efficientnet-lite0": "EfficientNet-Lite0"}
 # Of EfficientNet-Lite0 the last maps find far fewer clips of the validation films (seed 0) than this one.
 STAGES = {"mobilenet-v1": "", "efficientnet-lite0": "block_8"}
@@ -266,23 +266,17 @@ STUDIES = {"methods": methods, "cuts": cuts, "whitening": whitening, "hours": ho
 
 def main() -> None:
     """Run the studies, print a line a figure, draw, write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", metavar="|".join(STUDIES), help="what to run (default: all)")
-    parser.add_argument("--data", default=str(SHARED / "data/jhmdb/clips.csv"), help="clips (default: JHMDB)")
+    parser = StudyParser(__doc__, "accuracy_image_to_video", STUDIES, seeds=(0, 1, 2), cache=True)
+    parser.add_argument("--data", default=str(JHMDB_CLIPS), help="clips (default: JHMDB)")
     parser.add_argument("--name", default="JHMDB", help="what the tables call the data")
     parser.add_argument("--fps", type=float, default=10.0, help="frames a second that films show (default 10)")
     parser.add_argument("--seconds", type=float, default=120.0, help="that a film lasts, about (default 120)")
     parser.add_argument("--backbones", nargs="+", choices=WEIGHTS, default=list(WEIGHTS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy_image_to_video"))
-    parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors, shared by runs")
-    args = parser.parse_args()
-    if odd := set(args.studies) - set(STUDIES):
-        parser.error(f"no study {sorted(odd)[0]!r}: there are {', '.join(STUDIES)}")
+    args = parser.read()
     study = Study(args)
-    for name in args.studies or STUDIES:
+    for name in args.studies:
         STUDIES[name](study)
-    if not args.studies:
+    if args.complete:
         print(results_file.write("accuracy_image_to_video", study.rows, ["jax", "flax", "av"]))
 
 

@@ -29,7 +29,6 @@ Pictures, encoders and indexes are kept under --work, so a stopped call goes on 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from functools import cache
@@ -38,6 +37,8 @@ from typing import Any
 
 import numpy as np
 from common import results_file
+from common.paths import DATA, MOBILENET_WEIGHTS
+from common.study_program import StudyParser
 from studies.instances.pasted_objects import GROUPS, PastedObjects, PastedQuery, make_pasted_objects
 from studies.instances.plots import draw_examples, draw_scale
 from studies.instances.protocol import ClassedPictures, corel_classes, score, score_classes
@@ -47,8 +48,6 @@ from tqdm import tqdm
 
 from jaxret.retrieval import InstanceRanking, InstanceRetriever, Region, Search, single_file
 
-SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
-WEIGHTS = "weights/mobilenet_1_0_224_tf.h5"
 NET = "MobileNet V1"
 PASTED, PAPER_SETTING = "pasted objects", "region, re-ranked"
 DEPTH, EXPANSION = 100, 5
@@ -245,23 +244,18 @@ STUDIES: dict[str, Callable[[Study], None]] = {"pasted": pasted, "corel": corel,
 
 def main() -> None:
     """Run the studies, print a line a figure, draw, write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", metavar="|".join(STUDIES), help="what to run (default: all)")
-    parser.add_argument("--data", type=Path, default=SHARED / "data", help="folder of coil17 and corel5k")
-    parser.add_argument("--weights", type=Path, default=SHARED / WEIGHTS, help="of MobileNet V1 (Keras .h5)")
+    parser = StudyParser(__doc__, "accuracy_instance", STUDIES, seeds=(0, 1))
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of coil17 and corel5k")
+    parser.add_argument("--weights", type=Path, default=MOBILENET_WEIGHTS, help="of MobileNet V1 (Keras .h5)")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--side", type=int, default=384, help="longer side of pictures as they are seen")
     parser.add_argument("--epochs", type=int, default=2, help="of Faster R-CNN (default 2)")
     parser.add_argument("--pictures", type=int, default=100_000, help="of the study of time")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy_instance"))
-    args = parser.parse_args()
-    if odd := set(args.studies) - set(STUDIES):
-        parser.error(f"no study {sorted(odd)[0]!r}: there are {', '.join(STUDIES)}")
+    args = parser.read()
     study = Study(args)
-    for name in args.studies or STUDIES:
+    for name in args.studies:
         STUDIES[name](study)
-    if not args.studies:
+    if args.complete:
         print(results_file.write("accuracy_instance", study.rows, ["jax", "flax", "opencv-python-headless"]))
 
 

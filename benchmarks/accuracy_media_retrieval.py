@@ -22,7 +22,6 @@ Trainings are kept under --work and not done again, so a stopped call goes on wh
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import tempfile
@@ -32,11 +31,13 @@ from pathlib import Path
 
 import numpy as np
 from common import results_file
+from common.paths import JHMDB
+from common.study_program import StudyParser
 from PIL import Image
 from studies.media_retrieval import colour as colour_study
 from studies.media_retrieval.plots import draw_comparison, draw_dimensions, draw_threshold_curves
 from studies.media_retrieval.protocol import DEPTH, ask_in_tenths, cosine_tells_right_from_wrong
-from studies.media_retrieval.runs import MODELS, SHARED, Trained, trained
+from studies.media_retrieval.runs import MODELS, Trained, trained
 
 from jaxret.data.decode.write import write_video
 from jaxret.evaluation import Ranking
@@ -67,18 +68,12 @@ PAPER = {
 
 def main() -> None:
     """Train what is missing, evaluate, print, draw, write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("studies", nargs="*", metavar="|".join(STUDIES), help="what to run (default: all)")
-    parser.add_argument("--data", default=str(SHARED / "data/jhmdb"), help="labelled videos (default: JHMDB)")
+    parser = StudyParser(__doc__, "accuracy_media_retrieval", STUDIES, seeds=(0, 1, 2), cache=True)
+    parser.add_argument("--data", default=str(JHMDB), help="labelled videos (default: JHMDB)")
     parser.add_argument("--name", default="JHMDB", help="what the tables call the data")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy_media_retrieval"))
-    parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors, shared by runs")
-    args = parser.parse_args()
-    studies = args.studies or STUDIES
-    if odd := set(studies) - set(STUDIES):
-        parser.error(f"unknown study {sorted(odd)[0]!r}; choose from {', '.join(STUDIES)}")
+    args = parser.read()
+    studies = args.studies
     models = [
         trained(model, args.data, args.name, seed, work=args.work, cache=args.cache)
         for model in (args.models if set(studies) != {"colour"} else [])
@@ -97,7 +92,7 @@ def main() -> None:
     if "colour" in studies:
         rows += colour_study.rows(args.seeds, args.work)
     print(table(rows))
-    if not args.studies:
+    if args.complete:
         print(results_file.write("accuracy_media_retrieval", rows, ["jax", "flax", "av"]))
 
 

@@ -80,7 +80,7 @@ def full_size(name: str, batch: int) -> Any:
 def draw(points: list[dict[str, Any]]) -> None:
     """Predicted against measured."""
     import matplotlib
-    from common import results_file
+    from common.paths import RESULTS
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
@@ -97,7 +97,7 @@ def draw(points: list[dict[str, Any]]) -> None:
     panel.set(xlabel="measured peak, GB", ylabel="predicted, GB", title=f"a training step of M1, {BATCH} clips")
     panel.grid(alpha=0.3)
     panel.legend(fontsize=8)
-    path = results_file.RESULTS / "conv_lstm_memory.png"
+    path = RESULTS / "conv_lstm_memory.png"
     figure.savefig(path, dpi=120)
     print("wrote", path)
 

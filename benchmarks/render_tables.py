@@ -1,9 +1,9 @@
-"""Turns `benchmarks/results/*.json` into the README's tables: `python benchmarks/render_tables.py`.
+"""Turns `benchmarks/results/*.json` into pages of the docs site: `python benchmarks/render_tables.py`.
 
-A heading a file, and under it a folded table for all rows of the same data and metrics: rows are (setting, method),
-columns are metrics; over several seeds mean and standard deviation.
-The paper's own figure stands beside ours in brackets. Of the speed files only the ratios are shown, one a line: times
-themselves move with the machine. `--check` only says whether the README is up to date.
+Pages are `docs/results/*.md`: one a system and one for the kernels; a section a result file; in it a table for all
+rows of the same data and metrics. Rows are (setting, method), columns are metrics; over several seeds a cell is mean ±
+standard deviation. The paper's own figure stands beside ours in brackets. Of the speed files only ratios are shown, one
+a line: times move with the machine. `--check` changes nothing and exits with 1 if a page is out of date.
 """
 
 from __future__ import annotations
@@ -11,98 +11,177 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from common.results_file import RESULTS
+from common.paths import DOCS, RESULTS
 
-README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+
+@dataclass(frozen=True)
+class Page:
+    """A page of results.
+
+    Attributes:
+      title: its heading.
+      sources: result files (no suffix) to their headings, in order.
+      plots: image files of benchmarks/results to their captions.
+    """
+
+    title: str
+    sources: Mapping[str, str]
+    plots: Mapping[str, str] = field(default_factory=dict)
+
+
+PAGES = {
+    "cnn_lstm": Page(
+        "CNN + LSTM and C3D: measured",
+        {"accuracy_media_retrieval": "Accuracy", "resources": "Parameters, sizes and times"},
+        {
+            "media_retrieval_comparison.png": "Seen and unseen classes by Euclidean distance, cosine and PAR (the "
+            "paper's Figure 4).",
+            "par_thresholds.png": "PAR's threshold on validation clips.",
+            "pca_dimensions.png": "Accuracy against the number of principal components.",
+        },
+    ),
+    "conv_lstm": Page(
+        "ConvLSTM autoencoders and Bi-DTW: measured",
+        {
+            "accuracy_convlstm": "Accuracy",
+            "conv_lstm_memory": "Memory of a training step",
+            "speed_train_step": "Time of a training step",
+        },
+        {"conv_lstm_memory.png": "Predicted against measured memory of a training step."},
+    ),
+    "deep_hash": Page(
+        "Deep video hashing: measured",
+        {"accuracy_deep_hashing": "Accuracy", "speed_code_search": "Time of a search"},
+        {
+            "deep_hashing_lengths.png": "mAP@10 against the length of the codes.",
+            "deep_hashing_weights.png": "mAP@10 against the weights of cross-entropy (alpha) and triplet loss (beta).",
+        },
+    ),
+    "instance_search": Page(
+        "Instance search: measured",
+        {"accuracy_instance": "Accuracy and time"},
+        {
+            "instance_faster_r_cnn.jpg": "Regions (left) and the objects found by Faster R-CNN, with their boxes.",
+            "instance_blcf.jpg": "The same by BLCF, visual words of a feature map.",
+            "instance_scale.png": "Time of a query against images and windows.",
+        },
+    ),
+    "image_to_video": Page(
+        "Image-to-video retrieval: measured",
+        {"accuracy_image_to_video": "Accuracy, bytes and time"},
+        {
+            "image_to_video_methods.png": "Methods and rules of cutting.",
+            "image_to_video_bytes.png": "mAP against bytes an hour of film.",
+        },
+    ),
+    "kernels": Page(
+        "Kernels, layers and decoding: measured",
+        {
+            "speed_topk": "Nearest vectors",
+            "speed_hamming": "Hamming search",
+            "speed_dtw": "Dynamic time warping",
+            "speed_centroid_search": "Approximate search",
+            "speed_backbones": "Backbones on the CPU",
+            "speed_conv3d": "3D convolutions on the CPU",
+            "speed_decode": "Decoding",
+        },
+    ),
+}
+RATIO_WORDS = ("times", "beside", "recall", "share")
 
 
 def main() -> int:
-    """Render all result files into the README."""
+    """Render all pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="change nothing; exit 1 if the README is out of date")
-    args = parser.parse_args()
-    tables = [
-        render(path.stem, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(RESULTS.glob("*.json"))
-    ]
-    text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    fresh = before + BEGIN + "\n" + "\n".join(tables) + END + after
-    if args.check:
-        return int(fresh != text)
-    README.write_text(fresh, encoding="utf-8")
+    parser.add_argument("--check", action="store_true", help="change nothing; exit with 1 if a page is out of date")
+    check = parser.parse_args().check
+    fresh = {DOCS / "results" / f"{name}.md": render(page) for name, page in PAGES.items()}
+    if check:
+        stale = [path for path, text in fresh.items() if not path.exists() or path.read_text("utf-8") != text]
+        print("\n".join(f"out of date: {path}" for path in stale), end="\n" if stale else "")
+        return int(bool(stale))
+    for path, text in fresh.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
     return 0
 
 
-def render(name: str, results: dict[str, Any]) -> str:
-    """One heading, one line on where the figures come from, one table."""
-    machine, versions = results["machine"], results["versions"]
-    lines = [
-        f"### {name.replace('_', ' ')}",
-        "",
-        f"`{results['command']}` at {results['commit']}; {machine['processor']}, {machine['cores']} cores; "
-        + ", ".join(f"{package} {version}" for package, version in versions.items())
-        + ".",
-        "",
-    ]
-    lines += ratio_table(results["rows"]) if name.startswith("speed_") else accuracy_tables(results["rows"])
-    return "\n".join([*lines, ""])
+def render(page: Page) -> str:
+    """The page as MyST Markdown."""
+    lines = ["<!-- Written by benchmarks/render_tables.py. -->", "", f"# {page.title}", ""]
+    for name, caption in page.plots.items():
+        lines += [f"```{{figure}} ../../benchmarks/results/{name}", f":alt: {caption}", "", caption, "```", ""]
+    for name, heading in page.sources.items():
+        results = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+        lines += [f"## {heading}", "", provenance(results), ""]
+        lines += ratio_table(results["rows"]) if name.startswith("speed_") else accuracy_tables(results["rows"])
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def provenance(results: dict[str, Any]) -> str:
+    """The command, commit, machine and versions behind a result file, in one line."""
+    machine = results["machine"]
+    versions = ", ".join(f"{package} {version}" for package, version in results["versions"].items())
+    return (
+        f"`{results['command']}` at {results['commit']}; {machine['processor']}, {machine['cores']} cores; {versions}."
+    )
 
 
 def ratio_table(rows: list[dict[str, Any]]) -> list[str]:
-    """The ratios among the figures, one a line, folded away."""
-    lines = [
-        "<details><summary>ratios measured in one run</summary>",
-        "",
-        "| data | method | ratio | value |",
-        "|---|---|---|---|",
-    ]
-    for entry in rows:
-        if any(word in entry["metric"] for word in ("times", "beside", "recall", "share")):
-            method = ", ".join(filter(None, [entry["method"], entry.get("setting")]))
-            lines.append(f"| {entry['data']} | {method} | {entry['metric']} | {cell([entry['value']])} |")
-    return [*lines, "", "</details>"]
+    """The ratios measured in one run, one a line."""
+    cells = [
+        [entry["data"], ", ".join(filter(None, [entry["method"], entry.get("setting")])), entry["metric"],
+         cell([entry["value"]])]
+        for entry in rows
+        if any(word in entry["metric"] for word in RATIO_WORDS)
+    ]  # fmt: skip
+    return [*table(["data", "method", "ratio", "value"], cells), ""]
 
 
 def accuracy_tables(rows: list[dict[str, Any]]) -> list[str]:
-    """A folded table for all rows of the same data and the same metrics: methods down, metrics across."""
-    figures: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    """A table for all rows of the same data and the same metrics: methods down, metrics across."""
+    values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     papers: dict[tuple[tuple[str, str, str], str], float] = {}
     for entry in rows:
         key = (entry["data"], str(entry.get("setting", "")), entry["method"])
-        figures.setdefault(key, {}).setdefault(entry["metric"], []).append(entry["value"])
+        values.setdefault(key, {}).setdefault(entry["metric"], []).append(entry["value"])
         if "paper_value" in entry:
             papers[key, entry["metric"]] = entry["paper_value"]
     tables: dict[tuple[str, tuple[str, ...]], list[tuple[str, str, str]]] = {}
-    for key, values in figures.items():
-        tables.setdefault((key[0], tuple(values)), []).append(key)
+    for key, measured in values.items():
+        tables.setdefault((key[0], tuple(measured)), []).append(key)
     lines: list[str] = []
     for (data, metrics), keys in tables.items():
         settings = any(key[1] for key in keys)
-        header = [*(["setting"] if settings else []), "method", *metrics]
-        lines += [f"<details><summary>{data}: {', '.join(metrics)}</summary>", ""]
-        lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+        cells = []
         for key in keys:
             shown = [*([key[1]] if settings else []), key[2]]
             for metric in metrics:
                 paper = papers.get((key, metric))
-                shown.append(cell(figures[key][metric]) + (f" [{paper:g}]" if paper is not None else ""))
-            lines.append("| " + " | ".join(shown) + " |")
-        lines += ["", "</details>", ""]
+                shown.append(cell(values[key][metric]) + (f" [{paper:g}]" if paper is not None else ""))
+            cells.append(shown)
+        lines += [f"### {data}: {', '.join(metrics)}", ""]
+        lines += [*table([*(["setting"] if settings else []), "method", *metrics], cells), ""]
     if paper_data := sorted({entry["paper_data"] for entry in rows if "paper_data" in entry}):
-        lines.append(f"In brackets: the paper's own figure ({'; '.join(paper_data)}).")
+        lines += [f"In brackets: the paper's own figure ({'; '.join(paper_data)}).", ""]
     return lines
+
+
+def table(header: list[str], rows: list[list[str]]) -> Iterator[str]:
+    """The lines of a Markdown table."""
+    yield "| " + " | ".join(header) + " |"
+    yield "|" + "---|" * len(header)
+    for row in rows:
+        yield "| " + " | ".join(text.replace("|", "\\|") for text in row) + " |"
 
 
 def cell(values: list[float]) -> str:
     """A figure with three significant digits; mean ± standard deviation of several."""
-    if not values:
-        return ""
     mean = float(np.mean(values))
     digits = max(0, 2 - int(np.floor(np.log10(abs(mean))))) if mean else 3
     text = f"{mean:.{min(digits, 3)}f}"

@@ -35,6 +35,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from common.paths import JHMDB
 from common.results_file import row, write
 from common.timing import in_turn, ratio, rows_of_child
 from flax import nnx
@@ -53,7 +54,6 @@ from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.clips.fit import EmbeddingClassifier, Read
 from jaxret.training import SplitModel, make_optimiser, make_train_step
 
-SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parent.parent.parent / "shared"))
 CNN_LSTM, C3D = "CNN + LSTM", "C3D"
 SIZES = (224, 112)  # the paper's, and C3D's own
 CLIPS = 100
@@ -280,7 +280,7 @@ def _in_torch(
 def main() -> None:
     """Measures, prints, and without --quick writes benchmarks/results/resources.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default=str(SHARED / "data/jhmdb"), help="labelled videos (default: JHMDB)")
+    parser.add_argument("--data", default=str(JHMDB), help="labelled videos (default: JHMDB)")
     parser.add_argument("--quick", action="store_true", help="fewer steps and samples, no C3D at 224, no file")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
     arguments = parser.parse_args()

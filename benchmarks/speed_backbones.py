@@ -37,7 +37,8 @@ def measure(threads: int, samples: int) -> list[dict[str, Any]]:
     from flax import nnx
     from peers import onnx_networks
 
-    from jaxret.models import conv_forms, create_backbone
+    from jaxret.models import create_backbone
+    from jaxret.models.layers import dispatch
 
     @jax.jit
     def encode(net: Any, frames: jax.Array) -> jax.Array:
@@ -69,9 +70,9 @@ def measure(threads: int, samples: int) -> list[dict[str, Any]]:
             }
             difference = np.abs(peer() - functions["jaxret"]()).max() / np.abs(peer()).max()
             if shape == SHAPE:
-                chooser, conv_forms.runs_on_cpu = conv_forms.runs_on_cpu, lambda: False
+                chooser, dispatch.runs_on_cpu = dispatch.runs_on_cpu, lambda: False
                 usual = encode_as_usually_written.lower(net, on_device).compile()
-                conv_forms.runs_on_cpu = chooser
+                dispatch.runs_on_cpu = chooser
                 functions["JAX as usually written"] = lambda f=usual, net=net, x=on_device: f(
                     net, x
                 ).block_until_ready()

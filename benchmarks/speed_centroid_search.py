@@ -103,7 +103,8 @@ def compare(rows: list[dict[str, Any]], data: str, gallery: Vectors, queries: Ve
     for probes in (1, 2, 4, 8, 16, 32):
         peer.nprobe = probes
         found = index.topk(queries, K, probes=probes)
-        check(found, *peer.search(queries, K), gallery, queries)
+        squares, ids = peer.search(queries, K)
+        check(found, squares, ids, gallery, queries)
         recall = np.mean([len(set(a) & set(b)) / K for a, b in zip(found.ids, exact.ids, strict=True)])
         touched = found.candidates.mean() / len(gallery)
         setting = f"{probes} probes"

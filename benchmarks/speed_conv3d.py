@@ -34,15 +34,14 @@ MARK = 2.0  # times onnxruntime's time, at most
 @contextlib.contextmanager
 def plain_lax() -> Iterator[None]:
     """What is traced inside uses XLA's own convolution and pooling, as on a GPU."""
-    from jaxret.models.layers import dispatch as conv_forms
-    from jaxret.models.layers import max_pooling
+    from jaxret.models.layers import dispatch, max_pooling
 
-    choosers = conv_forms.runs_on_cpu, max_pooling.runs_on_cpu
-    conv_forms.runs_on_cpu = max_pooling.runs_on_cpu = lambda: False
+    choosers = dispatch.runs_on_cpu, max_pooling.runs_on_cpu
+    dispatch.runs_on_cpu = max_pooling.runs_on_cpu = lambda: False
     try:
         yield
     finally:
-        conv_forms.runs_on_cpu, max_pooling.runs_on_cpu = choosers
+        dispatch.runs_on_cpu, max_pooling.runs_on_cpu = choosers
 
 
 class Table:

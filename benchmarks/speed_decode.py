@@ -13,7 +13,6 @@ containers in which tools are known to miscount (variable rate, B-frames in AVI,
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from common.paths import JHMDB
 from common.results_file import row, write
 
 from jaxret.data.datasets.moving_digits import MovingDigits
@@ -54,7 +54,8 @@ def opencv(path: str, indices: np.ndarray) -> np.ndarray:
         found, frame = capture.retrieve()
         if not found:
             raise ValueError(f"no frame {index}")
-        plan = centre_geometry(*frame.shape[:2], SETTINGS)
+        height, width = frame.shape[:2]
+        plan = centre_geometry(height, width, SETTINGS)
         frame = cv2.resize(frame, (plan.scaled_width, plan.scaled_height), interpolation=cv2.INTER_LINEAR)
         window = frame[plan.top : plan.top + plan.height, plan.left : plan.left + plan.width]
         frames.append(cv2.cvtColor(window, cv2.COLOR_BGR2RGB))
@@ -164,10 +165,9 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=120, help="JHMDB clips to read")
     parser.add_argument("--rounds", type=int, default=7, help="times that the methods take turns")
     settings = parser.parse_args()
-    root = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parents[2] / "shared")) / "data" / "jhmdb"
-    clips = sorted(str(path) for path in root.glob("*/*.mp4"))
+    clips = sorted(str(path) for path in JHMDB.glob("*/*.mp4"))
     if not clips:
-        parser.exit(1, f"no clips in {root} (set JAXRET_SHARED)\n")
+        parser.exit(1, f"no clips in {JHMDB} (set JAXRET_SHARED)\n")
     clips = clips[:: max(1, len(clips) // settings.clips)]
     methods = installed({"jaxret": ours, "OpenCV": opencv, "decord": decord})
 

@@ -15,14 +15,13 @@ The real sequences are 25-frame VGG16 features of UCF101 (`data/ucf101_15_vgg16.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import results_file
+from common.paths import UCF101_FEATURES
 from common.results_file import row
 from common.timing import Timing, in_turn, ratio
 from numpy.typing import NDArray
@@ -250,10 +249,8 @@ def main() -> None:
     growth(rows, min(samples, 5), quick)
     noise = SequenceTable.from_sequences(random_sequences(7, 1442, 25, 128))
     pruning(rows, "random, 25 x 128", random_sequences(8, 20, 25, 128), noise, min(samples, 3))
-    shared = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parents[2] / "shared"))
-    features = shared / "data" / "ucf101_15_vgg16.npz"
-    if features.exists():
-        with np.load(features) as data:
+    if UCF101_FEATURES.exists():
+        with np.load(UCF101_FEATURES) as data:
             table = SequenceTable.from_sequences(data["features"][data["split"] == "train"])
             queries = data["features"][data["split"] == "test"].astype(np.float32)
         if quick:
@@ -263,7 +260,7 @@ def main() -> None:
         if not quick:
             pruning(rows, name, queries, table, min(samples, 5), 2, (10,))
     else:
-        print(f"no real sequences at {features} (set JAXRET_SHARED)")
+        print(f"no real sequences at {UCF101_FEATURES} (set JAXRET_SHARED)")
     single_calls(rows, samples)
     if not quick:
         packages = ["dtaidistance", "tslearn", "aeon", "dtw-python", "numba"]

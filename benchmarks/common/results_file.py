@@ -14,9 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jaxret
+from common.paths import RESULTS
 
-RESULTS = Path(__file__).parents[1] / "results"
+import jaxret
 
 
 def describe_machine() -> dict[str, Any]:

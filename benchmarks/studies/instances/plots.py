@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
-from common import results_file
+from common.paths import RESULTS
 from studies.instances.pasted_objects import GROUPS, PastedObjects
 
 from jaxret.data.decode.image import read_image
@@ -46,9 +46,9 @@ def draw_examples(system: str, pictures: PastedObjects, rankings: Sequence[np.nd
                 right = item in relevant[number]
                 tiles.append(Tile(boxed_picture(picture, found, height=_HEIGHT), pictures.gallery[item].stem, right))
             rows.append(GalleryRow(Tile(asked, f"{query.shown.label}, {group}"), tiles))
-    results_file.RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(exist_ok=True)
     name = system.lower().replace(" ", "_").replace("-", "_")
-    draw_result_gallery(results_file.RESULTS / f"instance_{name}.jpg", rows, tile_height=_HEIGHT)
+    draw_result_gallery(RESULTS / f"instance_{name}.jpg", rows, tile_height=_HEIGHT)
 
 
 def draw_scale(found: Sequence[tuple[str, str, dict[str, float]]]) -> None:
@@ -70,5 +70,5 @@ def draw_scale(found: Sequence[tuple[str, str, dict[str, float]]]) -> None:
             panel.plot([x for x, _ in points], [f[metric] for _, f in points], marker="o", label=metric)
         panel.set(xlabel=title, ylabel="ms", xscale="log", yscale="log")
         panel.legend()
-    figure.savefig(results_file.RESULTS / "instance_scale.png", dpi=100)
+    figure.savefig(RESULTS / "instance_scale.png", dpi=100)
     plt.close(figure)

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -32,6 +31,7 @@ from typing import Any
 
 import numpy as np
 from common import results_file
+from common.paths import DATA
 from flax import nnx
 from PIL import Image
 
@@ -49,8 +49,7 @@ from jaxret.recipes.clips.model import put_together
 from jaxret.retrieval.encode import frame_rows
 from jaxret.training import LoopConfig, OptimiserConfig, RunFolder
 
-SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parents[4] / "shared"))
-CIFAR10 = SHARED / "data/cifar10_jpeg.tar.xz"
+CIFAR10 = DATA / "cifar10_jpeg.tar.xz"
 WIDTH, SIZE, EPOCHS, BATCH = 0.5, 32, 6, 64
 METHODS = {"colour": False, "grey-scale": True}
 UNSEEN, ALL = "CIFAR-10, untrained classes", "CIFAR-10, untrained classes asking all ten"

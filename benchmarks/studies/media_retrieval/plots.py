@@ -7,7 +7,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-from common import results_file
+from common.paths import RESULTS
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -96,6 +96,6 @@ def draw_dimensions(curves: Mapping[str, Mapping[int, Sequence[float]]], kept: f
 
 
 def _save(figure: Any, name: str) -> None:
-    results_file.RESULTS.mkdir(exist_ok=True)
-    figure.savefig(results_file.RESULTS / f"{name}.png", dpi=110)
+    RESULTS.mkdir(exist_ok=True)
+    figure.savefig(RESULTS / f"{name}.png", dpi=110)
     plt.close(figure)

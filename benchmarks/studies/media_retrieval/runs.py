@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common.paths import MOBILENET_WEIGHTS
 
 from jaxret.data.items import MediaDataset
 from jaxret.data.label_splits import DataSplits, split_dataset
@@ -24,8 +24,7 @@ from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.retrieval.encode import FrameVectors, Rows, clip_rows, mean_frame_rows
 from jaxret.training import RunFolder, config_from_json
 
-SHARED = Path(os.environ.get("JAXRET_SHARED", Path(__file__).parents[4] / "shared"))
-WEIGHTS = {"mobilenet-v1": str(SHARED / "weights/mobilenet_1_0_224_tf.h5"), "efficientnet-lite0": "imagenet"}
+WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}
 MODELS = (*WEIGHTS, "c3d")
 # A narrow C3D on small frames is what two cores train in minutes.
 C3D_WIDTH, C3D_FRAME_SIZE = 0.25, 64
