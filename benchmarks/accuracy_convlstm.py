@@ -44,7 +44,7 @@ from studies.convlstm.full import full_size_rows
 from studies.convlstm.protocol import MEASURES, Asked, asked_by, figures
 from studies.convlstm.runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
 
-from jaxret.models.encoder import create_encoder
+from jaxret.models.registry import create_encoder
 from jaxret.models.store import load_encoder
 from jaxret.training import RunFolder, keep_freed_memory
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, unknown_name_message
+
+if TYPE_CHECKING:
+    from jaxret.models.weights.names import WeightTable
 
 __all__ = [
     "Backbone",
@@ -85,6 +90,28 @@ class Backbone(nnx.Module):
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_backbone(**config, rngs=...)` makes a backbone of the same shape."""
         raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """A backbone of the shape that `config` describes, with random weights.
+
+        Raises:
+          ConfigError: a setting is unknown, or a value is bad.
+        """
+        settings = {setting: value for setting, value in config.items() if setting != "name"}
+        known = set(inspect.signature(cls.__init__).parameters) - {"self", "rngs"}
+        for setting in settings:
+            if setting not in known:
+                raise ConfigError(unknown_name_message(f"option of {cls.name}", setting, known))
+        create: Any = cls  # a subclass, whose constructor takes its settings and the source of its weights
+        return create(**settings, rngs=rngs)
+
+    def weight_tables(self) -> list[WeightTable]:
+        """What other libraries' weight files call the arrays of this backbone, a table a library; by default none.
+
+        Files that were written from this module itself need no table.
+        """
+        return []
 
     def __call__(self, images: jax.Array) -> Encoding:
         """Encode pictures.
@@ -169,6 +196,17 @@ class SequenceEncoder(nnx.Module):
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_sequence_encoder(**config, rngs=...)` makes one of the same shape."""
         raise NotImplementedError
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """An encoder of the shape that `config` describes, with random weights.
+
+        Raises:
+          ConfigError: a value is bad.
+          TypeError, KeyError: a setting is missing or unknown.
+        """
+        create: Any = cls
+        return create(**{setting: value for setting, value in config.items() if setting != "kind"}, rngs=rngs)
 
     @property
     def summary(self) -> str:

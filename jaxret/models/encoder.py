@@ -6,52 +6,23 @@ the same shape. Kinds register here by name; the store and the index know none o
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
-from jaxret.errors import ConfigError, unknown_name_message
+from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, Unit
-from jaxret.models.registry import create_backbone
-from jaxret.models.sequence_registry import create_sequence_encoder
+from jaxret.models.registry import create_backbone, create_sequence_encoder, register_encoder
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["MediaEncoder", "VideoEncoder", "create_encoder"]
+__all__ = ["VideoEncoder"]
 
 
-class MediaEncoder(Protocol):
-    """What indexing and searching ask of an encoder.
-
-    Attributes:
-      preprocessing: the frames it expects.
-      unit: what a frame vector stands for: a frame, or all frames of a chunk.
-      frame_embedding_size, clip_embedding_size: lengths of its vectors.
-      code_bits: bits of the code that a clip vector, sigmoid activations, is rounded to at 0.5; 0: it has none.
-      config: JSON-able settings; `create_encoder(config)` makes an encoder of the same shape.
-    """
-
-    preprocessing: Preprocessing
-    unit: Unit
-    frame_embedding_size: int
-    clip_embedding_size: int
-    code_bits: int
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Settings that `create_encoder` takes."""
-
-    def encode_frames(self, frames: ArrayLike) -> jax.Array:
-        """(B, H, W, C), or (B, T, H, W, C) where the unit is a chunk, to (B, D) float32."""
-
-    def encode_clips_from_frame_vectors(self, vectors: ArrayLike, lengths: ArrayLike | None = None) -> jax.Array:
-        """(B, T, D), of which lengths (B,) count (None: all T), to (B, E) float32."""
-
-
+@register_encoder
 class VideoEncoder(nnx.Module):
     """A frame backbone, then an encoder of the sequence of a chunk's frame vectors (systems 1 and 3).
 
@@ -188,31 +159,3 @@ def _check_shot_parts(backbone: Backbone, temporal: SequenceEncoder) -> None:
             f"pictures ask for shots: both need vectors of one size, but {backbone.name} gives "
             f"{backbone.embedding_size} and the temporal encoder {temporal.embedding_size}"
         )
-
-
-# Where the class of each kind lies; imported when it is asked for, as backbones are.
-_KINDS = {
-    VideoEncoder.kind: ("jaxret.models.encoder", "VideoEncoder"),
-    "faster-rcnn": ("jaxret.models.detection.faster_rcnn", "FasterRCNN"),
-    "map-words": ("jaxret.models.descriptors.visual_words", "MapWordEncoder"),
-    "regional-maxima": ("jaxret.models.descriptors.rmac", "RegionalEncoder"),
-    "sift-words": ("jaxret.models.descriptors.visual_words", "SiftWordEncoder"),
-}
-
-
-def create_encoder(config: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
-    """An encoder of the shape that `config` describes, with random weights, in evaluation mode.
-
-    Raises:
-      ConfigError: the kind is unknown, or a setting is missing, unknown or bad.
-    """
-    kind = config.get("kind")
-    if kind not in _KINDS:
-        raise ConfigError(unknown_name_message("kind of encoder", str(kind), _KINDS))
-    try:
-        module, name = _KINDS[kind]
-        encoder = getattr(importlib.import_module(module), name).from_config(config, rngs)
-    except (KeyError, TypeError) as error:
-        raise ConfigError(f"the settings of this {kind} encoder are incomplete or malformed: {error!r}") from error
-    encoder.eval()
-    return encoder

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +11,17 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder
+from jaxret.models.registry import (
+    create_backbone,
+    create_sequence_encoder,
+    register_backbone,
+    register_sequence_encoder,
+)
 
 __all__ = ["StreamBackbone", "StreamFusion"]
 
 
+@register_backbone()
 class StreamBackbone(Backbone):
     """A backbone for each stream; their vectors stand one after the other.
 
@@ -54,6 +61,14 @@ class StreamBackbone(Backbone):
             "streams": self.streams,
         }
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `Backbone.from_config`; a single backbone is shared by all streams."""
+        made, streams = [create_backbone(**settings, rngs=rngs) for settings in config["backbones"]], config["streams"]
+        if len(made) not in (1, streams):
+            raise ConfigError(f"{streams} streams need one backbone for all or one each, got {len(made)}")
+        return cls(made * streams if len(made) == 1 else made)
+
     def __call__(self, images: jax.Array) -> Encoding:
         """Pictures (B, H, W, 3 streams) to vectors (B, D), D the sum over the streams."""
         self._check_images(images)
@@ -63,6 +78,7 @@ class StreamBackbone(Backbone):
         return Encoding(jnp.concatenate(vectors, axis=-1))
 
 
+@register_sequence_encoder
 class StreamFusion(SequenceEncoder):
     """An encoder of sequences for each stream; their embeddings stand one after the other.
 
@@ -89,6 +105,11 @@ class StreamFusion(SequenceEncoder):
     def config(self) -> dict[str, Any]:
         """JSON-able settings."""
         return {"kind": self.kind, "streams": [stream.config for stream in self.streams]}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `SequenceEncoder.from_config`."""
+        return cls([create_sequence_encoder(**stream, rngs=rngs) for stream in config["streams"]])
 
     @property
     def summary(self) -> str:

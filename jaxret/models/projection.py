@@ -6,7 +6,8 @@ counted in its fingerprint, so that whatever encodes also projects; training lea
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,12 @@ from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, check_sizes
+from jaxret.models.registry import (
+    create_backbone,
+    create_sequence_encoder,
+    register_backbone,
+    register_sequence_encoder,
+)
 
 __all__ = ["FixedArray", "LinearProjection", "ProjectedBackbone", "ProjectedEncoder"]
 
@@ -81,6 +88,7 @@ class LinearProjection(nnx.Module):
         return jnp.matmul(centred, self.components[...], precision=jax.lax.Precision.HIGHEST)
 
 
+@register_sequence_encoder
 class ProjectedEncoder(SequenceEncoder):
     """A projection of the embeddings of another encoder of sequences.
 
@@ -120,6 +128,11 @@ class ProjectedEncoder(SequenceEncoder):
         """JSON-able settings."""
         return {"kind": self.kind, "encoder": self.encoder.config, "size": self.embedding_size}
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `SequenceEncoder.from_config`."""
+        return cls(create_sequence_encoder(**config["encoder"], rngs=rngs), config["size"])
+
     @property
     def summary(self) -> str:
         """A few words for people."""
@@ -132,6 +145,7 @@ class ProjectedEncoder(SequenceEncoder):
         return Encoding(self.projection(before.embedding), stages)
 
 
+@register_backbone()
 class ProjectedBackbone(Backbone):
     """A projection of the vectors of a backbone, such as whitened frame vectors.
 
@@ -167,6 +181,11 @@ class ProjectedBackbone(Backbone):
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "backbone": self.backbone.config, "size": self.embedding_size}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `Backbone.from_config`."""
+        return cls(create_backbone(**config["backbone"], rngs=rngs), config["size"])
 
     def __call__(self, images: jax.Array) -> Encoding:
         """Pictures (B, H, W, C) to projected vectors (B, E) and the stages."""

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from jaxret.errors import ConfigError, WeightsError
-from jaxret.models.encoder import create_encoder
+from jaxret.models.registry import create_encoder
 
 __all__ = ["encoder_arrays", "fingerprint", "load_encoder", "parameter_count", "save_encoder"]
 

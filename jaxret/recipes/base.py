@@ -9,6 +9,7 @@ from typing import Literal
 from jaxret.errors import ConfigError
 from jaxret.losses import Mining
 from jaxret.preprocessing import DepthPlanes, FixedResize, Modality, Preprocessing
+from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone
 from jaxret.training import ClassificationTripletObjective, HashingObjective, LoopConfig, OptimiserConfig
 
 __all__ = ["ClipConfig", "ClipTrainingConfig", "FrameBackboneConfig"]
@@ -181,7 +182,7 @@ class FrameBackboneConfig(ClipTrainingConfig):
     weights: str = "auto"
     """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), or none. auto: imagenet
     where the extra `weights` is installed and the data are not moving digits, else none."""
-    backbone: Literal["auto", "small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "auto"
+    backbone: BackboneNameOrAuto = "auto"
     """Frame encoder. auto: efficientnet-lite0 for weights=imagenet, mobilenet-v1 for an .h5 file, small-convnet
     for none."""
     modalities: tuple[Modality, ...] = ("rgb",)
@@ -200,6 +201,8 @@ class FrameBackboneConfig(ClipTrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.backbone != "auto":
+            check_backbone(self.backbone)
         if self.cached_views < 1:
             raise ConfigError(f"cached_views must be at least 1, got {self.cached_views}")
         motion = Preprocessing(modalities=self.modalities).motion  # which refuses unknown and repeated ones

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models import Backbone, Encoding, backbone_names, create_backbone
+from jaxret.models import Backbone, Encoding, backbones, create_backbone
 from jaxret.models.backbones.small_convnet import grid_average
 
 SMALL = {
@@ -36,7 +36,8 @@ def encode(backbone, images) -> Encoding:
 
 
 def test_every_backbone_is_known():
-    assert backbone_names() == tuple(SMALL)
+    assert tuple(backbones("frame")) == tuple(SMALL)
+    assert set(backbones()) - set(SMALL) == {"c3d", "conv-lstm"}
 
 
 @pytest.mark.parametrize("name", SMALL)

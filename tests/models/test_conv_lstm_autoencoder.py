@@ -17,7 +17,8 @@ from jaxret.errors import ConfigError
 from jaxret.models import Mean, create_backbone
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.models.conv_lstm.volumes import scatter_to_planes
-from jaxret.models.encoder import VideoEncoder, create_encoder
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.registry import create_encoder
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.training import ReconstructionObjective, SplitModel

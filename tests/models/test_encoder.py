@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 
 from jaxret.errors import ConfigError, WeightsError
 from jaxret.models import TemporalEncoder, create_backbone
-from jaxret.models.encoder import VideoEncoder, create_encoder
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.registry import create_encoder
 from jaxret.models.store import fingerprint, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
 

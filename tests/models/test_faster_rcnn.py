@@ -19,9 +19,9 @@ from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.detection.head import OFFSET_SCALE, best_detections
 from jaxret.models.detection.proposals import best_proposals
 from jaxret.models.detection.settings import DetectorSettings
-from jaxret.models.encoder import create_encoder
 from jaxret.models.layers.feature_map import feature_map_stride
 from jaxret.models.layers.frozen import fix_parameters, parameters_before
+from jaxret.models.registry import create_encoder
 from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
 

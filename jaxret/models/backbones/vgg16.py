@@ -19,6 +19,8 @@ from jaxret.models.base import Backbone, Encoding, check_backbone_settings, comp
 from jaxret.models.layers.conv import ConvBias
 from jaxret.models.layers.dispatch import map_groups
 from jaxret.models.layers.init import glorot_uniform, he_normal
+from jaxret.models.registry import register_backbone
+from jaxret.models.weights.names import Path, Slot, WeightTable
 
 __all__ = ["VGG16"]
 
@@ -27,6 +29,15 @@ _CONVOLUTIONS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 _DENSE_UNITS = 4096
 
 
+@register_backbone(
+    image_size=224,
+    stages={
+        "rmac": "block5_conv3",
+        "words": "block5_conv1",
+        "detector": "block5_conv3",
+        "convolutions": "block*_conv*",
+    },
+)
 class VGG16(Backbone):
     """VGG16; the embedding is the global average of the last pooled map (512), or a dense layer (4,096).
 
@@ -111,6 +122,17 @@ class VGG16(Backbone):
             "channels": self.channels,
             "dtype": self.dtype.name,
         }
+
+    def weight_tables(self) -> list[WeightTable]:
+        """The names of `keras.applications.VGG16`."""
+        layers: dict[str, Path] = {name: ("convolutions", name) for name in self.convolutions}
+        layers |= {name: ("dense", name) for name in self.dense}
+        if self.classes:
+            layers["predictions"] = ("head",)
+        roles = ("kernel", "bias")
+        slots = {f"{layer}/{role}": Slot((*path, role)) for layer, path in layers.items() for role in roles}
+        head = ("fc1/", "fc2/", "predictions/")
+        return [WeightTable("Keras", slots, lambda name: name.startswith(head), "block1_conv1/kernel")]
 
     def __call__(self, images: jax.Array) -> Encoding:
         """See `Backbone.__call__`; pictures of any size from 32 pixels, of `image_size` with dense layers.

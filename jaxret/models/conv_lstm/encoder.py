@@ -14,6 +14,7 @@ from jaxret.models.base import Backbone, Encoding, Unit, check_sizes, compute_dt
 from jaxret.models.conv_lstm.blocks import EncoderBlock, SequenceLayer
 from jaxret.models.conv_lstm.volumes import scatter_to_planes
 from jaxret.models.layers.init import glorot_uniform
+from jaxret.models.registry import register_backbone
 
 __all__ = ["ConvLstmEncoder", "run_block"]
 
@@ -28,6 +29,7 @@ def _call(block: Any, maps: jax.Array) -> jax.Array:
     return block(maps)
 
 
+@register_backbone(image_size=256)
 class ConvLstmEncoder(Backbone):
     """Clips (B, T, H, W, C) to one vector a frame, and their mean: blocks LRBP, then a dense layer.
 

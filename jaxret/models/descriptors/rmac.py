@@ -19,12 +19,13 @@ from jaxret.models.descriptors.spatial_pooling import regional_grid, regional_ma
 from jaxret.models.detection.faster_rcnn import Regions
 from jaxret.models.layers.feature_map import feature_map_stride
 from jaxret.models.layers.l2_norm import l2_normalise
-from jaxret.models.registry import create_backbone
+from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["RegionalEncoder"]
 
 
+@register_encoder
 class RegionalEncoder(nnx.Module):
     """R-MAC (Tolias, Sicre and Jegou 2016, arXiv:1511.05879) with its squares as the places where a query may lie.
 

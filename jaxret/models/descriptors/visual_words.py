@@ -20,7 +20,7 @@ from jaxret.models.base import Backbone, Unit, check_sizes
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.projection import FixedArray, LinearProjection
-from jaxret.models.registry import create_backbone
+from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["MapWordEncoder", "SiftWordEncoder", "WordEncoder"]
@@ -77,6 +77,7 @@ class WordEncoder(nnx.Module):
             variable[...] = jnp.asarray(array)
 
 
+@register_encoder
 class MapWordEncoder(WordEncoder):
     """Bags of local convolutional features (BLCF, Mohedano et al. 2016, arXiv:1604.04840).
 
@@ -176,6 +177,7 @@ class MapWordEncoder(WordEncoder):
         return int(found[1]), int(found[2])
 
 
+@register_encoder
 class SiftWordEncoder(WordEncoder):
     """Bags of SIFT words (Sivic and Zisserman, ICCV 2003) of RootSIFT descriptors, by OpenCV, the extra `opencv`.
 

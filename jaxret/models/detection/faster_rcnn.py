@@ -27,7 +27,7 @@ from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.projection import FixedArray
-from jaxret.models.registry import create_backbone
+from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
 
 __all__ = ["FasterRCNN", "Regions"]
@@ -53,6 +53,7 @@ class Regions:
     valid: jax.Array
 
 
+@register_encoder
 class FasterRCNN(nnx.Module):
     """A region proposal network and a head of detection on one map of a frame backbone.
 

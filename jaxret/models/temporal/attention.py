@@ -12,11 +12,13 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, compute_dtype, valid_steps
 from jaxret.models.layers.init import glorot_uniform
 from jaxret.models.layers.transformer import TransformerLayer, sinusoidal_positions
+from jaxret.models.registry import register_sequence_encoder
 from jaxret.models.temporal.fusion import WeightedAverage
 
 __all__ = ["AttentionFusion"]
 
 
+@register_sequence_encoder
 class AttentionFusion(SequenceEncoder):
     """A transformer encoder over the frame vectors, then attention pooling.
 

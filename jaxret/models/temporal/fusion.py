@@ -11,10 +11,12 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, compute_dtype, valid_steps
 from jaxret.models.layers.init import he_normal
+from jaxret.models.registry import register_sequence_encoder
 
 __all__ = ["ConvolutionFusion", "WeightedAverage"]
 
 
+@register_sequence_encoder
 class WeightedAverage(SequenceEncoder):
     """The weighted average of the frame vectors, weights learned: e = sum_t a_t x_t, a = softmax_t(x_t . w).
 
@@ -55,6 +57,7 @@ class WeightedAverage(SequenceEncoder):
         return Encoding(jnp.einsum("bt,btd->bd", weights, vectors), {"weights": weights})
 
 
+@register_sequence_encoder
 class ConvolutionFusion(SequenceEncoder):
     """Convolutions over time, each followed by a rectifier and max pooling by 2, then the mean over time.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,12 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, valid_steps
 from jaxret.models.layers.init import glorot_uniform
 from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.registry import create_sequence_encoder, register_sequence_encoder
 
 __all__ = ["DenseEmbedding", "HashLayer", "SoftmaxHead", "TanhHead"]
 
 
+@register_sequence_encoder
 class HashLayer(SequenceEncoder):
     """One linear layer with a sigmoid after another encoder of sequences (Dong and Li 2017, arXiv:1712.00133).
 
@@ -61,6 +63,11 @@ class HashLayer(SequenceEncoder):
         """JSON-able settings."""
         return {"kind": self.kind, "encoder": self.encoder.config, "bits": self.code_bits}
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `SequenceEncoder.from_config`."""
+        return cls(create_sequence_encoder(**config["encoder"], rngs=rngs), config["bits"], rngs=rngs)
+
     @property
     def summary(self) -> str:
         """A few words for people."""
@@ -73,6 +80,7 @@ class HashLayer(SequenceEncoder):
         return Encoding(activations, {**before.stages, "real_embedding": before.embedding})
 
 
+@register_sequence_encoder
 class TanhHead(SequenceEncoder):
     """norm(tanh(W h + b)) of the embedding h of another encoder of sequences.
 
@@ -117,6 +125,11 @@ class TanhHead(SequenceEncoder):
         """JSON-able settings."""
         return {"kind": self.kind, "encoder": self.encoder.config, "size": self.embedding_size}
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `SequenceEncoder.from_config`."""
+        return cls(create_sequence_encoder(**config["encoder"], rngs=rngs), config["size"], rngs=rngs)
+
     @property
     def summary(self) -> str:
         """A few words for people."""
@@ -159,6 +172,7 @@ class SoftmaxHead(nnx.Module):
         return self.linear(self.dropout(embedding))
 
 
+@register_sequence_encoder
 class DenseEmbedding(SequenceEncoder):
     """The mean of the frame vectors, less its own mean, of length 1; dense layers with tanh; length 1 again.
 

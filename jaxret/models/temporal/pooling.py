@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.base import Encoding, SequenceEncoder, check_sizes, valid_steps
 from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.registry import create_sequence_encoder, register_sequence_encoder
 
 __all__ = ["Maximum", "Mean", "Sum", "UnitLength"]
 
@@ -44,6 +46,7 @@ class _TimePooling(SequenceEncoder):
         raise NotImplementedError
 
 
+@register_sequence_encoder
 class Mean(_TimePooling):
     """The mean of the vectors of a sequence; of a sequence of one, such as a chunk's under C3D, that vector.
 
@@ -59,6 +62,7 @@ class Mean(_TimePooling):
         return jnp.where(valid, vectors, 0).sum(axis=1) / jnp.maximum(valid.sum(axis=1), 1)
 
 
+@register_sequence_encoder
 class Sum(_TimePooling):
     """The sum of the vectors of a sequence; scaled to length 1 it is the same as their mean.
 
@@ -72,6 +76,7 @@ class Sum(_TimePooling):
         return jnp.where(valid, vectors, 0).sum(axis=1)
 
 
+@register_sequence_encoder
 class Maximum(_TimePooling):
     """The largest value of each number over the vectors of a sequence.
 
@@ -91,6 +96,7 @@ class Maximum(_TimePooling):
         return jnp.where(valid.any(axis=1), largest, 0)
 
 
+@register_sequence_encoder
 class UnitLength(SequenceEncoder):
     """Another encoder of sequences, its embeddings scaled to length 1.
 
@@ -120,6 +126,11 @@ class UnitLength(SequenceEncoder):
     def config(self) -> dict[str, Any]:
         """JSON-able settings."""
         return {"kind": self.kind, "encoder": self.encoder.config}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """See `SequenceEncoder.from_config`."""
+        return cls(create_sequence_encoder(**config["encoder"], rngs=rngs))
 
     @property
     def summary(self) -> str:

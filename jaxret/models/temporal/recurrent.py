@@ -18,6 +18,7 @@ from jax.typing import DTypeLike
 from jaxret.errors import ConfigError
 from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, compute_dtype, valid_steps
 from jaxret.models.layers.init import glorot_uniform, orthogonal
+from jaxret.models.registry import register_sequence_encoder
 
 __all__ = ["GRUCell", "LSTMCell", "TemporalEncoder"]
 
@@ -129,6 +130,7 @@ def scan_over_time(
     return carry, jnp.swapaxes(outputs, 0, 1)
 
 
+@register_sequence_encoder
 class TemporalEncoder(SequenceEncoder):
     """One or more recurrent layers over the frame vectors of a clip; the state at the end is the embedding.
 

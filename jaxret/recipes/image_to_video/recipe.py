@@ -43,11 +43,21 @@ from jaxret.data.sampling.reading import open_item, read_pictures
 from jaxret.data.sampling.shot_cleaning import clean_shot
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.errors import ConfigError
-from jaxret.models import Maximum, PooledBackbone, Sum, TanhHead, TemporalEncoder, UnitLength, create_backbone
+from jaxret.models import (
+    Maximum,
+    PooledBackbone,
+    Sum,
+    TanhHead,
+    TemporalEncoder,
+    UnitLength,
+    backbone_info,
+    create_backbone,
+)
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder, parameter_count, save_encoder
 from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing, ShotSampling
+from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.clip_report import RunSummary
 from jaxret.recipes.image_to_video.features import FilmFeatures
 from jaxret.recipes.image_to_video.held_out import ShotQuestions
@@ -62,12 +72,6 @@ __all__ = ["ImageToVideoConfig", "train"]
 
 _WHITENED = 128
 _OF_TRAINING = ("clean", "units", "margin", "positive_share", "batch_size", "optimiser", "loop")
-_STAGES = {
-    "mobilenet-v1": "conv_pw_13",
-    "efficientnet-lite0": "block_8",
-    "vgg16": "block5_conv3",
-    "small-convnet": "conv_3",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +86,7 @@ class ImageToVideoConfig:
     """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/image-to-video-<number>."""
-    backbone: Literal["small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "efficientnet-lite0"
+    backbone: BackboneName = "efficientnet-lite0"
     """Network whose feature map is pooled; the paper's is vgg16."""
     weights: str = "imagenet"
     """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
@@ -136,6 +140,7 @@ class ImageToVideoConfig:
     """How long to train."""
 
     def __post_init__(self) -> None:
+        check_backbone(self.backbone)
         for name in ("threads", "batch_size", "units", "whitening_frames"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -281,7 +286,7 @@ def make_encoder(config: ImageToVideoConfig, temporal: str) -> VideoEncoder:
     backbone = create_backbone(config.backbone, rngs=rngs, dtype=config.precision)
     if config.weights != "none":
         load_pretrained(backbone, config.weights)
-    stage = config.stage or _STAGES[config.backbone]
+    stage = config.stage or backbone_info(config.backbone).stage("rmac")
     pooled = PooledBackbone(backbone, stage, pooling=config.pooling)
     whitened = min(_WHITENED, pooled.map_channels) if config.whitened_size is None else config.whitened_size
     if whitened:

@@ -44,13 +44,14 @@ from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.ground_truth.boxes import BoxReader, read_box_annotations
 from jaxret.data.item_splits import split_items
 from jaxret.errors import ConfigError
-from jaxret.models import create_backbone
+from jaxret.models import backbone_info, create_backbone
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.frozen import fix_parameters, parameters_before
 from jaxret.models.store import parameter_count, save_encoder
 from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing
+from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.instances.detector_report import detector_sections
 from jaxret.recipes.instances.map_scale import fit_map_scale
 from jaxret.recipes.instances.report import finish_instance_run
@@ -60,12 +61,6 @@ from jaxret.training.fit import fit_model
 
 __all__ = ["FasterRcnnConfig", "fix_trunk", "make_detector", "train"]
 
-_STAGES = {
-    "mobilenet-v1": "conv_pw_11",
-    "efficientnet-lite0": "block_10",
-    "vgg16": "block5_conv3",
-    "small-convnet": "conv_3",
-}
 _SHOWN = 8
 _SCALED_ON = 32  # training pictures that the scale of the map is fitted on
 _BEFORE = 1000  # boxes that suppression looks at
@@ -80,7 +75,7 @@ class FasterRcnnConfig:
     pixels of its picture. A row with empty sides and label is a picture without objects."""
     out: Path | None = None
     """The run folder to make; none: runs/faster-rcnn-<number>."""
-    backbone: Literal["small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "efficientnet-lite0"
+    backbone: BackboneName = "efficientnet-lite0"
     """Network whose layers up to the map are the trunk; the papers' is vgg16."""
     weights: str = "imagenet"
     """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
@@ -127,6 +122,7 @@ class FasterRcnnConfig:
     """How long to train."""
 
     def __post_init__(self) -> None:
+        check_backbone(self.backbone)
         for name in ("threads", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -288,7 +284,7 @@ def make_detector(config: FasterRcnnConfig, classes: tuple[str, ...]) -> FasterR
     backbone = create_backbone(config.backbone, rngs=rngs, dtype=config.precision)
     if config.weights != "none":
         load_pretrained(backbone, config.weights)
-    stage = config.stage or _STAGES[config.backbone]
+    stage = config.stage or backbone_info(config.backbone).stage("detector")
     detector = FasterRCNN(backbone, stage, classes, config.preprocessing(), config.settings(), rngs=rngs)
     detector.eval()
     return detector

@@ -35,12 +35,13 @@ from jaxret.data.items import MediaDataset
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.errors import ConfigError, MediaError
-from jaxret.models import PooledBackbone, create_backbone
+from jaxret.models import PooledBackbone, backbone_info, create_backbone
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing
+from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.clip_report import RunSummary
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.recipes.instances.report import finish_instance_run
@@ -48,13 +49,6 @@ from jaxret.training import RunFolder, refuse_unused
 from jaxret.training.pca import fit_whitening
 
 __all__ = ["InstanceSearchConfig", "fit_encoder", "make_encoder", "train"]
-
-_STAGES = {
-    "mobilenet-v1": "conv_pw_11",
-    "efficientnet-lite0": "block_10",
-    "vgg16": "block5_conv1",
-    "small-convnet": "conv_3",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +68,7 @@ class InstanceSearchConfig:
     features: Literal["blcf", "sift", "rmac"] = "blcf"
     """What describes the places of a picture: words of a feature map, words of SIFT key points (extra `opencv`), or
     maxima of squares of a feature map."""
-    backbone: Literal["small-convnet", "mobilenet-v1", "efficientnet-lite0", "vgg16"] = "efficientnet-lite0"
+    backbone: BackboneName = "efficientnet-lite0"
     """Network whose map it is; the paper's is vgg16. Not for sift."""
     weights: str = "imagenet"
     """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
@@ -104,6 +98,7 @@ class InstanceSearchConfig:
     """Everything random follows from it."""
 
     def __post_init__(self) -> None:
+        check_backbone(self.backbone)
         for name in ("words", "max_features", "levels", "training_pictures", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -188,7 +183,7 @@ def make_encoder(config: InstanceSearchConfig) -> MapWordEncoder | SiftWordEncod
     if config.weights != "none":
         load_pretrained(backbone, config.weights)
     backbone.eval()
-    stage, size = config.stage or _STAGES[config.backbone], config.whitened_size or None
+    stage, size = config.stage or backbone_info(config.backbone).stage("words"), config.whitened_size or None
     if config.features == "rmac":
         return RegionalEncoder(PooledBackbone(backbone, stage, whitened_size=size), preprocessing, levels=config.levels)
     return MapWordEncoder(backbone, stage, config.words, preprocessing, descriptor_size=size)

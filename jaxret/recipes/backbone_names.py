@@ -1,0 +1,40 @@
+"""Which backbones a recipe can be given: those that are registered when its command line is read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from jaxret.errors import ConfigError, unknown_name_message
+from jaxret.models import backbones
+
+__all__ = ["BackboneName", "BackboneNameOrAuto", "check_backbone"]
+
+
+def _frame_backbones() -> Any:
+    return Literal[*backbones("frame")]
+
+
+def _frame_backbones_or_auto() -> Any:
+    return Literal["auto", *backbones("frame")]
+
+
+BackboneName = Annotated[str, tyro.conf.arg(constructor_factory=_frame_backbones)]
+"""The name of a registered backbone that takes single frames; `--help` lists them."""
+BackboneNameOrAuto = Annotated[str, tyro.conf.arg(constructor_factory=_frame_backbones_or_auto)]
+"""And `auto`, which leaves the choice to the recipe."""
+
+
+def check_backbone(name: str) -> None:
+    """Refuse the name of what is no backbone of single frames.
+
+    Raises:
+      ConfigError: it is unknown, or takes chunks or wraps another backbone.
+
+    Example:
+      >>> check_backbone("vgg16")
+    """
+    known = backbones("frame")
+    if name not in known:
+        raise ConfigError(unknown_name_message("backbone", name, known))
