@@ -14,6 +14,7 @@ from jaxret.rank.validation import as_array, as_codes, check_float_matrix, to_fl
 __all__ = ["Metric", "Space", "SpaceRows"]
 
 Metric = Literal["euclidean", "cosine", "hamming"]
+"""How the rows of a space are compared."""
 VECTOR_METRICS = ("euclidean", "cosine")
 CODE_METRICS = ("hamming",)
 VECTOR_DTYPES = ("float32", "float16")

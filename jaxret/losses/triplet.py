@@ -12,6 +12,7 @@ from jaxret.losses.pairwise_distances import squared_euclidean_distances
 __all__ = ["Mining", "triplet_loss"]
 
 Mining = Literal["batch-hard", "semi-hard", "all"]
+"""Which triplets of a batch count, see `triplet_loss`."""
 
 
 def triplet_loss(

@@ -72,4 +72,6 @@ RECIPES = {
         cnn_lstm.train,
     ),
 }
+"""The recipes by the names of the command line."""
 DEFAULT_RECIPE = "moving-digits"
+"""The recipe that `python -m jaxret.train` runs without arguments."""

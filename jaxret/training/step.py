@@ -83,6 +83,7 @@ def _local_copy(array: jax.Array) -> jax.Array:
 
 Batch = dict[str, jax.Array]
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
+"""(state, batch) -> (new state, metrics); compiled, and the old state is donated."""
 
 
 class Objective(Protocol):

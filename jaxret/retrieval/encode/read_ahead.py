@@ -14,6 +14,7 @@ from jaxret.errors import MediaError
 __all__ = ["Read", "read_ahead"]
 
 Read = Callable[[int], Iterable[Chunk]]
+"""Reads the chunks of an item, by its index."""
 
 _CHUNKS_AHEAD = 4  # decoded chunks waiting, per item in flight
 

@@ -25,6 +25,7 @@ from jaxret.retrieval.systems.shots import by_best_frame, matches_of_every_clip,
 __all__ = ["Query", "SpaceName"]
 
 SpaceName = Literal["frame", "clip", "code"]
+"""The spaces of an index that a query can be compared in."""
 
 _ALIGNED = 50  # nearest items by frames alone that are aligned with a query video in time
 

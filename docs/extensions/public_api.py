@@ -1,0 +1,78 @@
+"""Writes the pages of the Python API from the packages' `__all__`, and refuses to build if a name has no docstring."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from public_names import is_value, public_names, public_packages, undocumented, value_docstring
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+
+_SECTIONS = re.compile(r"(`+[^`]*`+)|([*|](?![ *|]))")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("config-inited", write_pages)  # before Sphinx and autosummary look for pages
+    app.connect("autodoc-process-docstring", escape_markup, priority=100)  # before napoleon reads the sections
+    return {"parallel_read_safe": True}
+
+
+def write_pages(app: Sphinx, config: Config) -> None:
+    """`api/index.rst` and a page for each package."""
+    if missing := list(undocumented()):
+        raise ExtensionError("public names without a docstring: " + ", ".join(missing))
+    packages = public_packages()
+    folder = Path(app.srcdir) / "api"
+    folder.mkdir(exist_ok=True)
+    write(folder / "index.rst", index_page(packages))
+    for name, package in packages.items():
+        write(folder / f"{name}.rst", package_page(name, package))
+
+
+def write(path: Path, text: str) -> None:
+    """Write a page, unless it is as it was: Sphinx reads again what is newer."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def index_page(packages: dict[str, ModuleType]) -> str:
+    """The list of packages with their first sentences."""
+    lines = ["Python API", "==========", "", ".. toctree::", "   :hidden:", ""]
+    lines += [f"   {name}" for name in packages]
+    lines += ["", ".. list-table::", "   :widths: 25 75", ""]
+    for name, package in packages.items():
+        lines += [f"   * - :doc:`{name}`", f"     - {escaped(first_sentence(package))}"]
+    return "\n".join([*lines, ""])
+
+
+def package_page(name: str, package: ModuleType) -> str:
+    """The docstring of a package and a table of what it offers, each name with a page of its own."""
+    lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :no-members:", "   :no-index:", ""]
+    lines += [f".. currentmodule:: {name}", "", ".. autosummary::", "   :toctree: generated", "   :nosignatures:", ""]
+    offered = public_names(package)
+    lines += [f"   {each}" for each, value in offered.items() if not is_value(value)]
+    for each, value in offered.items():
+        if is_value(value):
+            lines += ["", f".. py:data:: {each}", "", textwrap.indent(escaped(value_docstring(package, each)), "   ")]
+    return "\n".join([*lines, ""])
+
+
+def first_sentence(package: ModuleType) -> str:
+    """The first line of a docstring."""
+    return (package.__doc__ or "").strip().splitlines()[0]
+
+
+def escape_markup(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Stars and bars in docstrings are arithmetic, never markup."""
+    lines[:] = [line if line.lstrip().startswith((">>>", "...", "- ")) else escaped(line) for line in lines]
+
+
+def escaped(line: str) -> str:
+    """A line with `*` and `|` escaped where they stand outside of backticks."""
+    return _SECTIONS.sub(lambda match: match[1] or "\\" + match[2], line)

@@ -1,0 +1,42 @@
+"""Every public name is documented, in one dialect."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxret
+
+DOCS = Path(__file__).parents[2] / "docs"
+if not DOCS.is_dir():
+    pytest.skip("the docs are not here", allow_module_level=True)
+sys.path.append(str(DOCS / "extensions"))
+
+from public_names import public_names, public_packages, undocumented  # noqa: E402
+
+PACKAGE = Path(jaxret.__file__).parent
+OTHER_DIALECTS = re.compile(r"^\s*(:param |:returns?:|:raises? |(Parameters|Returns|Raises|Attributes)\n\s*---)", re.M)
+
+
+def test_public_names_have_docstrings() -> None:
+    assert list(undocumented()) == []
+
+
+def test_packages_offer_what_they_say() -> None:
+    """`undocumented` looks at something: a package without `__all__` would pass unseen."""
+    named = public_packages()
+    rooms = {"rank", "metrics", "losses", "models", "index", "evaluation", "training", "retrieval", "recipes"}
+    assert {f"jaxret.{room}" for room in rooms} <= set(named)
+    assert all(public_names(package) for name, package in named.items() if name != "jaxret")
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_docstrings_are_in_the_one_dialect(path: Path) -> None:
+    """Sections are `Args:`, `Returns:`, `Raises:`, `Attributes:`, not those of reST or numpydoc."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            assert not OTHER_DIALECTS.search(ast.get_docstring(node) or ""), getattr(node, "name", "the module")
