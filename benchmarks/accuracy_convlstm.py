@@ -44,6 +44,7 @@ from studies.convlstm.full import full_size_rows
 from studies.convlstm.protocol import MEASURES, Asked, asked_by, figures
 from studies.convlstm.runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
 
+from jaxret.files import write_atomically
 from jaxret.models.registry import create_encoder
 from jaxret.models.store import load_encoder
 from jaxret.training import RunFolder, keep_freed_memory
@@ -115,9 +116,8 @@ class Study:
         before = len(self.rows)
         judge()
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".partial")
-        unfinished.write_text(json.dumps(self.rows[before:]), encoding="utf-8")
-        unfinished.replace(path)
+        with write_atomically(path) as partial:
+            partial.write_text(json.dumps(self.rows[before:]), encoding="utf-8")
 
     def train(self, data: ClipData, architecture: str, seed: int, **steps: tuple[str, ...]) -> RunFolder:
         """The run of a model."""

@@ -37,8 +37,9 @@ from flax import nnx
 from jaxret.data.items import MediaItem
 from jaxret.data.label_splits import split_dataset
 from jaxret.data.open import open_dataset
+from jaxret.data.rows import Rows
 from jaxret.data.sampling.transforms import Augmentation
-from jaxret.evaluation import ItemVectors, Ranking, evaluate_queries
+from jaxret.evaluation import Ranking, evaluate_queries
 from jaxret.models import HashLayer, SequenceEncoder, StreamFusion
 from jaxret.rank import HammingIndex, RandomHyperplanes, hamming_topk, pack_bits
 from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_encoder, make_fusion
@@ -182,9 +183,9 @@ def embed(encoder: SequenceEncoder, vectors: np.ndarray) -> np.ndarray:
 def figures_of(data: Sequences, queries: np.ndarray, gallery: np.ndarray, rows: tuple, ranking: Ranking) -> dict:
     """mAP@10 of `queries` asking `gallery`, whose rows are given."""
     figures = evaluate_queries(
-        ItemVectors(rows[0], np.arange(len(queries)), len(queries)),
+        Rows(rows[0], np.arange(len(queries))),
         [data.items[n] for n in queries],
-        ItemVectors(rows[1], np.arange(len(gallery)), len(gallery)),
+        Rows(rows[1], np.arange(len(gallery))),
         [data.items[n] for n in gallery],
         ranking=ranking,
         ks=(10,),

@@ -40,10 +40,10 @@ from studies.media_retrieval.protocol import DEPTH, ask_in_tenths, cosine_tells_
 from studies.media_retrieval.runs import MODELS, Trained, trained
 
 from jaxret.data.decode.write import write_video
+from jaxret.data.rows import Rows
 from jaxret.evaluation import Ranking
 from jaxret.recipes.clip_media import evaluate_rows
 from jaxret.retrieval import Retriever
-from jaxret.retrieval.encode import Rows
 from jaxret.training.pca import fit_pca
 
 STUDIES = ("protocol", "pca", "files", "colour")

@@ -42,7 +42,7 @@ from flax import nnx
 
 from jaxret.data.batches.loader import TrainingInput
 from jaxret.data.batches.plans import ShuffledBatches
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.models.encoder import VideoEncoder

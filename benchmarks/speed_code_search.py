@@ -20,7 +20,7 @@ from common import results_file
 from common.timing import in_turn, ratio
 from numpy.typing import NDArray
 
-from jaxret.index import EncoderRecord, IndexItem, MediaIndex, Space, SpaceRows
+from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, Space
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import pack_bits
 
@@ -38,8 +38,8 @@ def make_index(folder: Path, codes: NDArray[np.uint8]) -> MediaIndex:
     """One segment of videos of CHUNKS codes each."""
     encoder = EncoderRecord("benchmark", Preprocessing())
     index = MediaIndex.create(folder, spaces=[Space.of_codes("code", 8 * codes.shape[1])], encoder=encoder)
-    items = [IndexItem(str(number), "video") for number in range(len(codes) // CHUNKS)]
-    index.add(items, {"code": SpaceRows(codes, np.repeat(np.arange(len(items)), CHUNKS))})
+    items = [MediaItem(str(number), "video") for number in range(len(codes) // CHUNKS)]
+    index.add(items, {"code": Rows(codes, np.repeat(np.arange(len(items)), CHUNKS))})
     return index
 
 

@@ -78,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
     else:
         with tqdm(total=len(dataset), unit="item", disable=args.quiet, dynamic_ncols=True) as bar:
             report = retriever.add(dataset, threads=args.threads, on_item=lambda _: bar.update())
-        skipped = [*getattr(dataset, "skipped", ()), *report.skipped]
+        skipped = [*dataset.skipped, *report.skipped]
         print(
             f"added {len(report.added)} items, {len(report.present)} were there already, {len(skipped)} could not"
             f" be read; {len(retriever.index)} are in {args.index}"

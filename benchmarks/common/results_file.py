@@ -17,6 +17,7 @@ from typing import Any
 from common.paths import RESULTS
 
 import jaxret
+from jaxret.files import write_atomically
 
 
 def describe_machine() -> dict[str, Any]:
@@ -135,7 +136,6 @@ def write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = (
     }
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with write_atomically(path) as partial:
+        partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path

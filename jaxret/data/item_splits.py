@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxret.data.items import Kind, MediaDataset
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.items import Kind
 from jaxret.data.label_splits import UNUSED, named_parts
 from jaxret.data.sampling.frames import frames_on_display
 from jaxret.data.sampling.reading import open_item, read_pictures

@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import is_moving_digits, unseen_labels
-from jaxret.data.items import MediaDataset
 from jaxret.data.splits import split_by_source, split_classes
 from jaxret.errors import ConfigError
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.cc_web_video import open_cc_web_video
 from jaxret.data.datasets.folders import MediaFiles, media_kind, read_csv, scan_folder
 from jaxret.data.datasets.moving_digits import MovingDigits
@@ -16,7 +17,7 @@ from jaxret.data.datasets.stanford_rooms import open_stanford_rooms
 from jaxret.data.datasets.synthia_sf import open_synthia_sf
 from jaxret.data.datasets.tfds import TfdsDataset
 from jaxret.data.datasets.youtube8m import open_youtube8m
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.data.spec import parse_spec
 from jaxret.errors import ConfigError
 

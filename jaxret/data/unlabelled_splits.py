@@ -7,8 +7,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.item_splits import split_items
-from jaxret.data.items import MediaDataset
 from jaxret.data.label_splits import DataSplits, split_dataset
 from jaxret.errors import ConfigError
 

@@ -1,6 +1,6 @@
 """Protocols: who queries whom, ranked how, judged against what."""
 
-from jaxret.evaluation.item_ranking import ItemVectors, rank_items
+from jaxret.evaluation.item_ranking import rank_items
 from jaxret.evaluation.label_protocol import (
     GroupFigures,
     LabelledItem,
@@ -14,7 +14,6 @@ from jaxret.evaluation.sequence_protocol import evaluate_sequences
 
 __all__ = [
     "GroupFigures",
-    "ItemVectors",
     "LabelledItem",
     "Ranking",
     "Relevant",

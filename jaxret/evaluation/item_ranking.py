@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from jaxret import rank
+from jaxret.data.rows import Rows
 from jaxret.evaluation.ranking import Ranking
 
-__all__ = ["ItemVectors", "in_order", "rank_items"]
+__all__ = ["in_order", "rank_items"]
 
 _SEARCHES = {"euclidean": rank.euclidean_topk, "cosine": rank.cosine_topk, "hamming": rank.hamming_topk}
 
 
-@dataclasses.dataclass(frozen=True)
-class ItemVectors:
-    """Rows of vectors, or of packed codes, and the item that each belongs to.
-
-    Attributes:
-      vectors: (N, D) float32; for the distance `hamming` packed codes, uint8 (N, bits / 8).
-      items: (N,) int64, item numbers 0 .. count-1, not decreasing.
-      count: how many items there are; one without rows is never found and finds nothing.
-    """
-
-    vectors: npt.NDArray[Any]
-    items: npt.NDArray[np.int64]
-    count: int
-
-
 def rank_items(
-    queries: ItemVectors,
-    gallery: ItemVectors,
+    queries: Rows,
+    gallery: Rows,
     ranking: Ranking,
     *,
     excluded: npt.NDArray[np.bool_] | None = None,
@@ -45,7 +28,8 @@ def rank_items(
     N gallery items; large galleries belong into `jaxret.index`.
 
     Args:
-      queries, gallery: rows and their items.
+      queries, gallery: rows in order of their items, float32 or, for `hamming`, packed codes. An item without rows is
+        never found, and finds nothing.
       ranking: the distance, PAR's threshold, and how many results to keep.
       excluded: bool (Q, N), pairs that are as if the gallery item did not exist. It is taken out before
         `depth` counts: PAR over 5 looks at the 5 nearest of what is left.
@@ -58,8 +42,8 @@ def rank_items(
       TypeError: the rows are not floats, or for `hamming` not uint8.
       ValueError: the rows of queries and gallery differ in length, or a number is not finite.
     """
-    depth = gallery.count if ranking.depth is None else min(ranking.depth, gallery.count)
-    shape = (queries.count, gallery.count)
+    depth = gallery.n_items if ranking.depth is None else min(ranking.depth, gallery.n_items)
+    shape = (queries.n_items, gallery.n_items)
     best = np.full(shape, np.inf, np.float32)
     cosines = np.full(shape, -np.inf, np.float32)
     if len(queries.vectors) and len(gallery.vectors):
@@ -96,8 +80,8 @@ def in_order(
 def _fill(
     best: npt.NDArray[np.float32],
     cosines: npt.NDArray[np.float32],
-    queries: ItemVectors,
-    gallery: ItemVectors,
+    queries: Rows,
+    gallery: Rows,
     ranking: Ranking,
     threads: int | None,
 ) -> None:
@@ -113,8 +97,8 @@ def _fill(
     for row, item in enumerate(queries.items):
         owners = gallery.items[result.ids[row]]
         # Rows come nearest first, so an item's first row is its best: written last, it stays.
-        nearer = np.full(gallery.count, np.inf, np.float32)
-        affinity = np.full(gallery.count, -np.inf, np.float32)
+        nearer = np.full(gallery.n_items, np.inf, np.float32)
+        affinity = np.full(gallery.n_items, -np.inf, np.float32)
         nearer[owners[::-1]] = result.distances[row, ::-1]
         affinity[owners[::-1]] = row_cosines[row, ::-1]
         better = nearer < best[item]

@@ -12,7 +12,8 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.evaluation.item_ranking import ItemVectors, rank_items
+from jaxret.data.rows import Rows
+from jaxret.evaluation.item_ranking import rank_items
 from jaxret.evaluation.ranking import Ranking
 from jaxret.metrics import Denominator, judge_by_label, retrieval_summary
 from jaxret.rank import SearchResult
@@ -52,7 +53,7 @@ class LabelledItem(Protocol):
 
 
 def evaluate_leave_one_out(
-    vectors: ItemVectors,
+    vectors: Rows,
     items: Sequence[LabelledItem],
     *,
     ranking: Ranking = Ranking(),
@@ -76,9 +77,9 @@ def evaluate_leave_one_out(
 
 
 def evaluate_queries(
-    queries: ItemVectors,
+    queries: Rows,
     query_items: Sequence[LabelledItem],
-    gallery: ItemVectors,
+    gallery: Rows,
     gallery_items: Sequence[LabelledItem],
     *,
     ranking: Ranking = Ranking(),
@@ -107,8 +108,7 @@ def evaluate_queries(
     """
 
     def rank(some: slice, excluded: npt.NDArray[np.bool_] | None) -> SearchResult:
-        first, last = np.searchsorted(queries.items, [some.start, some.stop])
-        block = ItemVectors(queries.vectors[first:last], queries.items[first:last] - some.start, some.stop - some.start)
+        block = queries.of_items(np.arange(some.start, some.stop))
         return rank_items(block, gallery, ranking, excluded=excluded, threads=threads)
 
     return evaluate_rankings(

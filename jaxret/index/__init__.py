@@ -7,23 +7,24 @@ nothing in it is ever executed or unpickled. No JAX is imported here.
 
 from __future__ import annotations
 
-from jaxret.index.item import IndexItem
+from jaxret.data.items import MediaItem
+from jaxret.data.rows import Rows
 from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
 from jaxret.index.media_search_result import Hit, MediaSearchResult
-from jaxret.index.space import Metric, Space, SpaceRows
+from jaxret.index.space import Metric, Space
 from jaxret.index.write_lock import IndexBusyError
 
 __all__ = [
     "EncoderRecord",
     "Hit",
     "IndexBusyError",
-    "IndexItem",
     "Manifest",
     "MediaIndex",
+    "MediaItem",
     "MediaSearchResult",
     "Metric",
+    "Rows",
     "Space",
-    "SpaceRows",
     "read_manifest",
 ]

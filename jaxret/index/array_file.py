@@ -26,7 +26,6 @@ __all__ = [
     "FileEntry",
     "file_sha256",
     "open_array",
-    "sync_folder",
     "write_array",
     "write_bytes",
 ]
@@ -180,13 +179,3 @@ def file_sha256(root: Path, entry: FileEntry) -> str:
     except OSError as error:
         raise IndexFormatError(f"{root / entry.file}: cannot be read: {error.strerror}") from error
     return digest.hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Put a folder's own entries (new names) on disk, where the system can."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import jaxret.rank as rank
+from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
-from jaxret.index.segment import SegmentRows
 from jaxret.index.snapshot import BLOCK_ROWS, Snapshot
 
 __all__ = ["Gallery", "gallery_of"]
@@ -65,7 +65,7 @@ class Gallery:
 
     def split(
         self, row_numbers: NDArray[np.int64]
-    ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], SegmentRows]]:
+    ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], Rows]]:
         """For each segment: which of the numbers lie in it, their local numbers, item ids, and its rows."""
         for shard in self._shards:
             inside = (row_numbers >= shard.first) & (row_numbers < shard.first + len(shard.ids))
@@ -164,10 +164,9 @@ class _Shard:
       found_ids: the ids of the items that take part, ascending.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, number: int, space: str, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]
-    ):
+    def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
         self.rows, self.first = rows, first
+        self._segment, self._space = snapshot.segments[number], space
         self.ids = snapshot.positions[number][rows.items]
         self._item_sources = snapshot.item_sources
         takes_part = (self.ids >= 0) & (wanted[self.ids] if len(wanted) else False)
@@ -237,7 +236,9 @@ class _Shard:
             if not str(error).startswith("gallery"):
                 raise
             # What was read from disk is refused.
-            raise IndexFormatError(f"{self.rows.file}: {error}; `verify()` checks all") from error
+            raise IndexFormatError(
+                f"{self._segment.vectors_file(self._space)}: {error}; `verify()` checks all"
+            ) from error
 
 
 class _WholeShard(_Shard):
@@ -248,9 +249,7 @@ class _WholeShard(_Shard):
     serves every choice of kinds.
     """
 
-    def __init__(
-        self, snapshot: Snapshot, number: int, space: str, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]
-    ):
+    def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
         super().__init__(snapshot, number, space, rows, first, wanted)
         self._n_wanted = self.n_rows
         if self._chosen is not None:
@@ -258,7 +257,6 @@ class _WholeShard(_Shard):
             taking_part[self._chosen] = self.ids[self._chosen]
             self.ids = taking_part
         self.n_rows = len(self.ids)
-        self._segment, self._space = snapshot.segments[number], space
 
     def nearest_rows(
         self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
@@ -307,7 +305,7 @@ _SEARCHES = {
 
 
 def _scanned_shard(
-    snapshot: Snapshot, number: int, space: str, rows: SegmentRows, first: int, wanted: NDArray[np.bool_]
+    snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]
 ) -> _Shard:
     """A shard that is searched by a scan: of its file, or of copies of the few rows that take part."""
     shard = _Shard(snapshot, number, space, rows, first, wanted)

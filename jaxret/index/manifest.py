@@ -21,14 +21,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jaxret.errors import ConfigError, IndexFormatError
-from jaxret.index.array_file import ALLOWED_DTYPES, ArrayEntry, FileEntry, sync_folder
+from jaxret.files import write_atomically
+from jaxret.index.array_file import ALLOWED_DTYPES, ArrayEntry, FileEntry
 from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.preprocessing import Preprocessing
 
@@ -136,14 +136,9 @@ def manifest_checksum(body: Mapping[str, Any]) -> str:
 
 def write_manifest(root: Path, manifest: Manifest) -> None:
     """Replace the manifest atomically: after a crash either the old one or the new one is there, whole."""
-    temporary = root / f"{MANIFEST_NAME}.tmp"
-    with open(temporary, "w", encoding="utf-8") as file:
+    with write_atomically(root / MANIFEST_NAME, sync=True) as partial, open(partial, "w", encoding="utf-8") as file:
         json.dump(manifest.to_json(), file, indent=1)
         file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, root / MANIFEST_NAME)
-    sync_folder(root)
 
 
 def read_manifest(root: Path) -> Manifest:

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxret.data.items import MediaItem
+from jaxret.data.rows import Rows
 from jaxret.errors import EncoderMismatchError, IndexFormatError
-from jaxret.index.item import IndexItem
 from jaxret.index.item_search import gallery_of
 from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.media_search import rank_media
 from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.snapshot import Snapshot, open_snapshot
-from jaxret.index.space import ARRAY_NAMES, Metric, Space, SpaceRows
+from jaxret.index.space import ARRAY_NAMES, Metric, Space
 from jaxret.index.writer import added, check_new, check_rows, commit, compacted, create, require_known, without
 from jaxret.preprocessing import Preprocessing
 
@@ -41,8 +42,8 @@ class MediaIndex:
       >>> import tempfile
       >>> encoder = EncoderRecord("sha256:0", Preprocessing())
       >>> index = MediaIndex.create(tempfile.mkdtemp(), spaces=[Space("frame", 2)], encoder=encoder)
-      >>> index.add([IndexItem("a.mp4", "video"), IndexItem("b.jpg", "image")],
-      ...           {"frame": SpaceRows(np.eye(3, 2), items=[0, 0, 1], starts=[0, 1, 0], ends=[0, 1, 0])})
+      >>> index.add([MediaItem("a.mp4", "video"), MediaItem("b.jpg", "image")],
+      ...           {"frame": Rows(np.eye(3, 2), items=[0, 0, 1], starts=[0, 1, 0], ends=[0, 1, 0])})
       >>> [(hit.item.key, hit.start) for hit in index.search("frame", [0.0, 0.9], 2).hits()]
       [('a.mp4', 1.0), ('b.jpg', 0.0)]
     """
@@ -108,7 +109,7 @@ class MediaIndex:
         return f"MediaIndex({str(self.folder)!r}, {len(self)} items, spaces {', '.join(self.spaces)})"
 
     @property
-    def items(self) -> tuple[IndexItem, ...]:
+    def items(self) -> tuple[MediaItem, ...]:
         """The items, in the order they were added; positions are the ids that searches return."""
         return self._snapshot.items
 
@@ -168,7 +169,7 @@ class MediaIndex:
             )
             raise EncoderMismatchError(f"{self.folder} was made with other preprocessing ({differ})")
 
-    def rows(self, space: str, items: ArrayLike | None = None) -> SpaceRows:
+    def rows(self, space: str, items: ArrayLike | None = None) -> Rows:
         """The rows of a space, copied into memory; their `items` are ids, ascending.
 
         Args:
@@ -186,23 +187,22 @@ class MediaIndex:
             if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= len(self)):
                 raise ValueError(f"items must be ids in 0 .. {len(self) - 1}, got {items!r:.80}")
             blocks = list(self._snapshot.rows_of_items(declared.name, ids.astype(np.int64)))
-        spans = np.concatenate([np.zeros((0, 2)), *(block.spans for block in blocks)])
-        nothing = np.zeros((0, declared.row_length), declared.dtype)
-        return SpaceRows(
-            np.concatenate([nothing, *(block.vectors for block in blocks)]),
-            np.concatenate([np.zeros(0, np.int64), *(block.items for block in blocks)]),
-            spans[:, 0],
-            spans[:, 1],
+        blocks.insert(0, Rows(np.zeros((0, declared.row_length), declared.dtype), []))
+        return Rows(
+            np.concatenate([block.vectors for block in blocks]),
+            np.concatenate([block.items for block in blocks]),
+            np.concatenate([block.starts for block in blocks]),
+            np.concatenate([block.ends for block in blocks]),
+            len(self),
         )
 
-    def row_blocks(self, space: str) -> Iterator[SpaceRows]:
+    def row_blocks(self, space: str) -> Iterator[Rows]:
         """The rows of a space in order, a bounded number at a time; their `items` are ids.
 
         Raises:
           ValueError: the space is unknown.
         """
-        for block in self._snapshot.row_blocks(self._known_space(space).name):
-            yield SpaceRows(block.vectors, block.items, block.spans[:, 0], block.spans[:, 1])
+        yield from self._snapshot.row_blocks(self._known_space(space).name)
 
     def searchable(self, space: str, kinds: Collection[str] | None = None) -> NDArray[np.bool_]:
         """bool (len,), the items that a search of this space can find: the gallery of an evaluation.
@@ -298,7 +298,7 @@ class MediaIndex:
             threads=threads,
         )
 
-    def add(self, items: Sequence[IndexItem], rows: Mapping[str, SpaceRows], *, replace: bool = False) -> None:
+    def add(self, items: Sequence[MediaItem], rows: Mapping[str, Rows], *, replace: bool = False) -> None:
         """Add items with their rows, as one new segment: all of them, or on any error none.
 
         Args:

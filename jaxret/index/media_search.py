@@ -129,6 +129,6 @@ def _describe(
     spans = np.full((*best.ids.shape, 2), np.nan)
     for inside, local, item_ids, rows in gallery.split(best.ids):
         ids[inside] = item_ids
-        spans[inside] = rows.spans[local]
+        spans[inside, 0], spans[inside, 1] = rows.starts[local], rows.ends[local]
     found = {int(i): snapshot.items[i] for i in np.unique(ids) if i >= 0}
     return MediaSearchResult(ids, best.distances, spans[..., 0], spans[..., 1], cosines, found)

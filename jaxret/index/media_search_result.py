@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.index.item import IndexItem
+from jaxret.data.items import MediaItem
 from jaxret.rank import SearchResult
 
 __all__ = ["Hit", "MediaSearchResult"]
@@ -25,7 +25,7 @@ class Hit:
       cosine: of that row to the query; None unless PAR was asked for.
     """
 
-    item: IndexItem
+    item: MediaItem
     distance: float
     start: float
     end: float
@@ -47,7 +47,7 @@ class MediaSearchResult(SearchResult):
     starts: NDArray[np.float64]
     ends: NDArray[np.float64]
     cosines: NDArray[np.float32] | None
-    found: Mapping[int, IndexItem]
+    found: Mapping[int, MediaItem]
 
     def hits(self, query: int = 0) -> list[Hit]:
         """The results of one query, nearest first; IndexError where there is no such query."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,19 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxret.data.items import MediaItem
+from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
+from jaxret.files import sync_folder
 from jaxret.index.array_file import (
     ArrayEntry,
     FileEntry,
     file_sha256,
     open_array,
-    sync_folder,
     write_array,
     write_bytes,
 )
-from jaxret.index.item import IndexItem
 from jaxret.index.manifest import SegmentEntry
-from jaxret.index.space import ARRAY_NAMES, CheckedRows, Space
+from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.rank import CentroidIndex, HammingIndex
 
 __all__ = ["Segment", "write_segment"]
@@ -36,9 +36,9 @@ SMALL_FILE = 1 << 18
 def write_segment(
     root: Path,
     number: int,
-    items: Sequence[IndexItem],
+    items: Sequence[MediaItem],
     spaces: Mapping[str, Space],
-    rows: Mapping[str, tuple[int, Iterable[CheckedRows]]],
+    rows: Mapping[str, tuple[int, Iterable[Rows]]],
 ) -> SegmentEntry:
     """Write a segment folder, whole and on disk; nothing refers to it until a manifest does.
 
@@ -47,8 +47,8 @@ def write_segment(
       number: of the segment; its folder must not exist.
       items: at least one.
       spaces: of the index, by name.
-      rows: for each space with rows, their number and consecutive blocks of them, `CheckedRows.items`
-        ascending over all blocks.
+      rows: for each space with rows, their number and consecutive blocks of them, `Rows.items`
+        not decreasing over all blocks.
 
     Returns:
       What the manifest must say about it.
@@ -86,30 +86,13 @@ def write_segment(
 
 
 def _vectors_then(
-    blocks: Iterable[CheckedRows], links: list[NDArray[np.int64]], spans: list[NDArray[np.float64]]
+    blocks: Iterable[Rows], links: list[NDArray[np.int64]], spans: list[NDArray[np.float64]]
 ) -> Iterator[NDArray[Any]]:
     """Pass the vectors on, keeping the (much smaller) links and spans for their own files."""
     for block in blocks:
         links.append(block.items)
-        spans.append(block.spans)
+        spans.append(np.stack([block.starts, block.ends], axis=1))
         yield block.vectors
-
-
-@dataclasses.dataclass(frozen=True)
-class SegmentRows:
-    """The rows of one space in one segment, memory-mapped, in ascending order of item.
-
-    Attributes:
-      vectors: (N, `Space.row_length`) in the space's dtype, read-only: vectors, packed codes or records.
-      items: int64 (N,), local item numbers, never decreasing.
-      spans: float64 (N, 2), start and end in seconds.
-      file: where the vectors lie, for messages.
-    """
-
-    vectors: NDArray[Any]
-    items: NDArray[np.int64]
-    spans: NDArray[np.float64]
-    file: Path
 
 
 class Segment:
@@ -132,7 +115,7 @@ class Segment:
             space: {name: open_array(root, file) for name, file in arrays.items()}
             for space, arrays in entry.arrays.items()
         }
-        self._rows: dict[str, SegmentRows | None] = {}
+        self._rows: dict[str, Rows | None] = {}
         self._hash_tables: dict[str, HammingIndex] = {}
         self._cells: dict[str, CentroidIndex] = {}
 
@@ -150,8 +133,8 @@ class Segment:
         alive[list(self.entry.removed)] = False
         return alive
 
-    def rows(self, space: str) -> SegmentRows | None:
-        """The rows of a space, or None where the segment has none.
+    def rows(self, space: str) -> Rows | None:
+        """The rows of a space in order of their local item numbers, memory-mapped; None where the segment has none.
 
         Raises:
           IndexFormatError: rows point to no item, or are out of order.
@@ -167,9 +150,14 @@ class Segment:
                     f"{self._root / files['items'].file}: rows point outside the {self.entry.n_items} items "
                     f"or are out of order"
                 )
-            (name,) = arrays.keys() & set(ARRAY_NAMES.values())
-            self._rows[space] = SegmentRows(arrays[name], items, arrays["spans"], self._root / files[name].file)
+            starts, ends = arrays["spans"].T
+            self._rows[space] = Rows(arrays[_vectors_of(files)], items, starts, ends, self.entry.n_items)
         return self._rows[space]
+
+    def vectors_file(self, space: str) -> Path:
+        """Where the vectors, codes or records of a space lie, for messages."""
+        files = self.entry.arrays[space]
+        return self._root / files[_vectors_of(files)].file
 
     def hash_tables(self, space: str) -> HammingIndex:
         """Multi-index hashing of all codes that the segment has of a space, removed items' too.
@@ -201,7 +189,7 @@ class Segment:
                 cells.add(rows.vectors)
             except ValueError as error:
                 # What was read from disk is refused.
-                raise IndexFormatError(f"{rows.file}: {error}; `verify()` checks all") from error
+                raise IndexFormatError(f"{self.vectors_file(space)}: {error}; `verify()` checks all") from error
             self._cells[space] = cells
         return self._cells[space]
 
@@ -219,7 +207,7 @@ class Segment:
         if file_sha256(self._root, file) != file.sha256:
             raise IndexFormatError(f"{self._root / file.file}: was altered: its checksum does not match")
 
-    def _read_items(self) -> tuple[IndexItem, ...]:
+    def _read_items(self) -> tuple[MediaItem, ...]:
         path = self._root / self.entry.items.file
         try:
             text = path.read_bytes()
@@ -230,9 +218,15 @@ class Segment:
         items = []
         for number, line in enumerate(text.splitlines(), 1):
             try:
-                items.append(IndexItem.from_json(json.loads(line)))
+                items.append(MediaItem.from_json(json.loads(line)))
             except (ValueError, TypeError, RecursionError) as error:
                 raise IndexFormatError(f"{path}: line {number}: {error}") from error
         if len(items) != self.entry.n_items:
             raise IndexFormatError(f"{path}: holds {len(items)} items where the manifest says {self.entry.n_items}")
         return tuple(items)
+
+
+def _vectors_of(arrays: Mapping[str, ArrayEntry]) -> str:
+    """Under which of its names a space's vectors, codes or records are listed."""
+    (name,) = arrays.keys() & set(ARRAY_NAMES.values())
+    return name

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxret.data.items import MediaItem
+from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
-from jaxret.index.item import IndexItem
 from jaxret.index.manifest import Manifest, read_manifest
-from jaxret.index.segment import Segment, SegmentRows
-from jaxret.index.space import CheckedRows, Space
+from jaxret.index.segment import Segment
+from jaxret.index.space import Space
 
 __all__ = ["Snapshot", "open_snapshot"]
 
@@ -39,7 +40,7 @@ class Snapshot:
         self.root = root
         self.manifest = manifest
         self.segments = tuple(segments)
-        items: list[IndexItem] = []
+        items: list[MediaItem] = []
         self.positions: list[NDArray[np.int64]] = []
         self.places: dict[str, tuple[int, int]] = {}
         for number, segment in enumerate(self.segments):
@@ -74,14 +75,14 @@ class Snapshot:
         """int64 (n,), the number of each live item's source."""
         return np.fromiter((self.source_codes[item.source] for item in self.items), np.int64, len(self.items))
 
-    def segment_rows(self, space: str) -> Iterator[tuple[int, SegmentRows]]:
+    def segment_rows(self, space: str) -> Iterator[tuple[int, Rows]]:
         """(segment number, rows) for each segment that has rows of a space."""
         for number, segment in enumerate(self.segments):
             rows = segment.rows(space)
             if rows is not None:
                 yield number, rows
 
-    def row_blocks(self, space: str) -> Iterator[CheckedRows]:
+    def row_blocks(self, space: str) -> Iterator[Rows]:
         """All rows of live items, in order, a bounded number at a time; `items` are ids."""
         for number, rows in self.segment_rows(space):
             for start in range(0, len(rows.items), BLOCK_ROWS):
@@ -89,9 +90,9 @@ class Snapshot:
                 ids = self.positions[number][rows.items[block]]
                 live = ids >= 0
                 if live.any():
-                    yield CheckedRows(rows.vectors[block][live], ids[live], rows.spans[block][live])
+                    yield self._live(rows.take(block).take(live), ids[live])
 
-    def rows_of_items(self, space: str, ids: NDArray[np.int64]) -> Iterator[CheckedRows]:
+    def rows_of_items(self, space: str, ids: NDArray[np.int64]) -> Iterator[Rows]:
         """All rows of some live items, in order, a segment at a time; `items` are ids. Nothing else is read."""
         wanted = np.zeros(len(self.items) + 1, bool)  # the last place is that of removed items, id -1
         wanted[ids] = True
@@ -100,7 +101,11 @@ class Snapshot:
             first, end = np.searchsorted(rows.items, numbers), np.searchsorted(rows.items, numbers, side="right")
             places = np.concatenate([np.arange(0), *(np.arange(a, b) for a, b in zip(first, end, strict=True))])
             if len(places):
-                yield CheckedRows(rows.vectors[places], self.positions[number][rows.items[places]], rows.spans[places])
+                yield self._live(rows.take(places), self.positions[number][rows.items[places]])
+
+    def _live(self, rows: Rows, ids: NDArray[np.int64]) -> Rows:
+        """Rows of a segment whose items are numbered by their ids."""
+        return Rows(rows.vectors, ids, rows.starts, rows.ends, len(self.items))
 
     def count_rows(self, space: str) -> int:
         """How many rows of live items a space has."""

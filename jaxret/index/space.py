@@ -9,9 +9,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxret.data.rows import Rows
 from jaxret.rank.validation import as_array, as_codes, check_float_matrix, to_float32
 
-__all__ = ["Metric", "Space", "SpaceRows"]
+__all__ = ["Metric", "Space", "checked_rows"]
 
 Metric = Literal["euclidean", "cosine", "hamming"]
 """How the rows of a space are compared."""
@@ -111,55 +112,34 @@ class Space:
         return {**dataclasses.asdict(self), "metrics": list(self.metrics)}
 
 
-@dataclasses.dataclass(frozen=True)
-class SpaceRows:
-    """N rows of one space, and the item and span that each belongs to.
+def checked_rows(rows: Rows, space: Space, n_items: int) -> Rows:
+    """The rows as a space stores them: in order of their items, in its dtype.
 
-    Attributes:
-      vectors: float (N, D), finite; any float dtype, JAX arrays too. For a space of codes uint8 (N, bits / 8),
-        as `jaxret.rank.pack_bits` makes them; for one of records (N, D) of its dtype, or of one that its holds.
-      items: int (N,), positions in the list of items that the rows come with; any order. Rows of one item
-        keep their order.
-      starts, ends: float (N,), seconds within the item; None for 0 (images). A frame has start = end.
+    Args:
+      rows: in any order; rows of one item keep theirs.
+      space: theirs.
+      n_items: items that they come with.
 
-    Example:
-      >>> rows = SpaceRows(np.ones((2, 3), np.float32), items=[0, 0], starts=[0.0, 10.0], ends=[10.0, 14.5])
+    Raises:
+      TypeError: `vectors` are not floats, or not uint8 for a space of codes.
+      ValueError: shapes disagree, a number is not finite (or not so in the space's dtype), an item is
+        out of range, or a span is negative or ends before it starts.
     """
-
-    vectors: ArrayLike
-    items: ArrayLike
-    starts: ArrayLike | None = None
-    ends: ArrayLike | None = None
-
-    def checked(self, space: Space, n_items: int) -> CheckedRows:
-        """The rows as they are stored: sorted by item, in the space's dtype.
-
-        Raises:
-          TypeError: `vectors` are not floats, or not uint8 for a space of codes.
-          ValueError: shapes disagree, a number is not finite (or not so in the space's dtype), an item is
-            out of range, or a span is negative or ends before it starts.
-        """
-        where = f"space {space.name!r}"
-        check = {"vector": _checked_floats, "code": _checked_codes, "record": _checked_records}[space.representation]
-        vectors = check(self.vectors, space)
-        n = len(vectors)
-        items = np.asarray(self.items)
-        if items.shape != (n,) or (items.size and items.dtype.kind not in "iu"):
-            raise ValueError(f"items of {where} must be {n} whole numbers, got {items.dtype} {items.shape}")
-        if items.size and (items.min() < 0 or items.max() >= n_items):
-            raise ValueError(f"items of {where} must lie in 0 .. {n_items - 1}, got {items.min()} .. {items.max()}")
-        spans = np.zeros((n, 2))
-        for column, (name, given) in enumerate((("starts", self.starts), ("ends", self.ends))):
-            if given is not None:
-                seconds = np.asarray(given, np.float64)
-                if seconds.shape != (n,) or not np.isfinite(seconds).all() or (seconds < 0).any():
-                    raise ValueError(f"{name} of {where} must be {n} finite seconds of at least 0")
-                spans[:, column] = seconds
-        if (backward := spans[:, 0] > spans[:, 1]).any():
-            row = int(np.argmax(backward))
-            raise ValueError(f"row {row} of {where} ends ({spans[row, 1]} s) before it starts ({spans[row, 0]} s)")
-        order = np.argsort(items, kind="stable")
-        return CheckedRows(vectors[order], items[order].astype(np.int64), spans[order])
+    where = f"space {space.name!r}"
+    check = {"vector": _checked_floats, "code": _checked_codes, "record": _checked_records}[space.representation]
+    vectors = check(rows.vectors, space)
+    n, items = len(vectors), rows.items
+    if items.shape != (n,) or items.dtype.kind not in "iu":
+        raise ValueError(f"items of {where} must be {n} whole numbers, got {items.dtype} {items.shape}")
+    if items.size and (items.min() < 0 or items.max() >= n_items):
+        raise ValueError(f"items of {where} must lie in 0 .. {n_items - 1}, got {items.min()} .. {items.max()}")
+    for name, seconds in (("starts", rows.starts), ("ends", rows.ends)):
+        if seconds.shape != (n,) or not np.isfinite(seconds).all() or (seconds < 0).any():
+            raise ValueError(f"{name} of {where} must be {n} finite seconds of at least 0")
+    if (backward := rows.starts > rows.ends).any():
+        row = int(np.argmax(backward))
+        raise ValueError(f"row {row} of {where} ends ({rows.ends[row]} s) before it starts ({rows.starts[row]} s)")
+    return Rows(vectors, items, rows.starts, rows.ends, n_items).take(np.argsort(items, kind="stable"))
 
 
 def _checked_codes(given: ArrayLike, space: Space) -> NDArray[np.uint8]:
@@ -200,18 +180,3 @@ def _checked_floats(given: ArrayLike, space: Space) -> NDArray[Any]:
     if not (finite := np.isfinite(vectors).all(axis=1)).all():
         raise ValueError(f"{where} must be finite in {space.dtype}, row {int(np.argmin(finite))} is not")
     return vectors
-
-
-@dataclasses.dataclass(frozen=True)
-class CheckedRows:
-    """Rows ready to be stored.
-
-    Attributes:
-      vectors: (N, `Space.row_length`) in the space's dtype: vectors, or packed codes.
-      items: int64 (N,), never decreasing.
-      spans: float64 (N, 2), start and end in seconds.
-    """
-
-    vectors: NDArray[Any]
-    items: NDArray[np.int64]
-    spans: NDArray[np.float64]

@@ -16,12 +16,14 @@ from pathlib import Path
 import numpy as np
 
 import jaxret
+from jaxret.data.items import MediaItem
+from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, IndexFormatError
-from jaxret.index.item import IndexItem
+from jaxret.files import partial_name
 from jaxret.index.manifest import MANIFEST_NAME, EncoderRecord, Manifest, SegmentEntry, write_manifest
 from jaxret.index.segment import write_segment
 from jaxret.index.snapshot import Snapshot, open_snapshot
-from jaxret.index.space import ARRAY_NAMES, CheckedRows, Space, SpaceRows
+from jaxret.index.space import ARRAY_NAMES, Space, checked_rows
 from jaxret.index.write_lock import WriteLock
 
 __all__ = ["added", "check_rows", "commit", "compacted", "create", "require_known", "without"]
@@ -47,7 +49,7 @@ def check_new(root: Path) -> None:
     """ConfigError where no index can be made in this folder; it need not exist."""
     if (root / MANIFEST_NAME).exists():
         raise ConfigError(f"folder {root} holds an index already: open it, or choose another")
-    leftovers = {"write.lock", "segments", f"{MANIFEST_NAME}.tmp"}  # of a creation that was cut off
+    leftovers = {"write.lock", "segments", partial_name(MANIFEST_NAME)}  # of a creation that was cut off
     held = {entry.name for entry in root.iterdir()} if root.exists() else set()
     if odd := sorted(held - leftovers - {"encoder"}):
         raise ConfigError(f"folder {root} is not empty (it holds {odd[0]}): choose another for the index")
@@ -71,14 +73,12 @@ def commit(root: Path, known: Snapshot, change: Callable[[Snapshot], Manifest], 
         return open_snapshot(root, now)
 
 
-def check_rows(
-    spaces: Mapping[str, Space], items: Sequence[IndexItem], rows: Mapping[str, SpaceRows]
-) -> dict[str, CheckedRows]:
+def check_rows(spaces: Mapping[str, Space], items: Sequence[MediaItem], rows: Mapping[str, Rows]) -> dict[str, Rows]:
     """Rows ready to be stored, after all checks of `MediaIndex.add` that need no index."""
     if not items:
-        raise ValueError("items must hold at least one IndexItem, got none")
-    if odd := [item for item in items if not isinstance(item, IndexItem)]:
-        raise TypeError(f"items must be IndexItem, got {type(odd[0]).__name__}")
+        raise ValueError("items must hold at least one MediaItem, got none")
+    if odd := [item for item in items if not isinstance(item, MediaItem)]:
+        raise TypeError(f"items must be MediaItem, got {type(odd[0]).__name__}")
     key, count = collections.Counter(item.key for item in items).most_common(1)[0]
     if count > 1:
         raise ValueError(f"items hold the key {key!r} {count} times")
@@ -87,7 +87,7 @@ def check_rows(
         if name not in spaces:
             raise ValueError(f"rows must be of a space among {', '.join(spaces)}, got {name!r}")
         require_known(spaces[name], "add to")
-        checked[name] = given.checked(spaces[name], len(items))
+        checked[name] = checked_rows(given, spaces[name], len(items))
     bare = np.ones(len(items), bool)
     for block in checked.values():
         bare[block.items] = False
@@ -96,9 +96,7 @@ def check_rows(
     return checked
 
 
-def added(
-    root: Path, now: Snapshot, items: Sequence[IndexItem], rows: Mapping[str, CheckedRows], replace: bool
-) -> Manifest:
+def added(root: Path, now: Snapshot, items: Sequence[MediaItem], rows: Mapping[str, Rows], replace: bool) -> Manifest:
     """Write a segment of new items; the manifest that names it."""
     keys = [item.key for item in items if item.key in now.places]
     if keys and not replace:

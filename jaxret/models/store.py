@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from jaxret.errors import ConfigError, WeightsError
+from jaxret.files import write_atomically
 from jaxret.models.registry import create_encoder
 
 __all__ = ["encoder_arrays", "fingerprint", "load_encoder", "parameter_count", "save_encoder"]
@@ -63,12 +64,10 @@ def save_encoder(encoder: Any, folder: Path) -> None:
         "fingerprint": _fingerprint(encoder.config, arrays),
         "encoder": encoder.config,
     }
-    partial = folder / "weights.partial"
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
-    partial.replace(folder / "weights.safetensors")
-    partial = folder / "encoder.partial"
-    partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / "encoder.json")
+    with write_atomically(folder / "weights.safetensors") as partial:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
+    with write_atomically(folder / "encoder.json") as partial:
+        partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def load_encoder(folder: Path) -> Any:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.errors import IndexFormatError
+from jaxret.files import write_atomically
 from jaxret.rank._dtw import Sequences
 from jaxret.rank.sequence_validation import MOST_FRAMES, as_sequence_list, raise_unfit
 from jaxret.rank.threads import check_threads, worthwhile_threads
@@ -109,9 +110,8 @@ class SequenceTable(Sequence[NDArray[np.float32]]):
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         for name, array in ((_VALUES, self.values), (_OFFSETS, self.offsets)):
-            part = path / f".{name}.part.npy"
-            np.save(part, array, allow_pickle=False)
-            os.replace(part, path / name)
+            with write_atomically(path / name) as partial:
+                np.save(partial, array, allow_pickle=False)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], *, mmap: bool = True) -> SequenceTable:

@@ -13,13 +13,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.rows import Rows
 from jaxret.data.sampling.reading import read_training_clip
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.errors import MediaError
-from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, evaluate_leave_one_out
+from jaxret.evaluation import GroupFigures, Ranking, evaluate_leave_one_out
 from jaxret.models.encoder import VideoEncoder
-from jaxret.retrieval.encode import FrameVectors, Rows, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
 
 __all__ = [
     "Mode",
@@ -117,7 +118,7 @@ def evaluate_rows(
     numbers = np.unique(rows.items)
     rows = rows.of_items(numbers)
     return evaluate_leave_one_out(
-        ItemVectors(rows.vectors, rows.items, len(numbers)),
+        rows,
         [dataset.items[number] for number in numbers],
         ranking=ranking,
         groups=groups,

@@ -14,11 +14,12 @@ from PIL import Image
 from tqdm import tqdm
 
 from jaxret.cli.shell import command_line_of
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.decode.write import write_video
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.data.label_splits import DataSplits
-from jaxret.evaluation import GroupFigures, ItemVectors, rank_items
+from jaxret.evaluation import GroupFigures, rank_items
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.clip_media import embed_items, evaluate_items, evaluate_rows, ranked_rows
 from jaxret.recipes.clips.projection import without_projection
@@ -110,7 +111,7 @@ def finish_run(
     with tqdm(total=len(others), desc="embedding", unit="item", disable=not show, dynamic_ncols=True) as bar:
         media, failures = embed_items(dataset, encoder, others, threads=config.threads, on_item=lambda _: bar.update())
     media |= known_or_embedded
-    failures = [*getattr(dataset, "skipped", ()), *failures]
+    failures = [*dataset.skipped, *failures]
     example = _example_query(run, dataset, splits, media)
     test = {int(n): media[int(n)] for n in splits.test if int(n) in media}
     before = {number: known[number] for number in test if number in known}
@@ -239,8 +240,8 @@ def _draw_gallery(
     own = rows.of_items(np.array(asked))
     sources = np.array([item.source for item in items], dtype=object)
     result = rank_items(
-        ItemVectors(own.vectors, own.items, len(asked)),
-        ItemVectors(rows.vectors, rows.items, len(items)),
+        own,
+        rows,
         dataclasses.replace(ranking, depth=_GALLERY_RESULTS),
         excluded=sources[asked][:, None] == sources[None, :],
     )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
-from jaxret.data.items import Kind, MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.errors import IndexFormatError
-from jaxret.index import IndexItem, MediaIndex
+from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
 from jaxret.retrieval import Retriever
 from jaxret.retrieval.encode import FrameVectors
@@ -43,7 +44,7 @@ def make_run_index(
     retriever.add(dataset, media=media)
     if not added:
         return retriever
-    files = MediaFiles([_media_item(item) for item in added if item.path is not None])
+    files = MediaFiles([item for item in added if item.path is not None])
     report = retriever.add(files, threads=threads)
     say(f"{len(report.added)} of {len(added)} items that were added to the index before are in it again")
     for error in (*files.skipped, *report.skipped):
@@ -51,7 +52,7 @@ def make_run_index(
     return retriever
 
 
-def _items_of(run: RunFolder) -> tuple[IndexItem, ...]:
+def _items_of(run: RunFolder) -> tuple[MediaItem, ...]:
     """What the old index holds; nothing where there is none, or one that a stopped run left half-made."""
     if not (run.index / "manifest.json").exists():
         return ()
@@ -59,8 +60,3 @@ def _items_of(run: RunFolder) -> tuple[IndexItem, ...]:
         return MediaIndex.open(run.index).items
     except IndexFormatError:
         return ()
-
-
-def _media_item(item: IndexItem) -> MediaItem:
-    kind: Kind = "video" if item.kind == "video" else "image"
-    return MediaItem(item.key, kind, label=item.label, source=item.source or "", split=item.split, path=item.path)

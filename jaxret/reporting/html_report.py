@@ -8,6 +8,8 @@ import html
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from jaxret.files import write_atomically
+
 __all__ = ["Section", "figure", "paragraph", "preformatted", "table", "write_report"]
 
 _STYLE = """
@@ -69,6 +71,5 @@ def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head>\n"
         f"<body><h1>{html.escape(title)}</h1>\n{content}\n</body></html>\n"
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text(page, encoding="utf-8")
-    partial.replace(path)
+    with write_atomically(path) as partial:
+        partial.write_text(page, encoding="utf-8")

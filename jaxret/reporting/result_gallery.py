@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxret.data.items import MediaReader
+from jaxret.data.readers import MediaReader
 
 __all__ = ["GalleryRow", "Tile", "boxed_picture", "draw_result_gallery", "filmstrip"]
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.items import MediaItem
+from jaxret.data.rows import Rows
 from jaxret.errors import MediaError
-from jaxret.index import IndexItem, MediaIndex, SpaceRows
-from jaxret.retrieval.encode import FrameVectors, Rows
+from jaxret.index import MediaIndex
+from jaxret.retrieval.encode import FrameVectors
 
 __all__ = ["AddReport", "add_media", "fresh_items"]
 
@@ -65,7 +67,7 @@ def add_media(
         numbers = np.array(sorted(block), np.int64)
         index.add(
             [_index_item(dataset.items[number], block[int(number)]) for number in numbers],
-            {name: _space_rows(rows.of_items(numbers)) for name, rows in rows_of(block).items()},
+            {name: rows.of_items(numbers) for name, rows in rows_of(block).items()},
         )
         added.extend(dataset.items[number].key for number in numbers)
         block.clear()
@@ -82,11 +84,7 @@ def add_media(
     return AddReport(tuple(added), present, tuple(skipped))
 
 
-def _index_item(item: MediaItem, vectors: FrameVectors) -> IndexItem:
+def _index_item(item: MediaItem, vectors: FrameVectors) -> MediaItem:
     duration = float(vectors.spans.max()) if item.kind == "video" else 0.0
     path = None if item.path is None else str(Path(item.path).resolve())
-    return IndexItem(item.key, item.kind, item.label, item.source, item.split, path, duration)
-
-
-def _space_rows(rows: Rows) -> SpaceRows:
-    return SpaceRows(rows.vectors, rows.items, rows.starts, rows.ends)
+    return dataclasses.replace(item, path=path, duration=duration)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.data.items import Chunk, MediaDataset, Pixels
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.readers import Chunk, Pixels
+from jaxret.data.rows import Rows
 from jaxret.data.sampling.frames import frames_on_display
 from jaxret.data.sampling.reading import chunks_of, open_item, read_pictures
 from jaxret.data.sampling.transforms import centre_geometry
@@ -18,7 +20,7 @@ from jaxret.errors import MediaError
 from jaxret.index import MediaIndex, Space
 from jaxret.rank.validation import check_count
 from jaxret.retrieval.additions import AddReport, add_media, fresh_items
-from jaxret.retrieval.encode import FrameVectors, Rows, frame_rows, frame_vectors
+from jaxret.retrieval.encode import FrameVectors, frame_rows, frame_vectors
 from jaxret.retrieval.query_file import single_file
 from jaxret.retrieval.store import create_with_encoder, open_with_encoder
 from jaxret.retrieval.systems.base import InstanceGallery, InstanceSystem, Located, TooFewWordsError

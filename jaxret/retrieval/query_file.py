@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.datasets.rgbd import is_rgbd_folder, open_rgbd, parse_rgbd_spec
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError, MediaError
 
 __all__ = ["single_file"]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, Metric, Space
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank.sequence_ranking import SequenceMeasure, Subsequence
 from jaxret.retrieval.additions import AddReport, add_media, fresh_items
-from jaxret.retrieval.encode import FrameVectors, Rows, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
 from jaxret.retrieval.query_file import single_file
 from jaxret.retrieval.store import create_with_encoder, open_with_encoder
 from jaxret.retrieval.systems.matches import Match

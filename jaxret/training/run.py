@@ -9,6 +9,7 @@ from typing import Any
 
 from jaxret.cli.shell import command_line_of
 from jaxret.errors import ConfigError
+from jaxret.files import write_atomically
 from jaxret.training.config import config_to_json
 
 __all__ = ["RunFolder", "RunLog", "read_run_log"]
@@ -61,9 +62,8 @@ class RunFolder:
         """Make the folder and write the settings that `read_config` gives back."""
         self.path.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"recipe": recipe, **config_to_json(config)}, indent=2) + "\n"
-        partial = self.config.with_suffix(".partial")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.config)
+        with write_atomically(self.config) as partial:
+            partial.write_text(text, encoding="utf-8")
 
     def read_config(self) -> tuple[str, dict[str, Any]]:
         """The recipe's name and its settings.
@@ -87,9 +87,8 @@ class RunLog:
     def __init__(self, path: Path, *, resume_step: int = 0):
         self._path = path
         kept = [row for row in read_run_log(path) if row["step"] <= resume_step] if resume_step else []
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        partial.replace(path)
+        with write_atomically(path) as partial:
+            partial.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
 
     def append(self, *, step: int, **figures: Any) -> None:
         """Write one row; `step` is the number of training steps done."""

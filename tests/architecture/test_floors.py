@@ -13,7 +13,7 @@ import jaxret
 
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
-    {"errors"},
+    {"errors", "files"},
     {"preprocessing", "cli.shell"},
     {"data", "models", "losses", "metrics", "rank"},
     {"index", "evaluation", "visual_words", "training", "reporting"},

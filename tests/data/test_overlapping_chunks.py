@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from jaxret.data.items import ArrayReader
+from jaxret.data.readers import ArrayReader
 from jaxret.data.sampling.frames import chunk_spans, even_samples, random_chunk
 from jaxret.data.sampling.reading import chunks_of
 from jaxret.errors import ConfigError

@@ -11,7 +11,8 @@ from PIL import Image
 
 from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.decode.video import VideoReader
-from jaxret.data.items import ArrayReader, MediaInfo, MediaItem, MediaReader
+from jaxret.data.items import MediaItem
+from jaxret.data.readers import ArrayReader, MediaInfo, MediaReader
 from jaxret.data.sampling.reading import open_item, read_at_rate
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.errors import MediaError

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
-from jaxret.data.items import ArrayReader, MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
+from jaxret.data.readers import ArrayReader
 from jaxret.data.sampling.frames import even_samples
 from jaxret.data.sampling.modalities import modality_picture
 from jaxret.data.sampling.reading import chunks_of, read_chunks, read_pictures, read_training_clip

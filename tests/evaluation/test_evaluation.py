@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import retrieval_metrics as slow
 
+from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
-from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out, evaluate_queries, label_protocol, rank_items
+from jaxret.evaluation import Ranking, evaluate_leave_one_out, evaluate_queries, label_protocol, rank_items
 
 
 @dataclasses.dataclass
@@ -20,17 +21,17 @@ class Item:
     source: str
 
 
-def make_rows(rng: np.random.Generator, items: int, most_rows: int, dimension: int = 4) -> ItemVectors:
+def make_rows(rng: np.random.Generator, items: int, most_rows: int, dimension: int = 4) -> Rows:
     owners = np.repeat(np.arange(items), rng.integers(1, most_rows + 1, size=items))
-    return ItemVectors(rng.normal(size=(len(owners), dimension)).astype(np.float32), owners, items)
+    return Rows(rng.normal(size=(len(owners), dimension)).astype(np.float32), owners, n_items=items)
 
 
 def slow_ranking(queries, gallery, ranking, excluded):
     """(ids, distances) per query by explicit loops in float64."""
     answers = []
-    for q in range(queries.count):
+    for q in range(queries.n_items):
         found = []
-        for g in range(gallery.count):
+        for g in range(gallery.n_items):
             if excluded is not None and excluded[q, g]:
                 continue
             pairs = []
@@ -48,10 +49,10 @@ def slow_ranking(queries, gallery, ranking, excluded):
     return answers
 
 
-def make_codes(rng: np.random.Generator, items: int, most_rows: int) -> ItemVectors:
+def make_codes(rng: np.random.Generator, items: int, most_rows: int) -> Rows:
     """Codes of 16 bits of which 4 are ever set: many ties."""
     owners = np.repeat(np.arange(items), rng.integers(1, most_rows + 1, size=items))
-    return ItemVectors(rng.integers(0, 2, (len(owners), 2)).astype(np.uint8) * np.uint8(5), owners, items)
+    return Rows(rng.integers(0, 2, (len(owners), 2)).astype(np.uint8) * np.uint8(5), owners, n_items=items)
 
 
 @settings(max_examples=60, deadline=None)
@@ -166,7 +167,7 @@ def test_an_item_never_finds_its_own_source_and_groups_keep_the_whole_gallery() 
         Item("a", "film4"),
         Item(None, "film5"),
     ]
-    rows = ItemVectors(vectors, np.arange(6), 6)
+    rows = Rows(vectors, np.arange(6))
     figures = evaluate_leave_one_out(rows, items, ks=(1,), groups={"a": ["a"], "none": ["zzz"]})
     assert set(figures) == {"all", "a"}
     # Items 0 and 1 may not find each other: their only relevant item is 4, the last of four. Item 4 has 3, 5
@@ -180,8 +181,8 @@ def test_an_item_never_finds_its_own_source_and_groups_keep_the_whole_gallery() 
 def test_par_precision_counts_over_the_nearest_of_other_sources() -> None:
     vectors = np.array([[1, 0], [1, 0.01], [1.1, 0], [0, 1.0], [1.3, 0]], np.float32)
     items = [Item("a", "x"), Item("a", "x"), Item("a", "y"), Item("b", "z"), Item("b", "w")]
-    query = ItemVectors(vectors[:1], np.zeros(1, np.int64), 1)
-    gallery = ItemVectors(vectors[1:], np.arange(4), 4)
+    query = Rows(vectors[:1], np.zeros(1, np.int64))
+    gallery = Rows(vectors[1:], np.arange(4))
     figures = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("par", 0.5, 2), ks=(2,))
     # Without its own source the two nearest are y (right) and w (wrong); both pass the threshold.
     assert figures["all"]["P@2"] == 0.5
@@ -214,7 +215,7 @@ def test_figures_do_not_depend_on_the_blocks_that_queries_are_ranked_in(monkeypa
 
 
 def test_nothing_relevant_gives_no_figures() -> None:
-    rows = ItemVectors(np.eye(2, dtype=np.float32), np.arange(2), 2)
+    rows = Rows(np.eye(2, dtype=np.float32), np.arange(2))
     assert evaluate_leave_one_out(rows, [Item("a", "1"), Item("b", "2")]) == {}
 
 

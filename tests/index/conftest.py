@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxret.index import EncoderRecord, IndexItem, MediaIndex, Space, SpaceRows
+from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, Space
 from jaxret.preprocessing import Preprocessing
 
 
@@ -26,15 +26,15 @@ class Maker:
         folder = self.root / f"index{self.made}"
         return MediaIndex.create(folder, spaces=spaces or (Space("frame", 3),), encoder=self.encoder)
 
-    def item(self, name: str, kind: str = "video", **fields) -> IndexItem:
-        return IndexItem(name, kind, **fields)
+    def item(self, name: str, kind: str = "video", **fields) -> MediaItem:
+        return MediaItem(name, kind, **fields)
 
-    def rows(self, *per_item, dtype=np.float32) -> SpaceRows:
+    def rows(self, *per_item, dtype=np.float32) -> Rows:
         """Rows of item 0, of item 1, ...: each a list of vectors; row r of an item spans r .. r + 0.5 s."""
         items = [i for i, rows in enumerate(per_item) for _ in rows]
         starts = np.array([r for rows in per_item for r in range(len(rows))], float)
         vectors = np.array([row for rows in per_item for row in rows], dtype).reshape(len(items), -1)
-        return SpaceRows(vectors, items, starts, starts + 0.5)
+        return Rows(vectors, items, starts, starts + 0.5)
 
     def filled(self) -> MediaIndex:
         """Three segments, four items, one of them removed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxret.index import IndexItem, MediaIndex, SpaceRows, array_file, writer
+from jaxret.index import MediaIndex, MediaItem, Rows, array_file, writer
 
 STEPS = 0
 
@@ -48,8 +48,8 @@ def main(folder: str, verb: str, fatal: int) -> None:
     Path.mkdir = before(Path.mkdir)
     writer.shutil.rmtree = before(writer.shutil.rmtree)
     if verb == "add":
-        rows = SpaceRows(np.full((3, 3), 7, np.float32), [0, 1, 1])
-        index.add([IndexItem("new", "image"), IndexItem("a", "video")], {"frame": rows}, replace=True)
+        rows = Rows(np.full((3, 3), 7, np.float32), [0, 1, 1])
+        index.add([MediaItem("new", "image"), MediaItem("a", "video")], {"frame": rows}, replace=True)
     elif verb == "remove":
         index.remove(["d"])
     else:

@@ -9,7 +9,7 @@ from reference.nearest import euclidean_distances
 import jaxret.index.item_search as item_search
 import jaxret.index.segment as segment_module
 from jaxret.errors import IndexFormatError
-from jaxret.index import MediaIndex, Space, SpaceRows
+from jaxret.index import MediaIndex, Rows, Space
 from jaxret.rank import CentroidIndex
 
 FIELDS = ("ids", "distances", "starts", "ends")
@@ -23,7 +23,7 @@ def clustered(make, dtype="float32", segments=2, items=200, rows=4):
     for s in range(segments):
         vectors = centres[rng.integers(0, 40, items * rows)] + 0.2 * rng.standard_normal((items * rows, 8))
         made = [make.item(f"{s}/{i}", "image" if i % 5 == 0 else "video", source=f"f{i % 7}") for i in range(items)]
-        index.add(made, {"frame": SpaceRows(vectors.astype(np.float32), np.repeat(np.arange(items), rows))})
+        index.add(made, {"frame": Rows(vectors.astype(np.float32), np.repeat(np.arange(items), rows))})
     index.remove([f"{s}/{i}" for s in range(segments) for i in range(0, items, 4)])
     queries = (centres[:6] + 0.2 * rng.standard_normal((6, 8))).astype(np.float32)
     return index, queries

@@ -14,7 +14,7 @@ import jaxret.index.item_search as item_search
 import jaxret.index.segment as segment_module
 import jaxret.index.snapshot as snapshot_module
 from jaxret.errors import IndexFormatError
-from jaxret.index import IndexItem, MediaIndex, Space, SpaceRows
+from jaxret.index import MediaIndex, MediaItem, Rows, Space
 from jaxret.index.manifest import manifest_checksum
 from jaxret.rank import HammingIndex, pack_bits
 
@@ -71,7 +71,7 @@ def test_search_equals_counting_the_bits_of_every_row(
     index = make_many.empty(Space.of_codes("code", 16))
     kept = []
     for s, segment in enumerate(segments):
-        items = [IndexItem(f"{s}/{i}", kind, source=source) for i, (kind, source, _, _) in enumerate(segment)]
+        items = [MediaItem(f"{s}/{i}", kind, source=source) for i, (kind, source, _, _) in enumerate(segment)]
         index.add(items, {"code": make_many.rows(*(rows for _, _, rows, _ in segment), dtype=np.uint8)})
         kept += [(item, rows) for item, (_, _, rows, gone) in zip(items, segment, strict=True) if not gone]
     index.remove([f"{s}/{i}" for s, segment in enumerate(segments) for i, entry in enumerate(segment) if entry[3]])
@@ -119,7 +119,7 @@ def test_hash_tables_give_the_scan_on_a_gallery_that_they_prune(make, kinds):
     index = make.empty(Space.of_codes("code", 64))
     for s in range(2):
         items = [make.item(f"{s}/{i}", "image" if i % 5 == 0 else "video", source=f"film{i % 7}") for i in range(2000)]
-        index.add(items, {"code": SpaceRows(codes[20_000 * s : 20_000 * (s + 1)], np.repeat(np.arange(2000), 10))})
+        index.add(items, {"code": Rows(codes[20_000 * s : 20_000 * (s + 1)], np.repeat(np.arange(2000), 10))})
     index.remove([f"{s}/{i}" for s in range(2) for i in range(0, 2000, 3)])
     queries, sources = codes[::6666], [f"film{i % 7}" for i in range(7)]
     options = {"kinds": kinds, "exclude_sources": sources}
@@ -191,7 +191,7 @@ def test_items_without_codes_are_not_found_and_an_empty_space_answers(make):
     index = make.empty(Space("frame", 2), Space.of_codes("code", 8))
     index.add(
         [make.item("photo", "image")],
-        {"frame": make.rows([[1.0, 0.0]]), "code": SpaceRows(np.zeros((0, 1), np.uint8), [])},
+        {"frame": make.rows([[1.0, 0.0]]), "code": Rows(np.zeros((0, 1), np.uint8), [])},
     )
     for multi_index in (False, True):
         found = index.search("code", np.zeros(1, np.uint8), 2, multi_index=multi_index)
@@ -231,7 +231,7 @@ def test_search_refuses(make, change, error, message):
 def test_add_refuses_and_adds_nothing(make, codes, error, message):
     index = make.empty(Space.of_codes("code", 16))
     with pytest.raises(error, match=message):
-        index.add([make.item("x")], {"code": SpaceRows(codes, [0])})
+        index.add([make.item("x")], {"code": Rows(codes, [0])})
     assert len(MediaIndex.open(index.folder)) == 0
 
 

@@ -61,7 +61,7 @@ def test_a_kill_at_any_step_leaves_the_index_before_or_after_the_change(make, tm
         index.verify()
         assert keys(MediaIndex.open(folder)) == [*survived, "later"]
         assert len(list((folder / "segments").iterdir())) == 1
-        assert not list(folder.glob("*.tmp"))
+        assert not list(folder.glob("partial-*"))
         return survived
 
     chosen = range(1, steps + 1) if steps < 12 else sorted({1, *range(2, steps, steps // 10), steps - 1, steps})
@@ -119,8 +119,8 @@ def test_writers_in_threads_and_processes_all_get_their_turn(make):
         "import sys, numpy as np\n"
         "from jaxret.index import *\n"
         "for i in range(5):\n"
-        "    item = IndexItem(f'{sys.argv[2]}/{i}', 'image')\n"
-        "    rows = SpaceRows(np.ones((1, 3)), [0])\n"
+        "    item = MediaItem(f'{sys.argv[2]}/{i}', 'image')\n"
+        "    rows = Rows(np.ones((1, 3)), [0])\n"
         "    MediaIndex.open(sys.argv[1], lock_timeout=60).add([item], {'frame': rows})\n"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code, str(folder), f"p{p}"]) for p in range(2)]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxret.errors import ConfigError, EncoderMismatchError, IndexFormatError, JaxretError
-from jaxret.index import EncoderRecord, IndexItem, MediaIndex, Space, SpaceRows
+from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, Space
 from jaxret.preprocessing import Preprocessing
 
 
@@ -22,16 +22,16 @@ def keys(index):
 def test_what_is_added_is_there_after_opening_again(make):
     index = make.empty(Space("frame", 3), Space("clip", 2, dtype="float16", metrics=("cosine",)))
     items = [
-        IndexItem("a.mp4", "video", "walk", "film", "train", "/media/a.mp4", 12.25),
-        IndexItem("b \u00e9\n\udcff.jpg", "image"),
+        MediaItem("a.mp4", "video", "walk", "film", "train", "/media/a.mp4", 12.25),
+        MediaItem("b \u00e9\n\udcff.jpg", "image"),
     ]
     rng = np.random.default_rng(0)
     frames, clips = rng.normal(size=(5, 3)).astype(np.float32), rng.normal(size=(2, 2))
     index.add(
         items,
         {
-            "frame": SpaceRows(frames, [1, 0, 0, 0, 0], [0, 3, 1, 2, 4], [0, 3, 1, 2, 4]),
-            "clip": SpaceRows(clips, [0, 0], [0.0, 10.0], [10.0, 12.25]),
+            "frame": Rows(frames, [1, 0, 0, 0, 0], [0, 3, 1, 2, 4], [0, 3, 1, 2, 4]),
+            "clip": Rows(clips, [0, 0], [0.0, 10.0], [10.0, 12.25]),
         },
     )
     again = MediaIndex.open(index.folder)
@@ -55,7 +55,7 @@ def test_what_is_added_is_there_after_opening_again(make):
 
 
 def test_an_item_without_a_source_is_its_own(make):
-    assert IndexItem("x", "image").source == "x"
+    assert MediaItem("x", "image").source == "x"
 
 
 def test_an_empty_index_finds_nothing(make):
@@ -130,44 +130,44 @@ GOOD = np.ones((2, 3), np.float32)
     ("names", "rows", "error", "message"),
     [
         ([], {}, ValueError, "items must hold at least one"),
-        (["x", "x"], {"frame": SpaceRows(GOOD, [0, 1])}, ValueError, "items hold the key 'x' 2 times"),
-        (["x", "y"], {"frame": SpaceRows(GOOD, [0, 0])}, ValueError, "item 'y' has no row in any space"),
-        (["x"], {"clip": SpaceRows(GOOD, [0, 0])}, ValueError, "space among frame, got 'clip'"),
-        (["x"], {"frame": SpaceRows(GOOD[:, :2], [0, 0])}, ValueError, "must have dimension 3, got 2"),
+        (["x", "x"], {"frame": Rows(GOOD, [0, 1])}, ValueError, "items hold the key 'x' 2 times"),
+        (["x", "y"], {"frame": Rows(GOOD, [0, 0])}, ValueError, "item 'y' has no row in any space"),
+        (["x"], {"clip": Rows(GOOD, [0, 0])}, ValueError, "space among frame, got 'clip'"),
+        (["x"], {"frame": Rows(GOOD[:, :2], [0, 0])}, ValueError, "must have dimension 3, got 2"),
         (
             ["x"],
-            {"frame": SpaceRows(GOOD[0], [0])},
+            {"frame": Rows(GOOD[0], [0])},
             ValueError,
             r"vectors of space 'frame' must have the shape",
         ),
-        (["x"], {"frame": SpaceRows(GOOD.astype(int), [0, 0])}, TypeError, "must have a float dtype"),
-        (["x"], {"frame": SpaceRows(GOOD * [[1], [np.nan]], [0, 0])}, ValueError, "row 1 is not"),
+        (["x"], {"frame": Rows(GOOD.astype(int), [0, 0])}, TypeError, "must have a float dtype"),
+        (["x"], {"frame": Rows(GOOD * [[1], [np.nan]], [0, 0])}, ValueError, "row 1 is not"),
         (
             ["x"],
-            {"frame": SpaceRows(GOOD.astype(np.float64) * 1e300, [0, 0])},
+            {"frame": Rows(GOOD.astype(np.float64) * 1e300, [0, 0])},
             ValueError,
             "finite in float32, row 0 is not",
         ),
         (
             ["x"],
-            {"frame": SpaceRows(GOOD, [0, 1])},
+            {"frame": Rows(GOOD, [0, 1])},
             ValueError,
             r"items .* must lie in 0 \.\. 0, got 0 \.\. 1",
         ),
-        (["x"], {"frame": SpaceRows(GOOD, [0, -1])}, ValueError, r"must lie in 0 \.\. 0, got -1"),
+        (["x"], {"frame": Rows(GOOD, [0, -1])}, ValueError, r"must lie in 0 \.\. 0, got -1"),
         (
             ["x"],
-            {"frame": SpaceRows(GOOD, [0])},
+            {"frame": Rows(GOOD, [0])},
             ValueError,
             "items of space 'frame' must be 2 whole numbers",
         ),
-        (["x"], {"frame": SpaceRows(GOOD, [0.0, 0.0])}, ValueError, "must be 2 whole numbers, got float64"),
-        (["x"], {"frame": SpaceRows(GOOD, [0, 0], [0])}, ValueError, "starts of space 'frame' must be 2"),
-        (["x"], {"frame": SpaceRows(GOOD, [0, 0], [0, -1])}, ValueError, "at least 0"),
-        (["x"], {"frame": SpaceRows(GOOD, [0, 0], None, [0, np.inf])}, ValueError, "ends .* finite"),
+        (["x"], {"frame": Rows(GOOD, [0.0, 0.0])}, ValueError, "must be 2 whole numbers, got float64"),
+        (["x"], {"frame": Rows(GOOD, [0, 0], [0])}, ValueError, "starts of space 'frame' must be 2"),
+        (["x"], {"frame": Rows(GOOD, [0, 0], [0, -1])}, ValueError, "at least 0"),
+        (["x"], {"frame": Rows(GOOD, [0, 0], None, [0, np.inf])}, ValueError, "ends .* finite"),
         (
             ["x"],
-            {"frame": SpaceRows(GOOD, [0, 0], [0, 2], [0, 1])},
+            {"frame": Rows(GOOD, [0, 0], [0, 2], [0, 1])},
             ValueError,
             r"row 1 .* ends \(1.0 s\) before",
         ),
@@ -184,12 +184,12 @@ def test_add_refuses_and_adds_nothing(make, names, rows, error, message):
 def test_float16_overflow_is_refused_not_stored_as_infinity(make):
     index = make.empty(Space("frame", 3, dtype="float16"))
     with pytest.raises(ValueError, match="must be finite in float16, row 1 is not"):
-        index.add([make.item("x")], {"frame": SpaceRows(GOOD * [[1], [1e5]], [0, 0])})
+        index.add([make.item("x")], {"frame": Rows(GOOD * [[1], [1e5]], [0, 0])})
 
 
 def test_add_wants_items(make):
-    with pytest.raises(TypeError, match="items must be IndexItem, got str"):
-        make.empty().add(["x"], {"frame": SpaceRows(GOOD, [0, 0])})
+    with pytest.raises(TypeError, match="items must be MediaItem, got str"):
+        make.empty().add(["x"], {"frame": Rows(GOOD, [0, 0])})
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_add_wants_items(make):
 )
 def test_items_are_checked(fields, error, message):
     with pytest.raises(error, match=message):
-        IndexItem(**({"key": "x", "kind": "video"} | fields))
+        MediaItem(**({"key": "x", "kind": "video"} | fields))
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxret.index import MediaIndex, Space, SpaceRows
+from jaxret.index import MediaIndex, Rows, Space
 
 
 def test_records_come_back_as_they_were_after_removal_and_compaction(make):
     index = make.empty(Space.of_records("words", 4, "uint16"))
     first = np.arange(12).reshape(3, 4) * 5000
-    index.add([make.item("a"), make.item("b")], {"words": SpaceRows(first, [0, 0, 1], [0, 1, 0], [0, 1, 0])})
-    index.add([make.item("c")], {"words": SpaceRows(first[:1] + 1, [0])})
+    index.add([make.item("a"), make.item("b")], {"words": Rows(first, [0, 0, 1], [0, 1, 0], [0, 1, 0])})
+    index.add([make.item("c")], {"words": Rows(first[:1] + 1, [0])})
     index.remove(["b"])
     index.compact()
     index = MediaIndex.open(index.folder)
@@ -28,7 +28,7 @@ def test_records_come_back_as_they_were_after_removal_and_compaction(make):
 
 def test_records_are_not_searched(make):
     index = make.empty(Space.of_records("words", 2, "float16"))
-    index.add([make.item("a")], {"words": SpaceRows([[0.5, 2.0]], [0])})
+    index.add([make.item("a")], {"words": Rows([[0.5, 2.0]], [0])})
     with pytest.raises(ValueError, match="space 'words' holds records, which are not compared"):
         index.search("words", [0.5, 2.0], 1)
 
@@ -47,7 +47,7 @@ def test_records_are_not_searched(make):
 def test_records_that_do_not_fit_are_refused(make, dtype, records, error, message):
     index = make.empty(Space.of_records("words", 2, dtype))
     with pytest.raises(error, match=message):
-        index.add([make.item("x")], {"words": SpaceRows(records, [0])})
+        index.add([make.item("x")], {"words": Rows(records, [0])})
     assert len(MediaIndex.open(index.folder)) == 0
 
 

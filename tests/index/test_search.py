@@ -10,7 +10,7 @@ from reference.item_search import nearest_items
 
 import jaxret.index.item_search as item_search
 import jaxret.index.snapshot as snapshot_module
-from jaxret.index import IndexItem, Space
+from jaxret.index import MediaItem, Space
 
 # Few distinct whole numbers: many exact ties, and distances that are exact in float32.
 VECTOR = st.lists(st.sampled_from([-1.0, 0.0, 1.0, 2.0]), min_size=2, max_size=2)
@@ -44,7 +44,7 @@ def test_search_equals_measuring_every_row(
     index = make_many.empty(Space("frame", 2, dtype=dtype))
     kept = []
     for s, segment in enumerate(segments):
-        items = [IndexItem(f"{s}/{i}", kind, source=source) for i, (kind, source, _, _) in enumerate(segment)]
+        items = [MediaItem(f"{s}/{i}", kind, source=source) for i, (kind, source, _, _) in enumerate(segment)]
         index.add(items, {"frame": make_many.rows(*(rows for _, _, rows, _ in segment))})
         kept += [(item, rows) for item, (_, _, rows, gone) in zip(items, segment, strict=True) if not gone]
     index.remove([f"{s}/{i}" for s, segment in enumerate(segments) for i, entry in enumerate(segment) if entry[3]])

@@ -10,8 +10,9 @@ import pytest
 from flax import nnx
 from PIL import Image
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import MovingDigits
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.errors import ConfigError, MediaError

@@ -10,8 +10,9 @@ import pytest
 from flax import nnx
 
 from jaxret.data.items import MediaItem
+from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
-from jaxret.evaluation import ItemVectors, Ranking, evaluate_leave_one_out
+from jaxret.evaluation import Ranking, evaluate_leave_one_out
 from jaxret.models import HashLayer, SoftmaxHead, WeightedAverage
 from jaxret.rank import RandomHyperplanes, pack_bits
 from jaxret.recipes.clips.deep_hash import DeepHashConfig
@@ -35,7 +36,7 @@ def sequences(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def mean_average_precision(codes: np.ndarray, labels: np.ndarray) -> float:
     items = [MediaItem(str(n), "video", label=str(label)) for n, label in enumerate(labels)]
-    rows = ItemVectors(codes, np.arange(len(codes)), len(codes))
+    rows = Rows(codes, np.arange(len(codes)))
     return evaluate_leave_one_out(rows, items, ranking=Ranking("hamming"))["all"]["mAP"]
 
 

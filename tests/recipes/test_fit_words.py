@@ -9,7 +9,7 @@ import pytest
 from instance_making import make_film, make_pictures, map_encoder, sift_encoder
 from PIL import Image
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.errors import ConfigError

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import MovingDigits, unseen_labels
-from jaxret.data.items import ArrayReader, MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.data.label_splits import split_dataset
+from jaxret.data.readers import ArrayReader
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.errors import ConfigError, MediaError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.items import ArrayReader
+from jaxret.data.readers import ArrayReader
 from jaxret.reporting import (
     GalleryRow,
     Section,
@@ -97,4 +97,4 @@ def test_the_report_is_self_contained_and_escapes_what_it_shows(tmp_path: Path) 
     assert "0.123" in text
     assert "0.12345" not in text
     assert re.search(r"<title>a &lt;b&gt; title</title>", text)
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob("partial-*"))

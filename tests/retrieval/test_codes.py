@@ -13,6 +13,7 @@ from PIL import Image
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.decode.write import write_video
 from jaxret.data.open import open_dataset
+from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Ranking
 from jaxret.models import TemporalEncoder, create_backbone
@@ -20,7 +21,7 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.models.temporal.heads import HashLayer
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever
-from jaxret.retrieval.encode import Rows, code_rows
+from jaxret.retrieval.encode import code_rows
 from jaxret.retrieval.evaluate.labels import evaluate_index
 
 BITS = 16

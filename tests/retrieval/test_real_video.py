@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 from PIL import Image
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.decode.write import write_video
-from jaxret.data.items import MediaDataset
 from jaxret.data.open import open_dataset
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder

@@ -14,16 +14,17 @@ from reference import dtw as twin
 from jaxret.__main__ import dispatch
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.decode.write import write_video
+from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
+from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Ranking
-from jaxret.index import EncoderRecord, IndexItem, MediaIndex, Space, SpaceRows
+from jaxret.index import EncoderRecord, MediaIndex, Space
 from jaxret.models import HashLayer, TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import SequenceRanking, rank_sequences
 from jaxret.retrieval import Retriever
-from jaxret.retrieval.encode import Rows
 from jaxret.retrieval.evaluate.labels import evaluate_index
 from jaxret.retrieval.systems.sequences import ClipSequences, sequence_matches
 
@@ -123,9 +124,9 @@ def make_index(root: Path, seed: int = 0, lengths=(3, 6, 2, 4, 5, 1)) -> MediaIn
     for number, length in enumerate(lengths):
         starts = rng.permutation(length).astype(float)
         vectors = rng.integers(-1, 2, (length, 3)).astype("f4")
-        picture = SpaceRows(np.ones((1, 3), np.float32), [0])
-        index.add([IndexItem(f"{number}.mp4", "video")], {"clip": SpaceRows(vectors, [0] * length, starts, starts + 1)})
-        index.add([IndexItem(f"{number}.png", "image")], {"clip": picture})
+        picture = Rows(np.ones((1, 3), np.float32), [0])
+        index.add([MediaItem(f"{number}.mp4", "video")], {"clip": Rows(vectors, [0] * length, starts, starts + 1)})
+        index.add([MediaItem(f"{number}.png", "image")], {"clip": picture})
     index.remove(["2.mp4", "4.png"])
     return index
 

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from sklearn.cluster import KMeans
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.datasets.rgbd import RgbdFolders, open_rgbd, write_rgbd_folder
 from jaxret.data.ground_truth.cropped import CroppedQueries
 from jaxret.data.ground_truth.places import place_partners
-from jaxret.data.items import MediaDataset
 from jaxret.data.open import open_dataset
+from jaxret.files import write_atomically
 
 __all__ = ["ClipData", "digits_data", "jhmdb_data", "near_duplicate_data", "walk_data"]
 
@@ -146,8 +147,6 @@ def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, deg
 
 def _write_table(path: Path, rows: Sequence[tuple[object, ...]]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with open(partial, "w", newline="", encoding="utf-8") as file:
+    with write_atomically(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "label", "source", "split"), *rows])
-    partial.replace(path)
     return str(path)

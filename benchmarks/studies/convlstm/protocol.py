@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from studies.convlstm.data import ClipData
 
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.items import MediaItem
 from jaxret.errors import MediaError
 from jaxret.metrics import average_precision, judge_by_lists
 from jaxret.rank import SequenceRanking, sequence_distances

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from studies.convlstm.data import ClipData
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.data.sampling.sift import sift_features
 from jaxret.models.descriptors.visual_words import SiftWordEncoder

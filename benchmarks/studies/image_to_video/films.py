@@ -19,8 +19,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.decode.write import write_video
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.frames import frames_on_display, moments_at_rate
 from jaxret.data.sampling.screen_photos import photograph

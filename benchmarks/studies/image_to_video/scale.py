@@ -23,6 +23,7 @@ from studies.image_to_video.runs import System
 
 from jaxret.data.decode.write import write_video
 from jaxret.data.open import open_dataset
+from jaxret.files import write_atomically
 from jaxret.models import SequenceEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
@@ -130,9 +131,8 @@ def enlarged_video(film: Film, path: Path, *, size: tuple[int, int], seconds: fl
         with open_dataset(film.path).open(0) as reader:
             frames = reader.read(np.arange(min(round(seconds * fps), reader.info.frame_count)))
         enlarged = np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in frames])
-        partial = path.with_name("partial-" + path.name)
-        write_video(partial, enlarged, fps)
-        partial.rename(path)
+        with write_atomically(path) as partial:
+            write_video(partial, enlarged, fps)
     return path
 
 

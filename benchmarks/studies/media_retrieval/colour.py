@@ -35,7 +35,9 @@ from common.paths import DATA
 from flax import nnx
 from PIL import Image
 
-from jaxret.data.items import ArrayReader, MediaDataset, MediaItem
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.items import MediaItem
+from jaxret.data.readers import ArrayReader
 from jaxret.data.sampling.transforms import Augmentation, to_grey
 from jaxret.data.splits import split_classes
 from jaxret.models import Mean, SoftmaxHead, create_backbone

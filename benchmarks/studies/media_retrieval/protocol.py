@@ -7,8 +7,9 @@ from collections import defaultdict
 
 import numpy as np
 
-from jaxret.data.items import MediaDataset
-from jaxret.evaluation import ItemVectors, Ranking, rank_items
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.rows import Rows
+from jaxret.evaluation import Ranking, rank_items
 from jaxret.metrics import (
     QueryScores,
     accuracy_at,
@@ -19,7 +20,6 @@ from jaxret.metrics import (
     recall_at,
     vote_at,
 )
-from jaxret.retrieval.encode import Rows
 
 DEPTH = 5
 """Results that are looked at, and what PAR filters."""
@@ -73,7 +73,6 @@ def ask_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: 
     order = order[np.argsort(labels[order].astype(str), kind="stable")]
     tenth = np.empty(len(numbers), int)
     tenth[order] = np.arange(len(numbers)) % _FOLDS
-    gallery = ItemVectors(rows.vectors, rows.items, len(numbers))
     scores: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(numbers)))
     counted: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(numbers), bool))
     voted = np.full((len(numbers), DEPTH), -1)
@@ -83,7 +82,7 @@ def ask_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: 
             continue
         part = rows.of_items(asking)
         excluded = (sources[asking][:, None] == sources) | (tenth == number)
-        result = rank_items(ItemVectors(part.vectors, part.items, len(asking)), gallery, ranking, excluded=excluded)
+        result = rank_items(part, rows, ranking, excluded=excluded)
         judged = judge_by_label(
             result.ids,
             labels[asking],
@@ -122,8 +121,7 @@ def cosine_tells_right_from_wrong(dataset: MediaDataset, rows: Rows, classes: tu
     rows = rows.of_items(numbers)
     labels = np.array([dataset.items[n].label for n in numbers], object)
     sources = np.array([dataset.items[n].source for n in numbers], object)
-    gallery = ItemVectors(rows.vectors, rows.items, len(numbers))
-    nearest = rank_items(gallery, gallery, Ranking(depth=DEPTH), excluded=sources[:, None] == sources[None, :]).ids
+    nearest = rank_items(rows, rows, Ranking(depth=DEPTH), excluded=sources[:, None] == sources[None, :]).ids
     unit = rows.vectors / np.maximum(np.linalg.norm(rows.vectors, axis=1, keepdims=True), 1e-12)
     asking = np.isin(labels, classes)
     found = nearest[asking]

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from common.paths import MOBILENET_WEIGHTS
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.label_splits import DataSplits, split_dataset
 from jaxret.data.open import open_dataset
+from jaxret.data.rows import Rows
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
 from jaxret.recipes.base import ClipTrainingConfig
@@ -21,7 +22,7 @@ from jaxret.recipes.clips import c3d, cnn_lstm
 from jaxret.recipes.clips.c3d import C3dConfig
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
 from jaxret.recipes.clips.features import FrozenFeatures
-from jaxret.retrieval.encode import FrameVectors, Rows, clip_rows, mean_frame_rows
+from jaxret.retrieval.encode import FrameVectors, clip_rows, mean_frame_rows
 from jaxret.training import RunFolder, config_from_json
 
 WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}

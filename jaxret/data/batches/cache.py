@@ -14,8 +14,8 @@ import dataclasses
 import hashlib
 import json
 import os
-import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -24,8 +24,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.batches.loader import read_in_parallel
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.errors import MediaError
+from jaxret.files import partial_name, write_atomically
 
 __all__ = ["CachedFeatures", "Computed", "FeatureCache", "FeatureTable"]
 
@@ -211,19 +212,14 @@ class FeatureCache:
 
     def _write(self, path: Path, write: Callable[[Any], object]) -> None:
         """Make a file appear whole: written under another name, then renamed."""
-        handle, partial = tempfile.mkstemp(dir=self.folder, prefix="partial-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-            os.replace(partial, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-            raise
+        # Several runs may be at the same item, so each writes under a name of its own.
+        own = self.folder / partial_name(uuid.uuid4().hex)
+        with write_atomically(path, partial=own) as partial, open(partial, "wb") as file:
+            write(file)
 
     def _remove_abandoned(self) -> None:
         """Delete what killed runs left half-written."""
-        for partial in self.folder.glob("partial-*"):
+        for partial in self.folder.glob(partial_name("*")):
             with contextlib.suppress(OSError):
                 if time.time() - partial.stat().st_mtime > _ABANDONED_SECONDS:
                     partial.unlink()

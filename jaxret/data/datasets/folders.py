@@ -9,12 +9,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.csv import read_media_table
 from jaxret.data.datasets.folder_labels import labels_by_folder
 from jaxret.data.datasets.rgbd import RgbdFolders, is_rgbd_folder, open_rgbd
 from jaxret.data.decode.image import ImageReader, check_image
 from jaxret.data.decode.video import VideoReader
-from jaxret.data.items import Kind, MediaDataset, MediaInfo, MediaItem, MediaReader
+from jaxret.data.items import Kind, MediaItem
+from jaxret.data.readers import MediaInfo, MediaReader
 from jaxret.errors import ConfigError, MediaError
 
 __all__ = [

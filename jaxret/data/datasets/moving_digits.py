@@ -24,8 +24,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from jaxret.data.dataset import MediaDataset, MediaSubset
 from jaxret.data.decode.write import write_video
-from jaxret.data.items import ArrayReader, Indices, MediaDataset, MediaItem, MediaSubset, Pixels
+from jaxret.data.items import MediaItem
+from jaxret.data.readers import ArrayReader, Indices, Pixels
 
 __all__ = ["MOTIONS", "MovingDigits", "class_labels", "is_moving_digits", "unseen_labels"]
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.decode.image import ImageReader
-from jaxret.data.items import ArrayReader, Kind, MediaDataset, MediaItem, MediaReader
+from jaxret.data.items import Kind, MediaItem
+from jaxret.data.readers import ArrayReader, MediaReader
 from jaxret.errors import ConfigError
 
 __all__ = ["VIDEO_FPS", "TfdsDataset"]

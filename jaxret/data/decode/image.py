@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageOps
 
-from jaxret.data.items import Indices, MediaInfo, MediaReader, Pixels, check_indices
+from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
 from jaxret.errors import MediaError
 

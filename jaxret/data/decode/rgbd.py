@@ -9,10 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.decode.depth import DepthFormat, read_depth
 from jaxret.data.decode.image import ImageReader
 from jaxret.data.ground_truth.camera_poses import read_pose
-from jaxret.data.items import Indices, MediaDataset, MediaInfo, MediaItem, MediaReader, Pixels, check_indices
+from jaxret.data.items import MediaItem
+from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.sampling.transforms import FrameGeometry, resize_nearest
 from jaxret.errors import MediaError
 

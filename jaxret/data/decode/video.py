@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from jaxret.data.decode.convert import FrameConverter
 from jaxret.data.decode.packets import PacketTable
-from jaxret.data.items import Indices, MediaInfo, MediaReader, Pixels, check_indices
+from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.sampling.transforms import FrameGeometry
 from jaxret.errors import MediaError
 

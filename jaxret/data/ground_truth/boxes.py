@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import IMAGE_EXTENSIONS, MediaFiles
 from jaxret.data.ground_truth.instances import Box, checked_box
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.items import MediaItem
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.preprocessing import Preprocessing

@@ -16,7 +16,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.items import Indices, MediaDataset, MediaInfo, MediaReader, Pixels, check_indices
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.sampling.transforms import FrameGeometry
 from jaxret.errors import MediaError
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.items import Chunk, Indices, MediaDataset, MediaReader, Pixels, check_indices
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.readers import Chunk, Indices, MediaReader, Pixels, check_indices
 from jaxret.data.sampling.depth_planes import plane_numbers
 from jaxret.data.sampling.frames import (
     chunk_spans,

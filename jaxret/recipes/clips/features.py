@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from jaxret.data.batches.cache import FeatureCache
-from jaxret.data.items import Chunk, MediaDataset
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.readers import Chunk
 from jaxret.data.sampling.frames import chunk_spans, even_samples, frames_on_display
 from jaxret.data.sampling.reading import open_item, read_sampled_chunks
 from jaxret.data.sampling.transforms import Augmentation, centre_geometry, random_geometry

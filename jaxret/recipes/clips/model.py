@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from flax import nnx
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import is_moving_digits
-from jaxret.data.items import MediaDataset
 from jaxret.models import (
     Backbone,
     HashLayer,

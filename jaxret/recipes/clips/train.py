@@ -9,7 +9,7 @@ import jax
 from flax import nnx
 
 from jaxret.cli.shell import command_line_of
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.label_splits import DataSplits, split_dataset
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.transforms import Augmentation
@@ -65,7 +65,7 @@ def train_clip_encoder(
     """
     # ---- data
     dataset = open_dataset(config.data, split_column=config.split_column, download=config.download)
-    skipped = len(getattr(dataset, "skipped", ()))
+    skipped = len(dataset.skipped)
     config = resolve(config, dataset)
     splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
     say(

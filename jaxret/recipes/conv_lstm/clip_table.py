@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.batches.loader import read_in_parallel
-from jaxret.data.items import MediaDataset, Pixels
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.readers import Pixels
 from jaxret.data.sampling.frames import chunk_spans
 from jaxret.data.sampling.reading import open_item, read_training_clip
 from jaxret.data.sampling.transforms import Augmentation

@@ -25,8 +25,9 @@ from flax import nnx
 from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.errors import ConfigError
+from jaxret.files import write_atomically
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import fingerprint
 from jaxret.recipes.conv_lstm.clip_table import ClipTable, batches_of_clips
@@ -71,9 +72,8 @@ class ClipRanking:
 
     def save(self, path: Path, identity: str) -> None:
         """Write it as NPZ; the file appears whole or not at all."""
-        partial = path.with_name("ranking.partial.npz")
-        np.savez(partial, losses=self.losses, gaps=self.gaps, hard=self.hard, identity=np.array(identity))
-        partial.replace(path)
+        with write_atomically(path) as partial:
+            np.savez(partial, losses=self.losses, gaps=self.gaps, hard=self.hard, identity=np.array(identity))
 
     @classmethod
     def load(cls, path: Path, identity: str) -> ClipRanking:
@@ -167,9 +167,8 @@ def rank_clips(
 
     def save() -> None:
         embeddings.flush()
-        partial = note.with_suffix(".partial")
-        partial.write_text(json.dumps({"identity": identity, "batches": done}) + "\n", encoding="utf-8")
-        partial.replace(note)
+        with write_atomically(note) as partial:
+            partial.write_text(json.dumps({"identity": identity, "batches": done}) + "\n", encoding="utf-8")
 
     batches = batches_of_clips(
         dataset, table, encoder.preprocessing, batch_size=batch_size, threads=threads, first=first

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from jaxret.data.batches.plans import BatchPlan, ChallengingBatches
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.unlabelled_splits import AutoencoderData
 from jaxret.errors import ConfigError
+from jaxret.files import write_atomically
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.conv_lstm.clip_table import ClipTable
 from jaxret.recipes.conv_lstm.hard_clips import ClipRanking, mean_distance, rank_clips, ranking_identity
@@ -79,9 +80,8 @@ class LabelledClips:
                 threads=self._config.threads,
                 untrained=self._config.steps[0] != "pretrain",
             )
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps({"unit of the margin": mean}) + "\n", encoding="utf-8")
-            partial.replace(path)
+            with write_atomically(path) as partial:
+                partial.write_text(json.dumps({"unit of the margin": mean}) + "\n", encoding="utf-8")
         meet("unit of the margin")
         try:
             return float(json.loads(path.read_text(encoding="utf-8"))["unit of the margin"])

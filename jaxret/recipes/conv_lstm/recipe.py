@@ -38,8 +38,8 @@ from typing import Any, Literal
 
 from flax import nnx
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import is_moving_digits
-from jaxret.data.items import MediaDataset
 from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.depth_planes import frames_of_volumes
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
 from jaxret.preprocessing import Preprocessing

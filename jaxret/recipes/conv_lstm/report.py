@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.label_splits import DataSplits
 from jaxret.evaluation import GroupFigures
 from jaxret.models.encoder import VideoEncoder

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.evaluation import GroupFigures, evaluate_sequences
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import SequenceRanking

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures
+from jaxret.files import write_atomically
 from jaxret.losses import Mining
 from jaxret.preprocessing import DepthPlanes
 from jaxret.recipes.base import ClipConfig
@@ -155,9 +156,8 @@ class StepRecord:
 
     def write(self, folder: Path) -> None:
         """Write it; the file appears whole or not at all."""
-        partial = folder / "step.partial"
-        partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder / "step.json")
+        with write_atomically(folder / "step.json") as partial:
+            partial.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
 def step_folder(run: RunFolder, step: Step) -> RunFolder:

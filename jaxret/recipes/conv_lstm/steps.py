@@ -13,7 +13,7 @@ from flax import nnx
 from jax.experimental import multihost_utils
 
 from jaxret.data.batches.plans import BatchPlan, ShuffledBatches
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.data.unlabelled_splits import AutoencoderData
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder

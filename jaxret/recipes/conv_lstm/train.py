@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from jaxret.cli.shell import command_line_of
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.open import open_dataset
 from jaxret.data.unlabelled_splits import split_for_autoencoder
 from jaxret.models import Mean
@@ -71,7 +71,7 @@ def train_in_steps(
     )
     splits = data.splits
     say(
-        f"{config.data}: {len(dataset)} items ({len(getattr(dataset, 'skipped', ()))} unreadable), {len(splits.seen)}"
+        f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable), {len(splits.seen)}"
         f" classes to train on and {len(splits.unseen)} unseen; {len(splits.train)} train, {len(data.unlabelled)} more"
         f" without a label, {len(splits.validation)} validation, {len(splits.test)} test"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxret.data.batches.cache import FeatureCache
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.errors import MediaError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import fingerprint

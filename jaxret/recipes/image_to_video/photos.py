@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import frames_on_display
 from jaxret.data.sampling.screen_photos import photograph
 from jaxret.data.sampling.transforms import centre_geometry, resize_frame
+from jaxret.files import write_atomically
 from jaxret.models.encoder import VideoEncoder
 from jaxret.retrieval.encode import Shot, encode_in_batches
 
@@ -58,9 +59,8 @@ def photograph_vectors(
     pictures = _photographs(dataset, encoder, np.asarray(films, np.int64), moments, seed)
     for row, encoded in encode_in_batches(pictures, encoder.encode_frames):
         vectors[row] = encoded[0]
-    partial = store.with_suffix(".partial.npy")
-    np.save(partial, vectors.reshape(shape), allow_pickle=False)
-    partial.replace(store)
+    with write_atomically(store) as partial:
+        np.save(partial, vectors.reshape(shape), allow_pickle=False)
     return vectors.reshape(shape)
 
 

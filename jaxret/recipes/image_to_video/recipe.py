@@ -35,8 +35,8 @@ from flax import nnx
 from jaxret.cli.shell import command_line_of
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.batches.shot_pairs import ShotPairs
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.item_splits import split_films, training_frames
-from jaxret.data.items import MediaDataset
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.frames import frames_on_display
 from jaxret.data.sampling.reading import open_item, read_pictures
@@ -188,7 +188,7 @@ def train(
     dataset = open_dataset(config.data, split_column=config.split_column, download=config.download)
     parts = split_films(dataset, seed=config.seed)
     counts = ", ".join(f"{len(numbers)} {name}" for name, numbers in parts.items())
-    say(f"{config.data}: {len(dataset)} items ({len(getattr(dataset, 'skipped', ()))} unreadable); videos: {counts}")
+    say(f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable); videos: {counts}")
     # ---- spatial encoder
     first = jax.process_index() == 0
     if not first:  # the first process computes what stays on disk, then the others read it
@@ -208,7 +208,7 @@ def train(
     # ---- frame vectors and shots
     features = FilmFeatures(dataset, encoder, config.cache or run.cache)
     failures = [
-        *getattr(dataset, "skipped", ()),
+        *dataset.skipped,
         *features.prepare(threads=config.threads, show=show_progress),
     ]
     shots = {name: shots_by_video(features.frame_vectors(numbers), config) for name, numbers in parts.items()}

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from jaxret.cli.shell import command_line_of
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.errors import MediaError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.clip_report import RunSummary

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.sift import sift_features
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder

@@ -31,7 +31,7 @@ import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.errors import ConfigError, MediaError
@@ -145,7 +145,7 @@ def train(
     if not config.data:
         raise ConfigError("data must name the pictures: --data FOLDER")
     dataset = open_dataset(config.data, split_column=config.split_column, download=config.download)
-    failures = list(getattr(dataset, "skipped", ()))
+    failures = list(dataset.skipped)
     say(f"{config.data}: {len(dataset)} items ({len(failures)} unreadable)")
     if (run.encoder / "encoder.json").exists():
         encoder = load_encoder(run.encoder)

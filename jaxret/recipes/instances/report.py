@@ -9,7 +9,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxret.cli.shell import command_line_of
-from jaxret.data.items import MediaDataset, MediaSubset
+from jaxret.data.dataset import MediaDataset, MediaSubset
 from jaxret.errors import MediaError
 from jaxret.models.store import fingerprint
 from jaxret.recipes.report_parts import closing_sections

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tqdm import tqdm
 
 from jaxret.data.batches.cache import Computed, FeatureCache, FeatureTable
-from jaxret.data.items import MediaDataset
+from jaxret.data.dataset import MediaDataset
 from jaxret.errors import MediaError
 from jaxret.retrieval.encode import FrameEncoder, Read, frame_vectors
 

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from jax.typing import ArrayLike
 
-from jaxret.data.items import Chunk, MediaDataset
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.readers import Chunk
 from jaxret.data.sampling.reading import read_encoded
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing

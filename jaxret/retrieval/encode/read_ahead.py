@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from jaxret.data.items import Chunk
+from jaxret.data.readers import Chunk
 from jaxret.errors import MediaError
 
 __all__ = ["Read", "read_ahead"]

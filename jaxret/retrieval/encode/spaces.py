@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret import rank
+from jaxret.data.rows import Rows
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.retrieval.encode.frame_vectors import FrameVectors
 from jaxret.retrieval.encode.shot_rows import ShotEncoder, encode_shots, shots_of
 
-__all__ = ["ClipEncoder", "Rows", "clip_rows", "code_rows", "frame_rows", "mean_frame_rows"]
+__all__ = ["ClipEncoder", "clip_rows", "code_rows", "frame_rows", "mean_frame_rows"]
 
 _CLIPS_AT_ONCE = 64
 
@@ -28,31 +29,6 @@ class ClipEncoder(ShotEncoder, Protocol):
     """An encoder that turns the frame vectors of a chunk, or of a shot, into one vector."""
 
     preprocessing: Preprocessing
-
-
-@dataclasses.dataclass(frozen=True)
-class Rows:
-    """Vectors, or packed codes, with the item and the time span that each stands for.
-
-    Attributes:
-      vectors: (N, D) float32, codes (N, bits / 8) uint8, or whole numbers that an encoder describes frames by.
-      items: (N,) int64, item numbers in the data set, not decreasing.
-      starts, ends: (N,) float64, seconds; equal for a single frame, both 0 for an image.
-    """
-
-    vectors: npt.NDArray[Any]
-    items: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.float64]
-    ends: npt.NDArray[np.float64]
-
-    def of_items(self, items: npt.NDArray[np.int64]) -> Rows:
-        """The rows of the items numbered `items`, which become 0, 1, ... in that order."""
-        position = np.full(max(self.items.max(initial=-1), items.max(initial=-1)) + 1, -1, np.int64)
-        position[items] = np.arange(len(items))
-        renumbered = position[self.items]
-        kept = np.flatnonzero(renumbered >= 0)
-        kept = kept[np.argsort(renumbered[kept], kind="stable")]
-        return Rows(self.vectors[kept], renumbered[kept], self.starts[kept], self.ends[kept])
 
 
 def frame_rows(media: Mapping[int, FrameVectors]) -> Rows:
@@ -138,8 +114,7 @@ def _rows(
     ends: list[npt.NDArray[np.float64]],
 ) -> Rows:
     if not vectors:
-        nothing = np.zeros(0, np.float64)
-        return Rows(np.zeros((0, 0), np.float32), np.zeros(0, np.int64), nothing, nothing)
+        return Rows(np.zeros((0, 0), np.float32), [])
     joined = np.concatenate(vectors)
     return Rows(
         joined if joined.dtype.kind in "iu" else joined.astype(np.float32, copy=False),

@@ -19,8 +19,8 @@ from jaxret.data.ground_truth.instances import judged_lists
 from jaxret.data.ground_truth.instre import instre_queries, read_instre
 from jaxret.data.ground_truth.oxford import read_oxford_queries
 from jaxret.data.ground_truth.revisited import read_revisited
+from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
-from jaxret.index import IndexItem
 from jaxret.metrics import RevisitedSetting, revisited_lists
 from jaxret.retrieval.systems.region import Box
 
@@ -68,7 +68,7 @@ class JudgedQueries:
 
 
 def read_judged_queries(
-    spec: str, items: Sequence[IndexItem], *, query_folder: Path | None = None, without_query: bool = False
+    spec: str, items: Sequence[MediaItem], *, query_folder: Path | None = None, without_query: bool = False
 ) -> JudgedQueries:
     """Read queries and judgements, and find their pictures among the items of an index.
 
@@ -163,7 +163,7 @@ class _Names:
       files: by the path of the file.
     """
 
-    def __init__(self, items: Sequence[IndexItem]):
+    def __init__(self, items: Sequence[MediaItem]):
         self.items = items
         self.files = {os.path.realpath(item.path): number for number, item in enumerate(items) if item.path is not None}
         self.whole: defaultdict[str, list[int]] = defaultdict(list)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
 import numpy as np
 
-from jaxret.data.items import MediaDataset, MediaItem
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.items import MediaItem
+from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
-from jaxret.evaluation import GroupFigures, ItemVectors, Ranking, Relevant, evaluate_queries, evaluate_sequences
+from jaxret.evaluation import GroupFigures, Ranking, Relevant, evaluate_queries, evaluate_sequences
 from jaxret.evaluation.ranking import Distance
-from jaxret.index import IndexItem
 from jaxret.metrics import Denominator
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import SequenceRanking
-from jaxret.retrieval.encode import FrameVectors, Rows, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
 from jaxret.retrieval.retriever import Retriever
 from jaxret.retrieval.systems.sequences import in_order_of_time
 from jaxret.retrieval.systems.vectors import SpaceName
 
 __all__ = ["default_space", "evaluate_index"]
-
-Item = TypeVar("Item", IndexItem, MediaItem)
 
 
 def evaluate_index(
@@ -80,13 +78,11 @@ def evaluate_index(
     if (chosen == "code") != (ranking.distance == "hamming"):
         raise ConfigError(f"hamming and the code space go together, got {ranking.distance} in space {chosen}")
     kinds = ("video",) if sequence is not None else ("image", "video")
-    rows = index.rows(chosen)
-    stored = Rows(*(np.asarray(part) for part in (rows.vectors, rows.items, rows.starts, rows.ends)))
     gallery, gallery_items = _of_some(
-        stored, index.items, lambda item: item.kind in kinds and (split is None or item.split == split)
+        index.rows(chosen), index.items, lambda item: item.kind in kinds and (split is None or item.split == split)
     )
     asking: Rows = gallery
-    asking_items: Sequence[IndexItem | MediaItem] = gallery_items
+    asking_items: Sequence[MediaItem] = gallery_items
     if queries is not None:
         media = {
             number: vectors
@@ -99,9 +95,9 @@ def evaluate_index(
     groups = {name: [name] for name in classes}
     if sequence is None:
         return evaluate_queries(
-            ItemVectors(asking.vectors, asking.items, len(asking_items)),
+            asking,
             asking_items,
-            ItemVectors(gallery.vectors, gallery.items, len(gallery_items)),
+            gallery,
             gallery_items,
             ranking=ranking,
             ks=ks,
@@ -136,7 +132,9 @@ def default_space(retriever: Retriever, distance: Distance | None = None) -> Spa
     return "code" if retriever.has_codes and distance in (None, "hamming") else "clip"
 
 
-def _of_some(rows: Rows, items: Sequence[Item], wanted: Callable[[Item], bool]) -> tuple[Rows, list[Item]]:
+def _of_some(
+    rows: Rows, items: Sequence[MediaItem], wanted: Callable[[MediaItem], bool]
+) -> tuple[Rows, list[MediaItem]]:
     """The wanted ones of the items that have rows, and their rows, numbered anew."""
     numbers = np.array([number for number in np.unique(rows.items).tolist() if wanted(items[number])], np.int64)
     return rows.of_items(numbers), [items[number] for number in numbers.tolist()]

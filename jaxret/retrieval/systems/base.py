@@ -14,11 +14,11 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.data.items import Pixels
-from jaxret.index import MediaIndex, Space, SpaceRows
+from jaxret.data.readers import Pixels
+from jaxret.data.rows import Rows
+from jaxret.index import MediaIndex, Space
 from jaxret.models.base import Unit
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval.encode import Rows
 from jaxret.retrieval.systems.region import Box
 
 __all__ = ["InstanceGallery", "InstanceSystem", "Located", "TooFewWordsError"]
@@ -62,14 +62,13 @@ class InstanceGallery(abc.ABC, Generic[Question]):
         self.index = index
         self.items: NDArray[np.int64] = np.repeat(np.arange(len(index)), index.rows_per_item(space))
 
-    def stored(self, space: str, rows: NDArray[np.int64]) -> SpaceRows:
+    def stored(self, space: str, rows: NDArray[np.int64]) -> Rows:
         """What a space holds of some rows, in that order; only their items are read."""
         read = self.index.rows(space, np.unique(self.items[rows]))
         # Counted from the first row of each item, in the gallery and among those read.
-        places = np.searchsorted(np.asarray(read.items), self.items[rows])
+        places = np.searchsorted(read.items, self.items[rows])
         places += rows - np.searchsorted(self.items, self.items[rows])
-        columns = (read.vectors, read.items, read.starts, read.ends)
-        return SpaceRows(*(np.asarray(column)[places] for column in columns))
+        return read.take(places)
 
     @abc.abstractmethod
     def distances(self, question: Question, *, weighted: bool, centre: bool) -> NDArray[np.float32]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxret.data.items import MediaDataset, Pixels
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.readers import Pixels
 from jaxret.errors import MediaError
 from jaxret.reporting import GalleryRow, Tile, boxed_picture, draw_result_gallery
 from jaxret.retrieval.query_file import single_file

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret import rank
+from jaxret.data.rows import Rows
 from jaxret.index import Hit, MediaIndex, MediaSearchResult, Metric
 from jaxret.rank.sequence_ranking import SequenceMeasure
-from jaxret.retrieval.encode import Rows
 from jaxret.retrieval.systems.alignment import FrameSequence, align
 
 __all__ = ["Match", "aligned_matches", "best_per_item", "chunk_matches", "nearest_by_frames", "reranked"]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.data.items import Pixels
+from jaxret.data.readers import Pixels
+from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex, Space
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.detection.faster_rcnn import FasterRCNN
-from jaxret.retrieval.encode import Rows
 from jaxret.retrieval.systems.base import InstanceGallery, InstanceSystem, Located
 from jaxret.retrieval.systems.region import Box
 from jaxret.visual_words.inverted_file import rounded_distances

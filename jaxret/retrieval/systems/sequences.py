@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.index import MediaIndex, SpaceRows
+from jaxret.data.rows import Rows
+from jaxret.index import MediaIndex
 from jaxret.rank import SequenceRanking, SequenceTable, rank_sequences
 from jaxret.rank.sequence_ranking import SequenceMeasure, Subsequence
 from jaxret.rank.validation import check_count
-from jaxret.retrieval.encode import Rows
 from jaxret.retrieval.systems.matches import Match
 
 __all__ = ["ClipSequences", "SequenceBlock", "asked_ranking", "in_order_of_time", "sequence_matches"]
@@ -85,19 +85,18 @@ class ClipSequences:
 def _read(index: MediaIndex, ids: npt.NDArray[np.int64]) -> SequenceBlock:
     rows = index.rows("clip", ids)
     table, order = in_order_of_time(rows)
-    return SequenceBlock(ids, table, np.asarray(rows.starts)[order], np.asarray(rows.ends)[order])
+    return SequenceBlock(ids, table, rows.starts[order], rows.ends[order])
 
 
-def in_order_of_time(rows: Rows | SpaceRows) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
+def in_order_of_time(rows: Rows) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
     """A sequence for each item that has rows, in order of items; and which of `rows` each row of the table is.
 
     Args:
       rows: clip vectors, at least one.
     """
-    items, starts = np.asarray(rows.items), np.asarray(rows.starts)
-    order = np.lexsort((starts, items))
-    _, first = np.unique(items[order], return_index=True)
-    return SequenceTable(np.asarray(rows.vectors)[order], np.append(first, len(items))), order
+    order = np.lexsort((rows.starts, rows.items))
+    _, first = np.unique(rows.items[order], return_index=True)
+    return SequenceTable(rows.vectors[order], np.append(first, len(rows))), order
 
 
 def asked_ranking(

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret import rank
-from jaxret.index import MediaIndex, Metric, SpaceRows
-from jaxret.retrieval.encode import Rows
+from jaxret.data.rows import Rows
+from jaxret.index import MediaIndex, Metric
 from jaxret.retrieval.systems.matches import Match
 
 __all__ = ["by_best_frame", "matches_of_every_clip", "with_best_frames"]
@@ -78,13 +78,13 @@ def with_best_frames(index: MediaIndex, matches: Sequence[Match], picture: npt.N
       As many, in the same order; `moment` and `moment_distance` are set where the item has frames in the span.
     """
     completed = []
-    of_item: dict[str, SpaceRows] = {}  # several matches can lie in one film, and its frames are many
+    of_item: dict[str, Rows] = {}  # several matches can lie in one film, and its frames are many
     for match in matches:
         key = match.item.key
         if key not in of_item:
             of_item[key] = index.rows("frame", np.array([index.id_of(key)], np.int64))
         frames = of_item[key]
-        times = np.asarray(frames.starts)
+        times = frames.starts
         inside = np.flatnonzero((times >= match.start) & (times < match.end))
         if not len(inside):
             completed.append(match)

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
+from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex, MediaSearchResult, Metric
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank.validation import check_count
-from jaxret.retrieval.encode import FrameVectors, Rows, clip_rows, code_rows, frame_rows
+from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
 from jaxret.retrieval.systems.matches import (
     Match,
     aligned_matches,

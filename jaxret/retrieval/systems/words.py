@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.data.items import Pixels
+from jaxret.data.readers import Pixels
+from jaxret.data.rows import Rows
 from jaxret.data.sampling.sift import sift_features
 from jaxret.index import MediaIndex, Space
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder, WordEncoder
 from jaxret.models.layers.feature_map import feature_map_stride
-from jaxret.retrieval.encode import Rows
 from jaxret.retrieval.systems.base import InstanceGallery, InstanceSystem, Located, TooFewWordsError
 from jaxret.retrieval.systems.region import Box
 from jaxret.retrieval.systems.word_records import MapLayout, PointLayout, WordLayout, bags_of_records

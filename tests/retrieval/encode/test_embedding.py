@@ -9,7 +9,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from jaxret.data.items import ArrayReader, Chunk, MediaDataset, MediaItem
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.items import MediaItem
+from jaxret.data.readers import ArrayReader, Chunk
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing

@@ -14,9 +14,9 @@ from instance_making import PICTURES, make_pictures
 from PIL import Image
 from reference import retrieval_metrics as slow
 
+from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
-from jaxret.index import IndexItem
 from jaxret.metrics import box_iou
 from jaxret.retrieval import InstanceRetriever, JudgedQueries, Region, Search, evaluate_regions, read_judged_queries
 from jaxret.retrieval.evaluate.ground_truth import AskedRegion, Judgement
@@ -251,8 +251,8 @@ def test_instre_layout(retriever: InstanceRetriever, tmp_path: Path) -> None:
         read_judged_queries(f"instre:{root}", retriever.index.items)
 
 
-def items(*keys: str) -> list[IndexItem]:
-    return [IndexItem(key, "image", path=f"/pictures/{key}") for key in keys]
+def items(*keys: str) -> list[MediaItem]:
+    return [MediaItem(key, "image", path=f"/pictures/{key}") for key in keys]
 
 
 def test_how_names_are_found(tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_how_names_are_found(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             read_judged_queries(spec, items(*keys))
-    pathless = [IndexItem("tower.v1", "image"), *items("sub/b.jpg", "c.png")]
+    pathless = [MediaItem("tower.v1", "image"), *items("sub/b.jpg", "c.png")]
     with pytest.raises(ConfigError, match=r"'tower.v1' asks, and the index does not know its file"):
         read_judged_queries(spec, pathless)
 

@@ -169,7 +169,7 @@ def test_unreadable_files_are_skipped(tmp_path: Path, word_retriever: InstanceRe
     dataset = open_dataset(folder)
     report = retriever.add(dataset)
     assert report.added == ("a.png",)
-    lost = [*report.skipped, *getattr(dataset, "skipped", ())]
+    lost = [*report.skipped, *dataset.skipped]
     assert [Path(error.path).name for error in lost] == ["cut.bmp"]
     with pytest.raises(MediaError, match=r"cut\.bmp"):
         retriever.search(folder / "cut.bmp", region=FLAG)

@@ -1,0 +1,124 @@
+"""What a data set is to the rest of the library: items, and a reader of each."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.data.items import MediaItem
+from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels
+from jaxret.data.sampling.transforms import FrameGeometry
+from jaxret.errors import MediaError
+
+__all__ = ["MediaDataset", "MediaSubset"]
+
+
+class MediaDataset(ABC):
+    """Items that can be opened by number, from any thread and in any order.
+
+    A data set holds no open files and no random state: the same number gives the same frames.
+
+    Attributes:
+      items: what there is; the position in this tuple is the item's number everywhere.
+      skipped: what was listed or found and cannot be read, each a MediaError with its path and the reason.
+    """
+
+    items: tuple[MediaItem, ...]
+    skipped: tuple[MediaError, ...] = ()
+
+    @abstractmethod
+    def open(self, index: int) -> MediaReader:
+        """A reader of item `index`. Raises MediaError where the item cannot be read."""
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class names that occur, sorted."""
+        return tuple(sorted({item.label for item in self.items if item.label is not None}))
+
+    def info(self, index: int) -> MediaInfo:
+        """Size and length of item `index`."""
+        with self.open(index) as reader:
+            return reader.info
+
+    def read(
+        self,
+        index: int,
+        frame_indices: Indices | None = None,
+        geometry: FrameGeometry | None = None,
+        channels: int = 3,
+    ) -> tuple[Pixels, npt.NDArray[np.float64]]:
+        """Frames of item `index` (all of them for None) and their times: uint8 (T, H, W, C), float64 (T,)."""
+        with self.open(index) as reader:
+            pixels = reader.read(frame_indices, geometry, channels)
+            chosen = slice(None) if frame_indices is None else np.asarray(frame_indices, np.int64)
+            return pixels, reader.times[chosen]
+
+    def content_hash(self, index: int) -> str:
+        """A hash of what item `index` is made of, hex: the same content gives the same hash anywhere.
+
+        For a file it is its size and the hash of all its bytes. Raises MediaError where it cannot be read.
+        """
+        path = self.items[index].path
+        if path is None:
+            raise NotImplementedError(f"{type(self).__name__} holds items that are not files")
+        try:
+            with open(path, "rb") as file:
+                digest = hashlib.file_digest(file, _hasher)
+                return f"{file.tell():x}-{digest.hexdigest()}"
+        except OSError as error:
+            raise MediaError(path, error.strerror or str(error)) from error
+
+    def subset(self, indices: Indices) -> MediaSubset:
+        """The items at `indices`, in that order, renumbered from 0."""
+        return MediaSubset(self, indices)
+
+    def select(self, keep: Callable[[MediaItem], bool]) -> MediaSubset:
+        """The items for which `keep(item)` is true, in order.
+
+        Example: `dataset.select(lambda item: item.split == "train")`.
+        """
+        return self.subset([number for number, item in enumerate(self.items) if keep(item)])
+
+
+def _hasher() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=16)
+
+
+class MediaSubset(MediaDataset):
+    """Some items of another data set; a subset of a subset refers straight to the first.
+
+    Attributes:
+      parent: the data set that reads the items.
+      indices: int64 (N,), the items' numbers in `parent`.
+    """
+
+    def __init__(self, parent: MediaDataset, indices: Sequence[int] | npt.NDArray[np.integer]):
+        chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if chosen.size and (chosen.min() < 0 or chosen.max() >= len(parent)):
+            odd = chosen[(chosen < 0) | (chosen >= len(parent))][0]
+            raise IndexError(f"indices must lie in 0..{len(parent) - 1}, got {odd}")
+        self.items = tuple(parent.items[number] for number in chosen)
+        if isinstance(parent, MediaSubset):
+            chosen = parent.indices[chosen]
+            parent = parent.parent
+        self.parent: MediaDataset = parent
+        self.indices: npt.NDArray[np.int64] = chosen
+
+    def open(self, index: int) -> MediaReader:
+        """A reader of the subset's item `index`."""
+        return self.parent.open(int(self.indices[index]))
+
+    def info(self, index: int) -> MediaInfo:
+        """Size and length of the subset's item `index`."""
+        return self.parent.info(int(self.indices[index]))
+
+    def content_hash(self, index: int) -> str:
+        """The hash of the subset's item `index`."""
+        return self.parent.content_hash(int(self.indices[index]))
