@@ -233,7 +233,7 @@ def read_at_rate(
       ConfigError: at once: a modality needs an extra that is not installed.
 
     Example:
-      >>> from jaxret.data.items import ArrayReader
+      >>> from jaxret.data.readers import ArrayReader
       >>> reader = ArrayReader(np.zeros((50, 36, 64, 3), np.uint8), times=np.arange(50) / 25, duration=2.0)
       >>> blocks = list(read_at_rate(reader, 3.0, Preprocessing(height=64, width=64, resize="limit"), block=4))
       >>> [(times.round(2).tolist(), pixels.shape) for times, pixels in blocks]
