@@ -1,8 +1,16 @@
-"""Encoders in Flax NNX: frame backbones, encoders of their sequences, and the weights they load."""
+"""Encoders in Flax NNX: backbones, encoders of their sequences, whole encoders, and the weights they load.
 
-from jaxret.models.backbones.pooled import LayerMaxima, PooledBackbone
+Large backbones are not imported here: `create_backbone` makes one by its name, and `jaxret.models.backbones` has the
+classes.
+"""
+
+from jaxret.models.backbones.pooled import MaxPooledLayers, PooledBackbone
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder, create_autoencoder
+from jaxret.models.descriptors.rmac import RegionalEncoder, Regions
+from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
+from jaxret.models.detection.faster_rcnn import FasterRCNN
+from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.multi_stream import StreamBackbone, StreamFusion
 from jaxret.models.projection import LinearProjection, ProjectedBackbone, ProjectedEncoder
@@ -10,19 +18,21 @@ from jaxret.models.registry import (
     BackboneInfo,
     PackagedWeights,
     backbone_info,
-    backbones,
     create_backbone,
     create_encoder,
     create_sequence_encoder,
+    known_backbones,
     register_backbone,
     register_encoder,
     register_sequence_encoder,
 )
+from jaxret.models.store import fingerprint, load_encoder, save_encoder
 from jaxret.models.temporal.attention import AttentionFusion
 from jaxret.models.temporal.fusion import ConvolutionFusion, WeightedAverage
 from jaxret.models.temporal.heads import DenseEmbedding, HashLayer, SoftmaxHead, TanhHead
 from jaxret.models.temporal.pooling import Maximum, Mean, Sum, UnitLength
 from jaxret.models.temporal.recurrent import TemporalEncoder
+from jaxret.models.weights.load import load_pretrained
 
 __all__ = [
     "AttentionFusion",
@@ -31,17 +41,23 @@ __all__ = [
     "ConvLstmAutoencoder",
     "ConvolutionFusion",
     "DenseEmbedding",
+    "DetectorSettings",
     "Encoding",
+    "FasterRCNN",
     "HashLayer",
-    "LayerMaxima",
     "LinearProjection",
+    "MapWordEncoder",
+    "MaxPooledLayers",
     "Maximum",
     "Mean",
     "PackagedWeights",
     "PooledBackbone",
     "ProjectedBackbone",
     "ProjectedEncoder",
+    "RegionalEncoder",
+    "Regions",
     "SequenceEncoder",
+    "SiftWordEncoder",
     "SoftmaxHead",
     "StreamBackbone",
     "StreamFusion",
@@ -52,12 +68,16 @@ __all__ = [
     "VideoEncoder",
     "WeightedAverage",
     "backbone_info",
-    "backbones",
     "create_autoencoder",
     "create_backbone",
     "create_encoder",
     "create_sequence_encoder",
+    "fingerprint",
+    "known_backbones",
+    "load_encoder",
+    "load_pretrained",
     "register_backbone",
     "register_encoder",
     "register_sequence_encoder",
+    "save_encoder",
 ]

@@ -7,7 +7,7 @@ counted in its fingerprint, so that whatever encodes also projects; training lea
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, check_sizes
+from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.registry import (
     create_backbone,
     create_sequence_encoder,
@@ -24,13 +25,7 @@ from jaxret.models.registry import (
     register_sequence_encoder,
 )
 
-__all__ = ["FixedArray", "LinearProjection", "ProjectedBackbone", "ProjectedEncoder"]
-
-Array = TypeVar("Array")
-
-
-class FixedArray(nnx.Variable[Array], Generic[Array]):
-    """Numbers that belong to a model and that training does not change: stored as weights are, but no `nnx.Param`."""
+__all__ = ["LinearProjection", "ProjectedBackbone", "ProjectedEncoder"]
 
 
 class LinearProjection(nnx.Module):

@@ -31,10 +31,10 @@ __all__ = [
     "BackboneInfo",
     "PackagedWeights",
     "backbone_info",
-    "backbones",
     "create_backbone",
     "create_encoder",
     "create_sequence_encoder",
+    "known_backbones",
     "register_backbone",
     "register_encoder",
     "register_sequence_encoder",
@@ -255,14 +255,14 @@ def backbone_info(name: str) -> BackboneInfo:
     return _INFO[name]
 
 
-def backbones(unit: Unit | None = None) -> dict[str, BackboneInfo]:
+def known_backbones(unit: Unit | None = None) -> dict[str, BackboneInfo]:
     """All backbones that do not wrap another one, by name.
 
     Args:
       unit: "frame" or "chunk": only those whose vectors stand for one.
 
     Example:
-      >>> list(backbones("frame"))[:4]
+      >>> list(known_backbones("frame"))[:4]
       ['small-convnet', 'mobilenet-v1', 'efficientnet-lite0', 'vgg16']
     """
     found = {name: backbone_info(name) for name in _BACKBONES.names()}
@@ -273,7 +273,7 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **settings: Any) -> Backbone:
     """A backbone with random weights, in evaluation mode.
 
     Args:
-      name: one of `backbones()`, or one that wraps others: `streams`, `projected`, `pooled` or `layer-maxima`.
+      name: one of `known_backbones()`, or one that wraps others: `streams`, `projected`, `pooled` or `layer-maxima`.
       rngs: source of the initial weights.
       settings: of that backbone, such as `width` of mobilenet-v1; see its class.
 

@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxret.errors import ConfigError, unknown_name_message
-from jaxret.models import backbones
+from jaxret.models import known_backbones
 
 __all__ = ["BackboneName", "BackboneNameOrAuto", "check_backbone"]
 
 
 def _frame_backbones() -> Any:
-    return Literal[*backbones("frame")]
+    return Literal[*known_backbones("frame")]
 
 
 def _frame_backbones_or_auto() -> Any:
-    return Literal["auto", *backbones("frame")]
+    return Literal["auto", *known_backbones("frame")]
 
 
 BackboneName = Annotated[str, tyro.conf.arg(constructor_factory=_frame_backbones)]
@@ -35,6 +35,6 @@ def check_backbone(name: str) -> None:
     Example:
       >>> check_backbone("vgg16")
     """
-    known = backbones("frame")
+    known = known_backbones("frame")
     if name not in known:
         raise ConfigError(unknown_name_message("backbone", name, known))

@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models import DenseEmbedding, LayerMaxima, create_backbone, create_sequence_encoder
+from jaxret.models import DenseEmbedding, MaxPooledLayers, create_backbone, create_sequence_encoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
@@ -29,7 +29,7 @@ def test_each_layer_s_maxima_have_length_1_and_stand_side_by_side() -> None:
     backbone = small()
     pictures = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 40, 56, 3), np.uint8))
     stages = backbone(pictures).stages
-    net = LayerMaxima(backbone, ["conv_3", "conv_1"])
+    net = MaxPooledLayers(backbone, ["conv_3", "conv_1"])
     found = net(pictures)
     assert net.embedding_size == 8
     for number in range(2):
@@ -45,7 +45,7 @@ def test_layers_after_the_last_map_cost_nothing() -> None:
     def flops(net) -> float:
         return jax.jit(lambda net, x: net(x).embedding).lower(net, images).compile().cost_analysis()["flops"]
 
-    assert flops(LayerMaxima(backbone, ["conv1", "conv_pw_2"])) < 0.5 * flops(backbone)
+    assert flops(MaxPooledLayers(backbone, ["conv1", "conv_pw_2"])) < 0.5 * flops(backbone)
 
 
 def test_the_mean_over_the_frames_that_count_then_tanh_layers() -> None:
@@ -68,7 +68,7 @@ def test_the_mean_over_the_frames_that_count_then_tanh_layers() -> None:
 
 
 def test_both_are_stored_and_recreated_from_their_config(tmp_path) -> None:
-    net = LayerMaxima(small(), ["conv_1", "conv_2"])
+    net = MaxPooledLayers(small(), ["conv_1", "conv_2"])
     assert create_backbone(**json.loads(json.dumps(net.config)), rngs=nnx.Rngs(1)).config == net.config
     embedding = DenseEmbedding(12, [9, 4], rngs=nnx.Rngs(0))
     settings = json.loads(json.dumps(embedding.config))
@@ -89,7 +89,7 @@ def test_both_are_stored_and_recreated_from_their_config(tmp_path) -> None:
 )
 def test_layers_that_do_not_fit_are_refused(layers, message) -> None:
     with pytest.raises(ConfigError, match=message):
-        LayerMaxima(small(), layers)
+        MaxPooledLayers(small(), layers)
 
 
 def test_widths_that_do_not_fit_are_refused() -> None:

@@ -118,6 +118,6 @@ def test_packages_that_name_a_module_are_imported_when_a_name_is_unknown(
     registry._import_extensions.cache_clear()
     try:
         assert registry.backbone_info("packaged").image_size == 48
-        assert "packaged" in registry.backbones("frame")
+        assert "packaged" in registry.known_backbones("frame")
     finally:
         registry._import_extensions.cache_clear()

@@ -18,7 +18,7 @@ from jaxret import train
 from jaxret.__main__ import dispatch
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
-from jaxret.models import Backbone, Encoding, backbone_info, backbones, create_backbone, register_backbone
+from jaxret.models import Backbone, Encoding, backbone_info, create_backbone, known_backbones, register_backbone
 from jaxret.models.base import compute_dtype
 from jaxret.models.store import encoder_arrays, load_encoder
 from jaxret.models.weights.load import load_pretrained
@@ -114,8 +114,8 @@ def test_the_registry_knows_it() -> None:
     info = backbone_info("toy-vit")
     assert (info.unit, info.image_size, info.imagenet) == ("frame", 32, None)
     assert (info.stage("words"), info.stage("detector")) == ("block_1", "patches")
-    assert backbones("frame")["toy-vit"] is info
-    assert "toy-vit" not in backbones("chunk")
+    assert known_backbones("frame")["toy-vit"] is info
+    assert "toy-vit" not in known_backbones("chunk")
     assert isinstance(create_backbone("toy-vit", rngs=nnx.Rngs(0)), ToyViT)
     with pytest.raises(ConfigError, match="unknown option of toy-vit 'widht': did you mean 'width'"):
         create_backbone("toy-vit", widht=8, rngs=nnx.Rngs(0))

@@ -1,1 +1,26 @@
-"""Backbones: images, or chunks of video, to vectors."""
+"""Networks from images or chunks of video to vectors and named maps; `create_backbone` makes them by name.
+
+A class is imported when it is asked for: a small network does not wait for large ones.
+"""
+
+import importlib
+from typing import Any
+
+_MODULES = {
+    "C3D": "c3d",
+    "EfficientNetLite0": "efficientnet_lite",
+    "MaxPooledLayers": "pooled",
+    "MobileNetV1": "mobilenet_v1",
+    "PooledBackbone": "pooled",
+    "SmallConvNet": "small_convnet",
+    "VGG16": "vgg16",
+}
+
+__all__ = ["C3D", "VGG16", "EfficientNetLite0", "MaxPooledLayers", "MobileNetV1", "PooledBackbone", "SmallConvNet"]
+
+
+def __getattr__(name: str) -> Any:
+    """The class of that name."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

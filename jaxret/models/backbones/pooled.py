@@ -17,7 +17,7 @@ from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.projection import LinearProjection
 from jaxret.models.registry import create_backbone, register_backbone
 
-__all__ = ["LayerMaxima", "PooledBackbone", "SpatialPooling"]
+__all__ = ["MaxPooledLayers", "PooledBackbone", "SpatialPooling"]
 
 SpatialPooling = Literal["mac", "spoc", "gem", "rmac"]
 
@@ -137,7 +137,7 @@ class PooledBackbone(Backbone):
 
 
 @register_backbone()
-class LayerMaxima(Backbone):
+class MaxPooledLayers(Backbone):
     """Several feature maps of a backbone: of each the largest value of every channel, scaled to length 1, side by side.
 
     G. Kordopatis-Zilos and others, "Near-Duplicate Video Retrieval with Deep Metric Learning", ICCV Workshops 2017,
@@ -158,7 +158,7 @@ class LayerMaxima(Backbone):
     Example:
       >>> from flax import nnx
       >>> from jaxret.models.backbones.small_convnet import SmallConvNet
-      >>> net = LayerMaxima(SmallConvNet(widths=[8, 16], rngs=nnx.Rngs(0)), ["conv_1", "conv_2"])
+      >>> net = MaxPooledLayers(SmallConvNet(widths=[8, 16], rngs=nnx.Rngs(0)), ["conv_1", "conv_2"])
       >>> net(jnp.zeros((2, 32, 48, 3), jnp.uint8)).embedding.shape
       (2, 24)
     """

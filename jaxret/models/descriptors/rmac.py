@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
@@ -16,13 +17,33 @@ from jaxret.errors import ConfigError
 from jaxret.models.backbones.pooled import PooledBackbone
 from jaxret.models.base import Backbone, check_sizes
 from jaxret.models.descriptors.spatial_pooling import regional_grid, regional_maxima
-from jaxret.models.detection.faster_rcnn import Regions
 from jaxret.models.layers.feature_map import feature_map_stride
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["RegionalEncoder"]
+__all__ = ["RegionalEncoder", "Regions"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Regions:
+    """What instance search keeps of a batch of images; a JAX pytree.
+
+    Attributes:
+      image_vector: (B, C) float32 of length 1: the map max-pooled.
+      boxes: (B, P, 4) left, top, right, bottom in pixels of the encoded image; of a detector its proposals, likeliest
+        first.
+      scores: (B, P), the probability that the region is an object; 1 where nothing estimates it.
+      vectors: (B, P, C) float32 of length 1: the map max-pooled in each region.
+      valid: bool (B, P); where an image has fewer than P regions, box, score and vector of the rest are zeros.
+    """
+
+    image_vector: jax.Array
+    boxes: jax.Array
+    scores: jax.Array
+    vectors: jax.Array
+    valid: jax.Array
 
 
 @register_encoder

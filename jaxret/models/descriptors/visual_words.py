@@ -18,8 +18,9 @@ from jax.typing import ArrayLike
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Unit, check_sizes
 from jaxret.models.layers.feature_map import feature_map_shape
+from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
-from jaxret.models.projection import FixedArray, LinearProjection
+from jaxret.models.projection import LinearProjection
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
 

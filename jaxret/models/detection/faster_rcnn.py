@@ -7,7 +7,6 @@ which ranks them anew and says where the object is.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -18,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
+from jaxret.models.descriptors.rmac import Regions
 from jaxret.models.descriptors.spatial_pooling import mac
 from jaxret.models.detection.boxes import anchor_boxes
 from jaxret.models.detection.head import Detections, RegionHead, best_detections
@@ -25,32 +25,12 @@ from jaxret.models.detection.proposals import Proposals, RegionProposalNetwork, 
 from jaxret.models.detection.roi_align import roi_align
 from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
+from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
-from jaxret.models.projection import FixedArray
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
 
-__all__ = ["FasterRCNN", "Regions"]
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Regions:
-    """What instance search keeps of a batch of pictures; a JAX pytree.
-
-    Attributes:
-      image_vector: (B, C) float32 of length 1: the maximum of the map.
-      boxes: (B, P, 4) proposals, left, top, right, bottom in pixels of the encoded picture, likeliest first.
-      scores: (B, P), the probability that the proposal is an object.
-      vectors: (B, P, C) float32 of length 1: the maximum of the map in each proposal.
-      valid: bool (B, P); where a picture has fewer than P proposals, box, score and vector of the rest are zeros.
-    """
-
-    image_vector: jax.Array
-    boxes: jax.Array
-    scores: jax.Array
-    vectors: jax.Array
-    valid: jax.Array
+__all__ = ["FasterRCNN"]
 
 
 @register_encoder

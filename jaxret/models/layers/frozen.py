@@ -1,8 +1,8 @@
-"""Parameters that training leaves alone."""
+"""Arrays that belong to a model and that training leaves alone."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -11,11 +11,15 @@ from jax.interpreters import partial_eval
 
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models.base import Backbone
-from jaxret.models.projection import FixedArray
 
-__all__ = ["fix_parameters", "parameters_before"]
+__all__ = ["FixedArray", "fix_parameters", "parameters_before"]
 
+Array = TypeVar("Array")
 Paths = set[tuple[Any, ...]]
+
+
+class FixedArray(nnx.Variable[Array], Generic[Array]):
+    """An array that is stored with the weights and is no `nnx.Param`: no optimiser sees it."""
 
 
 def fix_parameters(module: nnx.Module, paths: Paths) -> None:

@@ -1,1 +1,24 @@
-"""Encoders of sequences of frame vectors, and their heads."""
+"""Encoders of frame-vector sequences: recurrent layers, learned fusions, pooling, and the layers after them."""
+
+from jaxret.models.temporal.attention import AttentionFusion
+from jaxret.models.temporal.fusion import ConvolutionFusion, WeightedAverage
+from jaxret.models.temporal.heads import DenseEmbedding, HashLayer, SoftmaxHead, TanhHead
+from jaxret.models.temporal.pooling import Maximum, Mean, Sum, UnitLength
+from jaxret.models.temporal.recurrent import GRUCell, LSTMCell, TemporalEncoder
+
+__all__ = [
+    "AttentionFusion",
+    "ConvolutionFusion",
+    "DenseEmbedding",
+    "GRUCell",
+    "HashLayer",
+    "LSTMCell",
+    "Maximum",
+    "Mean",
+    "SoftmaxHead",
+    "Sum",
+    "TanhHead",
+    "TemporalEncoder",
+    "UnitLength",
+    "WeightedAverage",
+]

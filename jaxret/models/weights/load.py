@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from jaxret.errors import WeightsError
 from jaxret.models.base import Backbone
-from jaxret.models.registry import backbone_info, backbones
+from jaxret.models.registry import backbone_info, known_backbones
 from jaxret.models.weights.keras import read_keras_file
 from jaxret.models.weights.names import Slot, WeightTable, own_table, variables_by_path
 from jaxret.models.weights.torch import read_torch_file
@@ -56,7 +56,7 @@ def find_imagenet_weights(name: str) -> Path:
     """
     packaged = backbone_info(name).imagenet
     if packaged is None:
-        available = ", ".join(name for name, info in backbones().items() if info.imagenet is not None)
+        available = ", ".join(name for name, info in known_backbones().items() if info.imagenet is not None)
         raise WeightsError(
             f"no package brings ImageNet weights for {name} (there is one for {available}); "
             "give the path of a weights file"

@@ -34,13 +34,24 @@ Path = tuple[str | int, ...]
 _Change = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
 
+def _unchanged(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array itself: file and module have one layout."""
+    return array
+
+
 @dataclasses.dataclass(frozen=True)
 class Slot:
-    """Where an array goes, and how: `change` turns the file's array into the variable's layout."""
+    """Where an array of a weights file goes.
+
+    Attributes:
+      path: of the variable in the module.
+      change: the file's array to the variable's layout.
+      change_back: and back.
+    """
 
     path: Path
-    change: _Change = lambda array: array
-    change_back: _Change = lambda array: array
+    change: _Change = _unchanged
+    change_back: _Change = _unchanged
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ import fnmatch
 from typing import Any
 
 from jaxret.losses import Mining
-from jaxret.models import Backbone, DenseEmbedding, LayerMaxima, backbone_info
+from jaxret.models import Backbone, DenseEmbedding, MaxPooledLayers, backbone_info
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.base import FrameBackboneConfig
 from jaxret.recipes.clip_report import RunSummary
@@ -74,7 +74,7 @@ def make_encoder(config: NdvrDmlConfig) -> VideoEncoder:
     return make_clip_encoder(
         config,
         lambda size, rngs: DenseEmbedding(size, config.widths, rngs=rngs),
-        wrap=lambda backbone: LayerMaxima(backbone, config.layers or default_layers(backbone)),
+        wrap=lambda backbone: MaxPooledLayers(backbone, config.layers or default_layers(backbone)),
     )
 
 
