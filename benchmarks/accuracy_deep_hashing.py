@@ -35,10 +35,10 @@ from common.timing import in_turn
 from flax import nnx
 
 from jaxret.data.items import MediaItem
-from jaxret.data.label_splits import split_dataset
 from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
 from jaxret.data.sampling.transforms import Augmentation
+from jaxret.data.splits import split_dataset
 from jaxret.evaluation import Ranking, evaluate_queries
 from jaxret.models import HashLayer, SequenceEncoder, StreamFusion
 from jaxret.rank import HammingIndex, RandomHyperplanes, hamming_topk, pack_bits

@@ -1,17 +1,202 @@
-"""Who trains and who is tested: by source, by class, or by an official list. All deterministic in a seed."""
+"""Which items train, validate and test, and which classes are kept unseen. All deterministic in a seed.
+
+`split_dataset` is for labels, `split_items` for items of one kind without them, `split_for_autoencoder` for videos of
+which only some have a label. All three follow the splits that the items name, and deal by source where none is named.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.items import MediaItem
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.datasets.moving_digits import is_moving_digits, unseen_labels
+from jaxret.data.items import Kind, MediaItem
 from jaxret.errors import ConfigError
 
-__all__ = ["official_splits", "split_by_source", "split_classes"]
+__all__ = [
+    "UNUSED",
+    "AutoencoderData",
+    "DataSplits",
+    "named_splits",
+    "split_by_source",
+    "split_classes",
+    "split_dataset",
+    "split_for_autoencoder",
+    "split_items",
+]
+
+Splits = dict[str, npt.NDArray[np.int64]]
+"""Item numbers of each split, int64, ascending; the keys are train, validation and test."""
+
+UNUSED = "unused"
+"""The split of items that take no part."""
+
+# Shares of what is dealt. Figures of classes need test items of every class; films are few and long, and training needs
+# most of them. Where the items name a test split but none for validation, that is a part of the training items.
+_LABELLED: Mapping[str, float] = {"train": 1 - 0.1 - 0.2, "validation": 0.1, "test": 0.2}
+_LABELLED_TRAINING: Mapping[str, float] = {"train": 0.9, "validation": 0.1}
+_ITEMS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+_ITEMS_TRAINING: Mapping[str, float] = {"train": 0.8 / 0.9, "validation": 0.1 / 0.9}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSplits:
+    """Item numbers of each split, and the classes that training never sees.
+
+    Attributes:
+      train, validation, test: int64, ascending.
+      seen: names of the classes that training items have, sorted; it gives the class numbers of the softmax.
+      unseen: names of the classes that only test items have, sorted.
+    """
+
+    train: npt.NDArray[np.int64]
+    validation: npt.NDArray[np.int64]
+    test: npt.NDArray[np.int64]
+    seen: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class AutoencoderData:
+    """The splits of a data set of videos.
+
+    Attributes:
+      splits: the labelled ones; all videos where no labels are needed and there are too few. Images are among the
+        validation and test items only.
+      unlabelled: int64, further videos to train an autoencoder on: without a label, in no split but `train`, and of a
+        source that is not held out.
+      labelled: whether `splits` follows labels.
+    """
+
+    splits: DataSplits
+    unlabelled: npt.NDArray[np.int64]
+    labelled: bool
+
+
+def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -> DataSplits:
+    """Split a labelled data set; clips of one source are never both in training and in validation.
+
+    Where the items name their splits (`train`, `validation`, `test`), those hold; items that name none, or
+    `unused`, as HMDB51's official lists do, take no part, and a missing validation split is taken from the
+    training items, by source. Otherwise 70 % train, 10 % validate and 20 % test, by source.
+
+    Items of unseen classes are all moved to the test split; moving digits name their own unseen ones. A class is unseen
+    as well if it has test items and no training item.
+
+    Args:
+      dataset: with labels; items without one take no part.
+      unseen_fraction: share of the classes that are kept from training, see `split_classes`.
+      seed: of what is drawn.
+
+    Raises:
+      ConfigError: fewer than two seen classes have training items, or a split has an unknown name.
+    """
+    labels = [item.label for item in dataset.items]
+    classes = sorted({label for label in labels if label is not None})
+    kept_out: set[str] = set()
+    if is_moving_digits(dataset):
+        kept_out = set(unseen_labels()) & set(classes)
+    elif unseen_fraction and classes:
+        kept_out = set(split_classes(classes, unseen_fraction, seed=seed)[1])
+    usable = np.array([n for n, label in enumerate(labels) if label is not None and label not in kept_out], np.int64)
+    splits = named_splits(dataset, usable) or _dealt(dataset, usable, _LABELLED, seed)
+    if not len(splits["validation"]):
+        splits |= _dealt(dataset, splits["train"], _LABELLED_TRAINING, seed)
+    hidden = np.array([n for n, label in enumerate(labels) if label in kept_out], np.int64)
+    test = np.union1d(splits["test"], hidden)
+    seen = {str(labels[n]) for n in splits["train"].tolist()}
+    if len(seen) < 2:
+        raise ConfigError(
+            f"training needs at least two classes, found {len(seen)}"
+            + "".join(f" ({label})" for label in seen)
+            + ": put each class's media in a folder of its own, or name the classes in a CSV"
+        )
+    unseen = {str(labels[n]) for n in test.tolist()} - seen
+    return DataSplits(splits["train"], splits["validation"], test, tuple(sorted(seen)), tuple(sorted(unseen)))
+
+
+def split_items(dataset: MediaDataset, kind: Kind, *, seed: int) -> Splits:
+    """Numbers of the items of a kind in each split: as the items name them, or else dealt by source.
+
+    Where none is named for validation, some of the training items are taken for it.
+
+    Raises:
+      ConfigError: there are fewer sources to deal than splits, a split has an unknown name, or no training item is
+        named.
+    """
+    of_kind = [n for n, item in enumerate(dataset.items) if item.kind == kind and item.split != UNUSED]
+    numbers = np.array(of_kind, np.int64)
+    splits = named_splits(dataset, numbers)
+    if splits is None:
+        return _dealt_to_each(dataset, numbers, kind, _ITEMS, seed)
+    if not len(splits["train"]):
+        raise ConfigError(f"no {kind} is in the split 'train', which training needs")
+    if not len(splits["validation"]):
+        splits |= _dealt_to_each(dataset, splits["train"], kind, _ITEMS_TRAINING, seed)
+    return splits
+
+
+def split_for_autoencoder(
+    dataset: MediaDataset, *, steps_with_labels: tuple[str, ...], unseen_fraction: float, seed: int
+) -> AutoencoderData:
+    """Split a data set of videos, with labels or without.
+
+    Args:
+      dataset: the media.
+      steps_with_labels: the steps of the training that need them.
+      unseen_fraction, seed: see `split_dataset`.
+
+    Raises:
+      ConfigError: there are no videos, or too few classes, and a step needs them.
+    """
+    items = dataset.items
+    if not any(item.kind == "video" for item in items):
+        raise ConfigError("an autoencoder of clips trains on videos, and the data hold images only")
+    classes = {item.label for item in items if item.label is not None and item.kind == "video"}
+    if len(classes) < 2 and steps_with_labels:
+        found = f"only the class {next(iter(classes))!r}" if classes else "none has a label"
+        raise ConfigError(
+            f"the steps {', '.join(steps_with_labels)} need labels of two classes or more, and of {len(items)} items "
+            f"{found}: put each class's videos in a folder of its own, or choose --steps pretrain alone"
+        )
+    if len(classes) < 2:
+        dealt = split_items(dataset, "video", seed=seed)
+        splits = DataSplits(dealt["train"], dealt["validation"], dealt["test"])
+        return AutoencoderData(splits, np.zeros(0, np.int64), labelled=False)
+    splits = split_dataset(dataset, unseen_fraction=unseen_fraction, seed=seed)
+    videos = np.array([n for n in splits.train.tolist() if items[n].kind == "video"], np.int64)
+    if steps_with_labels and len({items[n].label for n in videos.tolist()}) < 2:
+        raise ConfigError(f"the steps {', '.join(steps_with_labels)} need training videos of two classes or more")
+    held_out = {items[n].source for numbers in (splits.validation, splits.test) for n in numbers.tolist()}
+    unlabelled = [
+        number
+        for number, item in enumerate(items)
+        if item.kind == "video" and item.label is None and item.split in (None, "train") and item.source not in held_out
+    ]
+    return AutoencoderData(dataclasses.replace(splits, train=videos), np.array(unlabelled, np.int64), labelled=True)
+
+
+def named_splits(dataset: MediaDataset, numbers: npt.NDArray[np.int64]) -> Splits | None:
+    """Those of the items that are listed for each split, all three of them; None where no item names a split.
+
+    Raises:
+      ConfigError: a split has an unknown name.
+    """
+    items = [dataset.items[n] for n in numbers.tolist()]
+    names = {item.split for item in items} - {None, UNUSED}
+    if not names:
+        return None
+    if odd := names - {"train", "validation", "test"}:
+        raise ConfigError(f"a split must be train, validation, test or unused, got {sorted(map(str, odd))[0]!r}")
+    return {
+        name: numbers[np.array([item.split == name for item in items], bool)]
+        for name in ("train", "validation", "test")
+    }
 
 
 def split_by_source(
@@ -97,19 +282,22 @@ def split_classes(
     return tuple(name for name in names if name not in unseen), tuple(sorted(unseen))
 
 
-def official_splits(items: Sequence[MediaItem]) -> dict[str, npt.NDArray[np.int64]]:
-    """Numbers of the items of each split that the data set itself names, unlisted items left out.
+def _dealt(dataset: MediaDataset, numbers: npt.NDArray[np.int64], shares: Mapping[str, float], seed: int) -> Splits:
+    dealt = split_by_source([dataset.items[n] for n in numbers.tolist()], shares, seed=seed)
+    return {name: numbers[dealt[name]] for name in shares}
 
-    Official lists do not always keep sources apart (HMDB51's put clips of one film on both sides), so
-    retrieval figures on them need same-source exclusion.
 
-    Raises:
-      ConfigError: no item names a split.
-    """
-    splits: dict[str, list[int]] = defaultdict(list)
-    for number, item in enumerate(items):
-        if item.split is not None:
-            splits[item.split].append(number)
-    if not splits:
-        raise ConfigError("no item names its split; give a CSV with a split column, or split by source")
-    return {name: np.array(numbers, np.int64) for name, numbers in sorted(splits.items())}
+def _dealt_to_each(
+    dataset: MediaDataset, numbers: npt.NDArray[np.int64], kind: Kind, shares: Mapping[str, float], seed: int
+) -> Splits:
+    """As `_dealt`, where every split gets a source even if there are few: the small ones before training."""
+    sources = np.array([dataset.items[n].source for n in numbers.tolist()], object)
+    if (found := len(set(sources))) < len(shares):
+        raise ConfigError(f"{', '.join(shares)} need {kind}s of {len(shares)} sources or more, found {found}")
+    splits = _dealt(dataset, numbers, shares, seed)
+    for name in shares:
+        if name != "train" and not len(splits[name]):
+            of_source = np.array([dataset.items[n].source for n in splits["train"].tolist()], object)
+            moved = of_source == of_source[-1]
+            splits[name], splits["train"] = splits["train"][moved], splits["train"][~moved]
+    return splits

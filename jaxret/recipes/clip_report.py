@@ -18,7 +18,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.decode.write import write_video
 from jaxret.data.items import MediaItem
-from jaxret.data.label_splits import DataSplits
+from jaxret.data.splits import DataSplits
 from jaxret.evaluation import GroupFigures, rank_items
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.clip_media import embed_items, evaluate_items, evaluate_rows, ranked_rows

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxret.data.items import MediaItem
-from jaxret.data.splits import official_splits, split_by_source, split_classes
-from jaxret.errors import ConfigError
+from jaxret.data.splits import split_by_source, split_classes
 
 FRACTIONS = {"train": 0.7, "validation": 0.1, "test": 0.2}
 
@@ -79,17 +78,3 @@ def test_classes_seen_and_unseen():
     for labels, fraction, message in (([], 0.5, "at least one class"), (["a"], 1.0, "unseen_fraction")):
         with pytest.raises(ValueError, match=message):
             split_classes(labels, fraction)
-
-
-def test_official_splits():
-    items = [
-        MediaItem("a", "image", split="train"),
-        MediaItem("b", "image"),
-        MediaItem("c", "image", split="test"),
-    ]
-    assert {name: numbers.tolist() for name, numbers in official_splits(items).items()} == {
-        "test": [2],
-        "train": [0],
-    }
-    with pytest.raises(ConfigError, match="no item names its split"):
-        official_splits(items[1:2])

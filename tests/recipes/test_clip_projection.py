@@ -13,8 +13,8 @@ from sklearn.decomposition import PCA
 
 from jaxret import train
 from jaxret.data.datasets.moving_digits import MovingDigits
-from jaxret.data.label_splits import split_dataset
 from jaxret.data.open import open_dataset
+from jaxret.data.splits import split_dataset
 from jaxret.errors import ConfigError
 from jaxret.models import ProjectedEncoder
 from jaxret.models.store import load_encoder

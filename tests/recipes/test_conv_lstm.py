@@ -21,7 +21,7 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import chunks_of, open_item
-from jaxret.data.unlabelled_splits import split_for_autoencoder
+from jaxret.data.splits import split_for_autoencoder
 from jaxret.errors import ConfigError
 from jaxret.models import Mean
 from jaxret.models.encoder import VideoEncoder

@@ -15,12 +15,13 @@ from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import dispatch
-from jaxret.data.item_splits import split_films, training_frames
 from jaxret.data.open import open_dataset
+from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models.store import encoder_arrays, load_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, cleaned, make_encoder, shots_by_video
+from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.retrieval.encode import frame_vectors
 from jaxret.training import LoopConfig
 
@@ -168,7 +169,7 @@ def test_settings_of_a_training_are_refused_where_there_is_none() -> None:
 
 
 def test_parts_keep_sources_together_or_are_those_of_the_list(films: Path, tmp_path: Path) -> None:
-    parts = split_films(open_dataset(films), seed=0)
+    parts = split_items(open_dataset(films), "video", seed=0)
     assert sorted(np.concatenate(list(parts.values())).tolist()) == [0, 1, 2, 3, 4]
     assert all(len(numbers) for numbers in parts.values())
     table = tmp_path / "films.csv"
@@ -176,20 +177,20 @@ def test_parts_keep_sources_together_or_are_those_of_the_list(films: Path, tmp_p
         f"{films / f'{n}.mp4'},{split}" for n, split in enumerate(["train", "test", "train", "validation", "unused"])
     ]
     table.write_text("\n".join(["path,split", *rows]))
-    named = split_films(open_dataset(table), seed=0)
+    named = split_items(open_dataset(table), "video", seed=0)
     assert {name: numbers.tolist() for name, numbers in named.items()} == {
         "train": [0, 2], "validation": [3], "test": [1]
     }  # fmt: skip
     table.write_text("\n".join(["path,split", *(f"{films / f'{n}.mp4'},train" for n in range(3))]))
-    taken = split_films(open_dataset(table), seed=0)  # no validation part is named
+    taken = split_items(open_dataset(table), "video", seed=0)  # no validation part is named
     assert sorted(len(numbers) for numbers in taken.values()) == [0, 1, 2]
     assert (len(taken["validation"]), len(taken["test"])) == (1, 0)
     table.write_text("\n".join(["path,split", f"{films / '0.mp4'},train", f"{films / '1.mp4'},test"]))
     with pytest.raises(ConfigError, match="train, validation need videos of 2 sources or more, found 1"):
-        split_films(open_dataset(table), seed=0)
+        split_items(open_dataset(table), "video", seed=0)
     table.write_text("\n".join(["path,split", *rows]).replace("unused", "val"))
     with pytest.raises(ConfigError, match="a split must be train, validation, test or unused, got 'val'"):
-        split_films(open_dataset(table), seed=0)
+        split_items(open_dataset(table), "video", seed=0)
 
 
 def test_the_whitening_sees_even_frames_of_even_films(films: Path) -> None:

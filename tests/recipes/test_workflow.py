@@ -15,10 +15,10 @@ from flax import nnx
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import MovingDigits, unseen_labels
 from jaxret.data.items import MediaItem
-from jaxret.data.label_splits import split_dataset
 from jaxret.data.readers import ArrayReader
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.data.sampling.transforms import Augmentation
+from jaxret.data.splits import split_dataset
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
@@ -192,6 +192,20 @@ def test_named_splits_hold_and_a_missing_validation_part_comes_from_training() -
     assert splits.test.tolist() == list(range(180, 240))
     assert len(splits.validation) == pytest.approx(18, abs=4)
     assert sorted([*splits.train, *splits.validation]) == list(range(180))
+
+
+def test_classes_that_only_test_items_have_are_unseen() -> None:
+    named = {"class-4": "test", "class-5": "validation"}
+    items = [dataclasses.replace(item, split=named.get(str(item.label), "train")) for item in many_items()]
+    items += [MediaItem("known", "video", "class-0", split="test"), MediaItem("unlabelled", "video", split="test")]
+    splits = split_dataset(Listed(items), unseen_fraction=0.0, seed=0)
+    assert splits.seen == ("class-0", "class-1", "class-2", "class-3")
+    assert splits.unseen == ("class-4",)
+    assert {items[n].label for n in splits.test} == {"class-0", "class-4"}
+    # With a share of unseen classes as well: both kinds count.
+    more = split_dataset(Listed(items), unseen_fraction=0.2, seed=3)
+    assert set(more.unseen) == {items[n].label for n in more.test} - set(more.seen)
+    assert len(more.unseen) >= 1
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from studies.image_to_video.films import Film, Films
 from jaxret import rank
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.batches.shot_pairs import ShotPairs
-from jaxret.data.item_splits import training_frames
 from jaxret.models import Maximum, PooledBackbone, SequenceEncoder, Sum, TanhHead, TemporalEncoder, UnitLength
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.recipes.image_to_video.features import FilmFeatures
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, make_encoder
+from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.retrieval.encode import FrameVectors, Shot, detect_cuts, encode_shots, random_cuts, shots_between
 from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, RunFolder
 from jaxret.training.fit import fit_model

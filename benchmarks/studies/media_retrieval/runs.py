@@ -11,9 +11,9 @@ import numpy as np
 from common.paths import MOBILENET_WEIGHTS
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.label_splits import DataSplits, split_dataset
 from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
+from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
 from jaxret.recipes.base import ClipTrainingConfig

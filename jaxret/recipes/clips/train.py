@@ -10,9 +10,9 @@ from flax import nnx
 
 from jaxret.cli.shell import command_line_of
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.label_splits import DataSplits, split_dataset
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.transforms import Augmentation
+from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxret.data.batches.plans import BatchPlan, ChallengingBatches
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.unlabelled_splits import AutoencoderData
+from jaxret.data.splits import AutoencoderData
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
 from jaxret.models.encoder import VideoEncoder

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.label_splits import DataSplits
+from jaxret.data.splits import DataSplits
 from jaxret.evaluation import GroupFigures
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.clip_report import RunExtras

@@ -15,7 +15,7 @@ from jax.experimental import multihost_utils
 from jaxret.data.batches.plans import BatchPlan, ShuffledBatches
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.transforms import Augmentation
-from jaxret.data.unlabelled_splits import AutoencoderData
+from jaxret.data.splits import AutoencoderData
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import save_encoder

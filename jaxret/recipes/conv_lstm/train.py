@@ -13,7 +13,7 @@ from flax import nnx
 from jaxret.cli.shell import command_line_of
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.open import open_dataset
-from jaxret.data.unlabelled_splits import split_for_autoencoder
+from jaxret.data.splits import split_for_autoencoder
 from jaxret.models import Mean
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
 from jaxret.models.encoder import VideoEncoder

@@ -36,12 +36,12 @@ from jaxret.cli.shell import command_line_of
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.item_splits import split_films, training_frames
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.frames import frames_on_display
 from jaxret.data.sampling.reading import open_item, read_pictures
 from jaxret.data.sampling.shot_cleaning import clean_shot
 from jaxret.data.sampling.transforms import centre_geometry
+from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError
 from jaxret.models import (
     Maximum,
@@ -63,6 +63,7 @@ from jaxret.recipes.image_to_video.features import FilmFeatures
 from jaxret.recipes.image_to_video.held_out import ShotQuestions
 from jaxret.recipes.image_to_video.photos import photograph_vectors, random_moments
 from jaxret.recipes.image_to_video.report import finish_shot_run
+from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.retrieval.encode import FrameVectors, Shot, shots_of
 from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, RunFolder, meet, refuse_unused
 from jaxret.training.fit import fit_model
@@ -186,7 +187,7 @@ def train(
     if not config.data:
         raise ConfigError("data must name the films: --data FOLDER")
     dataset = open_dataset(config.data, split_column=config.split_column, download=config.download)
-    parts = split_films(dataset, seed=config.seed)
+    parts = split_items(dataset, "video", seed=config.seed)
     counts = ", ".join(f"{len(numbers)} {name}" for name, numbers in parts.items())
     say(f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable); videos: {counts}")
     # ---- spatial encoder

@@ -42,7 +42,7 @@ from flax import nnx
 from jaxret.cli.shell import command_line_of
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.ground_truth.boxes import BoxReader, read_box_annotations
-from jaxret.data.item_splits import split_items
+from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError
 from jaxret.models import backbone_info, create_backbone
 from jaxret.models.detection.faster_rcnn import FasterRCNN

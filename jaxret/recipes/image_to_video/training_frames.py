@@ -1,0 +1,38 @@
+"""Frames of training videos to fit a whitening on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.sampling.frames import frames_on_display
+from jaxret.data.sampling.reading import open_item, read_pictures
+from jaxret.data.sampling.transforms import centre_geometry
+from jaxret.errors import MediaError
+from jaxret.preprocessing import Preprocessing
+
+__all__ = ["training_frames"]
+
+
+def training_frames(
+    dataset: MediaDataset, numbers: np.ndarray, preprocessing: Preprocessing, limit: int
+) -> Iterator[np.ndarray]:
+    """About `limit` frames, evenly from evenly chosen videos, in batches of those of one video.
+
+    A video with a frame that does not decode is passed over: it is left out, and listed, when all are encoded.
+    """
+    chosen = numbers[np.linspace(0, len(numbers) - 1, min(limit, len(numbers))).round().astype(int)]
+    each = max(1, limit // len(chosen))
+    for number in chosen.tolist():
+        try:
+            with open_item(dataset, number, preprocessing) as reader:
+                info = reader.info
+                moments = (np.arange(each) + 0.5) * info.duration / each
+                places = np.unique(frames_on_display(reader.times, moments))
+                geometry = centre_geometry(info.height, info.width, preprocessing)
+                frames = np.stack(list(read_pictures(reader, places, geometry, preprocessing)))
+        except MediaError:
+            continue
+        yield frames
