@@ -18,6 +18,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.decode.write import write_video
 from jaxret.data.items import MediaItem
+from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import DataSplits
 from jaxret.evaluation import GroupFigures, rank_items
 from jaxret.models.encoder import VideoEncoder
@@ -275,7 +276,7 @@ def _name(item: MediaItem) -> str:
 
 def _spread(positions: list[int], count: int) -> list[int]:
     """`count` of the positions, evenly spaced."""
-    chosen = np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int)
+    chosen = evenly_spaced(len(positions), count)
     return [positions[place] for place in chosen]
 
 

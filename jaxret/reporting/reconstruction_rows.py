@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from jaxret.data.sampling.frames import evenly_spaced
+
 __all__ = ["draw_reconstructions"]
 
 _MARGIN, _NAMES, _CAPTION = 8, 66, 16
@@ -34,7 +36,7 @@ def draw_reconstructions(
       frames: of each clip, at most, evenly spaced.
       height: of a frame in the picture.
     """
-    times = np.unique(np.linspace(0, shown.shape[1] - 1, min(frames, shown.shape[1])).round().astype(int))
+    times = evenly_spaced(shown.shape[1], frames)
     width = max(1, round(height * shown.shape[3] / shown.shape[2]))
     names = ["shown", "came back"] + (["its depth", "came back"] if planes else [])
     step = len(names) * (height + 2) + _CAPTION + _MARGIN

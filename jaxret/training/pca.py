@@ -9,6 +9,7 @@ import jax
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxret.data.sampling.even_draw import EvenDraw
 from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone
 from jaxret.rank.validation import as_float32_matrix
@@ -133,16 +134,10 @@ def fit_whitening(
         raise ConfigError("this pooled backbone has no whitening to fit: make it with whitened_size")
     if limit < 1:
         raise ConfigError(f"limit must be at least 1 vector, got {limit!r}")
-    rng = np.random.default_rng(seed)
-    # The vectors with the smallest random keys are an even draw, however many there turn out to be.
-    held = np.zeros((0, backbone.map_channels), np.float32)
-    keys = np.zeros(0)
+    draw = EvenDraw(limit, backbone.map_channels, seed)
     for batch in batches:
-        vectors = np.asarray(_regional_vectors(backbone, batch)).reshape(-1, backbone.map_channels)
-        held, keys = np.concatenate([held, vectors]), np.concatenate([keys, rng.random(len(vectors))])
-        if len(held) > limit:
-            kept = np.sort(np.argpartition(keys, limit)[:limit])
-            held, keys = held[kept], keys[kept]
+        draw.add(np.asarray(_regional_vectors(backbone, batch)).reshape(-1, backbone.map_channels))
+    held = draw.drawn()
     if len(held) < 2:
         raise ConfigError(f"a whitening is fitted on many vectors, and the frames gave {len(held)}: give more frames")
     fitted = fit_pca(held, components=backbone.whitening.size, whiten=True)

@@ -16,30 +16,32 @@ from jaxret.visual_words.placed_words import PlacedWords
 __all__ = ["box_surroundings", "centre_prior"]
 
 
-def centre_prior(image: PlacedWords, *, spread: float = 1 / 3) -> NDArray[np.float64]:
+def centre_prior(points: ArrayLike, image_size: ArrayLike, *, spread: float = 1 / 3) -> NDArray[np.float64]:
     """A Gaussian at the centre of an image, for objects tend to be there (SPoC, Babenko and Lempitsky 2015,
     arXiv:1510.07493).
 
     Args:
-      image: its words.
+      points: (..., N, 2), x and y of words in pixels; of one image, or of many at once.
+      image_size: (..., 2), height and width of each image in pixels.
       spread: standard deviation as a share of the distance from the centre to the nearest border, above 0; a third
         in SPoC.
 
     Returns:
-      float64 (N,), above 0 (unless it underflows) and up to 1, for `image.weighted`.
+      float64 (..., N), above 0 (unless it underflows) and up to 1, for `PlacedWords.weighted`.
 
     Raises:
       ValueError: the spread is not a finite number above 0.
 
     Example:
       >>> from jaxret.visual_words import words_of_map
-      >>> centre_prior(words_of_map([[0, 1, 2]], image_size=(30, 90))).round(3).tolist()
+      >>> image = words_of_map([[0, 1, 2]], image_size=(30, 90))
+      >>> centre_prior(image.points, image.image_size).round(3).tolist()
       [0.0, 1.0, 0.0]
     """
     _check_spread(spread)
-    height, width = image.image_size
-    squared = ((image.points - np.array([width, height]) / 2) ** 2).sum(axis=1)
-    return np.exp(-squared / (2 * (spread * min(height, width) / 2) ** 2))
+    sizes = np.asarray(image_size, np.float64)[..., None, :]
+    squared = ((np.asarray(points) - sizes[..., ::-1] / 2) ** 2).sum(axis=-1)
+    return np.exp(-squared / (2 * (spread * sizes.min(axis=-1) / 2) ** 2))
 
 
 def box_surroundings(image: PlacedWords, box: ArrayLike, *, spread: float = 0.25) -> NDArray[np.float64]:

@@ -99,23 +99,6 @@ def test_whitening_makes_components_alike(dataset: MediaDataset) -> None:
     np.testing.assert_allclose(np.cov(projected.T), np.eye(6), atol=2e-2)
 
 
-@pytest.mark.parametrize("chunks", [[1000], [1] * 100 + [900], [7, 0, 300, 50, 500, 143]])
-def test_an_even_draw_is_of_the_smallest_keys(chunks: list[int]) -> None:
-    rows = np.arange(1000, dtype=np.float32)[:, None]
-    keys = np.random.default_rng(5).random(1000)
-    draw = module._EvenDraw(40, 1, seed=5)
-    start = 0
-    for count in chunks:
-        draw.add(rows[start : start + count])
-        start += count
-        assert draw._waiting <= 40 * 1.5
-    np.testing.assert_array_equal(draw.drawn()[:, 0], np.sort(np.argsort(keys)[:40]))
-    few = module._EvenDraw(40, 1, seed=5)
-    few.add(rows[:30])
-    np.testing.assert_array_equal(few.drawn(), rows[:30])
-    assert len(module._EvenDraw(40, 1, seed=5).drawn()) == 0
-
-
 def test_the_sample_is_bounded(dataset: MediaDataset, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[int] = []
     real = Codebook.fit.__func__  # type: ignore[attr-defined]

@@ -174,7 +174,7 @@ def test_expanded_queries_are_the_mean_of_bags_of_length_one(with_idf):
 
 def test_spatial_weights_see_the_centre_and_the_box():
     image = words_of_map(np.arange(35).reshape(5, 7), (50, 70))
-    prior = centre_prior(image).reshape(5, 7)
+    prior = centre_prior(image.points, image.image_size).reshape(5, 7)
     assert prior[2, 3] == 1
     assert prior[0, 3] == pytest.approx(np.exp(-(20**2) / (2 * (25 / 3) ** 2)))
     np.testing.assert_allclose(prior, prior[::-1, ::-1])
@@ -186,4 +186,4 @@ def test_spatial_weights_see_the_centre_and_the_box():
     weighted = query_bag(image.weighted(weights.ravel()), 35)
     np.testing.assert_allclose(weighted.dense()[0], weights.ravel())
     with pytest.raises(ValueError, match="spread must be a finite number above 0, got 0"):
-        centre_prior(image, spread=0)
+        centre_prior(image.points, image.image_size, spread=0)

@@ -12,7 +12,15 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["chunk_spans", "even_samples", "frames_on_display", "moments_at_rate", "random_chunk", "random_samples"]
+__all__ = [
+    "chunk_spans",
+    "even_samples",
+    "evenly_spaced",
+    "frames_on_display",
+    "moments_at_rate",
+    "random_chunk",
+    "random_samples",
+]
 
 Times = npt.NDArray[np.float64]
 
@@ -121,6 +129,19 @@ def even_samples(times: Times, start: float, end: float, count: int) -> npt.NDAr
     """
     _check_count(count)
     return frames_on_display(times, start + (np.arange(count) + 0.5) * ((end - start) / count))
+
+
+def evenly_spaced(count: int, limit: int) -> npt.NDArray[np.int64]:
+    """At most `limit` of the indices 0 .. count - 1, evenly spaced, the first and the last among them.
+
+    Returns:
+      int64 (min(count, limit),), ascending, each once; index 0 alone for a limit of 1.
+
+    Example:
+      >>> evenly_spaced(10, 4).tolist(), evenly_spaced(3, 4).tolist(), evenly_spaced(0, 4).tolist()
+      ([0, 3, 6, 9], [0, 1, 2], [])
+    """
+    return np.linspace(0, count - 1, min(count, limit)).round().astype(np.int64)
 
 
 def random_samples(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from jaxret.data.batches.loader import read_in_parallel
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.readers import Pixels
-from jaxret.data.sampling.frames import chunk_spans
+from jaxret.data.sampling.frames import chunk_spans, evenly_spaced
 from jaxret.data.sampling.reading import open_item, read_training_clip
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.errors import ConfigError, MediaError
@@ -86,17 +86,12 @@ def held_out_clips(
     """Clips of the videos among some items, at most `limit`, evenly chosen; none where no video opens."""
     videos = [n for n in numbers.tolist() if dataset.items[n].kind == "video"]
     # Each gives at least one clip, so of more videos than clips are wanted some need not be opened.
-    videos = [videos[place] for place in _evenly(len(videos), limit)]
+    videos = [videos[place] for place in evenly_spaced(len(videos), limit)]
     try:
         table = clip_table(dataset, videos, preprocessing, threads=threads)[0]
     except ConfigError:
         return ClipTable(np.zeros(0, np.int64), np.zeros((0, 2)))
-    return table.take(np.array(_evenly(len(table), limit), np.int64))
-
-
-def _evenly(count: int, limit: int) -> list[int]:
-    """At most `limit` of the numbers below `count`, evenly spaced."""
-    return np.linspace(0, count - 1, min(limit, count)).round().astype(int).tolist() if count else []
+    return table.take(evenly_spaced(len(table), limit))
 
 
 def training_reader(
@@ -173,7 +168,7 @@ def pixel_statistics(
     Raises:
       ConfigError: none of them can be read.
     """
-    rows = np.array(_evenly(len(table), limit), np.int64)
+    rows = evenly_spaced(len(table), limit)
     total = squares = count = 0.0
     colours = preprocessing.pixel_channels - (preprocessing.depth is not None)
     for _, clips, readable in batches_of_clips(dataset, table.take(rows), preprocessing, batch_size=1, threads=threads):

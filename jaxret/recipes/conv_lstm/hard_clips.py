@@ -26,6 +26,7 @@ from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
 from jaxret.models.encoder import VideoEncoder
@@ -222,7 +223,7 @@ def mean_distance(
     Raises:
       ConfigError: no two of the clips that read are of different classes, or all are embedded alike.
     """
-    rows = np.unique(np.linspace(0, len(table) - 1, min(limit, len(table))).round().astype(int))
+    rows = evenly_spaced(len(table), limit)
     embed: Callable[[npt.NDArray[np.uint8]], jax.Array] = encoder.encode_frames
     if untrained:
         rows = np.random.default_rng(0).permutation(rows)  # batches of all classes

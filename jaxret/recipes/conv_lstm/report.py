@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import DataSplits
 from jaxret.evaluation import GroupFigures
 from jaxret.models.encoder import VideoEncoder
@@ -123,7 +124,7 @@ def _map_section(
     for title, media, made_by in (("untrained", before, untrained), ("trained", test, encoder)):
         shared = {number: vectors for number, vectors in media.items() if number in test and number in before}
         rows = clip_rows(shared, made_by)
-        chosen = np.unique(np.linspace(0, len(rows.items) - 1, min(_MAPPED_CLIPS, len(rows.items))).round().astype(int))
+        chosen = evenly_spaced(len(rows), _MAPPED_CLIPS)
         places = embedding_map(rows.vectors[chosen], seed=seed) if len(chosen) else None
         if places is None:
             return Section("Map of the test clips", [paragraph("There are too few test clips to draw a map of.")])

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from jaxret.cli.shell import command_line_of
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.errors import MediaError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.clip_report import RunSummary
@@ -129,7 +129,7 @@ def _draw_gallery(
     run: RunFolder, dataset: MediaDataset, test: ShotQuestions, encoder: VideoEncoder, rate: float, max_frames: int
 ) -> None:
     """Held-out frames, spread over the test shots, and the middles of the shots that they find."""
-    asked = np.linspace(0, len(test.asking) - 1, min(_GALLERY_QUERIES, len(test.asking))).round().astype(int)
+    asked = evenly_spaced(len(test.asking), _GALLERY_QUERIES)
     order = test.rankings(encoder, max_frames)[asked, :_GALLERY_RESULTS]
 
     def tile(video: int, second: float, caption: str, relevant: bool | None) -> Tile:

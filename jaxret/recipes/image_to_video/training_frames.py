@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.sampling.frames import frames_on_display
+from jaxret.data.sampling.frames import evenly_spaced, frames_on_display
 from jaxret.data.sampling.reading import open_item, read_pictures
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.errors import MediaError
@@ -23,7 +23,7 @@ def training_frames(
 
     A video with a frame that does not decode is passed over: it is left out, and listed, when all are encoded.
     """
-    chosen = numbers[np.linspace(0, len(numbers) - 1, min(limit, len(numbers))).round().astype(int)]
+    chosen = numbers[evenly_spaced(len(numbers), limit)]
     each = max(1, limit // len(chosen))
     for number in chosen.tolist():
         try:

@@ -42,6 +42,7 @@ from flax import nnx
 from jaxret.cli.shell import command_line_of
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.ground_truth.boxes import BoxReader, read_box_annotations
+from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError
 from jaxret.models import backbone_info, create_backbone
@@ -271,7 +272,7 @@ def train(
 
 def _spread(numbers: np.ndarray, count: int) -> np.ndarray:
     """At most `count` of the numbers, evenly spaced."""
-    return numbers[np.linspace(0, len(numbers) - 1, min(count, len(numbers))).round().astype(int)]
+    return numbers[evenly_spaced(len(numbers), count)]
 
 
 def make_detector(config: FasterRcnnConfig, classes: tuple[str, ...]) -> FasterRCNN:

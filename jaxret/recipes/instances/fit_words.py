@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.sampling.even_draw import EvenDraw
 from jaxret.data.sampling.sift import sift_features
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
@@ -56,7 +57,7 @@ def fit_words(
     describe = _Describer(encoder)
     size = encoder.centres.shape[1] if describe.size is None else describe.size
     limit = max(4 * encoder.n_words, min(_SAMPLE_A_WORD * encoder.n_words, _SAMPLE_BYTES // (4 * size)))
-    sample = _EvenDraw(limit, size, seed)
+    sample = EvenDraw(limit, size, seed)
     failures: list[MediaError] = []
 
     def descriptors() -> Iterator[Descriptors]:
@@ -92,46 +93,6 @@ def fit_words(
     words = (codebook.assign(describe.compared(rows)) for rows in descriptors())
     bags = bags_of_words((words_of_map(row[None], (1.0, 1.0)) for row in words if len(row)), encoder.n_words)
     encoder.assign(codebook.centres, inverse_document_frequency(bags))
-
-
-class _EvenDraw:
-    """At most `limit` of the rows that are added, each as likely as any other: those with the smallest random keys.
-
-    Args:
-      limit: rows that are kept.
-      size: numbers of a row.
-      seed: of the keys.
-    """
-
-    def __init__(self, limit: int, size: int, seed: int):
-        self._limit, self._rng = limit, np.random.default_rng(seed)
-        self._rows, self._keys = [np.zeros((0, size), np.float32)], [np.zeros(0)]
-        self._waiting = 0
-        self._largest = np.inf  # a larger key is none of the smallest any more
-
-    def add(self, rows: Descriptors) -> None:
-        """Offer some rows."""
-        keys = self._rng.random(len(rows))
-        some = keys < self._largest
-        self._rows.append(rows[some])
-        self._keys.append(keys[some])
-        self._waiting += int(some.sum())
-        if self._waiting > self._limit + self._limit // 2:  # seldom, for all that is held is copied
-            self._choose()
-
-    def drawn(self) -> Descriptors:
-        """The rows that were drawn, in the order they came."""
-        self._choose()
-        return self._rows[0]
-
-    def _choose(self) -> None:
-        rows, keys = np.concatenate(self._rows), np.concatenate(self._keys)
-        self._rows, self._keys = [], []
-        if len(rows) > self._limit:
-            kept = np.sort(np.argpartition(keys, self._limit - 1)[: self._limit])
-            rows, keys = rows[kept], keys[kept]
-            self._largest = float(keys.max())
-        self._rows, self._keys, self._waiting = [rows], [keys], len(rows)
 
 
 class _Describer:

@@ -27,12 +27,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import numpy as np
 from flax import nnx
 from tqdm import tqdm
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.open import open_dataset
+from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models import PooledBackbone, backbone_info, create_backbone
@@ -199,7 +199,7 @@ def training_numbers(dataset: MediaDataset, limit: int) -> list[int]:
     chosen = named or list(range(len(dataset.items)))
     if not chosen:
         raise ConfigError("there is nothing to fit an encoder on: the data hold no picture that can be read")
-    places = np.unique(np.linspace(0, len(chosen) - 1, min(limit, len(chosen))).round().astype(int))
+    places = evenly_spaced(len(chosen), limit)
     return [chosen[place] for place in places]
 
 

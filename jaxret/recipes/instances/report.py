@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from jaxret.cli.shell import command_line_of
 from jaxret.data.dataset import MediaDataset, MediaSubset
+from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.errors import MediaError
 from jaxret.models.store import fingerprint
 from jaxret.recipes.report_parts import closing_sections
@@ -104,7 +104,7 @@ def _draw_searches(run: RunFolder, dataset: MediaDataset, retriever: InstanceRet
     pictures = [
         number for number, item in enumerate(dataset.items) if item.kind == "image" and item.key in retriever.index
     ]
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(_GALLERY_QUERIES, len(pictures))).round().astype(int))
+    chosen = evenly_spaced(len(pictures), _GALLERY_QUERIES)
     rows, asked = [], []
     for number in (pictures[place] for place in chosen):
         query = MediaSubset(dataset, [number])

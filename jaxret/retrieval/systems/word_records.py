@@ -13,7 +13,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.visual_words import PlacedWords, WordBags, words_at_points, words_of_map
+from jaxret.visual_words import PlacedWords, WordBags, centre_prior, words_at_points, words_of_map
 
 __all__ = ["MapLayout", "PointLayout", "WordLayout", "bags_of_records"]
 
@@ -165,10 +165,7 @@ def bags_of_records(layout: WordLayout, records: Records, spread: float | None =
     words = layout.words(records)  # sorted as they are stored: of 16 bits that takes a tenth of the time
     weights = None
     if spread is not None:
-        sizes = records[:, :_HEAD].astype(np.float64)
-        centres = sizes[:, None, ::-1] / 2
-        squared = ((layout.points(records) - centres) ** 2).sum(axis=-1)
-        weights = np.exp(-squared / (2 * (spread * sizes.min(axis=1)[:, None] / 2) ** 2))
+        weights = centre_prior(layout.points(records), records[:, :_HEAD], spread=spread)
         order = np.argsort(words, axis=1, kind="stable")
         words, weights = np.take_along_axis(words, order, axis=1), np.take_along_axis(weights, order, axis=1)
     else:

@@ -94,7 +94,7 @@ def test_bags_of_records_equal_those_of_the_unpacked(layout: MapLayout | PointLa
     records = np.stack(packed).astype(layout.dtype)
     images = [layout.unpack(record) for record in records]
     if spread is not None:
-        images = [image.weighted(centre_prior(image, spread=spread)) for image in images]
+        images = [image.weighted(centre_prior(image.points, image.image_size, spread=spread)) for image in images]
     same(bags_of_records(layout, records, spread), bags_of_words(images, layout.n_words))
 
 
@@ -108,4 +108,4 @@ def test_words_so_far_out_that_their_weight_vanishes_are_left_out() -> None:
     bags = bags_of_records(POINTS, record[None], 0.01)
     assert bags.words.tolist() == [3]
     image = POINTS.unpack(record)
-    same(bags, bags_of_words([image.weighted(centre_prior(image, spread=0.01))], 7))
+    same(bags, bags_of_words([image.weighted(centre_prior(image.points, image.image_size, spread=0.01))], 7))

@@ -84,7 +84,11 @@ class SlowSearch:
         return slow.histogram(entries(self.image, self.image.inside(self.box)), idf)
 
     def first(self, asked: dict[int, float], idf: list[float] | None, centre: bool) -> list[float]:
-        images = [image.weighted(centre_prior(image)) for image in self.rows] if centre else self.rows
+        images = (
+            [image.weighted(centre_prior(image.points, image.image_size)) for image in self.rows]
+            if centre
+            else self.rows
+        )
         return [rounded(slow.cosine(asked, slow.histogram(entries(image), idf))) for image in images]
 
     def windows(self, image: PlacedWords) -> np.ndarray:
