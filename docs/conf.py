@@ -25,7 +25,7 @@ extensions = [
     "public_api",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}  # autosummary writes in the first
-exclude_patterns = ["_build", "templates", "extensions", "extending/*.py"]
+exclude_patterns = ["_build", "templates", "extensions", "extending/*.py", "jupyter_execute"]
 templates_path = ["templates"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
@@ -41,6 +41,7 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 napoleon_preprocess_types = False
+napoleon_attr_annotations = False  # the signature has them
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True

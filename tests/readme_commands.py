@@ -1,4 +1,4 @@
-"""The README's lists of commands, run as they stand there."""
+"""The lists of commands in the README and the docs, run as they stand there."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def readme_commands(name: str, places: Mapping[str, Path | str]) -> list[list[str]]:
     """The words of every line of the list `name`, with those that `places` knows replaced; the first is jaxret."""
-    block = re.search(rf"<!-- commands: {name} -->\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    assert block is not None
-    lines = [[str(places.get(word, word)) for word in shlex.split(line)] for line in block[1].splitlines()]
+    pattern = re.compile(rf"<!-- commands: {name} -->\n```\n(.*?)```", re.S)
+    blocks = [found[1] for page in PAGES if (found := pattern.search(page.read_text(encoding="utf-8")))]
+    assert len(blocks) == 1, f"{len(blocks)} lists are called {name}"
+    lines = [[str(places.get(word, word)) for word in shlex.split(line)] for line in blocks[0].splitlines()]
     assert all(words[0] == "jaxret" for words in lines)
     return lines
 
@@ -26,7 +28,7 @@ def run_readme_commands(name: str, places: Mapping[str, Path], train_words: Sequ
 
     Args:
       name: of the list.
-      places: words of the README to the files and folders that they stand for.
+      places: words of the list to the files and folders that they stand for.
       train_words: what is added to trainings: the full one is for people, everything else is as written.
       cwd: where.
     """

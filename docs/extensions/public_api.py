@@ -13,7 +13,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
-_SECTIONS = re.compile(r"(`+[^`]*`+)|([*|](?![ *|]))")
+_MARKUP = re.compile(r"(`+[^`]*`+)|([*|](?![ *|])|_(?!\w))")  # in backticks, or a sign that would be markup
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -69,10 +69,25 @@ def first_sentence(package: ModuleType) -> str:
 
 
 def escape_markup(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
-    """Stars and bars in docstrings are arithmetic, never markup."""
-    lines[:] = [line if line.lstrip().startswith((">>>", "...", "- ")) else escaped(line) for line in lines]
+    """Stars, bars and underscores in docstrings are arithmetic and names, never markup; an example is code."""
+    lines[:] = example_as_code([line if is_prompt(line) else escaped(line) for line in lines], lines)
+
+
+def example_as_code(prose: list[str], lines: list[str]) -> list[str]:
+    """The escaped lines, but those of a last section `Example:` without prompts as they were, marked as Python."""
+    if "Example:" not in lines:
+        return prose
+    start = lines.index("Example:") + 1
+    if any(is_prompt(line) for line in lines[start:]):
+        return prose
+    return [*prose[:start], "  .. code-block:: python", "", *("  " + line for line in lines[start:])]
+
+
+def is_prompt(line: str) -> bool:
+    """Whether a line is input of a doctest."""
+    return line.lstrip().startswith((">>>", "..."))
 
 
 def escaped(line: str) -> str:
     """A line with `*` and `|` escaped where they stand outside of backticks."""
-    return _SECTIONS.sub(lambda match: match[1] or "\\" + match[2], line)
+    return _MARKUP.sub(lambda match: match[1] or "\\" + match[2], line)

@@ -1,0 +1,32 @@
+"""Mark a thing on an image: find the images that show it, each with its box."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import jaxret
+from jaxret import Region, RegionSearch
+
+folder = Path(tempfile.mkdtemp())
+(folder / "images").mkdir()
+rng = np.random.default_rng(0)
+things = [rng.integers(0, 256, (6, 6, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1) for _ in range(4)]
+for number in range(24):  # each image shows one of four things of 48 x 48 pixels somewhere on grey noise
+    image = rng.integers(90, 150, (128, 160, 1), np.uint8).repeat(3, axis=2)
+    top, left = int(rng.integers(0, 80)), int(rng.integers(0, 112))
+    image[top : top + 48, left : left + 48] = things[number % 4]
+    Image.fromarray(image).save(folder / "images" / f"{number % 4}-{number:02}.png")
+    query = (folder / "images" / f"{number % 4}-{number:02}.png", Region(left, top, 48, 48))
+
+# Visual words of a feature map; nothing is trained by gradients. With ImageNet weights: backbone="efficientnet-lite0".
+run = jaxret.recipes.train(
+    "instance-search", data=str(folder / "images"), out=folder / "run", backbone="small-convnet", words=32
+)
+path, region = query
+print("the thing marked on", path.name)
+for hit in run.retriever.search(path, k=6, options=RegionSearch(region, candidates=12)):
+    print(f"  {hit.distance:6.3f}  {hit.item.key}  box {tuple(round(side) for side in hit.box)}")

@@ -1,0 +1,34 @@
+"""Train CNN + LSTM on a few moving digits, then search the run's index with a video file."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import jaxret
+from jaxret import VectorSearch
+from jaxret.data.datasets.moving_digits import MovingDigits
+
+folder = Path(tempfile.mkdtemp())
+digits = MovingDigits(train_clips=24, validation_clips=8, test_clips=16)
+digits.write_media_folder(folder / "media")  # videos, and a CSV with their classes, sources and splits
+
+run = jaxret.recipes.train(
+    "cnn-lstm",
+    data=str(next((folder / "media").glob("*.csv"))),
+    out=folder / "run",
+    frames=6,
+    chunk_seconds=1.0,
+    units=32,
+    batch_size=8,
+    epochs=2,  # a real training takes some more
+)
+print("trained:", run.path)
+
+query = sorted((folder / "media").rglob("*.mp4"))[0]
+for hit in run.retriever.search(query, k=3):
+    print(f"  {hit.distance:6.3f}  {hit.item.label:12}  {hit.item.key}")
+
+similar = run.retriever.search(query, k=3, options=VectorSearch(min_cosine=0.9))  # PAR
+print(len(similar), "of them have a cosine similarity above 0.9")
+print(run.retriever.evaluate(ks=(1, 5)))
