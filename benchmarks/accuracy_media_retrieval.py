@@ -111,8 +111,8 @@ def protocol(models: list[Trained], name: str) -> list[dict]:
                 best, selective = best_threshold(curve), selective_threshold(curve)
                 curves.setdefault(f"{method}, {model.setting}", curve)
                 chosen.setdefault(f"{method}, {model.setting}", (best, selective))
-                rankings["PAR"] = Ranking("par", best, DEPTH)
-                rankings["PAR, selective"] = Ranking("par", selective, DEPTH)
+                rankings["PAR"] = Ranking("euclidean", best, DEPTH)
+                rankings["PAR, selective"] = Ranking("euclidean", selective, DEPTH)
             for ranked_by, ranking in rankings.items():
                 answers = ask_in_tenths(model.dataset, test, ranking, seed=model.seed)
                 for group, classes in {"seen": model.splits.seen, "unseen": model.splits.unseen}.items():
@@ -132,7 +132,7 @@ def what_par_could_gain(model: Trained, name: str, test: Rows) -> list[dict]:
     euclidean = ask_in_tenths(model.dataset, test, Ranking(), seed=model.seed)
     best = dict.fromkeys(groups, 0.0)
     for threshold in THRESHOLDS.tolist():
-        answers = ask_in_tenths(model.dataset, test, Ranking("par", threshold, DEPTH), seed=model.seed)
+        answers = ask_in_tenths(model.dataset, test, Ranking("euclidean", threshold, DEPTH), seed=model.seed)
         for group, classes in groups.items():
             best[group] = max(best[group], answers.figures(classes)[f"P@{DEPTH}"])
     rows = []
@@ -178,7 +178,7 @@ def table_rows(model: Trained, name: str, group: str, method: str, figures: dict
 def threshold_curve(model: Trained, validation: Rows) -> dict[str, list[float]]:
     """PAR's figures at each of THRESHOLDS, of validation clips that ask each other."""
     found = [
-        evaluate_rows(model.dataset, validation, ranking=Ranking("par", float(t), DEPTH), ks=(DEPTH,))["all"]
+        evaluate_rows(model.dataset, validation, ranking=Ranking("euclidean", float(t), DEPTH), ks=(DEPTH,))["all"]
         for t in THRESHOLDS
     ]
     empty = np.array([figures["empty_share"] for figures in found])

@@ -20,7 +20,7 @@ from common import results_file
 from common.timing import in_turn, ratio
 from numpy.typing import NDArray
 
-from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, Space
+from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, SearchOptions, Space
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import pack_bits
 
@@ -46,12 +46,13 @@ def make_index(folder: Path, codes: NDArray[np.uint8]) -> MediaIndex:
 def compare(rows: list[dict[str, Any]], data: str, index: MediaIndex, queries: NDArray[np.uint8], samples: int) -> None:
     """Top 10 items for many queries and for one, by both ways."""
     start = time.perf_counter()
-    index.search("code", queries[:1], 10, multi_index=True, threads=1)
+    hashed = SearchOptions(multi_index=True)
+    index.search("code", queries[:1], 10, options=hashed, threads=1)
     first = time.perf_counter() - start
     rows.append(results_file.row(data, "hash tables", "seconds of the first search", first))
     for count in (len(queries), 1):
         few, setting = queries[:count], f"{count} queries, 1 thread"
-        found = [index.search("code", few, 10, multi_index=way, threads=1) for way in (False, True)]
+        found = [index.search("code", few, 10, options=way, threads=1) for way in (None, hashed)]
         assert all(
             np.array_equal(getattr(found[0], field), getattr(found[1], field))
             for field in ("ids", "distances", "starts", "ends")
@@ -59,7 +60,7 @@ def compare(rows: list[dict[str, Any]], data: str, index: MediaIndex, queries: N
         times = in_turn(
             {
                 "scan": lambda few=few: index.search("code", few, 10, threads=1),
-                "hash tables": lambda few=few: index.search("code", few, 10, multi_index=True, threads=1),
+                "hash tables": lambda few=few: index.search("code", few, 10, options=hashed, threads=1),
             },
             samples,
         )

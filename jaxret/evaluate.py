@@ -14,7 +14,6 @@ from jaxret.cli.region_options import search_of
 from jaxret.cli.run import index_folder, refuse, run_command
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Ranking, Relevant
-from jaxret.evaluation.ranking import Distance
 from jaxret.metrics import Denominator
 from jaxret.rank.sequence_ranking import SequenceRanking
 
@@ -48,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
     if args.par is not None and args.metric not in (None, "euclidean"):
         raise ConfigError("--par ranks by Euclidean distance: leave --metric out")
-    distance: Distance | None = "par" if args.par is not None else args.metric
+    distance: str | None = "euclidean" if args.par is not None else args.metric
     retriever = Retriever.open(folder)
     if args.photographs is not None:
         _refuse(args, _OF_LABELS, "--photographs rank films by their best shots")

@@ -11,6 +11,7 @@ from jaxret.cli.region_options import region_options
 from jaxret.cli.run import given
 from jaxret.evaluation import Relevant
 from jaxret.metrics import Denominator
+from jaxret.rank import METRICS
 from jaxret.rank.sequence_ranking import SequenceMeasure, Subsequence
 
 __all__ = ["parse_evaluate"]
@@ -55,7 +56,7 @@ def parse_evaluate(argv: Sequence[str]) -> argparse.Namespace:
         "--metric asks for vectors, else clip",
     )
     parser.add_argument(
-        "--metric", choices=("euclidean", "cosine", "hamming"),
+        "--metric", choices=tuple(METRICS),
         help="distance (default: hamming in the code space, else euclidean)",
     )  # fmt: skip
     parser.add_argument(

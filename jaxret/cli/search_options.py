@@ -9,6 +9,7 @@ from typing import get_args
 
 from jaxret.cli.region_options import region_options
 from jaxret.cli.run import given
+from jaxret.rank import METRICS
 from jaxret.rank.sequence_ranking import SequenceMeasure
 
 __all__ = ["parse_search"]
@@ -45,7 +46,7 @@ def _wholes(parser: argparse.ArgumentParser) -> list[str]:
     actions = [
         group.add_argument(
             "--metric",
-            choices=("euclidean", "cosine", "hamming"),
+            choices=tuple(METRICS),
             help="distance (default: hamming in the code space, else euclidean)",
         ),
         group.add_argument(

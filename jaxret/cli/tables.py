@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jaxret.rank import METRICS
+
 if TYPE_CHECKING:
     from jaxret.index import Hit
     from jaxret.retrieval import InstanceMatch, Match
@@ -26,17 +28,18 @@ def print_matches(matches: Sequence[Match], nothing: str, *, json_lines: bool, i
     if not matches:
         print(nothing)
         return
-    by_bits = matches[0].metric == "hamming"
+    metric = METRICS.get(matches[0].metric)
+    label, digits = ("distance", 4) if metric is None else (metric.label, 0 if metric.whole else 4)
     moments = any(match.moment is not None for match in matches)
     at = f"{'best frame':<11} " if moments else ""
     place_name = "in query" if in_query else "where"
-    print(f"{'':>4} {'bits' if by_bits else 'distance':>9} {'cosine':>7}  {place_name:<15} {at}{'label':<20} item")
+    print(f"{'':>4} {label:>9} {'cosine':>7}  {place_name:<15} {at}{'label':<20} item")
     for place, match in enumerate(matches, start=1):
         cosine = "" if match.cosine is None else f"{match.cosine:.4f}"
         span = (match.query_start, match.query_end) if in_query else (match.start, match.end)
         where = f"{span[0]:.1f} s" if span[0] == span[1] else f"{span[0]:.1f}-{span[1]:.1f} s"
         where += " back" if match.backwards else ""
-        distance = f"{match.distance:.0f}" if by_bits else f"{match.distance:.4f}"
+        distance = f"{match.distance:.{digits}f}"
         columns = f"{distance:>9} {cosine:>7}  {where if match.item.kind == 'video' else '':<15}"
         if moments:
             columns += f" {'' if match.moment is None else f'{match.moment:.1f} s':<11}"

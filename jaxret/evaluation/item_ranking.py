@@ -11,8 +11,6 @@ from jaxret.evaluation.ranking import Ranking
 
 __all__ = ["in_order", "rank_items"]
 
-_SEARCHES = {"euclidean": rank.euclidean_topk, "cosine": rank.cosine_topk, "hamming": rank.hamming_topk}
-
 
 def rank_items(
     queries: Rows,
@@ -28,8 +26,8 @@ def rank_items(
     N gallery items; large galleries belong into `jaxret.index`.
 
     Args:
-      queries, gallery: rows in order of their items, float32 or, for `hamming`, packed codes. An item without rows is
-        never found, and finds nothing.
+      queries, gallery: rows in order of their items, float32 or, for a distance of codes, packed codes. An item
+        without rows is never found, and finds nothing.
       ranking: the distance, PAR's threshold, and how many results to keep.
       excluded: bool (Q, N), pairs that are as if the gallery item did not exist. It is taken out before
         `depth` counts: PAR over 5 looks at the 5 nearest of what is left.
@@ -39,7 +37,7 @@ def rank_items(
       ids (Q, depth), distances (Q, depth), ordered by (distance, id); id -1 where there is no more.
 
     Raises:
-      TypeError: the rows are not floats, or for `hamming` not uint8.
+      TypeError: the rows are not floats, or for a distance of codes not uint8.
       ValueError: the rows of queries and gallery differ in length, or a number is not finite.
     """
     depth = gallery.n_items if ranking.depth is None else min(ranking.depth, gallery.n_items)
@@ -49,9 +47,8 @@ def rank_items(
     if len(queries.vectors) and len(gallery.vectors):
         _fill(best, cosines, queries, gallery, ranking, threads)
     ranked = in_order(best, excluded, depth)
-    if ranking.distance != "par":
+    if ranking.min_cosine is None:
         return ranked
-    assert ranking.min_cosine is not None
     affine = np.take_along_axis(cosines, np.maximum(ranked.ids, 0), axis=1) > ranking.min_cosine
     kept = (ranked.ids >= 0) & affine
     ids, distances = np.where(kept, ranked.ids, -1), np.where(kept, ranked.distances, np.float32(np.inf))
@@ -88,11 +85,11 @@ def _fill(
     """Write, for each pair of items, the smallest distance of their rows and that pair's cosine similarity."""
     rows = len(gallery.vectors)
     result: rank.SearchResult
-    if ranking.distance == "par":
+    if ranking.min_cosine is not None:
         result = par = rank.par(queries.vectors, gallery.vectors, rows, -2.0, threads=threads)
         row_cosines = par.cosines
     else:
-        result = _SEARCHES[ranking.distance](queries.vectors, gallery.vectors, rows, threads=threads)
+        result = rank.METRICS[ranking.distance].topk(queries.vectors, gallery.vectors, rows, threads=threads)
         row_cosines = result.distances
     for row, item in enumerate(queries.items):
         owners = gallery.items[result.ids[row]]

@@ -16,7 +16,7 @@ from jaxret.data.rows import Rows
 from jaxret.evaluation.item_ranking import rank_items
 from jaxret.evaluation.ranking import Ranking
 from jaxret.metrics import Denominator, judge_by_label, retrieval_summary
-from jaxret.rank import SearchResult
+from jaxret.rank import METRICS, SearchResult
 
 __all__ = [
     "GroupFigures",
@@ -119,7 +119,7 @@ def evaluate_queries(
         groups=groups,
         relevant=relevant,
         denominator=denominator,
-        tie_averaged=ranking.distance == "hamming",
+        tie_averaged=METRICS[ranking.distance].whole,
     )
 
 

@@ -12,7 +12,8 @@ from jaxret.data.rows import Rows
 from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
 from jaxret.index.media_search_result import Hit, MediaSearchResult
-from jaxret.index.space import Metric, Space
+from jaxret.index.search_options import SearchOptions
+from jaxret.index.space import Space
 from jaxret.index.write_lock import IndexBusyError
 
 __all__ = [
@@ -23,8 +24,8 @@ __all__ = [
     "MediaIndex",
     "MediaItem",
     "MediaSearchResult",
-    "Metric",
     "Rows",
+    "SearchOptions",
     "Space",
     "read_manifest",
 ]

@@ -86,7 +86,7 @@ class Gallery:
         Args:
           queries: float32 (Q, D), finite, or codes uint8 (Q, bytes).
           k: items a query, at least 1.
-          metric: "euclidean" or "cosine", "hamming" for codes.
+          metric: a name in `jaxret.rank.METRICS` that fits them.
           excluded_sources: int64 (Q,), the number of the source a query leaves out, or -1; None for none.
           threads: passed on.
           probes: of the way "cells", at least 1: cells of each segment to look into.
@@ -231,7 +231,7 @@ class _Shard:
         threads: int | None,
     ) -> rank.SearchResult:
         try:
-            return _SEARCHES[metric](queries, gallery, depth, threads=threads)
+            return rank.METRICS[metric].topk(queries, gallery, depth, threads=threads)
         except ValueError as error:
             if not str(error).startswith("gallery"):
                 raise
@@ -295,13 +295,6 @@ class _CelledShard(_WholeShard):
         assert probes is not None
         found = cells.topk(queries, depth, probes=min(probes, cells.cells), threads=threads)
         return rank.SearchResult(np.where(found.ids >= 0, found.ids + self.first, -1), found.distances)
-
-
-_SEARCHES = {
-    "euclidean": rank.euclidean_topk,
-    "cosine": rank.cosine_topk,
-    "hamming": rank.hamming_topk,
-}
 
 
 def _scanned_shard(

@@ -15,8 +15,9 @@ from jaxret.index.item_search import gallery_of
 from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.media_search import rank_media
 from jaxret.index.media_search_result import MediaSearchResult
+from jaxret.index.search_options import SearchOptions
 from jaxret.index.snapshot import Snapshot, open_snapshot
-from jaxret.index.space import ARRAY_NAMES, Metric, Space
+from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.index.writer import added, check_new, check_rows, commit, compacted, create, require_known, without
 from jaxret.preprocessing import Preprocessing
 
@@ -219,48 +220,29 @@ class MediaIndex:
         vectors: ArrayLike,
         k: int,
         *,
-        metric: Metric | None = None,
-        min_cosine: float | None = None,
+        options: SearchOptions | None = None,
         kinds: Collection[str] | None = None,
         exclude_sources: Sequence[str | None] | None = None,
-        multi_index: bool = False,
-        probes: int | None = None,
         threads: int | None = None,
     ) -> MediaSearchResult:
-        """The k nearest distinct items of each query, each at its best row; exact without `probes`.
+        """The k nearest distinct items of each query, each at its best row; exact without `SearchOptions.probes`.
 
-        Items are ordered by (distance, id). With `min_cosine` this is PAR: of the k nearest by Euclidean
-        distance, nearest first, those whose best row has a cosine to the query above the threshold.
+        Items are ordered by (distance, id).
 
         Args:
           space: which space the queries belong to.
           vectors: float (Q, D), or (D,) for one query; for a space of codes uint8 (Q, bits / 8) or (bits / 8,).
           k: items a query, at least 1; more than there are fills up with id -1.
-          metric: "euclidean" or "cosine" (1 - cosine); "hamming" (bits that differ) for codes; None for the
-            space's default.
-          min_cosine: PAR's threshold, a finite number; a cosine must be above it. PAR is Euclidean.
+          options: the metric, PAR's threshold and indexes to search with; None: the space's default metric, exactly.
           kinds: find only these kinds ("image", "video"); None for both.
           exclude_sources: for each query a source whose items are left out, or None: the query's own, so
             that what it was cut from does not answer for it.
-          multi_index: for spaces of codes: look into tables of multi-index hashing
-            (`jaxret.rank.HammingIndex`) instead of scanning all codes. The results are the same. The tables are
-            built in memory at the first such search of each segment and kept with the opened index, also while it
-            grows or shrinks; they are not written to disk. They pay from some 100,000 codes on if codes cluster,
-            as trained ones do (`benchmarks/speed_code_search.py`). One thread may search with them at a time.
-          probes: for spaces of vectors and the Euclidean distance: look only into this many cells of each segment,
-            those whose centroids are nearest (`jaxret.rank.CentroidIndex`), instead of comparing all vectors. What is
-            found has its exact distance and order; items in other cells are missed, and fewer than k may be found. A
-            segment of N rows has about sqrt(N) cells; as many probes or more are an exact search. The cells are made
-            in memory, with a float32 copy of the vectors, at the first such search of each segment, which takes
-            longer than many exact searches, and are kept as the tables of `multi_index`
-            (`benchmarks/speed_centroid_search.py`). One thread may search with them at a time.
           threads: of the ranking kernels; None lets them choose.
 
         Raises:
           TypeError: `vectors` are not floats (of codes: not uint8), or k or probes is not a whole number.
-          ValueError: the space, metric or kind is unknown, shapes disagree, a vector is not finite, k < 1,
-            probes < 1, `min_cosine` or `probes` is asked of codes or `multi_index` of vectors, or `probes` with
-            another metric.
+          ValueError: the space or a kind is unknown, the options do not fit the space, shapes disagree, a vector is
+            not finite, or k < 1.
           IndexFormatError: what is stored turns out to be damaged.
         """
         return rank_media(
@@ -268,12 +250,9 @@ class MediaIndex:
             self._known_space(space),
             vectors,
             k,
-            metric=metric,
-            min_cosine=min_cosine,
+            options=options or SearchOptions(),
             kinds=_check_kinds(kinds),
             exclude_sources=exclude_sources,
-            multi_index=multi_index,
-            probes=probes,
             threads=threads,
         )
 
@@ -282,20 +261,15 @@ class MediaIndex:
         space: str,
         vectors: ArrayLike,
         *,
-        metric: Metric | None = None,
+        options: SearchOptions | None = None,
         kinds: Collection[str] | None = None,
         exclude_sources: Sequence[str | None] | None = None,
         threads: int | None = None,
     ) -> MediaSearchResult:
         """`search` for every item, the whole ranking that a full mAP needs; ids (Q, len), at least 1 wide."""
+        wanted = max(1, len(self))
         return self.search(
-            space,
-            vectors,
-            max(1, len(self)),
-            metric=metric,
-            kinds=kinds,
-            exclude_sources=exclude_sources,
-            threads=threads,
+            space, vectors, wanted, options=options, kinds=kinds, exclude_sources=exclude_sources, threads=threads
         )
 
     def add(self, items: Sequence[MediaItem], rows: Mapping[str, Rows], *, replace: bool = False) -> None:

@@ -11,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 import jaxret.rank as rank
 from jaxret.index.item_search import Gallery, Way, gallery_of
 from jaxret.index.media_search_result import MediaSearchResult
+from jaxret.index.search_options import SearchOptions
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import Space
 from jaxret.rank.threads import check_threads
-from jaxret.rank.validation import as_codes, as_float32_matrix, check_count, check_real
+from jaxret.rank.validation import as_codes, as_float32_matrix, check_count
 
 __all__ = ["rank_media"]
 
@@ -25,43 +26,25 @@ def rank_media(
     vectors: ArrayLike,
     k: int,
     *,
-    metric: str | None,
-    min_cosine: float | None,
+    options: SearchOptions,
     kinds: frozenset[str] | None,
     exclude_sources: Sequence[str | None] | None,
-    multi_index: bool,
-    probes: int | None,
     threads: int | None,
 ) -> MediaSearchResult:
     """`MediaIndex.search` on a snapshot; arguments and errors are described there."""
     if space.representation == "record":
         raise ValueError(f"space {space.name!r} holds records, which are not compared: read them with rows()")
     queries = _checked_queries(space, vectors)
-    if space.representation == "code" and min_cosine is not None:
-        raise ValueError(f"min_cosine needs a space of vectors, but space {space.name!r} holds codes")
-    if space.representation != "code" and multi_index:
-        raise ValueError(f"multi_index needs a space of codes, but space {space.name!r} holds vectors")
-    if space.representation == "code" and probes is not None:
-        raise ValueError(f"probes needs a space of vectors, but space {space.name!r} holds codes: see multi_index")
-    probes = None if probes is None else check_count(probes, "probes")
+    metric = options.metric_in(space)
     k = check_count(k, "k")
-    metric = space.metrics[0] if metric is None and min_cosine is None else metric or "euclidean"
-    if metric not in space.metrics:
-        raise ValueError(f"metric must be one of {', '.join(space.metrics)}, got {metric!r}")
-    if min_cosine is not None:
-        if metric != "euclidean":
-            raise ValueError(f"min_cosine needs metric 'euclidean' (PAR ranks by distance), got {metric!r}")
-        min_cosine = check_real(min_cosine, "min_cosine")
-    if probes is not None and metric != "euclidean":
-        raise ValueError(f"probes needs metric 'euclidean' (cells are of the nearest centroid by it), got {metric!r}")
     check_threads(threads)
     excluded = _source_numbers(snapshot, exclude_sources, len(queries))
-    way: Way = "hash tables" if multi_index else "scan" if probes is None else "cells"
+    way: Way = "hash tables" if options.multi_index else "scan" if options.probes is None else "cells"
     gallery = gallery_of(snapshot, space.name, kinds, way)
-    best = gallery.nearest_items(queries, k, metric, excluded, threads, probes)
+    best = gallery.nearest_items(queries, k, metric, excluded, threads, options.probes)
     cosines = None
-    if min_cosine is not None:
-        best, cosines = _keep_aligned(gallery, queries, best, min_cosine)
+    if options.min_cosine is not None:
+        best, cosines = _keep_aligned(gallery, queries, best, options.min_cosine)
     return _describe(snapshot, gallery, best, cosines)
 
 

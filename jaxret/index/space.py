@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.data.rows import Rows
+from jaxret.rank import metrics_of
 from jaxret.rank.validation import as_array, as_codes, check_float_matrix, to_float32
 
-__all__ = ["Metric", "Space", "checked_rows"]
+__all__ = ["Space", "checked_rows"]
 
-Metric = Literal["euclidean", "cosine", "hamming"]
 """How the rows of a space are compared."""
 VECTOR_METRICS = ("euclidean", "cosine")
 CODE_METRICS = ("hamming",)
+"""The metrics that a space can name. The format knows no others; a search can use any of `jaxret.rank.METRICS`."""
 VECTOR_DTYPES = ("float32", "float16")
 RECORD_DTYPES = ("uint8", "uint16", "uint32", "int32", "int64", "float16", "float32")
 ARRAY_NAMES = {"vector": "vectors", "code": "codes", "record": "records"}
@@ -40,8 +41,8 @@ class Space:
         opens the index all the same, and refuses to search that space.
       dtype: of the stored rows: of vectors "float32" or "float16" (half the size; distances are computed in
         float32), of codes "uint8", of records any whole or floating type of up to 32 bits, or int64.
-      metrics: the ways it may be searched, its default first: vectors "euclidean" and "cosine", codes "hamming";
-        records have none.
+      metrics: which of the metrics of the format may rank it, its default first: vectors "euclidean" and "cosine",
+        codes "hamming"; records have none.
 
     Raises:
       ValueError: the name, dimension, dtype or metrics are not as above.
@@ -96,6 +97,12 @@ class Space:
     def of_records(cls, name: str, length: int, dtype: str) -> Self:
         """A space of rows of `length` numbers that are kept and never compared, such as visual words and places."""
         return cls(name, length, "record", dtype, ())
+
+    @property
+    def ranked_by(self) -> tuple[str, ...]:
+        """The metrics that a search may name: the space's own, and what was added to `jaxret.rank.METRICS`."""
+        added = metrics_of("uint8" if self.representation == "code" else "float32")
+        return (*self.metrics, *(name for name in added if name not in VECTOR_METRICS + CODE_METRICS))
 
     @property
     def array_name(self) -> str:

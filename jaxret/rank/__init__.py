@@ -7,6 +7,7 @@ from jaxret.rank.dtw_subsequence import SubsequenceMatch, SubsequenceResult, dtw
 from jaxret.rank.hamming import hamming_topk, hamming_within, pack_bits, unpack_bits
 from jaxret.rank.hamming_index import HammingIndex, IndexedRadiusResult
 from jaxret.rank.lsh import RandomHyperplanes
+from jaxret.rank.metrics import METRICS, RankingMetric, metrics_of
 from jaxret.rank.search_result import IndexedResult, ParResult, RadiusResult, SearchResult, merge_results
 from jaxret.rank.sequence_ranking import SequenceMatch, SequenceRanking, rank_sequences, sequence_distances
 from jaxret.rank.sequence_table import SequenceTable
@@ -15,6 +16,7 @@ from jaxret.rank.threads import available_threads
 from jaxret.rank.topk import cosine_topk, euclidean_topk, par
 
 __all__ = [
+    "METRICS",
     "CentroidIndex",
     "DtwPruning",
     "DtwResult",
@@ -24,6 +26,7 @@ __all__ = [
     "ParResult",
     "RadiusResult",
     "RandomHyperplanes",
+    "RankingMetric",
     "SearchResult",
     "SequenceMatch",
     "SequenceRanking",
@@ -44,6 +47,7 @@ __all__ = [
     "hamming_topk",
     "hamming_within",
     "merge_results",
+    "metrics_of",
     "pack_bits",
     "par",
     "rank_sequences",

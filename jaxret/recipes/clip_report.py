@@ -22,6 +22,7 @@ from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import DataSplits
 from jaxret.evaluation import GroupFigures, rank_items
 from jaxret.models.encoder import VideoEncoder
+from jaxret.rank import METRICS
 from jaxret.recipes.clip_media import embed_items, evaluate_items, evaluate_rows, ranked_rows
 from jaxret.recipes.clips.projection import without_projection
 from jaxret.recipes.report_parts import closing_sections
@@ -247,7 +248,7 @@ def _draw_gallery(
         excluded=sources[asked][:, None] == sources[None, :],
     )
 
-    digits = 0 if ranking.distance == "hamming" else 3
+    digits = 0 if METRICS[ranking.distance].whole else 3
 
     def tile(position: int, caption: str, relevant: bool | None) -> Tile:
         with dataset.open(int(numbers[position])) as reader:

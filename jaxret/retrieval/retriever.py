@@ -10,7 +10,7 @@ import numpy as np
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
-from jaxret.index import MediaIndex, Metric, Space
+from jaxret.index import MediaIndex, Space
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank.sequence_ranking import SequenceMeasure, Subsequence
 from jaxret.retrieval.additions import AddReport, add_media, fresh_items
@@ -148,7 +148,7 @@ class Retriever:
         query: str | Path | MediaDataset,
         k: int = 10,
         *,
-        metric: Metric | None = None,
+        metric: str | None = None,
         min_cosine: float | None = None,
         rerank: int | None = None,
         probes: int | None = None,

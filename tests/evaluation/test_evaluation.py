@@ -43,7 +43,7 @@ def slow_ranking(queries, gallery, ranking, excluded):
             if pairs:
                 found.append((*min(pairs), g))
         found = sorted((d, g, c) for d, c, g in found)[: ranking.depth]
-        if ranking.distance == "par":
+        if ranking.min_cosine is not None:
             found = [entry for entry in found if entry[2] > ranking.min_cosine]
         answers.append([(g, d) for d, g, _ in found])
     return answers
@@ -138,8 +138,8 @@ def test_codes_and_vectors_are_not_mixed_up() -> None:
             Ranking(),
             Ranking("cosine"),
             Ranking("cosine", depth=3),
-            Ranking("par", 0.1),
-            Ranking("par", 0.2, depth=4),
+            Ranking("euclidean", 0.1),
+            Ranking("euclidean", 0.2, depth=4),
         ]
     ),
     rows=st.integers(1, 3),
@@ -183,16 +183,16 @@ def test_par_precision_counts_over_the_nearest_of_other_sources() -> None:
     items = [Item("a", "x"), Item("a", "x"), Item("a", "y"), Item("b", "z"), Item("b", "w")]
     query = Rows(vectors[:1], np.zeros(1, np.int64))
     gallery = Rows(vectors[1:], np.arange(4))
-    figures = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("par", 0.5, 2), ks=(2,))
+    figures = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("euclidean", 0.5, 2), ks=(2,))
     # Without its own source the two nearest are y (right) and w (wrong); both pass the threshold.
     assert figures["all"]["P@2"] == 0.5
-    strict = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("par", 1.0, 2), ks=(2,))
+    strict = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("euclidean", 1.0, 2), ks=(2,))
     assert strict["all"]["empty_share"] == 1.0
 
 
 @pytest.mark.parametrize(
     "ranking",
-    [Ranking(), Ranking("cosine", depth=9), Ranking("par", 0.4), Ranking("hamming")],
+    [Ranking(), Ranking("cosine", depth=9), Ranking("euclidean", 0.4), Ranking("hamming")],
     ids=lambda r: r.distance,
 )
 @pytest.mark.parametrize("pairs", [1, 150, 1000])
@@ -211,7 +211,7 @@ def test_figures_do_not_depend_on_the_blocks_that_queries_are_ranked_in(monkeypa
     assert list(in_blocks) == list(whole) == ["all", "a and only"]
     for name, figures in whole.items():
         assert in_blocks[name] == pytest.approx(figures, abs=1e-12)
-    assert ("mAP" in whole["all"]) == (ranking.depth is None and ranking.distance != "par")
+    assert ("mAP" in whole["all"]) == (ranking.depth is None and ranking.min_cosine is None)
 
 
 def test_nothing_relevant_gives_no_figures() -> None:
@@ -223,8 +223,8 @@ def test_nothing_relevant_gives_no_figures() -> None:
     ("arguments", "message"),
     [
         ({"distance": "manhattan"}, "got 'manhattan'"),
-        ({"distance": "par"}, "min_cosine is for par alone, got None for par"),
-        ({"min_cosine": 0.5}, "got 0.5 for euclidean"),
+        ({"distance": "par"}, "distance must be one of euclidean, cosine, hamming, got 'par'"),
+        ({"distance": "cosine", "min_cosine": 0.5}, "got 0.5 for cosine"),
         ({"depth": 0}, "depth must be at least 1 or none, got 0"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, Space
+from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, SearchOptions, Space
 from jaxret.preprocessing import Preprocessing
 
 
@@ -28,6 +28,12 @@ class Maker:
 
     def item(self, name: str, kind: str = "video", **fields) -> MediaItem:
         return MediaItem(name, kind, **fields)
+
+    def search(self, index: MediaIndex, **arguments):
+        """`index.search` with the fields of `SearchOptions` among its arguments."""
+        names = {field.name for field in dataclasses.fields(SearchOptions)} & set(arguments)
+        options = SearchOptions(**{name: arguments.pop(name) for name in names})
+        return index.search(options=options, **arguments)
 
     def rows(self, *per_item, dtype=np.float32) -> Rows:
         """Rows of item 0, of item 1, ...: each a list of vectors; row r of an item spans r .. r + 0.5 s."""

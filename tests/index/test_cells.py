@@ -9,7 +9,7 @@ from reference.nearest import euclidean_distances
 import jaxret.index.item_search as item_search
 import jaxret.index.segment as segment_module
 from jaxret.errors import IndexFormatError
-from jaxret.index import MediaIndex, Rows, Space
+from jaxret.index import MediaIndex, Rows, SearchOptions, Space
 from jaxret.rank import CentroidIndex
 
 FIELDS = ("ids", "distances", "starts", "ends")
@@ -55,7 +55,9 @@ def test_finds_what_lies_in_the_probed_cells(make, monkeypatch, dtype, kinds, sm
     sources = ["f1", None, "f2", "f3", "nowhere", "f4"]
     short = 0
     for probes, k in ((1, 5), (3, 10), (5, 400), (2, 60)):
-        found = index.search("frame", queries, k, probes=probes, kinds=kinds, exclude_sources=sources)
+        found = index.search(
+            "frame", queries, k, options=SearchOptions(probes=probes), kinds=kinds, exclude_sources=sources
+        )
         for q, query in enumerate(queries):
 
             def allowed(item, q=q):
@@ -72,9 +74,9 @@ def test_finds_what_lies_in_the_probed_cells(make, monkeypatch, dtype, kinds, sm
 def test_probing_all_cells_is_the_exact_search(make, min_cosine):
     index, queries = clustered(make)
     for k in (1, 10, 500):
-        exact = index.search("frame", queries, k, min_cosine=min_cosine)
-        found = index.search("frame", queries, k, min_cosine=min_cosine, probes=10_000)
-        few = index.search("frame", queries, k, min_cosine=min_cosine, probes=1)
+        exact = index.search("frame", queries, k, options=SearchOptions(min_cosine=min_cosine))
+        found = index.search("frame", queries, k, options=SearchOptions(min_cosine=min_cosine, probes=10_000))
+        few = index.search("frame", queries, k, options=SearchOptions(min_cosine=min_cosine, probes=1))
         for field in (*FIELDS, "cosines") if min_cosine else FIELDS:
             np.testing.assert_array_equal(getattr(found, field), getattr(exact, field))
         if k == 500:
@@ -83,7 +85,9 @@ def test_probing_all_cells_is_the_exact_search(make, min_cosine):
 
 def test_few_cells_hold_most_of_the_answer(make):
     index, queries = clustered(make, items=1000)
-    exact, found = (index.search("frame", queries, 10, probes=probes).ids for probes in (None, 6))
+    exact, found = (
+        index.search("frame", queries, 10, options=SearchOptions(probes=probes)).ids for probes in (None, 6)
+    )
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]) > 0.9
     assert index._snapshot.segments[0].cells("frame").cells == 63  # the root of 4,000 rows
 
@@ -104,22 +108,22 @@ def test_cells_are_made_once_a_segment_and_outlive_changes(make, monkeypatch):
     assert made == []
     exact = index.search("frame", query, 4)
     for _ in range(2):
-        assert index.search("frame", query, 4, probes=9).ids.tolist() == exact.ids.tolist()
-    index.search("frame", query, 4, probes=9, kinds="video")
+        assert index.search("frame", query, 4, options=SearchOptions(probes=9)).ids.tolist() == exact.ids.tolist()
+    index.search("frame", query, 4, kinds="video", options=SearchOptions(probes=9))
     assert made == [3, 2, 1]
     index.add([make.item("e")], {"frame": make.rows([[0.5, 0, 0]])})
     index.remove(["a"])
-    found = index.search("frame", query, 4, probes=9)
+    found = index.search("frame", query, 4, options=SearchOptions(probes=9))
     assert [hit.item.key for hit in found.hits()] == ["e", "c", "d"]
     assert made == [3, 2, 1, 1]
 
 
 def test_an_empty_index_and_a_space_without_rows_answer(make):
     index = make.empty(Space("frame", 2), Space("clip", 2))
-    assert index.search("frame", np.zeros(2), 2, probes=1).ids.tolist() == [[-1, -1]]
+    assert index.search("frame", np.zeros(2), 2, options=SearchOptions(probes=1)).ids.tolist() == [[-1, -1]]
     index.add([make.item("a")], {"frame": make.rows([[1.0, 0.0]])})
-    assert index.search("clip", np.zeros(2), 2, probes=1).ids.tolist() == [[-1, -1]]
-    assert index.search("frame", np.zeros(2), 2, probes=1).ids.tolist() == [[0, -1]]
+    assert index.search("clip", np.zeros(2), 2, options=SearchOptions(probes=1)).ids.tolist() == [[-1, -1]]
+    assert index.search("frame", np.zeros(2), 2, options=SearchOptions(probes=1)).ids.tolist() == [[0, -1]]
 
 
 def test_stored_rows_that_are_not_finite_are_named(make, monkeypatch):
@@ -128,7 +132,7 @@ def test_stored_rows_that_are_not_finite_are_named(make, monkeypatch):
     path = index.folder / "segments/000001/frame.vectors.npy"
     path.write_bytes(path.read_bytes()[:-4] + np.array([np.nan], "<f4").tobytes())
     with pytest.raises(IndexFormatError, match=r"frame.vectors.npy: vectors must be finite .* `verify\(\)` checks all"):
-        MediaIndex.open(index.folder).search("frame", np.zeros(3), 1, probes=1)
+        MediaIndex.open(index.folder).search("frame", np.zeros(3), 1, options=SearchOptions(probes=1))
 
 
 @pytest.mark.parametrize(
@@ -148,4 +152,4 @@ def test_stored_rows_that_are_not_finite_are_named(make, monkeypatch):
 def test_search_refuses(make, change, error, message):
     index = make.empty(Space("frame", 3), Space.of_codes("code", 8))
     with pytest.raises(error, match=message):
-        index.search(**{"space": "frame", "vectors": np.zeros(3), "k": 1, "probes": 2, **change})
+        make.search(index, **{"space": "frame", "vectors": np.zeros(3), "k": 1, "probes": 2, **change})

@@ -14,7 +14,7 @@ import jaxret.index.item_search as item_search
 import jaxret.index.segment as segment_module
 import jaxret.index.snapshot as snapshot_module
 from jaxret.errors import IndexFormatError
-from jaxret.index import MediaIndex, MediaItem, Rows, Space
+from jaxret.index import MediaIndex, MediaItem, Rows, SearchOptions, Space
 from jaxret.index.manifest import manifest_checksum
 from jaxret.rank import HammingIndex, pack_bits
 
@@ -91,8 +91,8 @@ def test_search_equals_counting_the_bits_of_every_row(
             k,
             kinds=kinds,
             exclude_sources=excluded[: len(queries)] if exclude else None,
-            multi_index=multi_index,
             threads=1,
+            options=SearchOptions(multi_index=multi_index),
         )
     assert found.ids.shape == (len(queries), k)
     for q, query in enumerate(queries):
@@ -125,7 +125,7 @@ def test_hash_tables_give_the_scan_on_a_gallery_that_they_prune(make, kinds):
     options = {"kinds": kinds, "exclude_sources": sources}
     for k in (1, 10, 400, 5000):
         scan = index.search("code", queries, k, **options)
-        probed = index.search("code", queries, k, multi_index=True, **options)
+        probed = index.search("code", queries, k, options=SearchOptions(multi_index=True), **options)
         for field in ("ids", "distances", "starts", "ends"):
             np.testing.assert_array_equal(getattr(probed, field), getattr(scan, field))
     tables = index._snapshot.segments[0].hash_tables("code")
@@ -138,12 +138,12 @@ def test_hash_tables_are_built_once_a_segment_and_outlive_changes(make, monkeypa
     index, query = filled(make), np.zeros(2, np.uint8)
     index.search("code", query, 2)
     assert made == []
-    assert index.search("code", query, 9, multi_index=True).ids[0, :4].tolist() == [0, 1, 2, -1]
-    index.search("code", query, 2, multi_index=True, kinds="video")
+    assert index.search("code", query, 9, options=SearchOptions(multi_index=True)).ids[0, :4].tolist() == [0, 1, 2, -1]
+    index.search("code", query, 2, kinds="video", options=SearchOptions(multi_index=True))
     assert made == [2, 2]
     index.remove(["a"])
     index.add([make.item("d")], {"code": make.rows([[1, 1]], dtype=np.uint8)})
-    found = index.search("code", query, 4, multi_index=True)
+    found = index.search("code", query, 4, options=SearchOptions(multi_index=True))
     assert [hit.item.key for hit in found.hits()] == ["b", "d", "c"]
     assert made == [2, 2, 2]
 
@@ -194,7 +194,7 @@ def test_items_without_codes_are_not_found_and_an_empty_space_answers(make):
         {"frame": make.rows([[1.0, 0.0]]), "code": Rows(np.zeros((0, 1), np.uint8), [])},
     )
     for multi_index in (False, True):
-        found = index.search("code", np.zeros(1, np.uint8), 2, multi_index=multi_index)
+        found = index.search("code", np.zeros(1, np.uint8), 2, options=SearchOptions(multi_index=multi_index))
         assert found.ids.tolist() == [[-1, -1]]
     assert index.rows("code").vectors.shape == (0, 1)
     assert not index.searchable("code").any()
@@ -216,7 +216,7 @@ def test_items_without_codes_are_not_found_and_an_empty_space_answers(make):
 )  # fmt: skip
 def test_search_refuses(make, change, error, message):
     with pytest.raises(error, match=message):
-        filled(make).search(**{"space": "code", "vectors": np.zeros(2, np.uint8), "k": 1, **change})
+        make.search(filled(make), **{"space": "code", "vectors": np.zeros(2, np.uint8), "k": 1, **change})
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from reference.item_search import nearest_items
 
 import jaxret.index.item_search as item_search
 import jaxret.index.snapshot as snapshot_module
-from jaxret.index import MediaItem, Space
+from jaxret.index import MediaItem, SearchOptions, Space
 
 # Few distinct whole numbers: many exact ties, and distances that are exact in float32.
 VECTOR = st.lists(st.sampled_from([-1.0, 0.0, 1.0, 2.0]), min_size=2, max_size=2)
@@ -62,11 +62,10 @@ def test_search_equals_measuring_every_row(
             "frame",
             np.array(queries, np.float32),
             k,
-            metric=metric,
-            min_cosine=min_cosine,
             kinds=kinds,
             exclude_sources=excluded[: len(queries)] if exclude else None,
             threads=1,
+            options=SearchOptions(metric=metric, min_cosine=min_cosine),
         )
     assert found.ids.shape == found.distances.shape == found.starts.shape == (len(queries), k)
     for q, query in enumerate(queries):
@@ -165,14 +164,14 @@ def test_par_differs_from_plain_euclidean_and_from_cosine(make):
     index.add([make.item("turned"), make.item("aligned"), make.item("turned more")], {"clip": rows})
     query = [1.0, 0.0]
     assert index.search("clip", query, 3).ids.tolist() == [[0, 2, 1]]
-    found = index.search("clip", query, 3, min_cosine=0.9)
+    found = index.search("clip", query, 3, options=SearchOptions(min_cosine=0.9))
     assert found.ids.tolist() == [[1, -1, -1]]
     assert found.cosines[0, 0] == 1.0
     assert found.hits()[0].cosine == 1.0
     # The threshold filters the k nearest; it does not look further.
-    assert index.search("clip", query, 2, min_cosine=0.9).ids.tolist() == [[-1, -1]]
+    assert index.search("clip", query, 2, options=SearchOptions(min_cosine=0.9)).ids.tolist() == [[-1, -1]]
     # Strictly above.
-    assert index.search("clip", query, 3, min_cosine=1.0).ids.tolist() == [[-1, -1, -1]]
+    assert index.search("clip", query, 3, options=SearchOptions(min_cosine=1.0)).ids.tolist() == [[-1, -1, -1]]
 
 
 def test_a_space_may_hold_rows_of_some_items_only(make):
@@ -191,7 +190,7 @@ def test_a_space_may_hold_rows_of_some_items_only(make):
     assert found.distances[0, 0] == 0.0
     assert found.starts[0, 0] == 1.0
     with pytest.raises(ValueError, match="metric must be one of cosine, got 'euclidean'"):
-        index.search("clip", np.ones(3, np.float32), 1, metric="euclidean")
+        index.search("clip", np.ones(3, np.float32), 1, options=SearchOptions(metric="euclidean"))
 
 
 def test_a_result_does_not_carry_the_whole_item_table(make):
@@ -226,4 +225,4 @@ def test_search_refuses(make, change, error, message):
     index = make.filled()
     arguments = {"space": "frame", "vectors": np.zeros(3, np.float32), "k": 1} | change
     with pytest.raises(error, match=message):
-        index.search(**arguments)
+        make.search(index, **arguments)

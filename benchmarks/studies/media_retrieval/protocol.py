@@ -98,7 +98,7 @@ def ask_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: 
             f"F1@{DEPTH}": f1_at(judged, DEPTH),
             f"accuracy@{DEPTH}": accuracy_at(judged, DEPTH),
         }
-        if ranking.distance == "par":
+        if ranking.min_cosine is not None:
             found[f"P@{DEPTH} of the answered"] = precision_at(judged, DEPTH, empty="skip")
             found["empty share"] = QueryScores((judged.n_returned == 0).astype(float), judged.counted)
         if judged.complete:

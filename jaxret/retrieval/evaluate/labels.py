@@ -11,10 +11,9 @@ from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
 from jaxret.evaluation import GroupFigures, Ranking, Relevant, evaluate_queries, evaluate_sequences
-from jaxret.evaluation.ranking import Distance
 from jaxret.metrics import Denominator
 from jaxret.models.encoder import VideoEncoder
-from jaxret.rank import SequenceRanking
+from jaxret.rank import METRICS, SequenceRanking, metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
 from jaxret.retrieval.retriever import Retriever
 from jaxret.retrieval.systems.sequences import in_order_of_time
@@ -75,7 +74,7 @@ def evaluate_index(
     if chosen == "code" and not retriever.has_codes:
         raise ConfigError("the index has no codes, for its encoder has no hash layer: evaluate the clip space")
     ranking = ranking or Ranking("hamming" if chosen == "code" else "euclidean")
-    if (chosen == "code") != (ranking.distance == "hamming"):
+    if (chosen == "code") != (METRICS[ranking.distance].dtype == "uint8"):
         raise ConfigError(f"hamming and the code space go together, got {ranking.distance} in space {chosen}")
     kinds = ("video",) if sequence is not None else ("image", "video")
     gallery, gallery_items = _of_some(
@@ -120,7 +119,7 @@ def evaluate_index(
     )
 
 
-def default_space(retriever: Retriever, distance: Distance | None = None) -> SpaceName:
+def default_space(retriever: Retriever, distance: str | None = None) -> SpaceName:
     """Where a distance is measured: frame if the index holds no videos, code for codes and `hamming`, else clip.
 
     Args:
@@ -129,7 +128,7 @@ def default_space(retriever: Retriever, distance: Distance | None = None) -> Spa
     """
     if not retriever.index.count_rows("clip"):
         return "frame"
-    return "code" if retriever.has_codes and distance in (None, "hamming") else "clip"
+    return "code" if retriever.has_codes and distance in (None, *metrics_of("uint8")) else "clip"
 
 
 def _of_some(

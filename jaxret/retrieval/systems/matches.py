@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from jaxret import rank
 from jaxret.data.rows import Rows
-from jaxret.index import Hit, MediaIndex, MediaSearchResult, Metric
-from jaxret.rank.sequence_ranking import SequenceMeasure
+from jaxret.index import Hit, MediaIndex, MediaSearchResult
 from jaxret.retrieval.systems.alignment import FrameSequence, align
 
 __all__ = ["Match", "aligned_matches", "best_per_item", "chunk_matches", "nearest_by_frames", "reranked"]
@@ -35,13 +34,13 @@ class Match(Hit):
 
     query_start: float = 0.0
     query_end: float = 0.0
-    metric: Metric | SequenceMeasure = "euclidean"
+    metric: str = "euclidean"
     moment: float | None = None
     moment_distance: float | None = None
     backwards: bool = False
 
 
-def chunk_matches(result: MediaSearchResult, rows: Rows, metric: Metric) -> list[Match]:
+def chunk_matches(result: MediaSearchResult, rows: Rows, metric: str) -> list[Match]:
     """Every result of every row of the query as a match."""
     return [
         Match(
@@ -90,7 +89,7 @@ def aligned_matches(
     frames: Rows,
     k: int,
     min_cosine: float | None,
-    metric: Metric,
+    metric: str,
 ) -> list[Match]:
     """The k best of the candidates by how well their frames agree with the query's when aligned in time.
 

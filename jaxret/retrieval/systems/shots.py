@@ -10,19 +10,17 @@ import numpy.typing as npt
 
 from jaxret import rank
 from jaxret.data.rows import Rows
-from jaxret.index import MediaIndex, Metric
+from jaxret.index import MediaIndex
 from jaxret.retrieval.systems.matches import Match
 
 __all__ = ["by_best_frame", "matches_of_every_clip", "with_best_frames"]
-
-_SEARCHES = {"euclidean": rank.euclidean_topk, "cosine": rank.cosine_topk}
 
 
 def matches_of_every_clip(
     index: MediaIndex,
     query: Rows,
     k: int,
-    metric: Metric,
+    metric: str,
     *,
     kinds: Collection[str] | None,
     threads: int | None,
@@ -35,7 +33,7 @@ def matches_of_every_clip(
       index: with a clip space.
       query: clip vectors.
       k: results wanted.
-      metric: "euclidean" or "cosine".
+      metric: of vectors, a name in `jaxret.rank.METRICS`.
       kinds: of items that may be found; None for all.
       threads: for the ranking kernel.
     """
@@ -46,7 +44,7 @@ def matches_of_every_clip(
     if not len(vectors):
         return []
     # A row that is among the k best of all is among the k best of the row of the query that found it.
-    result = _SEARCHES[metric](query.vectors, vectors, min(k, len(vectors)), threads=threads)
+    result = rank.METRICS[metric].topk(query.vectors, vectors, min(k, len(vectors)), threads=threads)
     asking = np.broadcast_to(np.arange(len(query.vectors))[:, None], result.ids.shape)
     order = np.lexsort((asking.ravel(), result.ids.ravel(), result.distances.ravel()))
     found: dict[int, Match] = {}
@@ -90,7 +88,8 @@ def with_best_frames(index: MediaIndex, matches: Sequence[Match], picture: npt.N
             completed.append(match)
             continue
         vectors = np.asarray(frames.vectors, np.float32)[inside]
-        nearest = _SEARCHES["cosine" if match.metric == "cosine" else "euclidean"](picture[None], vectors, 1)
+        metric = match.metric if match.metric in rank.metrics_of("float32") else "euclidean"
+        nearest = rank.METRICS[metric].topk(picture[None], vectors, 1)
         completed.append(
             dataclasses.replace(
                 match,

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 
 from jaxret.data.rows import Rows
-from jaxret.index import MediaIndex, MediaSearchResult, Metric
+from jaxret.index import MediaIndex, MediaSearchResult, SearchOptions
 from jaxret.models.encoder import VideoEncoder
+from jaxret.rank import metrics_of
 from jaxret.rank.validation import check_count
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
 from jaxret.retrieval.systems.matches import (
@@ -44,7 +45,7 @@ class Query:
     vectors: FrameVectors
     picture: bool
     k: int
-    metric: Metric | None
+    metric: str | None
     min_cosine: float | None
     rerank: int | None
     probes: int | None
@@ -73,7 +74,9 @@ class Query:
             return "clip"
         if self.picture or self._only_pictures or not index.count_rows("clip"):
             return "frame"
-        of_vectors = self.min_cosine is not None or self.probes is not None or self.metric not in (None, "hamming")
+        of_vectors = (
+            self.min_cosine is not None or self.probes is not None or self.metric not in (None, *metrics_of("uint8"))
+        )
         return "code" if "code" in index.spaces and not of_vectors else "clip"
 
     @property
@@ -108,7 +111,7 @@ class Query:
             raise ValueError(f"rerank must be at least k = {self.k}, got {self.rerank}")
 
     @property
-    def _measured(self) -> Metric:
+    def _measured(self) -> str:
         return self.metric or "euclidean"
 
     def _by_frames(self, index: MediaIndex, rows: Rows) -> list[Match]:
@@ -119,6 +122,10 @@ class Query:
             raise ValueError(
                 "a video in the frame space is compared with every item, and probes would leave items out: search the "
                 "clip space, or leave probes out"
+            )
+        if self._measured not in ("euclidean", "cosine"):
+            raise ValueError(
+                f"a video in the frame space is aligned in time by metric euclidean or cosine, got {self._measured!r}"
             )
         # Every frame ranks all items; of PAR, the threshold is for the aligned ones.
         ranking = self if self.min_cosine is None else dataclasses.replace(self, min_cosine=-2.0)
@@ -144,7 +151,7 @@ class Query:
         candidates = np.array([index.id_of(match.item.key) for match in found], np.int64)
         return reranked(index, candidates, clips, self.k, self.threads)
 
-    def _nearest(self, index: MediaIndex, space: SpaceName, rows: Rows, count: int, measured: Metric) -> list[Match]:
+    def _nearest(self, index: MediaIndex, space: SpaceName, rows: Rows, count: int, measured: str) -> list[Match]:
         """The `count` nearest items, each at its best pair of rows."""
         return best_per_item(chunk_matches(self._search(index, space, rows, count), rows, measured), count, index)
 
@@ -153,9 +160,7 @@ class Query:
             space,
             rows.vectors,
             count,
-            metric=self.metric,
-            min_cosine=self.min_cosine,
+            options=SearchOptions(self.metric, self.min_cosine, probes=self.probes),
             kinds=self.kinds,
-            probes=self.probes,
             threads=self.threads,
         )

@@ -1,0 +1,74 @@
+"""How a search of an index ranks rows."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from jaxret.index.space import Space
+from jaxret.rank.validation import check_count, check_real
+
+__all__ = ["SearchOptions"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchOptions:
+    """How `MediaIndex.search` ranks the rows of a space.
+
+    Attributes:
+      metric: a name in `jaxret.rank.METRICS`: "euclidean" or "cosine" (1 - cosine), "hamming" (bits that differ) for
+        codes; None for the space's default.
+      min_cosine: PAR's threshold, a finite number: of the k nearest by Euclidean distance, those are kept whose best
+        row has a cosine to the query above it.
+      multi_index: for spaces of codes: look into tables of multi-index hashing
+        (`jaxret.rank.HammingIndex`) instead of scanning all codes. The results are the same. The tables are
+        built in memory at the first such search of each segment and kept with the opened index, also while it
+        grows or shrinks; they are not written to disk. They pay from some 100,000 codes on if codes cluster,
+        as trained ones do (`benchmarks/speed_code_search.py`). One thread may search with them at a time.
+      probes: for spaces of vectors and the Euclidean distance: look only into this many cells of each segment,
+        those whose centroids are nearest (`jaxret.rank.CentroidIndex`), instead of comparing all vectors. What is
+        found has its exact distance and order; items in other cells are missed, and fewer than k may be found. A
+        segment of N rows has about sqrt(N) cells; as many probes or more are an exact search. The cells are made
+        in memory, with a float32 copy of the vectors, at the first such search of each segment, which takes
+        longer than many exact searches, and are kept as the tables of `multi_index`
+        (`benchmarks/speed_centroid_search.py`). One thread may search with them at a time.
+
+    Example:
+      >>> SearchOptions("cosine").metric
+      'cosine'
+    """
+
+    metric: str | None = None
+    min_cosine: float | None = None
+    multi_index: bool = False
+    probes: int | None = None
+
+    def metric_in(self, space: Space) -> str:
+        """The metric that these options mean in a space, once they are found to fit it.
+
+        Raises:
+          TypeError: probes is not a whole number.
+          ValueError: the space is not ranked by the metric, probes < 1, `min_cosine` or `probes` for codes or with
+            another metric than the Euclidean, or `multi_index` for vectors.
+        """
+        codes = space.representation == "code"
+        if codes and self.min_cosine is not None:
+            raise ValueError(f"min_cosine needs a space of vectors, but space {space.name!r} holds codes")
+        if not codes and self.multi_index:
+            raise ValueError(f"multi_index needs a space of codes, but space {space.name!r} holds vectors")
+        if codes and self.probes is not None:
+            raise ValueError(f"probes needs a space of vectors, but space {space.name!r} holds codes: see multi_index")
+        if self.probes is not None:
+            check_count(self.probes, "probes")
+        default = space.metrics[0] if self.min_cosine is None else "euclidean"
+        metric = self.metric or default
+        if metric not in space.ranked_by:
+            raise ValueError(f"metric must be one of {', '.join(space.ranked_by)}, got {metric!r}")
+        if self.min_cosine is not None:
+            if metric != "euclidean":
+                raise ValueError(f"min_cosine needs metric 'euclidean' (PAR ranks by distance), got {metric!r}")
+            check_real(self.min_cosine, "min_cosine")
+        if self.probes is not None and metric != "euclidean":
+            raise ValueError(
+                f"probes needs metric 'euclidean' (cells are those of the nearest centroid), got {metric!r}"
+            )
+        return metric
