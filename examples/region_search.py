@@ -22,10 +22,9 @@ for number in range(24):  # each image shows one of four things of 48 x 48 pixel
     Image.fromarray(image).save(folder / "images" / f"{number % 4}-{number:02}.png")
     query = (folder / "images" / f"{number % 4}-{number:02}.png", Region(left, top, 48, 48))
 
-# Visual words of a feature map; nothing is trained by gradients. With ImageNet weights: backbone="efficientnet-lite0".
-run = jaxret.recipes.train(
-    "instance-search", data=str(folder / "images"), out=folder / "run", backbone="small-convnet", words=32
-)
+# Visual words of a feature map; nothing is trained by gradients. The default is a network with ImageNet weights.
+settings = {"backbone": "small-convnet", "weights": "none", "words": 32}
+run = jaxret.recipes.train("instance-search", data=str(folder / "images"), out=folder / "run", **settings)
 path, region = query
 print("the thing marked on", path.name)
 for hit in run.retriever.search(path, k=6, options=RegionSearch(region, candidates=12)):

@@ -59,9 +59,8 @@ def moment(target: Path) -> None:
             write_video(folder / "films" / f"film{number}.mp4", frames, fps=FPS)
         photo = photograph(films["film1.mp4"][158], np.random.default_rng(3))
         Image.fromarray(photo).save(folder / "photo.png")
-        run = jaxret.recipes.train(
-            "image-to-video", data=str(folder / "films"), out=folder / "run", backbone="small-convnet", temporal="sum"
-        )
+        settings = {"backbone": "small-convnet", "weights": "none", "temporal": "sum"}
+        run = jaxret.recipes.train("image-to-video", data=str(folder / "films"), out=folder / "run", **settings)
         run.retriever.add(jaxret.open_dataset(str(folder / "films")))
         best = run.retriever.search(folder / "photo.png", k=1, options=VectorSearch(every_clip=True, rerank=10))[0]
     frames = films[best.item.key]
