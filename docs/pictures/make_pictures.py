@@ -1,6 +1,6 @@
 """Makes the README's three pictures from real runs: `python docs/pictures/make_pictures.py RUN`.
 
-RUN is the folder that `python -m jaxret.train` leaves; its gallery is cut to the first rows. The region is a cut of
+RUN is the folder that `python -m jaxret.train` leaves; its gallery is cut to four rows. The region is a cut of
 `benchmarks/results/instance_faster_r_cnn.jpg`. For the moment in a film, moving digits are cut together to three films,
 a screen photo of one frame is the query, and shots are compared by the sum of R-MAC vectors of an untrained network.
 """
@@ -32,7 +32,7 @@ FPS, SHOTS = 12, 10
 
 def main() -> None:
     """All three."""
-    cut(Path(sys.argv[1]) / "gallery.png", PICTURES / "search.jpg", [(0, 430)])
+    cut(Path(sys.argv[1]) / "gallery.png", PICTURES / "search.jpg", [(0, 161), (443, 583), (722, 1003)])
     cut(RESULTS / "instance_faster_r_cnn.jpg", PICTURES / "region.jpg", [(0, 20), (490, 960)])
     moment(PICTURES / "moment.jpg")
 
