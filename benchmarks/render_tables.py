@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -165,11 +165,17 @@ def accuracy_tables(rows: list[dict[str, Any]]) -> list[str]:
                 paper = papers.get((key, metric))
                 shown.append(cell(values[key][metric]) + (f" [{paper:g}]" if paper is not None else ""))
             cells.append(shown)
-        lines += [f"### {data}: {', '.join(metrics)}", ""]
+        alone = sum(other == data for other, _ in tables) == 1
+        lines += [f"### {data}" if alone else f"### {data}: {heading_of(metrics)}", ""]
         lines += [*table([*(["setting"] if settings else []), "method", *metrics], cells), ""]
     if paper_data := sorted({entry["paper_data"] for entry in rows if "paper_data" in entry}):
         lines += [f"In brackets: the paper's own figure ({'; '.join(paper_data)}).", ""]
     return lines
+
+
+def heading_of(metrics: Sequence[str]) -> str:
+    """The first metrics of a table."""
+    return ", ".join(metrics[:2]) + (" and others" if len(metrics) > 2 else "")
 
 
 def table(header: list[str], rows: list[list[str]]) -> Iterator[str]:

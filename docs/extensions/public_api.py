@@ -31,8 +31,9 @@ def write_pages(app: Sphinx, config: Config) -> None:
     folder = Path(app.srcdir) / "api"
     folder.mkdir(exist_ok=True)
     write(folder / "index.rst", index_page(packages))
+    described: dict[int, str] = {}  # what a page describes already, to its name there: each thing has one page
     for name, package in packages.items():
-        write(folder / f"{name}.rst", package_page(name, package))
+        write(folder / f"{name}.rst", package_page(name, package, described))
 
 
 def write(path: Path, text: str) -> None:
@@ -51,12 +52,25 @@ def index_page(packages: dict[str, ModuleType]) -> str:
     return "\n".join([*lines, ""])
 
 
-def package_page(name: str, package: ModuleType) -> str:
+def package_page(name: str, package: ModuleType, described: dict[int, str]) -> str:
     """The docstring of a package and a table of what it offers, each name with a page of its own."""
     lines = [name, "=" * len(name), "", f".. automodule:: {name}", "   :no-members:", "   :no-index:", ""]
-    lines += [f".. currentmodule:: {name}", "", ".. autosummary::", "   :toctree: generated", "   :nosignatures:", ""]
+    lines += [f".. currentmodule:: {name}", ""]
     offered = public_names(package)
-    lines += [f"   {each}" for each, value in offered.items() if not is_value(value)]
+    own = [each for each, value in offered.items() if not is_value(value) and id(value) not in described]
+    elsewhere = [described[id(value)] for value in offered.values() if id(value) in described]
+    described |= {id(offered[each]): f"{name}.{each}" for each in own}
+    if own:
+        lines += [
+            ".. autosummary::",
+            "   :toctree: generated",
+            "   :nosignatures:",
+            "",
+            *(f"   {each}" for each in own),
+        ]
+    if elsewhere:
+        lines += ["", "Also here:", "", ".. autosummary::", "   :nosignatures:", ""]
+        lines += [f"   ~{each}" for each in elsewhere]
     for each, value in offered.items():
         if is_value(value):
             lines += ["", f".. py:data:: {each}", "", textwrap.indent(escaped(value_docstring(package, each)), "   ")]
@@ -89,5 +103,12 @@ def is_prompt(line: str) -> bool:
 
 
 def escaped(line: str) -> str:
-    """A line with `*` and `|` escaped where they stand outside of backticks."""
-    return _MARKUP.sub(lambda match: match[1] or "\\" + match[2], line)
+    """A line with `*`, `|` and `_` escaped outside of backticks, and backticks closed where a letter follows them."""
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[2]:
+            return "\\" + match[2]
+        follows = line[match.end() : match.end() + 1]
+        return match[1] + ("\\ " if follows.isalnum() else "")
+
+    return _MARKUP.sub(replaced, line)
