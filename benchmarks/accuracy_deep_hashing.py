@@ -39,7 +39,7 @@ from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.data.splits import split_dataset
-from jaxret.evaluation import Ranking, evaluate_queries
+from jaxret.evaluation import LabelProtocol, Ranking, evaluate_queries
 from jaxret.models import HashLayer, SequenceEncoder, StreamFusion
 from jaxret.rank import HammingIndex, RandomHyperplanes, hamming_topk, pack_bits
 from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_encoder, make_fusion
@@ -187,8 +187,8 @@ def figures_of(data: Sequences, queries: np.ndarray, gallery: np.ndarray, rows: 
         [data.items[n] for n in queries],
         Rows(rows[1], np.arange(len(gallery))),
         [data.items[n] for n in gallery],
-        ranking=ranking,
-        ks=(10,),
+        ranking,
+        LabelProtocol(ks=(10,)),
     )["all"]
     return {shown: figures[name] for name, shown in METRICS.items() if name in figures}
 

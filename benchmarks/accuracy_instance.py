@@ -29,6 +29,7 @@ Pictures, encoders and indexes are kept under --work, so a stopped call goes on 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from collections.abc import Callable
 from functools import cache
@@ -46,19 +47,20 @@ from studies.instances.runs import SYSTEMS, Gallery, encoder_of, index_of
 from studies.instances.scale import scale_rows
 from tqdm import tqdm
 
-from jaxret.retrieval import InstanceRanking, InstanceRetriever, Region, Search, single_file
+from jaxret.retrieval import Region, RegionSearch, Retriever, single_file
+from jaxret.retrieval.systems.two_pass import RegionRanking
 
 NET = "MobileNet V1"
 PASTED, PAPER_SETTING = "pasted objects", "region, re-ranked"
 DEPTH, EXPANSION = 100, 5
 HOW = {
-    "whole picture": Search(rerank=0),
-    "region": Search(rerank=0),
-    "region, weighted": Search(rerank=0, weighted=True),
-    "region, re-ranked": Search(rerank=DEPTH),
-    "region, weighted, re-ranked": Search(rerank=DEPTH, weighted=True),
-    "region, re-ranked, expanded": Search(rerank=DEPTH, expand=EXPANSION),
-    "region, re-ranked, verified": Search(rerank=DEPTH, verify=True),
+    "whole picture": RegionSearch(candidates=0),
+    "region": RegionSearch(candidates=0),
+    "region, weighted": RegionSearch(candidates=0, idf=True),
+    "region, re-ranked": RegionSearch(candidates=DEPTH),
+    "region, weighted, re-ranked": RegionSearch(candidates=DEPTH, idf=True),
+    "region, re-ranked, expanded": RegionSearch(candidates=DEPTH, expand=EXPANSION),
+    "region, re-ranked, verified": RegionSearch(candidates=DEPTH, verify=True),
 }
 # mAP and NDCG of the paper's tables 1 to 6.
 PAPER_DATA = ("Oxford5k", "Paris6k", "INSTRE", "Sculptures")
@@ -99,7 +101,7 @@ class Study:
             seed=seed,
         )
 
-    def retriever(self, system: str, seed: int, gallery: Gallery) -> InstanceRetriever:
+    def retriever(self, system: str, seed: int, gallery: Gallery) -> Retriever:
         """The index of a system."""
         return index_of(self.encoder(system, seed), gallery, self._folder(system, seed))
 
@@ -139,7 +141,7 @@ def pasted(study: Study) -> None:
         pictures = study.pictures(seed)
         for system in study.args.systems:
             retriever = study.retriever(system, seed, Gallery("pasted", pictures.gallery))
-            asked = [retriever.picture(single_file(query.path)) for query in pictures.queries]
+            asked = [retriever.system.image(single_file(query.path)) for query in pictures.queries]
             for setting, how in HOW.items():
                 if how.verify and system != "SIFT":
                     continue
@@ -153,20 +155,28 @@ def pasted(study: Study) -> None:
 
 
 def ask(
-    retriever: InstanceRetriever, pictures: PastedObjects, asked: list[Any], how: Search, *, whole: bool
-) -> tuple[list[InstanceRanking], float]:
+    retriever: Retriever, pictures: PastedObjects, asked: list[Any], how: RegionSearch, *, whole: bool
+) -> tuple[list[RegionRanking], float]:
     """The ranking of each query, and seconds a query. A box with too few words asks with the whole picture instead."""
     rankings, missed = [], 0
     start = time.perf_counter()
     for query, (picture, size) in zip(pictures.queries, tqdm(asked, leave=False), strict=True):
         try:
-            rankings.append(retriever.rank(picture, size, None if whole else region_of(query), how))
+            rankings.append(rank(retriever, picture, size, how, None if whole else region_of(query)))
         except ValueError:
             missed += 1
-            rankings.append(retriever.rank(picture, size, None, how))
+            rankings.append(rank(retriever, picture, size, how))
     if missed:
         print(f"{missed} of {len(asked)} boxes hold no word: their whole pictures asked", flush=True)
     return rankings, (time.perf_counter() - start) / len(asked)
+
+
+def rank(
+    retriever: Retriever, picture: Any, size: tuple[int, int], how: RegionSearch, region: Region | None = None
+) -> RegionRanking:
+    """The ranking of the whole index by a region of a picture, or by all of it."""
+    options = dataclasses.replace(how, region=region)
+    return retriever.system.rank(retriever.index, retriever.system.region_query(picture, size, options), options)
 
 
 def region_of(query: PastedQuery) -> Region:
@@ -175,18 +185,18 @@ def region_of(query: PastedQuery) -> Region:
     return Region(left, top, right - left, bottom - top, shares=False)
 
 
-def boxes_of(rankings: list[InstanceRanking]) -> np.ndarray:
+def boxes_of(rankings: list[RegionRanking]) -> np.ndarray:
     """Boxes (Q, K, 4) of the re-ranked, in shares of the pictures."""
     return np.stack([ranking.boxes[:DEPTH] for ranking in rankings])
 
 
-def judged(pictures: PastedObjects, rankings: list[InstanceRanking], how: Search) -> dict[str, float]:
+def judged(pictures: PastedObjects, rankings: list[RegionRanking], how: RegionSearch) -> dict[str, float]:
     """The figures of a setting."""
     from PIL import Image
 
     with Image.open(pictures.gallery[0]) as first:
         width, height = first.size  # of all pasted pictures
-    boxes = boxes_of(rankings) * np.array([width, height, width, height]) if how.rerank else None
+    boxes = boxes_of(rankings) * np.array([width, height, width, height]) if how.candidates else None
     scores = score(pictures, np.stack([ranking.ids for ranking in rankings]), boxes)
     figures = {metric: scores["all"][metric] for metric in ("mAP", "NDCG")}
     figures |= {f"mAP {group}": scores[group]["mAP"] for group in GROUPS}
@@ -211,12 +221,15 @@ def corel(study: Study) -> None:
     seed = study.args.seeds[0]
     for system in study.args.systems:
         retriever = study.retriever(system, seed, Gallery("corel", classes.gallery))
-        for setting, how in (("cosine", Search(rerank=0)), ("weighted cosine", Search(rerank=0, weighted=True))):
+        for setting, how in (
+            ("cosine", RegionSearch(candidates=0)),
+            ("weighted cosine", RegionSearch(candidates=0, idf=True)),
+        ):
             rankings = []
             for path in tqdm(classes.queries, leave=False):
-                picture, size = retriever.picture(single_file(path))
+                picture, size = retriever.system.image(single_file(path))
                 try:
-                    rankings.append(retriever.rank(picture, size, None, how).ids)
+                    rankings.append(rank(retriever, picture, size, how).ids)
                 except ValueError:  # not a key point in the picture
                     rankings.append(np.arange(len(classes.gallery)))
             study.add(
@@ -231,8 +244,8 @@ def scale(study: Study) -> None:
     retriever = study.retriever("BLCF", seed, Gallery("pasted", pictures.gallery))
     questions = []
     for query in pictures.queries[::10]:
-        picture, size = retriever.picture(single_file(query.path))
-        questions.append(retriever.question(picture, size, region_of(query)))
+        picture, size = retriever.system.image(single_file(query.path))
+        questions.append(retriever.system.region_query(picture, size, RegionSearch(region_of(query))))
     found = list(scale_rows(retriever, questions, study.args.pictures))
     for method, setting, figures in found:
         study.add("100,000 simulated pictures", method, setting, figures)

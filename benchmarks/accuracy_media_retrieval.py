@@ -43,7 +43,7 @@ from jaxret.data.decode.write import write_video
 from jaxret.data.rows import Rows
 from jaxret.evaluation import Ranking
 from jaxret.recipes.clip_media import evaluate_rows
-from jaxret.retrieval import Retriever
+from jaxret.retrieval import Retriever, VectorSearch
 from jaxret.training.pca import fit_pca
 
 STUDIES = ("protocol", "pca", "files", "colour")
@@ -262,7 +262,7 @@ def search_with_files(model: Trained, name: str, searches: int = 40) -> list[dic
                 (copy, None, "an edited copy, by clip vectors"),
                 (copy, "frame", "an edited copy, frame by frame"),
             ):
-                right[what] += retriever.search(str(query), 1, space=space)[0].item.key == item.key
+                right[what] += retriever.search(str(query), 1, options=VectorSearch(space))[0].item.key == item.key
     data = f"{name}, {searches} searches with a file among {len(dataset)} clips"
     return [
         results_file.row(data, f"search with {what}", "source first", count / searches, setting=model.setting)

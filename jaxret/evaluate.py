@@ -2,137 +2,122 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from jaxret.cli.evaluate_options import parse_evaluate
-from jaxret.cli.region_options import search_of
-from jaxret.cli.run import index_folder, refuse, run_command
+from jaxret.cli.flags import chosen_options, parse
+from jaxret.cli.run import run_command
+from jaxret.cli.tables import print_report
 from jaxret.errors import ConfigError
-from jaxret.evaluation import Ranking, Relevant
-from jaxret.metrics import Denominator
-from jaxret.rank.sequence_ranking import SequenceRanking
+from jaxret.retrieval.evaluate.settings import FilmEvaluation, LabelEvaluation, RegionEvaluation
+from jaxret.retrieval.options import OPTION_CLASSES
 
 if TYPE_CHECKING:
-    from jaxret.retrieval import SpaceName
+    from jaxret.retrieval import Retriever
 
-_OF_VECTORS = ("space", "metric", "par", "depth")
-"""Options that `--sequence` has no use for."""
-_OF_LABELS = ("queries", "split", *_OF_VECTORS, "sequence", "relevant", "k", "denominator", "by_class")
-"""Options that `--photographs` has no use for."""
-_OF_WHOLES = (*_OF_LABELS, "subsequence", "length_normalised", "photographs", "tolerance", "threads")
-"""Options that an index of regions has no use for."""
+_NO_PART = ("rerank", "every_clip", "probes", "region", "at")
+"""Options of a search that have no part in an evaluation."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure how well an index finds what it should.
+
+    The labelled items of the index are queries for each other (leave-one-out), or other labelled media are (--queries).
+    Relevant is what carries the query's label; items of the query's own source are left out. Videos are compared in the
+    clip space, or by their binary codes where the encoder makes them, images in the frame space (--space). Equal
+    distances are ordered by id; of codes each mAP is also given averaged over the orders of ties.
+
+    Attributes:
+      index: index folder, or a run folder that holds one.
+      queries: folder, CSV or tfds:NAME of labelled media to search with (default: the index's own items).
+      photographs: with an encoder of shots: a CSV of screen photos of films with the times that they show; columns
+        path, start and, if need be, end and film.
+      regions: with an index of regions: queries with boxes and ground truth, KIND:PATH. oxford:FOLDER (Oxford5k,
+        Paris6k, Sculptures), revisited:FILE.mat, instre:ROOT, or boxes:CSV (path,left,top,right,bottom,label,split;
+        the boxes of the split test are the queries).
+      query_folder: with --regions, where the query images of the revisited sets lie.
+      without_query: with --regions, the query image itself does not count as found.
+      k: cut-offs (default 1 5 10).
+      json: also write the figures to this file.
+      threads: query files decoded at once.
+    """
+
+    index: Path
+    queries: str | None = None
+    photographs: Path | None = None
+    regions: str | None = None
+    query_folder: Path | None = None
+    without_query: bool = False
+    k: tuple[int, ...] | None = None
+    json: Path | None = None
+    threads: int = 2
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, rank, print."""
-    args = parse_evaluate(argv)
-
-    from jaxret.index import read_manifest
-    from jaxret.retrieval import is_instance_index
-
-    folder = index_folder(args.index)
-    if is_instance_index(read_manifest(folder)):
-        _refuse(args, _OF_WHOLES, f"{folder} is an index of regions")
-        return _evaluate_regions(args, folder)
-    refuse(args.of_instances, folder, "an index of regions")
-    args.threads = 2 if args.threads is None else args.threads
+    settings_of = (LabelEvaluation, FilmEvaluation, RegionEvaluation)
+    args, given = parse(argv, Evaluate, (*OPTION_CLASSES, *settings_of), prog="jaxret evaluate", without=_NO_PART)
 
     from jaxret.retrieval import Retriever
-    from jaxret.retrieval.evaluate.labels import default_space, evaluate_index
 
-    if args.par is not None and args.metric not in (None, "euclidean"):
-        raise ConfigError("--par ranks by Euclidean distance: leave --metric out")
-    distance: str | None = "euclidean" if args.par is not None else args.metric
-    retriever = Retriever.open(folder)
-    if args.photographs is not None:
-        _refuse(args, _OF_LABELS, "--photographs rank films by their best shots")
-        from jaxret.data.ground_truth.films import read_film_queries
-        from jaxret.retrieval.evaluate.photographs import evaluate_photographs
+    retriever = Retriever.open(args.index)
+    system = retriever.system
+    title = f"{args.index} is an index of {system.title}"
+    options = chosen_options({kind: given[kind] for kind in OPTION_CLASSES}, system.options, title)
+    queries, fitting, what = _queries(args, retriever)
+    settings = chosen_options({kind: given[kind] for kind in settings_of}, [fitting], what)
 
-        tolerance = 1.0 if args.tolerance is None else args.tolerance
-        found = evaluate_photographs(
-            retriever, read_film_queries(args.photographs), tolerance=tolerance, threads=args.threads
-        )
-        print("  ".join(f"{name} {value:.{0 if name == 'queries' else 4}f}" for name, value in found.items()))
-        if args.json is not None:
-            args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-        return 0
-    if args.tolerance is not None:
-        raise ConfigError("--tolerance is for the times of --photographs: leave it out, or name the photographs")
-    from jaxret.data.open import open_dataset
-
-    queries = None if args.queries is None else open_dataset(args.queries)
-    ranking: Ranking | None = None
-    sequence: SequenceRanking | None = None
-    space: SpaceName = "clip"
-    if args.sequence is not None:
-        _refuse(args, _OF_VECTORS, "--sequence compares videos as sequences of clip vectors")
-        sequence = SequenceRanking(args.sequence, args.subsequence, bool(args.length_normalised))
-    elif args.subsequence is not None or args.length_normalised:
-        raise ConfigError("--subsequence and --length-normalised are for videos compared as sequences: name --sequence")
-    else:
-        space = args.space or default_space(retriever, distance)
-        ranking = Ranking(distance or ("hamming" if space == "code" else "euclidean"), args.par, args.depth)
-    denominator: Denominator = args.denominator or "min(n_relevant,k)"
-    relevant: Relevant = args.relevant or "label"
-    figures = evaluate_index(
-        retriever, queries, ranking=ranking, sequence=sequence, space=space, split=args.split, ks=args.k or [1, 5, 10],
-        by_class=bool(args.by_class), relevant=relevant, denominator=denominator, threads=args.threads,
-    )  # fmt: skip
-    if not figures:
-        other = " of another source" if relevant == "label" else ""
-        raise ConfigError(f"nothing to measure: no query has a relevant item{other} in the gallery")
-    names = [name for name in next(iter(figures.values())) if name != "queries_excluded"]
-    width = max(map(len, figures))
-    measure = args.sequence if ranking is None else ranking.distance
-    print(f"{space} space by {measure}; mAP@k divides by {denominator}; equal distances in order of id")
-    columns = {name: max(13, len(name) + 2) for name in names}
-    print(" " * width + "".join(f"{name:>{columns[name]}}" for name in names))
-    for group, row in figures.items():
-        cells = "".join(f"{row[n]:>{columns[n]}.{0 if n == 'queries' else 4}f}" for n in names)
-        print(f"{group:<{width}}{cells}")
-    if args.json is not None:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-    return 0
-
-
-def _evaluate_regions(args: argparse.Namespace, folder: Path) -> int:
     from tqdm import tqdm
 
-    from jaxret.retrieval import InstanceRetriever, evaluate_regions, read_judged_queries
-
-    if args.regions is None:
-        raise ConfigError(f"{folder} is an index of regions: name queries with boxes by --regions KIND:PATH")
-    retriever = InstanceRetriever.open(folder)
-    judged = read_judged_queries(
-        args.regions,
-        retriever.index.items,
-        query_folder=args.query_folder,
-        without_query=bool(args.without_query),
-    )
-    with tqdm(total=len(judged.queries), unit="query", dynamic_ncols=True) as bar:
-        figures = evaluate_regions(
-            retriever, judged, how=search_of(args), whole=bool(args.whole_pictures), on_query=lambda _: bar.update()
+    count = len(queries.queries) if fitting is RegionEvaluation else None
+    with tqdm(total=count, unit="query", disable=count is None, dynamic_ncols=True) as bar:
+        report = retriever.evaluate(
+            queries,
+            options=options,
+            settings=settings,
+            ks=args.k,
+            threads=args.threads,
+            on_query=lambda _: bar.update(),
         )
-    for group, row in figures.items():
-        cells = "  ".join(f"{name} {value:.{0 if name == 'queries' else 4}f}" for name, value in row.items())
-        print(f"{group}: {cells}")
+    print_report(report)
     if args.json is not None:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return 0
 
 
-def _refuse(args: argparse.Namespace, names: Sequence[str], reason: str) -> None:
-    """ConfigError where any of these options is given."""
-    given = [name for name in names if getattr(args, name) is not None]
-    if given:
-        named = ", ".join(f"-{name}" if name == "k" else f"--{name.replace('_', '-')}" for name in given)
-        raise ConfigError(f"{reason}: leave {named} out")
+def _queries(args: Evaluate, retriever: Retriever) -> tuple[Any, type[Any], str]:
+    """The queries, the class of settings that their evaluation has, and what they are."""
+    from jaxret.data.ground_truth.films import FilmQueries, read_film_queries
+    from jaxret.data.open import open_dataset
+    from jaxret.retrieval import RegionQueries, read_region_queries
+
+    if RegionQueries in retriever.system.queries and args.regions is None:
+        title = retriever.system.title
+        raise ConfigError(f"{args.index} is an index of {title}: name queries with boxes by --regions KIND:PATH")
+    given = [name for name in ("queries", "photographs", "regions") if getattr(args, name) is not None]
+    if len(given) > 1:
+        raise ConfigError(f"--{given[0]} and --{given[1]} are both queries: give one")
+    if args.regions is None and (args.query_folder is not None or args.without_query):
+        raise ConfigError("--query-folder and --without-query are of region queries: name them with --regions")
+    if args.regions is not None:
+        retriever.system.check_queries(retriever.index, RegionQueries)
+        queries = read_region_queries(
+            args.regions, retriever.index.items, query_folder=args.query_folder, without_query=args.without_query
+        )
+        return queries, RegionEvaluation, "the queries are regions"
+    if args.photographs is not None:
+        retriever.system.check_queries(retriever.index, FilmQueries)
+        return read_film_queries(args.photographs), FilmEvaluation, "the queries are screen photos (--photographs)"
+    return (
+        None if args.queries is None else open_dataset(args.queries),
+        LabelEvaluation,
+        "the queries are labelled media",
+    )
 
 
 if __name__ == "__main__":

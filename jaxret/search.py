@@ -1,68 +1,74 @@
-"""`python -m jaxret.search INDEX QUERY`: find what looks like a picture or a video, or shows a part of it."""
+"""`python -m jaxret.search INDEX QUERY`: find what looks like an image or a video, or shows a region of it."""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxret.cli.region_options import search_of
-from jaxret.cli.run import index_folder, refuse, run_command
-from jaxret.cli.search_options import parse_search
-from jaxret.cli.tables import print_instances, print_matches
+from jaxret.cli.flags import chosen_options, parse
+from jaxret.cli.run import run_command
+from jaxret.cli.tables import print_hits, print_json
+from jaxret.data.items import Kind
+from jaxret.errors import ConfigError
+from jaxret.retrieval.options import OPTION_CLASSES, RegionSearch, SequenceSearch, VectorSearch
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """Search an index with a media file.
+
+    A video is compared chunk by chunk with the indexed videos; an image with indexed images and with single frames of
+    the videos. Each result names the place in the video. Where the encoder is one of shots, an image is compared with
+    the shots of videos, and the best frame is named too. Where the encoder makes binary codes, videos are compared by
+    them: the distance is the number of bits that differ.
+
+    In an index of the recipes instance-search and faster-rcnn the query is a region of an image, or of a frame of a
+    video: results are images and videos that show the same thing, each with the box where it was found.
+
+    Attributes:
+      index: index folder, or a run folder that holds one.
+      query: an image or a video.
+      k: results wanted.
+      kind: find only images, or only videos.
+      json: print JSON, one object a result.
+      figure: draw the query and the results with their boxes (PNG), with an index of regions.
+      threads: of the ranking kernels (default: all cores).
+    """
+
+    index: Path
+    query: str
+    k: int = 10
+    kind: Kind | None = None
+    json: bool = False
+    figure: Path | None = None
+    threads: int | None = None
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, search, print."""
-    args = parse_search(argv)
-    folder = index_folder(args.index)
+    args, given = parse(argv, Search, OPTION_CLASSES, prog="jaxret search", without=("probes",))
 
-    from jaxret.index import read_manifest
-    from jaxret.retrieval import is_instance_index
+    from jaxret.retrieval import Retriever, draw_hits, single_file
 
-    if is_instance_index(read_manifest(folder)):
-        refuse(args.of_wholes, folder, "an index of whole pictures and clips")
-        return _search_instances(args, folder)
-    refuse(args.of_instances, folder, "an index of regions")
-    return _search_wholes(args, folder)
-
-
-def _search_wholes(args: argparse.Namespace, folder: Path) -> int:
-    from jaxret.retrieval import Retriever
-
-    matches = Retriever.open(folder).search(
-        args.query,
-        args.k,
-        metric=args.metric,
-        min_cosine=args.par,
-        rerank=args.rerank,
-        probes=args.probes,
-        space=args.space,
-        every_clip=args.every_clip,
-        sequence=args.sequence,
-        subsequence=args.subsequence,
-        length_normalised=args.length_normalised,
-        kinds=None if args.kind is None else (args.kind,),
-        threads=args.threads,
-    )
-    nothing = "nothing found" + (f" with a cosine similarity above {args.par}" if args.par is not None else "")
-    print_matches(matches, nothing, json_lines=args.json, in_query=args.subsequence == "item")
-    return 0
-
-
-def _search_instances(args: argparse.Namespace, folder: Path) -> int:
-    from jaxret.retrieval import InstanceRetriever, Region, draw_matches, single_file
-
-    region = None if args.region is None else Region.parse(args.region)
+    retriever = Retriever.open(args.index)
+    system = f"{args.index} is an index of {retriever.system.title}"
+    options = chosen_options(given, retriever.system.options, system)
+    if args.figure is not None and RegionSearch not in retriever.system.options:
+        raise ConfigError(f"--figure draws boxes, and {system}: leave it out")
     query = single_file(args.query)
     kinds = None if args.kind is None else (args.kind,)
-    matches = InstanceRetriever.open(folder).search(
-        query, args.k, region=region, at=args.at, how=search_of(args), kinds=kinds
-    )
-    print_instances(matches, json_lines=args.json)
-    if args.picture is not None:
-        draw_matches(args.picture, query, region, args.at, matches)
+    hits = retriever.search(query, args.k, options=options, kinds=kinds, threads=args.threads)
+    if args.json:
+        print_json(hits)
+    else:
+        above = options.min_cosine if isinstance(options, VectorSearch) else None
+        nothing = "nothing found" + (f" with a cosine similarity above {above}" if above is not None else "")
+        in_query = isinstance(options, SequenceSearch) and options.part == "item"
+        print_hits(hits, nothing, in_query=in_query)
+    if args.figure is not None:
+        draw_hits(args.figure, query, hits, options or RegionSearch())
     return 0
 
 

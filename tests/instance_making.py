@@ -13,6 +13,8 @@ from jaxret.models import PooledBackbone, create_backbone
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
 from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval import RegionSearch, Retriever
+from jaxret.retrieval.systems.two_pass import RegionRanking, TwoPassSystem
 
 SIDE = 64
 FITTED = Preprocessing(height=SIDE, width=SIDE, resize="fit", frames=3)
@@ -90,3 +92,10 @@ def region_encoder(*, whitened_size: int | None = None, levels: int = 3, seed: i
 def sift_encoder(n_words: int = 8) -> SiftWordEncoder:
     """Not fitted."""
     return SiftWordEncoder(n_words, FITTED, max_features=60)
+
+
+def ranked(retriever: Retriever, image: np.ndarray, size: tuple[int, int], options: RegionSearch) -> RegionRanking:
+    """The ranking of the whole index by the region of the options."""
+    system = retriever.system
+    assert isinstance(system, TwoPassSystem)
+    return system.rank(retriever.index, system.region_query(image, size, options), options)

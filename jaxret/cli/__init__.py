@@ -1,1 +1,1 @@
-"""What the commands share: errors in one line, the shell, tables of results."""
+"""What the commands share: flags made of option classes, errors in one line, the shell, tables of results."""

@@ -1,72 +1,95 @@
-"""Results of a search as lines of text or of JSON."""
+"""Results of a search and of an evaluation, as tables of text or as lines of JSON."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from jaxret.rank import METRICS
 
 if TYPE_CHECKING:
-    from jaxret.index import Hit
-    from jaxret.retrieval import InstanceMatch, Match
+    from jaxret.retrieval import Hit, Report
 
-__all__ = ["as_json", "print_instances", "print_matches"]
+__all__ = ["print_hits", "print_json", "print_report"]
 
-
-def as_json(match: Hit) -> dict[str, object]:
-    """A result as JSON values."""
-    return {**match.item.to_json(), **{name: value for name, value in vars(match).items() if name != "item"}}
+_UNBOUNDED = 1 << 16  # columns of a file or pipe
 
 
-def print_matches(matches: Sequence[Match], nothing: str, *, json_lines: bool, in_query: bool) -> None:
-    """Print matches of whole pictures and clips, a line each; `nothing` where there is none."""
-    if json_lines:
-        _print_json(matches)
-        return
-    if not matches:
+def print_json(hits: Sequence[Hit]) -> None:
+    """Print hits as JSON, an object a line."""
+    for hit in hits:
+        print(json.dumps(hit.to_json()))
+
+
+def print_hits(hits: Sequence[Hit], nothing: str = "nothing found", *, in_query: bool = False) -> None:
+    """Print hits, a line each; `nothing` where there is none.
+
+    Args:
+      hits: of one search.
+      nothing: what to print instead of no hits.
+      in_query: name the span of the query, not that of the item.
+    """
+    if not hits:
         print(nothing)
         return
-    metric = METRICS.get(matches[0].metric)
+    metric = METRICS.get(hits[0].metric)  # none of sequences
     label, digits = ("distance", 4) if metric is None else (metric.label, 0 if metric.whole else 4)
-    moments = any(match.moment is not None for match in matches)
-    at = f"{'best frame':<11} " if moments else ""
-    place_name = "in query" if in_query else "where"
-    print(f"{'':>4} {label:>9} {'cosine':>7}  {place_name:<15} {at}{'label':<20} item")
-    for place, match in enumerate(matches, start=1):
-        cosine = "" if match.cosine is None else f"{match.cosine:.4f}"
-        span = (match.query_start, match.query_end) if in_query else (match.start, match.end)
-        where = f"{span[0]:.1f} s" if span[0] == span[1] else f"{span[0]:.1f}-{span[1]:.1f} s"
-        where += " back" if match.backwards else ""
-        distance = f"{match.distance:.{digits}f}"
-        columns = f"{distance:>9} {cosine:>7}  {where if match.item.kind == 'video' else '':<15}"
-        if moments:
-            columns += f" {'' if match.moment is None else f'{match.moment:.1f} s':<11}"
-        print(f"{place:>4} {columns} {match.item.label or '':<20} {match.item.path or match.item.key}")
+    of_regions = any(hit.size is not None for hit in hits)
+    columns: dict[str, Callable[[Hit], str]] = {label: lambda hit: f"{hit.distance:.{digits}f}"}
+    if of_regions:
+        if any(hit.inliers is not None for hit in hits):
+            columns["points"] = lambda hit: "" if hit.inliers is None else str(hit.inliers)
+        columns["box (x,y,width,height)"] = _box
+        columns["at"] = _where
+    else:
+        columns["cosine"] = lambda hit: "" if hit.cosine is None else f"{hit.cosine:.4f}"
+        columns["in query" if in_query else "where"] = lambda hit: _where(hit, in_query=in_query)
+        if any(hit.moment is not None for hit in hits):
+            columns["best frame"] = lambda hit: "" if hit.moment is None else f"{hit.moment:.1f} s"
+        columns["label"] = lambda hit: hit.item.label or ""
+    columns["item"] = lambda hit: hit.item.path or hit.item.key
+    rows = [[str(place), *(cell(hit) for cell in columns.values())] for place, hit in enumerate(hits, start=1)]
+    numbers = {"", label, "cosine", "points"}
+    _print_table(["", *columns], rows, ["right" if name in numbers else "left" for name in ["", *columns]])
 
 
-def print_instances(matches: Sequence[InstanceMatch], *, json_lines: bool) -> None:
-    """Print matches of a region, a line each, with the box as x, y, width and height in pixels."""
-    if json_lines:
-        _print_json(matches)
-        return
-    if not matches:
-        print("nothing found")
-        return
-    verified = any(match.inliers is not None for match in matches)
-    points = f"{'points':>6} " if verified else ""
-    print(f"{'':>4} {'distance':>9} {points} {'box (x,y,width,height)':<24} {'at':<9} item")
-    for place, match in enumerate(matches, start=1):
-        box = "-"
-        if match.box is not None:
-            left, top, right, bottom = (round(side) for side in match.box)
-            box = f"{left},{top},{right - left},{bottom - top}"
-        agreeing = f"{'' if match.inliers is None else match.inliers:>6} " if verified else ""
-        at = f"{match.start:.1f} s" if match.item.kind == "video" else ""
-        print(f"{place:>4} {match.distance:>9.4f} {agreeing} {box:<24} {at:<9} {match.item.path or match.item.key}")
+def print_report(report: Report) -> None:
+    """Print what was measured, and the figures, a line a group."""
+    print(report.measured)
+    header, rows = report.table()
+    _print_table(header, rows, ["left", *["right"] * (len(header) - 1)])
 
 
-def _print_json(matches: Sequence[Hit]) -> None:
-    for match in matches:
-        print(json.dumps(as_json(match)))
+def _box(hit: Hit) -> str:
+    if hit.box is None:
+        return "-"
+    left, top, right, bottom = (round(side) for side in hit.box)
+    return f"{left},{top},{right - left},{bottom - top}"
+
+
+def _where(hit: Hit, *, in_query: bool = False) -> str:
+    if hit.item.kind != "video":
+        return ""
+    start, end = hit.query_span if in_query else hit.span
+    span = f"{start:.1f} s" if start == end else f"{start:.1f}-{end:.1f} s"
+    return span + (" back" if hit.backwards else "")
+
+
+def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Sequence[str]) -> None:
+    """Print columns, in colours and no wider than the window on a terminal, else as plain lines; nothing is cut off."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name, side in zip(header, sides, strict=True):
+        table.add_column(name, justify=side, no_wrap=name != header[-1], overflow="fold")  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(width=None if sys.stdout.isatty() else _UNBOUNDED, highlight=False)
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        print(line.rstrip())

@@ -4,6 +4,7 @@ from jaxret.evaluation.item_ranking import rank_items
 from jaxret.evaluation.label_protocol import (
     GroupFigures,
     LabelledItem,
+    LabelProtocol,
     Relevant,
     evaluate_leave_one_out,
     evaluate_queries,
@@ -14,6 +15,7 @@ from jaxret.evaluation.sequence_protocol import evaluate_sequences
 
 __all__ = [
     "GroupFigures",
+    "LabelProtocol",
     "LabelledItem",
     "Ranking",
     "Relevant",

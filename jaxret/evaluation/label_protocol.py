@@ -20,6 +20,7 @@ from jaxret.rank import METRICS, SearchResult
 
 __all__ = [
     "GroupFigures",
+    "LabelProtocol",
     "LabelledItem",
     "Relevant",
     "evaluate_leave_one_out",
@@ -37,11 +38,11 @@ Relevant = Literal["label", "source"]
 """What a relevant item shares with the query: its class ("by class"), or what both were cut from ("by clip")."""
 
 RankQueries = Callable[[slice, npt.NDArray[np.bool_] | None], SearchResult]
-"""Some queries, and bool (q, N), which gallery items each leaves out (None: no one any), to their rankings (q, k)."""
+"""A slice of the queries and what each leaves out, bool (q, N) or None for nothing, to their rankings (q, k)."""
 
 
 class LabelledItem(Protocol):
-    """What is asked of an item: its class (None: nobody said) and what it was cut from."""
+    """What an evaluation needs to know of an item: its class (None: unknown) and what it was cut from."""
 
     @property
     def label(self) -> str | None:
@@ -52,28 +53,49 @@ class LabelledItem(Protocol):
         """What it was cut from."""
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelProtocol:
+    """Who is relevant to whom, and what is counted.
+
+    Attributes:
+      ks: cut-offs; at most the depth of the rankings counts.
+      groups: group name to the labels of its queries; the gallery stays whole. `all` is always there.
+      relevant: "label": what carries the query's label, where gallery items of the query's own source are taken out
+        before anything is ranked or counted. "source": what is of the query's own source, and nothing is taken out:
+        queries must not be gallery items themselves, which would be found first.
+      keep_source: by label: leave items of the query's own source in, where they count as all others do.
+      denominator: of `mAP@k`, see `jaxret.metrics.Denominator`.
+
+    Raises:
+      ValueError: `relevant` is unknown.
+    """
+
+    ks: Sequence[int] = (1, 5, 10)
+    groups: Mapping[str, Collection[str]] | None = None
+    relevant: Relevant = "label"
+    keep_source: bool = False
+    denominator: Denominator = "min(n_relevant,k)"
+
+    def __post_init__(self) -> None:
+        if self.relevant not in get_args(Relevant):
+            raise ValueError(f"relevant must be label or source, got {self.relevant!r}")
+
+    @property
+    def leaves_source_out(self) -> bool:
+        """Whether gallery items of the query's own source are as if they were not there."""
+        return self.relevant == "label" and not self.keep_source
+
+
 def evaluate_leave_one_out(
-    vectors: Rows,
+    rows: Rows,
     items: Sequence[LabelledItem],
-    *,
     ranking: Ranking = Ranking(),
-    ks: Sequence[int] = (1, 5, 10),
-    groups: Mapping[str, Collection[str]] | None = None,
-    denominator: Denominator = "min(n_relevant,k)",
+    protocol: LabelProtocol = LabelProtocol(),
+    *,
     threads: int | None = None,
 ) -> GroupFigures:
-    """`evaluate_queries` of items that ask for each other; each is of its own source, so none finds itself."""
-    return evaluate_queries(
-        vectors,
-        items,
-        vectors,
-        items,
-        ranking=ranking,
-        ks=ks,
-        groups=groups,
-        denominator=denominator,
-        threads=threads,
-    )
+    """`evaluate_queries` of items that are queries for each other; each is of its own source, so none finds itself."""
+    return evaluate_queries(rows, items, rows, items, ranking, protocol, threads=threads)
 
 
 def evaluate_queries(
@@ -81,12 +103,9 @@ def evaluate_queries(
     query_items: Sequence[LabelledItem],
     gallery: Rows,
     gallery_items: Sequence[LabelledItem],
-    *,
     ranking: Ranking = Ranking(),
-    ks: Sequence[int] = (1, 5, 10),
-    groups: Mapping[str, Collection[str]] | None = None,
-    relevant: Relevant = "label",
-    denominator: Denominator = "min(n_relevant,k)",
+    protocol: LabelProtocol = LabelProtocol(),
+    *,
     threads: int | None = None,
 ) -> GroupFigures:
     """Retrieval figures of labelled queries in a labelled gallery.
@@ -95,8 +114,7 @@ def evaluate_queries(
       queries, query_items: rows of the queries, and what each item is.
       gallery, gallery_items: likewise.
       ranking: the distance, PAR's threshold, and how many results to keep.
-      ks: cut-offs; at most the ranking's depth counts.
-      groups, relevant, denominator: see `evaluate_rankings`.
+      protocol: what is relevant and counted.
       threads: for the ranking kernels.
 
     Returns:
@@ -111,43 +129,25 @@ def evaluate_queries(
         block = queries.of_items(np.arange(some.start, some.stop))
         return rank_items(block, gallery, ranking, excluded=excluded, threads=threads)
 
-    return evaluate_rankings(
-        rank,
-        query_items,
-        gallery_items,
-        ks=ks,
-        groups=groups,
-        relevant=relevant,
-        denominator=denominator,
-        tie_averaged=METRICS[ranking.distance].whole,
-    )
+    ties = METRICS[ranking.distance].whole
+    return evaluate_rankings(rank, query_items, gallery_items, protocol, tie_averaged=ties)
 
 
 def evaluate_rankings(
     rank: RankQueries,
     query_items: Sequence[LabelledItem],
     gallery_items: Sequence[LabelledItem],
+    protocol: LabelProtocol = LabelProtocol(),
     *,
-    ks: Sequence[int] = (1, 5, 10),
-    groups: Mapping[str, Collection[str]] | None = None,
-    relevant: Relevant = "label",
-    keep_source: bool = False,
-    denominator: Denominator = "min(n_relevant,k)",
     tie_averaged: bool = False,
 ) -> GroupFigures:
     """Retrieval figures of labelled queries, however they are ranked.
 
     Args:
       rank: called with blocks of queries, in order.
-      query_items: what each query is; by label those without one do not ask.
-      gallery_items: likewise; a gallery item without a label is relevant to nobody.
-      ks: cut-offs.
-      groups: group name to the labels of its queries; the gallery stays whole. `all` is always there.
-      relevant: "label": what carries the query's label, where gallery items of the query's own source are taken out
-        before anything is ranked or counted. "source": what is of the query's own source, and nothing is taken out:
-        queries must not be gallery items themselves, which would be found first.
-      keep_source: by label: leave items of the query's own source in, where they count as all others do.
-      denominator: of `mAP@k`, see `jaxret.metrics.Denominator`.
+      query_items: what each query is; by label those without one are no queries.
+      gallery_items: likewise; a gallery item without a label is relevant to none.
+      protocol: what is relevant and counted.
       tie_averaged: see `jaxret.metrics.retrieval_summary`.
 
     Returns:
@@ -155,52 +155,52 @@ def evaluate_rankings(
       relevant item; other groups are left out.
 
     Raises:
-      ValueError: an unknown denominator or `relevant`, or what `jaxret.metrics.judge_by_label` refuses.
+      ValueError: an unknown denominator, or what `jaxret.metrics.judge_by_label` refuses.
     """
-    if relevant not in get_args(Relevant):
-        raise ValueError(f"relevant must be label or source, got {relevant!r}")
     labels = _column([item.label for item in query_items])
     sources = _column([item.source for item in query_items])
     gallery_labels = _column([item.label for item in gallery_items])
     gallery_sources = _column([item.source for item in gallery_items])
-    may_ask = np.array([label is not None or relevant == "source" for label in labels], bool)
-    asking = {
-        name: may_ask if members is None else np.array([label in members for label in labels], bool)
-        for name, members in {"all": None, **(groups or {})}.items()
+    by_source = protocol.relevant == "source"
+    is_query = np.array([label is not None or by_source for label in labels], bool)
+    members = {
+        name: is_query if chosen is None else np.array([label in chosen for label in labels], bool)
+        for name, chosen in {"all": None, **(protocol.groups or {})}.items()
     }
-    by_source = relevant == "source"
-    leave_out = not (by_source or keep_source)
+    leave_out = protocol.leaves_source_out
     shared, gallery_shared = (sources, gallery_sources) if by_source else (labels, gallery_labels)
-    parts: dict[str, list[_Part]] = {name: [] for name in asking}
+    parts: dict[str, list[_Part]] = {name: [] for name in members}
     block = max(1, _BLOCK_PAIRS // max(1, len(gallery_items)))
     for start in range(0, len(query_items), block):
         some = slice(start, min(start + block, len(query_items)))
         result = rank(some, sources[some, None] == gallery_sources[None, :] if leave_out else None)
-        for name, asks in asking.items():
-            asked = np.flatnonzero(asks[some])
-            if not len(asked):
+        for name, in_group in members.items():
+            chosen_rows = np.flatnonzero(in_group[some])
+            if not len(chosen_rows):
                 continue
             judged = judge_by_label(
-                result.ids[asked],
-                shared[some][asked],
+                result.ids[chosen_rows],
+                shared[some][chosen_rows],
                 gallery_shared,
-                query_sources=sources[some][asked] if leave_out else None,
+                query_sources=sources[some][chosen_rows] if leave_out else None,
                 gallery_sources=gallery_sources if leave_out else None,
-                distances=result.distances[asked],
+                distances=result.distances[chosen_rows],
             )
             figures = {}
             if judged.counted.any():
-                figures = retrieval_summary(judged, ks, denominator=denominator, tie_averaged=tie_averaged)
-            parts[name].append(_Part(figures, len(asked), judged.complete, judged.empty_share))
+                figures = retrieval_summary(
+                    judged, protocol.ks, denominator=protocol.denominator, tie_averaged=tie_averaged
+                )
+            parts[name].append(_Part(figures, len(chosen_rows), judged.complete, judged.empty_share))
     return {name: _pooled(found) for name, found in parts.items() if any(part.figures for part in found)}
 
 
 @dataclasses.dataclass(frozen=True)
 class _Part:
-    """What came of the queries of one block: figures of those that count (none: {}), and what is of all."""
+    """The queries of one block: figures of those that count (none: {}), and what holds of all."""
 
     figures: dict[str, float]
-    asked: int
+    queries: int
     complete: bool
     empty_share: float
 
@@ -215,10 +215,10 @@ def _pooled(parts: Sequence[_Part]) -> dict[str, float]:
     if not all(part.complete for part in parts):
         names = [name for name in names if name not in ("mAP", "mAP tie-averaged", "NDCG")]
     pooled = {name: float(np.average([part.figures[name] for part in scored], weights=counted)) for name in names}
-    asked = [part.asked for part in parts]
+    queries = [part.queries for part in parts]
     pooled["queries"] = float(sum(counted))
-    pooled["queries_excluded"] = float(sum(asked) - sum(counted))
-    pooled["empty_share"] = float(np.average([part.empty_share for part in parts], weights=asked))
+    pooled["queries_excluded"] = float(sum(queries) - sum(counted))
+    pooled["empty_share"] = float(np.average([part.empty_share for part in parts], weights=queries))
     return pooled
 
 

@@ -11,14 +11,13 @@ from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
-from jaxret.index.media_search_result import Hit, MediaSearchResult
+from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.search_options import SearchOptions
 from jaxret.index.space import Space
 from jaxret.index.write_lock import IndexBusyError
 
 __all__ = [
     "EncoderRecord",
-    "Hit",
     "IndexBusyError",
     "Manifest",
     "MediaIndex",

@@ -205,12 +205,7 @@ class _Shard:
     def best_rows(self, rows: rank.SearchResult, k: int, excluded: NDArray[np.int64] | None) -> rank.SearchResult:
         """The first row of each distinct item in a ranking of rows, up to k of them, padded."""
         items = np.where(rows.ids >= 0, self.ids[np.maximum(rows.ids - self.first, 0)], -1)  # (Q, depth)
-        order = np.argsort(items, axis=1, kind="stable")
-        in_order = np.take_along_axis(items, order, axis=1)
-        new = np.ones(items.shape, bool)
-        new[:, 1:] = in_order[:, 1:] != in_order[:, :-1]
-        keep = np.zeros(items.shape, bool)
-        np.put_along_axis(keep, order, new, axis=1)
+        keep = rank.first_of_each(items)
         keep &= items >= 0
         if excluded is not None:
             keep &= self._item_sources[items] != excluded[:, None]

@@ -45,7 +45,8 @@ class MediaIndex:
       >>> index = MediaIndex.create(tempfile.mkdtemp(), spaces=[Space("frame", 2)], encoder=encoder)
       >>> index.add([MediaItem("a.mp4", "video"), MediaItem("b.jpg", "image")],
       ...           {"frame": Rows(np.eye(3, 2), items=[0, 0, 1], starts=[0, 1, 0], ends=[0, 1, 0])})
-      >>> [(hit.item.key, hit.start) for hit in index.search("frame", [0.0, 0.9], 2).hits()]
+      >>> found = index.search("frame", [0.0, 0.9], 2)
+      >>> [(index.items[number].key, start) for number, start in zip(found.ids[0], found.starts[0])]
       [('a.mp4', 1.0), ('b.jpg', 0.0)]
     """
 

@@ -11,25 +11,7 @@ from numpy.typing import NDArray
 from jaxret.data.items import MediaItem
 from jaxret.rank import SearchResult
 
-__all__ = ["Hit", "MediaSearchResult"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Hit:
-    """One result of one query.
-
-    Attributes:
-      item: what was found.
-      distance: of its best row.
-      start, end: the span of that row in seconds; 0 and 0 for an image, equal for a single frame.
-      cosine: of that row to the query; None unless PAR was asked for.
-    """
-
-    item: MediaItem
-    distance: float
-    start: float
-    end: float
-    cosine: float | None = None
+__all__ = ["MediaSearchResult"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,17 +30,3 @@ class MediaSearchResult(SearchResult):
     ends: NDArray[np.float64]
     cosines: NDArray[np.float32] | None
     found: Mapping[int, MediaItem]
-
-    def hits(self, query: int = 0) -> list[Hit]:
-        """The results of one query, nearest first; IndexError where there is no such query."""
-        row = self.ids[query]
-        return [
-            Hit(
-                self.found[int(row[i])],
-                float(self.distances[query, i]),
-                float(self.starts[query, i]),
-                float(self.ends[query, i]),
-                None if self.cosines is None else float(self.cosines[query, i]),
-            )
-            for i in np.flatnonzero(row >= 0)
-        ]

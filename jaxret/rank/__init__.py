@@ -4,6 +4,7 @@ from jaxret.rank.centroid_index import CentroidIndex
 from jaxret.rank.dtw import bidtw, dtw, dtw_path
 from jaxret.rank.dtw_search import DtwPruning, DtwResult, dtw_cdist, dtw_topk
 from jaxret.rank.dtw_subsequence import SubsequenceMatch, SubsequenceResult, dtw_subsequence, dtw_subsequence_topk
+from jaxret.rank.first_of_each import first_of_each
 from jaxret.rank.hamming import hamming_topk, hamming_within, pack_bits, unpack_bits
 from jaxret.rank.hamming_index import HammingIndex, IndexedRadiusResult
 from jaxret.rank.lsh import RandomHyperplanes
@@ -44,6 +45,7 @@ __all__ = [
     "dtw_subsequence_topk",
     "dtw_topk",
     "euclidean_topk",
+    "first_of_each",
     "hamming_topk",
     "hamming_within",
     "merge_results",

@@ -18,7 +18,7 @@ from jaxret.data.rows import Rows
 from jaxret.data.sampling.reading import read_training_clip
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.errors import MediaError
-from jaxret.evaluation import GroupFigures, Ranking, evaluate_leave_one_out
+from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, evaluate_leave_one_out
 from jaxret.models.encoder import VideoEncoder
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
 
@@ -120,7 +120,6 @@ def evaluate_rows(
     return evaluate_leave_one_out(
         rows,
         [dataset.items[number] for number in numbers],
-        ranking=ranking,
-        groups=groups,
-        ks=ks,
+        ranking,
+        LabelProtocol(ks, groups),
     )

@@ -1,112 +1,85 @@
-"""The retriever: media files in, matches out."""
+"""The retriever: media in, hits out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
-import numpy as np
-
+import jaxret.retrieval.systems.regions
+import jaxret.retrieval.systems.vectors
+import jaxret.retrieval.systems.words  # noqa: F401 - these register the systems of this package
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.rows import Rows
-from jaxret.errors import ConfigError, MediaError
-from jaxret.index import MediaIndex, Space
-from jaxret.models.encoder import VideoEncoder
-from jaxret.rank.sequence_ranking import SequenceMeasure, Subsequence
+from jaxret.data.ground_truth.films import FilmQueries
+from jaxret.data.items import Kind
+from jaxret.errors import ConfigError
+from jaxret.index import MediaIndex
+from jaxret.rank.validation import check_count
+from jaxret.retrieval import storage
 from jaxret.retrieval.additions import AddReport, add_media, fresh_items
-from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.retrieval.encode import FrameVectors
+from jaxret.retrieval.evaluate.region_queries import RegionQueries
+from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.hit import Hit
 from jaxret.retrieval.query_file import single_file
-from jaxret.retrieval.store import create_with_encoder, open_with_encoder
-from jaxret.retrieval.systems.matches import Match
-from jaxret.retrieval.systems.sequences import ClipSequences, asked_ranking, sequence_matches
-from jaxret.retrieval.systems.vectors import Query, SpaceName
+from jaxret.retrieval.store import create_with_encoder, index_folder, open_with_encoder
+from jaxret.retrieval.systems.base import system_of
 
 __all__ = ["Retriever"]
 
 
 class Retriever:
-    """Searches images and videos by content.
+    """An encoder and an index together: finds images and videos by their content.
+
+    Args:
+      encoder: of the index.
+      index: what is searched.
+
+    Attributes:
+      encoder, index: as given.
+      system: how the encoder describes media and how they are compared, see `jaxret.retrieval.systems.base.System`.
 
     Example:
-      retriever = Retriever.open("runs/moving-digits-1/index")
-      for match in retriever.search("query.mp4", k=5):
-          print(match.distance, match.item.key, match.start, match.end)
+      retriever = Retriever.open("runs/moving-digits-1")
+      for hit in retriever.search("query.mp4", k=5):
+          print(hit.distance, hit.item.key, hit.start, hit.end)
     """
 
-    def __init__(self, encoder: VideoEncoder, index: MediaIndex):
+    def __init__(self, encoder: Any, index: MediaIndex):
         self.encoder = encoder
         self.index = index
-        self._sequences: ClipSequences | None = None
-
-    @property
-    def has_codes(self) -> bool:
-        """Whether the index has a code space, which it has if its encoder has `code_bits`."""
-        return "code" in self.index.spaces
-
-    @property
-    def finds_shots(self) -> bool:
-        """Whether videos are indexed as shots, which pictures ask for as well."""
-        return self.encoder.preprocessing.shots is not None
-
-    @property
-    def has_frames(self) -> bool:
-        """Whether the index keeps single frames; an index of shots may do without."""
-        return "frame" in self.index.spaces
-
-    def bytes_of(self, space: SpaceName) -> int:
-        """Bytes that the rows of a space take."""
-        kind = self.index.spaces[space]
-        return self.index.count_rows(space) * kind.row_length * np.dtype(kind.dtype).itemsize
-
-    def bytes_a_video(self, space: SpaceName) -> float:
-        """Bytes that the rows of a space take, divided by the items that have any there; 0 where none has."""
-        return self.bytes_of(space) / max(int(self.index.searchable(space).sum()), 1)
-
-    def bytes_an_hour(self, space: SpaceName) -> float:
-        """Bytes that the rows of a space take, divided by the hours of video in the index; 0 where it has none."""
-        hours = sum(item.duration or 0.0 for item in self.index.items) / 3600
-        return self.bytes_of(space) / hours if hours else 0.0
+        self.system = system_of(encoder)
 
     @classmethod
-    def create(cls, folder: str | Path, encoder: VideoEncoder, *, frames: bool = True) -> Retriever:
+    def create(cls, folder: str | Path, encoder: Any, *, frames: bool = True) -> Retriever:
         """An empty index in a new folder, with a copy of the encoder, so that the folder stands alone.
-
-        It has the spaces frame and clip, and of an encoder with `code_bits` also code. Of an encoder of shots, which
-        sees several frames a second, frames are kept in half precision.
 
         Args:
           folder: new or empty.
-          encoder: of everything that will be added and asked.
-          frames: keep single frames. An encoder of shots does without: that is a tenth of the size, and a picture finds
+          encoder: of everything that will be added and searched with; a fitted one of a kind that has a system.
+          frames: keep single frames. An encoder of shots does without: that is a tenth of the size, and an image finds
             shots, but not the moment in them.
 
         Raises:
-          ConfigError: the folder holds something, or single frames are left out and the encoder needs them.
+          ConfigError: the folder holds something, no system is registered for the encoder, or it needs single frames.
         """
-        shots = encoder.preprocessing.shots is not None
-        if not frames and not shots:
-            raise ConfigError("pictures are searched by single frames, unless the encoder is one of shots: keep them")
-        spaces = [Space("clip", encoder.clip_embedding_size)]
-        if frames:
-            spaces.insert(0, Space("frame", encoder.frame_embedding_size, dtype="float16" if shots else "float32"))
-        if encoder.code_bits:
-            spaces.append(Space.of_codes("code", encoder.code_bits))
+        spaces = system_of(encoder).spaces(frames=frames)
         return cls(encoder, create_with_encoder(folder, encoder, spaces))
 
     @classmethod
     def open(cls, folder: str | Path) -> Retriever:
-        """Open an index with the encoder that lies in it.
+        """Open an index, of any system, with the encoder that lies in it.
+
+        Args:
+          folder: of the index, or of a finished run.
 
         Raises:
+          ConfigError: the run has not come to its end, or no system is registered for the encoder.
           IndexFormatError: the folder is not an index, or damaged.
           WeightsError: the encoder in it is damaged.
           EncoderMismatchError: the encoder is not the one that made the index.
-          ConfigError: the index is one of regions, see `jaxret.retrieval.InstanceRetriever`.
         """
-        encoder, index = open_with_encoder(folder)
-        if not isinstance(encoder, VideoEncoder):
-            raise ConfigError(f"{folder} is an index of regions of pictures: open it with jaxret.retrieval")
-        return cls(encoder, index)
+        return cls(*open_with_encoder(index_folder(folder)))
 
     def add(
         self,
@@ -116,134 +89,114 @@ class Retriever:
         threads: int = 2,
         on_item: Callable[[int], None] | None = None,
     ) -> AddReport:
-        """Embed and add the items of a data set; items whose key is in the index already are left alone.
+        """Encode and add the items of a data set; items whose key is in the index already are left alone.
 
         A long addition is committed in parts, so that one that was stopped goes on where it was.
 
         Args:
           dataset: what to add.
-          media: frame vectors by item number, if they are at hand; items that it lacks are skipped.
+          media: frame vectors by item number, as `system.vectors` makes them, if they are at hand; items that it lacks
+            are skipped.
           threads: files decoded at once.
-          on_item: called with each item's number when it is embedded.
+          on_item: called with each item's number when it is encoded.
         """
+        fresh = fresh_items(dataset, self.index)
         if media is None:
-            stream = frame_vectors(
-                dataset, self.encoder, indices=fresh_items(dataset, self.index), threads=threads, on_item=on_item
-            )
+            stream = self.system.vectors(dataset, fresh, threads=threads, on_item=on_item)
         else:
-            stream = iter([(n, media[n]) for n in fresh_items(dataset, self.index) if n in media])
-        return add_media(self.index, dataset, stream, self._rows_of)
+            stream = iter([(number, media[number]) for number in fresh if number in media])
+        return add_media(self.index, dataset, stream, self._rows)
 
-    def _rows_of(self, block: Mapping[int, FrameVectors]) -> dict[str, Rows]:
-        spaces = {"frame": frame_rows(block)} if self.has_frames else {}
-        clips = clip_rows(block, self.encoder)
-        if len(clips.vectors):
-            spaces["clip"] = clips
-            if self.has_codes:
-                spaces["code"] = code_rows(clips)
-        return spaces
+    def _rows(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Any]:
+        return {name: rows for name, rows in self.system.rows(vectors).items() if name in self.index.spaces}
 
     def search(
         self,
         query: str | Path | MediaDataset,
         k: int = 10,
         *,
-        metric: str | None = None,
-        min_cosine: float | None = None,
-        rerank: int | None = None,
-        probes: int | None = None,
-        space: SpaceName | None = None,
-        every_clip: bool = False,
-        sequence: SequenceMeasure | None = None,
-        subsequence: Subsequence | None = None,
-        length_normalised: bool = False,
-        kinds: tuple[str, ...] | None = None,
+        options: Any = None,
+        kinds: Collection[str] | None = None,
         threads: int | None = None,
-    ) -> list[Match]:
-        """The k items nearest to a picture or video, nearest first, each at its best place.
-
-        With an encoder of shots a picture, too, asks in the clip space: it finds shots (and pictures), and in each the
-        moment of the frame that is nearest to it, where the index keeps frames.
-
-        In the clip and code spaces a video of several chunks asks with each of them, and an item counts by its best:
-        videos that share a part are found, with the part.
-
-        In the frame space a picture finds the items with the nearest frame. A video finds copies of itself, of a
-        part of it, or of what it is a part of, edited ones too, whatever the clip encoder was trained for: the
-        items with the nearest frames on average are aligned with it in time (`jaxret.retrieval.systems.alignment`),
-        and the distance is that of the frames that then meet. Pictures (`kinds=("image",)`) it finds by its frame that
-        is nearest to each.
+    ) -> list[Hit]:
+        """The k items nearest to a query, nearest first, each at its best place.
 
         Args:
           query: a media file, a folder of RGB-D frames (or `rgbd,rate=15:FOLDER`), or a data set of one item.
           k: items wanted, at least 1.
-          metric: "euclidean" or "cosine" (1 - cosine similarity), "hamming" (bits) for codes; None: hamming in the
-            code space, else euclidean.
-          min_cosine: PAR: of the k nearest by Euclidean distance, those whose cosine exceeds this.
-          rerank: of the code space, at least k: put this many nearest items by Hamming distance in order by the
-            Euclidean distance of their clip embeddings, which is then the distance of a match. With a picture and an
-            encoder of shots: put this many nearest shots in order by the distance of their frame that is nearest to
-            the picture, which is then the distance of a match.
-          probes: of the clip space, and of the frame space for a picture, by Euclidean distance: look only into the
-            cells of vectors around this many centroids, see `MediaIndex.search`. Much faster on millions of vectors
-            once the first such search has made the cells, and some neighbours are missed; None: all vectors.
-          space: "frame" compares single frames and pictures, "clip" chunks of videos, "code" their binary codes.
-            None: for a picture frame; for a video code if the index has codes, clip if it has none or a `metric` of
-            vectors, `min_cosine` or `probes` is given, frame if it holds no video or only images are wanted. With an
-            encoder of shots always clip.
-          every_clip: in the clip space: chunks or shots are results of their own, several of one item among them.
-          sequence: compare videos as sequences of their clip vectors, each in order of time: "bi-dtw" (dynamic time
-            warping, forwards or with one of the two backwards), "dtw", "bi-dtw-printed" or "mean-cosine" (no order);
-            see `jaxret.rank.SequenceRanking`. It goes with `k`, `kinds` and the two that follow.
-          subsequence: of a sequence: "query" finds where in each video the query lies, "item" where in the query each
-            video lies; None compares whole videos.
-          length_normalised: divide distances of sequences by the number of clips that are aligned, of both videos.
+          options: how to compare: a `VectorSearch` or `SequenceSearch` for an index of whole images and clips, a
+            `RegionSearch` for one of regions; None for the index's default.
           kinds: find only "image" or only "video".
-          threads: for the ranking kernels.
+          threads: of the ranking kernels.
 
         Raises:
           MediaError: the query cannot be read.
-          ValueError: k, min_cosine, rerank, probes, metric, space or what is said of sequences is out of range or does
-            not fit the others, or a picture is asked in the clip or code space, or as a sequence.
+          ValueError: k or kinds is out of range, or the options do not fit the index or the query.
         """
-        ranking = asked_ranking(
-            sequence,
-            subsequence,
-            length_normalised,
-            space=space,
-            kinds=kinds,
-            metric=metric,
-            min_cosine=min_cosine,
-            rerank=rerank,
-            probes=probes,
-            every_clip=every_clip,
-        )
+        k = check_count(k, "k")
+        wanted = _checked_kinds(kinds)
+        options = self.system.default_options() if options is None else self._fitting(options)
         dataset = query if isinstance(query, MediaDataset) else single_file(query)
-        if ranking is not None and dataset.items[0].kind == "image":
-            raise ValueError("a picture is no sequence of clips: search it without sequence")
-        ((_, vectors),) = frame_vectors(dataset, self.encoder, indices=[0], threads=1)
-        if isinstance(vectors, MediaError):
-            raise vectors
-        if ranking is not None:
-            clips = clip_rows({0: vectors}, self.encoder)
-            return sequence_matches(self.index, self._clip_sequences(), clips, k, ranking, threads=threads)
-        asked = Query(
-            vectors,
-            dataset.items[0].kind == "image",
-            k,
-            metric=metric,
-            min_cosine=min_cosine,
-            rerank=rerank,
-            probes=probes,
-            space=space,
-            every_clip=every_clip,
-            kinds=kinds,
-            threads=threads,
-        )
-        return asked.matches(self.index, self.encoder)
+        return self.system.search(self.index, dataset, k, options, wanted, threads)
 
-    def _clip_sequences(self) -> ClipSequences:
-        """Those of the index as it is, kept from search to search until it changes."""
-        if self._sequences is None or self._sequences.revision != self.index.revision:
-            self._sequences = ClipSequences(self.index)
-        return self._sequences
+    def evaluate(
+        self,
+        queries: MediaDataset | FilmQueries | RegionQueries | None = None,
+        *,
+        options: Any = None,
+        settings: Any = None,
+        ks: Sequence[int] | None = None,
+        threads: int = 2,
+        on_query: Callable[[int], None] | None = None,
+    ) -> Report:
+        """Measure how well queries find what is relevant to them.
+
+        Args:
+          queries: labelled media; None: the indexed items are queries for each other. For an index of shots also screen
+            photos of its films (`jaxret.data.ground_truth.films.read_film_queries`); for one of regions what
+            `read_region_queries` gives.
+          options: of the search, see `search`.
+          settings: a `LabelEvaluation`, `FilmEvaluation` or `RegionEvaluation`, as the queries are; None: its defaults.
+          ks: cut-offs, of an evaluation by labels; None for 1, 5 and 10.
+          threads: query files decoded at once.
+          on_query: called with the number of each region query that is done.
+
+        Raises:
+          MediaError: a query with ground truth cannot be read.
+          ConfigError: the queries, options or settings do not fit the index or each other, or no query has a relevant
+            item.
+        """
+        self.system.check_queries(self.index, type(queries))
+        options = None if options is None else self._fitting(options)
+        return self.system.evaluate(self.index, queries, options, settings, ks, threads, on_query)
+
+    def bytes_of(self, space: str) -> int:
+        """Bytes that the rows of a space take."""
+        return storage.bytes_of(self.index, space)
+
+    def bytes_a_video(self, space: str) -> float:
+        """Bytes that the rows of a space take, divided by the items that have any there; 0 where none has."""
+        return storage.bytes_a_video(self.index, space)
+
+    def bytes_an_hour(self, space: str) -> float:
+        """Bytes that the rows of a space take, divided by the hours of video in the index; 0 where it has none."""
+        return storage.bytes_an_hour(self.index, space)
+
+    def _fitting(self, options: Any) -> Any:
+        """The options; ConfigError where they are of another kind of index."""
+        if not isinstance(options, self.system.options):
+            names = " or ".join(kind.__name__ for kind in self.system.options)
+            raise ConfigError(
+                f"{self.index.folder} is an index of {self.system.title}, which is searched with {names}: "
+                f"{type(options).__name__} does not fit it"
+            )
+        return options
+
+
+def _checked_kinds(kinds: Collection[str] | None) -> frozenset[str] | None:
+    if kinds is None:
+        return None
+    chosen = frozenset((kinds,) if isinstance(kinds, str) else kinds)
+    if not chosen or chosen - set(get_args(Kind)):
+        raise ValueError(f"kinds must be image, video or both, got {sorted(chosen)}")
+    return chosen

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxret.cli.shell import command_line_of
+from jaxret.errors import ConfigError
 from jaxret.index import EncoderRecord, MediaIndex, Space
 from jaxret.models.store import fingerprint, load_encoder, save_encoder
 
-__all__ = ["create_with_encoder", "open_with_encoder"]
+__all__ = ["create_with_encoder", "index_folder", "open_with_encoder"]
 
 
 def create_with_encoder(folder: str | Path, encoder: Any, spaces: Sequence[Space]) -> MediaIndex:
@@ -37,3 +39,19 @@ def open_with_encoder(folder: str | Path) -> tuple[Any, MediaIndex]:
     encoder = load_encoder(Path(folder) / "encoder")
     index.check_encoder(fingerprint(encoder), encoder.preprocessing)
     return encoder, index
+
+
+def index_folder(path: str | Path) -> Path:
+    """The index that `path` is, or that lies in the run folder `path`; `path` itself where there is neither.
+
+    Raises:
+      ConfigError: it is the folder of a run that has not come to its end.
+    """
+    path = Path(path)
+    inside = path / "index"
+    if (path / "manifest.json").exists():
+        return path
+    if not inside.exists() and (path / "config.json").exists():
+        go_on = command_line_of("train", "--resume", path)
+        raise ConfigError(f"{path} has no index yet: its training has not come to its end. To go on: {go_on}")
+    return inside if inside.exists() else path

@@ -17,6 +17,7 @@ from jaxret import evaluate, search, train
 
 MADE_BEFORE = Path(__file__).parent / "made_before"
 EXPECTED = json.loads((MADE_BEFORE / "expected_results.json").read_text(encoding="utf-8"))
+RENAMED = {"--weighted": "--idf"}  # flags since then
 COMPARED = ("key", "kind", "label", "distance", "start", "end", "box")  # paths are of the machine that made them
 
 
@@ -36,7 +37,8 @@ def test_a_search_finds_the_same(
     case: dict[str, Any], made: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(made)
-    assert search.main([f"runs/{case['index']}", *case["arguments"], "-k", "10", "--json"]) == 0
+    words = [RENAMED.get(word, word) for word in case["arguments"]]
+    assert search.main([f"runs/{case['index']}", *words, "-k", "10", "--json"]) == 0
     results = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [result["key"] for result in results] == [result["key"] for result in case["results"]]
     for result, expected in zip(results, case["results"], strict=True):

@@ -12,7 +12,14 @@ from reference import retrieval_metrics as slow
 
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
-from jaxret.evaluation import Ranking, evaluate_leave_one_out, evaluate_queries, label_protocol, rank_items
+from jaxret.evaluation import (
+    LabelProtocol,
+    Ranking,
+    evaluate_leave_one_out,
+    evaluate_queries,
+    label_protocol,
+    rank_items,
+)
 
 
 @dataclasses.dataclass
@@ -92,9 +99,9 @@ def test_figures_of_codes_by_id_and_over_every_order_of_ties(denominator) -> Non
         rng = np.random.default_rng(seed)
         codes = make_codes(rng, 7, 2)
         items = [Item("ab"[rng.integers(2)], f"film{rng.integers(5)}") for _ in range(7)]
-        figures = evaluate_leave_one_out(codes, items, ranking=Ranking("hamming"), ks=(1, 3), denominator=denominator)[
-            "all"
-        ]
+        figures = evaluate_leave_one_out(
+            codes, items, Ranking("hamming"), LabelProtocol((1, 3), denominator=denominator)
+        )["all"]
         sources = np.array([item.source for item in items])
         result = rank_items(codes, codes, Ranking("hamming"), excluded=sources[:, None] == sources)
         by_id, averaged, whole = [], [], []
@@ -116,8 +123,8 @@ def test_figures_of_codes_by_id_and_over_every_order_of_ties(denominator) -> Non
 def test_only_whole_rankings_of_codes_have_tie_averaged_figures() -> None:
     rng = np.random.default_rng(0)
     codes, items = make_codes(rng, 7, 2), [Item("a", f"film{i}") for i in range(7)]
-    cut = evaluate_leave_one_out(codes, items, ranking=Ranking("hamming", depth=3), ks=(1,))["all"]
-    floats = evaluate_leave_one_out(make_rows(rng, 7, 2), items, ks=(1,))["all"]
+    cut = evaluate_leave_one_out(codes, items, Ranking("hamming", depth=3), LabelProtocol((1,)))["all"]
+    floats = evaluate_leave_one_out(make_rows(rng, 7, 2), items, protocol=LabelProtocol((1,)))["all"]
     assert not [name for name in (*cut, *floats) if "tie" in name]
 
 
@@ -168,7 +175,7 @@ def test_an_item_never_finds_its_own_source_and_groups_keep_the_whole_gallery() 
         Item(None, "film5"),
     ]
     rows = Rows(vectors, np.arange(6))
-    figures = evaluate_leave_one_out(rows, items, ks=(1,), groups={"a": ["a"], "none": ["zzz"]})
+    figures = evaluate_leave_one_out(rows, items, protocol=LabelProtocol((1,), {"a": ["a"], "none": ["zzz"]}))
     assert set(figures) == {"all", "a"}
     # Items 0 and 1 may not find each other: their only relevant item is 4, the last of four. Item 4 has 3, 5
     # and 2 before it meets 1 and 0: relevant at ranks 4 and 5.
@@ -183,10 +190,10 @@ def test_par_precision_counts_over_the_nearest_of_other_sources() -> None:
     items = [Item("a", "x"), Item("a", "x"), Item("a", "y"), Item("b", "z"), Item("b", "w")]
     query = Rows(vectors[:1], np.zeros(1, np.int64))
     gallery = Rows(vectors[1:], np.arange(4))
-    figures = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("euclidean", 0.5, 2), ks=(2,))
+    figures = evaluate_queries(query, items[:1], gallery, items[1:], Ranking("euclidean", 0.5, 2), LabelProtocol((2,)))
     # Without its own source the two nearest are y (right) and w (wrong); both pass the threshold.
     assert figures["all"]["P@2"] == 0.5
-    strict = evaluate_queries(query, items[:1], gallery, items[1:], ranking=Ranking("euclidean", 1.0, 2), ks=(2,))
+    strict = evaluate_queries(query, items[:1], gallery, items[1:], Ranking("euclidean", 1.0, 2), LabelProtocol((2,)))
     assert strict["all"]["empty_share"] == 1.0
 
 
@@ -205,9 +212,9 @@ def test_figures_do_not_depend_on_the_blocks_that_queries_are_ranked_in(monkeypa
     labels = ["only", *rng.choice(["a", "b", "c", None], count - 1)]
     items = [Item(label, f"s{number // 2}") for number, label in enumerate(labels)]
     groups = {"a and only": ["a", "only"], "only": ["only"]}
-    whole = evaluate_leave_one_out(rows, items, ranking=ranking, groups=groups, ks=(1, 3))
+    whole = evaluate_leave_one_out(rows, items, ranking, LabelProtocol((1, 3), groups))
     monkeypatch.setattr(label_protocol, "_BLOCK_PAIRS", pairs)
-    in_blocks = evaluate_leave_one_out(rows, items, ranking=ranking, groups=groups, ks=(1, 3))
+    in_blocks = evaluate_leave_one_out(rows, items, ranking, LabelProtocol((1, 3), groups))
     assert list(in_blocks) == list(whole) == ["all", "a and only"]
     for name, figures in whole.items():
         assert in_blocks[name] == pytest.approx(figures, abs=1e-12)

@@ -9,7 +9,7 @@ import pytest
 from reference import dtw as twin
 from reference import retrieval_metrics as slow
 
-from jaxret.evaluation import evaluate_sequences, label_protocol
+from jaxret.evaluation import LabelProtocol, evaluate_sequences, label_protocol
 from jaxret.rank import SequenceRanking, SequenceTable
 
 
@@ -69,7 +69,7 @@ def test_mean_average_precision(monkeypatch, ranking, measure, relevant, keep_so
     for pairs in (1 << 24, 20):  # all queries at once, two at a time
         monkeypatch.setattr(label_protocol, "_BLOCK_PAIRS", pairs)
         found = evaluate_sequences(
-            given[0], query_items, given[1], items, ranking=ranking, relevant=relevant, keep_source=keep_source, ks=(1,)
+            given[0], query_items, given[1], items, ranking, LabelProtocol((1,), None, relevant, keep_source)
         )
         assert found["all"]["mAP"] == pytest.approx(expected)
         assert found["all"]["queries"] == asking
@@ -77,7 +77,9 @@ def test_mean_average_precision(monkeypatch, ranking, measure, relevant, keep_so
 
 def test_by_clip_a_query_without_a_label_asks_and_groups_are_of_labels() -> None:
     queries, query_items, gallery, items = make()
-    figures = evaluate_sequences(queries, query_items, gallery, items, relevant="source", groups={"b": ["b"]}, ks=())
+    figures = evaluate_sequences(
+        queries, query_items, gallery, items, protocol=LabelProtocol((), {"b": ["b"]}, "source")
+    )
     assert (figures["all"]["queries"], figures["all"]["queries_excluded"]) == (4, 1)
     assert figures["b"]["queries"] == 2
 
@@ -87,4 +89,4 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(ValueError, match="gallery must be as many sequences as items, got 9 and 8"):
         evaluate_sequences(queries, query_items, gallery, items[1:])
     with pytest.raises(ValueError, match="relevant must be label or source, got 'clip'"):
-        evaluate_sequences(queries, query_items, gallery, items, relevant="clip")
+        LabelProtocol(relevant="clip")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from index_results import keys_of
 from reference.nearest import euclidean_distances
 
 import jaxret.index.item_search as item_search
@@ -114,7 +115,7 @@ def test_cells_are_made_once_a_segment_and_outlive_changes(make, monkeypatch):
     index.add([make.item("e")], {"frame": make.rows([[0.5, 0, 0]])})
     index.remove(["a"])
     found = index.search("frame", query, 4, options=SearchOptions(probes=9))
-    assert [hit.item.key for hit in found.hits()] == ["e", "c", "d"]
+    assert keys_of(found) == ["e", "c", "d"]
     assert made == [3, 2, 1, 1]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from index_results import items_of, keys_of
 from reference.nearest import hamming_distances
 
 import jaxret.index.item_search as item_search
@@ -107,7 +108,7 @@ def test_search_equals_counting_the_bits_of_every_row(
         assert found.ids[q].tolist() == [i for i, _, _ in wanted] + [-1] * (k - n)
         assert found.distances[q].tolist() == [bits for _, bits, _ in wanted] + [np.inf] * (k - n)
         assert found.starts[q, :n].tolist() == [float(row) for _, _, row in wanted]
-        assert [hit.item for hit in found.hits(q)] == [kept[i][0] for i, _, _ in wanted]
+        assert items_of(found, q) == [kept[i][0] for i, _, _ in wanted]
 
 
 @pytest.mark.parametrize("kinds", [None, "video"])
@@ -144,7 +145,7 @@ def test_hash_tables_are_built_once_a_segment_and_outlive_changes(make, monkeypa
     index.remove(["a"])
     index.add([make.item("d")], {"code": make.rows([[1, 1]], dtype=np.uint8)})
     found = index.search("code", query, 4, options=SearchOptions(multi_index=True))
-    assert [hit.item.key for hit in found.hits()] == ["b", "d", "c"]
+    assert keys_of(found) == ["b", "d", "c"]
     assert made == [2, 2, 2]
 
 
@@ -153,7 +154,7 @@ def test_codes_live_through_opening_removing_and_compacting(make):
     again = MediaIndex.open(index.folder)
     assert again.spaces["code"] == Space("code", 16, "code", "uint8", ("hamming",))
     found = again.search("code", np.array([[0, 0], [255, 0]], np.uint8), 4)
-    assert [hit.item.key for hit in found.hits(0)] == ["a", "b", "c"]
+    assert keys_of(found) == ["a", "b", "c"]
     assert found.distances.tolist() == [[0, 1, 8, np.inf], [0, 5, 7, np.inf]]
     assert found.starts[1, 1] == 1.0
     for _, rows in again._snapshot.segment_rows("code"):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from index_results import keys_of
 
 import jaxret.index.snapshot as snapshot_module
 from jaxret.index import IndexBusyError, MediaIndex
@@ -151,9 +152,9 @@ def test_a_reader_keeps_its_revision_while_a_writer_changes_everything(make):
     after = reader.search("frame", query, 3)
     np.testing.assert_array_equal(after.ids, before.ids)
     np.testing.assert_array_equal(after.distances, before.distances)
-    assert [hit.item.key for hit in after.hits()] == BEFORE
+    assert keys_of(after) == BEFORE
     assert reader.refresh()
-    assert [hit.item.key for hit in reader.search("frame", query, 3).hits()] == ["new", "c", "d"]
+    assert keys_of(reader.search("frame", query, 3)) == ["new", "c", "d"]
 
 
 def test_readers_that_open_during_commits_always_see_one_whole_revision(make):

@@ -9,6 +9,7 @@ import sys
 
 import numpy as np
 import pytest
+from index_results import keys_of
 
 from jaxret.errors import ConfigError, EncoderMismatchError, IndexFormatError, JaxretError
 from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, Space
@@ -103,7 +104,7 @@ def test_replace_moves_items_to_the_end(make):
     index.add([make.item("e"), make.item("c")], {"frame": make.rows([[0, 0, 7]], [[0, 0, 8]])}, replace=True)
     assert keys(index) == ["a", "d", "e", "c"]
     found = index.search("frame", np.array([0, 0, 8], np.float32), 1)
-    assert found.hits()[0].item.key == "c"
+    assert keys_of(found)[0] == "c"
     index.verify()
 
 
@@ -286,7 +287,7 @@ def test_an_index_can_be_copied_and_read_from_a_read_only_folder(make, tmp_path)
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
         found = MediaIndex.open(copy).search("frame", np.zeros(3, np.float32), 1)
-        assert found.hits()[0].item.key == "a"
+        assert keys_of(found)[0] == "a"
     finally:
         for path in [copy, *copy.rglob("*")]:
             path.chmod(0o755)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from index_results import items_of, keys_of
 from reference.item_search import nearest_items
 
 import jaxret.index.item_search as item_search
@@ -84,7 +85,7 @@ def test_search_equals_measuring_every_row(
         assert found.starts[q, :n].tolist() == [float(row) for _, _, row in wanted]
         assert found.ends[q, :n].tolist() == [row + 0.5 for _, _, row in wanted]
         assert np.isnan(found.starts[q, n:]).all()
-        assert [hit.item for hit in found.hits(q)] == [kept[i][0] for i, _, _ in wanted]
+        assert items_of(found, q) == [kept[i][0] for i, _, _ in wanted]
         if min_cosine is not None:
             assert (found.cosines[q, :n] > min_cosine).all()
             assert np.isneginf(found.cosines[q, n:]).all()
@@ -167,7 +168,7 @@ def test_par_differs_from_plain_euclidean_and_from_cosine(make):
     found = index.search("clip", query, 3, options=SearchOptions(min_cosine=0.9))
     assert found.ids.tolist() == [[1, -1, -1]]
     assert found.cosines[0, 0] == 1.0
-    assert found.hits()[0].cosine == 1.0
+    assert found.cosines[0, 0] == 1.0
     # The threshold filters the k nearest; it does not look further.
     assert index.search("clip", query, 2, options=SearchOptions(min_cosine=0.9)).ids.tolist() == [[-1, -1]]
     # Strictly above.
@@ -197,7 +198,7 @@ def test_a_result_does_not_carry_the_whole_item_table(make):
     index = make.filled()
     found = index.search("frame", np.zeros(3, np.float32), 1)
     assert set(found.found) == {0}
-    assert [hit.item.key for hit in found.hits()] == ["a"]
+    assert keys_of(found) == ["a"]
 
 
 @pytest.mark.parametrize(

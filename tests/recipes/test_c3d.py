@@ -15,7 +15,7 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.models.store import load_encoder
 from jaxret.recipes.clips.c3d import C3dConfig
-from jaxret.retrieval import Retriever
+from jaxret.retrieval import Retriever, VectorSearch
 
 SMALL = [
     "--width",
@@ -60,7 +60,7 @@ def test_videos_and_pictures_are_indexed_and_found(media: Path, tmp_path: Path, 
     found = retriever.search(picture, 1)[0]
     assert (found.item.path, found.distance) == (str(picture.resolve()), pytest.approx(0, abs=1e-3))
     video = next(media.glob("1-left/*.mp4"))
-    found = retriever.search(video, 1, space="clip")[0]
+    found = retriever.search(video, 1, options=VectorSearch(space="clip"))[0]
     assert (found.item.path, found.distance) == (str(video.resolve()), pytest.approx(0, abs=1e-3))
     capsys.readouterr()
     assert dispatch(["search", str(out), str(video), "--space", "frame", "-k", "1"]) == 0

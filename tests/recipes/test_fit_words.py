@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from instance_making import make_film, make_pictures, map_encoder, sift_encoder
+from jaxret.retrieval.systems.kinds import instance_system
 from PIL import Image
 
 from jaxret.data.dataset import MediaDataset
@@ -17,7 +18,6 @@ from jaxret.models.store import encoder_arrays
 from jaxret.recipes.instances import fit_words as module
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.retrieval.systems.base import InstanceSystem
-from jaxret.retrieval.systems.kinds import instance_system
 from jaxret.retrieval.systems.words import WordSystem
 from jaxret.visual_words import Codebook, bags_of_words, inverse_document_frequency
 

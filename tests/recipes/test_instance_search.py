@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from jaxret.index import MediaIndex
 from jaxret.metrics import box_overlap
 from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
 from jaxret.recipes.instances.recipe import InstanceSearchConfig, training_numbers
-from jaxret.retrieval import InstanceRetriever
+from jaxret.retrieval import Retriever
 
 SMALL = ["--backbone", "small-convnet", "--weights", "none", "--side", "64", "--frames", "2", "--quiet"]
 FEATURES = {
@@ -172,7 +173,7 @@ def test_the_picture_of_a_search(
     page = tmp_path / "found.png"
     words = ["search", str(runs["blcf"]), str(data / "a.png"), "--region", "8,8,24,24", "-k", "3"]
     matches = found(capsys, *words[1:])
-    assert dispatch([*words, "--picture", str(page)]) == 0
+    assert dispatch([*words, "--figure", str(page)]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 4
     widths = [192 + 6] + [round(192 * match["size"][1] / match["size"][0]) + 6 for match in matches]
     with Image.open(page) as image:
@@ -188,13 +189,13 @@ def test_the_picture_of_a_search(
     assert rows.max() == pytest.approx(top + 32 * scale, abs=3)
     assert yellow[:, widths[0] + 8 :].any()
     # The whole picture asks, with no box of its own; what has no box gets none.
-    plain = ["search", str(runs["blcf"]), str(data / "a.png"), "-k", "3", "--candidates", "0", "--picture", str(page)]
+    plain = ["search", str(runs["blcf"]), str(data / "a.png"), "-k", "3", "--candidates", "0", "--figure", str(page)]
     assert dispatch(plain) == 0
     with Image.open(page) as image:
         assert not (np.asarray(image.convert("RGB")) == (255, 221, 0)).all(axis=-1).any()
     # A frame of a film asks.
     film = ["search", str(runs["blcf"]), str(data / "x.mp4"), "--at", "1.4", "--region", "0.2,0.2,0.5,0.5", "-k", "1"]
-    assert dispatch([*film, "--picture", str(page)]) == 0
+    assert dispatch([*film, "--figure", str(page)]) == 0
     assert page.stat().st_size > 1000
 
 
@@ -208,7 +209,7 @@ def test_pictures_of_odd_shapes_and_lost_ones_fit_the_page(
     (folder / "b.png").unlink()
     page = tmp_path / "page.png"
     words = [str(tmp_path / "index"), str(folder / "wide.png"), "--region", "0,0,2000,5", "-k", "4"]
-    assert dispatch(["search", *words, "--picture", str(page)]) == 0
+    assert dispatch(["search", *words, "--figure", str(page)]) == 0
     with Image.open(page) as image:
         assert image.width < 5 * (4 * 192 + 20)
         assert image.height == 260
@@ -222,7 +223,7 @@ def test_index_command(data: Path, runs: dict[str, Path], tmp_path: Path, capsys
     assert dispatch(new) == 0
     out = capsys.readouterr().out
     assert "added 8 items, 0 were there already, 1 could not be read; 8 are in" in out
-    assert "a picture (or a frame of a video) takes 0.5 kB" in out
+    assert "an image (or a frame of a video) takes 0.5 kB" in out
     assert dispatch(["index", str(more / "a.png"), str(index), "--quiet"]) == 0
     assert "added 0 items, 1 were there already" in capsys.readouterr().out
     assert dispatch(["index", str(more), str(index), "--remove", "--compact", "--quiet"]) == 0
@@ -257,24 +258,25 @@ def test_evaluate_command(
         (right_one,) = (other for other in others if thing in PICTURES.get(other, ((), {}))[1])
         by_hand.append(1 / (others.index(right_one) + 1))
     assert row["mAP"] == pytest.approx(np.mean(by_hand))
-    assert dispatch([*words, "--whole-pictures", "--candidates", "0", "--weighted"]) == 0
-    line = capsys.readouterr().out.strip()
-    assert line.startswith("all: mAP 0.")
-    assert line.endswith("queries 6")
-    assert "IoU" not in line
+    assert dispatch([*words, "--whole-images", "--candidates", "0", "--idf"]) == 0
+    first, header, row = capsys.readouterr().out.splitlines()
+    assert first == "whole images, 0 candidates re-ranked"
+    assert re.split(r"\s{2,}", header.strip()) == ["mAP", "mAP (trapezoidal)", "NDCG", "queries"]
+    assert row.startswith("all  0.")
+    assert row.endswith("  6")
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("search {run} {a} --region 70,0,5,5", "the region 70,0,5,5 lies outside the picture of 64 x 64 pixels"),
+        ("search {run} {a} --region 70,0,5,5", "the region 70,0,5,5 lies outside the image of 64 x 64 pixels"),
         ("search {run} {a} --region 7,0,0,5", "the region 7,0,0,5 is empty: its width and height must be above 0"),
-        ("search {run} {a} --region=-7,0,9,5", "the region -7,0,9,5 begins outside the picture"),
+        ("search {run} {a} --region=-7,0,9,5", "the region -7,0,9,5 begins outside the image"),
         ("search {run} {a} --region 1,1,1.5,1", "the region 1,1,1.5,1 holds 0 visual words, and a search"),
-        ("search {run} {a} --region 1,1,2", "a region must be X,Y,WIDTH,HEIGHT, in pixels or in shares of the picture"),
+        ("search {run} {a} --region 1,1,2", "a region must be X,Y,WIDTH,HEIGHT, in pixels or in shares of the image"),
         ("search {run} {a} --region nan,0,1,1", "a region must be four finite numbers"),
-        ("search {run} {a} --at 2", "a.png is a picture, and has no frame at 2 s"),
-        ("search {run} {film}", "x.mp4 is a video: say at which second its frame asks"),
+        ("search {run} {a} --at 2", "a.png is an image, and has no frame at 2 s"),
+        ("search {run} {film}", "x.mp4 is a video: name the second of the frame to search with"),
         ("search {run} {film} --at 9", "at must lie in the video's 0 to 2 seconds, got 9"),
         ("search {run} {a} -k 0", "k must be at least 1, got 0"),
         ("search {run} {a} --candidates -1", "candidates must be a whole number of at least 0, got -1"),
@@ -283,25 +285,32 @@ def test_evaluate_command(
         ("search {run} {a} --verify", "verify compares key points: it needs an index of SIFT words"),
         ("search {run} {a} --surroundings 0.2", "surroundings are those of a region, and no region is marked"),
         ("search {run} {a} --surroundings -1 --region 0,0,1,1", "surroundings must be a finite number of at least 0"),
-        ("search {run} {a} --metric cosine", "--metric is an option of an index of whole pictures and clips, and"),
-        ("search {run} {a} --threads 2", "--threads is an option of an index of whole pictures and clips"),
-        ("search {run} {a} --picture {here}/x.foo", "unknown file extension: .foo"),
-        ("search {run} {a} --picture {here}/none/x.png", "No such file or directory"),
+        ("search {run} {a} --metric cosine", "--metric belongs to vector search, and"),
+        ("search {run} {a} --metric cosine", "is an index of regions of images: leave it out"),
+        ("search {run} {a} --sequence dtw", "--sequence belongs to sequence search, and"),
+        ("search {run} {a} --figure {here}/x.foo", "unknown file extension: .foo"),
+        ("search {run} {a} --figure {here}/none/x.png", "No such file or directory"),
         ("search {run} {here}/none.png", "none.png: no such file"),
         ("search {run} {here}/broken.png", "broken.png: not a picture that Pillow can read"),
         ("search {rmac} {a} --centre", "a prior for the centre weights visual words, and the index has none"),
         ("search {rmac} {a} --surroundings 0.2 --region 0,0,1,1", "settings of visual words, and the index has none"),
         ("search {here} {a}", "is not an index"),
-        ("evaluate {run}", "is an index of regions: name queries with boxes by --regions KIND:PATH"),
+        ("evaluate {run}", "is an index of regions of images: name queries with boxes by --regions KIND:PATH"),
         ("evaluate {run} --regions cats:x", "queries with boxes are named oxford:PATH, revisited:PATH, instre:PATH"),
         ("evaluate {run} --regions boxes:{here}/none.csv", "none.csv: No such file"),
-        ("evaluate {run} --regions boxes:{here}/boxes.csv --without-query", "that asks never counts of boxes"),
+        ("evaluate {run} --regions boxes:{here}/boxes.csv --without-query", "the query image never counts of boxes"),
         ("evaluate {run} --regions boxes:{here}/boxes.csv --query-folder {here}", "leave the folder"),
-        ("evaluate {run} --regions boxes:{here}/boxes.csv -k 3", "is an index of regions: leave -k out"),
-        ("evaluate {run} --regions boxes:{here}/boxes.csv --subsequence", "index of regions: leave --subsequence"),
-        ("evaluate {run} --regions boxes:{here}/boxes.csv --length-normalised", "leave --length-normalised out"),
-        ("evaluate {run} --regions boxes:{here}/boxes.csv --threads 1", "is an index of regions: leave --threads out"),
-        ("evaluate {run} --regions boxes:{here}/boxes.csv --whole-pictures --surroundings 1", "no region is marked"),
+        ("evaluate {run} --regions boxes:{here}/boxes.csv -k 3", "cut-offs (ks, -k) are of an evaluation by labels"),
+        ("evaluate {run} --regions boxes:{here}/boxes.csv --subsequence", "--subsequence belongs to sequence search"),
+        ("evaluate {run} --regions boxes:{here}/boxes.csv --length-normalised", "--length-normalised belongs to seq"),
+        ("evaluate {run} --regions boxes:{here}/boxes.csv --split x", "--split belongs to label evaluation, and"),
+        (
+            "evaluate {run} --regions boxes:{here}/boxes.csv --queries {here}",
+            "--queries and --regions are both queries",
+        ),
+        ("evaluate {run} --photographs {here}/x.csv", "is an index of regions of images: name queries with boxes by"),
+        ("evaluate {run} --query-folder {here}", "is an index of regions of images: name queries with boxes by"),
+        ("evaluate {run} --regions boxes:{here}/boxes.csv --whole-images --surroundings 1", "no region is marked"),
     ],
 )
 def test_errors_are_one_line(
@@ -331,7 +340,7 @@ def test_a_stopped_run_goes_on(
         patch.setattr("jaxret.recipes.instances.report._draw_searches", _stop)
         with pytest.raises(KeyboardInterrupt):
             train.main(["--resume", str(parts), "--quiet"])
-    InstanceRetriever.open(parts / "index").index.remove(["c.png"])  # as if stopped before it
+    Retriever.open(parts / "index").index.remove(["c.png"])  # as if stopped before it
     fitted = (parts / "encoder" / "weights.safetensors").stat().st_mtime_ns
     capsys.readouterr()
     assert train.main(["--resume", str(parts), "--quiet"]) == 0

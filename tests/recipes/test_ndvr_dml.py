@@ -13,7 +13,7 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.models import create_backbone
 from jaxret.recipes.clips.ndvr_dml import NdvrDmlConfig, default_layers, make_encoder
-from jaxret.retrieval import Retriever
+from jaxret.retrieval import Retriever, SequenceSearch
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_a_run_leaves_one_vector_of_length_1_a_video(media: Path, tmp_path: Path
     assert retriever.encoder.backbone.config["layers"] == ["conv_1", "conv_3"]
     video = next(media.glob("1-left/*.mp4"))
     for sequence in ("bi-dtw", "mean-cosine"):
-        assert Path(retriever.search(video, 1, sequence=sequence)[0].item.path) == video.resolve()
+        assert Path(retriever.search(video, 1, options=SequenceSearch(sequence))[0].item.path) == video.resolve()
 
 
 def test_all_convolutions_are_taken_where_none_is_named() -> None:

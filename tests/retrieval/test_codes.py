@@ -15,14 +15,12 @@ from jaxret.data.decode.write import write_video
 from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
-from jaxret.evaluation import Ranking
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.temporal.heads import HashLayer
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval import Retriever
+from jaxret.retrieval import LabelEvaluation, Retriever, VectorSearch
 from jaxret.retrieval.encode import code_rows
-from jaxret.retrieval.evaluate.labels import evaluate_index
 
 BITS = 16
 
@@ -101,10 +99,10 @@ def test_a_video_asks_by_its_codes_and_each_item_counts_by_its_best_chunk(folder
     for path in sorted(folder.rglob("*.mp4")):
         key = path.relative_to(folder).as_posix()
         found = retriever.search(path, 20)
-        assert found == retriever.search(path, 20, space="code")
+        assert found == retriever.search(path, 20, options=VectorSearch(space="code"))
         wanted = slow_search(retriever, key, "code")
         assert [
-            (m.distance, retriever.index.id_of(m.item.key), m.query_start, m.start) for m in found
+            (m.distance, retriever.index.id_of(m.item.key), m.query_span[0], m.start) for m in found
         ] == wanted  # ties and all
         assert {m.metric for m in found} == {"hamming"}
         assert retriever.search(path, 3) == found[:3]
@@ -112,18 +110,20 @@ def test_a_video_asks_by_its_codes_and_each_item_counts_by_its_best_chunk(folder
 
 def test_reranking_everything_is_the_search_of_the_clip_space(folder: Path, retriever: Retriever) -> None:
     for path in sorted(folder.rglob("*.mp4")):
-        whole = retriever.search(path, 13, space="clip")
-        assert retriever.search(path, 13, rerank=13) == whole
-        assert retriever.search(path, 4, rerank=100) == whole[:4]
+        whole = retriever.search(path, 13, options=VectorSearch(space="clip"))
+        assert retriever.search(path, 13, options=VectorSearch(rerank=13)) == whole
+        assert retriever.search(path, 4, options=VectorSearch(rerank=100)) == whole[:4]
 
 
 def test_reranking_orders_the_nearest_codes_by_their_embeddings(folder: Path, retriever: Retriever) -> None:
     changed = 0
     for path in sorted(folder.rglob("*.mp4")):
         nearest = retriever.search(path, 5)
-        found = retriever.search(path, 4, rerank=5)
+        found = retriever.search(path, 4, options=VectorSearch(rerank=5))
         candidates = [m.item.key for m in nearest]
-        by_clip = [m for m in retriever.search(path, 13, space="clip") if m.item.key in candidates]
+        by_clip = [
+            m for m in retriever.search(path, 13, options=VectorSearch(space="clip")) if m.item.key in candidates
+        ]
         assert found == by_clip[:4]
         assert {m.metric for m in found} == {"euclidean"}
         changed += [m.item.key for m in found] != candidates[:4]
@@ -132,18 +132,22 @@ def test_reranking_orders_the_nearest_codes_by_their_embeddings(folder: Path, re
 
 def test_the_space_follows_the_query_and_what_is_asked_of_it(folder: Path, retriever: Retriever) -> None:
     video, picture = folder / "0-up" / "long.mp4", folder / "0-up" / "picture.png"
-    assert retriever.search(video, 2, metric="hamming") == retriever.search(video, 2, space="code")
+    assert retriever.search(video, 2, options=VectorSearch(metric="hamming")) == retriever.search(
+        video, 2, options=VectorSearch(space="code")
+    )
     for asked in ({"metric": "euclidean"}, {"metric": "cosine"}, {"min_cosine": 0.5}):
-        assert retriever.search(video, 2, **asked) == retriever.search(video, 2, space="clip", **asked)
-    assert retriever.search(picture, 2) == retriever.search(picture, 2, space="frame")
-    assert retriever.search(video, 20, kinds=("image",), space="code") == []
-    assert retriever.search(video, 2, kinds=("image",), space="code", rerank=5) == []
+        assert retriever.search(video, 2, options=VectorSearch(**asked)) == retriever.search(
+            video, 2, options=VectorSearch(space="clip", **asked)
+        )
+    assert retriever.search(picture, 2) == retriever.search(picture, 2, options=VectorSearch(space="frame"))
+    assert retriever.search(video, 20, options=VectorSearch(space="code"), kinds=("image",)) == []
+    assert retriever.search(video, 2, options=VectorSearch(space="code", rerank=5), kinds=("image",)) == []
 
 
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("picture.png", {"space": "code"}, "a picture has no clip embedding and no code"),
+        ("picture.png", {"space": "code"}, "an image has no clip embedding and no code"),
         ("picture.png", {"rerank": 20}, "rerank .* needs the code space, got 'frame'"),
         ("long.mp4", {"rerank": 20, "space": "clip"}, "rerank .* needs the code space, got 'clip'"),
         ("long.mp4", {"rerank": 9}, "rerank must be at least k = 10, got 9"),
@@ -155,8 +159,9 @@ def test_the_space_follows_the_query_and_what_is_asked_of_it(folder: Path, retri
     ],
 )
 def test_what_does_not_fit_together_is_named(folder: Path, retriever: Retriever, name, options, message) -> None:
+    k = options.pop("k", 10)
     with pytest.raises(ValueError, match=message):
-        retriever.search(folder / "0-up" / name, **options)
+        retriever.search(folder / "0-up" / name, k, options=VectorSearch(**options))
 
 
 def test_an_index_without_codes_says_so(folder: Path, tmp_path: Path) -> None:
@@ -167,21 +172,25 @@ def test_an_index_without_codes_says_so(folder: Path, tmp_path: Path) -> None:
     assert plain.search(video, 1)[0].metric == "euclidean"
     for options in ({"space": "code"}, {"space": "code", "rerank": 20}):
         with pytest.raises(ValueError, match="the index has no codes"):
-            plain.search(video, **options)
+            plain.search(video, options=VectorSearch(**options))
     with pytest.raises(ConfigError, match="the index has no codes"):
-        evaluate_index(plain, space="code")
+        plain.evaluate(options=VectorSearch("code"))
 
 
 def test_an_index_with_codes_opens_elsewhere(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.copytree(retriever.index.folder, moved)
     query = folder / "0-up" / "long.mp4"
-    assert Retriever.open(moved).search(query, 5, rerank=8) == retriever.search(query, 5, rerank=8)
+    assert Retriever.open(moved).search(query, 5, options=VectorSearch(rerank=8)) == retriever.search(
+        query, 5, options=VectorSearch(rerank=8)
+    )
 
 
 def test_figures_of_codes(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
-    figures = evaluate_index(retriever, ks=(1, 10), by_class=True)
-    assert figures == evaluate_index(retriever, ks=(1, 10), by_class=True, space="code", ranking=Ranking("hamming"))
+    settings = LabelEvaluation(by_class=True)
+    figures = retriever.evaluate(settings=settings, ks=(1, 10)).figures
+    by_bits = VectorSearch("code", "hamming")
+    assert figures == retriever.evaluate(options=by_bits, settings=settings, ks=(1, 10)).figures
     assert set(figures) == {"all", "0-up", "1-left", "2-right"}
     assert figures["all"]["queries"] == 13
     # Item by item: the other items in the order of (bits, id), each of its own source.
@@ -199,15 +208,15 @@ def test_figures_of_codes(folder: Path, retriever: Retriever, tmp_path: Path) ->
     other = tmp_path / "media"
     shutil.copytree(folder, other)
     # The same files from another place have the same keys, hence sources: they exclude themselves.
-    assert evaluate_index(retriever, open_dataset(other), ks=(1, 10), by_class=True) == figures
-    retrieved = evaluate_index(retriever, ks=(10,), denominator="retrieved")["all"]
+    assert retriever.evaluate(open_dataset(other), settings=settings, ks=(1, 10)).figures == figures
+    retrieved = retriever.evaluate(settings=LabelEvaluation(denominator="retrieved"), ks=(10,)).figures["all"]
     assert {"mAP@10 (retrieved)", "mAP@10 (retrieved) tie-averaged"} <= set(retrieved)
 
 
 def test_figures_of_vectors_of_the_same_index(retriever: Retriever) -> None:
-    by_clip = evaluate_index(retriever, ks=(1,), space="clip")
-    assert by_clip == evaluate_index(retriever, ks=(1,), ranking=Ranking("euclidean"))
+    by_clip = retriever.evaluate(options=VectorSearch("clip"), ks=(1,)).figures
+    assert by_clip == retriever.evaluate(options=VectorSearch(metric="euclidean"), ks=(1,)).figures
     assert "mAP@1 tie-averaged" not in by_clip["all"]
     for space, distance in (("code", "euclidean"), ("clip", "hamming"), ("frame", "hamming")):
         with pytest.raises(ConfigError, match=f"go together, got {distance} in space {space}"):
-            evaluate_index(retriever, space=space, ranking=Ranking(distance))
+            retriever.evaluate(options=VectorSearch(space, distance))

@@ -16,7 +16,7 @@ from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval import Retriever
+from jaxret.retrieval import Retriever, VectorSearch
 
 
 @pytest.fixture(scope="module")
@@ -60,4 +60,4 @@ def test_the_source_clip_is_first(clips: MediaDataset, retriever: Retriever, tmp
     size = (round(width * 0.3) * 2, round(height * 0.3) * 2)
     small = np.stack([np.asarray(Image.fromarray(frame).resize(size)) for frame in cropped])
     write_video(tmp_path / "copy.mp4", small, fps=30, options={"crf": "28"})
-    assert retriever.search(tmp_path / "copy.mp4", 1, space="frame")[0].item.key == item.key
+    assert retriever.search(tmp_path / "copy.mp4", 1, options=VectorSearch(space="frame"))[0].item.key == item.key

@@ -17,8 +17,7 @@ from jaxret.errors import EncoderMismatchError, MediaError, WeightsError
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval import Retriever
-from jaxret.retrieval.evaluate.labels import evaluate_index
+from jaxret.retrieval import Retriever, VectorSearch
 from jaxret.retrieval.systems.alignment import FrameSequence, align
 
 
@@ -80,7 +79,7 @@ def test_a_part_of_a_long_video_is_found_with_its_span(folder: Path, retriever: 
     best = retriever.search(tmp_path / "part.mp4", 1)[0]
     assert best.item.key == "0-left/long.mp4"
     assert (best.start, best.end) == pytest.approx((2.0, 3.0))
-    assert (best.query_start, best.query_end) == pytest.approx((0.0, 1.0))
+    assert best.query_span == pytest.approx((0.0, 1.0))
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -99,7 +98,7 @@ def test_a_video_in_the_frame_space_counts_by_its_aligned_frames(
         item.key: value / 2 if metric == "cosine" else value**0.5
         for item, value in zip(retriever.index.items, squared, strict=True)
     }
-    found = retriever.search(query, 12, space="frame", metric=metric)
+    found = retriever.search(query, 12, options=VectorSearch(space="frame", metric=metric))
     assert [m.item.key for m in found] == sorted(expected, key=lambda key: expected[key])[:12]
     assert found[0].item.key == "0-left/long.mp4"
     for match in found:
@@ -108,12 +107,12 @@ def test_a_video_in_the_frame_space_counts_by_its_aligned_frames(
 
 def test_par_in_the_frame_space_filters_by_the_cosine_of_aligned_frames(folder: Path, retriever: Retriever) -> None:
     query = folder / "0-left" / "long.mp4"
-    plain = retriever.search(query, 5, space="frame")
+    plain = retriever.search(query, 5, options=VectorSearch(space="frame"))
     cosines = sorted(match.cosine for match in plain)
-    kept = retriever.search(query, 5, space="frame", min_cosine=cosines[2])
+    kept = retriever.search(query, 5, options=VectorSearch(space="frame", min_cosine=cosines[2]))
     assert [match.item.key for match in kept] == [m.item.key for m in plain if m.cosine > cosines[2]]
     with pytest.raises(ValueError, match="min_cosine must be a finite number, got nan"):
-        retriever.search(query, 5, space="frame", min_cosine=float("nan"))
+        retriever.search(query, 5, options=VectorSearch(space="frame", min_cosine=float("nan")))
 
 
 def test_a_smaller_cropped_copy_is_found_frame_by_frame(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
@@ -124,17 +123,17 @@ def test_a_smaller_cropped_copy_is_found_frame_by_frame(folder: Path, retriever:
             frames = reader.read()
         small = [Image.fromarray(f[2:46, 2:46]).resize((36, 36), Image.Resampling.BICUBIC) for f in frames]
         write_video(tmp_path / "copy.mp4", np.stack([np.asarray(f) for f in small]), fps=12, options={"crf": "26"})
-        best = retriever.search(tmp_path / "copy.mp4", 1, space="frame")[0]
+        best = retriever.search(tmp_path / "copy.mp4", 1, options=VectorSearch(space="frame"))[0]
         assert Path(best.item.path) == path.resolve()
 
 
 def test_par_keeps_the_near_ones_above_the_threshold(folder: Path, retriever: Retriever) -> None:
     query = folder / "0-left" / "long.mp4"
     nearest = retriever.search(query, 12)
-    kept = retriever.search(query, 12, min_cosine=0.9)
+    kept = retriever.search(query, 12, options=VectorSearch(min_cosine=0.9))
     assert 1 <= len(kept) <= len(nearest)
     assert all(match.cosine > 0.9 for match in kept)
-    assert retriever.search(query, 12, min_cosine=1.0) == []
+    assert retriever.search(query, 12, options=VectorSearch(min_cosine=1.0)) == []
 
 
 def test_pictures_and_videos_share_the_frame_space(folder: Path, retriever: Retriever) -> None:
@@ -142,9 +141,9 @@ def test_pictures_and_videos_share_the_frame_space(folder: Path, retriever: Retr
     assert {match.item.kind for match in retriever.search(query, 12)} == {"image", "video"}
     assert {match.item.kind for match in retriever.search(query, 12, kinds=("video",))} == {"video"}
     video = next((folder / "1-left").glob("*.mp4"), None) or next(folder.glob("*/*.mp4"))
-    assert "image" in {match.item.kind for match in retriever.search(video, 12, space="frame")}
+    assert "image" in {match.item.kind for match in retriever.search(video, 12, options=VectorSearch(space="frame"))}
     with pytest.raises(ValueError, match="frame space"):
-        retriever.search(query, space="clip")
+        retriever.search(query, options=VectorSearch(space="clip"))
 
 
 def test_a_video_finds_pictures_by_its_frame_that_is_nearest(folder: Path, retriever: Retriever) -> None:
@@ -162,7 +161,7 @@ def test_a_video_finds_pictures_by_its_frame_that_is_nearest(folder: Path, retri
     assert [match.item.key for match in found] == [key for _, key, _ in sorted(expected)]
     for match, (distance, _, second) in zip(found, sorted(expected), strict=True):
         assert match.distance == pytest.approx(distance, abs=1e-3)
-        assert match.query_start == match.query_end == pytest.approx(second)
+        assert match.query_span == pytest.approx((second, second))
 
 
 def test_adding_again_adds_nothing_and_what_failed_is_reported(folder: Path, retriever: Retriever) -> None:
@@ -231,8 +230,8 @@ def test_figures_of_an_index_agree_between_its_own_and_outside_queries(
 ) -> None:
     other = tmp_path / "media"
     shutil.copytree(folder, other)
-    own = evaluate_index(retriever, ks=(1,))
+    own = retriever.evaluate(ks=(1,)).figures
     # The same files from another place have the same keys, hence sources: they exclude themselves.
-    outside = evaluate_index(retriever, open_dataset(other), ks=(1,))
+    outside = retriever.evaluate(open_dataset(other), ks=(1,)).figures
     assert own == outside
     assert own["all"]["queries"] == 2  # only 0-left has two videos

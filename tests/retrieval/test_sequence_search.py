@@ -18,15 +18,13 @@ from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
-from jaxret.evaluation import Ranking
 from jaxret.index import EncoderRecord, MediaIndex, Space
 from jaxret.models import HashLayer, TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import SequenceRanking, rank_sequences
-from jaxret.retrieval import Retriever
-from jaxret.retrieval.evaluate.labels import evaluate_index
-from jaxret.retrieval.systems.sequences import ClipSequences, sequence_matches
+from jaxret.retrieval import LabelEvaluation, Retriever, SequenceSearch
+from jaxret.retrieval.systems.sequences import ClipSequences, sequence_hits
 
 LENGTHS = {"a.mp4": 3, "b.mp4": 1, "c.mp4": 5, "d.mp4": 2}
 
@@ -77,9 +75,9 @@ def stored(retriever: Retriever) -> dict[str, np.ndarray]:
 def test_whole_videos_in_the_order_of_brute_force(folder: Path, retriever: Retriever) -> None:
     sequences = stored(retriever)
     assert {name: len(rows) for name, rows in sequences.items()} == LENGTHS
-    for measure, slow in (("dtw", twin.dtw), ("bi-dtw", twin.bidtw), ("bi-dtw-printed", twin.bidtw_as_printed)):
+    for measure, slow in (("dtw", twin.dtw), ("bi-dtw", twin.bidtw)):
         expected = sorted((slow(sequences["a.mp4"], rows), name) for name, rows in sequences.items())
-        found = retriever.search(folder / "a.mp4", 10, sequence=measure)
+        found = retriever.search(folder / "a.mp4", 10, options=SequenceSearch(measure))
         assert [match.item.key for match in found] == [name for _, name in expected]
         np.testing.assert_allclose([m.distance for m in found], [d for d, _ in expected], rtol=1e-4, atol=1e-5)
         assert {match.metric for match in found} == {measure}
@@ -87,21 +85,21 @@ def test_whole_videos_in_the_order_of_brute_force(folder: Path, retriever: Retri
         for match in found:
             seconds = LENGTHS[match.item.key]
             assert (match.start, match.end) == pytest.approx((0, seconds), abs=0.1)
-            assert (match.query_start, match.query_end) == pytest.approx((0, 3), abs=0.1)
-        assert retriever.search(folder / "a.mp4", 2, sequence=measure) == found[:2]
+            assert match.query_span == pytest.approx((0, 3), abs=0.1)
+        assert retriever.search(folder / "a.mp4", 2, options=SequenceSearch(measure)) == found[:2]
 
 
 def test_a_part_is_found_where_it_lies_and_a_whole_finds_its_parts(folder: Path, retriever: Retriever) -> None:
     for measure in ("dtw", "bi-dtw"):
-        found = retriever.search(folder / "asking" / "part.mp4", 4, sequence=measure, subsequence="query")[0]
+        found = retriever.search(folder / "asking" / "part.mp4", 4, options=SequenceSearch(measure, part="query"))[0]
         assert (found.item.key, found.backwards) == ("c.mp4", False)
         assert (found.start, found.end) == pytest.approx((2, 4), abs=0.1)
-        assert (found.query_start, found.query_end) == pytest.approx((0, 2), abs=0.1)
+        assert found.query_span == pytest.approx((0, 2), abs=0.1)
     longer = make_longer(folder)
-    found = retriever.search(longer, 4, sequence="bi-dtw", subsequence="item", length_normalised=True)[0]
+    found = retriever.search(longer, 4, options=SequenceSearch("bi-dtw", part="item", length_normalised=True))[0]
     assert (found.item.key, found.backwards) == ("d.mp4", False)
     assert (found.start, found.end) == pytest.approx((0, 2), abs=0.1)
-    assert (found.query_start, found.query_end) == pytest.approx((2, 4), abs=0.1)
+    assert found.query_span == pytest.approx((2, 4), abs=0.1)
 
 
 def make_longer(folder: Path) -> Path:
@@ -154,12 +152,12 @@ def test_blocks_change_nothing_and_only_what_fits_is_kept(tmp_path: Path) -> Non
         for block_bytes, kept_bytes, blocks in ((1, 0, 5), (13 * 12, 9 * 12, 2), (1 << 20, 1 << 20, 1)):
             sequences = ClipSequences(index, block_bytes=block_bytes, kept_bytes=kept_bytes)
             for _ in range(2):
-                found = sequence_matches(index, sequences, clips, 3, ranking)
+                found = sequence_hits(index, sequences, clips, 3, ranking)
                 assert [index.id_of(match.item.key) for match in found] == [[*videos][m.id] for m in slow[:3]]
                 for match, expected in zip(found, slow, strict=False):
                     assert (match.distance, match.backwards) == (expected.distance, expected.backwards)
                     assert (match.start, match.end) == (expected.start, expected.end)
-                    assert (match.query_start, match.query_end) == (expected.query_start, expected.query_end)
+                    assert match.query_span == (expected.query_start, expected.query_end)
             assert len(list(sequences)) == blocks
             again = [first is second for first, second in zip(sequences, sequences, strict=True)]
             assert again == {0: [False] * 5, 9 * 12: [False, False], 1 << 20: [True]}[kept_bytes]
@@ -167,44 +165,61 @@ def test_blocks_change_nothing_and_only_what_fits_is_kept(tmp_path: Path) -> Non
 
 def test_sequences_are_read_once_and_anew_when_the_index_changes(folder: Path, tmp_path: Path) -> None:
     retriever = make_retriever(folder, tmp_path)
-    retriever.search(folder / "a.mp4", sequence="dtw")
-    kept = retriever._clip_sequences()
-    assert retriever._clip_sequences() is kept
+    retriever.search(folder / "a.mp4", options=SequenceSearch("dtw"))
+    kept = retriever.system.sequences(retriever.index)
+    assert retriever.system.sequences(retriever.index) is kept
     retriever.index.remove(["a.mp4"])
-    assert "a.mp4" not in {match.item.key for match in retriever.search(folder / "a.mp4", sequence="dtw")}
-    assert retriever._clip_sequences() is not kept
+    assert "a.mp4" not in {
+        match.item.key for match in retriever.search(folder / "a.mp4", options=SequenceSearch("dtw"))
+    }
+    assert retriever.system.sequences(retriever.index) is not kept
     retriever.index.remove(["b.mp4", "c.mp4", "d.mp4"])
-    assert retriever.search(folder / "a.mp4", sequence="bi-dtw") == []
+    assert retriever.search(folder / "a.mp4", options=SequenceSearch("bi-dtw")) == []
 
 
 @pytest.mark.parametrize(
-    ("query", "options", "message"),
+    ("query", "options", "search", "message"),
     [
-        ("picture.png", {"sequence": "dtw"}, "a picture is no sequence of clips"),
-        ("a.mp4", {"sequence": "edit"}, "measure of sequences must be one of dtw, .* got 'edit'"),
-        ("a.mp4", {"sequence": "dtw", "space": "code"}, "needs the clip space, got 'code'"),
-        ("a.mp4", {"sequence": "dtw", "space": "frame"}, "needs the clip space, got 'frame'"),
-        ("a.mp4", {"sequence": "dtw", "metric": "cosine"}, "leave metric out, got 'cosine'"),
-        ("a.mp4", {"sequence": "dtw", "probes": 3}, "leave probes out, got 3"),
-        ("a.mp4", {"sequence": "dtw", "min_cosine": 0.0}, r"leave min_cosine out, got 0\.0"),
-        ("a.mp4", {"sequence": "dtw", "every_clip": True}, "leave every_clip out"),
-        ("a.mp4", {"sequence": "dtw", "kinds": ("image",)}, "kinds must include 'video', got 'image'"),
-        ("a.mp4", {"subsequence": "query"}, "subsequence is for videos compared as sequences"),
-        ("a.mp4", {"length_normalised": True}, "length_normalised is for videos compared as sequences"),
-        ("a.mp4", {"sequence": "mean-cosine", "subsequence": "item"}, "mean-cosine compares whole sequences"),
-        ("a.mp4", {"sequence": "dtw", "k": 0}, "k must be at least 1, got 0"),
+        ("picture.png", ("dtw",), {}, "an image is no sequence of clips"),
+        ("a.mp4", ("edit",), {}, "measure of sequences must be one of bi-dtw, .* got 'edit'"),
+        ("a.mp4", ("bi-dtw-printed",), {}, "measure of sequences must be one of .* got 'bi-dtw-printed'"),
+        ("a.mp4", ("dtw",), {"kinds": ("image",)}, "kinds must include 'video', got 'image'"),
+        ("a.mp4", ("dtw", "both"), {}, "subsequence must be 'query', 'item' or None, got 'both'"),
+        ("a.mp4", ("mean-cosine", "item"), {}, "mean-cosine compares whole sequences"),
+        ("a.mp4", ("dtw",), {"k": 0}, "k must be at least 1, got 0"),
     ],
 )
-def test_what_does_not_go_together_is_named(folder: Path, retriever: Retriever, query, options, message) -> None:
+def test_what_does_not_go_together_is_named(
+    folder: Path, retriever: Retriever, query: str, options: tuple[str, ...], search: dict, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        retriever.search(folder / query, **options)
+        retriever.search(folder / query, options=SequenceSearch(*options), **search)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            "--sequence dtw --space code",
+            "--space belongs to vector search, --sequence to sequence search: give one kind",
+        ),
+        ("--sequence dtw --metric cosine", "--metric belongs to vector search, --sequence to sequence"),
+        ("--sequence dtw --par 0.0", "--par belongs to vector search, --sequence to sequence"),
+        ("--sequence dtw --every-clip", "--every-clip belongs to vector search, --sequence to sequence"),
+        ("--subsequence", "--subsequence belongs to sequence search: name --sequence, too"),
+        ("--length-normalised", "--length-normalised belongs to sequence search: name --sequence, too"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_named(folder: Path, retriever: Retriever, words: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        dispatch(["search", str(retriever.index.folder), str(folder / "a.mp4"), *words.split()])
 
 
 def test_an_index_of_codes_compares_its_clip_vectors(folder: Path, tmp_path: Path) -> None:
     retriever = make_retriever(folder, tmp_path, bits=16)
     sequences = stored(retriever)
     expected = sorted((twin.bidtw(sequences["d.mp4"], rows), name) for name, rows in sequences.items())
-    found = retriever.search(folder / "d.mp4", sequence="bi-dtw")
+    found = retriever.search(folder / "d.mp4", options=SequenceSearch("bi-dtw"))
     assert [match.item.key for match in found] == [name for _, name in expected]
 
 
@@ -225,8 +240,6 @@ def test_the_command_names_the_span(folder: Path, retriever: Retriever, capsys: 
     result = json.loads(capsys.readouterr().out)
     assert (result["key"], result["metric"], result["backwards"]) == ("d.mp4", "dtw", False)
     assert (result["query_start"], result["query_end"]) == pytest.approx((2, 4), abs=0.1)
-    with pytest.raises(ValueError, match="subsequence is for videos compared as sequences"):
-        dispatch(["search", index, part, "--subsequence"])
 
 
 def write_table(folder: Path, name: str, rows: list[tuple[str, str, str]]) -> Path:
@@ -257,32 +270,35 @@ def test_figures_by_class_and_by_clip(
     def same_class(name: str, other: str) -> bool:
         return labels[name] == labels[other]
 
-    by_class = evaluate_index(labelled, sequence=SequenceRanking("bi-dtw"), by_class=True, ks=[1])
+    by_class = labelled.evaluate(
+        options=SequenceSearch("bi-dtw"), settings=LabelEvaluation(by_class=True), ks=[1]
+    ).figures
     assert list(by_class) == ["all", "x", "y"]
     assert by_class["all"]["queries"] == 4  # the picture has no part in it
     assert by_class["all"]["mAP"] == pytest.approx(slow_map(sequences, same_class, lambda a, b: a == b))
     asking = write_table(folder, "asking.csv", [("asking/part.mp4", "y", "c.mp4")])
     make_longer(folder)
-    by_clip = evaluate_index(
-        labelled, open_dataset(asking), sequence=SequenceRanking("dtw", "query"), relevant="source", ks=[1]
-    )
+    by_clip = labelled.evaluate(
+        open_dataset(asking),
+        options=SequenceSearch("dtw", "query"),
+        settings=LabelEvaluation(relevant="source"),
+        ks=[1],
+    ).figures
     assert by_clip["all"]["mAP"] == 1
-    nearest_rows = evaluate_index(labelled, open_dataset(asking), relevant="source", ks=[1])
+    nearest_rows = labelled.evaluate(open_dataset(asking), settings=LabelEvaluation(relevant="source"), ks=[1]).figures
     assert nearest_rows["all"]["queries"] == 1
     words = ["evaluate", str(labelled.index.folder), "--sequence", "bi-dtw", "--json", str(tmp_path / "f.json")]
     assert dispatch([*words, "-k", "1"]) == 0
     assert "clip space by bi-dtw" in capsys.readouterr().out
     assert json.loads((tmp_path / "f.json").read_text())["all"]["mAP"] == by_class["all"]["mAP"]
     for more, message in (
-        (["--metric", "cosine", "--depth", "3"], "leave --metric, --depth out"),
+        (["--metric", "cosine"], "--metric belongs to vector search, --sequence to sequence search"),
+        (["--depth", "3"], "sequences are ranked to their end: leave depth out, got 3"),
         (["--relevant", "source"], "indexed items would find themselves"),
     ):
         with pytest.raises(ConfigError, match=message):
             dispatch([*words, *more])
     with pytest.raises(ConfigError, match="name --sequence"):
         dispatch(["evaluate", str(labelled.index.folder), "--subsequence"])
-    with pytest.raises(ConfigError, match="leave the ranking by cosine out"):
-        evaluate_index(labelled, sequence=SequenceRanking(), ranking=Ranking("cosine"))
-    with pytest.raises(ConfigError, match="need the clip space, got frame"):
-        evaluate_index(labelled, sequence=SequenceRanking(), space="frame")
-    assert evaluate_index(labelled, sequence=SequenceRanking(), split="test") == {}
+    with pytest.raises(ConfigError, match="nothing to measure: no query has a relevant item of another source"):
+        labelled.evaluate(options=SequenceSearch("bi-dtw"), settings=LabelEvaluation(split="test"))

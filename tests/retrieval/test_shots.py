@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -17,13 +18,11 @@ from jaxret.__main__ import dispatch
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import read_at_rate
 from jaxret.errors import ConfigError
-from jaxret.evaluation import Ranking
 from jaxret.models import PooledBackbone, Sum, TemporalEncoder, UnitLength, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import save_encoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
-from jaxret.retrieval import Retriever
-from jaxret.retrieval.evaluate.labels import evaluate_index
+from jaxret.retrieval import Retriever, VectorSearch
 
 RATE, MOST = 5.0, 3
 LENGTHS = {"a.mp4": (6, 14, 9), "b.mp4": (20,), "c.mp4": (8, 12)}
@@ -119,15 +118,17 @@ def test_a_picture_finds_the_film_the_shot_and_the_moment(films: Path, retriever
 def test_every_shot_is_a_result_of_its_own(films: Path, retriever: Retriever) -> None:
     asked = np.asarray(make_encoder().encode_frames(np.asarray(Image.open(films / "moment.png"))[None]))[0]
     shots = [(np.linalg.norm(s[2] - asked), name, s[0]) for name, all_of in slow_shots(films).items() for s in all_of]
-    found = retriever.search(films / "moment.png", 5, every_clip=True, kinds=("video",))
+    found = retriever.search(films / "moment.png", 5, options=VectorSearch(every_clip=True), kinds=("video",))
     assert [(m.item.key, pytest.approx(m.start, abs=1e-6)) for m in found] == [(n, s) for _, n, s in sorted(shots)[:5]]
-    cosine = retriever.search(films / "moment.png", 5, every_clip=True, kinds=("video",), metric="cosine")
+    cosine = retriever.search(
+        films / "moment.png", 5, options=VectorSearch(every_clip=True, metric="cosine"), kinds=("video",)
+    )
     assert [match.start for match in cosine] == [match.start for match in found]  # all vectors are of length 1
     assert cosine[0].distance == pytest.approx(found[0].distance ** 2 / 2, abs=1e-4)
     # Of a film the nearest of its shots, so that several of its shots ask for the same ones.
-    video = retriever.search(films / "a.mp4", 3, every_clip=True)
+    video = retriever.search(films / "a.mp4", 3, options=VectorSearch(every_clip=True))
     assert [match.distance for match in video] == pytest.approx([0, 0, 0], abs=2e-3)
-    assert [match.start for match in video] == pytest.approx([match.query_start for match in video])
+    assert [match.start for match in video] == pytest.approx([match.query_span[0] for match in video])
 
 
 def test_shots_are_put_in_order_by_their_frames(films: Path, retriever: Retriever) -> None:
@@ -137,7 +138,7 @@ def test_shots_are_put_in_order_by_their_frames(films: Path, retriever: Retrieve
         for name, all_of in slow_shots(films).items()
         for shot in all_of
     ]
-    found = retriever.search(films / "moment.png", 3, rerank=7, every_clip=True, kinds=("video",))
+    found = retriever.search(films / "moment.png", 3, options=VectorSearch(rerank=7, every_clip=True), kinds=("video",))
     assert [match.item.key for match in found] == [name for _, name, _ in sorted(frames)[:3]]
     assert [match.distance for match in found] == [match.moment_distance for match in found]
     assert sorted(match.distance for match in found) == [match.distance for match in found]
@@ -157,9 +158,9 @@ def test_an_index_of_shots_alone_is_smaller_and_has_no_moments(films: Path, retr
         ({"rerank": 5}, "rerank puts shots in order by their frames, and the index keeps no single frames"),
     ):
         with pytest.raises(ValueError, match=message):
-            small.search(films / "moment.png", 1, **options)
-    figures = evaluate_index(small, ranking=Ranking("cosine"))
-    assert figures == {}  # nothing has a label
+            small.search(films / "moment.png", 1, options=VectorSearch(**options))
+    with pytest.raises(ConfigError, match="nothing to measure: no query has a relevant item of another source"):
+        small.evaluate(options=VectorSearch(metric="cosine"))  # nothing has a label
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_an_index_of_shots_alone_is_smaller_and_has_no_moments(films: Path, retr
 )
 def test_what_does_not_fit_is_named(films: Path, retriever: Retriever, name, options, message) -> None:
     with pytest.raises(ValueError, match=message):
-        retriever.search(films / name, 3, **options)
+        retriever.search(films / name, 3, options=VectorSearch(**options))
 
 
 def test_parts_that_make_no_encoder_of_shots_are_named(tmp_path: Path) -> None:
@@ -211,19 +212,27 @@ def test_photographs_are_scored_by_film_shot_and_moment(films: Path, tmp_path: P
     found = json.loads(written.read_text())
     of_third = Retriever.open(index).search(tmp_path / "2.png", 9, kinds=("video",))
     third = 1 + [match.item.key for match in of_third].index("c.mp4")
-    assert found == {
+    assert set(found) == {"all"}
+    assert found["all"] == {
         "mAP": pytest.approx((2 + 1 / third) / 3),
         "R@1": pytest.approx(2 / 3),
         "shot R@1": pytest.approx(1 / 3),
         "moment R@1": pytest.approx(1 / 3),
         "queries": 3,
     }
-    assert f"shot R@1 {1 / 3:.4f}" in capsys.readouterr().out
-    with pytest.raises(ConfigError, match="--photographs rank films by their best shots: leave --split, --par out"):
-        dispatch([*command, "--split", "test", "--par", "0.5"])
-    with pytest.raises(ConfigError, match="leave -k, --denominator, --by-class out"):
-        dispatch([*command, "-k", "3", "--by-class", "--denominator", "relevant"])
-    with pytest.raises(ConfigError, match="--tolerance is for the times of --photographs"):
+    first, header, row = capsys.readouterr().out.splitlines()
+    assert first == "films by their best shots; a shot or moment may miss the time by 0.3 s"
+    assert re.split(r"\s{2,}", header.strip()) == ["mAP", "R@1", "shot R@1", "moment R@1", "queries"]
+    assert row.split() == ["all", f"{(2 + 1 / third) / 3:.4f}", f"{2 / 3:.4f}", f"{1 / 3:.4f}", f"{1 / 3:.4f}", "3"]
+    for more, message in (
+        (["--split", "test"], r"--split belongs to label evaluation, and the queries are screen photos \(--photogr"),
+        (["--by-class", "--denominator", "relevant"], "--denominator, --by-class belongs to label evaluation"),
+        (["--par", "0.5"], "screen photos rank films by their best shots: leave the options of a search out"),
+        (["-k", "3"], r"cut-offs \(ks, -k\) are of an evaluation by labels: leave them out, got \[3\]"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            dispatch([*command, *more])
+    with pytest.raises(ConfigError, match="--tolerance belongs to film evaluation, and the queries are labelled media"):
         dispatch(["evaluate", str(index), "--tolerance", "2"])
     shutil.copy(films / "b.mp4", tmp_path / "other.mp4")
     table.write_text("path,film,start\n0.png,other.mp4,1")

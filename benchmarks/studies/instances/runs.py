@@ -17,7 +17,7 @@ from jaxret.data.items import MediaItem
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.recipes.instances import faster_rcnn
 from jaxret.recipes.instances import recipe as instance_search
-from jaxret.retrieval import InstanceRetriever
+from jaxret.retrieval import Retriever
 from jaxret.training import LoopConfig, RunFolder
 
 __all__ = ["SYSTEMS", "Gallery", "encoder_of", "files_of", "index_of"]
@@ -96,14 +96,14 @@ class Gallery:
     paths: Sequence[Path]
 
 
-def index_of(encoder: Any, gallery: Gallery, folder: Path) -> InstanceRetriever:
+def index_of(encoder: Any, gallery: Gallery, folder: Path) -> Retriever:
     """An index of pictures; one that is there is opened, and finished if it was stopped."""
     path = folder / f"index-{gallery.name}"
     if (path / "manifest.json").exists():
-        retriever = InstanceRetriever.open(path)
+        retriever = Retriever.open(path)
     else:
         shutil.rmtree(path, ignore_errors=True)
-        retriever = InstanceRetriever.create(path, encoder)
+        retriever = Retriever.create(path, encoder)
     pictures = files_of(gallery.paths)
     with tqdm(total=len(gallery.paths), desc=f"indexing {gallery.name}", unit="picture") as bar:
         bar.update(sum(item.key in retriever.index for item in pictures.items))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from common.timing import in_turn
 
-from jaxret.retrieval import InstanceRetriever
+from jaxret.retrieval import Retriever
 from jaxret.retrieval.systems.word_records import bags_of_records
 from jaxret.retrieval.systems.words import WINDOW_OVERLAP, WINDOW_SHARES, MapWords
 from jaxret.visual_words import InvertedFile, join_bags, rerank_windows, sliding_windows, window_lengths
@@ -23,7 +23,7 @@ _SHARES = ((1.0,), (1.0, 0.5), (1.0, 0.5, 0.25), WINDOW_SHARES, (1.0, 0.8, 0.65,
 
 
 def scale_rows(
-    retriever: InstanceRetriever, questions: Sequence[Any], count: int
+    retriever: Retriever, questions: Sequence[Any], count: int
 ) -> Iterator[tuple[str, str, dict[str, float]]]:
     """What is measured, its setting, and figures.
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.evaluation import GroupFigures, evaluate_sequences
+from jaxret.evaluation import GroupFigures, LabelProtocol, evaluate_sequences
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import SequenceRanking
 from jaxret.rank.sequence_ranking import SequenceMeasure
@@ -35,7 +35,7 @@ def sequence_figures(
       media: frame vectors of items by number; pictures take no part.
       encoder: that made them.
       methods: of `SEQUENCE_METHODS`.
-      groups: see `jaxret.evaluation.evaluate_sequences`.
+      groups: see `jaxret.evaluation.LabelProtocol`.
 
     Returns:
       Figures of each method; {} of one where no video has another of its class.
@@ -47,7 +47,7 @@ def sequence_figures(
     items = [dataset.items[number] for number in np.unique(rows.items).tolist()]
     return {
         method: evaluate_sequences(
-            table, items, table, items, ranking=SequenceRanking(SEQUENCE_METHODS[method]), groups=groups
+            table, items, table, items, SequenceRanking(SEQUENCE_METHODS[method]), LabelProtocol(groups=groups)
         )
         for method in methods
     }

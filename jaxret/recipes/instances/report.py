@@ -14,7 +14,7 @@ from jaxret.errors import MediaError
 from jaxret.models.store import fingerprint
 from jaxret.recipes.report_parts import closing_sections
 from jaxret.reporting import Section, draw_result_gallery, figure, paragraph, write_report
-from jaxret.retrieval import InstanceRetriever, Region, Search, match_row
+from jaxret.retrieval import Region, RegionSearch, Retriever, hit_row
 from jaxret.training import RunFolder
 
 __all__ = ["finish_instance_run"]
@@ -43,7 +43,7 @@ def finish_instance_run(
     Args:
       run: the run folder.
       dataset: all items.
-      encoder: fitted, see `InstanceRetriever.create`.
+      encoder: fitted, see `Retriever.create`.
       failures: items that could not be read before.
       config: the resolved settings, for the report.
       threads: files decoded at once.
@@ -81,15 +81,15 @@ def finish_instance_run(
     return command
 
 
-def _opened(run: RunFolder, encoder: Any) -> InstanceRetriever:
+def _opened(run: RunFolder, encoder: Any) -> Retriever:
     if (run.index / "manifest.json").exists():
-        retriever = InstanceRetriever.open(run.index)
+        retriever = Retriever.open(run.index)
         retriever.index.check_encoder(fingerprint(encoder), encoder.preprocessing)
         return retriever
-    return InstanceRetriever.create(run.index, encoder)
+    return Retriever.create(run.index, encoder)
 
 
-def _example(dataset: MediaDataset, retriever: InstanceRetriever, asked: Sequence[int]) -> list[str]:
+def _example(dataset: MediaDataset, retriever: Retriever, asked: Sequence[int]) -> list[str]:
     """What can ask: one of the pictures that did, or the first frame of a video."""
     if asked:
         return [dataset.items[asked[0]].path or "PICTURE"]
@@ -99,20 +99,21 @@ def _example(dataset: MediaDataset, retriever: InstanceRetriever, asked: Sequenc
     return ["PICTURE"]
 
 
-def _draw_searches(run: RunFolder, dataset: MediaDataset, retriever: InstanceRetriever) -> list[int]:
+def _draw_searches(run: RunFolder, dataset: MediaDataset, retriever: Retriever) -> list[int]:
     """The numbers of the pictures that ask; none where no picture is indexed."""
     pictures = [
         number for number, item in enumerate(dataset.items) if item.kind == "image" and item.key in retriever.index
     ]
     chosen = evenly_spaced(len(pictures), _GALLERY_QUERIES)
+    options = RegionSearch(_MIDDLE, candidates=50)
     rows, asked = [], []
     for number in (pictures[place] for place in chosen):
         query = MediaSubset(dataset, [number])
         try:
-            matches = retriever.search(query, _GALLERY_RESULTS, region=_MIDDLE, how=Search(rerank=50))
+            hits = retriever.search(query, _GALLERY_RESULTS, options=options)
         except ValueError:  # a picture without a word in its middle
             continue
-        rows.append(match_row(query, _MIDDLE, None, matches, height=96))
+        rows.append(hit_row(query, hits, options, height=96))
         asked.append(number)
     if rows:
         draw_result_gallery(run.gallery, rows)

@@ -44,11 +44,13 @@ class FrameVectors:
         of shots a video is one chunk with all its frames: shots are found in their vectors.
       times: (chunks, T) float64, seconds; of a whole chunk its middle.
       spans: (chunks, 2) float64, start and end of each chunk in seconds.
+      size: (height, width) of the item's frames as they are stored; None where it is not needed.
     """
 
     vectors: npt.NDArray[np.float32]
     times: npt.NDArray[np.float64]
     spans: npt.NDArray[np.float64]
+    size: tuple[int, int] | None = None
 
 
 def frame_vectors(

@@ -1,4 +1,4 @@
-"""Retrieval figures of an index: its own items ask each other, or labelled media from elsewhere ask."""
+"""Retrieval figures by label: of the items of an index as queries for each other, or of other labelled media."""
 
 from __future__ import annotations
 
@@ -10,125 +10,119 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
-from jaxret.evaluation import GroupFigures, Ranking, Relevant, evaluate_queries, evaluate_sequences
-from jaxret.metrics import Denominator
+from jaxret.evaluation import LabelProtocol, Ranking, evaluate_queries, evaluate_sequences
+from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
-from jaxret.rank import METRICS, SequenceRanking, metrics_of
+from jaxret.rank import METRICS, metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
-from jaxret.retrieval.retriever import Retriever
+from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.evaluate.settings import LabelEvaluation, settings_or_default
+from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.systems.sequences import in_order_of_time
-from jaxret.retrieval.systems.vectors import SpaceName
 
-__all__ = ["default_space", "evaluate_index"]
+__all__ = ["evaluate_labels"]
+
+DEFAULT_KS = (1, 5, 10)
 
 
-def evaluate_index(
-    retriever: Retriever,
+def evaluate_labels(
+    index: MediaIndex,
+    encoder: VideoEncoder,
     queries: MediaDataset | None = None,
     *,
-    ranking: Ranking | None = None,
-    sequence: SequenceRanking | None = None,
-    space: SpaceName | None = None,
-    split: str | None = None,
-    ks: Sequence[int] = (1, 5, 10),
-    by_class: bool = False,
-    relevant: Relevant = "label",
-    denominator: Denominator = "min(n_relevant,k)",
+    options: VectorSearch | SequenceSearch | None = None,
+    settings: LabelEvaluation | None = None,
+    ks: Sequence[int] | None = None,
     threads: int = 2,
-) -> GroupFigures:
-    """Figures over all labelled queries (`all`) and, if asked, by class.
+) -> Report:
+    """Figures over all labelled queries (`all`) and, if set, by class; see `jaxret.metrics.retrieval_summary`.
 
     Args:
-      retriever: the gallery is its index.
-      queries: labelled media that ask; None lets the indexed items ask each other.
-      ranking: distance, PAR threshold, depth; None: `hamming` in the code space, else `euclidean`.
-      sequence: rank videos as sequences of their clip vectors instead, in the clip space; pictures have no part in it.
-      space: `clip`, `code` or `frame`; None: see `default_space`.
-      split: only indexed items of this split take part.
-      ks: cut-offs.
-      by_class: add a group a class.
-      relevant: "label": what carries the query's label, items of its own source left out; "source": what is of the
-        query's own source ("by clip" of queries that were cut from indexed videos).
-      denominator: of `mAP@k`, see `jaxret.metrics.Denominator`.
+      index: the gallery.
+      encoder: of the index.
+      queries: labelled media; None: the indexed items are queries for each other (leave-one-out).
+      options: space, distance and PAR's threshold of a `VectorSearch`, or a `SequenceSearch`, which ranks the videos as
+        sequences of clip vectors. None: of codes where the index has them, else of clips, else of frames.
+      settings: see there.
+      ks: cut-offs; None for 1, 5 and 10.
       threads: query files decoded at once.
 
     Returns:
-      Figures by group; empty where no query has a relevant item of another source. Of codes each mAP is also given
-      averaged over the orders of its ties (see `evaluate_queries`).
+      Of codes each mAP is also given averaged over the orders of its ties (see `evaluate_queries`).
 
     Raises:
-      ConfigError: the index has no codes, or codes and a distance of vectors (or the reverse) are asked for together,
-        or sequences with a ranking of single vectors or another space, or indexed items ask for their own source.
+      ConfigError: an option has no part in an evaluation or does not fit the index or the others, indexed items are to
+        find their own source, or no query has a relevant item.
     """
-    index = retriever.index
-    if relevant == "source" and queries is None:
+    settings = settings_or_default(settings, LabelEvaluation)
+    options = VectorSearch() if options is None else options
+    if settings.relevant == "source" and queries is None:
         raise ConfigError("relevant source is for queries from elsewhere: indexed items would find themselves")
-    if sequence is not None:
-        if ranking is not None:
-            raise ConfigError(f"{sequence.measure} ranks sequences: leave the ranking by {ranking.distance} out")
-        if space not in (None, "clip"):
-            raise ConfigError(f"sequences are of clip vectors: they need the clip space, got {space}")
-        space = "clip"
-        ranking = Ranking()
-    chosen = space or default_space(retriever, None if ranking is None else ranking.distance)
-    if chosen == "code" and not retriever.has_codes:
-        raise ConfigError("the index has no codes, for its encoder has no hash layer: evaluate the clip space")
-    ranking = ranking or Ranking("hamming" if chosen == "code" else "euclidean")
-    if (chosen == "code") != (METRICS[ranking.distance].dtype == "uint8"):
-        raise ConfigError(f"hamming and the code space go together, got {ranking.distance} in space {chosen}")
-    kinds = ("video",) if sequence is not None else ("image", "video")
+    if isinstance(options, SequenceSearch):
+        if settings.depth is not None:
+            raise ConfigError(f"sequences are ranked to their end: leave depth out, got {settings.depth}")
+        space: SpaceName = "clip"
+        ranking, measure = Ranking(), str(options.measure)
+    else:
+        space, ranking = _vector_ranking(index, options, settings.depth)
+        measure = ranking.distance if ranking.min_cosine is None else "par"
+    kinds = ("video",) if isinstance(options, SequenceSearch) else ("image", "video")
     gallery, gallery_items = _of_some(
-        index.rows(chosen), index.items, lambda item: item.kind in kinds and (split is None or item.split == split)
+        index.rows(space),
+        index.items,
+        lambda item: item.kind in kinds and (settings.split is None or item.split == settings.split),
     )
-    asking: Rows = gallery
-    asking_items: Sequence[MediaItem] = gallery_items
+    own, own_items = gallery, gallery_items
     if queries is not None:
         media = {
             number: vectors
-            for number, vectors in frame_vectors(queries, retriever.encoder, threads=threads)
+            for number, vectors in frame_vectors(queries, encoder, threads=threads)
             if not isinstance(vectors, MediaError)
         }
-        asked = _query_rows(media, retriever.encoder, chosen)
-        asking, asking_items = _of_some(asked, queries.items, lambda item: item.kind in kinds)
-    classes = sorted({str(item.label) for item in asking_items if item.label is not None}) if by_class else []
-    groups = {name: [name] for name in classes}
-    if sequence is None:
-        return evaluate_queries(
-            asking,
-            asking_items,
-            gallery,
-            gallery_items,
-            ranking=ranking,
-            ks=ks,
-            groups=groups,
-            relevant=relevant,
-            denominator=denominator,
-        )
-    if not asking_items or not gallery_items:
-        return {}
-    return evaluate_sequences(
-        in_order_of_time(asking)[0],
-        asking_items,
-        in_order_of_time(gallery)[0],
-        gallery_items,
-        ranking=sequence,
-        ks=ks,
-        groups=groups,
-        relevant=relevant,
-        denominator=denominator,
+        own, own_items = _of_some(_query_rows(media, encoder, space), queries.items, lambda item: item.kind in kinds)
+    classes = sorted({str(item.label) for item in own_items if item.label is not None}) if settings.by_class else []
+    protocol = LabelProtocol(
+        ks=tuple(DEFAULT_KS if ks is None else ks),
+        groups={name: [name] for name in classes},
+        relevant=settings.relevant,
+        denominator=settings.denominator,
     )
+    figures = {}
+    if not isinstance(options, SequenceSearch):
+        figures = evaluate_queries(own, own_items, gallery, gallery_items, ranking, protocol)
+    elif own_items and gallery_items:
+        sequences, gallery_sequences = in_order_of_time(own)[0], in_order_of_time(gallery)[0]
+        figures = evaluate_sequences(
+            sequences, own_items, gallery_sequences, gallery_items, options.ranking(), protocol
+        )
+    if not figures:
+        other = " of another source" if settings.relevant == "label" else ""
+        raise ConfigError(f"nothing to measure: no query has a relevant item{other} in the gallery")
+    words = f"{space} space by {measure}; mAP@k divides by {settings.denominator}; equal distances in order of id"
+    return Report(figures, words, options, settings)
 
 
-def default_space(retriever: Retriever, distance: str | None = None) -> SpaceName:
-    """Where a distance is measured: frame if the index holds no videos, code for codes and `hamming`, else clip.
-
-    Args:
-      retriever: with its index.
-      distance: None stands for `hamming` where the index has codes.
-    """
-    if not retriever.index.count_rows("clip"):
-        return "frame"
-    return "code" if retriever.has_codes and distance in (None, *metrics_of("uint8")) else "clip"
+def _vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None) -> tuple[SpaceName, Ranking]:
+    """The space and the ranking that the options name; ConfigError where they do not fit."""
+    for name in ("rerank", "every_clip", "probes"):
+        if (value := getattr(options, name)) not in (None, False):
+            raise ConfigError(f"an evaluation ranks the whole gallery: leave {name} out, got {value!r}")
+    if options.min_cosine is not None and options.metric not in (None, "euclidean"):
+        raise ConfigError(f"min_cosine (--par) ranks by Euclidean distance: leave {options.metric} out")
+    distance = options.metric if options.min_cosine is None else "euclidean"
+    has_codes = "code" in index.spaces
+    space = options.space
+    if space is None:
+        if not index.count_rows("clip"):
+            space = "frame"
+        else:
+            space = "code" if has_codes and distance in (None, *metrics_of("uint8")) else "clip"
+    if space == "code" and not has_codes:
+        raise ConfigError("the index has no codes, for its encoder has no hash layer: evaluate the clip space")
+    distance = distance or metrics_of("uint8" if space == "code" else "float32")[0]
+    if (space == "code") != (METRICS[distance].dtype == "uint8"):
+        raise ConfigError(f"hamming and the code space go together, got {distance} in space {space}")
+    return space, Ranking(distance, options.min_cosine, depth)
 
 
 def _of_some(

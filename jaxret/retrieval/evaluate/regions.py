@@ -1,18 +1,25 @@
-"""How well regions of pictures find what they show, and where."""
+"""How well regions of images find what they show, and where."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxret.errors import ConfigError
+from jaxret.index import MediaIndex
 from jaxret.metrics import average_precision, best_box_iou, judge_by_lists, ndcg, trapezoidal_average_precision
-from jaxret.retrieval.evaluate.ground_truth import JudgedQueries
-from jaxret.retrieval.instance_retriever import InstanceRetriever
+from jaxret.retrieval.evaluate.region_queries import RegionQueries
+from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.evaluate.settings import RegionEvaluation, settings_or_default
+from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.query_file import single_file
-from jaxret.retrieval.systems.region import Region
-from jaxret.retrieval.systems.two_pass import Search
+from jaxret.retrieval.region import Region
+
+if TYPE_CHECKING:
+    from jaxret.retrieval.systems.two_pass import RegionRanking, TwoPassSystem
 
 __all__ = ["evaluate_regions"]
 
@@ -20,52 +27,61 @@ _FOUND = 0.5  # IoU from which a box counts as right (PASCAL VOC)
 
 
 def evaluate_regions(
-    retriever: InstanceRetriever,
-    judged: JudgedQueries,
+    system: TwoPassSystem[Any],
+    index: MediaIndex,
+    queries: RegionQueries,
     *,
-    how: Search | None = None,
-    whole: bool = False,
+    options: RegionSearch | None = None,
+    settings: RegionEvaluation | None = None,
+    ks: Sequence[int] | None = None,
     on_query: Callable[[int], None] | None = None,
-) -> dict[str, dict[str, float]]:
-    """Let each region ask for the whole index.
+) -> Report:
+    """Search the whole index with each region.
 
     Args:
-      retriever: of the index that `judged` was read for.
-      judged: queries and what is right.
-      how: see `Search`; None: its defaults.
-      whole: ask with the whole pictures instead, to see what the box is worth.
+      system: of the index.
+      index: that the queries were read for.
+      queries: regions and what is relevant to them.
+      options: of the search, without a region of its own.
+      settings: see there.
+      ks: None: rankings have no cut-offs.
       on_query: called with the number of each query that is done.
 
     Returns:
-      by judgement: `mAP` (mean of i / r_i), `mAP (trapezoidal)` (as the programs of Oxford5k and the revisited sets
+      by ground truth: `mAP` (mean of i / r_i), `mAP (trapezoidal)` (as the programs of Oxford5k and the revisited sets
       take it), `NDCG` (linear gain, whole ranking), `queries` that have a relevant item; and where the true boxes are
-      known, over the relevant ones among the re-ranked, `mean IoU` of the boxes found and the share of at least 0.5.
+      known, over the relevant ones among the candidates, `mean IoU` of the boxes found and the share of at least 0.5.
 
     Raises:
-      MediaError: a picture that asks cannot be read.
-      ConfigError: no query has a relevant item in the index.
-      ValueError: a box lies outside its picture or holds too little.
+      MediaError: the image of a query cannot be read.
+      ConfigError: no query has a relevant item in the index, or an option has no part in an evaluation.
+      ValueError: a box lies outside its image or holds too little.
     """
-    how = Search() if how is None else how
-    if not any(any(lists.relevant) for lists in judged.judgements.values()):
+    settings = settings_or_default(settings, RegionEvaluation, ks)
+    options = RegionSearch() if options is None else options
+    if options.region is not None or options.at is not None:
+        raise ConfigError("the queries bring their own images and regions: leave region and at out")
+    if not any(any(lists.relevant) for lists in queries.relevance.values()):
         raise ConfigError("nothing to measure: no query has a relevant item in the index")
-    rankings = np.empty((len(judged.queries), len(retriever.index)), np.int64)
+    rankings = np.empty((len(queries.queries), len(index)), np.int64)
     overlaps = []
-    for number, query in enumerate(judged.queries):
+    for number, query in enumerate(queries.queries):
         # Published boxes may reach over the border.
         left, top = np.maximum(query.box[:2], 0.0).tolist()
         right, bottom = query.box[2:]
-        region = None if whole else Region(left, top, right - left, bottom - top, shares=False)
-        picture, size = retriever.picture(single_file(query.path))
-        ranking = retriever.rank(picture, size, region, how)
+        region = None if settings.whole_images else Region(left, top, right - left, bottom - top, shares=False)
+        image, size = system.image(single_file(query.path))
+        ranking = system.rank(
+            index, system.region_query(image, size, dataclasses.replace(options, region=region)), options
+        )
         rankings[number] = ranking.ids
-        if judged.boxes is not None and how.rerank:
-            overlaps.append(_overlaps(retriever, ranking.ids[: how.rerank], ranking.boxes, judged, number))
+        if queries.boxes is not None and options.candidates:
+            overlaps.append(_overlaps(system, index, ranking, queries, number, options.candidates))
         if on_query is not None:
             on_query(number)
     figures: dict[str, dict[str, float]] = {}
-    for name, lists in judged.judgements.items():
-        result = judge_by_lists(rankings, lists.relevant, len(retriever.index), junk=lists.junk)
+    for name, lists in queries.relevance.items():
+        result = judge_by_lists(rankings, lists.relevant, len(index), junk=lists.junk)
         scores = {
             "mAP": average_precision(result),
             "mAP (trapezoidal)": trapezoidal_average_precision(result),
@@ -75,17 +91,24 @@ def evaluate_regions(
         figures[name]["queries"] = float(result.counted.sum())
         if overlaps and len(values := np.concatenate(overlaps)):
             figures[name] |= {"mean IoU": float(values.mean()), f"IoU >= {_FOUND}": float((values >= _FOUND).mean())}
-    return figures
+    words = f"{'whole images' if settings.whole_images else 'regions'}, {options.candidates} candidates re-ranked"
+    return Report(figures, words, options, settings)
 
 
 def _overlaps(
-    retriever: InstanceRetriever, ids: np.ndarray, boxes: np.ndarray, judged: JudgedQueries, number: int
+    system: TwoPassSystem[Any],
+    index: MediaIndex,
+    ranking: RegionRanking,
+    queries: RegionQueries,
+    number: int,
+    candidates: int,
 ) -> np.ndarray:
-    """IoU of the boxes found in relevant results with the true ones."""
-    assert judged.boxes is not None
-    (judgement,) = judged.judgements.values()
-    truth: Mapping[int, np.ndarray] = judged.boxes[number]
-    places = [place for place, item in enumerate(ids.tolist()) if item in judgement.relevant[number]]
-    sizes = retriever.sizes(ids[places])
-    found = [boxes[place] * np.array([*sizes[int(ids[place])][::-1]] * 2) for place in places]
-    return best_box_iou(np.array(found).reshape(-1, 4), [truth[int(ids[place])] for place in places])
+    """IoU of the boxes found in relevant candidates with the true ones."""
+    assert queries.boxes is not None
+    (relevance,) = queries.relevance.values()
+    truth: Mapping[int, np.ndarray] = queries.boxes[number]
+    ids = ranking.ids[:candidates]
+    relevant = [position for position, item in enumerate(ids.tolist()) if item in relevance.relevant[number]]
+    sizes = system.image_sizes(index, ids[relevant])
+    found = [ranking.boxes[position] * np.array([*sizes[int(ids[position])][::-1]] * 2) for position in relevant]
+    return best_box_iou(np.array(found).reshape(-1, 4), [truth[int(ids[position])] for position in relevant])

@@ -8,11 +8,16 @@ and the common shift counts for little, which tells a copy's source even from ot
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Alignment", "FrameSequence", "align"]
+from jaxret.data.rows import Rows
+from jaxret.index import MediaIndex
+from jaxret.retrieval.hit import Hit
+
+__all__ = ["Alignment", "FrameSequence", "align", "aligned_hits"]
 
 _SHIFT_WEIGHT = 0.25  # of the squared mean difference; 1 would be the plain mean of squared distances
 _UNMET_WEIGHT = 1.5  # how far frames of the query that meet nothing are taken to be, beside those that meet
@@ -85,6 +90,38 @@ def align(query: FrameSequence, item: FrameSequence) -> Alignment:
         long_span if swapped else short_span,
         short_span if swapped else long_span,
     )
+
+
+def aligned_hits(
+    index: MediaIndex, candidates: npt.NDArray[np.int64], frames: Rows, metric: str = "euclidean"
+) -> list[Hit]:
+    """The candidates with how well their frames agree with the query's when aligned in time, in order of ids.
+
+    Args:
+      index: with a frame space.
+      candidates: ids of items.
+      frames: of the query.
+      metric: "euclidean" is the root of `Alignment.squared_distance`; "cosine" half of it, for vectors of length 1.
+    """
+    stored = index.rows("frame", candidates)
+    query_vectors, vectors = frames.vectors, np.asarray(stored.vectors, np.float32)
+    if metric == "cosine":
+        query_vectors, vectors = _unit(query_vectors), _unit(vectors)
+    query = FrameSequence(query_vectors, frames.starts)
+    hits = []
+    for number in np.unique(stored.items).tolist():
+        own = np.flatnonzero(stored.items == number)
+        own = own[np.argsort(stored.starts[own], kind="stable")]
+        found = align(query, FrameSequence(vectors[own], stored.starts[own]))
+        distance = found.squared_distance / 2 if metric == "cosine" else math.sqrt(found.squared_distance)
+        hits.append(Hit(index.items[number], distance, metric, found.item_span, found.query_span, found.cosine))
+    return hits
+
+
+def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Rows scaled to length 1; zeros stay zeros."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def _length(sequence: FrameSequence) -> tuple[float, int]:

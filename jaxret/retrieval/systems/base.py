@@ -1,131 +1,181 @@
-"""What a system of instance retrieval has to offer: descriptions that an index keeps, and two passes of ranking.
+"""What a system of retrieval is: it describes media as rows of an index, and compares a query with them.
 
-The first pass compares the query with whole pictures, the second looks for it in the best of them. A row is a picture,
-or a frame of a video; boxes are in shares of its width and height.
+A system belongs to the kind of its encoder. One from outside this package subclasses `System` under
+`register_system`; its indexes then open, grow, are searched and evaluated as all others are.
 """
 
 from __future__ import annotations
 
 import abc
-import dataclasses
-from collections.abc import Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from jaxret.data.readers import Pixels
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.rows import Rows
+from jaxret.errors import ConfigError, MediaError, unknown_name_message
 from jaxret.index import MediaIndex, Space
-from jaxret.models.base import Unit
-from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval.systems.region import Box
+from jaxret.retrieval.encode import FrameVectors, frame_vectors
+from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.hit import Hit
 
-__all__ = ["InstanceGallery", "InstanceSystem", "Located", "TooFewWordsError"]
+__all__ = ["OfRevision", "System", "register_system", "system_of"]
 
-Question = TypeVar("Question")
+_SYSTEMS: dict[str, type[System]] = {}
 
-
-class TooFewWordsError(ValueError):
-    """A query holds fewer words than a search needs; the message goes on from a name of the query."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Located:
-    """Rows with the place in each where a query was found, best first.
-
-    Attributes:
-      rows: int64 (K,), of the gallery.
-      distances: float32 (K,), 1 - cosine of the best place.
-      boxes: float64 (K, 4), left, top, right, bottom in shares of width and height; NaN where nothing was found.
-      inliers: int64 (K,), key points that agree on one transform; None where that was not asked.
-    """
-
-    rows: NDArray[np.int64]
-    distances: NDArray[np.float32]
-    boxes: NDArray[np.float64]
-    inliers: NDArray[np.int64] | None = None
+Prepared = TypeVar("Prepared")
+SystemClass = TypeVar("SystemClass", bound="type[System]")
 
 
-class InstanceGallery(abc.ABC, Generic[Question]):
-    """The rows of an index that queries are compared with, as they are when it is made.
+class System(abc.ABC):
+    """One way to describe media and to search them.
 
     Args:
-      index: whose spaces have the same rows.
-      space: one of them.
+      encoder: with a `kind` that is registered, and `preprocessing`; see `jaxret.models.store` for what else it must
+        have to be saved with an index.
 
     Attributes:
-      items: int64 (N,), the id of the item that each row belongs to, not decreasing.
+      title: what an index of this system holds, for messages.
+      options: classes of search options that it takes, the default one first.
+      queries: classes of queries that it is evaluated with; none without an evaluation.
     """
 
-    def __init__(self, index: MediaIndex, space: str):
-        self.index = index
-        self.items: NDArray[np.int64] = np.repeat(np.arange(len(index)), index.rows_per_item(space))
-
-    def stored(self, space: str, rows: NDArray[np.int64]) -> Rows:
-        """What a space holds of some rows, in that order; only their items are read."""
-        read = self.index.rows(space, np.unique(self.items[rows]))
-        # Counted from the first row of each item, in the gallery and among those read.
-        places = np.searchsorted(read.items, self.items[rows])
-        places += rows - np.searchsorted(self.items, self.items[rows])
-        return read.take(places)
-
-    @abc.abstractmethod
-    def distances(self, question: Question, *, weighted: bool, centre: bool) -> NDArray[np.float32]:
-        """1 - cosine of the query with every row as a whole, (N,)."""
-
-    @abc.abstractmethod
-    def locate(self, question: Question, rows: NDArray[np.int64], *, weighted: bool) -> Located:
-        """Look for the query in these rows; best first, by (distance, row)."""
-
-    @abc.abstractmethod
-    def expanded(self, question: Question, found: Located, *, weighted: bool) -> Question:
-        """The mean of the query and what it found (average query expansion, Chum et al., ICCV 2007)."""
-
-
-class InstanceSystem(abc.ABC, Generic[Question]):
-    """One way to describe pictures by what is in them, and where.
-
-    Attributes:
-      encoder: the model, which `jaxret.models.store` saves and loads.
-      preprocessing, unit: of the encoder, as `jaxret.retrieval.encode.frame_vectors` wants them.
-      spaces: of an index, without the sizes of the pictures.
-    """
-
-    encoder: Any
-    preprocessing: Preprocessing
-    unit: Unit
-    spaces: tuple[Space, ...]
+    title: ClassVar[str]
+    options: ClassVar[tuple[type[Any], ...]]
+    queries: ClassVar[tuple[type[Any], ...]] = ()
 
     def __init__(self, encoder: Any):
         self.encoder = encoder
-        self.preprocessing = encoder.preprocessing
-        self.unit = "frame"
 
     @abc.abstractmethod
-    def encode_frames(self, frames: Any) -> Any:
-        """Pictures uint8 (B, H, W, C) to one row of numbers each, (B, L)."""
-
-    @abc.abstractmethod
-    def rows(self, frames: Rows) -> Mapping[str, Rows]:
-        """Such rows as they are kept, a table a space."""
-
-    @abc.abstractmethod
-    def question(self, picture: Pixels, box: Box | None, *, min_words: int, surroundings: float) -> Question:
-        """What a part of a picture asks.
+    def spaces(self, *, frames: bool = True) -> list[Space]:
+        """The spaces of a new index.
 
         Args:
-          picture: uint8 (H, W, C), as the preprocessing makes it.
-          box: in its pixels; None for all of it.
-          min_words: places or key points that the box must hold.
-          surroundings: let words around the box count too, less the further away, see
-            `jaxret.visual_words.box_surroundings`; 0: those inside alone.
+          frames: keep single frames.
 
         Raises:
-          TooFewWordsError: the box holds fewer words than `min_words`.
-          ValueError: a setting does not fit the system.
+          ConfigError: the system cannot do without them.
         """
 
     @abc.abstractmethod
-    def gallery(self, index: MediaIndex) -> InstanceGallery[Question]:
-        """What an index holds, prepared for searching."""
+    def rows(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Rows]:
+        """The rows of some items, by space; `Rows.items` are the keys of `vectors`. A space without rows may be left
+        out.
+        """
+
+    @abc.abstractmethod
+    def search(
+        self,
+        index: MediaIndex,
+        query: MediaDataset,
+        k: int,
+        options: Any,
+        kinds: frozenset[str] | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        """The k nearest items, nearest first.
+
+        Args:
+          index: of this system.
+          query: its first item is the query.
+          k: at least 1.
+          options: of a class in `self.options`.
+          kinds: find only these ("image", "video"); None for both.
+          threads: of the ranking kernels; None lets them choose.
+
+        Raises:
+          MediaError: the query cannot be read.
+          ValueError: the options do not fit the index or the query.
+        """
+
+    def vectors(
+        self,
+        dataset: MediaDataset,
+        indices: Sequence[int] | None = None,
+        *,
+        threads: int = 2,
+        on_item: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
+        """Decode and encode items, see `jaxret.retrieval.encode.frame_vectors`."""
+        return frame_vectors(dataset, self.encoder, indices=indices, threads=threads, on_item=on_item)
+
+    def default_options(self) -> Any:
+        """The options of a search that names none."""
+        return self.options[0]()
+
+    def evaluate(
+        self,
+        index: MediaIndex,
+        queries: Any,
+        options: Any,
+        settings: Any,
+        ks: Sequence[int] | None,
+        threads: int,
+        on_query: Callable[[int], None] | None,
+    ) -> Report:
+        """Measure retrieval, see `jaxret.retrieval.Retriever.evaluate`.
+
+        Args:
+          index: of this system.
+          queries: of a class in `self.queries`.
+          settings, ks, threads, on_query: see there; None stands for the defaults of the evaluation.
+          options: of a class in `self.options`, or None.
+
+        Raises:
+          ConfigError: something does not fit the index or the others, or no query has a relevant item.
+        """
+        raise NotImplementedError
+
+    def check_queries(self, index: MediaIndex, kind: type[Any]) -> None:
+        """ConfigError unless the index can be evaluated with queries of this class."""
+        if not issubclass(kind, self.queries):
+            names = " or ".join(known.__name__ for known in self.queries if known is not type(None))
+            raise ConfigError(
+                f"{index.folder} is an index of {self.title}, which is evaluated with {names or 'nothing'}: "
+                f"{'no queries' if kind is type(None) else kind.__name__} will not do"
+            )
+
+    def sizes(self, index: MediaIndex) -> list[str]:
+        """What the index takes on disk, in lines for people."""
+        return []
+
+
+def register_system(*kinds: str) -> Callable[[SystemClass], SystemClass]:
+    """A class decorator: encoders of these kinds belong to the class."""
+
+    def register(system: SystemClass) -> SystemClass:
+        for kind in kinds:
+            _SYSTEMS[kind] = system
+        return system
+
+    return register
+
+
+def system_of(encoder: Any) -> System:
+    """The system of an encoder.
+
+    Raises:
+      ConfigError: no system is registered for its kind.
+    """
+    kind = getattr(encoder, "kind", type(encoder).__name__)
+    if kind not in _SYSTEMS:
+        raise ConfigError(unknown_name_message("kind of encoder to search with", kind, _SYSTEMS))
+    return _SYSTEMS[kind](encoder)
+
+
+class OfRevision(Generic[Prepared]):
+    """What is prepared of an index for searching, made at the first search and kept until the index changes.
+
+    Args:
+      prepare: makes it.
+    """
+
+    def __init__(self, prepare: Callable[[MediaIndex], Prepared]):
+        self._prepare = prepare
+        self._kept: tuple[MediaIndex, int, Prepared] | None = None
+
+    def __call__(self, index: MediaIndex) -> Prepared:
+        """Of the index as it is."""
+        if self._kept is None or self._kept[0] is not index or self._kept[1] != index.revision:
+            self._kept = index, index.revision, self._prepare(index)
+        return self._kept[2]

@@ -1,4 +1,4 @@
-"""Instance retrieval by vectors of regions: proposals of Faster R-CNN, or the squares of R-MAC."""
+"""Search by vectors of regions: proposals of Faster R-CNN, or the squares of R-MAC."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex, Space
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.detection.faster_rcnn import FasterRCNN
-from jaxret.retrieval.systems.base import InstanceGallery, InstanceSystem, Located
-from jaxret.retrieval.systems.region import Box
+from jaxret.retrieval.region import Box
+from jaxret.retrieval.systems.base import register_system
+from jaxret.retrieval.systems.two_pass import Gallery, Located, TwoPassSystem
 from jaxret.visual_words.inverted_file import rounded_distances
 
-__all__ = ["RegionGallery", "RegionSystem"]
+__all__ = ["RegionGallery", "RegionVectors"]
 
 _IMAGES, _REGIONS = "frame", "regions"
 _BLOCK_ROWS = 4096
@@ -25,8 +26,9 @@ _BLOCK_ROWS = 4096
 Vectors = NDArray[np.float32]
 
 
-class RegionSystem(InstanceSystem[Vectors]):
-    """A picture is one vector and those of its regions; a query is the vector of the box.
+@register_system(RegionalEncoder.kind, FasterRCNN.kind)
+class RegionVectors(TwoPassSystem[Vectors]):
+    """An image is one vector and those of its regions; a query is the vector of the box.
 
     Args:
       encoder: a detector or an R-MAC encoder.
@@ -38,50 +40,50 @@ class RegionSystem(InstanceSystem[Vectors]):
         super().__init__(encoder)
         self._regions = encoder.region_count if isinstance(encoder, RegionalEncoder) else encoder.settings.proposals
         size = encoder.vector_size
-        # Half precision: boxes in shares of the picture are good to a two-thousandth of its side.
-        self.spaces = (Space(_IMAGES, size), Space.of_records(_REGIONS, self._regions * (4 + size), "float16"))
+        # Half precision: boxes in shares of the image are good to a two-thousandth of its side.
+        self.record_spaces = (Space(_IMAGES, size), Space.of_records(_REGIONS, self._regions * (4 + size), "float16"))
 
     def encode_frames(self, frames: Any) -> Vectors:
-        """Pictures uint8 (B, H, W, C) to the picture's vector, boxes and their vectors in one row, (B, L)."""
+        """Images uint8 (B, H, W, C) to the image's vector, boxes and their vectors in one row, (B, L)."""
         found = self.encoder.regions(frames)
         height, width = frames.shape[1:3]
         boxes = np.asarray(found.boxes) / np.array([width, height, width, height], np.float32)
         boxes = np.where(np.asarray(found.valid)[..., None], boxes, 0)
-        places = np.concatenate([boxes, np.asarray(found.vectors)], axis=-1)
-        return np.concatenate([np.asarray(found.image_vector), places.reshape(len(boxes), -1)], axis=1)
+        regions = np.concatenate([boxes, np.asarray(found.vectors)], axis=-1)
+        return np.concatenate([np.asarray(found.image_vector), regions.reshape(len(boxes), -1)], axis=1)
 
-    def rows(self, frames: Rows) -> Mapping[str, Rows]:
-        """The vectors of whole pictures, and the records of their regions."""
+    def record_rows(self, frames: Rows) -> Mapping[str, Rows]:
+        """The vectors of whole images, and the records of their regions."""
         size = self.encoder.vector_size
         parts = {_IMAGES: frames.vectors[:, :size], _REGIONS: frames.vectors[:, size:]}
         return {name: Rows(part, frames.items, frames.starts, frames.ends) for name, part in parts.items()}
 
-    def question(self, picture: Pixels, box: Box | None, *, min_words: int, surroundings: float) -> Vectors:
-        """See `InstanceSystem.question`; of a whole picture it is the picture's own vector.
+    def query(self, image: Pixels, box: Box | None, *, min_words: int, surroundings: float) -> Vectors:
+        """See `TwoPassSystem.query`; of a whole image it is the image's own vector.
 
         Raises:
-          ValueError: words are asked about.
+          ValueError: a setting is one of visual words.
         """
         if surroundings or min_words != 1:
             raise ValueError("min_words and surroundings are settings of visual words, and the index has none")
         if box is None:
-            return np.asarray(self.encoder.regions(picture[None]).image_vector)[0]
-        return np.asarray(self.encoder.region_vectors(picture[None], np.array([[box]], np.float32)))[0, 0]
+            return np.asarray(self.encoder.regions(image[None]).image_vector)[0]
+        return np.asarray(self.encoder.region_vectors(image[None], np.array([[box]], np.float32)))[0, 0]
 
     def gallery(self, index: MediaIndex) -> RegionGallery:
-        """See `InstanceSystem.gallery`."""
+        """See `TwoPassSystem.gallery`."""
         return RegionGallery(index, self.encoder.vector_size)
 
 
-class RegionGallery(InstanceGallery[Vectors]):
-    """The vectors of whole pictures in memory; those of regions are read for candidates alone.
+class RegionGallery(Gallery[Vectors]):
+    """The vectors of whole images in memory; those of regions are read for candidates alone.
 
     The weighted cosine multiplies each number by the logarithm of how rare it is, after CroW's channel weights
     (Kalantidis, Mellina and Osindero 2016, arXiv:1512.04065): log(sum of all channels' means / its own mean), the
-    means of absolute values over the pictures of the index.
+    means of absolute values over the images of the index.
 
     Args:
-      index: with the spaces of pictures and regions.
+      index: with the spaces of images and regions.
       size: C, of a vector.
     """
 
@@ -90,57 +92,57 @@ class RegionGallery(InstanceGallery[Vectors]):
         self._size = size
         self._vectors = np.asarray(index.rows(_IMAGES).vectors, np.float32)
         self._weights = _rarity(self._vectors, size)
-        self._lengths: dict[bool, Vectors] = {}  # of the pictures' vectors, plain and weighted
+        self._lengths: dict[bool, Vectors] = {}  # of the images' vectors, plain and weighted
 
-    def distances(self, question: Vectors, *, weighted: bool, centre: bool) -> NDArray[np.float32]:
-        """See `InstanceGallery.distances`.
+    def distances(self, query: Vectors, *, idf: bool, centre: bool) -> NDArray[np.float32]:
+        """See `Gallery.distances`.
 
         Raises:
-          ValueError: a prior for the centre is asked for, which these vectors have no place for.
+          ValueError: a prior for the centre, which these vectors have no use for.
         """
         if centre:
             raise ValueError("a prior for the centre weights visual words, and the index has none")
-        if weighted not in self._lengths:
-            self._lengths[weighted] = self._lengths_of(self._vectors, weighted)
-        return rounded_distances(self._cosines(question, self._vectors, self._lengths[weighted], weighted))
+        if idf not in self._lengths:
+            self._lengths[idf] = self._lengths_of(self._vectors, idf)
+        return rounded_distances(self._cosines(query, self._vectors, self._lengths[idf], idf))
 
-    def locate(self, question: Vectors, rows: NDArray[np.int64], *, weighted: bool) -> Located:
-        """See `InstanceGallery.locate`: each region against the query."""
+    def locate(self, query: Vectors, rows: NDArray[np.int64], *, idf: bool) -> Located:
+        """See `Gallery.locate`: each region against the query."""
         boxes, vectors = self._regions_of(rows)
-        cosines = self._cosines(question, vectors, self._lengths_of(vectors, weighted), weighted)
+        cosines = self._cosines(query, vectors, self._lengths_of(vectors, idf), idf)
         cosines = np.where(boxes[..., 2] > boxes[..., 0], cosines, -np.inf)
         best = cosines.argmax(axis=1)
-        places = np.arange(len(rows))
-        found = np.where(np.isfinite(cosines[places, best])[:, None], boxes[places, best], np.nan)
-        distances = rounded_distances(np.maximum(cosines[places, best], -1.0))
+        numbers = np.arange(len(rows))
+        found = np.where(np.isfinite(cosines[numbers, best])[:, None], boxes[numbers, best], np.nan)
+        distances = rounded_distances(np.maximum(cosines[numbers, best], -1.0))
         order = np.lexsort((rows, distances))
         return Located(rows[order], distances[order], found[order])
 
-    def expanded(self, question: Vectors, found: Located, *, weighted: bool) -> Vectors:
-        """See `InstanceGallery.expanded`: with the vectors of the regions found."""
+    def expanded(self, query: Vectors, found: Located, *, idf: bool) -> Vectors:
+        """See `Gallery.expanded`: with the vectors of the regions found."""
         boxes, vectors = self._regions_of(found.rows)
-        chosen = [question / max(float(np.linalg.norm(question)), 1e-12)]
+        chosen = [query / max(float(np.linalg.norm(query)), 1e-12)]
         for own, of_row, box in zip(boxes, vectors, found.boxes, strict=True):
             if not np.isnan(box).any():
                 chosen.append(of_row[int(np.abs(own - box).sum(axis=1).argmin())])
         return np.mean(chosen, axis=0, dtype=np.float32)
 
-    def _lengths_of(self, vectors: Vectors, weighted: bool) -> Vectors:
-        weights = self._weights if weighted else np.ones_like(self._weights)
+    def _lengths_of(self, vectors: Vectors, idf: bool) -> Vectors:
+        weights = self._weights if idf else np.ones_like(self._weights)
         # In one pass: a second array as large as the gallery is too much of one.
         return np.sqrt(np.einsum("...c,...c,c->...", vectors, vectors, weights**2))
 
-    def _cosines(self, question: Vectors, vectors: Vectors, lengths: Vectors, weighted: bool) -> NDArray[np.float64]:
-        weights = self._weights if weighted else np.ones_like(self._weights)
-        asked = question * weights
-        asked = asked / max(float(np.linalg.norm(asked)), 1e-12)
-        return (vectors @ (asked * weights)).astype(np.float64) / np.where(lengths > 0, lengths, np.inf)
+    def _cosines(self, query: Vectors, vectors: Vectors, lengths: Vectors, idf: bool) -> NDArray[np.float64]:
+        weights = self._weights if idf else np.ones_like(self._weights)
+        weighted = query * weights
+        weighted = weighted / max(float(np.linalg.norm(weighted)), 1e-12)
+        return (vectors @ (weighted * weights)).astype(np.float64) / np.where(lengths > 0, lengths, np.inf)
 
     def _regions_of(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], Vectors]:
         """Boxes (K, P, 4) in shares and vectors (K, P, C) of some rows; only their items are read."""
         records = np.asarray(self.stored(_REGIONS, rows).vectors).astype(np.float32)
-        places = records.reshape(len(rows), -1, 4 + self._size)
-        return places[..., :4].astype(np.float64), places[..., 4:]
+        regions = records.reshape(len(rows), -1, 4 + self._size)
+        return regions[..., :4].astype(np.float64), regions[..., 4:]
 
 
 def _rarity(vectors: Vectors, size: int) -> Vectors:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +12,9 @@ import numpy.typing as npt
 from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex
 from jaxret.rank import SequenceRanking, SequenceTable, rank_sequences
-from jaxret.rank.sequence_ranking import SequenceMeasure, Subsequence
-from jaxret.rank.validation import check_count
-from jaxret.retrieval.systems.matches import Match
+from jaxret.retrieval.hit import Hit
 
-__all__ = ["ClipSequences", "SequenceBlock", "asked_ranking", "in_order_of_time", "sequence_matches"]
+__all__ = ["ClipSequences", "SequenceBlock", "in_order_of_time", "sequence_hits"]
 
 # Of clip vectors: read and compared at once, and kept in memory for the next search.
 _BLOCK_BYTES, _KEPT_BYTES = 256 << 20, 1 << 30
@@ -46,7 +43,6 @@ class ClipSequences:
     those beyond it are read again by each search.
 
     Attributes:
-      revision: of the index when this was made.
       ids: int64, the videos that have clip vectors.
     """
 
@@ -58,7 +54,6 @@ class ClipSequences:
           block_bytes: of the vectors of a block; one video of more is a block of its own.
           kept_bytes: of the vectors of all blocks that are kept.
         """
-        self.revision = index.revision
         self.ids = np.flatnonzero(index.searchable("clip", ("video",)))
         self._index = index
         self._kept: dict[int, SequenceBlock] = {}
@@ -99,41 +94,7 @@ def in_order_of_time(rows: Rows) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
     return SequenceTable(rows.vectors[order], np.append(first, len(rows))), order
 
 
-def asked_ranking(
-    sequence: SequenceMeasure | None,
-    subsequence: Subsequence | None,
-    length_normalised: bool,
-    *,
-    space: str | None,
-    kinds: tuple[str, ...] | None,
-    **others: Any,
-) -> SequenceRanking | None:
-    """The ranking of sequences that a search is asked for; None where it is not.
-
-    Args:
-      sequence, subsequence, length_normalised, space, kinds: as of `Retriever.search`.
-      others: its options that have no part in a ranking of sequences, by name.
-
-    Raises:
-      ValueError: an option is unknown, or does not go with the others; it is named.
-    """
-    if sequence is None:
-        if subsequence is not None or length_normalised:
-            name = "length_normalised" if subsequence is None else "subsequence"
-            raise ValueError(f"{name} is for videos compared as sequences: say by which measure (sequence)")
-        return None
-    ranking = SequenceRanking(sequence, subsequence, length_normalised)
-    if space not in (None, "clip"):
-        raise ValueError(f"sequence compares sequences of clip vectors: it needs the clip space, got {space!r}")
-    if kinds is not None and "video" not in kinds:
-        raise ValueError(f"sequence compares videos: kinds must include 'video', got {', '.join(map(repr, kinds))}")
-    for name, value in others.items():
-        if value is not None and value is not False:
-            raise ValueError(f"sequence compares videos as sequences of clip vectors: leave {name} out, got {value!r}")
-    return ranking
-
-
-def sequence_matches(
+def sequence_hits(
     index: MediaIndex,
     sequences: ClipSequences,
     clips: Rows,
@@ -141,40 +102,39 @@ def sequence_matches(
     ranking: SequenceRanking,
     *,
     threads: int | None = None,
-) -> list[Match]:
+) -> list[Hit]:
     """The k videos nearest to a query, by (distance, id), each with the spans that were aligned.
 
     Args:
       index: that the sequences are of.
       sequences: the gallery.
-      clips: the clip vectors of one video that asks.
+      clips: the clip vectors of the query, one video.
       k: videos wanted, at least 1.
       ranking: how.
       threads: for the ranking kernels.
 
     Raises:
-      ValueError: k is below 1, or the query has no clip vectors.
+      ValueError: the query has no clip vectors.
     """
-    k = check_count(k, "k")
     if not len(clips.vectors):
         raise ValueError("the query has no clip vectors, and a sequence needs at least one")
-    asked, order = in_order_of_time(clips)
+    query, order = in_order_of_time(clips)
     query_starts, query_ends = clips.starts[order], clips.ends[order]
-    found: list[tuple[float, int, Match]] = []
+    found: list[tuple[float, int, Hit]] = []
     for block in sequences:
-        for match in rank_sequences(asked[0], block.table, min(k, len(block.ids)), ranking, threads=threads):
+        for match in rank_sequences(query[0], block.table, min(k, len(block.ids)), ranking, threads=threads):
             first = int(block.table.offsets[match.id])
             number = int(block.ids[match.id])
-            placed = Match(
+            span = slice(first + match.start, first + match.end)
+            query_span = slice(match.query_start, match.query_end)
+            hit = Hit(
                 index.items[number],
                 match.distance,
-                float(block.starts[first + match.start]),
-                float(block.ends[first + match.start : first + match.end].max()),
-                query_start=float(query_starts[match.query_start]),
-                query_end=float(query_ends[match.query_start : match.query_end].max()),
-                metric=ranking.measure,
+                ranking.measure,
+                (float(block.starts[span.start]), float(block.ends[span].max())),
+                (float(query_starts[query_span.start]), float(query_ends[query_span].max())),
                 backwards=match.backwards,
             )
-            found.append((match.distance, number, placed))
+            found.append((match.distance, number, hit))
         found = sorted(found, key=lambda entry: entry[:2])[:k]
-    return [match for _, _, match in found]
+    return [hit for _, _, hit in found]

@@ -1,81 +1,69 @@
-"""How to search for an instance, and what a search gives: of each item the best of its pictures, with the place."""
+"""Systems that search by regions of images: a pass over whole images, then a search for the place in the best of them.
+
+A row is an image, or a frame of a video; boxes are in shares of its width and height.
+"""
 
 from __future__ import annotations
 
+import abc
 import dataclasses
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.index import Hit
-from jaxret.retrieval.systems.base import InstanceGallery, Located
-from jaxret.retrieval.systems.region import Box
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.readers import Chunk, Pixels
+from jaxret.data.rows import Rows
+from jaxret.data.sampling.frames import frames_on_display
+from jaxret.data.sampling.reading import chunks_of, open_item, read_pictures
+from jaxret.data.sampling.transforms import centre_geometry
+from jaxret.errors import ConfigError, MediaError
+from jaxret.index import MediaIndex, Space
+from jaxret.models.base import Unit
+from jaxret.preprocessing import Preprocessing
+from jaxret.rank import first_of_each
+from jaxret.retrieval.encode import FrameVectors, frame_rows, frame_vectors
+from jaxret.retrieval.evaluate.region_queries import RegionQueries
+from jaxret.retrieval.evaluate.regions import evaluate_regions
+from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.hit import Hit
+from jaxret.retrieval.options import RegionSearch
+from jaxret.retrieval.region import Box, scaled_box
+from jaxret.retrieval.storage import bytes_per_image
+from jaxret.retrieval.systems.base import OfRevision, System
 
-__all__ = ["InstanceMatch", "InstanceRanking", "Search", "best_of_items", "first_of_each"]
+__all__ = ["Gallery", "Located", "RegionRanking", "TooFewWordsError", "TwoPassSystem"]
+
+_SIZES = "sizes"
+
+Query = TypeVar("Query")
 
 
-@dataclasses.dataclass(frozen=True)
-class InstanceMatch(Hit):
-    """A result: `start` = `end` is the moment of a video's frame.
-
-    Attributes:
-      box: left, top, right, bottom in pixels of the picture, where the query was found; None where nothing of it was,
-        or where the picture was not among those that were re-ranked.
-      size: (height, width) of the picture.
-      inliers: key points that agree on one transform of the query; None where that was not asked.
-    """
-
-    box: Box | None = None
-    size: tuple[int, int] = (0, 0)
-    inliers: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Search:
-    """How to search.
-
-    Attributes:
-      rerank: candidates of the first pass that the query is looked for in, at least 0: so many nearest pictures and
-        frames, and of so many nearest videos the nearest frame at least; 0 leaves their order, without boxes.
-      weighted: weight words by how rare they are (idf), and channels of region vectors likewise.
-      centre: weight the words of the gallery by how near to the centre of their picture they are; the first pass alone.
-      surroundings: let words around the box ask too, less the further away: the standard deviation as a share of the
-        box's diagonal; 0: those inside alone. It needs a box.
-      expand: ask once more with the mean of the query and of its so many best results, at least 0.
-      verify: put the re-ranked results in order by key points that agree on one transform (SIFT words, extra `opencv`).
-      min_words: places or key points that a box must hold, at least 1.
-
-    Raises:
-      ValueError: a setting is out of range or does not fit the others.
-    """
-
-    rerank: int = 100
-    weighted: bool = False
-    centre: bool = False
-    surroundings: float = 0.0
-    expand: int = 0
-    verify: bool = False
-    min_words: int = 1
-
-    def __post_init__(self) -> None:
-        for name, title, least in (("rerank", "candidates", 0), ("expand", "expand", 0), ("min_words", "min_words", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{title} must be a whole number of at least {least}, got {value!r}")
-        if not 0 <= self.surroundings < float("inf"):
-            raise ValueError(f"surroundings must be a finite number of at least 0, got {self.surroundings!r}")
-        if self.expand > self.rerank:
-            raise ValueError(
-                f"expand takes from the candidates that are re-ranked, {self.rerank} of them: it must be no more, "
-                f"got {self.expand}"
-            )
-        if self.verify and not self.rerank:
-            raise ValueError("verify looks at the candidates that are re-ranked: ask for more than 0")
+class TooFewWordsError(ValueError):
+    """A query holds fewer words than a search needs; the message goes on from a name of the query."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class InstanceRanking:
+class Located:
+    """Rows with the place in each where a query was found, best first.
+
+    Attributes:
+      rows: int64 (K,), of the gallery.
+      distances: float32 (K,), 1 - cosine of the best place.
+      boxes: float64 (K, 4), left, top, right, bottom in shares of width and height; NaN where nothing was found.
+      inliers: int64 (K,), key points that agree on one transform; None without verification.
+    """
+
+    rows: NDArray[np.int64]
+    distances: NDArray[np.float32]
+    boxes: NDArray[np.float64]
+    inliers: NDArray[np.int64] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RegionRanking:
     """A ranking of all items of an index, or of all of some kinds: one row an item, the best of its rows.
 
     Attributes:
@@ -94,9 +82,298 @@ class InstanceRanking:
     inliers: NDArray[np.int64]
 
 
-def best_of_items(
-    gallery: InstanceGallery[Any], order: NDArray[np.int64], first: NDArray[np.float32], found: Located | None
-) -> InstanceRanking:
+class Gallery(abc.ABC, Generic[Query]):
+    """The rows of an index that queries are compared with, as they are when it is made.
+
+    Args:
+      index: whose spaces have the same rows.
+      space: one of them.
+
+    Attributes:
+      items: int64 (N,), the id of the item that each row belongs to, not decreasing.
+    """
+
+    def __init__(self, index: MediaIndex, space: str):
+        self.index = index
+        self.items: NDArray[np.int64] = np.repeat(np.arange(len(index)), index.rows_per_item(space))
+
+    def stored(self, space: str, rows: NDArray[np.int64]) -> Rows:
+        """What a space holds of some rows, in that order; only their items are read."""
+        read = self.index.rows(space, np.unique(self.items[rows]))
+        # Counted from the first row of each item, in the gallery and among those read.
+        positions = np.searchsorted(read.items, self.items[rows])
+        positions += rows - np.searchsorted(self.items, self.items[rows])
+        return read.take(positions)
+
+    @abc.abstractmethod
+    def distances(self, query: Query, *, idf: bool, centre: bool) -> NDArray[np.float32]:
+        """1 - cosine of the query with every row as a whole, (N,)."""
+
+    @abc.abstractmethod
+    def locate(self, query: Query, rows: NDArray[np.int64], *, idf: bool) -> Located:
+        """Look for the query in these rows; best first, by (distance, row)."""
+
+    @abc.abstractmethod
+    def expanded(self, query: Query, found: Located, *, idf: bool) -> Query:
+        """The mean of the query and what it found (average query expansion, Chum et al., ICCV 2007)."""
+
+    def verified(self, query: Query, found: Located) -> Located:
+        """What was found in the order of the key points that agree with one affine transform of the query; of systems
+        that have `key_points`.
+        """
+        raise NotImplementedError
+
+
+class TwoPassSystem(System, Generic[Query]):
+    """What the systems of regions share.
+
+    Attributes:
+      preprocessing, unit: of the encoder, as `jaxret.retrieval.encode.frame_vectors` wants them.
+      record_spaces: of an index, without the sizes of the images.
+      key_points: whether results can be verified by the arrangement of key points.
+    """
+
+    title = "regions of images"
+    options = (RegionSearch,)
+    queries = (RegionQueries,)
+    key_points: ClassVar[bool] = False
+    preprocessing: Preprocessing
+    unit: Unit
+    record_spaces: tuple[Space, ...]
+
+    def __init__(self, encoder: Any):
+        super().__init__(encoder)
+        self.preprocessing = encoder.preprocessing
+        self.unit = "frame"
+        self.prepared: OfRevision[Gallery[Query]] = OfRevision(self.gallery)
+
+    @abc.abstractmethod
+    def encode_frames(self, frames: Any) -> Any:
+        """Images uint8 (B, H, W, C) to one row of numbers each, (B, L)."""
+
+    @abc.abstractmethod
+    def record_rows(self, frames: Rows) -> Mapping[str, Rows]:
+        """Such rows as they are kept, by space."""
+
+    @abc.abstractmethod
+    def query(self, image: Pixels, box: Box | None, *, min_words: int, surroundings: float) -> Query:
+        """A part of an image as the gallery compares it.
+
+        Args:
+          image: uint8 (H, W, C), as the preprocessing makes it.
+          box: in its pixels; None for all of it.
+          min_words: local features that the box must hold.
+          surroundings: let words around the box count too, less the further away, see
+            `jaxret.visual_words.box_surroundings`; 0: those inside alone.
+
+        Raises:
+          TooFewWordsError: the box holds fewer words than `min_words`.
+          ValueError: a setting does not fit the system.
+        """
+
+    @abc.abstractmethod
+    def gallery(self, index: MediaIndex) -> Gallery[Query]:
+        """What an index holds, prepared for searching; see `prepared` for the one that is kept."""
+
+    def spaces(self, *, frames: bool = True) -> list[Space]:
+        """See `System.spaces`."""
+        if not frames:
+            raise ConfigError("regions lie in single frames: keep them")
+        return [*self.record_spaces, Space.of_records(_SIZES, 2, "uint32")]
+
+    def vectors(
+        self,
+        dataset: MediaDataset,
+        indices: Sequence[int] | None = None,
+        *,
+        threads: int = 2,
+        on_item: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
+        """See `System.vectors`. Each frame that the preprocessing samples of a video is an image with its time."""
+        sizes: dict[int, tuple[int, int]] = {}
+
+        def read(number: int) -> Iterator[Chunk]:
+            with open_item(dataset, number, self.preprocessing) as reader:
+                sizes[number] = reader.info.height, reader.info.width
+                is_image = dataset.items[number].kind == "image"
+                yield from chunks_of(reader, self.preprocessing, is_image=is_image)
+
+        for number, found in frame_vectors(dataset, self, indices=indices, threads=threads, on_item=on_item, read=read):
+            if not isinstance(found, MediaError):
+                found = dataclasses.replace(found, size=sizes[number])
+            sizes.pop(number, None)
+            yield number, found
+
+    def rows(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Rows]:
+        """See `System.rows`; the size that each image had is kept for its boxes."""
+        frames = frame_rows(vectors)
+        sizes = np.array([vectors[number].size for number in frames.items.tolist()], np.int64).reshape(-1, 2)
+        return {**self.record_rows(frames), _SIZES: dataclasses.replace(frames, vectors=sizes)}
+
+    def search(
+        self,
+        index: MediaIndex,
+        query: MediaDataset,
+        k: int,
+        options: RegionSearch,
+        kinds: frozenset[str] | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        """See `System.search`; `threads` has no part in it.
+
+        Raises:
+          ValueError: `at` is missing for a video, given for an image or beyond the end, the region lies outside the
+            image or holds too little, or a setting does not fit the index.
+        """
+        if 0 < options.candidates < k:
+            options = dataclasses.replace(options, candidates=k)
+        image, size = self.image(query, options.at)
+        return self._hits(index, self.rank(index, self.region_query(image, size, options), options, kinds), k)
+
+    def evaluate(
+        self,
+        index: MediaIndex,
+        queries: Any,
+        options: Any,
+        settings: Any,
+        ks: Sequence[int] | None,
+        threads: int,
+        on_query: Callable[[int], None] | None,
+    ) -> Report:
+        """Measure with regions whose results are known; see `System.evaluate`."""
+        return evaluate_regions(self, index, queries, options=options, settings=settings, ks=ks, on_query=on_query)
+
+    def image(self, dataset: MediaDataset, at: float | None = None) -> tuple[Pixels, tuple[int, int]]:
+        """The first item of a data set, of a video the frame on display at `at` seconds, as the encoder sees it.
+
+        Returns:
+          uint8 (H, W, C), and the (height, width) that it had.
+
+        Raises:
+          MediaError: it cannot be read.
+          ValueError: `at` is missing for a video, given for an image, or beyond the video's end.
+        """
+        item = dataset.items[0]
+        if (at is None) == (item.kind == "video"):
+            name = item.path or item.key
+            raise ValueError(
+                f"{name} is a video: name the second of the frame to search with (at)"
+                if at is None
+                else f"{name} is an image, and has no frame at {at:g} s"
+            )
+        with open_item(dataset, 0, self.preprocessing) as reader:
+            info = reader.info
+            if at is not None and not 0 <= at < info.duration:
+                raise ValueError(f"at must lie in the video's 0 to {info.duration:g} seconds, got {at:g}")
+            geometry = centre_geometry(info.height, info.width, self.preprocessing)
+            moments = frames_on_display(reader.times, np.array([at or 0.0]))
+            (image,) = read_pictures(reader, moments, geometry, self.preprocessing)
+            return image, (info.height, info.width)
+
+    def region_query(self, image: Pixels, size: tuple[int, int], options: RegionSearch) -> Query:
+        """The region of the options as the gallery compares it.
+
+        Args:
+          image: uint8 (H, W, C), as the encoder sees it; see `image`.
+          size: (height, width) that it had, which the region's pixels are of.
+          options: its region None stands for the whole image.
+
+        Raises:
+          ValueError: the region does not fit the image or holds too little, or a setting does not fit the system.
+        """
+        region = options.region
+        if options.surroundings and region is None:
+            raise ValueError("surroundings are those of a region, and no region is marked")
+        box = None if region is None else scaled_box(region.box(size), size, image.shape[:2])
+        try:
+            return self.query(image, box, min_words=options.min_words, surroundings=options.surroundings)
+        except TooFewWordsError as error:
+            # The box is in the encoder's pixels, which a user has never seen: the message names the region as given.
+            raise ValueError(f"{'the image' if region is None else f'the region {region}'} {error}") from error
+
+    def rank(
+        self, index: MediaIndex, query: Query, options: RegionSearch, kinds: frozenset[str] | None = None
+    ) -> RegionRanking:
+        """Rank the whole index, or all of it that is of some kinds.
+
+        Args:
+          index: of this system.
+          query: see `region_query`.
+          options: its region and `at` are not looked at.
+          kinds: rank only "image" or only "video"; None: both.
+
+        Raises:
+          ValueError: a setting does not fit the index.
+        """
+        if options.verify and not self.key_points:
+            raise ValueError("verify compares key points: it needs an index of SIFT words")
+        gallery = self.prepared(index)
+        rows = np.arange(len(gallery.items))
+        if kinds is not None:
+            # Those of other kinds must take no candidate's place.
+            wanted = np.fromiter((item.kind in kinds for item in index.items), bool, len(index))
+            rows = np.flatnonzero(wanted[gallery.items])
+        order, first, found = _two_passes(gallery, rows, query, options)
+        if options.expand and found is not None:
+            some = slice(options.expand)
+            best = Located(found.rows[some], found.distances[some], found.boxes[some])
+            query = gallery.expanded(query, best, idf=options.idf)
+            order, first, found = _two_passes(gallery, rows, query, options)
+        if options.verify and found is not None:
+            found = gallery.verified(query, found)
+        return _best_of_items(gallery, order, first, found)
+
+    def image_sizes(self, index: MediaIndex, ids: NDArray[np.int64]) -> dict[int, tuple[int, int]]:
+        """(height, width) of the images of some items, by id."""
+        rows = index.rows(_SIZES, np.unique(ids))
+        return {int(n): (h, w) for n, (h, w) in zip(rows.items, rows.vectors.tolist(), strict=True)}
+
+    def sizes(self, index: MediaIndex) -> list[str]:
+        """See `System.sizes`."""
+        return [f"an image (or a frame of a video) takes {bytes_per_image(index) / 1e3:.1f} kB"]
+
+    def _hits(self, index: MediaIndex, ranking: RegionRanking, k: int) -> list[Hit]:
+        stored = self.prepared(index).stored(_SIZES, ranking.rows[:k])
+        hits = []
+        for number, ((height, width), moment) in enumerate(
+            zip(stored.vectors.tolist(), stored.starts.tolist(), strict=True)
+        ):
+            box = None
+            if not np.isnan(ranking.boxes[number]).any():
+                left, top, right, bottom = (ranking.boxes[number] * (width, height, width, height)).tolist()
+                box = left, top, right, bottom
+            inliers = int(ranking.inliers[number])
+            hits.append(
+                Hit(
+                    index.items[int(ranking.ids[number])],
+                    float(ranking.distances[number]),
+                    "cosine",
+                    (moment, moment),
+                    box=box,
+                    size=(height, width),
+                    inliers=None if inliers < 0 else inliers,
+                )
+            )
+        return hits
+
+
+def _two_passes(
+    gallery: Gallery[Query], rows: NDArray[np.int64], query: Query, options: RegionSearch
+) -> tuple[NDArray[np.int64], NDArray[np.float32], Located | None]:
+    """These rows in order, the distances of all rows, and of the candidates the places in them."""
+    first = gallery.distances(query, idf=options.idf, centre=options.centre)
+    order = rows[np.argsort(first[rows], kind="stable")]
+    if not options.candidates or not len(order):
+        return order, first, None
+    # The frames of one long video may be the nearest rows of all, and other videos want their place shown, too.
+    best = order[first_of_each(gallery.items[order])][: options.candidates]
+    nearest = np.union1d(order[: options.candidates], best)
+    return order, first, gallery.locate(query, nearest, idf=options.idf)
+
+
+def _best_of_items(
+    gallery: Gallery[Any], order: NDArray[np.int64], first: NDArray[np.float32], found: Located | None
+) -> RegionRanking:
     """Of each item its best row: of those that were re-ranked, or else of the first pass.
 
     Args:
@@ -115,10 +392,4 @@ def best_of_items(
         if found.inliers is not None:
             inliers[found.rows] = found.inliers
     rows = order[first_of_each(gallery.items[order])]
-    return InstanceRanking(gallery.items[rows], distances[rows], rows, boxes[rows], inliers[rows])
-
-
-def first_of_each(items: NDArray[np.int64]) -> NDArray[np.intp]:
-    """The places where each item is named first, in order."""
-    _, places = np.unique(items, return_index=True)
-    return np.sort(places)
+    return RegionRanking(gallery.items[rows], distances[rows], rows, boxes[rows], inliers[rows])

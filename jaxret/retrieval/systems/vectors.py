@@ -1,166 +1,289 @@
-"""A query on its way through an index: what is asked, whether it can be, and the matches."""
+"""Whole images and clips, compared by their vectors and binary codes; videos also as sequences of clips."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.ground_truth.films import FilmQueries
 from jaxret.data.rows import Rows
-from jaxret.index import MediaIndex, MediaSearchResult, SearchOptions
+from jaxret.errors import ConfigError, MediaError
+from jaxret.index import MediaIndex, MediaSearchResult, SearchOptions, Space
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import metrics_of
-from jaxret.rank.validation import check_count
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
-from jaxret.retrieval.systems.matches import (
-    Match,
-    aligned_matches,
-    best_per_item,
-    chunk_matches,
-    nearest_by_frames,
-    reranked,
-)
-from jaxret.retrieval.systems.shots import by_best_frame, matches_of_every_clip, with_best_frames
+from jaxret.retrieval.evaluate.films import evaluate_films
+from jaxret.retrieval.evaluate.labels import evaluate_labels
+from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.hit import Hit, best_per_item, hits_of_rows
+from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
+from jaxret.retrieval.storage import bytes_a_video, bytes_an_hour
+from jaxret.retrieval.systems.alignment import aligned_hits
+from jaxret.retrieval.systems.base import OfRevision, System, register_system
+from jaxret.retrieval.systems.pairs import hits_of_pairs
+from jaxret.retrieval.systems.sequences import ClipSequences, sequence_hits
+from jaxret.retrieval.systems.shots import by_best_frame, with_best_frames
 
-__all__ = ["Query", "SpaceName"]
-
-SpaceName = Literal["frame", "clip", "code"]
-"""The spaces of an index that a query can be compared in."""
+__all__ = ["VectorSystem"]
 
 _ALIGNED = 50  # nearest items by frames alone that are aligned with a query video in time
 
 
+@register_system(VideoEncoder.kind)
+class VectorSystem(System):
+    """Images and clips as wholes.
+
+    Args:
+      encoder: of frames and of clips, or of shots.
+    """
+
+    title = "whole images and clips"
+    options = (VectorSearch, SequenceSearch)
+    queries = (type(None), MediaDataset, FilmQueries)
+    encoder: VideoEncoder
+
+    def __init__(self, encoder: VideoEncoder):
+        super().__init__(encoder)
+        self.sequences = OfRevision(ClipSequences)
+
+    @property
+    def finds_shots(self) -> bool:
+        """Whether videos are indexed as shots, for which images are queries as well."""
+        return self.encoder.preprocessing.shots is not None
+
+    def spaces(self, *, frames: bool = True) -> list[Space]:
+        """The spaces frame and clip, and of an encoder with `code_bits` code.
+
+        Of an encoder of shots, which sees several frames a second, frames are kept in half precision; it does without
+        single frames, too: that is a tenth of the size, and an image finds shots, but not the moment in them.
+        """
+        if not frames and not self.finds_shots:
+            raise ConfigError("images are searched by single frames, unless the encoder is one of shots: keep them")
+        spaces = [Space("clip", self.encoder.clip_embedding_size)]
+        if frames:
+            dtype = "float16" if self.finds_shots else "float32"
+            spaces.insert(0, Space("frame", self.encoder.frame_embedding_size, dtype=dtype))
+        if self.encoder.code_bits:
+            spaces.append(Space.of_codes("code", self.encoder.code_bits))
+        return spaces
+
+    def rows(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Rows]:
+        """See `System.rows`; images have no clip unless the encoder is one of shots."""
+        spaces = {"frame": frame_rows(vectors)}
+        clips = clip_rows(vectors, self.encoder)
+        if len(clips.vectors):
+            spaces["clip"] = clips
+            if self.encoder.code_bits:
+                spaces["code"] = code_rows(clips)
+        return spaces
+
+    def search(
+        self,
+        index: MediaIndex,
+        query: MediaDataset,
+        k: int,
+        options: VectorSearch | SequenceSearch,
+        kinds: frozenset[str] | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        """See `System.search`.
+
+        Raises:
+          ValueError: a space that the index lacks, an image where the space needs a video, or settings that do not go
+            together there.
+        """
+        is_image = query.items[0].kind == "image"
+        if isinstance(options, SequenceSearch):
+            if is_image:
+                raise ValueError("an image is no sequence of clips: search with it by vectors")
+            if kinds is not None and "video" not in kinds:
+                raise ValueError(
+                    f"sequences are videos: kinds must include 'video', got {', '.join(map(repr, sorted(kinds)))}"
+                )
+        ((_, vectors),) = self.vectors(query, [0], threads=1)
+        if isinstance(vectors, MediaError):
+            raise vectors
+        if isinstance(options, SequenceSearch):
+            clips = clip_rows({0: vectors}, self.encoder)
+            return sequence_hits(index, self.sequences(index), clips, k, options.ranking(), threads=threads)
+        return _VectorQuery(vectors, is_image, k, options, kinds, threads).hits(index, self.encoder)
+
+    def evaluate(
+        self,
+        index: MediaIndex,
+        queries: Any,
+        options: Any,
+        settings: Any,
+        ks: Sequence[int] | None,
+        threads: int,
+        on_query: Callable[[int], None] | None,
+    ) -> Report:
+        """Measure by labels, or with screen photos of films; see `System.evaluate`."""
+        if isinstance(queries, FilmQueries):
+            return evaluate_films(
+                index, self.encoder, queries, options=options, settings=settings, ks=ks, threads=threads
+            )
+        return evaluate_labels(index, self.encoder, queries, options=options, settings=settings, ks=ks, threads=threads)
+
+    def sizes(self, index: MediaIndex) -> list[str]:
+        """See `System.sizes`."""
+        lines = []
+        if "code" in index.spaces:
+            codes, clips = bytes_a_video(index, "code"), bytes_a_video(index, "clip")
+            bits = index.spaces["code"].dimension
+            lines.append(f"codes of {bits} bits a chunk: {codes:.1f} bytes a video, their clip embeddings {clips:.1f}")
+        if self.finds_shots:
+            names = [name for name in ("frame", "clip") if name in index.spaces]
+            found = ", ".join(f"{name}s {bytes_an_hour(index, name) / 1e6:.2f} MB" for name in names)
+            lines.append(f"an hour of video takes: {found}")
+        return lines
+
+
 @dataclasses.dataclass(frozen=True)
-class Query:
-    """What is asked of an index; the settings are those of `Retriever.search`.
+class _VectorQuery:
+    """A query on its way through an index.
 
     Attributes:
       vectors: frame vectors of the query.
-      picture: whether it is a picture.
-      k, metric, min_cosine, rerank, probes, space, every_clip, kinds, threads: see `Retriever.search`.
+      is_image: whether it is one.
+      k, options, kinds, threads: see `System.search`.
     """
 
     vectors: FrameVectors
-    picture: bool
+    is_image: bool
     k: int
-    metric: str | None
-    min_cosine: float | None
-    rerank: int | None
-    probes: int | None
-    space: SpaceName | None
-    every_clip: bool
-    kinds: tuple[str, ...] | None
+    options: VectorSearch
+    kinds: frozenset[str] | None
     threads: int | None
 
-    def matches(self, index: MediaIndex, encoder: VideoEncoder) -> list[Match]:
-        """The matches, nearest first.
-
-        Raises:
-          ValueError: settings are out of range, or do not fit each other, the query or the index.
-        """
-        space = self.space or self._default_space(index, encoder)
+    def hits(self, index: MediaIndex, encoder: VideoEncoder) -> list[Hit]:
+        """The hits, nearest first; ValueError where the options do not fit the query or the index."""
+        space = self.options.space or self._default_space(index, encoder)
         self._check(index, encoder, space)
         if space == "frame":
             return self._by_frames(index, frame_rows({0: self.vectors}))
         clips = clip_rows({0: self.vectors}, encoder)
         if not len(clips.vectors):
-            raise ValueError("a picture has no clip embedding and no code: search it in the frame space")
+            raise ValueError("an image has no clip embedding and no code: search with it in the frame space")
         return self._by_codes(index, clips) if space == "code" else self._by_clips(index, clips)
 
     def _default_space(self, index: MediaIndex, encoder: VideoEncoder) -> SpaceName:
         if encoder.preprocessing.shots is not None:
             return "clip"
-        if self.picture or self._only_pictures or not index.count_rows("clip"):
+        if self.is_image or self._only_images or not index.count_rows("clip"):
             return "frame"
-        of_vectors = (
-            self.min_cosine is not None or self.probes is not None or self.metric not in (None, *metrics_of("uint8"))
-        )
+        options = self.options
+        of_codes = options.metric in (None, *metrics_of("uint8"))
+        of_vectors = options.min_cosine is not None or options.probes is not None or not of_codes
         return "code" if "code" in index.spaces and not of_vectors else "clip"
 
     @property
-    def _only_pictures(self) -> bool:
-        return self.kinds is not None and set(self.kinds) == {"image"}
+    def _only_images(self) -> bool:
+        return self.kinds == {"image"}
 
     def _check(self, index: MediaIndex, encoder: VideoEncoder, space: SpaceName) -> None:
-        check_count(self.k, "k")
+        options = self.options
         if space == "code" and "code" not in index.spaces:
             raise ValueError("the index has no codes, for its encoder has no hash layer: search the clip space")
         if space == "frame" and "frame" not in index.spaces:
             raise ValueError("the index keeps no single frames: search its shots, in the clip space")
-        if self.min_cosine is not None and not math.isfinite(self.min_cosine):
-            raise ValueError(f"min_cosine must be a finite number, got {self.min_cosine}")
-        if self.probes is not None and space == "code":
+        if options.probes is not None and space == "code":
             raise ValueError("probes looks into cells of vectors: it needs the clip or frame space, got 'code'")
-        if self.every_clip and (space != "clip" or self.min_cosine is not None or self.probes is not None):
-            raise ValueError(
-                "every_clip ranks all chunks or shots: it needs the clip space, without min_cosine and probes"
-            )
-        if self.rerank is None:
+        if options.every_clip and space != "clip":
+            raise ValueError(f"every_clip ranks all chunks or shots: it needs the clip space, got {space!r}")
+        if options.rerank is None:
             return
-        of_shots = space == "clip" and self.picture and encoder.preprocessing.shots is not None
+        of_shots = space == "clip" and self.is_image and encoder.preprocessing.shots is not None
         if space != "code" and not of_shots:
             raise ValueError(
-                "rerank puts in order what codes have found, or shots that a picture has found: it needs the code "
+                "rerank puts in order what codes have found, or shots that an image has found: it needs the code "
                 f"space, got {space!r}"
             )
         if of_shots and "frame" not in index.spaces:
             raise ValueError("rerank puts shots in order by their frames, and the index keeps no single frames")
-        if check_count(self.rerank, "rerank") < self.k:
-            raise ValueError(f"rerank must be at least k = {self.k}, got {self.rerank}")
+        if options.rerank < self.k:
+            raise ValueError(f"rerank must be at least k = {self.k}, got {options.rerank}")
 
     @property
-    def _measured(self) -> str:
-        return self.metric or "euclidean"
+    def _metric(self) -> str:
+        return self.options.metric or "euclidean"
 
-    def _by_frames(self, index: MediaIndex, rows: Rows) -> list[Match]:
-        if len(rows.vectors) == 1 or self._only_pictures:
-            # A picture has no time that a video could be aligned with: it counts by the frame nearest to it.
-            return self._nearest(index, "frame", rows, self.k, self._measured)
-        if self.probes is not None:
+    def _by_frames(self, index: MediaIndex, rows: Rows) -> list[Hit]:
+        if len(rows.vectors) == 1 or self._only_images:
+            # An image has no time that a video could be aligned with: it counts by the frame nearest to it.
+            return self._nearest(index, "frame", rows, self.k, self._metric)
+        options = self.options
+        if options.probes is not None:
             raise ValueError(
                 "a video in the frame space is compared with every item, and probes would leave items out: search the "
                 "clip space, or leave probes out"
             )
-        if self._measured not in ("euclidean", "cosine"):
+        if self._metric not in ("euclidean", "cosine"):
             raise ValueError(
-                f"a video in the frame space is aligned in time by metric euclidean or cosine, got {self._measured!r}"
+                f"a video in the frame space is aligned in time by metric euclidean or cosine, got {self._metric!r}"
             )
-        # Every frame ranks all items; of PAR, the threshold is for the aligned ones.
-        ranking = self if self.min_cosine is None else dataclasses.replace(self, min_cosine=-2.0)
-        result = ranking._search(index, "frame", rows, max(self.k, len(index)))
-        candidates = nearest_by_frames(result, max(self.k, _ALIGNED))
-        return aligned_matches(index, candidates, rows, self.k, self.min_cosine, self._measured)
+        # Every frame ranks all items; the threshold of PAR is for the aligned ones.
+        whole = self if options.min_cosine is None else dataclasses.replace(
+            self, options=dataclasses.replace(options, min_cosine=-2.0)
+        )  # fmt: skip
+        result = whole._search(index, "frame", rows, max(self.k, len(index)))
+        candidates = _nearest_by_frames(result, max(self.k, _ALIGNED))
+        nearest = best_per_item(aligned_hits(index, candidates, rows, self._metric), self.k, index)
+        if options.min_cosine is None:
+            return nearest
+        return [hit for hit in nearest if hit.cosine is not None and hit.cosine > options.min_cosine]
 
-    def _by_clips(self, index: MediaIndex, rows: Rows) -> list[Match]:
-        wanted = self.rerank or self.k
-        if self.every_clip:
-            found = matches_of_every_clip(index, rows, wanted, self._measured, kinds=self.kinds, threads=self.threads)
+    def _by_clips(self, index: MediaIndex, rows: Rows) -> list[Hit]:
+        options = self.options
+        wanted = options.rerank or self.k
+        if options.every_clip:
+            stored = index.rows("clip", np.flatnonzero(index.searchable("clip", self.kinds)))
+            found = hits_of_pairs(index, rows, stored, wanted, self._metric, per="row", threads=self.threads)
         else:
-            found = self._nearest(index, "clip", rows, wanted, self._measured)
-        if not self.picture or "frame" not in index.spaces:
+            found = self._nearest(index, "clip", rows, wanted, self._metric)
+        if not self.is_image or "frame" not in index.spaces:
             return found
         placed = with_best_frames(index, found, rows.vectors[0])
-        return placed if self.rerank is None else by_best_frame(index, placed)[: self.k]
+        return placed if options.rerank is None else by_best_frame(index, placed)[: self.k]
 
-    def _by_codes(self, index: MediaIndex, clips: Rows) -> list[Match]:
-        found = self._nearest(index, "code", code_rows(clips), self.rerank or self.k, "hamming")
-        if self.rerank is None or not found:
+    def _by_codes(self, index: MediaIndex, clips: Rows) -> list[Hit]:
+        found = self._nearest(index, "code", code_rows(clips), self.options.rerank or self.k, "hamming")
+        if self.options.rerank is None or not found:
             return found
-        candidates = np.array([index.id_of(match.item.key) for match in found], np.int64)
-        return reranked(index, candidates, clips, self.k, self.threads)
+        stored = index.rows("clip", np.array([index.id_of(hit.item.key) for hit in found], np.int64))
+        return hits_of_pairs(index, clips, stored, self.k, threads=self.threads)
 
-    def _nearest(self, index: MediaIndex, space: SpaceName, rows: Rows, count: int, measured: str) -> list[Match]:
+    def _nearest(self, index: MediaIndex, space: SpaceName, rows: Rows, count: int, metric: str) -> list[Hit]:
         """The `count` nearest items, each at its best pair of rows."""
-        return best_per_item(chunk_matches(self._search(index, space, rows, count), rows, measured), count, index)
+        return best_per_item(hits_of_rows(self._search(index, space, rows, count), rows, metric), count, index)
 
     def _search(self, index: MediaIndex, space: SpaceName, rows: Rows, count: int) -> MediaSearchResult:
+        options = self.options
         return index.search(
             space,
             rows.vectors,
             count,
-            options=SearchOptions(self.metric, self.min_cosine, probes=self.probes),
+            options=SearchOptions(options.metric, options.min_cosine, probes=options.probes),
             kinds=self.kinds,
             threads=self.threads,
         )
+
+
+def _nearest_by_frames(result: MediaSearchResult, count: int) -> np.ndarray:
+    """Ids of the `count` nearest items by the mean of their distances to all frames of the query.
+
+    Args:
+      result: the whole ranking of every frame, so that all frames rank the same items.
+      count: ids wanted.
+    """
+    # Sorted by id, the columns are the items.
+    order = np.argsort(result.ids, axis=1, kind="stable")
+    ids = np.take_along_axis(result.ids, order, axis=1)[0]
+    distances = np.take_along_axis(result.distances, order, axis=1).mean(axis=0, dtype=np.float64)
+    present = ids >= 0
+    ids, distances = ids[present], distances[present]
+    return ids[np.lexsort((ids, distances))[:count]]

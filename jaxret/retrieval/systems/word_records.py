@@ -1,7 +1,7 @@
-"""Visual words of a picture as one row of whole numbers, which an index can keep, and back.
+"""Visual words of an image as one row of whole numbers, which an index can keep, and back.
 
-A record begins with the height and width of the picture as the encoder saw it. Then follow, of a feature map, the
-words of its places row by row; of key points, for each the word and its x and y in sixteenths of a pixel. Words count
+A record begins with the height and width of the image as the encoder saw it. Then follow, of a feature map, the
+words of its cells row by row; of key points, for each the word and its x and y in sixteenths of a pixel. Words count
 from 1, so that the zeros which fill a record up are none.
 """
 
@@ -25,7 +25,7 @@ Records = NDArray[np.integer]
 
 @dataclasses.dataclass(frozen=True)
 class WordLayout(abc.ABC):
-    """How the words of a picture lie in a record.
+    """How the words of an image lie in a record.
 
     Attributes:
       n_words: W, of the codebook.
@@ -62,7 +62,7 @@ class MapLayout(WordLayout):
 
     Attributes:
       stride: pixels to a place.
-      height, width: of the largest picture, multiples of the stride.
+      height, width: of the largest image, multiples of the stride.
 
     Example:
       >>> layout = MapLayout(9, stride=32, height=64, width=64)
@@ -81,7 +81,7 @@ class MapLayout(WordLayout):
         return _HEAD + self.height // self.stride * (self.width // self.stride)
 
     def pack(self, word_map: NDArray[np.integer], size: tuple[int, int]) -> NDArray[np.int64]:
-        """The record of an assignment map (H', W') of a picture of `size` (height, width)."""
+        """The record of an assignment map (H', W') of an image of `size` (height, width)."""
         record = np.zeros(self.length, np.int64)
         record[:_HEAD] = size
         record[_HEAD : _HEAD + word_map.size] = word_map.reshape(-1) + 1

@@ -1,4 +1,4 @@
-"""Instance retrieval by visual words, of feature maps (BLCF) or of SIFT key points."""
+"""Search by visual words, of feature maps (BLCF) or of SIFT key points."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from jaxret.data.sampling.sift import sift_features
 from jaxret.index import MediaIndex, Space
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder, WordEncoder
 from jaxret.models.layers.feature_map import feature_map_stride
-from jaxret.retrieval.systems.base import InstanceGallery, InstanceSystem, Located, TooFewWordsError
-from jaxret.retrieval.systems.region import Box
+from jaxret.retrieval.region import Box
+from jaxret.retrieval.systems.base import register_system
+from jaxret.retrieval.systems.two_pass import Gallery, Located, TooFewWordsError, TwoPassSystem
 from jaxret.retrieval.systems.word_records import MapLayout, PointLayout, WordLayout, bags_of_records
 from jaxret.visual_words import (
     Codebook,
@@ -33,7 +34,7 @@ from jaxret.visual_words import (
 )
 from jaxret.visual_words.inverted_file import rounded_distances
 
-__all__ = ["WINDOW_OVERLAP", "WINDOW_SHARES", "MapWords", "SiftWords", "WordGallery", "WordQuestion", "WordSystem"]
+__all__ = ["WINDOW_OVERLAP", "WINDOW_SHARES", "MapWords", "SiftWords", "WordGallery", "WordQuery", "WordSystem"]
 
 # Of the windows that candidates are searched with. Finer than BLCF's (1, 1/2, 1/4 at half overlap): the boxes found
 # agree better with the true ones, at five times the windows.
@@ -44,8 +45,8 @@ _SPACE = "words"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class WordQuestion:
-    """What is asked in words.
+class WordQuery:
+    """A query in words.
 
     Attributes:
       bag: of the query.
@@ -60,7 +61,7 @@ class WordQuestion:
     box: Box
 
 
-class WordSystem(InstanceSystem[WordQuestion]):
+class WordSystem(TwoPassSystem[WordQuery]):
     """What feature maps and key points share.
 
     Args:
@@ -73,40 +74,41 @@ class WordSystem(InstanceSystem[WordQuestion]):
         self.layout = layout
         self.codebook = Codebook(np.asarray(encoder.centres[...]))
         self.idf = np.asarray(encoder.idf[...], np.float64)
-        self.spaces = (Space.of_records(_SPACE, layout.length, layout.dtype),)
+        self.record_spaces = (Space.of_records(_SPACE, layout.length, layout.dtype),)
 
-    def rows(self, frames: Rows) -> Mapping[str, Rows]:
+    def record_rows(self, frames: Rows) -> Mapping[str, Rows]:
         """The records, as they are."""
         return {_SPACE: frames}
 
-    def question(self, picture: Pixels, box: Box | None, *, min_words: int, surroundings: float) -> WordQuestion:
-        """See `InstanceSystem.question`."""
-        height, width = picture.shape[:2]
-        image = self.layout.unpack(self.encode_frames(picture[None])[0])
-        inside = np.ones(len(image), bool) if box is None else image.inside(box)
+    def query(self, image: Pixels, box: Box | None, *, min_words: int, surroundings: float) -> WordQuery:
+        """See `TwoPassSystem.query`."""
+        height, width = image.shape[:2]
+        words = self.layout.unpack(self.encode_frames(image[None])[0])
+        inside = np.ones(len(words), bool) if box is None else words.inside(box)
         if (held := int(inside.sum())) < min_words:
             raise TooFewWordsError(
                 f"holds {held} visual words, and a search needs at least {min_words}: mark a larger part, or make an "
-                f"index that sees larger pictures than {self.preprocessing.width} x {self.preprocessing.height} pixels"
+                f"index that sees larger images than {self.preprocessing.width} x {self.preprocessing.height} pixels"
             )
         own = dataclasses.replace(
-            image,
-            words=image.words[inside],
-            points=image.points[inside],
-            cells=image.cells[inside],
-            weights=image.weights[inside],
+            words,
+            words=words.words[inside],
+            points=words.points[inside],
+            cells=words.cells[inside],
+            weights=words.weights[inside],
         )
         if box is None:
-            return WordQuestion(query_bag(own, self.layout.n_words), None, own, (0.0, 0.0, float(width), float(height)))
-        asking = own if not surroundings else image.weighted(box_surroundings(image, box, spread=surroundings))
+            return WordQuery(query_bag(own, self.layout.n_words), None, own, (0.0, 0.0, float(width), float(height)))
+        counted = own if not surroundings else words.weighted(box_surroundings(words, box, spread=surroundings))
         left, top, right, bottom = box
-        return WordQuestion(query_bag(asking, self.layout.n_words), (right - left) / (bottom - top), own, box)
+        return WordQuery(query_bag(counted, self.layout.n_words), (right - left) / (bottom - top), own, box)
 
     def gallery(self, index: MediaIndex) -> WordGallery:
-        """See `InstanceSystem.gallery`."""
+        """See `TwoPassSystem.gallery`."""
         return WordGallery(index, self.layout, self.idf)
 
 
+@register_system(MapWordEncoder.kind)
 class MapWords(WordSystem):
     """Bags of local convolutional features.
 
@@ -123,11 +125,12 @@ class MapWords(WordSystem):
         super().__init__(encoder, MapLayout(encoder.n_words, stride, size.height, size.width))
 
     def encode_frames(self, frames: Any) -> NDArray[np.int64]:
-        """Pictures uint8 (B, H, W, C) to records (B, L)."""
+        """Images uint8 (B, H, W, C) to records (B, L)."""
         words = self.codebook.assign(np.asarray(self.encoder.descriptors(frames)))
         return np.stack([self.layout.pack(word_map, frames.shape[1:3]) for word_map in words])
 
 
+@register_system(SiftWordEncoder.kind)
 class SiftWords(WordSystem):
     """Bags of SIFT words.
 
@@ -135,6 +138,7 @@ class SiftWords(WordSystem):
       encoder: whose codebook is fitted.
     """
 
+    key_points = True
     encoder: SiftWordEncoder
     layout: PointLayout
 
@@ -142,7 +146,7 @@ class SiftWords(WordSystem):
         super().__init__(encoder, PointLayout(encoder.n_words, encoder.max_features))
 
     def encode_frames(self, frames: Any) -> NDArray[np.int64]:
-        """Pictures uint8 (B, H, W, 3) to records (B, L).
+        """Images uint8 (B, H, W, 3) to records (B, L).
 
         Raises:
           ConfigError: OpenCV is not installed.
@@ -154,7 +158,7 @@ class SiftWords(WordSystem):
         return np.stack(records)
 
 
-class WordGallery(InstanceGallery[WordQuestion]):
+class WordGallery(Gallery[WordQuery]):
     """The words of an index, in lists of the rows that hold each.
 
     Args:
@@ -168,40 +172,40 @@ class WordGallery(InstanceGallery[WordQuestion]):
         self._layout, self._idf = layout, idf
         self._files: dict[tuple[bool, bool], InvertedFile] = {}
 
-    def distances(self, question: WordQuestion, *, weighted: bool, centre: bool) -> NDArray[np.float32]:
-        """See `InstanceGallery.distances`."""
+    def distances(self, query: WordQuery, *, idf: bool, centre: bool) -> NDArray[np.float32]:
+        """See `Gallery.distances`."""
         if not len(self.items):
             return np.zeros(0, np.float32)
-        return rounded_distances(self._file(weighted, centre).cosines(question.bag)[0])
+        return rounded_distances(self._file(idf, centre).cosines(query.bag)[0])
 
-    def _file(self, weighted: bool, centre: bool) -> InvertedFile:
+    def _file(self, idf: bool, centre: bool) -> InvertedFile:
         """Made at the first search that needs it, and kept."""
-        if (weighted, centre) not in self._files:
+        if (idf, centre) not in self._files:
             spread = _CENTRE_SPREAD if centre else None
             bags = [
                 bags_of_records(self._layout, np.asarray(block.vectors), spread)
                 for block in self.index.row_blocks(_SPACE)
             ]
             joined = join_bags(bags, self._layout.n_words)
-            self._files[weighted, centre] = InvertedFile(joined, self._idf if weighted else None)
-        return self._files[weighted, centre]
+            self._files[idf, centre] = InvertedFile(joined, self._idf if idf else None)
+        return self._files[idf, centre]
 
-    def locate(self, question: WordQuestion, rows: NDArray[np.int64], *, weighted: bool) -> Located:
-        """See `InstanceGallery.locate`: windows slid over the words."""
+    def locate(self, query: WordQuery, rows: NDArray[np.int64], *, idf: bool) -> Located:
+        """See `Gallery.locate`: windows slid over the words."""
         images = self._words_of(rows)
         found = rerank_windows(
-            question.bag,
+            query.bag,
             rows,
             images,
-            idf=self._idf if weighted else None,
-            aspect=question.aspect,
+            idf=self._idf if idf else None,
+            aspect=query.aspect,
             shares=WINDOW_SHARES,
             overlap=WINDOW_OVERLAP,
         )
         sizes = {int(row): image.image_size for row, image in zip(rows, images, strict=True)}
         return Located(found.ids, found.distances, found.boxes / _sides(sizes, found.ids))
 
-    def verified(self, question: WordQuestion, found: Located) -> Located:
+    def verified(self, query: WordQuery, found: Located) -> Located:
         """Results in the order of the key points that agree with one affine transform of the query (Philbin et al.
         2007); those of equal numbers as before. Where enough agree, the box is the query's, transformed.
 
@@ -210,9 +214,9 @@ class WordGallery(InstanceGallery[WordQuestion]):
         """
         inliers, boxes = np.zeros(len(found.rows), np.int64), found.boxes.copy()
         for place, image in enumerate(self._words_of(found.rows)):
-            pairs = same_word_pairs(question.words, image)
+            pairs = same_word_pairs(query.words, image)
             checked = verify_geometry(
-                question.words.points[pairs[:, 0]], image.points[pairs[:, 1]], question.box, image.image_size
+                query.words.points[pairs[:, 0]], image.points[pairs[:, 1]], query.box, image.image_size
             )
             if checked.inliers:
                 height, width = image.image_size
@@ -220,16 +224,16 @@ class WordGallery(InstanceGallery[WordQuestion]):
         order = np.argsort(-inliers, kind="stable")
         return Located(found.rows[order], found.distances[order], boxes[order], inliers[order])
 
-    def expanded(self, question: WordQuestion, found: Located, *, weighted: bool) -> WordQuestion:
-        """See `InstanceGallery.expanded`: with the words in the boxes found."""
+    def expanded(self, query: WordQuery, found: Located, *, idf: bool) -> WordQuery:
+        """See `Gallery.expanded`: with the words in the boxes found."""
         bags = []
         for image, box in zip(self._words_of(found.rows), found.boxes, strict=True):
             height, width = image.image_size
             held = None if np.isnan(box).any() else image.inside(box * (width, height, width, height))
             if held is not None and held.any():
                 bags.append(query_bag(image, self._layout.n_words, box * (width, height, width, height)))
-        bag = expand_query(question.bag, join_bags(bags, self._layout.n_words), idf=self._idf if weighted else None)
-        return dataclasses.replace(question, bag=bag)
+        bag = expand_query(query.bag, join_bags(bags, self._layout.n_words), idf=self._idf if idf else None)
+        return dataclasses.replace(query, bag=bag)
 
     def _words_of(self, rows: NDArray[np.int64]) -> list[PlacedWords]:
         """The words of some rows, in that order; only these items are read."""

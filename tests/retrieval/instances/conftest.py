@@ -9,7 +9,7 @@ from instance_making import make_film, make_pictures, map_encoder, region_encode
 
 from jaxret.data.open import open_dataset
 from jaxret.recipes.instances.fit_words import fit_words
-from jaxret.retrieval import InstanceRetriever
+from jaxret.retrieval import Retriever
 from jaxret.training.pca import fit_whitening
 
 
@@ -31,23 +31,23 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def word_retriever(pictures: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> InstanceRetriever:
+def word_retriever(pictures: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     """Pictures and films in words of feature maps, the pictures first."""
     encoder, dataset = map_encoder(40), open_dataset(pictures)
     fit_words(encoder, dataset, range(len(dataset)), say=lambda line: None)
-    retriever = InstanceRetriever.create(tmp_path_factory.mktemp("words") / "index", encoder)
+    retriever = Retriever.create(tmp_path_factory.mktemp("words") / "index", encoder)
     retriever.add(dataset)
     retriever.add(open_dataset(films))
     return retriever
 
 
 @pytest.fixture(scope="session")
-def region_retriever(pictures: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> InstanceRetriever:
+def region_retriever(pictures: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     """The same in vectors of regions, whitened."""
     encoder, dataset = region_encoder(whitened_size=8), open_dataset(pictures)
     frames = [dataset.open(number).read([0]) for number in range(len(dataset))]
     fit_whitening(encoder.backbone, frames)
-    retriever = InstanceRetriever.create(tmp_path_factory.mktemp("regions") / "index", encoder)
+    retriever = Retriever.create(tmp_path_factory.mktemp("regions") / "index", encoder)
     retriever.add(dataset)
     retriever.add(open_dataset(films))
     return retriever

@@ -1,4 +1,4 @@
-"""Queries and judgements of the published layouts and of boxes, written out small, and figures worked out by hand."""
+"""Queries and relevance of the published layouts and of boxes, written out small, and figures worked out by hand."""
 
 from __future__ import annotations
 
@@ -18,29 +18,37 @@ from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 from jaxret.metrics import box_iou
-from jaxret.retrieval import InstanceRetriever, JudgedQueries, Region, Search, evaluate_regions, read_judged_queries
-from jaxret.retrieval.evaluate.ground_truth import AskedRegion, Judgement
+from jaxret.retrieval import (
+    Region,
+    RegionEvaluation,
+    RegionQueries,
+    RegionQuery,
+    RegionSearch,
+    Relevance,
+    Retriever,
+    read_region_queries,
+)
 
 
 @pytest.fixture(scope="module")
-def retriever(word_retriever: InstanceRetriever, tmp_path_factory: pytest.TempPathFactory) -> InstanceRetriever:
+def retriever(word_retriever: Retriever, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     """An index of the seven pictures alone, a to g with the ids 0 to 6."""
     folder = make_pictures(tmp_path_factory.mktemp("judged") / "pictures")
-    found = InstanceRetriever.create(tmp_path_factory.mktemp("judged_index") / "index", word_retriever.encoder)
+    found = Retriever.create(tmp_path_factory.mktemp("judged_index") / "index", word_retriever.encoder)
     found.add(open_dataset(folder))
     return found
 
 
-def pictures_of(retriever: InstanceRetriever) -> Path:
+def pictures_of(retriever: Retriever) -> Path:
     path = retriever.index.items[0].path
     assert path is not None
     return Path(path).parent
 
 
-def ranking(retriever: InstanceRetriever, name: str, region: Region | None) -> list[int]:
+def ranking(retriever: Retriever, name: str, region: Region | None) -> list[int]:
     """Ids in the order that a search returns them."""
     keys = [item.key for item in retriever.index.items]
-    found = retriever.search(pictures_of(retriever) / name, len(keys), region=region)
+    found = retriever.search(pictures_of(retriever) / name, len(keys), options=RegionSearch(region))
     return [keys.index(match.item.key) for match in found]
 
 
@@ -77,17 +85,17 @@ def oxford(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("without_query", [False, True])
-def test_oxford_layout(retriever: InstanceRetriever, tmp_path: Path, without_query: bool) -> None:
-    judged = read_judged_queries(f"oxford:{oxford(tmp_path)}", retriever.index.items, without_query=without_query)
+def test_oxford_layout(retriever: Retriever, tmp_path: Path, without_query: bool) -> None:
+    judged = read_region_queries(f"oxford:{oxford(tmp_path)}", retriever.index.items, without_query=without_query)
     assert [(query.name, query.box) for query in judged.queries] == [
         ("flag_1", (8, 8, 32, 32)),
         ("sea_1", (36, 4, 60, 28)),
     ]
-    lists = judged.judgements["all"]
+    lists = judged.relevance["all"]
     own = {} if without_query else {0: 2.0}
     assert list(lists.relevant) == [{**own, 4: 2.0, 6: 1.0}, {5: 2.0, 2: 1.0}]
     assert list(lists.junk) == [{1, 0} if without_query else {1}, {3} if without_query else set()]
-    figures = evaluate_regions(retriever, judged)["all"]
+    figures = retriever.evaluate(judged).figures["all"]
     expected: dict[str, list[float]] = {"mAP": [], "mAP (trapezoidal)": [], "NDCG": []}
     for query, good, junk in zip(judged.queries, lists.relevant, lists.junk, strict=True):
         left, top, right, bottom = query.box
@@ -109,32 +117,32 @@ def boxes_csv(folder: Path, extra: Sequence[str] = ()) -> Path:
     return write(folder, {"boxes.csv": [*rows, *extra]}) / "boxes.csv"
 
 
-def test_boxes_of_ones_own(retriever: InstanceRetriever) -> None:
+def test_boxes_of_ones_own(retriever: Retriever) -> None:
     table = boxes_csv(pictures_of(retriever))
-    judged = read_judged_queries(f"boxes:{table}", retriever.index.items)
+    judged = read_region_queries(f"boxes:{table}", retriever.index.items)
     assert [(query.name, query.box) for query in judged.queries] == [
         ("a.png_1", (8, 8, 32, 32)),
         ("d.png_1", (36, 4, 60, 28)),
     ]
-    lists = judged.judgements["all"]
+    lists = judged.relevance["all"]
     assert (list(lists.relevant), list(lists.junk)) == ([{1: 1.0}, {2: 1.0}], [{0}, {3}])
     seen: list[int] = []
-    figures = evaluate_regions(retriever, judged, on_query=seen.append)["all"]
+    figures = retriever.evaluate(judged, on_query=seen.append).figures["all"]
     assert seen == [0, 1]
     # One relevant picture each, first when the query's own is left out: by hand, everything is 1.
     assert (figures["mAP"], figures["mAP (trapezoidal)"], figures["NDCG"], figures["queries"]) == (1, 1, 1, 2)
     overlaps = []
     for name, box, other in (("a.png", (8, 8, 32, 32), "b.png"), ("d.png", (36, 4, 60, 28), "c.png")):
         region = Region(box[0], box[1], box[2] - box[0], box[3] - box[1])
-        found = retriever.search(pictures_of(retriever) / name, 7, region=region)
+        found = retriever.search(pictures_of(retriever) / name, 7, options=RegionSearch(region))
         (match,) = (match for match in found if match.item.key == other)
         (truth,) = PICTURES[other][1].values()
         overlaps.append(float(box_iou(match.box, truth)))
     assert figures["mean IoU"] == pytest.approx(np.mean(overlaps))
     assert figures["IoU >= 0.5"] == np.mean([value >= 0.5 for value in overlaps])
-    plain = evaluate_regions(retriever, judged, how=Search(rerank=0))["all"]
+    plain = retriever.evaluate(judged, options=RegionSearch(candidates=0)).figures["all"]
     assert set(plain) == {"mAP", "mAP (trapezoidal)", "NDCG", "queries"}
-    whole = evaluate_regions(retriever, judged, whole=True)["all"]
+    whole = retriever.evaluate(judged, settings=RegionEvaluation(whole_images=True)).figures["all"]
     expected = []
     for name, good, own in (("a.png", 1, 0), ("d.png", 2, 3)):
         order = [item for item in ranking(retriever, name, None) if item != own]
@@ -143,22 +151,22 @@ def test_boxes_of_ones_own(retriever: InstanceRetriever) -> None:
     assert whole["mAP"] < 1
 
 
-def test_pictures_of_boxes_are_known_by_their_files(retriever: InstanceRetriever, tmp_path: Path) -> None:
+def test_pictures_of_boxes_are_known_by_their_files(retriever: Retriever, tmp_path: Path) -> None:
     """Another folder with pictures of the same names is another folder; its pictures may ask all the same."""
     folder = make_pictures(tmp_path / "others")
     Image.open(folder / "a.png").save(folder / "a.jpg")
     table = boxes_csv(folder, ["a.jpg,8,8,32,32,flag,test"])
-    judged = read_judged_queries(f"boxes:{table}", retriever.index.items)
-    assert list(judged.judgements["all"].relevant) == [{}, {}, {}]
+    judged = read_region_queries(f"boxes:{table}", retriever.index.items)
+    assert list(judged.relevance["all"].relevant) == [{}, {}, {}]
     with pytest.raises(ConfigError, match="nothing to measure: no query has a relevant item in the index"):
-        evaluate_regions(retriever, judged)
-    own = InstanceRetriever.create(tmp_path / "index", retriever.encoder)
+        retriever.evaluate(judged)
+    own = Retriever.create(tmp_path / "index", retriever.encoder)
     own.add(open_dataset(folder))  # the CSV of boxes in it does not list what is to be indexed
     keys = [item.key for item in own.index.items]
-    judged = read_judged_queries(f"boxes:{table}", own.index.items)
+    judged = read_region_queries(f"boxes:{table}", own.index.items)
     shown = [
         ({keys[item] for item in good}, {keys[item] for item in bad})
-        for good, bad in zip(judged.judgements["all"].relevant, judged.judgements["all"].junk, strict=True)
+        for good, bad in zip(judged.relevance["all"].relevant, judged.relevance["all"].junk, strict=True)
     ]
     assert shown == [
         ({"a.jpg", "b.png"}, {"a.png"}),
@@ -167,7 +175,7 @@ def test_pictures_of_boxes_are_known_by_their_files(retriever: InstanceRetriever
     ]
     shutil.move(folder / "boxes.csv", tmp_path / "boxes.csv")
     with pytest.raises(ConfigError, match="pictures that are not in"):
-        read_judged_queries(f"boxes:{tmp_path / 'boxes.csv'}", own.index.items)
+        read_region_queries(f"boxes:{tmp_path / 'boxes.csv'}", own.index.items)
 
 
 def revisited(folder: Path, truth: list[dict[str, Any]], names: list[str]) -> Path:
@@ -176,7 +184,7 @@ def revisited(folder: Path, truth: list[dict[str, Any]], names: list[str]) -> Pa
     return path
 
 
-def test_revisited_layout(retriever: InstanceRetriever, tmp_path: Path) -> None:
+def test_revisited_layout(retriever: Retriever, tmp_path: Path) -> None:
     queries = tmp_path / "queries[1]"
     queries.mkdir()
     shutil.copy(pictures_of(retriever) / "b.png", queries / "flag.v2.png")
@@ -185,9 +193,9 @@ def test_revisited_layout(retriever: InstanceRetriever, tmp_path: Path) -> None:
     # Rows of the gallery g, f, ... a; a box that begins outside its picture.
     truth = [{"bbx": [36, -3, 60, 28], "easy": [6], "hard": [0, 2], "junk": [5]}]
     path = revisited(tmp_path, truth, ["flag.v2"])
-    judged = read_judged_queries(f"revisited:{path}", retriever.index.items, query_folder=queries)
+    judged = read_region_queries(f"revisited:{path}", retriever.index.items, query_folder=queries)
     order = ranking(retriever, "b.png", Region(36, 0, 24, 28))
-    figures = evaluate_regions(retriever, judged)
+    figures = retriever.evaluate(judged).figures
     assert list(figures) == ["easy", "medium", "hard"]
     for name, good, junk in (
         ("easy", {0}, {6, 4, 1}),
@@ -197,11 +205,11 @@ def test_revisited_layout(retriever: InstanceRetriever, tmp_path: Path) -> None:
         kept = [item for item in order if item not in junk]
         assert figures[name]["mAP"] == pytest.approx(slow.average_precision(kept, good)), name
         assert figures[name]["mAP (trapezoidal)"] == pytest.approx(trapezoidal(kept, good)), name
-    with pytest.raises(ConfigError, match="not in their galleries: name the folder of pictures"):
-        read_judged_queries(f"revisited:{path}", retriever.index.items)
+    with pytest.raises(ConfigError, match="not in their galleries: name the folder of their images"):
+        read_region_queries(f"revisited:{path}", retriever.index.items)
     path = revisited(tmp_path, truth, ["other"])
-    with pytest.raises(ConfigError, match=r"queries\[1\] lacks the picture 'other' that asks"):
-        read_judged_queries(f"revisited:{path}", retriever.index.items, query_folder=queries)
+    with pytest.raises(ConfigError, match=r"queries\[1\] lacks the query image 'other'"):
+        read_region_queries(f"revisited:{path}", retriever.index.items, query_folder=queries)
 
 
 def instre(root: Path) -> Path:
@@ -224,31 +232,33 @@ def instre(root: Path) -> Path:
     return root
 
 
-def test_instre_layout(retriever: InstanceRetriever, tmp_path: Path) -> None:
+def test_instre_layout(retriever: Retriever, tmp_path: Path) -> None:
     root = instre(tmp_path / "instre")
-    own = InstanceRetriever.create(tmp_path / "index", retriever.encoder)
+    own = Retriever.create(tmp_path / "index", retriever.encoder)
     own.add(open_dataset(root))
     keys = [item.key for item in own.index.items]
-    judged = read_judged_queries(f"instre:{root}", own.index.items)
+    judged = read_region_queries(f"instre:{root}", own.index.items)
     assert [query.name for query in judged.queries] == [
         "S1-01a_1", "S1-01a_2", "S1-01a_3", "S1-01b_1", "S1-01b_2", "S2-wood_1", "S2-wood_2",
     ]  # fmt: skip
-    lists = judged.judgements["all"]
+    lists = judged.relevance["all"]
     values = []
     for query, good, junk in zip(judged.queries, lists.relevant, lists.junk, strict=True):
         assert [keys[item] for item in junk] == [Path(query.path).relative_to(root).as_posix()]
         left, top, right, bottom = query.box
-        found = own.search(query.path, 6, region=Region(left, top, right - left, bottom - top, shares=False))
+        found = own.search(
+            query.path, 6, options=RegionSearch(Region(left, top, right - left, bottom - top, shares=False))
+        )
         order = [keys.index(match.item.key) for match in found]
         values.append(slow.average_precision([item for item in order if item not in junk], set(good)))
     assert {keys[item] for item in lists.relevant[0]} == {"INSTRE-S1/01a_flag/002.jpg", "INSTRE-M/01/001.jpg"}
-    assert evaluate_regions(own, judged)["all"]["mAP"] == pytest.approx(np.mean(values))
+    assert own.evaluate(judged).figures["all"]["mAP"] == pytest.approx(np.mean(values))
     with pytest.raises(ConfigError, match="INSTRE-S1 holds no images"):
-        read_judged_queries(f"instre:{tmp_path}", own.index.items)
+        read_region_queries(f"instre:{tmp_path}", own.index.items)
     with pytest.raises(
         ConfigError, match=r"the index of 7 items lacks 'INSTRE-S1/01a_flag/001', which the ground truth"
     ):
-        read_judged_queries(f"instre:{root}", retriever.index.items)
+        read_region_queries(f"instre:{root}", retriever.index.items)
 
 
 def items(*keys: str) -> list[MediaItem]:
@@ -258,9 +268,9 @@ def items(*keys: str) -> list[MediaItem]:
 def test_how_names_are_found(tmp_path: Path) -> None:
     files = {"t_query.txt": ["oxc1_tower.v1 0 0 9 9"], "t_good.txt": ["tower.v1", "sub/b", "c"]}
     spec = f"oxford:{write(tmp_path, files)}"
-    judged = read_judged_queries(spec, items("x/tower.v1.jpg", "sub/b.jpg", "other/b.jpg", "deep/down/c.png"))
-    assert judged.queries == [AskedRegion("t", "/pictures/x/tower.v1.jpg", (0, 0, 9, 9))]
-    assert list(judged.judgements["all"].relevant[0]) == [0, 1, 3]
+    judged = read_region_queries(spec, items("x/tower.v1.jpg", "sub/b.jpg", "other/b.jpg", "deep/down/c.png"))
+    assert judged.queries == [RegionQuery("t", "/pictures/x/tower.v1.jpg", (0, 0, 9, 9))]
+    assert list(judged.relevance["all"].relevant[0]) == [0, 1, 3]
     for keys, message in (
         (("x/tower.v1.jpg", "sub/b.jpg"), "the index of 2 items lacks 'c', which the ground truth names"),
         (
@@ -270,10 +280,10 @@ def test_how_names_are_found(tmp_path: Path) -> None:
         (("tower.v1.jpg", "sub/b.jpg", "sub/b.png", "c.png"), "'sub/b', which may be 'sub/b.jpg' or 'sub/b.png'"),
     ):
         with pytest.raises(ConfigError, match=message):
-            read_judged_queries(spec, items(*keys))
+            read_region_queries(spec, items(*keys))
     pathless = [MediaItem("tower.v1", "image"), *items("sub/b.jpg", "c.png")]
-    with pytest.raises(ConfigError, match=r"'tower.v1' asks, and the index does not know its file"):
-        read_judged_queries(spec, pathless)
+    with pytest.raises(ConfigError, match=r"'tower.v1' is a query, and the index does not know its file"):
+        read_region_queries(spec, pathless)
 
 
 @pytest.mark.parametrize(
@@ -285,27 +295,27 @@ def test_how_names_are_found(tmp_path: Path) -> None:
         ("oxford:{here}", {}, "holds no ground truth: no file is named"),
         ("boxes:{here}/none.csv", {}, r"none\.csv: No such file"),
         ("revisited:{here}/x.pkl", {"query_folder": Path()}, "a pickle may run code"),
-        ("oxford:{here}", {"query_folder": Path("q")}, "of oxford it is known where the pictures that ask lie: leave"),
-        ("boxes:{here}", {"without_query": True}, "the picture that asks never counts of boxes: leave without_query"),
-        ("instre:{here}", {"without_query": True}, "the picture that asks never counts of instre"),
+        ("oxford:{here}", {"query_folder": Path("q")}, "of oxford it is known where the query images lie: leave"),
+        ("boxes:{here}", {"without_query": True}, "the query image never counts of boxes: leave without_query"),
+        ("instre:{here}", {"without_query": True}, "the query image never counts of instre"),
         (
             "revisited:{here}",
             {"without_query": True, "query_folder": Path()},
-            "the picture that asks is not in the gallery of revisited: leave without_query out",
+            "the query image is not in the gallery of revisited: leave without_query out",
         ),
     ],
 )
 def test_specs_that_say_nothing(tmp_path: Path, spec: str, settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        read_judged_queries(spec.format(here=tmp_path), items("a.png"), **settings)
+        read_region_queries(spec.format(here=tmp_path), items("a.png"), **settings)
 
 
-def test_nobody_asks(retriever: InstanceRetriever, tmp_path: Path) -> None:
+def test_nobody_asks(retriever: Retriever, tmp_path: Path) -> None:
     make_pictures(tmp_path / "p", ["a.png"])
     table = tmp_path / "p" / "boxes.csv"
     table.write_text("path,left,top,right,bottom,label\na.png,8,8,32,32,flag\n")
-    with pytest.raises(ConfigError, match="no picture is in the split test, whose boxes ask"):
-        read_judged_queries(f"boxes:{table}", retriever.index.items)
+    with pytest.raises(ConfigError, match="no image is in the split test, whose boxes are the queries"):
+        read_region_queries(f"boxes:{table}", retriever.index.items)
     root = tmp_path / "instre"
     for subset, folder, boxes in (
         ("S1", "01a_x", "1 1 9 9"),
@@ -316,12 +326,12 @@ def test_nobody_asks(retriever: InstanceRetriever, tmp_path: Path) -> None:
         place.mkdir(parents=True)
         shutil.copy(tmp_path / "p" / "a.png", place / "001.jpg")
         (place / "001.txt").write_text(boxes)
-    with pytest.raises(ConfigError, match="no object is shown by two pictures, so none can ask for the other"):
-        read_judged_queries(f"instre:{root}", retriever.index.items)
+    with pytest.raises(ConfigError, match="no object is shown by two images, so none can be searched with the other"):
+        read_region_queries(f"instre:{root}", retriever.index.items)
 
 
-def test_a_query_that_holds_too_little_is_named(retriever: InstanceRetriever) -> None:
+def test_a_query_that_holds_too_little_is_named(retriever: Retriever) -> None:
     path = str(pictures_of(retriever) / "a.png")
-    judged = JudgedQueries([AskedRegion("q", path, (0.0, 0.0, 1.0, 1.0))], {"all": Judgement([{1: 1.0}], [set()])})
+    judged = RegionQueries([RegionQuery("q", path, (0.0, 0.0, 1.0, 1.0))], {"all": Relevance([{1: 1.0}], [set()])})
     with pytest.raises(ValueError, match=r"the region 0,0,1,1 holds 0 visual words, and a search needs at least 1"):
-        evaluate_regions(retriever, judged)
+        retriever.evaluate(judged)

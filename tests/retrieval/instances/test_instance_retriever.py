@@ -8,72 +8,57 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flax import nnx
-from instance_making import PICTURES, make_film, make_pictures, map_encoder, region_encoder
+from instance_making import PICTURES, make_film, make_pictures, map_encoder, ranked, region_encoder
 from PIL import Image
 
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, EncoderMismatchError, IndexFormatError, MediaError
 from jaxret.models import create_backbone
 from jaxret.models.store import load_encoder, save_encoder
-from jaxret.retrieval import (
-    InstanceMatch,
-    InstanceRetriever,
-    Region,
-    Retriever,
-    Search,
-    is_instance_index,
-    open_retriever,
-    single_file,
-)
+from jaxret.retrieval import Hit, Region, RegionSearch, Retriever, VectorSearch, single_file
+from jaxret.retrieval.storage import bytes_per_image
 
 FLAG = Region(8, 8, 24, 24)
 
 
 @pytest.fixture(params=["words", "regions"])
-def retriever(
-    request: pytest.FixtureRequest, word_retriever: InstanceRetriever, region_retriever: InstanceRetriever
-) -> InstanceRetriever:
+def retriever(request: pytest.FixtureRequest, word_retriever: Retriever, region_retriever: Retriever) -> Retriever:
     return word_retriever if request.param == "words" else region_retriever
 
 
-def copy_of(retriever: InstanceRetriever, folder: Path) -> InstanceRetriever:
+def copy_of(retriever: Retriever, folder: Path) -> Retriever:
     shutil.copytree(retriever.index.folder, folder)
-    return InstanceRetriever.open(folder)
+    return Retriever.open(folder)
 
 
-def asked(retriever: InstanceRetriever, path: Path, **settings: object) -> list[InstanceMatch]:
-    return retriever.search(path, 20, region=FLAG, **settings)  # type: ignore[arg-type]
+def asked(retriever: Retriever, path: Path, kinds: list[str] | None = None) -> list[Hit]:
+    return retriever.search(path, 20, options=RegionSearch(FLAG), kinds=kinds)
 
 
-def test_an_index_opens_again_with_the_same_results(
-    retriever: InstanceRetriever, pictures: Path, tmp_path: Path
-) -> None:
+def test_an_index_opens_again_with_the_same_results(retriever: Retriever, pictures: Path, tmp_path: Path) -> None:
     before = asked(retriever, pictures / "a.png")
     assert len(before) == len(PICTURES) + 2
     assert not list(retriever.index.folder.rglob("*.pkl"))
-    again = open_retriever(retriever.index.folder)
-    assert isinstance(again, InstanceRetriever)
-    assert is_instance_index(again.index)
+    again = Retriever.open(retriever.index.folder)
+    assert again.system.title == "regions of images"
     assert asked(again, pictures / "a.png") == before
     alone = copy_of(retriever, tmp_path / "moved")
     assert asked(alone, pictures / "a.png") == before
 
 
-@pytest.mark.parametrize("rerank", [0, 1, 3, 7, 100])
-@pytest.mark.parametrize("extra", [{}, {"weighted": True}], ids=["plain", "weighted"])
-def test_a_ranking_names_every_item_once(
-    retriever: InstanceRetriever, pictures: Path, rerank: int, extra: dict
-) -> None:
-    picture, size = retriever.picture(single_file(pictures / "b.png"))
-    found = retriever.rank(picture, size, Region(36, 4, 24, 24), Search(rerank=rerank, **extra))
+@pytest.mark.parametrize("candidates", [0, 1, 3, 7, 100])
+@pytest.mark.parametrize("extra", [{}, {"idf": True}], ids=["plain", "idf"])
+def test_a_ranking_names_every_item_once(retriever: Retriever, pictures: Path, candidates: int, extra: dict) -> None:
+    picture, size = retriever.system.image(single_file(pictures / "b.png"))
+    found = ranked(retriever, picture, size, RegionSearch(Region(36, 4, 24, 24), candidates=candidates, **extra))
     count = len(retriever.index)
     assert sorted(found.ids.tolist()) == list(range(count))
-    gallery = retriever.gallery()
+    gallery = retriever.system.prepared(retriever.index)
     np.testing.assert_array_equal(gallery.items[found.rows], found.ids)
     placed = ~np.isnan(found.boxes).any(axis=1)
-    looked = max(rerank, int(placed.sum()))
+    looked = max(candidates, int(placed.sum()))
     # Re-ranked items stand first, each part in order of distance and id.
-    for part in (slice(0, min(rerank, count)), slice(looked, None)):
+    for part in (slice(0, min(candidates, count)), slice(looked, None)):
         pairs = list(zip(found.distances[part].tolist(), found.rows[part].tolist(), strict=True))
         assert pairs == sorted(pairs)
     boxes = found.boxes[placed]
@@ -82,7 +67,7 @@ def test_a_ranking_names_every_item_once(
     assert (boxes[:, :2] < boxes[:, 2:]).all()
 
 
-def test_films_are_found_by_their_frames(retriever: InstanceRetriever, films: Path, pictures: Path) -> None:
+def test_films_are_found_by_their_frames(retriever: Retriever, films: Path, pictures: Path) -> None:
     found = {match.item.key: match for match in asked(retriever, pictures / "a.png")}
     x = found["x.mp4"]
     assert x.item.kind == "video"
@@ -92,18 +77,18 @@ def test_films_are_found_by_their_frames(retriever: InstanceRetriever, films: Pa
     assert retriever.index.rows_per_item("sizes").tolist() == [1] * len(PICTURES) + [3, 3]
     # A frame of a film asks.
     region = Region(16, 16, 24, 24)
-    best = retriever.search(films / "x.mp4", 3, region=region, at=1.55)
+    best = retriever.search(films / "x.mp4", 3, options=RegionSearch(region, at=1.55))
     assert best[0].item.key == "x.mp4"
     assert best[0].start == pytest.approx(1.5, abs=0.11)
     assert {match.item.key for match in best} == {"x.mp4", "a.png", "b.png"}
-    at_the_sea = retriever.search(films / "y.mp4", 1, region=region, at=0.5, kinds=["video"])[0]
+    at_the_sea = retriever.search(films / "y.mp4", 1, options=RegionSearch(region, at=0.5), kinds=["video"])[0]
     assert (at_the_sea.item.key, at_the_sea.start) == ("y.mp4", pytest.approx(0.5, abs=0.11))
 
 
-def test_kinds_take_no_candidate_of_the_other(retriever: InstanceRetriever, pictures: Path) -> None:
+def test_kinds_take_no_candidate_of_the_other(retriever: Retriever, pictures: Path) -> None:
     everything = asked(retriever, pictures / "a.png")
     for kind in ("image", "video"):
-        some = retriever.search(pictures / "a.png", 2, region=FLAG, how=Search(rerank=2), kinds=[kind])
+        some = retriever.search(pictures / "a.png", 2, options=RegionSearch(FLAG, candidates=2), kinds=[kind])
         assert [match.item.kind for match in some] == [kind] * 2
         assert all(match.box is not None for match in some)
         of_all = [match for match in everything if match.item.kind == kind]
@@ -113,9 +98,9 @@ def test_kinds_take_no_candidate_of_the_other(retriever: InstanceRetriever, pict
         asked(retriever, pictures / "a.png", kinds=["film"])
 
 
-def test_a_long_film_does_not_take_the_places_of_other_films(word_retriever: InstanceRetriever, tmp_path: Path) -> None:
+def test_a_long_film_does_not_take_the_places_of_other_films(word_retriever: Retriever, tmp_path: Path) -> None:
     """Its frames are the nearest rows, more than are re-ranked; the others get their boxes all the same."""
-    retriever = InstanceRetriever.create(tmp_path / "index", word_retriever.encoder)
+    retriever = Retriever.create(tmp_path / "index", word_retriever.encoder)
     folder = tmp_path / "films"
     folder.mkdir()
     make_film(folder / "long.mp4", ["flag"] * 30, seed=3)
@@ -124,19 +109,19 @@ def test_a_long_film_does_not_take_the_places_of_other_films(word_retriever: Ins
     retriever.add(open_dataset(folder))
     assert retriever.index.rows_per_item("words").tolist() == [9, 3, 3]
     picture = make_pictures(tmp_path / "pictures", ["a.png"]) / "a.png"
-    found = retriever.search(picture, 3, region=FLAG, how=Search(rerank=3))
+    found = retriever.search(picture, 3, options=RegionSearch(FLAG, candidates=3))
     assert {match.item.key for match in found} == {"long.mp4", "short.mp4", "third.mp4"}
     assert all(match.box is not None for match in found)
 
 
-def test_added_later_removed_and_compacted(retriever: InstanceRetriever, pictures: Path, tmp_path: Path) -> None:
+def test_added_later_removed_and_compacted(retriever: Retriever, pictures: Path, tmp_path: Path) -> None:
     """In any order of additions the results are the same, but for ties, which ids decide."""
     everything = {match.item.key: match for match in asked(retriever, pictures / "a.png")}
-    small = InstanceRetriever.create(tmp_path / "index", retriever.encoder)
+    small = Retriever.create(tmp_path / "index", retriever.encoder)
     later = make_pictures(tmp_path / "later", ["e.png", "f.png", "g.png"])
     first = make_pictures(tmp_path / "first", ["a.png", "b.png", "c.png", "d.png"])
-    assert small.search(first / "a.png", 3, region=FLAG) == []  # nothing in it yet
-    assert small.search(first / "a.png", 3, how=Search(weighted=True, rerank=0)) == []
+    assert small.search(first / "a.png", 3, options=RegionSearch(FLAG)) == []  # nothing in it yet
+    assert small.search(first / "a.png", 3, options=RegionSearch(idf=True, candidates=0)) == []
     report = small.add(open_dataset(first))
     assert report.added == ("a.png", "b.png", "c.png", "d.png")
     found = asked(small, pictures / "a.png")  # after a search, whose preparations must not be kept
@@ -145,7 +130,7 @@ def test_added_later_removed_and_compacted(retriever: InstanceRetriever, picture
     assert report.added == ("e.png", "f.png", "g.png")
     again = small.add(open_dataset(pictures))
     assert (again.added, len(again.present), len(again.skipped)) == ((), 7, 0)
-    grown = asked(small, pictures / "a.png", how=Search(weighted=False))
+    grown = asked(small, pictures / "a.png")
     assert {match.item.key for match in grown} == set(PICTURES)
     for match in grown:
         same = everything[match.item.key]
@@ -157,114 +142,116 @@ def test_added_later_removed_and_compacted(retriever: InstanceRetriever, picture
     ]
     small.index.compact()
     assert asked(small, pictures / "a.png") == left
-    assert asked(InstanceRetriever.open(small.index.folder), pictures / "a.png") == left
+    assert asked(Retriever.open(small.index.folder), pictures / "a.png") == left
     small.index.verify()
 
 
-def test_unreadable_files_are_skipped(tmp_path: Path, word_retriever: InstanceRetriever) -> None:
+def test_unreadable_files_are_skipped(tmp_path: Path, word_retriever: Retriever) -> None:
     folder = make_pictures(tmp_path / "pictures", ["a.png"])
     Image.open(folder / "a.png").save(folder / "cut.bmp")
     (folder / "cut.bmp").write_bytes((folder / "cut.bmp").read_bytes()[:900])  # the head is whole
-    retriever = InstanceRetriever.create(tmp_path / "index", word_retriever.encoder)
+    retriever = Retriever.create(tmp_path / "index", word_retriever.encoder)
     dataset = open_dataset(folder)
     report = retriever.add(dataset)
     assert report.added == ("a.png",)
     lost = [*report.skipped, *dataset.skipped]
     assert [Path(error.path).name for error in lost] == ["cut.bmp"]
     with pytest.raises(MediaError, match=r"cut\.bmp"):
-        retriever.search(folder / "cut.bmp", region=FLAG)
+        retriever.search(folder / "cut.bmp", options=RegionSearch(FLAG))
 
 
-def test_encoders_mixed_up(tmp_path: Path, word_retriever: InstanceRetriever, pictures: Path) -> None:
+def test_encoders_mixed_up(tmp_path: Path, word_retriever: Retriever, pictures: Path) -> None:
     wrong = copy_of(word_retriever, tmp_path / "index")
     shutil.rmtree(tmp_path / "index" / "encoder")
     save_encoder(map_encoder(40, seed=1), tmp_path / "index" / "encoder")
     with pytest.raises(EncoderMismatchError, match=r"index was made by encoder '\w+', the query by '\w+'"):
-        InstanceRetriever.open(tmp_path / "index")
+        Retriever.open(tmp_path / "index")
     del wrong
     with pytest.raises(IndexFormatError, match="is not an index"):
-        open_retriever(pictures)
+        Retriever.open(pictures)
 
 
 def test_a_folder_that_holds_something_is_left_as_it_is(
-    tmp_path: Path, word_retriever: InstanceRetriever, pictures: Path
+    tmp_path: Path, word_retriever: Retriever, pictures: Path
 ) -> None:
     index = copy_of(word_retriever, tmp_path / "index").index.folder
     with pytest.raises(ConfigError, match=r"index holds an index already: open it, or choose another"):
-        InstanceRetriever.create(index, region_encoder())
-    assert asked(InstanceRetriever.open(index), pictures / "a.png") == asked(word_retriever, pictures / "a.png")
+        Retriever.create(index, region_encoder())
+    assert asked(Retriever.open(index), pictures / "a.png") == asked(word_retriever, pictures / "a.png")
     run = tmp_path / "run"
     save_encoder(map_encoder(), run / "encoder")
     (run / "config.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"run is not empty \(it holds config.json\): choose another for the index"):
-        InstanceRetriever.create(run, region_encoder())
+        Retriever.create(run, region_encoder())
     assert load_encoder(run / "encoder").kind == "map-words"
 
 
-def test_an_encoder_of_whole_pictures_is_refused(tmp_path: Path, word_retriever: InstanceRetriever) -> None:
+def test_an_encoder_without_a_system_and_options_of_another_are_refused(
+    tmp_path: Path, word_retriever: Retriever
+) -> None:
     net = create_backbone("small-convnet", widths=[4, 8], rngs=nnx.Rngs(0))
+    known = "faster-rcnn, frames-then-sequence, map-words, regional-maxima, sift-words"
+    with pytest.raises(ConfigError, match=rf"unknown kind of encoder to search with '.*': .* Known: .*{known}"):
+        Retriever.create(tmp_path / "index", net)
+    assert not (tmp_path / "index").exists()
     with pytest.raises(
         ConfigError,
-        match=r"an encoder of the kind '.*' describes whole pictures and clips, and no parts of them: regions are "
-        r"searched in an index of the recipes instance-search and faster-rcnn",
+        match="is an index of regions of images, which is searched with RegionSearch: VectorSearch does not fit it",
     ):
-        InstanceRetriever.create(tmp_path / "index", net)
-    assert not (tmp_path / "index").exists()
-    with pytest.raises(ConfigError, match=r"is an index of regions of pictures: open it with jaxret\.retrieval"):
-        Retriever.open(word_retriever.index.folder)
+        word_retriever.search("any.png", options=VectorSearch())
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rerank": -1}, "candidates must be a whole number of at least 0, got -1"),
-        ({"rerank": True}, "candidates must be a whole number of at least 0, got True"),
+        ({"candidates": -1}, "candidates must be a whole number of at least 0, got -1"),
+        ({"candidates": True}, "candidates must be a whole number of at least 0, got True"),
         ({"expand": 1.5}, "expand must be a whole number of at least 0, got 1.5"),
         ({"min_words": 0}, "min_words must be a whole number of at least 1, got 0"),
         ({"surroundings": -0.1}, "surroundings must be a finite number of at least 0, got -0.1"),
         ({"surroundings": float("nan")}, "surroundings must be a finite number of at least 0, got nan"),
         (
-            {"rerank": 2, "expand": 3},
+            {"candidates": 2, "expand": 3},
             "expand takes from the candidates that are re-ranked, 2 of them: it must be no more, got 3",
         ),
-        ({"rerank": 0, "verify": True}, "verify looks at the candidates that are re-ranked: ask for more than 0"),
+        ({"candidates": 0, "verify": True}, "verify looks at the candidates that are re-ranked: ask for more than 0"),
     ],
 )
 def test_settings_out_of_range(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Search(**settings)
+        RegionSearch(**settings)
 
 
-def test_queries_that_cannot_ask(word_retriever: InstanceRetriever, pictures: Path, films: Path) -> None:
+def test_queries_that_cannot_ask(word_retriever: Retriever, pictures: Path, films: Path) -> None:
     search = word_retriever.search
-    with pytest.raises(ValueError, match=r"x\.mp4 is a video: say at which second its frame asks"):
-        search(films / "x.mp4", region=FLAG)
-    with pytest.raises(ValueError, match=r"a\.png is a picture, and has no frame at 1\.5 s"):
-        search(pictures / "a.png", region=FLAG, at=1.5)
+    with pytest.raises(ValueError, match=r"x\.mp4 is a video: name the second of the frame to search with"):
+        search(films / "x.mp4", options=RegionSearch(FLAG))
+    with pytest.raises(ValueError, match=r"a\.png is an image, and has no frame at 1\.5 s"):
+        search(pictures / "a.png", options=RegionSearch(FLAG, at=1.5))
     for moment in (-1.0, 3.01, float("nan")):
         with pytest.raises(ValueError, match=r"at must lie in the video's 0 to 3 seconds, got "):
-            search(films / "x.mp4", region=FLAG, at=moment)
+            search(films / "x.mp4", options=RegionSearch(FLAG, at=moment))
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
         search(pictures / "a.png", 0)
-    with pytest.raises(ValueError, match=r"the region 64,0,5,5 lies outside the picture of 64 x 64 pixels"):
-        search(pictures / "a.png", region=Region(64, 0, 5, 5))
+    with pytest.raises(ValueError, match=r"the region 64,0,5,5 lies outside the image of 64 x 64 pixels"):
+        search(pictures / "a.png", options=RegionSearch(Region(64, 0, 5, 5)))
     with pytest.raises(ValueError, match="surroundings are those of a region, and no region is marked"):
-        search(pictures / "a.png", how=Search(surroundings=0.5))
+        search(pictures / "a.png", options=RegionSearch(surroundings=0.5))
     with pytest.raises(MediaError, match="no such file"):
         search(pictures / "none.png")
     with pytest.raises(MediaError, match=r"broken\.png"):
         search(pictures / "broken.png")
 
 
-def test_more_results_than_candidates_are_all_looked_into(word_retriever: InstanceRetriever, pictures: Path) -> None:
-    found = word_retriever.search(pictures / "a.png", 9, region=Region(0, 0, 64, 64), how=Search(rerank=1))
+def test_more_results_than_candidates_are_all_looked_into(word_retriever: Retriever, pictures: Path) -> None:
+    found = word_retriever.search(pictures / "a.png", 9, options=RegionSearch(Region(0, 0, 64, 64), candidates=1))
     assert len(found) == 9
-    assert all(match.box is not None for match in found)  # rerank was raised to k
-    first = word_retriever.search(pictures / "a.png", 9, how=Search(rerank=0))
+    assert all(match.box is not None for match in found)  # candidates were raised to k
+    first = word_retriever.search(pictures / "a.png", 9, options=RegionSearch(candidates=0))
     assert all(match.box is None for match in first)
 
 
-def test_bytes_of_a_picture(word_retriever: InstanceRetriever, region_retriever: InstanceRetriever) -> None:
-    assert word_retriever.bytes_a_picture() == 2 * (2 + 16 * 16) + 8  # uint16 words and head; the size
+def test_bytes_of_a_picture(word_retriever: Retriever, region_retriever: Retriever) -> None:
+    assert bytes_per_image(word_retriever.index) == 2 * (2 + 16 * 16) + 8  # uint16 words and head; the size
     encoder = region_retriever.encoder
-    assert region_retriever.bytes_a_picture() == 4 * 8 + 2 * encoder.region_count * (4 + 8) + 8
+    assert bytes_per_image(region_retriever.index) == 4 * 8 + 2 * encoder.region_count * (4 + 8) + 8

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxret.retrieval import Region
-from jaxret.retrieval.systems.region import scaled_box
+from jaxret.retrieval.region import scaled_box
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_which_kind_of_numbers_can_be_said() -> None:
 @pytest.mark.parametrize("text", ["", "1,2,3", "1,2,3,4,5", "a,b,c,d", "1;2;3;4", "1,2,,4"])
 def test_text_that_is_no_region(text: str) -> None:
     with pytest.raises(
-        ValueError, match=r"a region must be X,Y,WIDTH,HEIGHT, in pixels or in shares of the picture, got "
+        ValueError, match=r"a region must be X,Y,WIDTH,HEIGHT, in pixels or in shares of the image, got "
     ):
         Region.parse(text)
 
@@ -53,8 +53,8 @@ def test_text_that_is_no_region(text: str) -> None:
         ((True, 0, 1, 1), "must be four finite numbers"),
         ((3, 4, 0, 5), "the region 3,4,0,5 is empty: its width and height must be above 0"),
         ((3, 4, 5, -2), "the region 3,4,5,-2 is empty"),
-        ((-1, 4, 5, 5), "the region -1,4,5,5 begins outside the picture: x and y must be at least 0"),
-        ((1, -4, 5, 5), "begins outside the picture"),
+        ((-1, 4, 5, 5), "the region -1,4,5,5 begins outside the image: x and y must be at least 0"),
+        ((1, -4, 5, 5), "begins outside the image"),
     ],
 )
 def test_numbers_that_are_no_region(numbers: tuple, message: str) -> None:
@@ -64,12 +64,12 @@ def test_numbers_that_are_no_region(numbers: tuple, message: str) -> None:
 
 @pytest.mark.parametrize("region", [Region(320, 0, 5, 5), Region(5, 240, 5, 5), Region(1, 0, 0.5, 0.5)])
 def test_regions_beside_the_picture(region: Region) -> None:
-    with pytest.raises(ValueError, match=rf"the region {region} lies outside the picture of 320 x 240 pixels"):
+    with pytest.raises(ValueError, match=rf"the region {region} lies outside the image of 320 x 240 pixels"):
         region.box((240, 320))
 
 
 def test_a_region_that_rounding_leaves_nothing_of() -> None:
-    with pytest.raises(ValueError, match="the region 300,0,1e-20,5 is empty on a picture of 320 x 240 pixels"):
+    with pytest.raises(ValueError, match="the region 300,0,1e-20,5 is empty on an image of 320 x 240 pixels"):
         Region(300, 0, 1e-20, 5).box((240, 320))
 
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-from instance_making import PICTURES, make_pictures, region_encoder
+from instance_making import PICTURES, make_pictures, ranked, region_encoder
 from PIL import Image
 
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.recipes.instances.faster_rcnn import FasterRcnnConfig, make_detector
-from jaxret.retrieval import InstanceRetriever, Region, Search, single_file
-from jaxret.retrieval.systems.regions import RegionSystem
+from jaxret.retrieval import Region, RegionSearch, Retriever, single_file
+from jaxret.retrieval.storage import bytes_per_image
+from jaxret.retrieval.systems.regions import RegionVectors
 
 FLAG = Region(8, 8, 24, 24)
 
 
-def described(retriever: InstanceRetriever, folders: list[Path]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def described(retriever: Retriever, folders: list[Path]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Of each row the picture's vector, and boxes in shares and vectors of its squares, one frame at a time."""
     encoder, rows = retriever.encoder, []
     for folder in folders:
@@ -47,16 +49,16 @@ def cosine(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("expand", [0, 3])
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("idf", [False, True])
 def test_both_passes_equal_loops(
-    region_retriever: InstanceRetriever, pictures: Path, films: Path, weighted: bool, expand: int
+    region_retriever: Retriever, pictures: Path, films: Path, idf: bool, expand: int
 ) -> None:
     rows = described(region_retriever, [pictures, films])
-    picture, size = region_retriever.picture(single_file(pictures / "a.png"))
+    picture, size = region_retriever.system.image(single_file(pictures / "a.png"))
     box = np.array([[FLAG.box(size)]], np.float32)
     asked = np.asarray(region_retriever.encoder.region_vectors(picture[None], box))[0, 0].astype(float)
     weights = np.ones(len(asked))
-    if weighted:
+    if idf:
         means = np.mean([np.abs(vector) for vector, _, _ in rows], axis=0)
         weights = np.log(means.sum() / means)
 
@@ -71,16 +73,16 @@ def test_both_passes_equal_loops(
         chosen = [asked / np.linalg.norm(asked)]
         chosen += [rows[row][2][places(asked, row)[1]] for row in best(asked)[:expand]]
         asked = np.mean(chosen, axis=0)
-    gallery = region_retriever.gallery()
-    how = Search(rerank=len(rows), weighted=weighted, expand=expand)
-    found = region_retriever.rank(picture, size, FLAG, how)
+    gallery = region_retriever.system.prepared(region_retriever.index)
+    options = RegionSearch(FLAG, candidates=len(rows), idf=idf, expand=expand)
+    found = ranked(region_retriever, picture, size, options)
     assert found.ids.tolist() == list(dict.fromkeys(gallery.items[best(asked)].tolist()))
     for place, row in enumerate(found.rows.tolist()):
         expected, square = places(asked, row)
         assert found.distances[place] == pytest.approx(1 - expected, abs=2e-5)
         np.testing.assert_allclose(found.boxes[place], rows[row][1][square], atol=1e-6)
     if not expand:
-        first = region_retriever.rank(picture, size, FLAG, Search(rerank=0, weighted=weighted))
+        first = ranked(region_retriever, picture, size, RegionSearch(FLAG, candidates=0, idf=idf))
         distances = [1 - cosine(asked, vector, weights) for vector, _, _ in rows]
         np.testing.assert_allclose(first.distances, np.array(distances)[first.rows], atol=2e-5)
         for item, distance in zip(first.ids, first.distances, strict=True):
@@ -94,31 +96,31 @@ def test_proposals_of_a_detector_equal_loops(tmp_path: Path, pictures: Path) -> 
     encoder = make_detector(
         FasterRcnnConfig(data="boxes.csv", **settings, proposals=6, proposer_channels=8, head_units=8), ("thing",)
     )
-    retriever = InstanceRetriever.create(tmp_path / "index", encoder)
+    retriever = Retriever.create(tmp_path / "index", encoder)
     assert len(retriever.add(open_dataset(pictures)).added) == 7
-    again = InstanceRetriever.open(tmp_path / "index")
+    again = Retriever.open(tmp_path / "index")
     rows = described(again, [pictures])
-    picture, size = again.picture(single_file(pictures / "a.png"))
+    picture, size = again.system.image(single_file(pictures / "a.png"))
     asked = np.asarray(encoder.region_vectors(picture[None], np.array([[FLAG.box(size)]], np.float32)))[0, 0]
     same = np.ones(len(asked))
-    found = again.rank(picture, size, FLAG)
+    found = ranked(again, picture, size, RegionSearch(FLAG))
     for place, row in enumerate(found.rows.tolist()):
         cosines = [cosine(asked, vector, same) for vector in rows[row][2]]
         assert found.distances[place] == pytest.approx(1 - max(cosines), abs=1e-3)
         near = [box for box, value in zip(rows[row][1], cosines, strict=True) if value > max(cosines) - 1e-3]
         assert min(np.abs(found.boxes[place] - box).max() for box in near) < 1e-3
     assert (np.diff(found.distances) >= 0).all()
-    first = again.rank(picture, size, FLAG, Search(rerank=0))
+    first = ranked(again, picture, size, RegionSearch(FLAG, candidates=0))
     expected = [1 - cosine(asked, rows[row][0], same) for row in first.rows]
     np.testing.assert_allclose(first.distances, expected, atol=1e-4)
-    assert again.bytes_a_picture() == 4 * encoder.vector_size + 2 * 6 * (4 + encoder.vector_size) + 8
+    assert bytes_per_image(again.index) == 4 * encoder.vector_size + 2 * 6 * (4 + encoder.vector_size) + 8
 
 
-def test_the_thing_is_found_where_it_is(region_retriever: InstanceRetriever, pictures: Path) -> None:
+def test_the_thing_is_found_where_it_is(region_retriever: Retriever, pictures: Path) -> None:
     for name, other in (("a.png", "b.png"), ("e.png", "f.png")):
         ((left, top, right, bottom),) = PICTURES[name][1].values()
         region = Region(left, top, right - left, bottom - top)
-        found = region_retriever.search(pictures / name, 2, region=region, kinds=["image"])
+        found = region_retriever.search(pictures / name, 2, options=RegionSearch(region), kinds=["image"])
         assert {match.item.key for match in found} == {name, other}
         for match in found:
             (truth,) = PICTURES[match.item.key][1].values()
@@ -128,36 +130,39 @@ def test_the_thing_is_found_where_it_is(region_retriever: InstanceRetriever, pic
             assert match.box[1] <= middle[1] <= match.box[3]
 
 
-def test_the_whole_picture_asks_with_its_own_vector(region_retriever: InstanceRetriever, pictures: Path) -> None:
-    picture, size = region_retriever.picture(single_file(pictures / "c.png"))
-    found = region_retriever.rank(picture, size, None, Search(rerank=0))
+def test_the_whole_picture_asks_with_its_own_vector(region_retriever: Retriever, pictures: Path) -> None:
+    picture, size = region_retriever.system.image(single_file(pictures / "c.png"))
+    found = ranked(region_retriever, picture, size, RegionSearch(candidates=0))
     assert region_retriever.index.items[int(found.ids[0])].key == "c.png"
     assert found.distances[0] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_box_smaller_than_a_cell_asks_with_the_nearest(region_retriever: InstanceRetriever, pictures: Path) -> None:
+def test_a_box_smaller_than_a_cell_asks_with_the_nearest(region_retriever: Retriever, pictures: Path) -> None:
     inside, cell = (
-        region_retriever.search(pictures / "a.png", 9, region=region)
+        region_retriever.search(pictures / "a.png", 9, options=RegionSearch(region))
         for region in (Region(17, 17, 0.5, 0.5, shares=False), Region(16, 16, 4, 4))
     )
     assert inside == cell
-    assert inside != region_retriever.search(pictures / "a.png", 9, region=Region(48, 48, 4, 4))
+    assert inside != region_retriever.search(pictures / "a.png", 9, options=RegionSearch(Region(48, 48, 4, 4)))
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("options", "message"),
     [
-        (Search(centre=True), "a prior for the centre weights visual words, and the index has none"),
-        (Search(surroundings=0.2), "min_words and surroundings are settings of visual words, and the index has none"),
-        (Search(min_words=2), "min_words and surroundings are settings of visual words, and the index has none"),
-        (Search(verify=True), "verify compares key points: it needs an index of SIFT words"),
+        (RegionSearch(centre=True), "a prior for the centre weights visual words, and the index has none"),
+        (
+            RegionSearch(surroundings=0.2),
+            "min_words and surroundings are settings of visual words, and the index has none",
+        ),
+        (RegionSearch(min_words=2), "min_words and surroundings are settings of visual words, and the index has none"),
+        (RegionSearch(verify=True), "verify compares key points: it needs an index of SIFT words"),
     ],
 )
 def test_settings_of_words_are_refused(
-    region_retriever: InstanceRetriever, pictures: Path, how: Search, message: str
+    region_retriever: Retriever, pictures: Path, options: RegionSearch, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        region_retriever.search(pictures / "a.png", region=FLAG, how=how)
+        region_retriever.search(pictures / "a.png", options=dataclasses.replace(options, region=FLAG))
 
 
 def test_pictures_without_any_activation_are_found_last(tmp_path: Path) -> None:
@@ -165,26 +170,26 @@ def test_pictures_without_any_activation_are_found_last(tmp_path: Path) -> None:
     folder = make_pictures(tmp_path / "pictures", ["a.png", "b.png"])
     encoder = region_encoder()
     encoder.backbone.backbone.convolutions[2].norm.bias[...] -= 1e6  # nothing is above 0 after the rectifier
-    retriever = InstanceRetriever.create(tmp_path / "dark", encoder)
+    retriever = Retriever.create(tmp_path / "dark", encoder)
     retriever.add(open_dataset(folder))
-    for weighted in (False, True):
-        found = retriever.search(folder / "a.png", 2, region=FLAG, how=Search(weighted=weighted))
+    for idf in (False, True):
+        found = retriever.search(folder / "a.png", 2, options=RegionSearch(FLAG, idf=idf))
         assert [match.distance for match in found] == [1.0, 1.0]
         assert [match.item.key for match in found] == ["a.png", "b.png"]
 
 
-def test_several_sizes_in_one_index(tmp_path: Path, region_retriever: InstanceRetriever) -> None:
+def test_several_sizes_in_one_index(tmp_path: Path, region_retriever: Retriever) -> None:
     folder = make_pictures(tmp_path / "odd", ["a.png"])
     rng = np.random.default_rng(0)
     shapes = {"one": (1, 1), "wide": (4, 400), "tall": (400, 4), "large": (200, 300)}
     for name, shape in shapes.items():
         Image.fromarray(rng.integers(0, 256, (*shape, 3)).astype(np.uint8)).save(folder / f"{name}.png")
-    retriever = InstanceRetriever.create(tmp_path / "index", region_retriever.encoder)
+    retriever = Retriever.create(tmp_path / "index", region_retriever.encoder)
     assert len(retriever.add(open_dataset(folder)).added) == 5
     system = retriever.system
-    assert isinstance(system, RegionSystem)
+    assert isinstance(system, RegionVectors)
     for name, (height, width) in shapes.items():
-        found = retriever.search(folder / f"{name}.png", 5, region=Region(0.1, 0.1, 0.8, 0.8))
+        found = retriever.search(folder / f"{name}.png", 5, options=RegionSearch(Region(0.1, 0.1, 0.8, 0.8)))
         assert len({match.item.key for match in found}) == 5
         for match in found:
             assert match.box is not None

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from instance_making import PICTURES, make_pictures, sift_encoder
+from instance_making import PICTURES, make_pictures, ranked, sift_encoder
 from PIL import Image
 from reference import words as slow
 
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.recipes.instances.fit_words import fit_words
-from jaxret.retrieval import InstanceRetriever, Region, Search, single_file
-from jaxret.retrieval.systems.region import scaled_box
+from jaxret.retrieval import Region, RegionSearch, Retriever, single_file
+from jaxret.retrieval.region import scaled_box
 from jaxret.retrieval.systems.words import WINDOW_OVERLAP, WINDOW_SHARES, MapWords
 from jaxret.visual_words import (
     PlacedWords,
@@ -30,7 +30,7 @@ from jaxret.visual_words import (
 FLAG = Region(8, 8, 24, 24)  # of a.png
 
 
-def gallery_words(retriever: InstanceRetriever, folders: list[Path]) -> list[PlacedWords]:
+def gallery_words(retriever: Retriever, folders: list[Path]) -> list[PlacedWords]:
     """The words of every row, described anew from the files one frame at a time."""
     system = retriever.system
     assert isinstance(system, MapWords)
@@ -50,7 +50,7 @@ def gallery_words(retriever: InstanceRetriever, folders: list[Path]) -> list[Pla
 
 
 @pytest.fixture(scope="module")
-def rows(word_retriever: InstanceRetriever, pictures: Path, films: Path) -> list[PlacedWords]:
+def rows(word_retriever: Retriever, pictures: Path, films: Path) -> list[PlacedWords]:
     return gallery_words(word_retriever, [pictures, films])
 
 
@@ -66,10 +66,10 @@ def rounded(cosine: float) -> float:
 class SlowSearch:
     """A query of one picture and box against all rows."""
 
-    def __init__(self, retriever: InstanceRetriever, rows: list[PlacedWords], path: Path, region: Region | None):
+    def __init__(self, retriever: Retriever, rows: list[PlacedWords], path: Path, region: Region | None):
         system = retriever.system
         assert isinstance(system, MapWords)
-        picture, size = retriever.picture(single_file(path))
+        picture, size = retriever.system.image(single_file(path))
         self.rows, self.idf = rows, [float(weight) for weight in np.asarray(system.encoder.idf[...])]
         self.image = system.layout.unpack(system.encode_frames(picture[None])[0])
         self.box = None if region is None else scaled_box(region.box(size), size, picture.shape[:2])
@@ -109,7 +109,7 @@ class SlowSearch:
         return rounded(cosine), window_boxes([window], image)[0] / np.tile(image.image_size[::-1], 2)
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("idf_weighted", [False, True])
 @pytest.mark.parametrize(
     ("name", "region", "extra"),
     [
@@ -120,25 +120,25 @@ class SlowSearch:
     ],
 )
 def test_both_passes_equal_loops(
-    word_retriever: InstanceRetriever,
+    word_retriever: Retriever,
     rows: list[PlacedWords],
     pictures: Path,
     name: str,
     region: Region | None,
     extra: dict,
-    weighted: bool,
+    idf_weighted: bool,
 ) -> None:
-    how = Search(rerank=4, weighted=weighted, **extra)
+    options = RegionSearch(region, candidates=4, idf=idf_weighted, **extra)
     query = SlowSearch(word_retriever, rows, pictures / name, region)
-    idf = query.idf if weighted else None
-    asked = query.asked(idf, how.surroundings)
-    picture, size = word_retriever.picture(single_file(pictures / name))
-    gallery = word_retriever.gallery()
+    idf = query.idf if idf_weighted else None
+    asked = query.asked(idf, options.surroundings)
+    picture, size = word_retriever.system.image(single_file(pictures / name))
+    gallery = word_retriever.system.prepared(word_retriever.index)
     assert len(gallery.items) == len(rows) == len(PICTURES) + 2 * 3  # three frames of each film
 
-    expected = np.array(query.first(asked, idf, how.centre))
+    expected = np.array(query.first(asked, idf, options.centre))
     order = np.lexsort((np.arange(len(rows)), expected.astype(np.float32)))
-    plain = word_retriever.rank(picture, size, region, dataclasses.replace(how, rerank=0))
+    plain = ranked(word_retriever, picture, size, dataclasses.replace(options, candidates=0))
     assert np.isnan(plain.boxes).all()
     items = list(dict.fromkeys(gallery.items[order].tolist()))
     assert plain.ids.tolist() == items
@@ -151,7 +151,7 @@ def test_both_passes_equal_loops(
     places = {row: query.best(asked, row, idf) for row in candidates}
     best = sorted(candidates, key=lambda row: (np.float32(places[row][0]), row))
     inside = list(dict.fromkeys(gallery.items[best].tolist()))
-    found = word_retriever.rank(picture, size, region, how)
+    found = ranked(word_retriever, picture, size, options)
     assert found.ids.tolist() == inside + [item for item in items if item not in inside]
     for place, item in enumerate(inside):
         row = next(row for row in best if gallery.items[row] == item)
@@ -162,17 +162,17 @@ def test_both_passes_equal_loops(
     assert (found.inliers == -1).all()
 
 
-@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("idf_weighted", [False, True])
 def test_expansion_asks_with_the_mean_of_what_was_found(
-    word_retriever: InstanceRetriever, rows: list[PlacedWords], pictures: Path, weighted: bool
+    word_retriever: Retriever, rows: list[PlacedWords], pictures: Path, idf_weighted: bool
 ) -> None:
     query = SlowSearch(word_retriever, rows, pictures / "a.png", FLAG)
-    idf = query.idf if weighted else None
+    idf = query.idf if idf_weighted else None
     asked = query.asked(None)
     weights = idf or [1.0] * word_retriever.encoder.n_words
-    picture, size = word_retriever.picture(single_file(pictures / "a.png"))
+    picture, size = word_retriever.system.image(single_file(pictures / "a.png"))
     count = len(rows)
-    once = word_retriever.rank(picture, size, FLAG, Search(rerank=count, weighted=weighted))
+    once = ranked(word_retriever, picture, size, RegionSearch(FLAG, candidates=count, idf=idf_weighted))
 
     # By row, for several rows of one film may be among the best.
     scored = sorted((np.float32(query.best(query.asked(idf), row, idf)[0]), row) for row in range(count))
@@ -188,10 +188,10 @@ def test_expansion_asks_with_the_mean_of_what_was_found(
         for word, amount in bag.items():
             mean[word] += amount / length / len(bags)
     expanded = {word: amount * weights[word] for word, amount in mean.items() if amount * weights[word]}
-    again = word_retriever.rank(picture, size, FLAG, Search(rerank=count, weighted=weighted, expand=3))
+    again = ranked(word_retriever, picture, size, RegionSearch(FLAG, candidates=count, idf=idf_weighted, expand=3))
     best = [query.best(expanded, row, idf) for row in range(count)]
     order = sorted(range(count), key=lambda row: (np.float32(best[row][0]), row))
-    gallery = word_retriever.gallery()
+    gallery = word_retriever.system.prepared(word_retriever.index)
     assert again.ids.tolist() == list(dict.fromkeys(gallery.items[order].tolist()))
     for place, row in enumerate(again.rows.tolist()):
         assert again.distances[place] == pytest.approx(best[row][0], abs=1e-6)
@@ -199,12 +199,12 @@ def test_expansion_asks_with_the_mean_of_what_was_found(
     assert not np.array_equal(once.distances, again.distances)
 
 
-def test_the_thing_is_found_where_it_is(word_retriever: InstanceRetriever, pictures: Path) -> None:
+def test_the_thing_is_found_where_it_is(word_retriever: Retriever, pictures: Path) -> None:
     for name, other in (("a.png", "b.png"), ("c.png", "d.png"), ("e.png", "f.png")):
         ((thing, box),) = PICTURES[name][1].items()
         left, top, right, bottom = box
         region = Region(left, top, right - left, bottom - top)
-        found = word_retriever.search(pictures / name, 3, region=region, kinds=["image"])
+        found = word_retriever.search(pictures / name, 3, options=RegionSearch(region), kinds=["image"])
         assert {match.item.key for match in found[:2]} == {name, other}, thing
         truth = PICTURES[other][1][thing]
         (match,) = (match for match in found if match.item.key == other)
@@ -215,22 +215,24 @@ def test_the_thing_is_found_where_it_is(word_retriever: InstanceRetriever, pictu
         assert max(width, 0) * max(height, 0) > 0.2 * 24 * 24
 
 
-def test_a_box_with_too_few_words_is_named_as_it_was_given(word_retriever: InstanceRetriever, pictures: Path) -> None:
+def test_a_box_with_too_few_words_is_named_as_it_was_given(word_retriever: Retriever, pictures: Path) -> None:
     message = (
         r"the region 1,1,1.5,1 holds 0 visual words, and a search needs at least 1: mark a larger part, or make an "
-        r"index that sees larger pictures than 64 x 64 pixels"
+        r"index that sees larger images than 64 x 64 pixels"
     )
     with pytest.raises(ValueError, match=message):
-        word_retriever.search(pictures / "a.png", region=Region(1, 1, 1.5, 1))
+        word_retriever.search(pictures / "a.png", options=RegionSearch(Region(1, 1, 1.5, 1)))
     with pytest.raises(ValueError, match=r"the region 0.5,0.5,0.25,0.25 holds 16 visual words, and a search needs at"):
-        word_retriever.search(pictures / "a.png", region=Region(0.5, 0.5, 0.25, 0.25), how=Search(min_words=17))
-    assert word_retriever.search(pictures / "a.png", 1, region=Region(0.5, 0.5, 0.25, 0.25), how=Search(min_words=16))
-    with pytest.raises(ValueError, match=r"the picture holds 256 visual words, and a search needs at least 300"):
-        word_retriever.search(pictures / "a.png", how=Search(min_words=300))
+        word_retriever.search(pictures / "a.png", options=RegionSearch(Region(0.5, 0.5, 0.25, 0.25), min_words=17))
+    assert word_retriever.search(
+        pictures / "a.png", 1, options=RegionSearch(Region(0.5, 0.5, 0.25, 0.25), min_words=16)
+    )
+    with pytest.raises(ValueError, match=r"the image holds 256 visual words, and a search needs at least 300"):
+        word_retriever.search(pictures / "a.png", options=RegionSearch(min_words=300))
 
 
 @pytest.fixture(scope="module")
-def sift(tmp_path_factory: pytest.TempPathFactory) -> tuple[InstanceRetriever, Path]:
+def sift(tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, Path]:
     """Textured pictures; the second holds a part of the first, moved by (24, 8), and the last holds nothing."""
     pytest.importorskip("cv2")
     folder = tmp_path_factory.mktemp("sift")
@@ -249,15 +251,15 @@ def sift(tmp_path_factory: pytest.TempPathFactory) -> tuple[InstanceRetriever, P
     encoder.max_features = 300
     dataset = open_dataset(folder)
     fit_words(encoder, dataset, range(4), say=lambda line: None)
-    retriever = InstanceRetriever.create(tmp_path_factory.mktemp("sift_index") / "index", encoder)
+    retriever = Retriever.create(tmp_path_factory.mktemp("sift_index") / "index", encoder)
     retriever.add(dataset)
     return retriever, folder
 
 
-def test_sift_words_find_and_verify_a_part(sift: tuple[InstanceRetriever, Path]) -> None:
+def test_sift_words_find_and_verify_a_part(sift: tuple[Retriever, Path]) -> None:
     retriever, folder = sift
     region = Region(16, 8, 96, 88)
-    found = retriever.search(folder / "a.png", 4, region=region, how=Search(verify=True))
+    found = retriever.search(folder / "a.png", 4, options=RegionSearch(region, verify=True))
     assert [match.item.key for match in found[:2]] == ["a.png", "b.png"]
     assert found[0].inliers is not None
     assert found[1].inliers is not None
@@ -266,16 +268,16 @@ def test_sift_words_find_and_verify_a_part(sift: tuple[InstanceRetriever, Path])
     np.testing.assert_allclose(found[1].box, (40, 16, 136, 104), atol=4)
     assert found[-1].box is None  # the grey one
     assert found[-1].inliers == 0
-    unverified = retriever.search(folder / "a.png", 4, region=region)
+    unverified = retriever.search(folder / "a.png", 4, options=RegionSearch(region))
     assert [match.inliers for match in unverified] == [None] * 4
 
 
-def test_verification_equals_that_of_each_candidate(sift: tuple[InstanceRetriever, Path]) -> None:
+def test_verification_equals_that_of_each_candidate(sift: tuple[Retriever, Path]) -> None:
     retriever, folder = sift
     region = Region(16, 8, 96, 88)
-    picture, size = retriever.picture(single_file(folder / "a.png"))
-    plain = retriever.rank(picture, size, region)
-    checked = retriever.rank(picture, size, region, Search(verify=True))
+    picture, size = retriever.system.image(single_file(folder / "a.png"))
+    plain = ranked(retriever, picture, size, RegionSearch(region))
+    checked = ranked(retriever, picture, size, RegionSearch(region, verify=True))
     layout = retriever.system.layout
     query = layout.unpack(retriever.system.encode_frames(picture[None])[0])
     inside = np.flatnonzero(query.inside((16, 8, 112, 96)))
@@ -302,12 +304,12 @@ def test_verification_equals_that_of_each_candidate(sift: tuple[InstanceRetrieve
     assert checked.rows.tolist() == expected
 
 
-def test_only_sift_words_can_be_verified(word_retriever: InstanceRetriever, pictures: Path) -> None:
+def test_only_sift_words_can_be_verified(word_retriever: Retriever, pictures: Path) -> None:
     with pytest.raises(ValueError, match="verify compares key points: it needs an index of SIFT words"):
-        word_retriever.search(pictures / "a.png", how=Search(verify=True))
+        word_retriever.search(pictures / "a.png", options=RegionSearch(verify=True))
 
 
-def test_pictures_of_other_shapes_go_through(tmp_path: Path, word_retriever: InstanceRetriever) -> None:
+def test_pictures_of_other_shapes_go_through(tmp_path: Path, word_retriever: Retriever) -> None:
     folder = make_pictures(tmp_path / "odd", ["a.png"])
     rng = np.random.default_rng(0)
     shapes = {"one": (1, 1), "wide": (4, 400), "tall": (400, 4), "large": (200, 300)}
@@ -315,17 +317,17 @@ def test_pictures_of_other_shapes_go_through(tmp_path: Path, word_retriever: Ins
         Image.fromarray(rng.integers(0, 256, (*shape, 3)).astype(np.uint8)).save(folder / f"{name}.png")
     Image.open(folder / "a.png").convert("L").save(folder / "grey.png")
     Image.open(folder / "a.png").convert("RGBA").save(folder / "ünï 図.png")
-    retriever = InstanceRetriever.create(tmp_path / "index", word_retriever.encoder)
+    retriever = Retriever.create(tmp_path / "index", word_retriever.encoder)
     report = retriever.add(open_dataset(folder))
     assert len(report.added) == 7
     for name, (height, width) in shapes.items():
-        best = retriever.search(folder / f"{name}.png", 1, region=Region(0.1, 0.1, 0.8, 0.8))[0]
+        best = retriever.search(folder / f"{name}.png", 1, options=RegionSearch(Region(0.1, 0.1, 0.8, 0.8)))[0]
         assert best.item.key == f"{name}.png"
         assert best.size == (height, width)
         assert best.box is not None
         assert 0 <= best.box[0] < best.box[2] <= width
         assert 0 <= best.box[1] < best.box[3] <= height
-    same = retriever.search(folder / "ünï 図.png", 2, region=FLAG)
+    same = retriever.search(folder / "ünï 図.png", 2, options=RegionSearch(FLAG))
     assert [match.item.key for match in same] == ["a.png", "ünï 図.png"]  # equal, by id
     assert same[0].distance == same[1].distance
     assert same[0].box == same[1].box

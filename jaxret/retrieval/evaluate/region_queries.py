@@ -1,4 +1,4 @@
-"""Questions of the published instance benchmarks, and of one's own boxes, against the items of an index."""
+"""Region queries of the published instance benchmarks, and of one's own boxes, with the items that are relevant."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from jaxret.data.ground_truth.revisited import read_revisited
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
 from jaxret.metrics import RevisitedSetting, revisited_lists
-from jaxret.retrieval.systems.region import Box
+from jaxret.retrieval.region import Box
 
-__all__ = ["SOURCES", "AskedRegion", "JudgedQueries", "Judgement", "read_judged_queries"]
+__all__ = ["SOURCES", "RegionQueries", "RegionQuery", "Relevance", "read_region_queries"]
 
 _ENDINGS = IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | {".gif"}
 SOURCES = ("oxford", "revisited", "instre", "boxes")
 
 
 @dataclasses.dataclass(frozen=True)
-class AskedRegion:
-    """A region that asks: a picture and a box in its pixels."""
+class RegionQuery:
+    """An image and a box in its pixels."""
 
     name: str
     path: str
@@ -40,8 +40,8 @@ class AskedRegion:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judgement:
-    """What is right for each query, as `jaxret.metrics.judge_by_lists` takes it: items by id.
+class Relevance:
+    """What is relevant to each query, as `jaxret.metrics.judge_by_lists` takes it: items by id.
 
     Attributes:
       relevant: for each query, grade by item.
@@ -53,106 +53,108 @@ class Judgement:
 
 
 @dataclasses.dataclass(frozen=True)
-class JudgedQueries:
-    """Queries and what is right.
+class RegionQueries:
+    """Queries and what is relevant to them.
 
     Attributes:
       queries: Q of them.
-      judgements: by name: one, or of the revisited sets easy, medium and hard.
-      boxes: for each query float64 (S, 4) by item, where its object truly is; None where nobody knows.
+      relevance: by name: one, or of the revisited sets easy, medium and hard.
+      boxes: for each query float64 (S, 4) by item, where its object truly is; None where it is not known.
     """
 
-    queries: Sequence[AskedRegion]
-    judgements: Mapping[str, Judgement]
+    queries: Sequence[RegionQuery]
+    relevance: Mapping[str, Relevance]
     boxes: Sequence[Mapping[int, NDArray[np.float64]]] | None = None
 
 
-def read_judged_queries(
+def read_region_queries(
     spec: str, items: Sequence[MediaItem], *, query_folder: Path | None = None, without_query: bool = False
-) -> JudgedQueries:
-    """Read queries and judgements, and find their pictures among the items of an index.
+) -> RegionQueries:
+    """Read queries and ground truth, and find their images among the items of an index.
 
     Args:
       spec: `oxford:FOLDER` of ground-truth files in the layout of Oxford5k, Paris6k and Sculptures 6k;
         `revisited:FILE`, the .mat (or JSON) of Revisited Oxford or Paris; `instre:ROOT`, the folder of INSTRE's
-        subsets; or `boxes:CSV` with the columns path, left, top, right, bottom, label and split, of which pictures of
-        the split test ask and all that are indexed are judged by their labels.
-      items: of the index. A picture of a CSV is known by its file; one of the others by its key or path without the
+        subsets; or `boxes:CSV` with the columns path, left, top, right, bottom, label and split, of which the boxes
+        of the split test are queries, and relevant is what carries their label among all that are indexed.
+      items: of the index. An image of a CSV is known by its file; one of the others by its key or path without the
         ending, or by the last part of it where no other ends so.
-      query_folder: where the pictures of queries lie that are not in the index (the revisited sets).
-      without_query: the query's own picture is junk, a choice of Oxford and Paris, in whose published figures it
+      query_folder: where the queries' images lie that are not in the index (the revisited sets).
+      without_query: the query's own image is junk, a choice of Oxford and Paris, in whose published figures it
         counts. Of the revisited sets it is not in the gallery, of INSTRE and of boxes it is always junk.
 
     Raises:
-      ConfigError: the spec is unknown, a setting does not go with it, a file cannot be read or is malformed, a picture
-        that is named is neither in the index nor in `query_folder`, or fits several of its items, or there is nothing
-        to ask.
+      ConfigError: the spec is unknown, a setting does not go with it, a file cannot be read or is malformed, an image
+        that is named is neither in the index nor in `query_folder`, or fits several of its items, or there is no
+        query.
     """
-    kind, colon, place = spec.partition(":")
-    if not colon or not place or kind not in SOURCES:
+    kind, colon, path = spec.partition(":")
+    if not colon or not path or kind not in SOURCES:
         raise ConfigError(f"queries with boxes are named {', '.join(f'{name}:PATH' for name in SOURCES)}, got {spec!r}")
     if query_folder is not None and kind != "revisited":
-        raise ConfigError(f"of {kind} it is known where the pictures that ask lie: leave the folder {query_folder} out")
+        raise ConfigError(f"of {kind} it is known where the query images lie: leave the folder {query_folder} out")
     if without_query and kind != "oxford":
         absent = "is not in the gallery" if kind == "revisited" else "never counts"
-        raise ConfigError(f"the picture that asks {absent} of {kind}: leave without_query out")
+        raise ConfigError(f"the query image {absent} of {kind}: leave without_query out")
     known = _Names(items)
     if kind == "boxes":
-        return _of_boxes(place, known)
+        return _of_boxes(path, known)
     if kind == "revisited":
-        return _revisited(place, known, query_folder)
-    queries = read_oxford_queries(place) if kind == "oxford" else instre_queries(read_instre(place))
+        return _revisited(path, known, query_folder)
+    queries = read_oxford_queries(path) if kind == "oxford" else instre_queries(read_instre(path))
     if not queries:
-        raise ConfigError(f"{place}: no object is shown by two pictures, so none can ask for the other")
-    asked = [AskedRegion(query.name, known.path(query.image), query.box) for query in queries]
+        raise ConfigError(f"{path}: no object is shown by two images, so none can be searched with the other")
+    found = [RegionQuery(query.name, known.path(query.image), query.box) for query in queries]
     named = [name for query in queries for name in (query.image, *query.good, *query.ok, *query.junk)]
     gallery = known.gallery(named)
     relevant, junk = judged_lists(queries, list(gallery), graded=True, without_query=without_query)
-    return JudgedQueries(asked, {"all": _by_item(relevant, junk, list(gallery.values()))})
+    return RegionQueries(found, {"all": _by_item(relevant, junk, list(gallery.values()))})
 
 
-def _revisited(path: str, known: _Names, folder: Path | None) -> JudgedQueries:
+def _revisited(path: str, known: _Names, folder: Path | None) -> RegionQueries:
     truth = read_revisited(path)
     if folder is None:
-        raise ConfigError("the queries of the revisited sets are not in their galleries: name the folder of pictures")
+        raise ConfigError(
+            "the queries of the revisited sets are not in their galleries: name the folder of their images"
+        )
     ids = [known.id_of(name) for name in truth.gallery]
-    asked = [AskedRegion(query.image, _file_of(folder, query.image), query.box) for query in truth.queries]
-    judgements = {}
+    found = [RegionQuery(query.image, _file_of(folder, query.image), query.box) for query in truth.queries]
+    relevance = {}
     for setting in get_args(RevisitedSetting):
         lists = [revisited_lists(query.easy, query.hard, query.junk, setting) for query in truth.queries]
-        judgements[setting] = _by_item([dict.fromkeys(good, 1.0) for good, _ in lists], [bad for _, bad in lists], ids)
-    return JudgedQueries(asked, judgements)
+        relevance[setting] = _by_item([dict.fromkeys(good, 1.0) for good, _ in lists], [bad for _, bad in lists], ids)
+    return RegionQueries(found, relevance)
 
 
-def _of_boxes(table: str, known: _Names) -> JudgedQueries:
+def _of_boxes(table: str, known: _Names) -> RegionQueries:
     annotations = read_box_annotations(table)
     shown: dict[str, dict[int, NDArray[np.float64]]] = {name: {} for name in annotations.classes}
-    for picture, boxes, labels in zip(annotations.pictures.items, annotations.boxes, annotations.labels, strict=True):
-        number = known.files.get(os.path.realpath(str(picture.path)))
+    for image, boxes, labels in zip(annotations.pictures.items, annotations.boxes, annotations.labels, strict=True):
+        number = known.files.get(os.path.realpath(str(image.path)))
         if number is not None:
             for label in np.unique(labels):
                 shown[annotations.classes[label]][number] = boxes[labels == label]
-    asked, queries = [], []
-    for picture, boxes, labels in zip(annotations.pictures.items, annotations.boxes, annotations.labels, strict=True):
-        if picture.split != "test":
+    queries, labelled = [], []
+    for image, boxes, labels in zip(annotations.pictures.items, annotations.boxes, annotations.labels, strict=True):
+        if image.split != "test":
             continue
-        own = known.files.get(os.path.realpath(str(picture.path)))
-        for place, (box, label) in enumerate(zip(boxes.tolist(), labels, strict=True), start=1):
-            name = f"{picture.key}_{place}"
-            asked.append(AskedRegion(name, str(picture.path), (box[0], box[1], box[2], box[3])))
-            queries.append((annotations.classes[label], own))
-    if not asked:
-        raise ConfigError(f"{table}: no picture is in the split test, whose boxes ask")
-    relevant = [dict.fromkeys((n for n in shown[label] if n != own), 1.0) for label, own in queries]
-    junk = [set() if own is None else {own} for _, own in queries]
-    return JudgedQueries(asked, {"all": Judgement(relevant, junk)}, [shown[label] for label, _ in queries])
+        own = known.files.get(os.path.realpath(str(image.path)))
+        for count, (box, label) in enumerate(zip(boxes.tolist(), labels, strict=True), start=1):
+            name = f"{image.key}_{count}"
+            queries.append(RegionQuery(name, str(image.path), (box[0], box[1], box[2], box[3])))
+            labelled.append((annotations.classes[label], own))
+    if not queries:
+        raise ConfigError(f"{table}: no image is in the split test, whose boxes are the queries")
+    relevant = [dict.fromkeys((n for n in shown[label] if n != own), 1.0) for label, own in labelled]
+    junk = [set() if own is None else {own} for _, own in labelled]
+    return RegionQueries(queries, {"all": Relevance(relevant, junk)}, [shown[label] for label, _ in labelled])
 
 
-def _by_item(relevant: Sequence[Mapping[int, float]], junk: Sequence[set[int]], ids: Sequence[int]) -> Judgement:
-    """Lists of places in a gallery as lists of items."""
-    return Judgement(
-        [{ids[place]: grade for place, grade in good.items()} for good in relevant],
-        [{ids[place] for place in bad} for bad in junk],
+def _by_item(relevant: Sequence[Mapping[int, float]], junk: Sequence[set[int]], ids: Sequence[int]) -> Relevance:
+    """Lists of positions in a gallery as lists of items."""
+    return Relevance(
+        [{ids[position]: grade for position, grade in good.items()} for good in relevant],
+        [{ids[position] for position in bad} for bad in junk],
     )
 
 
@@ -188,7 +190,7 @@ class _Names:
         """The file of this item; ConfigError where there is none."""
         path = self.items[self.id_of(name)].path
         if path is None:
-            raise ConfigError(f"{name!r} asks, and the index does not know its file")
+            raise ConfigError(f"{name!r} is a query, and the index does not know its file")
         return path
 
     def gallery(self, names: Sequence[str]) -> dict[str, int]:
@@ -210,5 +212,5 @@ def _file_of(folder: Path, name: str) -> str:
         if path.suffix.lower() in IMAGE_EXTENSIONS and path.is_file() and path.with_suffix("") == folder / bare
     )
     if not found:
-        raise ConfigError(f"{folder} lacks the picture {name!r} that asks")
+        raise ConfigError(f"{folder} lacks the query image {name!r}")
     return str(found[0])

@@ -1,0 +1,187 @@
+"""Command lines made of dataclasses by tyro: the arguments of a command, and a group of flags for each option class.
+
+A field is a flag, under its own name unless `_SPELLINGS` has another, and what the class's docstring says of it is the
+help. The metadata of a field can name its `choices`. A flag that is not given leaves the class's default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict, TypeVar
+
+import docstring_parser
+import tyro
+
+from jaxret.errors import ConfigError
+
+__all__ = ["Given", "chosen_options", "parse"]
+
+_SPELLINGS = {"min_cosine": "par", "measure": "sequence", "part": "subsequence"}
+_VALUE_OF_BARE = {"--subsequence": "query"}  # flags that may stand without a value
+
+Arguments = TypeVar("Arguments")
+
+Given = Mapping[type[Any], Mapping[str, Any]]
+"""The options that were given, by class and field."""
+
+
+def parse(
+    argv: Sequence[str],
+    arguments: type[Arguments],
+    options: Sequence[type[Any]] = (),
+    *,
+    prog: str,
+    without: Collection[str] = (),
+) -> tuple[Arguments, Given]:
+    """Parse a command line; help and errors end the program, as tyro does it.
+
+    Args:
+      argv: the words.
+      arguments: a dataclass of the command's own arguments, which are positional where they have no default; its
+        docstring describes the command.
+      options: option classes, dataclasses whose fields are flags.
+      prog: how the command is called.
+      without: fields of option classes that are no flags here.
+
+    Returns:
+      The arguments, and the options that were given.
+
+    Raises:
+      ValueError: the text of a value is malformed, where its class reads it (`parse`).
+    """
+    groups = {_words(kind).replace(" ", "_"): kind for kind in options}
+    fields = _flags(arguments, (), positional=True)
+    fields |= {
+        name: NotRequired[TypedDict(name, _flags(kind, without), total=False)]  # type: ignore[operator]
+        for name, kind in groups.items()
+    }
+    defaults = _switches(arguments) | {name: _switches(kind, without) for name, kind in groups.items()}
+    parsed: Any = tyro.cli(
+        TypedDict(arguments.__name__, fields, total=False),  # type: ignore[operator]
+        args=_with_values(argv),
+        prog=prog,
+        description=_documentation(arguments).text,
+        default=defaults,
+        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+    )
+    given = {kind: _read(kind, parsed.pop(name)) for name, kind in groups.items()}
+    return arguments(**parsed), given
+
+
+def chosen_options(given: Given, fitting: Sequence[type[Any]], what: str) -> Any:
+    """An instance of the one class whose flags were given; None where none was.
+
+    Args:
+      given: see `parse`.
+      fitting: the classes that have a part in what is done.
+      what: that, for messages, such as "INDEX is an index of regions of images".
+
+    Raises:
+      ConfigError: flags were given of a class that does not fit, of two classes, or without one that they need.
+      ValueError: as the class.
+    """
+    named = [(kind, values) for kind, values in given.items() if values]
+    for kind, values in named:
+        if kind not in fitting:
+            raise ConfigError(f"{_flag_names(values)} belongs to {_words(kind)}, and {what}: leave it out")
+    if len(named) > 1:
+        (kind, values), (other, others) = named[:2]
+        raise ConfigError(
+            f"{_flag_names(values)} belongs to {_words(kind)}, {_flag_names(others)} to {_words(other)}: give one kind"
+        )
+    for kind, values in named:
+        missing = [
+            f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING and f.name not in values
+        ]
+        if missing:
+            raise ConfigError(f"{_flag_names(values)} belongs to {_words(kind)}: name {_flag_names(missing)}, too")
+        return kind(**values)
+    return None
+
+
+def _flags(kind: type[Any], without: Collection[str], *, positional: bool = False) -> dict[str, Any]:
+    """The fields of a class as tyro is to see them: by name their annotated types, without None, the absent value."""
+    types_of, help_of = _plain_types(kind), _documentation(kind).fields
+    flags: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        if field.name in without:
+            continue
+        plain = types_of[field.name]
+        required = positional and field.default is dataclasses.MISSING
+        hidden = field.default in (None, dataclasses.MISSING) or isinstance(field.default, bool)
+        mark = tyro.conf.arg(
+            name=_SPELLINGS.get(field.name),
+            metavar=field.name.upper() if required else getattr(plain, "metavar", None),
+            help=help_of.get(field.name),
+            help_behavior_hint="" if hidden else f"(default: {_text(field.default)})",
+            aliases=(f"-{field.name}",) if len(field.name) == 1 else None,
+        )
+        if "choices" in field.metadata:
+            plain = Literal[tuple(field.metadata["choices"])]
+        flag: Any = Annotated[str if hasattr(plain, "parse") else plain, mark]
+        flags[field.name] = Required[Annotated[flag, tyro.conf.Positional]] if required else flag
+    return flags
+
+
+def _plain_types(kind: type[Any]) -> dict[str, Any]:
+    """The types of a class's fields, without None."""
+    found = typing.get_type_hints(kind)
+    for name, hint in found.items():
+        if typing.get_origin(hint) in (types.UnionType, typing.Union):
+            found[name] = next(part for part in typing.get_args(hint) if part is not type(None))
+    return found
+
+
+def _read(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that were given; classes with a method `parse` read their text with it."""
+    types_of = _plain_types(kind)
+    given = {name: value for name, value in values.items() if value is not False}
+    return {
+        name: types_of[name].parse(value) if hasattr(types_of[name], "parse") else value
+        for name, value in given.items()
+    }
+
+
+def _switches(kind: type[Any], without: Collection[str] = ()) -> dict[str, bool]:
+    """The flags that take no value, all of them off."""
+    return {f.name: False for f in dataclasses.fields(kind) if f.default is False and f.name not in without}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Documentation:
+    """A docstring: the text before the fields, and what is said of each."""
+
+    text: str
+    fields: Mapping[str, str]
+
+
+def _documentation(kind: type[Any]) -> _Documentation:
+    parsed = docstring_parser.parse(kind.__doc__ or "")
+    text = "\n\n".join(part for part in (parsed.short_description, parsed.long_description) if part)
+    return _Documentation(text, {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params})
+
+
+def _with_values(argv: Sequence[str]) -> list[str]:
+    words = []
+    for word, following in zip(argv, [*argv[1:], "--"], strict=True):
+        words.append(word)
+        if word in _VALUE_OF_BARE and following.startswith("-"):
+            words.append(_VALUE_OF_BARE[word])
+    return words
+
+
+def _flag_names(fields: Iterable[str]) -> str:
+    return ", ".join("--" + _SPELLINGS.get(name, name).replace("_", "-") for name in fields)
+
+
+def _words(kind: type[Any]) -> str:
+    """The name of a class in words: "vector search" of VectorSearch."""
+    return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

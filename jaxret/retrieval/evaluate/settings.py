@@ -1,0 +1,89 @@
+"""What is measured, and over which items: the settings of each evaluation. `jaxret evaluate` makes its flags of them.
+
+How the ranking is made is said by the options of a search (`jaxret.retrieval.options`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar, get_args
+
+from jaxret.errors import ConfigError
+from jaxret.evaluation import Relevant
+from jaxret.metrics import Denominator
+
+__all__ = ["FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "settings_or_default"]
+
+Settings = TypeVar("Settings")
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelEvaluation:
+    """Labelled queries in a labelled gallery.
+
+    Attributes:
+      split: only indexed items of this split take part, as queries and as gallery.
+      relevant: "label": what carries the query's label, items of its own source left out; "source": what the queries,
+        parts of indexed videos, were cut from.
+      denominator: what mAP@k divides by: min(n_relevant,k), all relevant items, or those retrieved among the first k.
+      by_class: add a group for each class.
+      depth: results kept a query. Default: the whole gallery, which mAP needs.
+
+    Raises:
+      ConfigError: a value is unknown or out of range.
+    """
+
+    split: str | None = None
+    relevant: Relevant = "label"
+    denominator: Denominator = "min(n_relevant,k)"
+    by_class: bool = False
+    depth: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("relevant", Relevant), ("denominator", Denominator)):
+            if (value := getattr(self, name)) not in get_args(known):
+                raise ConfigError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
+        if self.depth is not None and self.depth < 1:
+            raise ConfigError(f"depth must be at least 1 or none, got {self.depth}")
+
+
+@dataclasses.dataclass(frozen=True)
+class FilmEvaluation:
+    """Screen photos of films with the times that they show.
+
+    Attributes:
+      tolerance: seconds by which a shot or a moment may miss the time.
+
+    Raises:
+      ConfigError: it is negative.
+    """
+
+    tolerance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.tolerance >= 0:
+            raise ConfigError(f"tolerance must be at least 0 seconds, got {self.tolerance!r}")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegionEvaluation:
+    """Regions of images with ground truth.
+
+    Attributes:
+      whole_images: search with the whole images, without their boxes, to see what the boxes are worth.
+    """
+
+    whole_images: bool = False
+
+
+def settings_or_default(settings: Any, kind: type[Settings], ks: Any = None) -> Settings:
+    """The settings of an evaluation; None stands for its defaults.
+
+    Raises:
+      ConfigError: they are of another evaluation, or there are cut-offs `ks`, which only labels have.
+    """
+    if settings is not None and not isinstance(settings, kind):
+        raise ConfigError(f"these queries are evaluated with {kind.__name__}, got {type(settings).__name__}")
+    if ks is not None:
+        raise ConfigError(f"cut-offs (ks, -k) are of an evaluation by labels: leave them out, got {list(ks)}")
+    return kind() if settings is None else settings
