@@ -236,7 +236,7 @@ def test_index_command(data: Path, runs: dict[str, Path], tmp_path: Path, capsys
     assert found(capsys, index, data / "a.png", "--region", "8,8,24,24") == []
     assert dispatch(["search", str(index), str(data / "a.png")]) == 0
     assert capsys.readouterr().out == "nothing found\n"
-    with pytest.raises(ConfigError, match="regions lie in single frames: leave --without-frames out"):
+    with pytest.raises(ConfigError, match=r"regions lie in single frames: leave --without-frames \(frames=False\) out"):
         dispatch(["index", str(data), str(tmp_path / "x"), "--encoder", str(runs["blcf"]), "--without-frames"])
 
 

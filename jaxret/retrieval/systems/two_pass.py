@@ -178,7 +178,7 @@ class TwoPassSystem(System, Generic[Query]):
     def spaces(self, *, frames: bool = True) -> list[Space]:
         """See `System.spaces`."""
         if not frames:
-            raise ConfigError("regions lie in single frames: keep them")
+            raise ConfigError("regions lie in single frames: leave --without-frames (frames=False) out")
         return [*self.record_spaces, Space.of_records(_SIZES, 2, "uint32")]
 
     def vectors(
