@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.preprocessing import normalize
 
 from jaxret.rank import SearchResult
 from jaxret.rank.validation import check_k
@@ -39,11 +40,8 @@ class InvertedFile:
             raise ValueError("an inverted file needs at least one bag")
         self._n_words, self._size = bags.n_words, len(bags)
         self._idf = np.ones(bags.n_words) if idf is None else check_idf(idf, bags.n_words)
-        rows, lengths = bags.rows(), bags.lengths(self._idf)
-        values = bags.counts * self._idf[bags.words] / np.where(lengths > 0, lengths, 1.0)[rows]
-        order = np.argsort(bags.words, kind="stable")  # within a word the images ascend
-        self._images, self._values = rows[order].astype(np.int32), values[order]
-        self._starts = np.concatenate([[0], np.bincount(bags.words, minlength=bags.n_words).cumsum()])
+        # A column lists the images that hold its word: the inverted file itself.
+        self._columns = normalize(bags.weighted(self._idf)).tocsc()
 
     def __len__(self) -> int:
         """N, the number of bags."""
@@ -62,19 +60,11 @@ class InvertedFile:
         """
         if queries.n_words != self._n_words:
             raise ValueError(f"queries are bags of {queries.n_words} words, and the gallery of {self._n_words}")
-        lengths = queries.lengths(self._idf)
+        unit = normalize(queries.weighted(self._idf))
         table = np.zeros((len(queries), self._size))
         for q, row in enumerate(table):
-            some = slice(queries.offsets[q], queries.offsets[q + 1])
-            words = queries.words[some]
-            if not lengths[q]:
-                continue
-            weights = queries.counts[some] * self._idf[words] / lengths[q]
-            starts, ends = self._starts[words], self._starts[words + 1]
-            chosen = np.concatenate([np.arange(start, end) for start, end in zip(starts, ends, strict=True)])
-            row += np.bincount(
-                self._images[chosen], self._values[chosen] * np.repeat(weights, ends - starts), minlength=self._size
-            )
+            some = slice(unit.indptr[q], unit.indptr[q + 1])
+            row[:] = self._columns[:, unit.indices[some]] @ unit.data[some]
         return table
 
     def topk(self, queries: WordBags, k: int) -> SearchResult:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
 
 from jaxret.visual_words.word_bags import WordBags, check_idf, join_bags
 
@@ -38,7 +39,5 @@ def expand_query(query: WordBags, found: WordBags, *, idf: ArrayLike | None = No
     weights = None if idf is None else check_idf(idf, query.n_words)
     bags = join_bags([query, found], query.n_words)
     lengths = bags.lengths(weights)
-    shares = bags.counts / np.where(lengths > 0, lengths, 1.0)[bags.rows()]
-    total = np.bincount(bags.words, shares, minlength=query.n_words) / len(bags)
-    held = np.flatnonzero(total)
-    return WordBags(query.n_words, np.array([0, len(held)]), held.astype(np.int32), total[held])
+    shares = 1 / np.where(lengths > 0, lengths, 1.0)
+    return WordBags.of_matrix(csr_array((shares @ bags.matrix / len(bags))[None]))

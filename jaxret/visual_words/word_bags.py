@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_array, vstack
+from scipy.sparse.linalg import norm
 
 from jaxret.visual_words.placed_words import PlacedWords
 
@@ -51,19 +54,35 @@ class WordBags:
             raise ValueError(f"words must lie in 0 .. {self.n_words - 1}, got {self.words.min()} .. {self.words.max()}")
         if not (self.counts.min() > 0 and self.counts.max() < np.inf):
             raise ValueError("counts must be finite and above 0")
-        rises = np.diff(self.words) > 0
-        starts = self.offsets[1:-1]
-        rises[starts[(starts > 0) & (starts < len(self.words))] - 1] = True
-        if not rises.all():
+        if not self.matrix.has_canonical_format:
             raise ValueError("words must rise within a bag")
 
     def __len__(self) -> int:
         """N, the number of bags."""
         return len(self.offsets) - 1
 
-    def rows(self) -> NDArray[np.int64]:
-        """int64 (M,): which bag each entry belongs to."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+    @classmethod
+    def of_matrix(cls, matrix: csr_array) -> WordBags:
+        """The bags that a sparse matrix (N, W) holds; the inverse of `matrix`."""
+        return cls(matrix.shape[1], matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+
+    @functools.cached_property
+    def matrix(self) -> csr_array:
+        """The histograms as a sparse matrix (N, W) of the same entries."""
+        narrow = np.int32 if len(self.words) < 2**31 else np.int64  # SciPy widens the words to the offsets
+        return csr_array((self.counts, self.words, self.offsets.astype(narrow)), shape=(len(self), self.n_words))
+
+    def weighted(self, idf: ArrayLike | None = None) -> csr_array:
+        """The histograms (N, W), each entry times the `idf` (W,) of its word where given.
+
+        Raises:
+          ValueError: `idf` does not fit.
+        """
+        if idf is None:
+            return self.matrix
+        matrix = self.matrix
+        weighted = matrix.data * check_idf(idf, self.n_words)[matrix.indices]
+        return csr_array((weighted, matrix.indices, matrix.indptr), shape=matrix.shape)
 
     def bag(self, n: int) -> WordBags:
         """Bag n alone.
@@ -73,19 +92,15 @@ class WordBags:
         """
         if not 0 <= n < len(self):
             raise IndexError(f"bag {n} of {len(self)}")
-        some = slice(self.offsets[n], self.offsets[n + 1])
-        return WordBags(self.n_words, np.array([0, some.stop - some.start]), self.words[some], self.counts[some])
+        return WordBags.of_matrix(self.matrix[[n]])
 
     def dense(self) -> NDArray[np.float64]:
         """The histograms (N, W), zeros included."""
-        table = np.zeros((len(self), self.n_words))
-        table[self.rows(), self.words] = self.counts
-        return table
+        return np.asarray(self.matrix.toarray())
 
     def lengths(self, idf: ArrayLike | None = None) -> NDArray[np.float64]:
         """float64 (N,): the Euclidean length of each histogram, of its entries times `idf` (W,) where given."""
-        entries = self.counts if idf is None else self.counts * check_idf(idf, self.n_words)[self.words]
-        return np.sqrt(np.bincount(self.rows(), entries**2, minlength=len(self)))
+        return np.asarray(norm(self.weighted(idf), axis=1))
 
 
 def bags_of_words(images: Iterable[PlacedWords], n_words: int) -> WordBags:
@@ -152,10 +167,8 @@ def join_bags(bags: Sequence[WordBags], n_words: int) -> WordBags:
     """
     if odd := [bag.n_words for bag in bags if bag.n_words != n_words]:
         raise ValueError(f"bags must be of {n_words} words, got one of {odd[0]}")
-    sizes = [np.diff(bag.offsets) for bag in bags]
-    offsets = np.concatenate([[0], *sizes]).cumsum().astype(np.int64)
-    words = np.concatenate([np.zeros(0, np.int32), *(bag.words for bag in bags)])
-    return WordBags(n_words, offsets, words, np.concatenate([np.zeros(0), *(bag.counts for bag in bags)]))
+    nothing = csr_array((0, n_words))
+    return WordBags.of_matrix(vstack([nothing, *(bag.matrix for bag in bags)], format="csr"))
 
 
 def inverse_document_frequency(bags: WordBags) -> NDArray[np.float64]:
