@@ -24,7 +24,7 @@ from jaxret.index.manifest import MANIFEST_NAME, EncoderRecord, Manifest, Segmen
 from jaxret.index.segment import write_segment
 from jaxret.index.snapshot import Snapshot, open_snapshot
 from jaxret.index.space import ARRAY_NAMES, Space, checked_rows
-from jaxret.index.write_lock import WriteLock
+from jaxret.index.write_lock import write_lock
 
 __all__ = ["added", "check_rows", "commit", "compacted", "create", "require_known", "without"]
 
@@ -39,7 +39,7 @@ def create(root: Path, spaces: Sequence[Space], encoder: EncoderRecord, lock_tim
     for space in spaces:
         require_known(space, "create")
     root.mkdir(parents=True, exist_ok=True)
-    with WriteLock(root, lock_timeout):
+    with write_lock(root, lock_timeout):
         check_new(root)
         (root / "segments").mkdir(exist_ok=True)
         write_manifest(root, Manifest(encoder, tuple(spaces), (), 1, 1, WRITER, WRITER))
@@ -61,7 +61,7 @@ def commit(root: Path, known: Snapshot, change: Callable[[Snapshot], Manifest], 
     `known` lends its opened segments. `change` may write a segment, and returns the manifest that it was
     given where there is nothing to do.
     """
-    with WriteLock(root, lock_timeout):
+    with write_lock(root, lock_timeout):
         now = open_snapshot(root, known)
         _delete_unnamed(root, now.manifest)
         manifest = change(now)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.preprocessing import normalize
 
 from jaxret.rank import SearchResult
 from jaxret.rank.validation import check_k
@@ -41,7 +40,7 @@ class InvertedFile:
         self._n_words, self._size = bags.n_words, len(bags)
         self._idf = np.ones(bags.n_words) if idf is None else check_idf(idf, bags.n_words)
         # A column lists the images that hold its word: the inverted file itself.
-        self._columns = normalize(bags.weighted(self._idf)).tocsc()
+        self._columns = bags.unit(self._idf).tocsc()
 
     def __len__(self) -> int:
         """N, the number of bags."""
@@ -60,7 +59,7 @@ class InvertedFile:
         """
         if queries.n_words != self._n_words:
             raise ValueError(f"queries are bags of {queries.n_words} words, and the gallery of {self._n_words}")
-        unit = normalize(queries.weighted(self._idf))
+        unit = queries.unit(self._idf)
         table = np.zeros((len(queries), self._size))
         for q, row in enumerate(table):
             some = slice(unit.indptr[q], unit.indptr[q + 1])

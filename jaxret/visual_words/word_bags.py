@@ -84,6 +84,13 @@ class WordBags:
         weighted = matrix.data * check_idf(idf, self.n_words)[matrix.indices]
         return csr_array((weighted, matrix.indices, matrix.indptr), shape=matrix.shape)
 
+    def unit(self, idf: ArrayLike | None = None) -> csr_array:
+        """`weighted`, each histogram scaled to length 1; empty ones stay empty."""
+        matrix = self.weighted(idf)
+        lengths = np.repeat(norm(matrix, axis=1), np.diff(matrix.indptr))
+        shares = np.divide(matrix.data, lengths, where=lengths > 0, out=np.zeros_like(matrix.data))
+        return csr_array((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
+
     def bag(self, n: int) -> WordBags:
         """Bag n alone.
 

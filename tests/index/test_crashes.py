@@ -17,7 +17,7 @@ from index_results import keys_of
 
 import jaxret.index.snapshot as snapshot_module
 from jaxret.index import IndexBusyError, MediaIndex
-from jaxret.index.write_lock import WriteLock
+from jaxret.index.write_lock import write_lock
 
 WRITER = Path(__file__).with_name("crash_writer.py")
 BEFORE = ["a", "c", "d"]
@@ -91,7 +91,7 @@ def test_a_failure_while_adding_changes_nothing(make, monkeypatch):
 def test_a_second_writer_waits_then_gives_up_naming_the_lock(make):
     index = make.filled()
     impatient = MediaIndex.open(index.folder, lock_timeout=0.05)
-    with WriteLock(index.folder, 1.0):
+    with write_lock(index.folder, 1.0):
         with pytest.raises(IndexBusyError, match=r"write.lock: another writer holds this index"):
             impatient.remove(["a"])
         assert keys(MediaIndex.open(index.folder)) == BEFORE  # reading needs no lock
