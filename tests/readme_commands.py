@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from jaxret.__main__ import dispatch
+from jaxret.cli.run import run_command
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -24,7 +27,7 @@ def readme_commands(name: str, places: Mapping[str, Path | str]) -> list[list[st
 
 
 def run_readme_commands(name: str, places: Mapping[str, Path], train_words: Sequence[str], cwd: Path) -> None:
-    """Run every line of the list `name`; each must succeed and print something.
+    """Run every line of the list `name` in this process; each must succeed and print something.
 
     Args:
       name: of the list.
@@ -34,7 +37,8 @@ def run_readme_commands(name: str, places: Mapping[str, Path], train_words: Sequ
     """
     for words in readme_commands(name, places):
         line = shlex.join(words)
-        command = [sys.executable, "-m", *words, *(train_words if words[1] == "train" else [])]
-        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-        assert done.stdout.strip(), line
+        output, errors = io.StringIO(), io.StringIO()
+        with contextlib.chdir(cwd), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+            status = run_command(dispatch, [*words[1:], *(train_words if words[1] == "train" else [])])
+        assert status == 0, f"{line}\n{output.getvalue()}\n{errors.getvalue()}"
+        assert output.getvalue().strip(), line

@@ -42,7 +42,7 @@ def test_dense_convolution_equals_the_twin():
         x = rng.normal(size=(2, *spatial, channels)).astype(np.float32)
         kernel = rng.normal(size=(*window, channels, 3)).astype(np.float32)
         pads = conv_forms.output_padding(padding, spatial, window, strides)
-        ours = conv_forms.convolve(jnp.asarray(x), jnp.asarray(kernel), strides=strides, padding=padding)
+        ours = jax.jit(lambda x, k: conv_forms.convolve(x, k, strides=strides, padding=padding))(x, kernel)
         np.testing.assert_allclose(ours, twin.convolve(x, kernel, strides, pads), atol=1e-4)
 
     check()
@@ -71,7 +71,7 @@ def test_pairs_of_columns_give_the_same_sums_for_every_kernel_width_and_padding(
     kernel = rng.normal(size=(2, wide, 3, 4)).astype(np.float32)
     for pair in [(0, 0), (0, 1), (1, 0), (1, 1), (2, 1), (3, 2)]:
         pads = ((0, 1), pair)
-        ours = conv_forms._paired_columns_convolution(jnp.asarray(x), jnp.asarray(kernel), (1, 2), pads)
+        ours = jax.jit(lambda x, k, pads=pads: conv_forms._paired_columns_convolution(x, k, (1, 2), pads))(x, kernel)
         np.testing.assert_allclose(ours, twin.convolve(x, kernel, (1, 2), pads), atol=1e-5, err_msg=str(pair))
 
 
@@ -96,10 +96,11 @@ def test_gradients_of_the_shifted_form_are_those_of_the_library_form(case):
     def shifted(x, kernel):
         return conv_forms.shifted_convolution(x, kernel, strides, pads)
 
-    outputs, pull_back = jax.vjp(library, x, kernel)
-    upstream = jnp.asarray(rng.normal(size=outputs.shape), jnp.float32)
-    pulled_back = jax.jit(lambda x, kernel: jax.vjp(shifted, x, kernel)[1](upstream))(x, kernel)
-    for ours, expected in zip(pulled_back, pull_back(upstream), strict=True):
+    upstream = rng.normal(size=jax.eval_shape(library, x, kernel).shape).astype(np.float32)
+    pulled_back = [
+        jax.jit(lambda x, k, u, f=f: jax.vjp(f, x, k)[1](u))(x, kernel, upstream) for f in (shifted, library)
+    ]
+    for ours, expected in zip(*pulled_back, strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
@@ -111,9 +112,9 @@ def test_gradients_of_paired_columns_are_those_of_the_library_form(monkeypatch):
     def loss(x, kernel):
         return jnp.sum(jnp.sin(conv_forms.convolve(x, kernel, strides=(2, 2))))
 
-    on_cpu = jax.grad(loss, (0, 1))(x, kernel)
+    on_cpu = jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
     monkeypatch.setattr(conv_forms, "runs_on_cpu", lambda: False)
-    for ours, expected in zip(on_cpu, jax.grad(loss, (0, 1))(x, kernel), strict=True):
+    for ours, expected in zip(on_cpu, jax.jit(jax.grad(loss, (0, 1)))(x, kernel), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from jitted import apply
 from safetensors.numpy import load_file
 
 from jaxret.errors import ConfigError
@@ -63,8 +64,8 @@ class OfChunks(Backbone):
 def test_a_projection_is_a_centred_product():
     made, vectors = projected(), sequences()
     mean, components = numbers(U)
-    encoding = made(jnp.asarray(vectors), jnp.array([T, 2, 0]))
-    before = made.encoder(jnp.asarray(vectors), jnp.array([T, 2, 0]))
+    encoding = apply(made, vectors, jnp.array([T, 2, 0]))
+    before = apply(made.encoder, vectors, jnp.array([T, 2, 0]))
     expected = (np.asarray(before.embedding, np.float64) - mean) @ components
     np.testing.assert_allclose(encoding.embedding, expected, atol=1e-6)
     np.testing.assert_array_equal(encoding.stages["unprojected_embedding"], before.embedding)
@@ -83,14 +84,14 @@ def test_before_numbers_are_given_the_first_entries_are_kept():
 def test_frame_vectors_are_projected_behind_a_backbone():
     made = backbone()
     pictures = jnp.asarray(np.random.default_rng(0).integers(0, 256, (B, H, H, 3), np.uint8))
-    encoding, before = made(pictures), made.backbone(pictures).embedding
+    encoding, before = apply(made, pictures), apply(made.backbone, pictures).embedding
     mean, components = numbers(8, 3, D)
     np.testing.assert_allclose(encoding.embedding, (np.asarray(before, np.float64) - mean) @ components, atol=1e-4)
     np.testing.assert_array_equal(encoding.stages["unprojected"], before)
     assert set(encoding.stages) == set(made.stage_names)
     again = create_backbone(**json.loads(json.dumps(made.config)), rngs=nnx.Rngs(1))
     assert again.config == made.config
-    joined = StreamBackbone([made, made])(jnp.concatenate([pictures, pictures[::-1]], axis=-1)).embedding
+    joined = apply(StreamBackbone([made, made]), np.concatenate([pictures, pictures[::-1]], axis=-1)).embedding
     np.testing.assert_allclose(joined[:, :D], encoding.embedding, atol=1e-4)
     np.testing.assert_allclose(joined[:, D:], encoding.embedding[::-1], atol=1e-4)
 
@@ -100,7 +101,7 @@ def test_config_recreates_the_shape_also_below_a_hash_layer():
     again = create_sequence_encoder(**json.loads(json.dumps(made.config)), rngs=nnx.Rngs(1))
     assert again.config == made.config
     assert again.embedding_size == again.code_bits == 8
-    assert set(again(jnp.asarray(sequences())).stages) == set(again.stage_names)
+    assert set(jax.eval_shape(again, sequences()).stages) == set(again.stage_names)
     assert "projection to 2 numbers, then codes of 8 bits" in made.summary
 
 
@@ -134,7 +135,7 @@ def test_training_leaves_the_projection_alone():
         model = split.merge(weights, state.statistics, jax.random.key(0))
         return (model(jnp.asarray(sequences()))[1] ** 2).sum()
 
-    updates, _ = optimiser.update(jax.grad(loss)(state.parameters), state.optimiser, state.parameters)
+    updates, _ = optimiser.update(jax.jit(jax.grad(loss))(state.parameters), state.optimiser, state.parameters)
     changed = dataclasses.replace(state, parameters=optax.apply_updates(state.parameters, updates))
     split.write_back(changed)
     after = encoder_arrays(encoder)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from instance_making import FITTED, region_encoder, scene
+from jitted import apply
 
 from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, create_backbone
@@ -65,7 +66,7 @@ def loop_squares(height: int, width: int, levels: int) -> list[tuple[int, int, i
 def test_squares_are_maxima_of_their_places(make, size: tuple[int, int]) -> None:
     encoder = make()
     picture = scene(0, size, {"flag": (4, 4, 28, 28)})[None]
-    maps = np.asarray(encoder.backbone(picture).stages["conv_3"], np.float64)[0]
+    maps = np.asarray(apply(encoder.backbone, picture).stages["conv_3"], np.float64)[0]
     found = encoder.regions(picture)
     squares = loop_squares(*maps.shape[:2], encoder.levels)
     valid = np.asarray(found.valid)[0]
@@ -95,7 +96,7 @@ def test_boxes_are_maxima_of_the_places_inside(size: tuple[int, int]) -> None:
     encoder = whitened_encoder()
     height, width = size
     picture = scene(1, size, {"sea": (4, 4, 28, 28)})[None]
-    maps = np.asarray(encoder.backbone(picture).stages["conv_3"], np.float64)[0]
+    maps = np.asarray(apply(encoder.backbone, picture).stages["conv_3"], np.float64)[0]
     rng = np.random.default_rng(0)
     corners = np.sort(rng.uniform(0, 1, (12, 2, 2)), axis=1).reshape(12, 4) * np.tile([width, height], 2)
     boxes = [*corners.tolist(), [0, 0, width, height], [5, 5, 5.5, 5.5], [3.9, 0, 4.1, 32], [2, 2, 6, 6]]

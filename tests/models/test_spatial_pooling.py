@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jitted import apply
 
 from jaxret.errors import ConfigError
 from jaxret.models import Backbone, Mean, PooledBackbone, create_backbone
@@ -114,11 +115,11 @@ def test_a_long_map_is_covered_where_seven_squares_would_leave_gaps():
 def test_rmac_equals_loops_over_squares(shape, levels):
     given = maps(*shape)
     expected = [rmac_by_loops(one.astype(np.float64), levels) for one in given]
-    np.testing.assert_allclose(rmac(jnp.asarray(given), levels), expected, atol=1e-6)
+    np.testing.assert_allclose(jax.jit(rmac, static_argnums=1)(given, levels), expected, atol=1e-6)
     matrix = np.random.default_rng(2).normal(size=(3, 2))
     mean = np.array([0.3, -0.2, 0.1])
     expected = [rmac_by_loops(one.astype(np.float64), levels, lambda v: (v - mean) @ matrix) for one in given]
-    found = rmac(jnp.asarray(given), levels, lambda v: (v - jnp.asarray(mean)) @ jnp.asarray(matrix))
+    found = jax.jit(lambda x: rmac(x, levels, lambda v: (v - jnp.asarray(mean)) @ jnp.asarray(matrix)))(given)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == jnp.float32
 
@@ -130,7 +131,7 @@ def test_mac_spoc_and_gem_equal_loops_over_places():
     np.testing.assert_allclose(spoc(jnp.asarray(given)), places.mean(axis=1), atol=1e-6)
     for p in (0.5, 1.0, 3.0, 20.0):
         expected = [[np.mean([max(x, 1e-6) ** p for x in row]) ** (1 / p) for row in one.T] for one in places]
-        np.testing.assert_allclose(gem(jnp.asarray(given), p), expected, rtol=1e-4)
+        np.testing.assert_allclose(jax.jit(gem, static_argnums=1)(given, p), expected, rtol=1e-4)
     np.testing.assert_allclose(gem(1e4 * jnp.asarray(given), 200.0), 1e4 * places.max(axis=1), rtol=0.05)
 
 
@@ -140,8 +141,8 @@ def test_gradients_are_finite_also_of_an_empty_map_and_right_for_gem():
             gradient = jax.jit(jax.grad(lambda x, pool=pool: pool(x)[:, 0].sum()))(given)
             assert np.isfinite(gradient).all()
     positive = jnp.abs(jnp.asarray(maps(2, 3, 1, 1))) + 0.1
-    plain = jax.grad(lambda x: jnp.mean(x**3) ** (1 / 3))(positive)
-    np.testing.assert_allclose(jax.grad(lambda x: gem(x)[0, 0])(positive), plain, rtol=1e-4)
+    plain = jax.jit(jax.grad(lambda x: jnp.mean(x**3) ** (1 / 3)))(positive)
+    np.testing.assert_allclose(jax.jit(jax.grad(lambda x: gem(x)[0, 0]))(positive), plain, rtol=1e-4)
 
 
 def test_bad_maps_and_numbers_are_named():
@@ -167,9 +168,9 @@ def test_every_backbone_gives_its_map_for_pictures_that_are_not_square(name):
     pooled = PooledBackbone(backbone, stage)
     assert pooled.embedding_size == shape[3]
     if name in ("small-convnet", "mobilenet-v1"):
-        found = jax.jit(lambda net, images: net(images))(pooled, pictures(64, 96))
+        found = apply(pooled, pictures(64, 96))
         map_ = found.stages[stage]
-        np.testing.assert_allclose(found.embedding, rmac(map_), atol=1e-5)
+        np.testing.assert_allclose(found.embedding, jax.jit(rmac)(map_), atol=1e-5)
         np.testing.assert_allclose(np.linalg.norm(found.embedding, axis=1), 1, atol=1e-5)
         assert set(found.stages) == set(pooled.stage_names)
 
@@ -181,9 +182,9 @@ def test_whitening_acts_on_the_vectors_of_regions(pooling):
     rng = np.random.default_rng(0)
     mean, components = rng.normal(size=5), rng.normal(size=(5, 3))
     pooled.whitening.assign(mean, components)
-    encoding = pooled(jnp.asarray(pictures()))
+    encoding = apply(pooled, pictures())
     expected = []
-    for one in np.asarray(backbone(jnp.asarray(pictures())).stages["conv_1"], np.float64):
+    for one in np.asarray(apply(backbone, pictures()).stages["conv_1"], np.float64):
         vectors = {
             "rmac": [one[t : t + s, le : le + s].max(axis=(0, 1)) for t, le, s in published_squares(*one.shape[:2], 3)],
             "mac": [one.max(axis=(0, 1))],

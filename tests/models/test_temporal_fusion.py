@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from jitted import apply
 
 from jaxret.errors import ConfigError
 from jaxret.models import (
@@ -75,16 +76,16 @@ def test_padding_changes_nothing_and_the_config_recreates(encoder):
     lengths = jnp.array([T, 4, 1])
     padded = vectors()
     padded[1, 4:], padded[2, 1:] = 1e3, -1e3
-    whole = encoder(jnp.asarray(padded), lengths).embedding
+    whole = apply(encoder, padded, lengths).embedding
     assert (whole.shape, whole.dtype) == ((B, encoder.embedding_size), jnp.float32)
     for row, length in enumerate([T, 4, 1]):
-        alone = encoder(jnp.asarray(vectors()[row : row + 1, :length])).embedding[0]
+        alone = apply(encoder, vectors()[row : row + 1, :length]).embedding[0]
         np.testing.assert_allclose(whole[row], alone, atol=2e-6)
     again = create_sequence_encoder(**json.loads(json.dumps(encoder.config)), rngs=nnx.Rngs(3))
     assert again.config == encoder.config
     nnx.update(again, nnx.state(encoder, nnx.Param))
-    np.testing.assert_array_equal(again(jnp.asarray(padded), lengths).embedding, whole)
-    assert set(encoder(jnp.asarray(padded)).stages) == set(encoder.stage_names)
+    np.testing.assert_array_equal(apply(again, padded, lengths).embedding, whole)
+    assert set(jax.eval_shape(encoder, padded).stages) == set(encoder.stage_names)
 
 
 @pytest.mark.parametrize("encoder", KINDS, ids=NAMES)
@@ -92,7 +93,7 @@ def test_an_empty_sequence_is_finite_with_finite_gradients(encoder):
     def total(inputs: jax.Array) -> jax.Array:
         return jnp.sum(encoder(inputs, jnp.array([0, 2, T])).embedding)
 
-    value, gradient = jax.value_and_grad(total)(jnp.asarray(vectors()))
+    value, gradient = jax.jit(jax.value_and_grad(total))(vectors())
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
     assert not np.asarray(gradient)[0].any()
@@ -110,11 +111,11 @@ def test_shapes_that_do_not_fit_are_refused(encoder):
 def test_weighted_average_starts_as_the_mean_and_follows_its_equation():
     encoder = WeightedAverage(D, rngs=nnx.Rngs(0))
     for averaging in (encoder, Mean(D, rngs=nnx.Rngs(0))):
-        np.testing.assert_allclose(averaging(jnp.asarray(vectors())).embedding, vectors().mean(axis=1), atol=1e-6)
+        np.testing.assert_allclose(apply(averaging, vectors()).embedding, vectors().mean(axis=1), atol=1e-6)
     randomise(encoder)
     scores = vectors().astype(np.float64) @ np.asarray(encoder.score.kernel[...], np.float64)[:, 0]
     weights = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
-    encoding = encoder(jnp.asarray(vectors()))
+    encoding = apply(encoder, vectors())
     np.testing.assert_allclose(encoding.stages["weights"], weights, atol=1e-6)
     np.testing.assert_allclose(encoding.embedding, (weights[..., None] * vectors()).sum(axis=1), atol=1e-5)
 
@@ -124,18 +125,18 @@ def test_pooling_over_time_equals_loops_over_frames():
     for pooling, pool in ((Mean, np.mean), (Sum, np.sum), (Maximum, np.max)):
         expected = np.stack([pool(v[:n].astype(np.float64), axis=0) for v, n in zip(vectors(), lengths, strict=True)])
         made = pooling(D, rngs=nnx.Rngs(0))
-        np.testing.assert_allclose(made(jnp.asarray(vectors()), jnp.array(lengths)).embedding, expected, atol=1e-5)
+        np.testing.assert_allclose(apply(made, vectors(), jnp.array(lengths)).embedding, expected, atol=1e-5)
         unit = expected / np.sqrt((expected**2).sum(axis=1, keepdims=True))
-        found = UnitLength(made)(jnp.asarray(vectors()), jnp.array(lengths)).embedding
+        found = apply(UnitLength(made), vectors(), jnp.array(lengths)).embedding
         np.testing.assert_allclose(found, unit, atol=1e-6)
     np.testing.assert_array_equal(made(jnp.asarray(vectors()), jnp.array([0, 2, T])).embedding[0], 0)
 
 
 def test_the_tanh_head_follows_its_equation():
     encoder = next(k for k in KINDS if isinstance(k, TanhHead))
-    encoding = encoder(jnp.asarray(vectors()))
+    encoding = apply(encoder, vectors())
     hidden = np.asarray(encoding.stages["hidden_embedding"], np.float64)
-    np.testing.assert_array_equal(hidden, encoder.encoder(jnp.asarray(vectors())).embedding)
+    np.testing.assert_array_equal(hidden, apply(encoder.encoder, vectors()).embedding)
     bent = np.tanh(hidden @ np.asarray(encoder.linear.kernel[...], np.float64) + np.asarray(encoder.linear.bias[...]))
     expected = bent / np.sqrt((bent**2).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(encoding.embedding, expected, atol=1e-6)
@@ -153,7 +154,7 @@ def test_convolution_fusion_equals_loops_over_time():
             ]
             rectified = np.maximum(convolved, 0)
             sequence = np.stack([rectified[t : t + 2].max(axis=0) for t in range(0, len(rectified), 2)])
-        got = encoder(jnp.asarray(vectors())).embedding[row]
+        got = apply(encoder, vectors()).embedding[row]
         np.testing.assert_allclose(got, sequence.mean(axis=0), rtol=1e-4, atol=1e-5)
 
 
@@ -190,28 +191,28 @@ def test_attention_fusion_equals_its_equations_in_numpy():
             hidden = hidden + linear(layer.narrow, gelu(linear(layer.widen, norm(layer.mlp_norm, hidden))))
         outputs = norm(encoder.norm, hidden)
         weights = softmax(outputs @ np.asarray(encoder.pool.score.kernel[...], np.float64)[:, 0])
-        got = encoder(jnp.asarray(vectors())).embedding[row]
+        got = apply(encoder, vectors()).embedding[row]
         np.testing.assert_allclose(got, weights @ outputs, rtol=1e-4, atol=1e-4)
 
 
 def test_order_matters_to_attention_and_not_to_the_weighted_average():
     for encoder in KINDS[:5]:
-        turned = encoder(jnp.asarray(vectors()[:, ::-1])).embedding - encoder(jnp.asarray(vectors())).embedding
+        turned = apply(encoder, vectors()[:, ::-1]).embedding - apply(encoder, vectors()).embedding
         assert (np.abs(turned).max() < 1e-5) == isinstance(encoder, (Mean, WeightedAverage))
     assert np.abs(np.diff(sinusoidal_positions(64, 12), axis=0)).max(axis=1).min() > 0.1
 
 
 def test_dropout_is_on_in_training_only():
     for encoder in (ConvolutionFusion(D, 6, dropout=0.5, rngs=nnx.Rngs(0)), AttentionFusion(D, 12, rngs=nnx.Rngs(0))):
-        inputs = jnp.asarray(vectors())
-        np.testing.assert_array_equal(encoder(inputs).embedding, encoder(inputs).embedding)
+        inputs = vectors()
+        np.testing.assert_array_equal(apply(encoder, inputs).embedding, apply(encoder, inputs).embedding)
         encoder.train()
-        assert np.abs(encoder(inputs).embedding - encoder(inputs).embedding).max() > 1e-4
+        assert np.abs(apply(encoder, inputs).embedding - apply(encoder, inputs).embedding).max() > 1e-4
 
 
 def test_the_code_is_the_sign_of_the_linear_layer():
     encoder = next(k for k in KINDS if isinstance(k, HashLayer))
-    encoding = encoder(jnp.asarray(vectors()))
+    encoding = apply(encoder, vectors())
     before = np.asarray(encoding.stages["real_embedding"], np.float64)
     kernel, bias = (np.asarray(part[...], np.float64) for part in (encoder.linear.kernel, encoder.linear.bias))
     scores = before @ kernel + bias

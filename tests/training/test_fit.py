@@ -25,7 +25,8 @@ _spec.loader.exec_module(toy_run)
 
 
 def run_toy(folder: Path, *options: str, devices: int = 1, wait: bool = True):
-    environment = {**os.environ, "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
+    environment = {**os.environ, "XLA_FLAGS": flags}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     process = subprocess.Popen(
         [sys.executable, str(TOY), str(folder), *options],
@@ -44,6 +45,18 @@ def finish(process: subprocess.Popen):
     return json.loads(output.splitlines()[-1])
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The digest of a training that nothing stops."""
+    return toy_run.digest(toy_run.toy_fit(tmp_path_factory.mktemp("whole")))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """What that training prints in a process of its own, on one device."""
+    return run_toy(tmp_path_factory.mktemp("alone"))
+
+
 def test_the_loss_goes_down_and_is_logged_by_epoch(tmp_path: Path) -> None:
     result = toy_run.toy_fit(tmp_path, epochs=8, optimiser=OptimiserConfig(learning_rate=3e-2))
     rows = read_run_log(tmp_path / "metrics.jsonl")
@@ -56,15 +69,14 @@ def test_the_loss_goes_down_and_is_logged_by_epoch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop_after", [1, 5, 7])
-def test_stop_and_resume_equals_one_run_bit_for_bit(tmp_path: Path, stop_after: int) -> None:
-    whole = toy_run.toy_fit(tmp_path / "whole")
+def test_stop_and_resume_equals_one_run_bit_for_bit(whole: str, tmp_path: Path, stop_after: int) -> None:
     first = toy_run.toy_fit(tmp_path / "parts", stop_after=stop_after)
     assert not first.finished
     assert first.steps == stop_after
     second = toy_run.toy_fit(tmp_path / "parts")
     assert second.finished
-    assert toy_run.digest(second) == toy_run.digest(whole)
-    assert toy_run.digest(first) != toy_run.digest(whole)
+    assert toy_run.digest(second) == whole
+    assert toy_run.digest(first) != whole
     steps = [row["step"] for row in read_run_log(tmp_path / "parts" / "metrics.jsonl")]
     assert steps == [5, 10, 15, 20]
 
@@ -107,34 +119,32 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
         toy_run.toy_fit(tmp_path, epochs=2, optimiser=OptimiserConfig(algorithm="sgd"))
 
 
-def test_two_devices_give_the_single_device_result(tmp_path: Path) -> None:
-    one = run_toy(tmp_path / "one", devices=1)
+def test_two_devices_give_the_single_device_result(alone: dict, tmp_path: Path) -> None:
     two = run_toy(tmp_path / "two", devices=2)
     # Sums are cut differently over two devices; anything beyond rounding would be a bug of the sharding.
-    np.testing.assert_allclose(two["norms"], one["norms"], rtol=2e-4)
+    np.testing.assert_allclose(two["norms"], alone["norms"], rtol=2e-4)
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
+def test_two_processes_train_as_one(alone: dict, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     both = [run_toy(tmp_path / "both", "--distributed", str(port), str(rank), wait=False) for rank in range(2)]
     results = [finish(process) for process in both]
-    one = run_toy(tmp_path / "one")
     assert results[0]["norms"] == results[1]["norms"]
-    np.testing.assert_allclose(results[0]["norms"], one["norms"], rtol=2e-4)
+    np.testing.assert_allclose(results[0]["norms"], alone["norms"], rtol=2e-4)
 
 
-def test_a_kill_during_a_save_loses_only_that_save(tmp_path: Path) -> None:
+def test_a_kill_during_a_save_loses_only_that_save(alone: dict, tmp_path: Path) -> None:
     killed = run_toy(tmp_path / "killed", "--kill-during-save", "10", wait=False)
     killed.communicate(timeout=60)
     assert killed.returncode == -signal.SIGKILL
     with Checkpoints(tmp_path / "killed" / "checkpoints") as checkpoints:
         assert checkpoints.last_step == 5
-    assert run_toy(tmp_path / "killed")["digest"] == run_toy(tmp_path / "whole")["digest"]
+    assert run_toy(tmp_path / "killed")["digest"] == alone["digest"]
 
 
-def test_ctrl_c_saves_and_the_next_call_goes_on(tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_the_next_call_goes_on(whole: str, tmp_path: Path) -> None:
     def interrupt(state):
         if int(state.step) == 10:
             os.kill(os.getpid(), signal.SIGINT)
@@ -143,5 +153,5 @@ def test_ctrl_c_saves_and_the_next_call_goes_on(tmp_path: Path) -> None:
     first = toy_run.toy_fit(tmp_path / "parts", evaluate=interrupt)
     assert (first.finished, first.steps) == (False, 10)
     second = toy_run.toy_fit(tmp_path / "parts")
-    assert toy_run.digest(second) == toy_run.digest(toy_run.toy_fit(tmp_path / "whole"))
+    assert toy_run.digest(second) == whole
     assert jax.process_count() == 1
