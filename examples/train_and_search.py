@@ -11,11 +11,11 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 
 folder = Path(tempfile.mkdtemp())
 digits = MovingDigits(train_clips=24, validation_clips=8, test_clips=16)
-digits.write_media_folder(folder / "media")  # videos, and a CSV with their classes, sources and splits
+table = digits.write_media_folder(folder / "media")  # videos, and a CSV with their classes, sources and splits
 
 run = jaxret.recipes.train(
     "cnn-lstm",
-    data=str(next((folder / "media").glob("*.csv"))),
+    data=str(table),
     out=folder / "run",
     frames=6,
     chunk_seconds=1.0,

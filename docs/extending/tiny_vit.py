@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.models import Backbone, Encoding, register_backbone
+from jaxret.models.base import compute_dtype
 
 PATCH = 8
 
@@ -20,23 +21,29 @@ class TinyViT(Backbone):
     Args:
       width: D, of the tokens and the embedding.
       channels: of the images.
+      dtype: in which layers compute, float32 or bfloat16.
       rngs: source of the initial weights.
     """
 
     name: ClassVar[str] = "tiny-vit"
     normalisation: ClassVar[dict[str, Any]] = {"mean": 127.5, "scale": 1 / 127.5}
 
-    def __init__(self, *, width: int = 64, channels: int = 3, rngs: nnx.Rngs):
-        self.embedding_size, self.channels, self.dtype = width, channels, jnp.dtype("float32")
+    def __init__(self, *, width: int = 64, channels: int = 3, dtype: str = "float32", rngs: nnx.Rngs):
+        self.embedding_size, self.channels, self.dtype = width, channels, compute_dtype(dtype)
         self.stage_names = ("patches", "block")
-        self.patches = nnx.Conv(channels, width, (PATCH, PATCH), strides=PATCH, rngs=rngs)
-        self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.attention = nnx.MultiHeadAttention(4, width, decode=False, deterministic=True, rngs=rngs)
+        self.patches = nnx.Conv(channels, width, (PATCH, PATCH), strides=PATCH, dtype=self.dtype, rngs=rngs)
+        self.norm = nnx.LayerNorm(width, dtype=self.dtype, rngs=rngs)
+        self.attention = nnx.MultiHeadAttention(4, width, dtype=self.dtype, decode=False, deterministic=True, rngs=rngs)
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings that make the same shape again."""
-        return {"name": self.name, "width": self.embedding_size, "channels": self.channels}
+        return {
+            "name": self.name,
+            "width": self.embedding_size,
+            "channels": self.channels,
+            "dtype": self.dtype.name,
+        }
 
     def __call__(self, images: jax.Array) -> Encoding:
         """Images (B, H, W, C), uint8, to the embedding (B, D) and the stages."""
@@ -45,4 +52,4 @@ class TinyViT(Backbone):
         tokens = patches.reshape(len(images), -1, self.embedding_size)  # (B, N, D)
         tokens = tokens + self.attention(self.norm(tokens))
         stages = {"patches": patches, "block": nnx.relu(tokens).reshape(patches.shape)}
-        return Encoding(tokens.mean(axis=1), stages)
+        return Encoding(tokens.mean(axis=1, dtype=jnp.float32), stages)

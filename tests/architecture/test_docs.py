@@ -40,3 +40,12 @@ def test_docstrings_are_in_the_one_dialect(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             assert not OTHER_DIALECTS.search(ast.get_docstring(node) or ""), getattr(node, "name", "the module")
+
+
+def test_the_readme_fits_on_two_screens_and_its_links_lead_somewhere() -> None:
+    root = DOCS.parent
+    text = (root / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 250
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
+    assert len(links) > 10
+    assert [link for link in links if not (root / link).exists() and (root / ".ci").is_dir()] == []
