@@ -44,8 +44,8 @@ from jaxret.models import HashLayer, SequenceEncoder, StreamFusion
 from jaxret.rank import HammingIndex, RandomHyperplanes, hamming_topk, pack_bits
 from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_encoder, make_fusion
 from jaxret.recipes.clips.features import FrozenFeatures
-from jaxret.recipes.clips.fit import Read, fit_classifier
-from jaxret.training import LoopConfig, RunFolder
+from jaxret.recipes.clips.fit import ClassifierTask, Read, fit_classifier
+from jaxret.training import LoopConfig, RunContext, RunFolder, Validation
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -130,7 +130,7 @@ def videos(args: argparse.Namespace, seed: int, modalities: tuple[str, ...] = ("
     caches = []
     for modality in modalities:
         config = DeepHashConfig(
-            weights=args.weights, backbone=args.backbone, frame_size=224, freeze=True, modalities=(modality,)
+            weights=args.weights, backbone=args.backbone, image_size=224, freeze=True, modalities=(modality,)
         )
         encoder = make_encoder(config)
         augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
@@ -209,9 +209,8 @@ def train_and_judge(make_data: Callable[[], Sequences], config: DeepHashConfig, 
         figure = figures_of(data, data.validation, data.train, rows, Ranking("hamming"))["mAP@10"]
         return {"validation mAP": figure}  # `fit` picks the epoch by this name
 
-    result = fit_classifier(
-        encoder, config.bits, data.read, data.labels, config, run, evaluate=evaluate, show_progress=False, say=str
-    )
+    task = ClassifierTask(encoder, config.bits, data.read, data.labels, Validation(evaluate))
+    result = fit_classifier(task, config, RunContext(run, log=str, show_progress=False))
     if not result.finished:
         raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
     gallery = np.concatenate([data.train, data.validation])

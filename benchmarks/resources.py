@@ -71,8 +71,8 @@ PAPER_DATA = "trained on UCF50 with a P100; features on a Xeon"
 def config_of(network: str, size: int) -> Any:
     """The recipe's settings for frames of this side."""
     if network == C3D:
-        return c3d.C3dConfig(frame_size=size)
-    return cnn_lstm.CnnLstmConfig(backbone="mobilenet-v1", weights="none", frame_size=size, freeze=False)
+        return c3d.C3dConfig(image_size=size)
+    return cnn_lstm.CnnLstmConfig(backbone="mobilenet-v1", weights="none", image_size=size, freeze=False)
 
 
 def encoder_of(network: str, size: int) -> VideoEncoder:

@@ -13,7 +13,7 @@ from jaxret.errors import ConfigError
 VERBS = {
     "train": ("jaxret.train", "train an encoder, and leave a run folder that can be searched"),
     "index": ("jaxret.build_index", "put a folder of images and videos into an index"),
-    "search": ("jaxret.search", "find what looks like a picture or a video"),
+    "search": ("jaxret.search", "find what looks like an image or a video"),
     "evaluate": ("jaxret.evaluate", "measure retrieval on labelled media"),
 }
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
 from jaxret.cli.run import STOPPED, run_command
-from jaxret.errors import ConfigError, unknown_name_message
+from jaxret.errors import ConfigError
+from jaxret.recipes import DEFAULT_RECIPE, RECIPES, new_run_path
 
 USAGE = """usage: jaxret train [RECIPE] [options]
        jaxret train --resume RUN_FOLDER [options]
@@ -18,97 +20,104 @@ USAGE = """usage: jaxret train [RECIPE] [options]
 Without arguments, trains on the embedded moving digits in a few minutes. RECIPE is one of:
 {recipes}
 
-`jaxret train RECIPE --help` lists the recipe's settings.
-
-Beside the settings:
-  --resume RUN_FOLDER   go on with a run from its last checkpoint, with its own settings; only how long to train
-                        (--epochs, --evaluate-every, --patience) and --threads may be given anew
-  --stop-after STEPS    save and stop after so many steps of this call
-  --distributed         join a multi-host training: jax.distributed finds the other processes (SLURM, TPU, MPI),
-                        or is told by --coordinator HOST:PORT --process-count N --process-index I
-  --quiet               no progress bars
+`jaxret train RECIPE --help` lists the options.
 """
 _MAY_CHANGE = ("loop", "threads")
+_FLAT = tyro.conf.OmitArgPrefixes
+_WEIGHTED = "weighted"  # the loss of a recipe's own settings
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainOptions:
+    """Options of the command, beside the recipe's settings."""
+
+    resume: Path | None = None
+    """Go on with the run in this folder from its last checkpoint, with its own settings; only how long to train
+    (--epochs, --evaluate-every, --patience) and --threads may be given anew."""
+    stop_after: int | None = None
+    """Save and stop after so many training steps of this call."""
+    distributed: bool = False
+    """Join a multi-host training: jax.distributed finds the other processes (SLURM, TPU, MPI), or is told by
+    --coordinator HOST:PORT --process-count N --process-index I."""
+    coordinator: str | None = None
+    """Address of process 0, HOST:PORT."""
+    process_count: int | None = None
+    """How many processes train."""
+    process_index: int | None = None
+    """Which of them this one is."""
+    quiet: bool = False
+    """No progress bars."""
+
+    def __post_init__(self) -> None:
+        if self.stop_after is not None and self.stop_after < 1:
+            raise ConfigError(f"--stop-after must be at least 1, got {self.stop_after}")
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, train, print."""
-    options, rest = _own_options(list(argv))
-    from jaxret.recipes import DEFAULT_RECIPE, RECIPES  # after --help could have been answered
-
-    if rest in (["-h"], ["--help"]):
-        print(USAGE.format(recipes="\n".join(f"  {n:<16}{r.summary}" for n, r in RECIPES.items())))
+    words = list(argv)
+    if words in (["-h"], ["--help"]):
+        print(USAGE.format(recipes="\n".join(f"  {name:<16}{line}" for name, line in RECIPES.summaries().items())))
         return 0
-    if options["distributed"]:
+    name = words.pop(0) if words and not words[0].startswith("-") else None
+    options, _ = tyro.cli(TrainOptions, args=words, prog="jaxret train", add_help=False, return_unknown_args=True)
+    if options.distributed:
         _join(options)
-    from jaxret.training import RunFolder, config_from_json, keep_freed_memory
+    from jaxret.recipes.base import RunContext, open_config
+    from jaxret.training import RunFolder, keep_freed_memory
 
     keep_freed_memory()
-    if options["resume"] is not None:
-        run = RunFolder(Path(options["resume"]))
-        name, settings = run.read_config()
-        if name not in RECIPES:
-            raise ConfigError(f"{run.config} names the recipe {name!r}, which is none of {', '.join(RECIPES)}")
-        before = config_from_json(type(RECIPES[name].config), settings)
-        config = _parse(name, before, rest)
+    if options.resume is not None:
+        run = RunFolder(options.resume)
+        recipe, before = open_config(run)
+        config = _parse(recipe.name, before, words)
         _check_unchanged(before, config)
     else:
-        name = rest.pop(0) if rest and not rest[0].startswith("-") else DEFAULT_RECIPE
-        if name not in RECIPES:
-            raise ConfigError(unknown_name_message("recipe", name, RECIPES))
-        config = _parse(name, RECIPES[name].config, rest)
-        run = RunFolder.new(_run_path(name, config))
+        recipe = RECIPES.named(name or DEFAULT_RECIPE)
+        config = _parse(recipe.name, recipe.config, words)
+        run = RunFolder.new(new_run_path(recipe.name, config))
     print(f"run folder: {run.path}", flush=True)
-    summary = RECIPES[name].train(
-        name,
-        config,
-        run,
-        stop_after=options["stop_after"],
-        say=lambda line: print(line, flush=True),
-        show_progress=not options["quiet"],
-    )
-    if options["distributed"]:
+    context = RunContext(run, recipe.name, _print, not options.quiet, options.stop_after)
+    finished = recipe.train(config, context)
+    if options.distributed:
         return _leave()
-    return 0 if summary is not None or options["stop_after"] is not None else STOPPED
+    return 0 if finished is not None or options.stop_after is not None else STOPPED
 
 
-def _own_options(argv: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Take the options that are not settings of a recipe out of `argv`."""
-    kinds: dict[str, Any] = {
-        "resume": str, "stop_after": int, "coordinator": str, "process_count": int, "process_index": int
-    }  # fmt: skip
-    options: dict[str, Any] = dict.fromkeys(kinds) | {"distributed": False, "quiet": False}
-    rest: list[str] = []
-    words = iter(argv)
-    for word in words:
-        flag, equals, value = word.partition("=")
-        name = flag.removeprefix("--").replace("-", "_")
-        if not flag.startswith("--") or name not in options:
-            rest.append(word)
-        elif name in kinds:
-            text = value if equals else next(words, None)
-            try:
-                options[name] = kinds[name](text) if text is not None else None
-            except ValueError:
-                raise ConfigError(f"{flag} needs a whole number, got {text!r}") from None
-            if options[name] is None:
-                raise ConfigError(f"{flag} needs a value")
-        else:
-            options[name] = True
-    if options["stop_after"] is not None and options["stop_after"] < 1:
-        raise ConfigError(f"--stop-after must be at least 1, got {options['stop_after']}")
-    return options, rest
+def _parse(name: str, default: Any, words: list[str]) -> Any:
+    """The recipe's settings from the command line; tyro names the nearest one of an unknown one."""
+    from jaxret.recipes.base import refuse_renamed
+    from jaxret.training import objective_class, objective_name, objective_names
+
+    refuse_renamed(default, words)
+    kind: Any = type(default)
+    fields: list[tuple[str, Any, Any]] = [
+        ("settings", Annotated[kind, _FLAT, tyro.conf.FlagConversionOff], dataclasses.field(default=default)),
+        ("command", Annotated[TrainOptions, _FLAT], dataclasses.field(default=TrainOptions())),
+    ]
+    loss = getattr(default, "loss", None)
+    if hasattr(default, "loss"):
+        # The settings of a registered loss are options too, so its name is read before them.
+        text = (
+            "What a step minimises: weighted (cross-entropy and triplet loss by their weights), or a registered loss."
+        )
+        names = Annotated[Literal[_WEIGHTED, *objective_names()], tyro.conf.arg(help=text)]  # type: ignore[valid-type]
+        own = objective_name(loss) or _WEIGHTED
+        choice = dataclasses.make_dataclass("Choice", [("loss", names, dataclasses.field(default=own))], frozen=True)
+        chosen: str = tyro.cli(choice, args=words, add_help=False, return_unknown_args=True)[0].loss
+        if chosen != own:
+            loss = None if chosen == _WEIGHTED else objective_class(chosen)()
+        fields.append(("choice", Annotated[choice, _FLAT], dataclasses.field(default=choice())))
+        if loss is not None:
+            fields.append(("loss", type(loss), dataclasses.field(default=loss)))
+    parsed: Any = tyro.cli(dataclasses.make_dataclass("Options", fields), args=words, prog=f"jaxret train {name}")
+    if not hasattr(default, "loss"):
+        return parsed.settings
+    return dataclasses.replace(parsed.settings, loss=None if loss is None else parsed.loss)
 
 
-def _parse(name: str, default: Any, argv: list[str]) -> Any:
-    """The recipe's settings from the command line; tyro names the nearest field of an unknown one."""
-    return tyro.cli(
-        type(default),
-        default=default,
-        args=argv,
-        prog=f"jaxret train {name}",
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
-    )
+def _print(line: str) -> None:
+    print(line, flush=True)
 
 
 def _check_unchanged(before: Any, after: Any) -> None:
@@ -119,23 +128,11 @@ def _check_unchanged(before: Any, after: Any) -> None:
             )
 
 
-def _run_path(name: str, config: Any) -> Path:
-    import jax
-
-    from jaxret.training import RunFolder
-
-    if config.out is not None:
-        return config.out
-    if jax.process_count() > 1:
-        raise ConfigError("a distributed training needs --out: all processes share one run folder")
-    return RunFolder.next_free(Path("runs"), name)
-
-
-def _join(options: dict[str, Any]) -> None:
+def _join(options: TrainOptions) -> None:
     import jax
 
     jax.distributed.initialize(
-        options["coordinator"], num_processes=options["process_count"], process_id=options["process_index"]
+        options.coordinator, num_processes=options.process_count, process_id=options.process_index
     )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 from flax import nnx
-from jaxret.recipes.opening import open_labelled_data
 
 from jaxret.models import Mean
 from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.train import train_clip_encoder
+from jaxret.recipes.opening import open_labelled_data
 
 
 @dataclasses.dataclass(frozen=True)

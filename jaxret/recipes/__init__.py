@@ -1,77 +1,183 @@
-"""One recipe a system: what the paper is, and model, objective, ranking and protocol put together.
+"""One recipe a system: model, objective, ranking and protocol of a paper, trained by name.
 
-`RECIPES` maps each name to its default settings and the function that trains it.
+Example:
+  >>> from jaxret.recipes import RECIPES
+  >>> "cnn-lstm" in RECIPES
+  True
+  >>> RECIPES["cnn-lstm"].config.units
+  256
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
-from typing import Any
+import functools
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from jaxret.recipes.clips import c3d, cnn_lstm, deep_hash, ndvr_dml
-from jaxret.recipes.conv_lstm import recipe as conv_lstm_recipe
-from jaxret.recipes.image_to_video import recipe as image_to_video_recipe
-from jaxret.recipes.instances import faster_rcnn
-from jaxret.recipes.instances import recipe as instance_search
+from jaxret.errors import ConfigError, unknown_name_message
 
-__all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe"]
+if TYPE_CHECKING:
+    from jaxret.recipes.base import Recipe, Run
 
+__all__ = ["DEFAULT_RECIPE", "RECIPES", "new_run_path", "train"]
 
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """A name on the command line.
-
-    Attributes:
-      summary: one line for `--help`.
-      config: the default settings; their class defines the options.
-      train: `train(name, config, run_folder, ...)`.
-    """
-
-    summary: str
-    config: Any
-    train: Callable[..., Any]
-
-
-RECIPES = {
-    "cnn-lstm": Recipe(
-        "CNN + LSTM with PAR on your own media (Ravi and Nandakumar, 2021)", cnn_lstm.CnnLstmConfig(), cnn_lstm.train
-    ),
-    "c3d": Recipe("a 3D convolutional network on whole chunks, the baseline of cnn-lstm", c3d.C3dConfig(), c3d.train),
-    "conv-lstm": Recipe(
+# Of each recipe of the library its module and its summary, so that listing them imports none.
+_BUILT_IN = {
+    "cnn-lstm": ("clips.cnn_lstm", "CNN + LSTM with PAR on your own media (Ravi and Nandakumar, 2021)"),
+    "c3d": ("clips.c3d", "a 3D convolutional network on whole chunks, the baseline of cnn-lstm"),
+    "conv-lstm": (
+        "conv_lstm.recipe",
         "videos as sequences of clips: ConvLSTM autoencoders and Bi-DTW, for RGB and RGB-D (Ma and Klabjan)",
-        conv_lstm_recipe.ConvLstmConfig(),
-        conv_lstm_recipe.train,
     ),
-    "deep-hash": Recipe(
-        "binary codes of videos, searched by XOR (Dong and Li, 2017)", deep_hash.DeepHashConfig(), deep_hash.train
-    ),
-    "faster-rcnn": Recipe(
+    "deep-hash": ("clips.deep_hash", "binary codes of videos, searched by XOR (Dong and Li, 2017)"),
+    "faster-rcnn": (
+        "instances.faster_rcnn",
         "a detector trained on boxes, whose regions find instances (Ren et al., 2015; Salvador et al., 2016)",
-        faster_rcnn.FasterRcnnConfig(),
-        faster_rcnn.train,
     ),
-    "image-to-video": Recipe(
+    "image-to-video": (
+        "image_to_video.recipe",
         "a photograph finds the moment in a film (Garcia and Vogiatzis, 2018)",
-        image_to_video_recipe.ImageToVideoConfig(),
-        image_to_video_recipe.train,
     ),
-    "instance-search": Recipe(
-        "find the thing that is marked on a picture, by visual words or R-MAC (Mohedano et al., 2016)",
-        instance_search.InstanceSearchConfig(),
-        instance_search.train,
+    "instance-search": (
+        "instances.recipe",
+        "find the thing that is marked on an image, by visual words or R-MAC (Mohedano et al., 2016)",
     ),
-    "ndvr-dml": Recipe(
+    "ndvr-dml": (
+        "clips.ndvr_dml",
         "near-duplicate videos by one learned vector each (Kordopatis-Zilos et al., 2017)",
-        ndvr_dml.NdvrDmlConfig(),
-        ndvr_dml.train,
     ),
-    "moving-digits": Recipe(
+    "moving-digits": (
+        "clips.moving_digits",
         "the same system sized for the embedded moving digits; what runs without arguments",
-        cnn_lstm.MOVING_DIGITS,
-        cnn_lstm.train,
     ),
 }
-"""The recipes by the names of the command line."""
 DEFAULT_RECIPE = "moving-digits"
 """The recipe that `python -m jaxret.train` runs without arguments."""
+
+
+class Recipes(Mapping[str, "Recipe"]):
+    """All recipes by name: those of the library, and those that installed packages name in the entry-point group
+    `jaxret.recipes`. A recipe is imported when it is looked up.
+    """
+
+    def __getitem__(self, name: str) -> Recipe:
+        """The recipe of that name.
+
+        Raises:
+          KeyError: there is none.
+          ConfigError: a package names it, and its module does not import or gives no `Recipe`.
+        """
+        if name in _BUILT_IN:
+            recipe: Recipe = importlib.import_module(f"jaxret.recipes.{_BUILT_IN[name][0]}").RECIPE
+            return recipe
+        return _loaded(_from_packages()[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([*_BUILT_IN, *_from_packages()])
+
+    def __len__(self) -> int:
+        return len(_BUILT_IN) + len(_from_packages())
+
+    def named(self, name: str) -> Recipe:
+        """As `RECIPES[name]`, for names that people type.
+
+        Raises:
+          ConfigError: there is no such recipe; the message names the nearest one.
+        """
+        if name not in self:
+            raise ConfigError(unknown_name_message("recipe", name, list(self)))
+        return self[name]
+
+    def summaries(self) -> dict[str, str]:
+        """A line on each recipe; those of the library are not imported for it."""
+        lines = {name: summary for name, (_, summary) in _BUILT_IN.items()}
+        for name, point in _from_packages().items():
+            try:
+                lines[name] = _loaded(point).summary
+            except ConfigError as error:
+                lines[name] = str(error)
+        return lines
+
+
+RECIPES = Recipes()
+"""The recipes by the names of the command line."""
+
+
+def train(
+    name: str,
+    *,
+    log: Callable[[str], None] | None = None,
+    show_progress: bool = False,
+    stop_after: int | None = None,
+    **settings: Any,
+) -> Run | None:
+    """Train a recipe, then index, evaluate and report, as `jaxret train NAME` does.
+
+    Args:
+      name: of the recipe.
+      log: receives a line at a time of what is going on, such as `print`; None: nothing is logged.
+      show_progress: draw progress bars.
+      stop_after: save and stop after this many training steps.
+      settings: of the recipe, by the names of its options, those of nested settings among them, such as `epochs=20`
+        and `learning_rate=1e-3`. `out` is the run folder; without it runs/NAME-NUMBER is made.
+
+    Returns:
+      The finished run; None where it was stopped before its end.
+
+    Raises:
+      ConfigError: the recipe or a setting is unknown (the message names the nearest one), or a value is refused.
+
+    Example:
+      >>> train("cnn-lstm", epoch=20)
+      Traceback (most recent call last):
+      jaxret.errors.ConfigError: cnn-lstm has no setting 'epoch'; did you mean 'epochs'?
+    """
+    recipe = RECIPES.named(name)
+    from jaxret.recipes.base import RunContext, with_settings  # the recipe has imported JAX by now
+    from jaxret.training import RunFolder
+
+    config = with_settings(recipe, settings)
+    run = RunFolder.new(new_run_path(name, config))
+    context = RunContext(run, name, log or _nothing, show_progress, stop_after)
+    return recipe.train(config, context)
+
+
+def new_run_path(name: str, config: Any) -> Path:
+    """The folder for a new run: `out` of the settings, or else the first of runs/NAME-1, runs/NAME-2, ... that is free.
+
+    Raises:
+      ConfigError: several processes train, and `out` is not set.
+    """
+    import jax
+
+    from jaxret.training import RunFolder
+
+    if config.out is not None:
+        return Path(config.out)
+    if jax.process_count() > 1:
+        raise ConfigError("a distributed training needs --out: all processes share one run folder")
+    return RunFolder.next_free(Path("runs"), name)
+
+
+@functools.cache
+def _from_packages() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="jaxret.recipes") if point.name not in _BUILT_IN}
+
+
+def _loaded(point: EntryPoint) -> Recipe:
+    from jaxret.recipes.base import Recipe
+
+    try:
+        recipe = point.load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"the recipe {point.name!r} of another package cannot be imported: {error}") from error
+    if not isinstance(recipe, Recipe):
+        raise ConfigError(f"the entry point {point.value} of the recipe {point.name!r} is not a Recipe")
+    return recipe
+
+
+def _nothing(line: str) -> None:
+    pass

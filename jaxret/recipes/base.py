@@ -1,18 +1,153 @@
-"""The settings that trainings on clips share; a recipe adds those of its model."""
+"""What recipes share: what a recipe is, what a run of it leaves, and the settings of trainings on clips."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import tyro
 
 from jaxret.errors import ConfigError
+from jaxret.evaluation import GroupFigures
 from jaxret.losses import Mining
-from jaxret.preprocessing import DepthPlanes, FixedResize, Modality, Preprocessing
+from jaxret.preprocessing import FixedResize, Modality, Preprocessing
+from jaxret.recipes import RECIPES
 from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone
-from jaxret.training import ClassificationTripletObjective, HashingObjective, LoopConfig, OptimiserConfig
+from jaxret.retrieval import Retriever
+from jaxret.training import (
+    ClassificationTripletObjective,
+    HashingObjective,
+    LoopConfig,
+    Objective,
+    OptimiserConfig,
+    RunContext,
+    RunFolder,
+    config_from_json,
+    replace_settings,
+)
 
-__all__ = ["ClipConfig", "ClipTrainingConfig", "FrameBackboneConfig"]
+__all__ = [
+    "RENAMED_SETTINGS",
+    "ClipConfig",
+    "ClipTrainingConfig",
+    "FrameBackboneConfig",
+    "Recipe",
+    "Run",
+    "RunContext",
+    "name_today",
+    "open_config",
+    "refuse_renamed",
+    "with_settings",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a finished training left.
+
+    Attributes:
+      path: the run folder.
+      figures: metrics by method, then by group of queries; empty where nothing was measured.
+      search_command: a command line that searches the run's index with a file.
+    """
+
+    path: Path
+    figures: dict[str, GroupFigures]
+    search_command: str
+
+    @property
+    def retriever(self) -> Retriever:
+        """The run's index with its encoder, opened anew at each call."""
+        return Retriever.open(self.path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A system that can be trained by name.
+
+    Attributes:
+      name: on the command line and in `config.json`.
+      summary: one line for `--help`.
+      config: the default settings, a frozen dataclass with the fields `data` and `out`; its fields, and those of the
+        dataclasses among them, are the options.
+      train: trains in the context's run folder, from its last checkpoint if it has one, then indexes, evaluates and
+        reports; None where it was stopped before its end, and in all processes but the first.
+    """
+
+    name: str
+    summary: str
+    config: Any
+    train: Callable[[Any, RunContext], Run | None]
+
+
+RENAMED_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "frame_side": ("image_size",),
+    "frame_size": ("image_size",),
+    "photographs": ("screen_photos",),
+    "picture_side": ("query_image_size", "image_size"),
+    "side": ("image_size",),
+    "training_pictures": ("training_images",),
+    "trunk_learning_rate": ("backbone_learning_rate",),
+}
+"""Settings of older versions to their names today, of several the first that a recipe has. The settings of runs made
+before open by it; what people type is refused with the new name."""
+
+
+def name_today(setting: str, config: Any) -> str | None:
+    """The new name of a setting that a recipe's settings had under another one; None where it was not renamed.
+
+    Example:
+      >>> name_today("frame_size", ClipConfig()), name_today("image_size", ClipConfig())
+      ('image_size', None)
+    """
+    if hasattr(config, setting):
+        return None
+    return next((name for name in RENAMED_SETTINGS.get(setting, ()) if hasattr(config, name)), None)
+
+
+def refuse_renamed(config: Any, words: Sequence[str]) -> None:
+    """Refuse options that have other names today.
+
+    Args:
+      config: settings of the recipe.
+      words: of the command line.
+
+    Raises:
+      ConfigError: one of them has; the message tells the new name.
+    """
+    for word in words:
+        flag = word.partition("=")[0]
+        setting = flag.removeprefix("--").replace("-", "_")
+        if flag.startswith("--") and (new := name_today(setting, config)):
+            raise ConfigError(f"{flag} is called --{new.replace('_', '-')} now")
+
+
+def with_settings(recipe: Recipe, settings: Mapping[str, Any]) -> Any:
+    """The recipe's default settings with some replaced, those of nested dataclasses by their own names.
+
+    Raises:
+      ConfigError: a setting is unknown, or a value is refused.
+    """
+    for name in settings:
+        if new := name_today(name, recipe.config):
+            raise ConfigError(f"the setting {name} is called {new} now")
+    return replace_settings(recipe.config, settings, owner=recipe.name)
+
+
+def open_config(run: RunFolder) -> tuple[Recipe, Any]:
+    """The recipe and the settings of a run, of older versions too.
+
+    Raises:
+      ConfigError: the folder holds no run, or one of a recipe or a setting that is unknown.
+    """
+    name, settings = run.read_config()
+    if name not in RECIPES:
+        raise ConfigError(f"{run.config} names the recipe {name!r}, which is none of {', '.join(RECIPES)}")
+    recipe = RECIPES[name]
+    today = {name_today(setting, recipe.config) or setting: value for setting, value in settings.items()}
+    return recipe, config_from_json(type(recipe.config), today)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +163,7 @@ class ClipConfig:
     """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/<recipe>-<number>."""
-    frame_size: int | None = None
+    image_size: int | None = None
     """Height and width of a frame in pixels. none: the backbone's own (small-convnet 64, others 224); 32 for
     moving digits."""
     frames: int = 16
@@ -40,8 +175,8 @@ class ClipConfig:
     resize: FixedResize = "crop"
     """How a frame is fitted to the frame size."""
     grey: bool = False
-    """Show the encoder grey pictures, one channel instead of three. Colour weights fit it: it then gives what they give
-    for the grey picture as R, G and B."""
+    """Show the encoder grey images, one channel instead of three. Colour weights fit it: the vectors are those of the
+    grey image as R, G and B."""
     unseen_fraction: float = 0.0
     """Share of the classes kept out of training, to measure retrieval of unseen ones."""
     zoom: float = 1.25
@@ -66,21 +201,17 @@ class ClipConfig:
         """Channels of a frame as the encoder sees it."""
         return 1 if self.grey else 3
 
-    def preprocessing(
-        self, *, modalities: tuple[Modality, ...] = ("rgb",), depth: DepthPlanes | None = None
-    ) -> Preprocessing:
-        """How videos are sampled; `frame_size` must be there."""
-        assert self.frame_size is not None
+    def preprocessing(self) -> Preprocessing:
+        """How videos are sampled; the settings are resolved, so that `image_size` is a number."""
+        assert self.image_size is not None
         return Preprocessing(
-            height=self.frame_size,
-            width=self.frame_size,
+            height=self.image_size,
+            width=self.image_size,
             channels=self.channels,
             frames=self.frames,
             chunk_seconds=self.chunk_seconds,
             chunk_overlap=self.chunk_overlap,
             resize=self.resize,
-            modalities=modalities,
-            depth=depth,
         )
 
 
@@ -97,7 +228,7 @@ class ClipTrainingConfig(ClipConfig):
     """Weight of the term that makes each bit of a code 1 for half of a batch."""
     pca: float = 0.0
     """Share of the variance that the clip vectors' principal components keep, such as 0.9: after training they are
-    fitted on the training part, and videos are searched by them; 0: no PCA."""
+    fitted on the training split, and videos are searched by them; 0: no PCA."""
     whiten: bool = False
     """With pca: scale every component to the same variance."""
     batch_size: int = 64
@@ -112,7 +243,9 @@ class ClipTrainingConfig(ClipConfig):
     mining: Mining = "batch-hard"
     """Triplets that count."""
     samples_per_class: int = 4
-    """Items of each class in a batch, with the triplet loss."""
+    """Items of each class in a batch, with the triplet loss or another one that needs positives."""
+    loss: tyro.conf.Suppress[Objective | None] = None
+    """A registered objective in the place of the weighted losses above (`jaxret.training.register_objective`)."""
     dropout: float = 0.25
     """Share of activations dropped in training."""
     optimiser: OptimiserConfig = OptimiserConfig(clip_norm=5.0)
@@ -126,13 +259,13 @@ class ClipTrainingConfig(ClipConfig):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         self.objective()  # refuses weights that are out of range
-        if self.triplet_weight and self.samples_per_class < 2:
+        if self.needs_positives and self.samples_per_class < 2:
             raise ConfigError("samples_per_class must be at least 2 for the triplet loss: 1 leaves no positive, got 1")
-        if self.triplet_weight and self.batch_size % self.samples_per_class:
+        if self.needs_positives and self.batch_size % self.samples_per_class:
             raise ConfigError(
                 f"batch_size {self.batch_size} must be a multiple of samples_per_class {self.samples_per_class}"
             )
-        if self.triplet_weight and self.batch_size == self.samples_per_class:
+        if self.needs_positives and self.batch_size == self.samples_per_class:
             raise ConfigError(
                 f"batch_size {self.batch_size} holds one class of samples_per_class {self.samples_per_class}, which "
                 "leaves no negative for the triplet loss: make the batch larger or samples_per_class smaller"
@@ -140,6 +273,8 @@ class ClipTrainingConfig(ClipConfig):
         if self.bits < 0 or self.bits % 8:
             raise ConfigError(f"bits must be 0 or a positive multiple of 8 (codes are whole bytes), got {self.bits}")
         for name in ("quantisation_weight", "balance_weight"):
+            if getattr(self, name) and self.loss is not None:
+                raise ConfigError(f"{name} is a term of the weighted losses: leave it at 0, or leave loss out")
             if getattr(self, name) and not self.bits:
                 raise ConfigError(f"{name} is a term of binary codes: set bits as well, or leave it at 0")
         if not 0 <= self.pca <= 1:
@@ -153,16 +288,25 @@ class ClipTrainingConfig(ClipConfig):
                 f"pca={self.pca} and bits={self.bits} do not go together: codes are made of activations. Set one to 0"
             )
 
-    def objective(self) -> ClassificationTripletObjective:
+    def objective(self) -> Objective:
         """What a training minimises.
 
         Raises:
           ConfigError: a weight is out of range.
         """
+        if self.loss is not None:
+            return self.loss
         common = (self.cross_entropy_weight, self.triplet_weight, self.margin, self.mining)
         if not self.bits:
             return ClassificationTripletObjective(*common)
         return HashingObjective(*common, self.quantisation_weight, self.balance_weight)
+
+    @property
+    def needs_positives(self) -> bool:
+        """Whether batches hold `samples_per_class` items of each class."""
+        if self.loss is not None:
+            return bool(getattr(self.loss, "needs_positives", False))
+        return bool(self.triplet_weight)
 
     @property
     def frozen(self) -> bool:
@@ -230,3 +374,7 @@ class FrameBackboneConfig(ClipTrainingConfig):
         """Parts of the model with learning rates of their own, as factors of the learning rate."""
         rate = self.backbone_learning_rate
         return {} if rate is None else {"backbone": rate / self.optimiser.learning_rate}
+
+    def preprocessing(self) -> Preprocessing:
+        """How videos are sampled, with the modalities."""
+        return dataclasses.replace(super().preprocessing(), modalities=self.modalities)

@@ -1,4 +1,4 @@
-"""What the training of a clip encoder reads and how it is judged.
+"""What the training of a clip encoder reads and how it is measured.
 
 Three ways, chosen by what there is to train and on what:
 - `features`: the backbone is frozen; its frame vectors are computed once and cached, the temporal encoder is trained.
@@ -36,7 +36,7 @@ Mode = Literal["features", "clips", "images"]
 
 
 def training_mode(dataset: MediaDataset, *, freeze: bool) -> Mode | None:
-    """What to train; None where nothing is: pictures only, and the backbone frozen."""
+    """What to train; None where nothing is: images only, and the backbone frozen."""
     if not any(item.kind == "video" for item in dataset.items):
         return None if freeze else "images"
     return "features" if freeze else "clips"
@@ -45,19 +45,19 @@ def training_mode(dataset: MediaDataset, *, freeze: bool) -> Mode | None:
 def clip_reader(
     dataset: MediaDataset,
     encoder: VideoEncoder,
-    numbers: Sequence[int],
+    indices: Sequence[int],
     classes: Sequence[int],
     augment: Augmentation,
     *,
     single_frames: bool = False,
 ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
-    """`read(row, rng)` for `TrainingInput`: one random clip (T, H, W, C) of item `numbers[row]` and its class.
+    """`read(row, rng)` for `TrainingInput`: one random clip (T, H, W, C) of item `indices[row]` and its class.
 
-    With `single_frames` the items are pictures and come as (H, W, C).
+    With `single_frames` the items are images and come as (H, W, C).
     """
 
     def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
-        clip = read_training_clip(dataset, numbers[row], encoder.preprocessing, rng, augment)
+        clip = read_training_clip(dataset, indices[row], encoder.preprocessing, rng, augment)
         return {"inputs": clip[0] if single_frames else clip, "labels": np.int32(classes[row])}
 
     return read
@@ -66,27 +66,28 @@ def clip_reader(
 def embed_items(
     dataset: MediaDataset,
     encoder: VideoEncoder,
-    numbers: Sequence[int],
+    indices: Sequence[int],
     *,
     threads: int,
     on_item: Callable[[int], None] | None = None,
 ) -> tuple[dict[int, FrameVectors], list[MediaError]]:
-    """Frame vectors of the items that can be read, by number, and the reasons for the others."""
+    """Frame vectors of the items that can be read, by item index, and the reasons for the others."""
     vectors: dict[int, FrameVectors] = {}
     failures: list[MediaError] = []
-    for number, result in frame_vectors(dataset, encoder, indices=numbers, threads=threads, on_item=on_item):
+    for index, result in frame_vectors(dataset, encoder, indices=indices, threads=threads, on_item=on_item):
         if isinstance(result, MediaError):
             failures.append(result)
         else:
-            vectors[number] = result
+            vectors[index] = result
     return vectors, failures
 
 
 def ranked_rows(media: Mapping[int, FrameVectors], encoder: VideoEncoder) -> tuple[Rows, Ranking]:
-    """What embedded items are ranked by, and how: videos by their codes, or their clip vectors if they have none,
-    pictures by their frame vectors.
+    """The rows that embedded items are ranked by, and their ranking.
 
-    Where there are videos, pictures are left out: they live in another space.
+    Videos are ranked by their codes, or their clip vectors if they have none, images by their frame vectors.
+
+    Where there are videos, images are left out: they live in another space.
     """
     clips = clip_rows(media, encoder)
     if not len(clips.vectors):
@@ -115,11 +116,11 @@ def evaluate_rows(
     ks: Sequence[int] = (1, 5, 10),
 ) -> GroupFigures:
     """Leave-one-out figures of the items that have rows."""
-    numbers = np.unique(rows.items)
-    rows = rows.of_items(numbers)
+    indices = np.unique(rows.items)
+    rows = rows.of_items(indices)
     return evaluate_leave_one_out(
         rows,
-        [dataset.items[number] for number in numbers],
+        [dataset.items[index] for index in indices],
         ranking,
         LabelProtocol(ks, groups),
     )

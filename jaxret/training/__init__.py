@@ -1,11 +1,19 @@
 """Training: settings, state, one step for any objective, one loop, checkpoints and the run log."""
 
 from jaxret.training.checkpoint import Checkpoint, Checkpoints
-from jaxret.training.config import LoopConfig, OptimiserConfig, config_from_json, config_to_json, refuse_unused
-from jaxret.training.devices import batch_mesh, meet, process_batch_size, shared_batch_size
+from jaxret.training.config import (
+    LoopConfig,
+    OptimiserConfig,
+    config_from_json,
+    config_to_json,
+    refuse_unused,
+    replace_settings,
+)
+from jaxret.training.devices import barrier, batch_mesh, process_batch_size, shared_batch_size
+from jaxret.training.fit import FitConfig, FitTask, Read, fit_model, restore_best
 from jaxret.training.hard_triplets import hardest_distances
 from jaxret.training.host_memory import give_back_memory, keep_freed_memory
-from jaxret.training.loop import Batches, FitResult, train_loop
+from jaxret.training.loop import Batches, FitResult, Validation, train_loop
 from jaxret.training.memory_estimate import MemoryEstimate, available_memory, check_memory, compile_step
 from jaxret.training.objectives import (
     ClassificationTripletObjective,
@@ -15,9 +23,13 @@ from jaxret.training.objectives import (
     ReconstructionObjective,
     TrainedDetector,
     TripletObjective,
+    objective_class,
+    objective_name,
+    objective_names,
+    register_objective,
 )
 from jaxret.training.optimiser import make_optimiser, make_schedule
-from jaxret.training.run import RunFolder, RunLog, read_run_log
+from jaxret.training.run import RunContext, RunFolder, RunLog, read_run_log
 from jaxret.training.step import Objective, SplitModel, TrainState, TrainStep, make_train_step
 
 __all__ = [
@@ -27,13 +39,17 @@ __all__ = [
     "ClassificationTripletObjective",
     "CosineMarginObjective",
     "DetectionObjective",
+    "FitConfig",
     "FitResult",
+    "FitTask",
     "HashingObjective",
     "LoopConfig",
     "MemoryEstimate",
     "Objective",
     "OptimiserConfig",
+    "Read",
     "ReconstructionObjective",
+    "RunContext",
     "RunFolder",
     "RunLog",
     "SplitModel",
@@ -41,22 +57,30 @@ __all__ = [
     "TrainStep",
     "TrainedDetector",
     "TripletObjective",
+    "Validation",
     "available_memory",
+    "barrier",
     "batch_mesh",
     "check_memory",
     "compile_step",
     "config_from_json",
     "config_to_json",
+    "fit_model",
     "give_back_memory",
     "hardest_distances",
     "keep_freed_memory",
     "make_optimiser",
     "make_schedule",
     "make_train_step",
-    "meet",
+    "objective_class",
+    "objective_name",
+    "objective_names",
     "process_batch_size",
     "read_run_log",
     "refuse_unused",
+    "register_objective",
+    "replace_settings",
+    "restore_best",
     "shared_batch_size",
     "train_loop",
 ]

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jaxret.errors import ConfigError
+from jaxret.training.objectives import objective_class, objective_name
+from jaxret.training.step import Objective
 
-__all__ = ["LoopConfig", "OptimiserConfig", "config_from_json", "config_to_json", "refuse_unused"]
+__all__ = ["LoopConfig", "OptimiserConfig", "config_from_json", "config_to_json", "refuse_unused", "replace_settings"]
 
 Config = TypeVar("Config")
 
@@ -55,7 +57,7 @@ class OptimiserConfig:
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
-    """How long to train, and how often to look up from it."""
+    """How long to train, and how often to evaluate."""
 
     epochs: int = 100
     """Passes over the training set, at most."""
@@ -71,16 +73,24 @@ class LoopConfig:
 
 
 def config_to_json(config: Any) -> dict[str, Any]:
-    """A config dataclass, nested ones included, as a dict of JSON values; paths become strings."""
+    """A config dataclass, nested ones included, as a dict of JSON values; paths become strings.
+
+    A registered objective among its values is written with its name.
+    """
 
     def plain(value: Any) -> Any:
+        if dataclasses.is_dataclass(value):
+            name = objective_name(value)
+            fields = {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+            return fields if name is None else {"name": name, **fields}
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
             return [plain(item) for item in value]
         return str(value) if isinstance(value, Path) else value
 
-    return plain(dataclasses.asdict(config))
+    settings: dict[str, Any] = plain(config)
+    return settings
 
 
 def config_from_json(kind: type[Config], settings: Mapping[str, Any]) -> Config:
@@ -96,11 +106,57 @@ def config_from_json(kind: type[Config], settings: Mapping[str, Any]) -> Config:
     values: dict[str, Any] = {}
     for name, value in settings.items():
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; the fields are {', '.join(sorted(known))}"
-            raise ConfigError(f"{kind.__name__} has no field {name!r}{hint}")
+            raise ConfigError(f"{kind.__name__} has no field {name!r}{_nearest(name, known)}")
         values[name] = _revive(hints[name], value)
     return kind(**values)
+
+
+def replace_settings(config: Config, settings: Mapping[str, Any], *, owner: str) -> Config:
+    """A config dataclass with some fields replaced, those of nested dataclasses by their own names.
+
+    Args:
+      config: the dataclass.
+      settings: new values by field name; paths may be strings, tuples lists.
+      owner: whose settings they are, for messages.
+
+    Raises:
+      ConfigError: no field has one of the names; the message names the nearest one.
+
+    Example:
+      >>> replace_settings(LoopConfig(), {"epochs": 3}, owner="a training").epochs
+      3
+    """
+    holders = _holders(config)
+    for name in settings:
+        if name not in holders:
+            raise ConfigError(f"{owner} has no setting {name!r}{_nearest(name, holders)}")
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in settings.items():
+        holder = getattr(config, holders[name]) if holders[name] else config
+        changes.setdefault(holders[name], {})[name] = _revive(typing.get_type_hints(type(holder))[name], value)
+    own = changes.pop("", {})
+    nested = {
+        field: dataclasses.replace(own.pop(field, getattr(config, field)), **values)
+        for field, values in changes.items()
+    }
+    return dataclasses.replace(config, **own, **nested)  # type: ignore[type-var]
+
+
+def _holders(config: Any) -> dict[str, str]:
+    """Name of every setting to the field of the nested dataclass that has it, "" for those of `config` itself."""
+    own = {field.name: getattr(config, field.name) for field in dataclasses.fields(config)}
+    nested = {
+        inner.name: name
+        for name, value in own.items()
+        if dataclasses.is_dataclass(value)
+        for inner in dataclasses.fields(value)
+    }
+    return nested | dict.fromkeys(own, "")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(sorted(known))}"
 
 
 def refuse_unused(config: Any, names: Sequence[str], why: str) -> None:
@@ -130,11 +186,16 @@ def _refuse_changed(defaults: Mapping[str, Any], config: Any, names: Iterable[st
 
 
 def _revive(hint: Any, value: Any) -> Any:
-    """JSON has no dataclasses, paths or tuples: make them again where the field's type asks for one."""
+    """JSON has no dataclasses, paths or tuples: make them again where the field has such a type."""
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     for option in options:
         if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
             return config_from_json(option, value)  # type: ignore[arg-type]
+        if option is Objective and isinstance(value, str):
+            return objective_class(value)()
+        if option is Objective and isinstance(value, Mapping):
+            fields = dict(value)
+            return config_from_json(objective_class(fields.pop("name")), fields)
         if option is Path and isinstance(value, str):
             return Path(value)
         if typing.get_origin(option) is tuple and isinstance(value, list):

@@ -15,7 +15,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxret.errors import ConfigError
 
-__all__ = ["batch_mesh", "meet", "process_batch_size", "put_batch", "put_replicated", "shared_batch_size"]
+__all__ = ["barrier", "batch_mesh", "process_batch_size", "put_batch", "put_replicated", "shared_batch_size"]
 
 BATCH_AXIS = "batch"
 Tree = TypeVar("Tree")
@@ -50,8 +50,8 @@ def shared_batch_size(most: int, multiple: int = 1) -> int:
     return most // step * step
 
 
-def meet(name: str) -> None:
-    """All processes wait for each other, so that each sees what the first has written."""
+def barrier(name: str) -> None:
+    """Wait for all processes, so that each sees what the first has written."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
 

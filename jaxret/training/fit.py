@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -12,30 +13,20 @@ from flax import nnx
 from jaxret.data.batches.loader import TrainingInput
 from jaxret.data.batches.plans import BatchPlan
 from jaxret.errors import ConfigError
-from jaxret.training import (
-    Checkpoints,
-    FitResult,
-    LoopConfig,
-    Objective,
-    OptimiserConfig,
-    RunFolder,
-    RunLog,
-    SplitModel,
-    TrainState,
-    TrainStep,
-    available_memory,
-    check_memory,
-    compile_step,
-    keep_freed_memory,
-    make_optimiser,
-    make_train_step,
-    process_batch_size,
-    train_loop,
-)
+from jaxret.training.checkpoint import Checkpoints
+from jaxret.training.config import LoopConfig, OptimiserConfig
+from jaxret.training.devices import process_batch_size
+from jaxret.training.host_memory import keep_freed_memory
+from jaxret.training.loop import FitResult, Validation, train_loop
+from jaxret.training.memory_estimate import available_memory, check_memory, compile_step
+from jaxret.training.optimiser import make_optimiser
+from jaxret.training.run import RunContext, RunFolder
+from jaxret.training.step import Objective, SplitModel, TrainState, TrainStep, make_train_step
 
-__all__ = ["FitConfig", "Read", "fit_model", "restore_best"]
+__all__ = ["FitConfig", "FitTask", "Read", "fit_model", "restore_best"]
 
 Read = Callable[[int, np.random.Generator], dict[str, Any]]
+"""`read(row, rng)`: one element of a batch, arrays by name."""
 
 
 class FitConfig(Protocol):
@@ -58,105 +49,95 @@ class FitConfig(Protocol):
         """Media files decoded at once."""
 
 
-def fit_model(
-    model: nnx.Module,
-    objective: Objective,
-    read: Read,
-    plan: BatchPlan,
-    config: FitConfig,
-    run: RunFolder,
-    *,
-    evaluate: Callable[[], dict[str, float]],
-    score: str = "validation mAP",
-    lower_is_better: bool = False,
-    rate_scales: Mapping[str, float] | None = None,
-    decoding: bool = False,
-    name_of: Callable[[int], str] = str,
-    stop_after: int | None = None,
-    description: str | None = None,
-    say: Callable[[str], None] = print,
-    show_progress: bool = True,
-) -> FitResult:
-    """Fit from the run's last checkpoint, or from the start, and leave the best weights in `model`.
+@dataclasses.dataclass(frozen=True)
+class FitTask:
+    """What is fitted, to which objective, and on which batches.
 
-    What a step takes of memory is said before the first one.
-
-    Args:
-      model: what is trained; the objective is given it in training mode, it is left in evaluation mode.
+    Attributes:
+      model: what is trained; the objective receives it in training mode, `fit_model` leaves it in evaluation mode.
       objective: what is minimised.
       read: `read(row, rng)` gives one element of a batch.
       plan: which rows make up which batch.
-      config: optimiser and schedule.
-      run: its checkpoints and its log are written.
-      evaluate: validation figures of the model as it is.
-      score: the one of them that picks the best weights.
-      lower_is_better: of that figure.
+      validation: measures the model as it is, and picks the best weights.
       rate_scales: see `make_optimiser`.
-      decoding: reading takes time, so `config.threads` threads read ahead.
+      decoding: reading takes time, so the settings' `threads` threads read ahead.
       name_of: what to call row `row` in a message.
-      stop_after: stop and save after this many steps of this call.
-      description: stands before the bar.
-      say: gets one line at a time of what is going on.
-      show_progress: draw a bar.
+    """
+
+    model: nnx.Module
+    objective: Objective
+    read: Read
+    plan: BatchPlan
+    validation: Validation
+    rate_scales: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    decoding: bool = False
+    name_of: Callable[[int], str] = str
+
+
+def fit_model(task: FitTask, config: FitConfig, context: RunContext) -> FitResult:
+    """Fit from the run's last checkpoint, or from the start, and leave the best weights in the model.
+
+    The memory that a step takes is logged before the first one.
+
+    Args:
+      task: model, objective and batches.
+      config: optimiser, schedule, seed and threads.
+      context: checkpoints and run log are written into its run folder.
 
     Raises:
       ConfigError: the devices cannot share a batch, the run was made with other settings, or a step does not fit into
         memory.
     """
+    model, plan = task.model, task.plan
     process_batch_size(plan.batch_size)  # fails early if the devices cannot share a batch
     split = SplitModel(model)
     total = config.loop.epochs * plan.steps_per_epoch
     optimiser = make_optimiser(
-        config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch, rate_scales=rate_scales
+        config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch, rate_scales=task.rate_scales
     )
+    step = make_train_step(split, task.objective, optimiser)
 
-    step = make_train_step(split, objective, optimiser)
-
-    def evaluate_state(state: TrainState) -> dict[str, float]:
+    def evaluate(state: TrainState) -> dict[str, float]:
         split.write_back(state)
         model.eval()
-        return evaluate()
+        return task.validation.evaluate()
 
     with (
         TrainingInput(
-            read,
+            task.read,
             plan,
             seed=config.seed,
-            threads=config.threads if decoding else 0,
+            threads=config.threads if task.decoding else 0,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
         ) as batches,
-        Checkpoints(run.checkpoints) as checkpoints,
+        Checkpoints(context.run.checkpoints) as checkpoints,
     ):
         result = train_loop(
             split.initial_state(optimiser, seed=config.seed),
-            _checked(step, say),
+            _checked(step, context.log),
             batches,
+            checkpoints,
             config=config.loop,
             steps_per_epoch=plan.steps_per_epoch,
-            evaluate=evaluate_state,
-            score=score,
-            lower_is_better=lower_is_better,
-            checkpoints=checkpoints,
-            log=lambda step: RunLog(run.metrics, resume_step=step),
-            stop_after=stop_after,
-            description=description,
-            show_progress=show_progress,
+            validation=dataclasses.replace(task.validation, evaluate=evaluate),
+            context=context,
         )
         if result.finished:
             best = _write_best(split, result.state, checkpoints)
             model.eval()
             if result.best_score is None:
-                say("no validation figure (too little in the validation part): the last weights are kept")
+                context.log("no validation score (too little in the validation split): the last weights are kept")
             else:
-                say(f"best {score} {result.best_score:.3f} at step {best} of {result.steps}")
+                score = task.validation.score
+                context.log(f"best {score} {result.best_score:.3f} at step {best} of {result.steps}")
         for row, reason in sorted(batches.broken.items()):
-            say(f"replaced while training: {name_of(row)}: {reason}")
+            context.log(f"replaced while training: {task.name_of(row)}: {reason}")
     return result
 
 
-def _checked(step: TrainStep, say: Callable[[str], None]) -> TrainStep:
-    """The step, compiled at its first call, which tells its memory before it runs; ConfigError if that is too much."""
+def _checked(step: TrainStep, log: Callable[[str], None]) -> TrainStep:
+    """The step, compiled at its first call, which logs its memory before it runs; ConfigError if that is too much."""
     compiled: dict[str, TrainStep] = {}
 
     def run(state: TrainState, batch: dict[str, jax.Array]) -> tuple[TrainState, dict[str, jax.Array]]:
@@ -164,7 +145,7 @@ def _checked(step: TrainStep, say: Callable[[str], None]) -> TrainStep:
         if shapes not in compiled:
             made, estimate = compile_step(step, state, batch)
             if not compiled:
-                say(str(estimate))
+                log(str(estimate))
             available = available_memory()
             check_memory(estimate, available)
             if available is not None and estimate.further + estimate.work > available:
@@ -191,7 +172,7 @@ def restore_best(model: nnx.Module, config: FitConfig, run: RunFolder) -> None:
     optimiser = make_optimiser(config.optimiser, total_steps=1, steps_per_epoch=1)
     with Checkpoints(run.checkpoints) as checkpoints:
         if checkpoints.last_step is None:
-            raise ConfigError(f"{run.checkpoints} holds no checkpoint, and the training there is said to have ended")
+            raise ConfigError(f"{run.checkpoints} holds no checkpoint, and the training there is recorded as ended")
         _write_best(split, split.initial_state(optimiser, seed=config.seed), checkpoints)
     model.eval()
 

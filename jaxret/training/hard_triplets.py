@@ -44,12 +44,12 @@ def hardest_distances(
     blocks = [slice(start, start + block) for start in range(0, count, block)]
     for rows in blocks:
         ours = embeddings[rows].astype(np.float64)
-        numbers = np.arange(count)[rows]
+        indices = np.arange(count)[rows]
         for columns in blocks:
             distances = _squared_distances(ours, embeddings[columns].astype(np.float64))
             known = np.isfinite(distances)
             same = classes[rows, None] == classes[None, columns]
-            positive = known & same & (numbers[:, None] != np.arange(count)[None, columns])
+            positive = known & same & (indices[:, None] != np.arange(count)[None, columns])
             farthest[rows] = np.maximum(farthest[rows], np.where(positive, distances, -np.inf).max(axis=1))
             nearest[rows] = np.minimum(nearest[rows], np.where(known & ~same, distances, np.inf).min(axis=1))
     return np.where(np.isfinite(farthest), farthest, np.nan), np.where(np.isfinite(nearest), nearest, np.nan)

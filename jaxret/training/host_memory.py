@@ -1,6 +1,6 @@
 """Memory of the host between training steps, where the C library is glibc.
 
-XLA takes the memory of a step's activations anew for each step on a CPU. Blocks that large glibc asks the system for
+XLA takes the memory of a step's activations anew for each step on a CPU. Blocks that large glibc takes from the system
 and gives back to it, so that every step pays for its pages again: 7 and 27 % of the time of a step of ConvLSTMs at two
 sizes (`benchmarks/speed_train_step.py`). A process that trains until its end can keep them.
 """

@@ -21,13 +21,13 @@ from jaxret.errors import NonFiniteLossError
 from jaxret.training.checkpoint import Checkpoints
 from jaxret.training.config import LoopConfig
 from jaxret.training.devices import batch_mesh, put_batch, put_replicated
-from jaxret.training.run import RunLog
+from jaxret.training.run import RunContext, RunLog
 from jaxret.training.step import TrainState, TrainStep
 from jaxret.training.stop_signal import StopSignal
 
-__all__ = ["Batches", "FitResult", "train_loop"]
+__all__ = ["Batches", "FitResult", "Validation", "train_loop"]
 
-Evaluate = Callable[[TrainState], dict[str, float]]
+Evaluate = Callable[..., dict[str, float]]
 
 
 class Batches(Protocol):
@@ -43,13 +43,29 @@ class Batches(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Validation:
+    """What is measured now and then, and which metric picks the best weights and stops early.
+
+    Attributes:
+      evaluate: gives the metrics to log; `train_loop` passes it the state, `fit_model` nothing.
+      score: name of the metric that picks the best checkpoint; where `evaluate` does not give it, the last checkpoint
+        counts as the best and nothing stops early.
+      lower_is_better: of that metric, such as an error.
+    """
+
+    evaluate: Evaluate
+    score: str = "validation mAP"
+    lower_is_better: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class FitResult:
     """How a training ended.
 
     Attributes:
       state: the state after the last step.
       steps: steps done, counted from the very first start.
-      finished: False if it was asked to stop before its last epoch and can be resumed.
+      finished: False if it was stopped before its last epoch and can be resumed.
       best_score: the best validation figure, None if there was none.
       best_step: the step it was reached at.
     """
@@ -75,17 +91,12 @@ def train_loop(
     state: TrainState,
     step: TrainStep,
     batches: Batches,
+    checkpoints: Checkpoints,
     *,
     config: LoopConfig,
     steps_per_epoch: int,
-    evaluate: Evaluate,
-    score: str,
-    checkpoints: Checkpoints,
-    log: Callable[[int], RunLog],
-    lower_is_better: bool = False,
-    stop_after: int | None = None,
-    description: str | None = None,
-    show_progress: bool = True,
+    validation: Validation,
+    context: RunContext,
 ) -> FitResult:
     """Train from the newest checkpoint, or from `state` where there is none, to the last epoch.
 
@@ -95,17 +106,11 @@ def train_loop(
       state: initial state (its structure is also the template for restoring).
       step: from `make_train_step`.
       batches: a stream whose position can be saved and set.
+      checkpoints: where to save and restore.
       config: epochs, evaluation interval, patience.
       steps_per_epoch: steps that count as one epoch.
-      evaluate: called with the state every `evaluate_every` epochs and at the end; gives figures to log.
-      score: name of the figure that picks the best checkpoint and stops early; if `evaluate` does not give it,
-        the last checkpoint counts as the best and nothing stops early.
-      checkpoints: where to save and restore.
-      log: opens the run log, told the step that training starts from; called by process 0 alone.
-      lower_is_better: of that figure, such as an error; else the largest is the best.
-      stop_after: save and return after this many steps of this call, as if asked to stop.
-      description: stands before the bar.
-      show_progress: draw a bar with loss, score, items per second and time left.
+      validation: its `evaluate` is called with the state every `evaluate_every` epochs and at the end.
+      context: the run log is written into its run folder, by process 0 alone.
 
     Raises:
       NonFiniteLossError: the loss became NaN or infinite; the checkpoints before it are kept.
@@ -119,13 +124,20 @@ def train_loop(
         restored = checkpoints.restore(checkpoints.last_step, state)
         state, progress, first = restored.state, _Progress(**restored.progress), checkpoints.last_step
         batches.set_state(restored.data)
-    run_log = log(first) if jax.process_index() == 0 else None
+    run_log = RunLog(context.run.metrics, resume_step=first) if jax.process_index() == 0 else None
     total = config.epochs * steps_per_epoch
     done, saved = first, first
     watch = _LossWatch()
-    bar = tqdm(total=total, initial=first, desc=description, unit="step", disable=not show_progress, dynamic_ncols=True)
+    bar = tqdm(
+        total=total,
+        initial=first,
+        desc=context.description,
+        unit="step",
+        disable=not context.show_progress,
+        dynamic_ncols=True,
+    )
     # What is saved and compared is larger where it is better.
-    sign = -1.0 if lower_is_better else 1.0
+    sign = -1.0 if validation.lower_is_better else 1.0
     with StopSignal() as stop, bar:
         while done < total and not progress.stopped_early:
             # ---- one step
@@ -135,13 +147,13 @@ def train_loop(
             watch.add(done, metrics, items=len(next(iter(batch.values()))) * jax.process_count())
             bar.update()
             if bar.n % 10 == 0:
-                bar.set_postfix(watch.postfix(_times(sign, progress.best_score), score), refresh=False)
+                bar.set_postfix(watch.postfix(_times(sign, progress.best_score), validation.score), refresh=False)
             # ---- evaluate and save
             if done % (steps_per_epoch * config.evaluate_every) == 0 or done == total:
                 averages = watch.finish()
-                figures = _evaluate(evaluate, state)
+                figures = _evaluate(validation.evaluate, state)
                 watch.restart_clock()  # evaluation is not training time
-                reached = _times(sign, figures.get(score))
+                reached = _times(sign, figures.get(validation.score))
                 _count(progress, reached, done, config.patience)
                 if run_log is not None:
                     run_log.append(step=done, epoch=done / steps_per_epoch, **averages, **figures)
@@ -153,8 +165,9 @@ def train_loop(
                     progress=dataclasses.asdict(progress),
                     score=reached,
                 )
-            # ---- stop when asked
-            if (stop.requested or (stop_after is not None and done - first >= stop_after)) and done < total:
+            # ---- stop on request
+            enough = context.stop_after is not None and done - first >= context.stop_after
+            if (stop.requested or enough) and done < total:
                 watch.finish()
                 if saved != done:
                     checkpoints.save(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import psutil
 
 from jaxret.errors import ConfigError
 from jaxret.training.host_memory import give_back_memory
@@ -96,7 +97,7 @@ def check_memory(estimate: MemoryEstimate, available: int | None = None) -> None
       available: bytes; None: `available_memory()`. Where that does not know, nothing is refused.
 
     Raises:
-      ConfigError: the step takes more; the message says how much is left, and what to make smaller.
+      ConfigError: the step takes more; the message tells how much is left, and what to make smaller.
 
     Example:
       >>> check_memory(MemoryEstimate(10**6, 10**7, 10**6, 10**9), available=2 * 10**9)
@@ -123,32 +124,23 @@ def available_memory(root: Path = Path("/")) -> int | None:
     of the limits of the process's control groups (containers).
 
     Args:
-      root: where the system's `proc` and `sys` are.
+      root: where the `proc` and `sys` of Linux are, which tell of control groups; elsewhere there are none.
     """
     device = jax.local_devices()[0]
     if device.platform != "cpu":
         known = device.memory_stats() or {}
         return known["bytes_limit"] - known.get("bytes_in_use", 0) if "bytes_limit" in known else None
-    left = [*_left_of_system(root), *_left_of_control_groups(root)]
-    return min(left, default=None)
+    return min([int(psutil.virtual_memory().available), *_left_of_control_groups(root)])
 
 
 def _bytes_of(tree: Any) -> int:
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def _left_of_system(root: Path) -> list[int]:
-    try:
-        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return []
-    return [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-
-
 def _left_of_control_groups(root: Path) -> list[int]:
-    """Limit less use of every control group above the process that has one, of either version.
+    """Limit less use of every control group above the process that has one, of either version; psutil knows none.
 
-    Pages of files that were read count as used there, and are given up when memory is asked for.
+    Pages of files that were read count as used there, and are given up when memory is needed.
     """
     try:
         groups = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
@@ -161,8 +153,8 @@ def _left_of_control_groups(root: Path) -> list[int]:
             continue
         top = root / "sys/fs/cgroup" / ("memory" if controllers else "")
         names = ("memory.limit_in_bytes", "memory.usage_in_bytes") if controllers else ("memory.max", "memory.current")
-        place = Path(path.lstrip("/"))
-        for above in (place, *place.parents):
+        own = Path(path.lstrip("/"))
+        for above in (own, *own.parents):
             try:
                 limit, used = ((top / above / name).read_text(encoding="ascii").strip() for name in names)
             except OSError:

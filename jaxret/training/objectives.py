@@ -1,22 +1,25 @@
 """Objectives: what a training step minimises for a batch, one class a family.
 
 An objective is called as `objective(model, batch)`, with the model in training mode, and returns the loss and
-the other values to log (see `jaxret.training.step.Objective`).
+the other values to log (see `jaxret.training.step.Objective`). Those that are registered by name can be chosen in any
+training on clips: `jaxret train cnn-lstm --loss NAME --loss.SETTING VALUE`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.losses import (
     Mining,
     binary_cross_entropy,
@@ -43,7 +46,86 @@ __all__ = [
     "ReconstructionObjective",
     "TrainedDetector",
     "TripletObjective",
+    "objective_class",
+    "objective_name",
+    "objective_names",
+    "register_objective",
 ]
+
+
+Registered = TypeVar("Registered", bound=type[Any])
+_REGISTERED: dict[str, type[Any]] = {}
+
+
+def register_objective(name: str) -> Callable[[Registered], Registered]:
+    """Make an objective of clips a choice of `--loss`: a decorator of frozen dataclasses, whose fields are settings.
+
+    The model that it is called with maps `batch["inputs"]` to `(embedding (B, D), logits (B, K))`; the kernel (D, K) of
+    its softmax head is `model.head.linear.kernel`. `batch["labels"]` is (B,) int. Where the class has an attribute
+    `needs_positives` that is true, batches hold several items of each class (the recipe's `samples_per_class`).
+
+    An objective of another package is known once its module is imported; a package that lists the module in the
+    entry-point group `jaxret.objectives` spares its users that import.
+
+    Args:
+      name: on the command line and in `config.json`.
+
+    Raises:
+      ConfigError: the class is no frozen dataclass, a field has no default, its `curves` have no panel "loss", or
+        another class has that name.
+
+    Example:
+      >>> @register_objective("smallest-norm")
+      ... @dataclasses.dataclass(frozen=True)
+      ... class SmallestNorm:
+      ...     curves: ClassVar[Mapping[str, tuple[str, ...]]] = {"loss": ("loss",)}
+      ...     power: float = 2.0
+      ...
+      ...     def __call__(self, model, batch):
+      ...         return jnp.mean(jnp.abs(model(batch["inputs"])[0]) ** self.power), {}
+      >>> objective_class("smallest-norm")().power
+      2.0
+    """
+
+    def register(kind: Registered) -> Registered:
+        if not dataclasses.is_dataclass(kind) or not kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            raise ConfigError(f"the objective {name!r} must be a frozen dataclass")
+        for field in dataclasses.fields(kind):
+            if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                raise ConfigError(f"the objective {name!r} gives its setting {field.name} no default")
+        if "loss" not in getattr(kind, "curves", {}):
+            raise ConfigError(f"the objective {name!r} names no learning curves: its `curves` need a panel 'loss'")
+        other = _REGISTERED.get(name, kind)
+        if (other.__module__, other.__qualname__) != (kind.__module__, kind.__qualname__):
+            raise ConfigError(f"the objective {name!r} of {kind.__module__} has the name of one of {other.__module__}")
+        _REGISTERED[name] = kind
+        return kind
+
+    return register
+
+
+@functools.cache
+def _import_extensions() -> None:
+    for point in entry_points(group="jaxret.objectives"):
+        point.load()
+
+
+def objective_names() -> tuple[str, ...]:
+    """Names of the registered objectives."""
+    _import_extensions()
+    return tuple(sorted(_REGISTERED))
+
+
+def objective_class(name: str) -> type[Any]:
+    """The registered objective of that name; ConfigError, with the nearest name, where there is none."""
+    if name not in _REGISTERED and name not in objective_names():
+        raise ConfigError(unknown_name_message("loss", name, objective_names()))
+    return _REGISTERED[name]
+
+
+def objective_name(objective: Any) -> str | None:
+    """The name that an objective is registered by; None where it is not."""
+    return next((name for name, kind in _REGISTERED.items() if type(objective) is kind), None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +135,11 @@ class ClassificationTripletObjective:
     The model maps `batch["inputs"]` to `(embedding (B, D), logits (B, K))`; `batch["labels"]` is (B,) int.
     The triplet loss sees embeddings scaled to length 1, so that `margin` means the same for every model.
     """
+
+    curves: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "loss": ("loss", "cross_entropy", "triplet"),
+        "training accuracy": ("train_accuracy",),
+    }
 
     cross_entropy_weight: float = 1.0
     triplet_weight: float = 0.0
@@ -104,6 +191,11 @@ class HashingObjective(ClassificationTripletObjective):
     differ, and `margin` means the same at every length.
     """
 
+    curves: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "loss": ("loss", "cross_entropy", "triplet", "quantisation", "bit_balance"),
+        "training accuracy": ("train_accuracy",),
+    }
+
     quantisation_weight: float = 0.0
     balance_weight: float = 0.0
 
@@ -134,6 +226,8 @@ class TripletObjective:
     their distances, shrinking all of them to a point costs least.
     """
 
+    curves: ClassVar[Mapping[str, tuple[str, ...]]] = {"loss": ("loss",), "spread of the embeddings": ("spread",)}
+
     margin: float = 1.0
     mining: Mining = "all"
     unit: float = 1.0
@@ -158,8 +252,13 @@ class CosineMarginObjective:
 
     The model is an encoder of sequences: it maps `batch["shots"]` (B, T, D), of which `batch["lengths"]` (B,) frames
     count, to embeddings (B, E). They are compared with `batch["images"]` (B, E), which nothing changes: the encoder
-    of pictures is frozen. `batch["positive"]` (B,) says which pairs belong together. `ShotPairs` gives such batches.
+    of images is frozen. `batch["positive"]` (B,) tells which pairs belong together. `ShotPairs` gives such batches.
     """
+
+    curves: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "loss": ("loss",),
+        "cosine of pairs": ("positive_cosine", "negative_cosine"),
+    }
 
     margin: float = 0.1
 
@@ -193,19 +292,24 @@ class TrainedDetector(nnx.Module):
 class DetectionObjective:
     """Losses of the region proposal network and of the head, each of classes and boxes, summed with weight 1.
 
-    The model is a `TrainedDetector`. Of a batch, `images` (B, H, W, 3) are pictures whose upper left `sizes` (B, 2)
+    The model is a `TrainedDetector`. Of a batch, `images` (B, H, W, 3) are images whose upper left `sizes` (B, 2)
     (height, width) are no padding, `boxes` (B, G, 4) the true boxes, and `labels` (B, G) their classes 1 .. K, 0 for
     padding. `jaxret.data.ground_truth.boxes.BoxReader` gives such batches.
 
-    Proposals are taken as given: no gradient flows through their places.
+    Proposals are taken as given: no gradient flows through their coordinates.
 
     Attributes:
-      proposals: of a picture that the head's sample is drawn from, beside the true boxes.
-      anchors: sampled of a picture.
-      regions: sampled of a picture.
-      batch_statistics: batch norms of the trunk normalise by the batch, and learn. Off, they keep what they learnt
+      proposals: of an image that the head's sample is drawn from, beside the true boxes.
+      anchors: sampled of an image.
+      regions: sampled of an image.
+      batch_statistics: batch norms of the backbone normalise by the batch, and learn. Off, they keep what they learnt
         before, as detectors do whose batches are small.
     """
+
+    curves: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "loss": ("loss",),
+        "its parts": ("objectness", "proposal_boxes", "classes", "boxes"),
+    }
 
     proposals: int = 300
     anchors: int = 256
@@ -254,9 +358,11 @@ class ReconstructionObjective:
     """The difference between clips and what a `ConvLstmAutoencoder` gives back for them; there are no labels.
 
     Decision, for the paper's "softmax loss" of standardised pixels: the mean squared error, or, where the decoder
-    gives intensity bins, the cross-entropy of each pixel's bin. With depth planes colours count where a place is
+    gives intensity bins, the cross-entropy of each pixel's bin. With depth planes colours count where a cell is
     taken, and the loss of the occupancy, of the same kind, is added.
     """
+
+    curves: ClassVar[Mapping[str, tuple[str, ...]]] = {"loss": ("loss", "colour", "occupancy")}
 
     def __call__(self, model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss of `batch["inputs"]`, clips as the backbone takes them; with depth also its two terms."""

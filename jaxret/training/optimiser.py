@@ -36,7 +36,7 @@ def make_schedule(config: OptimiserConfig, *, total_steps: int, steps_per_epoch:
 def make_optimiser(
     config: OptimiserConfig, *, total_steps: int, steps_per_epoch: int, rate_scales: Mapping[str, float] | None = None
 ) -> optax.GradientTransformation:
-    """Clip, decay and step as `config` says.
+    """Clip, decay and step as in `config`.
 
     Args:
       config: algorithm, rates and schedule.

@@ -52,7 +52,7 @@ def fit_pca(
       TypeError: the vectors are no floats.
       ValueError: they are not finite or no matrix.
       ConfigError: too few vectors, nothing varies, or `variance` or `components` is out of range; with whitening also
-        where a component that is kept has no variance. The message says what to change.
+        where a component that is kept has no variance. The message tells what to change.
 
     Example:
       >>> line = np.array([[0.0, 1.0], [3.0, 5.0], [6.0, 9.0]])
@@ -70,7 +70,7 @@ def fit_pca(
         raise ConfigError(f"principal components need at least 2 vectors, got {size}: fit them on more media")
     if components is not None and not 1 <= components <= min(size, dimension):
         raise ConfigError(
-            f"components must be 1 .. {min(size, dimension)} for {size} vectors of {dimension} numbers, "
+            f"components must be 1 .. {min(size, dimension)} for {size} vectors of {dimension} dimensions, "
             f"got {components}: keep fewer, or fit on more vectors"
         )
     if not np.ptp(matrix, axis=0).any():
@@ -88,7 +88,7 @@ def fit_pca(
     assert components is not None
     if whiten and components > varying:
         raise ConfigError(
-            f"whitening divides by the standard deviation of each component, and of the {components} asked for only "
+            f"whitening divides by the standard deviation of each component, and of the {components} wanted only "
             f"{varying} have any: keep at most {varying} components, fit on more vectors, or do not whiten"
         )
     directions = fitted.components_[:components].T
@@ -108,14 +108,14 @@ def fit_whitening(
     test on).
 
     Args:
-      backbone: with a whitening layer (`whitened_size`), whose numbers are replaced.
+      backbone: with a whitening layer (`whitened_size`), whose arrays are replaced.
       batches: frames uint8 (B, H, W, C) from 0 to 255; sizes may differ from batch to batch, and every size is
         compiled once.
       limit: vectors to fit on, drawn evenly from all of them where there are more: what is held in memory.
       seed: of that draw.
 
     Returns:
-      What was put in; `kept` says the share of the variance.
+      What was put in; `kept` is the share of the variance.
 
     Raises:
       ConfigError: the backbone has no whitening layer, limit is below 1, or the frames are too few or too alike for

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import jax
 
 from jaxret.cli.shell import command_line_of
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
 from jaxret.training.config import config_to_json
 
-__all__ = ["RunFolder", "RunLog", "read_run_log"]
+__all__ = ["RunContext", "RunFolder", "RunLog", "read_run_log"]
 
 
 class RunFolder:
@@ -41,7 +44,7 @@ class RunFolder:
         """A folder for a new run; nothing is written yet, so that a run that cannot start leaves nothing.
 
         Raises:
-          ConfigError: the folder holds something already; the message says how to go on with a run.
+          ConfigError: the folder holds something already; the message tells how to go on with a run.
         """
         if path.exists() and any(path.iterdir()):
             raise ConfigError(
@@ -79,6 +82,36 @@ class RunFolder:
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ConfigError(f"{self.config} is damaged: {error!r}") from error
         return recipe, settings
+
+
+@dataclasses.dataclass(frozen=True)
+class RunContext:
+    """Where a training runs and logs: what is no setting of a recipe.
+
+    Attributes:
+      run: a new run folder, or one to go on with.
+      recipe: name of the recipe, for `config.json`.
+      log: receives one line at a time of what is going on.
+      show_progress: draw progress bars.
+      stop_after: save and stop after this many training steps of this call.
+      description: stands before the progress bar of the training.
+    """
+
+    run: RunFolder
+    recipe: str = ""
+    log: Callable[[str], None] = print
+    show_progress: bool = True
+    stop_after: int | None = None
+    description: str | None = None
+
+    def write_config(self, config: Any) -> None:
+        """Write the resolved settings into the run folder; process 0 does."""
+        if jax.process_index() == 0:
+            self.run.write_config(self.recipe, config)
+
+    def log_stopped(self) -> None:
+        """Log that the training was stopped and saved, and the command that resumes it."""
+        self.log(f"stopped and saved. To go on: {command_line_of('train', '--resume', self.run.path)}")
 
 
 class RunLog:

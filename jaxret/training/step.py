@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -87,7 +87,15 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]
 
 
 class Objective(Protocol):
-    """What is minimised: `(model in training mode, batch) -> (loss (), other figures to log, each ())`."""
+    """What is minimised: `(model in training mode, batch) -> (loss (), other values to log, each ())`.
+
+    Attributes:
+      curves: title of a panel of the learning curves to the names of the logged values in it, the loss under "loss".
+    """
+
+    @property
+    def curves(self) -> Mapping[str, tuple[str, ...]]:
+        """The learning curves."""
 
     def __call__(self, model: Any, batch: Batch) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss and the figures."""

@@ -1,4 +1,4 @@
-"""Stopping a long run politely: the first Ctrl-C (or SIGTERM) asks, the second insists."""
+"""Stopping a long run: the first Ctrl-C (or SIGTERM) requests a stop, the second breaks off."""
 
 from __future__ import annotations
 

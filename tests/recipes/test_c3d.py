@@ -22,7 +22,7 @@ SMALL = [
     "0.03125",
     "--embedding-size",
     "16",
-    "--frame-size",
+    "--image-size",
     "48",
     "--frames",
     "4",
@@ -70,7 +70,7 @@ def test_videos_and_pictures_are_indexed_and_found(media: Path, tmp_path: Path, 
 def test_the_embedding_of_a_still_clip_is_that_of_its_picture(media: Path, tmp_path: Path) -> None:
     from jaxret.recipes.clips.c3d import make_encoder
 
-    encoder = make_encoder(C3dConfig(width=1 / 32, embedding_size=16, frame_size=48, frames=4))
+    encoder = make_encoder(C3dConfig(width=1 / 32, embedding_size=16, image_size=48, frames=4))
     picture = np.random.default_rng(0).integers(0, 256, (1, 1, 48, 48, 3), np.uint8)
     still = np.repeat(picture, 4, axis=1)
     np.testing.assert_allclose(encoder.encode_clips(still), encoder.encode_frames(still), atol=1e-6)
@@ -81,5 +81,5 @@ def test_pictures_alone_are_refused(tmp_path: Path) -> None:
         (tmp_path / "data" / label).mkdir(parents=True)
         for number in range(12):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "data" / label / f"{number}.png")
-    with pytest.raises(ConfigError, match=r"c3d takes chunks of video, and .* holds pictures only"):
+    with pytest.raises(ConfigError, match=r"c3d takes chunks of video, and .* holds images only"):
         train.main(["c3d", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *SMALL])

@@ -30,7 +30,7 @@ from jaxret.recipes.conv_lstm.clip_table import (
 from jaxret.recipes.conv_lstm.hard_clips import mean_distance
 from jaxret.recipes.conv_lstm.reconstructions import (
     draw_clips_and_reconstructions,
-    pictures_of_output,
+    frames_of_output,
     reconstruction_error,
 )
 from jaxret.recipes.conv_lstm.report import embedding_map
@@ -132,7 +132,7 @@ def test_an_output_that_is_the_target_gives_the_pictures_back(bins: int, planes:
         chosen = np.clip(colours // (256 / bins), 0, bins - 1)
         logits = np.where(np.arange(bins) == chosen[..., None], 50.0, 0.0).reshape(*colours.shape[:-1], -1)
         output = np.concatenate([logits, output[..., 3:] * 20 - 10], axis=-1)
-    made = pictures_of_output(model, output.astype(np.float32))
+    made = frames_of_output(model, output.astype(np.float32))
     assert (made.dtype, made.shape) == (np.uint8, clips.shape)
     off = np.abs(made.astype(int) - clips)
     assert off[..., :3].max() <= (128 // bins if bins else 0)

@@ -22,7 +22,7 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.training import read_run_log
 
-SMALL = ["--frame-size", "32", "--frames", "4", "--units", "8", "--batch-size", "8", "--quiet", "--weights", "none"]
+SMALL = ["--image-size", "32", "--frames", "4", "--units", "8", "--batch-size", "8", "--quiet", "--weights", "none"]
 
 
 @pytest.fixture(scope="module")
@@ -147,11 +147,13 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
         (["cnn-lst"], "did you mean 'cnn-lstm'"),
         (["cnn-lstm", "--data", "/nowhere/at/all", "--out", "{tmp}/a"], "/nowhere/at/all"),
         (["--stop-after", "0"], "--stop-after must be at least 1, got 0"),
-        (["--stop-after", "x"], "--stop-after needs a whole number, got 'x'"),
-        (["--resume"], "--resume needs a value"),
+        (["--stop-after", "x"], "Error parsing --stop-after"),
+        (["--resume"], "Missing value for argument '--resume'"),
         (["--resume", "{tmp}"], "holds no run"),
         (["--resume", "{run}", "--units", "9"], "units cannot change when a run is resumed: it was 8, got 9"),
         (["cnn-lstm", "--out", "{run}"], "is not empty"),
+        (["cnn-lstm", "--frame-size", "32"], "--frame-size is called --image-size now"),
+        (["cnn-lstm", "--loss", "no-such"], "invalid choice 'no-such' for argument '--loss'"),
         (["cnn-lstm", "--weights", "none", "--freeze", "True", "--out", "{tmp}/b"], "needs pretrained weights"),
         (["cnn-lstm", "--freeze", "True", "--backbone-learning-rate", "1e-4", "--out", "{tmp}/b"], "frozen"),
         (["cnn-lstm", "--backbone-learning-rate", "0", "--out", "{tmp}/b"], "must be above 0 or none, got 0"),

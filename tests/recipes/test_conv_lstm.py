@@ -31,7 +31,7 @@ from jaxret.recipes.conv_lstm.recipe import ConvLstmConfig, TransformerConfig, m
 from jaxret.training import LoopConfig, RunFolder, config_from_json, read_run_log
 
 TINY = {
-    "frame-size": 16,
+    "image-size": 16,
     "frames": 4,
     "chunk-seconds": 1.0,
     "blocks": 1,
@@ -291,7 +291,7 @@ def test_videos_with_depth_come_back_with_it(tmp_path: Path) -> None:
         depths = np.tile(np.where(np.arange(8) < 4, 1.0, 3.0 + number / 6).astype(np.float32), (4, 8, 1))
         write_rgbd_folder(tmp_path / "data" / str(number), colours, depths, times=np.arange(4) / 4)
     words = ["conv-lstm", "--data", f"rgbd:{tmp_path / 'data'}", "--out", str(tmp_path / "run")]
-    sizes = {"frame_size": 8, "depth_planes": 2, "epochs": 1, "steps": "pretrain"}
+    sizes = {"image_size": 8, "depth_planes": 2, "epochs": 1, "steps": "pretrain"}
     assert train.main([*words, *options(architecture="cnn-3d", **sizes)]) == 0
     encoder = load_encoder(tmp_path / "run" / "encoder")
     assert (encoder.backbone.depth_planes, encoder.preprocessing.depth.count) == (2, 2)
@@ -342,17 +342,17 @@ def test_what_cannot_be_trained_on_is_refused_before_the_videos_are_read(
     def read(*arguments: object, **settings: object) -> None:
         raise AssertionError("videos are read")
 
-    monkeypatch.setattr("jaxret.recipes.conv_lstm.train.clip_table", read)
+    monkeypatch.setattr("jaxret.recipes.conv_lstm.clip_table.clip_table", read)
     with pytest.raises(ConfigError, match="17"):
-        train.main(["conv-lstm", "--data", str(media), "--out", str(tmp_path / "run"), *options(frame_size=17)])
+        train.main(["conv-lstm", "--data", str(media), "--out", str(tmp_path / "run"), *options(image_size=17)])
     assert not (tmp_path / "run").exists()
 
 
 def test_what_is_left_open_follows_the_model_and_the_paper() -> None:
     digits = MovingDigits(1, 0, 0)
     config = resolve(ConvLstmConfig(), digits)
-    assert (config.frame_size, config.embedding_size, config.batch_size) == (32, 4 * 4 * 16 // 4, 32)
-    config = resolve(ConvLstmConfig(architecture="m3-3d", frame_size=64), digits)
+    assert (config.image_size, config.embedding_size, config.batch_size) == (32, 4 * 4 * 16 // 4, 32)
+    config = resolve(ConvLstmConfig(architecture="m3-3d", image_size=64), digits)
     assert (config.embedding_size, config.batch_size) == (8 * 8 * 2 * 16 // 4, 8)
     sgd = config.optimiser
     assert (sgd.algorithm, sgd.learning_rate, sgd.momentum, sgd.weight_decay) == ("sgd", 1e-3, 0.9, 1e-3)

@@ -19,14 +19,14 @@ from jaxret.errors import ConfigError
 from jaxret.metrics import PictureBoxes
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.store import encoder_arrays, load_encoder
-from jaxret.recipes.instances.faster_rcnn import FasterRcnnConfig, fix_trunk, make_detector
-from jaxret.recipes.instances.map_scale import fit_map_scale
-from jaxret.recipes.instances.scores import detector_figures, seen_pictures
+from jaxret.recipes.instances.faster_rcnn import FasterRcnnConfig, fix_backbone, make_detector
+from jaxret.recipes.instances.scores import detector_figures, seen_images
+from jaxret.recipes.instances.train import fit_map_scale
 from jaxret.training import read_run_log
 
 # fmt: off
 SMALL = [
-    "--backbone", "small-convnet", "--weights", "none", "--picture-side", "64", "--anchor-sizes", "12", "24",
+    "--backbone", "small-convnet", "--weights", "none", "--image-size", "64", "--anchor-sizes", "12", "24",
     "--anchor-aspects", "1", "--proposals", "20", "--proposer-channels", "32", "--head-units", "32",
     "--sampled-anchors", "64", "--sampled-regions", "32", "--batch-size", "8", "--learning-rate", "2e-3", "--quiet",
 ]
@@ -112,10 +112,10 @@ def test_a_frozen_part_of_the_trunk_stays_and_broken_pictures_are_listed(tmp_pat
     (tmp_path / "broken.png").write_bytes(b"no picture")
     table.write_text(table.read_text() + "broken.png,1,1,9,9,square\n")
     out = tmp_path / "run"
-    words = ["--frozen-stage", "conv_2", "--trunk-learning-rate", "1e-3", "--weight-decay", "0.1", "--epochs", "1"]
+    words = ["--frozen-stage", "conv_2", "--backbone-learning-rate", "1e-3", "--weight-decay", "0.1", "--epochs", "1"]
     assert train.main(["faster-rcnn", "--data", str(table), "--out", str(out), *SMALL, *words]) == 0
     assert "broken.png" in (out / "report.html").read_text()
-    settings = {"backbone": "small-convnet", "weights": "none", "picture_side": 64, "anchor_sizes": (12, 24)}
+    settings = {"backbone": "small-convnet", "weights": "none", "image_size": 64, "anchor_sizes": (12, 24)}
     start = make_detector(
         FasterRcnnConfig(**settings, anchor_aspects=(1,), proposals=20, proposer_channels=32, head_units=32),
         ("square",),
@@ -131,7 +131,7 @@ def test_a_frozen_trunk_trains_nothing_of_the_backbone() -> None:
     assert config.frozen
     assert not config.objective().batch_statistics
     model = make_detector(FasterRcnnConfig(data="x.csv", backbone="mobilenet-v1", weights="none"), ("a",))
-    fix_trunk(model, config)
+    fix_backbone(model, config)
     assert {path[0] for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param))} == {"proposer", "head"}
     trained = FasterRcnnConfig(data="x.csv", backbone="mobilenet-v1", weights="mobilenet.h5", freeze=False)
     assert not trained.frozen
@@ -141,7 +141,7 @@ def test_a_frozen_trunk_trains_nothing_of_the_backbone() -> None:
 
 def test_the_map_is_scaled_to_numbers_of_about_one(data: Path) -> None:
     found = read_box_annotations(data)
-    settings = FasterRcnnConfig(backbone="small-convnet", weights="none", picture_side=64)
+    settings = FasterRcnnConfig(backbone="small-convnet", weights="none", image_size=64)
     model = make_detector(settings, found.classes)
     reader = BoxReader(found.pictures, found.boxes, found.labels, model.preprocessing, places=2, mirror=0.0)
     squares, numbers = 0.0, 0
@@ -162,10 +162,10 @@ def test_figures_of_pictures_without_objects_and_of_several_classes(tmp_path: Pa
     table = tmp_path / "boxes.csv"
     table.write_text("path,left,top,right,bottom,label\na.png,,,,,\nb.png,1,1,9,9,cat\nb.png,2,2,30,30,dog\n")
     found = read_box_annotations(table)
-    settings = {"backbone": "small-convnet", "weights": "none", "picture_side": 64, "proposals": 5}
+    settings = {"backbone": "small-convnet", "weights": "none", "image_size": 64, "proposals": 5}
     model = make_detector(FasterRcnnConfig(**settings), found.classes)
     reader = BoxReader(found.pictures, found.boxes, found.labels, model.preprocessing, places=2, mirror=0.0)
-    seen = list(seen_pictures(model, reader, [0, 1], batch_size=3, threads=1))
+    seen = list(seen_images(model, reader, [0, 1], batch_size=3, threads=1))
     assert [picture.row for picture in seen] == [0, 1]
     assert detector_figures(seen[:1], found.classes) == {}
     figures = detector_figures(seen, found.classes)
@@ -193,11 +193,17 @@ def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"weights": "none", "freeze": True}, "freeze=True needs pretrained weights: a random trunk would stay random"),
-        ({"trunk_learning_rate": 1e-4}, "trunk_learning_rate=0.0001, but the trunk is frozen: set freeze=False"),
-        ({"frozen_stage": "block_3"}, "frozen_stage=block_3, but the trunk is frozen: set freeze=False"),
-        ({"freeze": False, "trunk_learning_rate": 0.0}, "trunk_learning_rate must be above 0 or none, got 0.0"),
-        ({"picture_side": 100}, "must be multiples of 32, got 100 x 100"),
+        (
+            {"weights": "none", "freeze": True},
+            "freeze=True needs pretrained weights: a random backbone would stay random",
+        ),
+        (
+            {"backbone_learning_rate": 1e-4},
+            "backbone_learning_rate=0.0001, but the backbone is frozen: set freeze=False",
+        ),
+        ({"frozen_stage": "block_3"}, "frozen_stage=block_3, but the backbone is frozen: set freeze=False"),
+        ({"freeze": False, "backbone_learning_rate": 0.0}, "backbone_learning_rate must be above 0 or none, got 0.0"),
+        ({"image_size": 100}, "must be multiples of 32, got 100 x 100"),
         ({"mirror": 2.0}, r"mirror must be a probability in 0\.\.1, got 2.0"),
         ({"sampled_regions": 0}, "regions must be at least 1, got 0"),
         ({"anchor_sizes": (0.0,)}, r"anchor_sizes must be numbers above 0, got \(0.0,\)"),

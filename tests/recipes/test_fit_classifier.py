@@ -16,8 +16,8 @@ from jaxret.evaluation import Ranking, evaluate_leave_one_out
 from jaxret.models import HashLayer, SoftmaxHead, WeightedAverage
 from jaxret.rank import RandomHyperplanes, pack_bits
 from jaxret.recipes.clips.deep_hash import DeepHashConfig
-from jaxret.recipes.clips.fit import fit_classifier
-from jaxret.training import LoopConfig, RunFolder
+from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
+from jaxret.training import LoopConfig, RunContext, RunFolder, Validation
 
 CLASSES, PER_CLASS, T, D, BITS = 6, 24, 5, 32, 16
 
@@ -56,17 +56,14 @@ def test_learned_codes_beat_random_hyperplanes_on_data_not_trained_on(tmp_path: 
         return mean_average_precision(pack_bits(np.asarray(encoder(unseen).embedding)), unseen_labels)
 
     untrained = figure()
-    result = fit_classifier(
+    task = ClassifierTask(
         encoder,
         BITS,
         lambda row, rng: {"inputs": vectors[row], "labels": np.int32(labels[row])},
         labels.tolist(),
-        config,
-        run,
-        evaluate=lambda: {"validation mAP": figure()},
-        show_progress=False,
-        say=str,
+        Validation(lambda: {"validation mAP": figure()}),
     )
+    result = fit_classifier(task, config, RunContext(run, log=str, show_progress=False))
     means = unseen.mean(axis=1)
     by_chance = [
         mean_average_precision(RandomHyperplanes(D, BITS, seed).codes(means), unseen_labels) for seed in range(5)
@@ -90,32 +87,28 @@ def test_a_head_that_is_given_classifies_afterwards(tmp_path: Path) -> None:
         return float(np.mean(np.asarray(head(encoder(vectors).embedding)).argmax(axis=1) == labels))
 
     untrained, seen = right(), []
-    fit_classifier(
+    task = ClassifierTask(
         encoder,
         encoder.embedding_size,
         lambda row, rng: {"inputs": vectors[row], "labels": np.int32(labels[row])},
         labels.tolist(),
-        config,
-        run,
+        Validation(lambda: seen.append(right()) or {"right": seen[-1]}),
         head=head,
-        evaluate=lambda: seen.append(right()) or {"right": seen[-1]},
-        show_progress=False,
-        say=str,
     )
+    fit_classifier(task, config, RunContext(run, log=str, show_progress=False))
     assert right() == seen[-1] > max(0.8, untrained)
 
 
 def test_classes_of_one_item_have_no_positives(tmp_path: Path) -> None:
     vectors, _ = sequences(1)
     encoder = HashLayer(WeightedAverage(D, rngs=nnx.Rngs(0)), BITS, rngs=nnx.Rngs(0))
-    with pytest.raises(ConfigError, match="each of the 8 training classes has one item: add items, or set triplet_wei"):
-        fit_classifier(
-            encoder,
-            BITS,
-            lambda row, rng: {"inputs": vectors[row], "labels": np.int32(row)},
-            list(range(8)),
-            DeepHashConfig(bits=BITS),
-            RunFolder(tmp_path / "run"),
-            evaluate=dict,
-        )
+    task = ClassifierTask(
+        encoder,
+        BITS,
+        lambda row, rng: {"inputs": vectors[row], "labels": np.int32(row)},
+        list(range(8)),
+        Validation(dict),
+    )
+    with pytest.raises(ConfigError, match="each of the 8 training classes has one item: add items, or take one"):
+        fit_classifier(task, DeepHashConfig(bits=BITS), RunContext(RunFolder(tmp_path / "run")))
     assert not (tmp_path / "run").exists()

@@ -29,7 +29,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> MediaDataset:
 
 def fitted(dataset: MediaDataset, encoder=None, **settings):
     encoder = map_encoder(10) if encoder is None else encoder
-    fit_words(encoder, dataset, range(len(dataset)), say=lambda line: None, **settings)
+    fit_words(encoder, dataset, range(len(dataset)), log=lambda line: None, **settings)
     return encoder
 
 
@@ -111,19 +111,19 @@ def test_the_sample_is_bounded(dataset: MediaDataset, monkeypatch: pytest.Monkey
     said: list[str] = []
     monkeypatch.setattr(module, "_SAMPLE_BYTES", 100 * 16 * 4)
     encoder = map_encoder(10)
-    fit_words(encoder, dataset, range(7), say=said.append)
+    fit_words(encoder, dataset, range(7), log=said.append)
     assert seen == [100]  # of 1,280 places
-    assert said[0] == "drawing 100 descriptors at most from 7 pictures and videos"
+    assert said[0] == "drawing 100 descriptors at most from 7 images and videos"
     assert said[1] == "10 words by k-means of 100 descriptors"
     monkeypatch.setattr(module, "_SAMPLE_BYTES", 1)
-    fit_words(encoder, dataset, range(7), say=said.append)
+    fit_words(encoder, dataset, range(7), log=said.append)
     assert seen == [100, 40]  # four a word at least
 
 
 def test_only_the_chosen_pictures_are_seen_twice_each(dataset: MediaDataset) -> None:
     done: list[int] = []
     encoder = map_encoder(4)
-    fit_words(encoder, dataset, [0, 2], say=lambda line: None, on_item=done.append)
+    fit_words(encoder, dataset, [0, 2], log=lambda line: None, on_item=done.append)
     assert done == [0, 2, 0, 2]
     largest = np.log(2)  # of two documents
     assert set(np.round(np.asarray(encoder.idf[...]), 5)) <= {0.0, round(float(largest), 5)}
@@ -137,7 +137,7 @@ def test_films_and_unreadable_pictures(tmp_path: Path, dataset: MediaDataset) ->
     encoder = fitted(mixed)
     without = [number for number, item in enumerate(mixed.items) if item.key != "b.png"]
     same = map_encoder(10)
-    fit_words(same, mixed, without, say=lambda line: None)
+    fit_words(same, mixed, without, log=lambda line: None)
     np.testing.assert_array_equal(np.asarray(encoder.centres[...]), np.asarray(same.centres[...]))
     np.testing.assert_array_equal(np.asarray(encoder.idf[...]), np.asarray(same.idf[...]))
     assert float(np.asarray(encoder.idf[...]).max()) <= np.log(6 + 3) + 1e-6  # six pictures, three frames
@@ -148,7 +148,7 @@ def test_what_cannot_be_fitted(tmp_path: Path, dataset: MediaDataset) -> None:
     lost = open_dataset(folder)
     for name in ("a.png", "b.png"):
         (folder / name).write_bytes(b"broken since")
-    with pytest.raises(ConfigError, match=r"none of the 2 training pictures can be read; the first: .*a\.png"):
+    with pytest.raises(ConfigError, match=r"none of the 2 training images can be read; the first: .*a\.png"):
         fitted(lost)
     with pytest.raises(ConfigError, match=r"the codebook: 2000 words need at least as many descriptors, got 1280: use"):
         fitted(dataset, map_encoder(2000))
@@ -158,10 +158,8 @@ def test_what_cannot_be_fitted(tmp_path: Path, dataset: MediaDataset) -> None:
         ConfigError, match=r"the codebook: 20 words need as many different descriptors, and of the 256 "
     ):
         fitted(black, map_encoder(20))
-    with pytest.raises(ConfigError, match=r"of the 16 asked for only|all 256 vectors are equal"):
+    with pytest.raises(ConfigError, match=r"of the 16 wanted only|all 256 vectors are equal"):
         fitted(black, map_encoder(2, descriptor_size=16))
     pytest.importorskip("cv2")
-    with pytest.raises(
-        ConfigError, match="none of the 1 training pictures has a key point: take others, or larger ones"
-    ):
+    with pytest.raises(ConfigError, match="none of the 1 training images has a key point: take others, or larger ones"):
         fitted(black, sift_encoder())

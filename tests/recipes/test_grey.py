@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = root / "data" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture(number)).save(path)
-    small = ["--frame-size", "32", "--batch-size", "8", "--epochs", "1", "--quiet", "--weights", "none"]
+    small = ["--image-size", "32", "--batch-size", "8", "--epochs", "1", "--quiet", "--weights", "none"]
     assert (
         train.main(["cnn-lstm", "--data", str(root / "data"), "--out", str(root / "run"), "--grey", "True", *small])
         == 0
@@ -60,7 +60,7 @@ def test_videos_train_in_grey(tmp_path: Path) -> None:
     digits.write_media_folder(
         tmp_path / "data", [n for n, item in enumerate(digits.items) if item.label in ("0-up", "1-left")]
     )
-    options = ["--frame-size", "32", "--frames", "4", "--bits", "8", "--batch-size", "8", "--epochs", "1", "--quiet"]
+    options = ["--image-size", "32", "--frames", "4", "--bits", "8", "--batch-size", "8", "--epochs", "1", "--quiet"]
     options += ["--weights", "none", "--units", "8", "--grey", "True", "--data", str(tmp_path / "data")]
     assert train.main(["deep-hash", *options, "--out", str(tmp_path / "run")]) == 0
     assert load_encoder(tmp_path / "run" / "encoder").preprocessing.channels == 1
@@ -70,7 +70,7 @@ def test_videos_train_in_grey(tmp_path: Path) -> None:
 def test_colour_weights_see_the_grey_picture_as_three_channels(tmp_path: Path, name: str) -> None:
     weights = tmp_path / "colour.safetensors"
     save_file(encoder_arrays(create_backbone(name, rngs=nnx.Rngs(3))), weights)
-    settings = {"backbone": name, "weights": str(weights), "frame_size": 32, "freeze": True, "units": 4}
+    settings = {"backbone": name, "weights": str(weights), "image_size": 32, "freeze": True, "units": 4}
     grey, colour = (
         cnn_lstm.make_encoder(cnn_lstm.CnnLstmConfig(**settings, grey=channels == 1)) for channels in (1, 3)
     )
@@ -79,7 +79,7 @@ def test_colour_weights_see_the_grey_picture_as_three_channels(tmp_path: Path, n
 
 
 def test_c3d_takes_grey_chunks() -> None:
-    encoder = c3d.make_encoder(c3d.C3dConfig(grey=True, width=1 / 32, embedding_size=4, frame_size=48, frames=4))
+    encoder = c3d.make_encoder(c3d.C3dConfig(grey=True, width=1 / 32, embedding_size=4, image_size=48, frames=4))
     assert encoder.encode_clips(np.zeros((1, 4, 48, 48, 1), np.uint8)).shape == (1, 4)
 
 

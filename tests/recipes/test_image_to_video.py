@@ -20,15 +20,16 @@ from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models.store import encoder_arrays, load_encoder
 from jaxret.preprocessing import Preprocessing
-from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, cleaned, make_encoder, shots_by_video
+from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, make_encoder
+from jaxret.recipes.image_to_video.train import cleaned, shots_by_video
 from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.retrieval.encode import frame_vectors
 from jaxret.training import LoopConfig
 
 # fmt: off
 FRAMES = [
-    "--backbone", "small-convnet", "--weights", "none", "--whitened-size", "8", "--frame-side", "96",
-    "--picture-side", "96", "--rate", "5", "--quiet",
+    "--backbone", "small-convnet", "--weights", "none", "--whitened-size", "8", "--image-size", "96",
+    "--query-image-size", "96", "--rate", "5", "--quiet",
 ]
 SMALL = [
     *FRAMES, "--units", "8", "--batch-size", "8", "--epochs", "3", "--evaluate-every", "1", "--learning-rate", "1e-2",
@@ -58,7 +59,7 @@ def test_a_run_leaves_index_figures_and_report(films: Path, run: Path, capsys) -
     assert list(figures) == ["LSTM", "sum", "max"]
     assert all(0 < found["all" if "all" in found else "mAP"] <= 1 for found in figures.values())
     report = (run / "report.html").read_text()
-    assert "Pictures that ask for shots" in report
+    assert "Images that find shots" in report
     assert "broken.mp4" in report
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert {"positive_cosine", "negative_cosine", "validation mAP", "validation R@1"} <= set(lines[-1])
@@ -161,7 +162,7 @@ def test_a_run_says_that_nothing_was_measured(films: Path, tmp_path: Path, capsy
 
 
 def test_settings_of_a_training_are_refused_where_there_is_none() -> None:
-    ImageToVideoConfig(temporal="sum", photographs=3)  # photographs ask in the evaluation
+    ImageToVideoConfig(temporal="sum", screen_photos=3)  # screen photos are the queries of the evaluation
     with pytest.raises(ConfigError, match="units=8 has no effect: shots by their sum need no training"):
         ImageToVideoConfig(temporal="sum", units=8)
     with pytest.raises(ConfigError, match="epochs=3 has no effect: shots by their max need no training"):
@@ -224,7 +225,7 @@ def test_the_whitening_passes_over_a_film_with_a_frame_that_does_not_decode(film
 @pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed (extra `opencv`)")
 def test_cleaning_keeps_the_frames_of_one_shot(films: Path, run: Path) -> None:
     encoder, dataset = load_encoder(run / "encoder"), open_dataset(films)
-    settings = {"data": str(films), "rate": 5.0, "frame_side": 96, "picture_side": 96, "cut_threshold": 2.0}
+    settings = {"data": str(films), "rate": 5.0, "image_size": 96, "query_image_size": 96, "cut_threshold": 2.0}
     ((_, vectors),) = frame_vectors(dataset, encoder, indices=[0])
     uncut = ImageToVideoConfig(**settings, clean=True)
     ((video, shot),) = shots_by_video({0: vectors}, uncut)
@@ -268,8 +269,8 @@ def test_a_vector_has_128_numbers_or_those_of_its_map() -> None:
     [
         ({"rate": 0.0}, "rate must be a number of frames a second above 0, got 0.0"),
         ({"cut_threshold": 3.0}, r"cut_threshold must be a cosine distance in 0\.\.2, got 3.0"),
-        ({"frame_side": 100}, "must be multiples of 32, got 100 x 100"),
-        ({"picture_side": 100}, "picture_side must be a multiple of 32 pixels, got 100"),
+        ({"image_size": 100}, "must be multiples of 32, got 100 x 100"),
+        ({"query_image_size": 100}, "query_image_size must be a multiple of 32 pixels, got 100"),
         ({"max_frames": 0}, "max_frames must be a whole number of at least 1, got 0"),
         ({"margin": 2.0}, r"margin must be a cosine in -1\.\.1, got 2.0"),
         ({"positive_share": -0.1}, r"positive_share must lie in 0\.\.1, got -0.1"),

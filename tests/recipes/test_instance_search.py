@@ -23,14 +23,26 @@ from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex
 from jaxret.metrics import box_overlap
 from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
-from jaxret.recipes.instances.recipe import InstanceSearchConfig, training_numbers
+from jaxret.recipes.instances.recipe import InstanceSearchConfig, training_indices
 from jaxret.retrieval import Retriever
 
-SMALL = ["--backbone", "small-convnet", "--weights", "none", "--side", "64", "--frames", "2", "--quiet"]
+SMALL = ["--backbone", "small-convnet", "--weights", "none", "--image-size", "64", "--frames", "2", "--quiet"]
 FEATURES = {
     "blcf": [*SMALL, "--words", "60"],
     "rmac": [*SMALL, "--features", "rmac", "--whitened-size", "8"],
-    "sift": ["--features", "sift", "--side", "64", "--frames", "2", "--words", "12", "--max-features", "50", "--quiet"],
+    "sift": [
+        "--features",
+        "sift",
+        "--image-size",
+        "64",
+        "--frames",
+        "2",
+        "--words",
+        "12",
+        "--max-features",
+        "50",
+        "--quiet",
+    ],
 }
 
 
@@ -93,7 +105,7 @@ def test_a_run_leaves_index_picture_and_report(data: Path, run: Path) -> None:
     assert not [path for path in run.rglob("*") if path.suffix in {".pkl", ".pickle"}]
     report = (run / "report.html").read_text()
     assert "broken.png" in report
-    assert "The middle of some pictures asks" in report
+    assert "Queries are the middles of some images" in report
     with Image.open(run / "gallery.png") as page:
         assert page.width > 400
         assert page.height > 300
@@ -379,20 +391,20 @@ def test_films_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_a_split_names_what_is_fitted_on() -> None:
     def chosen(items: list[MediaItem], limit: int) -> list[int]:
-        return training_numbers(MediaFiles(items, probe=False), limit)
+        return training_indices(MediaFiles(items, probe=False), limit)
 
     named = [MediaItem(str(n), "image", split="train" if n % 3 == 0 else "test", path=f"{n}.png") for n in range(30)]
     assert chosen(named, 100) == list(range(0, 30, 3))
     assert chosen(named, 4) == [0, 9, 18, 27]
     assert chosen([MediaItem(str(n), "image", path=f"{n}.png") for n in range(7)], 3) == [0, 3, 6]
-    with pytest.raises(ConfigError, match="there is nothing to fit an encoder on: the data hold no picture that can"):
+    with pytest.raises(ConfigError, match="there is nothing to fit an encoder on: the data hold no image that can"):
         chosen([], 3)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([], "data must name the pictures: --data FOLDER"),
+        ([], "data must name the images: --data FOLDER"),
         (["--data", "{here}/nowhere"], "no data set .*nowhere"),
         (["--data", "{data}", "--stop-after", "3"], "instance-search trains no steps: run it in one process, without"),
         (["--data", "{data}", "--stage", "conv_9", *SMALL], "unknown stage of small-convnet 'conv_9'"),
@@ -412,7 +424,7 @@ def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], 
         ({"words": 0}, "words must be at least 1, got 0"),
         ({"threads": 0}, "threads must be at least 1, got 0"),
         ({"whitened_size": -1}, "whitened_size must be at least 1, or 0 for no whitening, got -1"),
-        ({"side": 100}, "100 x 100"),
+        ({"image_size": 100}, "100 x 100"),
         ({"frames": 0}, "frames must be a whole number of at least 1, got 0"),
         (
             {"features": "sift", "stage": "conv_3"},

@@ -28,7 +28,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_one_vector_of_length_1_a_video(media: Path, tmp_path: Path) -> None:
     words = [
         *("--data", str(media), "--out", str(tmp_path / "run"), "--epochs", "1", "--quiet", "--weights", "none"),
-        *("--frame-size", "32", "--frames", "4", "--batch-size", "8", "--samples-per-class", "2"),
+        *("--image-size", "32", "--frames", "4", "--batch-size", "8", "--samples-per-class", "2"),
         *("--widths", "16", "8", "--layers", "conv_1", "conv_3"),
     ]
     assert train.main(["ndvr-dml", *words]) == 0
@@ -47,7 +47,7 @@ def test_all_convolutions_are_taken_where_none_is_named() -> None:
     layers = default_layers(create_backbone("vgg16", rngs=nnx.Rngs(0)))
     assert len(layers) == 13
     assert (layers[0], layers[-1]) == ("block1_conv1", "block5_conv3")
-    config = NdvrDmlConfig(backbone="mobilenet-v1", weights="none", freeze=False, frame_size=32, widths=(8,))
+    config = NdvrDmlConfig(backbone="mobilenet-v1", weights="none", freeze=False, image_size=32, widths=(8,))
     assert make_encoder(config).frame_embedding_size == 64 + 2 * 128 + 2 * 256 + 6 * 512 + 2 * 1024  # 13 layers
     with pytest.raises(ConfigError, match="unknown stage of small-convnet 'conv_7'"):
-        make_encoder(NdvrDmlConfig(backbone="small-convnet", weights="none", frame_size=32, layers=("conv_7",)))
+        make_encoder(NdvrDmlConfig(backbone="small-convnet", weights="none", image_size=32, layers=("conv_7",)))

@@ -17,7 +17,7 @@ from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, Sum, UnitLength, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
-from jaxret.recipes.image_to_video.photos import photograph_vectors, random_moments
+from jaxret.recipes.image_to_video.photos import random_moments, screen_photo_vectors
 from jaxret.retrieval.encode import shots_between
 
 
@@ -33,7 +33,7 @@ def test_vectors_are_those_of_each_photograph_alone_and_are_kept(tmp_path: Path)
     dataset, encoder = open_dataset(tmp_path), make_encoder()
     films, moments = [1, 0, 1], np.array([[0.95, 0.25], [0.55, 0.65], [0.15, 1.65]])
     store = tmp_path / "kept.npy"
-    found = photograph_vectors(dataset, encoder, films, moments, store, seed=3)
+    found = screen_photo_vectors(dataset, encoder, films, moments, store, seed=3)
     assert found.shape == (3, 2, 16)
     for row, column in np.ndindex(3, 2):
         with dataset.open(films[row]) as reader:
@@ -44,8 +44,8 @@ def test_vectors_are_those_of_each_photograph_alone_and_are_kept(tmp_path: Path)
         expected = np.asarray(encoder.encode_frames(picture[None]))[0]
         np.testing.assert_allclose(found[row, column], expected, atol=1e-5)
     np.save(store, found + 1)
-    np.testing.assert_array_equal(photograph_vectors(dataset, encoder, films, moments, store, seed=3), found + 1)
-    again = photograph_vectors(dataset, encoder, films[:2], moments[:2], store, seed=3)  # does not fit: made anew
+    np.testing.assert_array_equal(screen_photo_vectors(dataset, encoder, films, moments, store, seed=3), found + 1)
+    again = screen_photo_vectors(dataset, encoder, films[:2], moments[:2], store, seed=3)  # does not fit: made anew
     np.testing.assert_allclose(again, found[:2], atol=1e-5)
 
 

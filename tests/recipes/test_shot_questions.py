@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxret.recipes.image_to_video.held_out import ShotQuestions
+from jaxret.recipes.image_to_video.held_out import HeldOutFrames
 from jaxret.retrieval.encode import Shot, shots_between
 
 
@@ -32,7 +32,7 @@ def shots_and_videos() -> tuple[list[Shot], list[int]]:
 
 def test_a_frame_of_every_shot_of_several_is_taken_out_and_asks() -> None:
     shots, videos = shots_and_videos()
-    questions = ShotQuestions.of(shots, videos, seed=1)
+    questions = HeldOutFrames.of(shots, videos, seed=1)
     assert questions.asking.tolist() == [0, 2, 3, 4, 5]  # the second shot has one frame
     for place, number in enumerate(questions.asking.tolist()):
         whole, rest = shots[number], questions.shots[number]
@@ -42,13 +42,13 @@ def test_a_frame_of_every_shot_of_several_is_taken_out_and_asks() -> None:
         assert rest.frames.tolist() == [other for other in whole.frames.tolist() if other != frame]
         np.testing.assert_array_equal(rest.vectors, np.delete(whole.vectors, where, axis=0))
     assert questions.shots[1] is shots[1]
-    drawn = {tuple(ShotQuestions.of(shots, videos, seed=seed).frames.tolist()) for seed in range(8)}
+    drawn = {tuple(HeldOutFrames.of(shots, videos, seed=seed).frames.tolist()) for seed in range(8)}
     assert len(drawn) > 1
 
 
 def test_figures_are_those_of_a_loop() -> None:
     shots, videos = shots_and_videos()
-    questions = ShotQuestions.of(shots, videos, seed=1)
+    questions = HeldOutFrames.of(shots, videos, seed=1)
     embedded = [shot.vectors.sum(axis=0) for shot in questions.shots]
     shot_ranks, video_ranks = [], []
     for own, picture in zip(questions.asking.tolist(), questions.pictures, strict=True):
@@ -70,6 +70,6 @@ def test_figures_are_those_of_a_loop() -> None:
 
 def test_nothing_to_ask_gives_no_figures() -> None:
     shots, _ = shots_and_videos()
-    assert ShotQuestions.of([], [], seed=0).figures(SumEncoder(), 8) == {}
-    assert ShotQuestions.of(shots[:1], [0], seed=0).figures(SumEncoder(), 8) == {}
-    assert ShotQuestions.of([shots[1], shots[1]], [0, 1], seed=0).figures(SumEncoder(), 8) == {}
+    assert HeldOutFrames.of([], [], seed=0).figures(SumEncoder(), 8) == {}
+    assert HeldOutFrames.of(shots[:1], [0], seed=0).figures(SumEncoder(), 8) == {}
+    assert HeldOutFrames.of([shots[1], shots[1]], [0, 1], seed=0).figures(SumEncoder(), 8) == {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from jaxret.errors import ConfigError
-from jaxret.recipes.conv_lstm.triplet_batches import triplet_batches
+from jaxret.recipes.conv_lstm.labelled_clips import triplet_batches
 
 
 def labels(classes: int, clips: int) -> list[int]:

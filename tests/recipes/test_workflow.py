@@ -24,9 +24,10 @@ from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.clip_media import embed_items, training_mode
-from jaxret.recipes.clips.cnn_lstm import MOVING_DIGITS, CnnLstmConfig
+from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.clips.model import resolve
+from jaxret.recipes.clips.moving_digits import MOVING_DIGITS
 from jaxret.retrieval.encode import frame_vectors
 
 
@@ -238,12 +239,12 @@ def test_what_there_is_to_train() -> None:
         ({"weights": "imagenet"}, False, ("imagenet", "efficientnet-lite0", 224, True)),
         ({"weights": "a/mobile.h5"}, False, ("a/mobile.h5", "mobilenet-v1", 224, True)),
         ({"weights": "v.h5", "backbone": "vgg16", "freeze": False}, False, ("v.h5", "vgg16", 224, False)),
-        ({"weights": "none", "frame_size": 48}, False, ("none", "small-convnet", 48, False)),
+        ({"weights": "none", "image_size": 48}, False, ("none", "small-convnet", 48, False)),
     ],
 )
 def test_settings_left_open_are_resolved(settings, digits, expected) -> None:
     base = MOVING_DIGITS if digits else CnnLstmConfig()
     dataset = MovingDigits(1, 0, 0) if digits else Noise()
     resolved = resolve(dataclasses.replace(base, **settings), dataset)
-    assert (resolved.weights, resolved.backbone, resolved.frame_size, resolved.freeze) == expected
+    assert (resolved.weights, resolved.backbone, resolved.image_size, resolved.freeze) == expected
     assert resolve(resolved, dataset) == resolved

@@ -101,7 +101,7 @@ def digits_data(work: Path, *, seed: int) -> ClipData:
     folder = work / f"digits-{seed}"
     if not (folder / "clips.csv").exists():
         MovingDigits(*DIGIT_CLIPS, seed=seed).write_media_folder(folder)
-    settings = {"frames": 6, "chunk_seconds": 0.5, "frame_size": 32}
+    settings = {"frames": 6, "chunk_seconds": 0.5, "image_size": 32}
     return ClipData("moving digits", str(folder / "clips.csv"), "split", settings, 2, _named_tests)
 
 

@@ -20,14 +20,14 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.clips import ndvr_dml
 from jaxret.recipes.conv_lstm import recipe as conv_lstm
 from jaxret.recipes.instances.fit_words import fit_words
-from jaxret.training import LoopConfig, OptimiserConfig, RunFolder
+from jaxret.training import LoopConfig, OptimiserConfig, RunContext, RunFolder
 from jaxret.visual_words import Codebook, WordBags, bags_of_words, words_of_map
 
 __all__ = ["FOUR_STEPS", "autoencoder", "ndvr", "sift_bags"]
 
 FOUR_STEPS = ("pretrain", "triplet", "rank", "challenging")
 _SIZES: dict[str, Any] = {
-    "frame_size": 32,
+    "image_size": 32,
     "embedding_size": 128,
     "map_channels": 8,
     "recurrent_channels": 16,
@@ -85,7 +85,7 @@ def autoencoder(
         loop=LoopConfig(epochs=epochs, evaluate_every=max(1, epochs // 4), patience=3),
         **settings,
     )
-    if conv_lstm.train("conv-lstm", config, run) is None:
+    if conv_lstm.train(config, RunContext(run, "conv-lstm")) is None:
         raise SystemExit("the training was stopped: call again to go on")
     return run
 
@@ -122,13 +122,13 @@ def ndvr(data: ClipData, folder: Path, *, weights: str, seed: int) -> Any:
             split_column=data.split_column,
             backbone="mobilenet-v1",
             weights=weights,
-            frame_size=96,
+            image_size=96,
             seed=seed,
             cache=folder / "frame-vectors",
             loop=LoopConfig(epochs=60, evaluate_every=5),
             **{name: value for name, value in data.settings.items() if name in ("frames", "chunk_seconds")},
         )
-        if ndvr_dml.train("ndvr-dml", config, run) is None:
+        if ndvr_dml.train(config, RunContext(run, "ndvr-dml")) is None:
             raise SystemExit("the training was stopped: call again to go on")
     return load_encoder(run.encoder)
 

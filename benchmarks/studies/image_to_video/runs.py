@@ -21,8 +21,16 @@ from jaxret.recipes.image_to_video.features import FilmFeatures
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, make_encoder
 from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.retrieval.encode import FrameVectors, Shot, detect_cuts, encode_shots, random_cuts, shots_between
-from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, RunFolder
-from jaxret.training.fit import fit_model
+from jaxret.training import (
+    CosineMarginObjective,
+    FitTask,
+    LoopConfig,
+    OptimiserConfig,
+    RunContext,
+    RunFolder,
+    Validation,
+    fit_model,
+)
 from jaxret.training.pca import fit_whitening
 
 __all__ = ["CUTS", "Cell", "CutRule", "Gallery", "Images", "System"]
@@ -225,17 +233,11 @@ class System:
 
         self.vectors("validation")
         run.path.mkdir(parents=True, exist_ok=True)
-        fit_model(
-            temporal,
-            CosineMarginObjective(self.config.margin),
-            read,
-            ShuffledBatches(len(pairs), min(self.config.batch_size, len(pairs))),
-            self.config,
-            run,
-            evaluate=evaluate,
-            show_progress=False,
-            say=lambda line: print(f"{run.path.parent.name}, {run.path.name}: {line}", flush=True),
-        )
+        plan = ShuffledBatches(len(pairs), min(self.config.batch_size, len(pairs)))
+        task = FitTask(temporal, CosineMarginObjective(self.config.margin), read, plan, Validation(evaluate))
+        name = f"{run.path.parent.name}, {run.path.name}"
+        context = RunContext(run, log=lambda line: print(f"{name}: {line}", flush=True), show_progress=False)
+        fit_model(task, self.config, context)
         save_encoder(VideoEncoder(self.spatial.backbone, temporal, self.spatial.preprocessing), run.encoder)
 
     def _photos_of(self, shots: list[tuple[int, Shot]]) -> list[np.ndarray]:

@@ -18,7 +18,7 @@ from jaxret.models.store import load_encoder, save_encoder
 from jaxret.recipes.instances import faster_rcnn
 from jaxret.recipes.instances import recipe as instance_search
 from jaxret.retrieval import Retriever
-from jaxret.training import LoopConfig, RunFolder
+from jaxret.training import LoopConfig, RunContext, RunFolder
 
 __all__ = ["SYSTEMS", "Gallery", "encoder_of", "files_of", "index_of"]
 
@@ -49,7 +49,7 @@ def encoder_of(
         return _detector(pictures, folder / "run", weights=weights, side=side, epochs=epochs, seed=seed)
     if (folder / "encoder" / "encoder.json").exists():
         return load_encoder(folder / "encoder")
-    shared: dict[str, Any] = {"side": side, "seed": seed, "training_pictures": _FITTED}
+    shared: dict[str, Any] = {"image_size": side, "seed": seed, "training_images": _FITTED}
     net: dict[str, Any] = {"backbone": "mobilenet-v1", "weights": weights}
     config = {
         "SIFT": instance_search.InstanceSearchConfig(features="sift", **shared),
@@ -58,9 +58,9 @@ def encoder_of(
     }[system]
     encoder = instance_search.make_encoder(config)
     training = files_of([pictures.training_csv.parent / path for path in _training_paths(pictures)])
-    numbers = instance_search.training_numbers(training, _FITTED)
+    numbers = instance_search.training_indices(training, _FITTED)
     with tqdm(desc=f"fitting {system}", unit="picture") as bar:
-        instance_search.fit_encoder(encoder, config, training, numbers, say=tqdm.write, on_item=lambda _: bar.update())
+        instance_search.fit_encoder(encoder, config, training, numbers, log=tqdm.write, on_item=lambda _: bar.update())
     save_encoder(encoder, folder / "encoder")
     return encoder
 
@@ -79,11 +79,11 @@ def _detector(pictures: PastedObjects, folder: Path, *, weights: str, side: int,
         data=str(pictures.training_csv),
         backbone="mobilenet-v1",
         weights=weights,
-        picture_side=side,
+        image_size=side,
         seed=seed,
         loop=LoopConfig(epochs=epochs, evaluate_every=1),
     )
-    if faster_rcnn.train("faster-rcnn", config, run, say=tqdm.write) is None:
+    if faster_rcnn.train(config, RunContext(run, "faster-rcnn", log=tqdm.write)) is None:
         raise SystemExit("the training was stopped: call again to go on")
     return load_encoder(run.encoder)
 

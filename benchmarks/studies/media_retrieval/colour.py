@@ -46,10 +46,10 @@ from jaxret.models.store import parameter_count
 from jaxret.rank import euclidean_topk
 from jaxret.recipes.clip_media import clip_reader, embed_items
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
-from jaxret.recipes.clips.fit import fit_classifier
-from jaxret.recipes.clips.model import put_together
+from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
+from jaxret.recipes.clips.model import build_encoder
 from jaxret.retrieval.encode import frame_rows
-from jaxret.training import LoopConfig, OptimiserConfig, RunFolder
+from jaxret.training import LoopConfig, OptimiserConfig, RunContext, RunFolder, Validation
 
 CIFAR10 = DATA / "cifar10_jpeg.tar.xz"
 WIDTH, SIZE, EPOCHS, BATCH = 0.5, 32, 6, 64
@@ -104,7 +104,7 @@ def config_of(*, grey: bool, seed: int, epochs: int) -> CnnLstmConfig:
         backbone="mobilenet-v1",
         weights="none",
         freeze=False,
-        frame_size=SIZE,
+        image_size=SIZE,
         frames=1,
         grey=grey,
         batch_size=BATCH,
@@ -120,7 +120,7 @@ def make_encoder(config: CnnLstmConfig, width: float) -> VideoEncoder:
     """MobileNet V1 with random weights; pictures are ranked by its embeddings."""
     rngs = nnx.Rngs(config.seed)
     backbone = create_backbone("mobilenet-v1", width=width, channels=config.channels, rngs=rngs)
-    return put_together(config, backbone, Mean(backbone.embedding_size, rngs=rngs), rngs)
+    return build_encoder(config, [backbone], [Mean(backbone.embedding_size, rngs=rngs)], rngs)
 
 
 def train_and_judge(parts: dict[str, Pictures], config: CnnLstmConfig, width: float, folder: Path) -> dict[str, float]:
@@ -150,18 +150,15 @@ def train_and_judge(parts: dict[str, Pictures], config: CnnLstmConfig, width: fl
 
     run = RunFolder(folder)
     run.write_config("cnn-lstm", config)
-    result = fit_classifier(
+    task = ClassifierTask(
         encoder.backbone,
         encoder.frame_embedding_size,
         clip_reader(train, encoder, trained_on, classes, augment, single_frames=True),
         classes,
-        config,
-        run,
-        evaluate=validate,  # the schedule ends at zero, so the last weights are the ones to keep
+        Validation(validate),  # the schedule ends at zero, so the last weights are the ones to keep
         head=head,
-        show_progress=False,
-        say=str,
     )
+    result = fit_classifier(task, config, RunContext(run, log=str, show_progress=False))
     if not result.finished:
         raise SystemExit(f"stopped at step {result.steps} and saved in {folder}; the same call goes on from there")
     stored = vectors(test, np.arange(len(test)))

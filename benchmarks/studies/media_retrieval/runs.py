@@ -23,7 +23,7 @@ from jaxret.recipes.clips.c3d import C3dConfig
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.retrieval.encode import FrameVectors, clip_rows, mean_frame_rows
-from jaxret.training import RunFolder, config_from_json
+from jaxret.training import RunContext, RunFolder, config_from_json
 
 WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}
 MODELS = (*WEIGHTS, "c3d")
@@ -90,14 +90,15 @@ def trained(model: str, data: str, name: str, seed: int, *, work: Path, cache: P
     shared: dict[str, Any] = {"data": data, "unseen_fraction": 0.5, "seed": seed}
     config: ClipTrainingConfig
     if model == "c3d":
-        config = C3dConfig(**shared, frame_size=C3D_FRAME_SIZE, width=C3D_WIDTH)
+        config = C3dConfig(**shared, image_size=C3D_FRAME_SIZE, width=C3D_WIDTH)
     else:
         config = CnnLstmConfig(**shared, backbone=model, weights=WEIGHTS[model], cache=cache)  # type: ignore[arg-type]
     loop = dataclasses.replace(config.loop, epochs=EPOCHS[model], evaluate_every=5, patience=4)
     config = dataclasses.replace(config, loop=loop)
     run = RunFolder(work / f"{name}-{model}-{seed}")
     if not run.figures.exists():
-        (c3d if model == "c3d" else cnn_lstm).train(model if model == "c3d" else "cnn-lstm", config, run)
+        recipe = (c3d if model == "c3d" else cnn_lstm).RECIPE
+        recipe.train(config, RunContext(run, recipe.name))
     return opened(run, model, seed)
 
 
@@ -111,7 +112,7 @@ def opened(run: RunFolder, model: str, seed: int) -> Trained:
     if isinstance(config, C3dConfig):
         asked = np.sort(np.concatenate([splits.train, splits.validation, splits.test]))
         embedded = embed_items(dataset, encoder, asked.tolist(), threads=config.threads)[0]
-        setting = f"width {config.width:g}, {config.frame_size} pixels"
+        setting = f"width {config.width:g}, {config.image_size} pixels"
         return Trained(
             "C3D",
             setting,
@@ -123,7 +124,7 @@ def opened(run: RunFolder, model: str, seed: int) -> Trained:
             lambda numbers: {int(n): embedded[int(n)] for n in numbers if int(n) in embedded},
             lambda: c3d.make_encoder(config),
         )
-    features = FrozenFeatures.of_run(dataset, encoder, config, run, show=True)
+    features = FrozenFeatures.of_run(dataset, encoder, config, RunContext(run))
     return Trained(
         "CNN + LSTM",
         config.backbone,

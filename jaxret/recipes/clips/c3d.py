@@ -4,8 +4,8 @@ Paper: A. Ravi and A. Nandakumar, "A multimodal deep learning framework for scal
 retrieval", arXiv:2105.08665 (2021); the network is C3D (Tran et al. 2015, arXiv:1412.0767), see
 `jaxret.models.backbones.c3d`.
 
-- Model: 16 frames of 112 x 112 pixels (or 224 x 224) at once -> one vector a chunk. A picture is a chunk that stands
-  still, so pictures and videos share a space. A softmax head exists only to train.
+- Model: 16 frames of 112 x 112 pixels (or 224 x 224) at once -> one vector a chunk. An image is a chunk that stands
+  still, so images and videos share a space. A softmax head exists only to train.
 - Objective, codes and ranking: as in `jaxret.recipes.clips.cnn_lstm`.
 - Training: end to end, Adam, batch 4, dropout 0.25. The paper's learning rate of 5e-3 is not kept: from scratch on a
   few hundred clips the network stays at guessing with it for a dozen epochs, and learns from the third on with 1e-4.
@@ -16,26 +16,25 @@ Run: `python -m jaxret.train c3d --data FOLDER`; `--width 0.25` is a sixteenth o
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from flax import nnx
 
 from jaxret.models import Mean, create_backbone
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.base import ClipTrainingConfig
-from jaxret.recipes.clip_report import RunSummary
-from jaxret.recipes.clips.model import put_together
+from jaxret.recipes.base import ClipTrainingConfig, Recipe, Run, RunContext
+from jaxret.recipes.clips.model import build_encoder
 from jaxret.recipes.clips.train import train_clip_encoder
-from jaxret.training import LoopConfig, OptimiserConfig, RunFolder
+from jaxret.recipes.opening import open_labelled_data
+from jaxret.training import LoopConfig, OptimiserConfig
 
-__all__ = ["C3dConfig", "make_encoder", "train"]
+__all__ = ["RECIPE", "C3dConfig", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
 class C3dConfig(ClipTrainingConfig):
     """Settings of a C3D training."""
 
-    frame_size: int = 112
+    image_size: int = 112
     """Height and width of a frame in pixels."""
     embedding_size: int = 256
     """Length of the feature."""
@@ -61,9 +60,13 @@ def make_encoder(config: C3dConfig) -> VideoEncoder:
         dtype=config.precision,
         rngs=rngs,
     )
-    return put_together(config, backbone, Mean(config.embedding_size, rngs=rngs), rngs)
+    return build_encoder(config, [backbone], [Mean(config.embedding_size, rngs=rngs)], rngs)
 
 
-def train(recipe: str, config: C3dConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+def train(config: C3dConfig, context: RunContext) -> Run | None:
     """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
-    return train_clip_encoder(recipe, config, run, make_encoder=make_encoder, **options)
+    data = open_labelled_data(config, context)
+    return train_clip_encoder(make_encoder(config), data, config, context)
+
+
+RECIPE = Recipe("c3d", "a 3D convolutional network on whole chunks, the baseline of cnn-lstm", C3dConfig(), train)

@@ -17,19 +17,18 @@ Run: `python -m jaxret.train cnn-lstm --data FOLDER --weights imagenet`, or, for
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 from flax import nnx
 
 from jaxret.models import TemporalEncoder
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.base import FrameBackboneConfig
-from jaxret.recipes.clip_report import RunSummary
-from jaxret.recipes.clips.model import make_clip_encoder, resolve
+from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
+from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.train import train_clip_encoder
-from jaxret.training import LoopConfig, OptimiserConfig, RunFolder
+from jaxret.recipes.opening import open_labelled_data
 
-__all__ = ["MOVING_DIGITS", "CnnLstmConfig", "make_encoder", "train"]
+__all__ = ["RECIPE", "CnnLstmConfig", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,33 +47,13 @@ class CnnLstmConfig(FrameBackboneConfig):
     """What of the recurrent states is the embedding."""
 
 
-MOVING_DIGITS = CnnLstmConfig(
-    frames=12,
-    chunk_seconds=1.0,
-    units=128,
-    triplet_weight=1.0,
-    mirror=0.0,  # left and right are classes here
-    zoom=1.0,
-    batch_size=48,
-    optimiser=OptimiserConfig(
-        algorithm="adamw",
-        learning_rate=2e-3,
-        schedule="cosine",
-        warmup_steps=50,
-        weight_decay=1e-4,
-        clip_norm=1.0,
-    ),
-    loop=LoopConfig(epochs=8, evaluate_every=2, patience=0),
-)
-"""The same system sized for the embedded data: clips of 12 frames of 32 x 32, trained end to end in minutes."""
-
-
 def make_encoder(config: CnnLstmConfig) -> VideoEncoder:
     """The encoder with its initial weights; `config` is resolved (see `jaxret.recipes.clips.model`)."""
-
-    def make_sequence_encoder(input_size: int, rngs: nnx.Rngs) -> TemporalEncoder:
-        return TemporalEncoder(
-            input_size,
+    rngs = nnx.Rngs(config.seed)
+    backbones = frame_backbones(config, rngs)
+    sequences = [
+        TemporalEncoder(
+            backbone.embedding_size,
             config.units,
             cell=config.cell,
             layers=config.layers,
@@ -84,10 +63,21 @@ def make_encoder(config: CnnLstmConfig) -> VideoEncoder:
             dtype=config.precision,
             rngs=rngs,
         )
+        for backbone in backbones
+    ]
+    return build_encoder(config, backbones, sequences, rngs)
 
-    return make_clip_encoder(config, make_sequence_encoder)
 
-
-def train(recipe: str, config: CnnLstmConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+def train(config: CnnLstmConfig, context: RunContext) -> Run | None:
     """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
-    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)
+    data = open_labelled_data(config, context)
+    config = resolve(config, data.dataset)
+    return train_clip_encoder(make_encoder(config), data, config, context)
+
+
+RECIPE = Recipe(
+    "cnn-lstm",
+    "CNN + LSTM with PAR on your own media (Ravi and Nandakumar, 2021)",
+    CnnLstmConfig(),
+    train,
+)

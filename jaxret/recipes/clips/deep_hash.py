@@ -1,7 +1,7 @@
 """System 3: deep video hashing, binary codes learned end to end and searched by XOR.
 
 Paper: Y. Dong and J. Li, "Video retrieval based on deep convolutional neural network", arXiv:1712.00133 (2017),
-with what a review of it asks for: other temporal fusions, other modalities, sub-linear search.
+with what a review of it misses: other temporal fusions, other modalities, sub-linear search.
 
 - Model: frame backbone -> vector a frame; their weighted average over a clip, weights learned; one linear layer
   with a sigmoid, the hash layer: an activation a bit. A softmax head on the activations exists only to train.
@@ -17,20 +17,19 @@ Run: `python -m jaxret.train deep-hash --data FOLDER --bits 256`.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 from flax import nnx
 
 from jaxret.losses import Mining
 from jaxret.models import AttentionFusion, ConvolutionFusion, SequenceEncoder, TemporalEncoder, WeightedAverage
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.base import FrameBackboneConfig
-from jaxret.recipes.clip_report import RunSummary
-from jaxret.recipes.clips.model import make_clip_encoder, resolve
+from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
+from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.train import train_clip_encoder
-from jaxret.training import RunFolder
+from jaxret.recipes.opening import open_labelled_data
 
-__all__ = ["DeepHashConfig", "make_encoder", "make_fusion", "train"]
+__all__ = ["RECIPE", "DeepHashConfig", "make_encoder", "make_fusion", "train"]
 
 Fusion = Literal["weighted-average", "lstm", "convolution", "attention"]
 
@@ -64,14 +63,27 @@ def make_fusion(
 
 def make_encoder(config: DeepHashConfig) -> VideoEncoder:
     """The encoder with its initial weights; `config` is resolved (see `jaxret.recipes.clips.model`)."""
-    return make_clip_encoder(
-        config,
-        lambda size, rngs: make_fusion(
-            config.fusion, size, config.units, dropout=config.dropout, dtype=config.precision, rngs=rngs
-        ),
-    )
+    rngs = nnx.Rngs(config.seed)
+    backbones = frame_backbones(config, rngs)
+    sequences = [
+        make_fusion(
+            config.fusion,
+            backbone.embedding_size,
+            config.units,
+            dropout=config.dropout,
+            dtype=config.precision,
+            rngs=rngs,
+        )
+        for backbone in backbones
+    ]
+    return build_encoder(config, backbones, sequences, rngs)
 
 
-def train(recipe: str, config: DeepHashConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+def train(config: DeepHashConfig, context: RunContext) -> Run | None:
     """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
-    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)
+    data = open_labelled_data(config, context)
+    config = resolve(config, data.dataset)
+    return train_clip_encoder(make_encoder(config), data, config, context)
+
+
+RECIPE = Recipe("deep-hash", "binary codes of videos, searched by XOR (Dong and Li, 2017)", DeepHashConfig(), train)

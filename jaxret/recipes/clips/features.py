@@ -1,6 +1,6 @@
 """Frame vectors of a frozen backbone, computed once: training draws random clips from them, evaluation even ones.
 
-Each chunk of a video is sampled three times as densely as the encoder asks. Of three equal parts of a segment
+Each chunk of a video is sampled three times as densely as the encoder samples. Of three equal thirds of a segment
 the middle one's centre is the segment's centre, so the frames that evaluation wants are among them, and random
 temporal sampling has several to choose from.
 """
@@ -26,7 +26,7 @@ from jaxret.models.store import fingerprint
 from jaxret.recipes.base import FrameBackboneConfig
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.encode.cached import fill_cache
-from jaxret.training import RunFolder
+from jaxret.training import RunContext
 
 __all__ = ["FrozenFeatures"]
 
@@ -37,7 +37,7 @@ class FrozenFeatures:
     """The cached frame vectors of the videos of a data set.
 
     Args:
-      dataset: the media; pictures are left out.
+      dataset: the media; images are left out.
       encoder: its backbone makes the vectors.
       folder: the cache; several runs may share it.
       views: versions of each video; the first is the centre crop, the others are cropped and flipped at random
@@ -72,44 +72,44 @@ class FrozenFeatures:
 
     @classmethod
     def of_run(
-        cls, dataset: MediaDataset, encoder: VideoEncoder, config: FrameBackboneConfig, run: RunFolder, *, show: bool
+        cls, dataset: MediaDataset, encoder: VideoEncoder, config: FrameBackboneConfig, context: RunContext
     ) -> FrozenFeatures:
-        """Those that the settings of a training ask for, in its cache, ready to be loaded; `show` draws a bar."""
+        """Those of a training's settings, in its cache, ready to be loaded."""
         features = cls(
             dataset,
             encoder,
-            config.cache or run.cache,
+            config.cache or context.run.cache,
             views=config.cached_views,
             augment=Augmentation(zoom=config.zoom, mirror=config.mirror),
             seed=config.seed,
         )
-        features.prepare(threads=config.threads, show=show)
+        features.prepare(threads=config.threads, show=context.show_progress)
         return features
 
     def prepare(self, *, threads: int, show: bool) -> list[MediaError]:
         """Compute what is not cached yet, for every video; returns the reasons for those that do not read."""
         videos = [n for n, item in enumerate(self._dataset.items) if item.kind == "video"]
-        self._row = {number: row for row, number in enumerate(videos)}
+        self._row = {index: row for row, index in enumerate(videos)}
         self._table = fill_cache(
             self._cache, self._dataset, videos, self._encoder, read=self._read, threads=threads, show=show
         )
         return list(self._table.broken.values())
 
-    def __contains__(self, number: object) -> bool:
-        row = self._row.get(number) if isinstance(number, int) else None
+    def __contains__(self, index: object) -> bool:
+        row = self._row.get(index) if isinstance(index, int) else None
         return row is not None and row not in self._table.broken
 
-    def frame_vectors(self, numbers: Iterable[int]) -> dict[int, FrameVectors]:
+    def frame_vectors(self, indices: Iterable[int]) -> dict[int, FrameVectors]:
         """Evenly sampled frame vectors, as `jaxret.retrieval.encode.frame_vectors` gives them, of the videos among
-        the items `numbers` that could be read."""
-        return {int(n): self._even(int(n)) for n in numbers if int(n) in self}
+        the items `indices` that could be read."""
+        return {int(n): self._even(int(n)) for n in indices if int(n) in self}
 
     def reader(
-        self, numbers: Sequence[int], classes: Sequence[int]
+        self, indices: Sequence[int], classes: Sequence[int]
     ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
-        """`read(row, rng)` for `TrainingInput`: a random clip of item `numbers[row]`: a random version and chunk,
+        """`read(row, rng)` for `TrainingInput`: a random clip of item `indices[row]`: a random version and chunk,
         and a random moment of each of T equal segments."""
-        loaded = [self._load(number) for number in numbers]
+        loaded = [self._load(index) for index in indices]
         count = self._preprocessing.frames
 
         def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -123,23 +123,23 @@ class FrozenFeatures:
 
         return read
 
-    def _even(self, number: int) -> FrameVectors:
-        vectors, times, spans = self._load(number)
+    def _even(self, index: int) -> FrameVectors:
+        vectors, times, spans = self._load(index)
         count = self._preprocessing.frames
         chosen = np.stack([even_samples(times[c], start, end, count) for c, (start, end) in enumerate(spans)])
         rows = np.arange(len(spans))[:, None]
         return FrameVectors(np.asarray(vectors[0])[rows, chosen], times[rows, chosen], spans)
 
-    def _load(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _load(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Vectors (V, chunks, U, D), times (chunks, U) and spans (chunks, 2) of a video."""
-        cached = self._table.load(self._row[number])
-        spans = self._spans(self._dataset.info(number).duration)
+        cached = self._table.load(self._row[index])
+        spans = self._spans(self._dataset.info(index).duration)
         vectors = cached.features.reshape(self._views, len(spans), *cached.features.shape[1:])
         return vectors, cached.times[: len(spans)], spans
 
-    def _read(self, number: int) -> Iterator[Chunk]:
+    def _read(self, index: int) -> Iterator[Chunk]:
         """All chunks of a video, densely sampled, each frame once; then again for each further version."""
-        with open_item(self._dataset, number, self._preprocessing) as reader:
+        with open_item(self._dataset, index, self._preprocessing) as reader:
             info = reader.info
             spans = self._spans(info.duration)
             count = _DENSITY * self._preprocessing.frames
@@ -150,7 +150,7 @@ class FrozenFeatures:
             for view in range(self._views):
                 geometry = centre_geometry(info.height, info.width, self._preprocessing)
                 if view:
-                    rng = np.random.default_rng([self._seed, 4, number, view])
+                    rng = np.random.default_rng([self._seed, 4, index, view])
                     geometry = random_geometry(info.height, info.width, self._preprocessing, rng, self._augment)
                 yield from read_sampled_chunks(reader, spans, samples, geometry, self._preprocessing)
 

@@ -1,7 +1,8 @@
-"""Fitting an encoder with a softmax head on whatever it takes: frame vectors, clips or pictures."""
+"""Fitting an encoder with a softmax head on whatever it takes: frame vectors, clips or images."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -12,10 +13,9 @@ from jaxret.data.batches.plans import BatchPlan, ClassBatches, ShuffledBatches
 from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead
 from jaxret.recipes.base import ClipTrainingConfig
-from jaxret.training import FitResult, RunFolder
-from jaxret.training.fit import Read, fit_model
+from jaxret.training import FitResult, FitTask, Read, RunContext, Validation, fit_model
 
-__all__ = ["EmbeddingClassifier", "Read", "fit_classifier"]
+__all__ = ["ClassifierTask", "EmbeddingClassifier", "Read", "fit_classifier"]
 
 
 class EmbeddingClassifier(nnx.Module):
@@ -49,67 +49,69 @@ class EmbeddingClassifier(nnx.Module):
         return embedding, self.head(embedding)
 
 
-def fit_classifier(
-    encode: nnx.Module,
-    embedding_size: int,
-    read: Read,
-    labels: Sequence[int],
-    config: ClipTrainingConfig,
-    run: RunFolder,
-    *,
-    evaluate: Callable[[], dict[str, float]],
-    head: SoftmaxHead | None = None,
-    decoding: bool = False,
-    name_of: Callable[[int], str] = str,
-    stop_after: int | None = None,
-    say: Callable[[str], None] = print,
-    show_progress: bool = True,
-) -> FitResult:
-    """Fit from the run's last checkpoint, or from the start, and leave the best weights in `encode` and `head`.
+@dataclasses.dataclass(frozen=True)
+class ClassifierTask:
+    """An encoder to train on labelled inputs.
 
-    Args:
+    Attributes:
       encode: what is trained.
       embedding_size: of its encodings.
       read: `read(row, rng)` gives the inputs of training item `row` and its class as `inputs` and `labels`.
       labels: the class of each training item, 0 .. K - 1.
-      config: objective, batches, optimiser and schedule.
-      run: its checkpoints and its log are written.
-      evaluate: validation figures of `encode` as it is; "validation mAP" is the one that picks the best.
-      head: the softmax head to train, (embedding_size, K), for those who want to classify with it; none: a new one.
-      decoding: reading takes time, so `config.threads` threads read ahead.
+      validation: measures `encode` as it is.
+      head: the softmax head to train, (embedding_size, K), to classify with it afterwards; None: a new one.
+      decoding: reading takes time, so the settings' `threads` threads read ahead.
       name_of: what to call training item `row` in a message.
-      stop_after: stop and save after this many steps of this call.
-      say: gets one line at a time of what is going on.
-      show_progress: draw a bar.
+    """
+
+    encode: nnx.Module
+    embedding_size: int
+    read: Read
+    labels: Sequence[int]
+    validation: Validation
+    head: SoftmaxHead | None = None
+    decoding: bool = False
+    name_of: Callable[[int], str] = str
+
+
+def fit_classifier(task: ClassifierTask, config: ClipTrainingConfig, context: RunContext) -> FitResult:
+    """Fit from the run's last checkpoint, or from the start, and leave the best weights in the encoder and its head.
+
+    Args:
+      task: what is trained, and on what.
+      config: objective, batches, optimiser and schedule.
+      context: checkpoints and log are written into its run folder.
 
     Raises:
-      ConfigError: the triplet loss is asked for, and no class has two items; or the devices cannot share a batch.
+      ConfigError: the loss needs positives, and no class has two items; or the devices cannot share a batch.
     """
-    classes = max(labels) + 1
-    rngs = nnx.Rngs(config.seed + 1)
-    return fit_model(
-        EmbeddingClassifier(encode, embedding_size, classes, dropout=config.dropout, rngs=rngs, head=head),
-        config.objective(),
-        read,
-        _batch_plan(labels, config),
-        config,
-        run,
-        evaluate=evaluate,
-        rate_scales=config.rate_scales,
-        decoding=decoding,
-        name_of=name_of,
-        stop_after=stop_after,
-        say=say,
-        show_progress=show_progress,
+    model = EmbeddingClassifier(
+        task.encode,
+        task.embedding_size,
+        max(task.labels) + 1,
+        dropout=config.dropout,
+        rngs=nnx.Rngs(config.seed + 1),
+        head=task.head,
     )
+    fit = FitTask(
+        model,
+        config.objective(),
+        task.read,
+        _batch_plan(task.labels, config),
+        task.validation,
+        rate_scales=config.rate_scales,
+        decoding=task.decoding,
+        name_of=task.name_of,
+    )
+    return fit_model(fit, config, context)
 
 
 def _batch_plan(labels: Sequence[int], config: ClipTrainingConfig) -> BatchPlan:
-    if config.triplet_weight:
+    if config.needs_positives:
         if max(Counter(labels).values()) < 2:
             raise ConfigError(
-                f"the triplet loss needs positives, and each of the {len(labels)} training classes has one item: add "
-                "items, or set triplet_weight to 0"
+                f"the loss needs positives, and each of the {len(labels)} training classes has one item: add "
+                "items, or take one that does not (triplet_weight 0)"
             )
         classes = min(config.batch_size // config.samples_per_class, len(set(labels)))
         return ClassBatches(labels, classes, config.samples_per_class)

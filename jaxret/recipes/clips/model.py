@@ -1,9 +1,9 @@
-"""The encoder that a training's settings describe: what is left open is chosen, and the parts are put together."""
+"""The encoder that a training's settings describe: what is left open is chosen, then the parts are joined."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from flax import nnx
@@ -21,13 +21,11 @@ from jaxret.models import (
 )
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.weights.load import load_pretrained
-from jaxret.preprocessing import Modality
 from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig
 
-__all__ = ["MakeSequenceEncoder", "make_clip_encoder", "put_together", "resolve"]
+__all__ = ["build_encoder", "frame_backbones", "resolve"]
 
 Config = TypeVar("Config", bound=FrameBackboneConfig)
-MakeSequenceEncoder = Callable[[int, nnx.Rngs], SequenceEncoder]
 
 _PRETRAINED = "efficientnet-lite0"  # what `auto` takes with ImageNet weights
 
@@ -35,7 +33,7 @@ _PRETRAINED = "efficientnet-lite0"  # what `auto` takes with ImageNet weights
 def resolve(config: Config, dataset: MediaDataset) -> Config:
     """The settings with every `auto` and `none` that stands for a choice replaced by what was chosen."""
     digits = is_moving_digits(dataset)
-    weights, size = config.weights, config.frame_size
+    weights, size = config.weights, config.image_size
     backbone: str = config.backbone
     if weights == "auto":
         packaged = backbone_info(_PRETRAINED if backbone == "auto" else backbone).imagenet
@@ -46,51 +44,40 @@ def resolve(config: Config, dataset: MediaDataset) -> Config:
     if size is None:
         size = 32 if digits else backbone_info(backbone).image_size
     freeze = weights != "none" if config.freeze is None else config.freeze
-    chosen: Any = {"weights": weights, "backbone": backbone, "frame_size": size, "freeze": freeze}
+    chosen: Any = {"weights": weights, "backbone": backbone, "image_size": size, "freeze": freeze}
     return dataclasses.replace(config, **chosen)
 
 
-def make_clip_encoder(
-    config: FrameBackboneConfig,
-    make_sequence_encoder: MakeSequenceEncoder,
-    *,
-    wrap: Callable[[Backbone], Backbone] = lambda backbone: backbone,
-) -> VideoEncoder:
-    """The encoder with its initial weights: pretrained ones in the backbone where asked for, random elsewhere.
+def frame_backbones(config: FrameBackboneConfig, rngs: nnx.Rngs) -> list[Backbone]:
+    """A frame backbone for each modality, with its initial weights: pretrained ones where the settings name them.
 
-    Args:
-      config: resolved settings.
-      make_sequence_encoder: `(size of a frame vector, rngs)` to the clip half of one stream.
-      wrap: the frame backbone, its weights loaded, to the one that is used.
+    A backbone that stays frozen is the same for all modalities; those that are trained go ways of their own.
 
     Raises:
       WeightsError: the weights file does not fit the backbone.
     """
-    rngs = nnx.Rngs(config.seed)
     streams = len(config.modalities)
-    backbone = wrap(_frame_backbone(config, rngs))
-    if streams > 1:
-        # A frozen backbone is the same for all streams; those that are trained go ways of their own.
-        others = [backbone if config.freeze else wrap(_frame_backbone(config, rngs)) for _ in range(streams - 1)]
-        backbone = StreamBackbone([backbone, *others])
-    parts = [make_sequence_encoder(backbone.embedding_size // streams, rngs) for _ in range(streams)]
-    sequence: SequenceEncoder = parts[0] if streams == 1 else StreamFusion(parts)
-    return put_together(config, backbone, sequence, rngs, modalities=config.modalities)
+    if config.freeze:
+        return [_frame_backbone(config, rngs)] * streams
+    return [_frame_backbone(config, rngs) for _ in range(streams)]
 
 
-def put_together(
-    config: ClipTrainingConfig,
-    backbone: Backbone,
-    sequence: SequenceEncoder,
-    rngs: nnx.Rngs,
-    *,
-    modalities: tuple[Modality, ...] = ("rgb",),
+def build_encoder(
+    config: ClipTrainingConfig, backbones: Sequence[Backbone], sequences: Sequence[SequenceEncoder], rngs: nnx.Rngs
 ) -> VideoEncoder:
-    """The encoder of these parts, with the preprocessing and the hash layer that the settings ask for."""
-    preprocessing = config.preprocessing(modalities=modalities)
+    """The encoder of these parts, with the preprocessing and the hash layer of the settings.
+
+    Args:
+      config: resolved settings.
+      backbones: one a modality; several become a backbone of streams.
+      sequences: the clip half of each, from vectors of its backbone.
+      rngs: for the weights of the hash layer.
+    """
+    backbone = backbones[0] if len(backbones) == 1 else StreamBackbone(list(backbones))
+    sequence = sequences[0] if len(sequences) == 1 else StreamFusion(list(sequences))
     if config.bits:
         sequence = HashLayer(sequence, config.bits, rngs=rngs)
-    return VideoEncoder(backbone, sequence, preprocessing)
+    return VideoEncoder(backbone, sequence, config.preprocessing())
 
 
 def _frame_backbone(config: FrameBackboneConfig, rngs: nnx.Rngs) -> Backbone:

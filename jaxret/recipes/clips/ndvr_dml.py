@@ -21,18 +21,19 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from typing import Any
+
+from flax import nnx
 
 from jaxret.losses import Mining
 from jaxret.models import Backbone, DenseEmbedding, MaxPooledLayers, backbone_info
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.base import FrameBackboneConfig
-from jaxret.recipes.clip_report import RunSummary
-from jaxret.recipes.clips.model import make_clip_encoder, resolve
+from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
+from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.train import train_clip_encoder
-from jaxret.training import OptimiserConfig, RunFolder
+from jaxret.recipes.opening import open_labelled_data
+from jaxret.training import OptimiserConfig
 
-__all__ = ["NdvrDmlConfig", "default_layers", "make_encoder", "train"]
+__all__ = ["RECIPE", "NdvrDmlConfig", "default_layers", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +41,7 @@ class NdvrDmlConfig(FrameBackboneConfig):
     """Settings of a training of NDVR-DML."""
 
     layers: tuple[str, ...] = ()
-    """Feature maps of the backbone whose maxima are taken, by name. None given: all its convolutions (of
+    """Feature maps of the backbone that are max-pooled, by name. None given: all its convolutions (of
     mobilenet-v1 the pointwise ones, of efficientnet-lite0 the last of each block)."""
     widths: tuple[int, ...] = (2000, 1000, 500)
     """Units of the dense layers; the last is the length of a video's vector."""
@@ -71,13 +72,24 @@ def default_layers(backbone: Backbone) -> tuple[str, ...]:
 
 def make_encoder(config: NdvrDmlConfig) -> VideoEncoder:
     """The encoder with its initial weights; `config` is resolved (see `jaxret.recipes.clips.model`)."""
-    return make_clip_encoder(
-        config,
-        lambda size, rngs: DenseEmbedding(size, config.widths, rngs=rngs),
-        wrap=lambda backbone: MaxPooledLayers(backbone, config.layers or default_layers(backbone)),
-    )
+    rngs = nnx.Rngs(config.seed)
+    networks = frame_backbones(config, rngs)
+    pooled = {id(one): MaxPooledLayers(one, config.layers or default_layers(one)) for one in networks}
+    backbones = [pooled[id(one)] for one in networks]  # a shared network stays shared
+    sequences = [DenseEmbedding(backbone.embedding_size, config.widths, rngs=rngs) for backbone in backbones]
+    return build_encoder(config, backbones, sequences, rngs)
 
 
-def train(recipe: str, config: NdvrDmlConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+def train(config: NdvrDmlConfig, context: RunContext) -> Run | None:
     """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
-    return train_clip_encoder(recipe, config, run, resolve=resolve, make_encoder=make_encoder, **options)
+    data = open_labelled_data(config, context)
+    config = resolve(config, data.dataset)
+    return train_clip_encoder(make_encoder(config), data, config, context)
+
+
+RECIPE = Recipe(
+    "ndvr-dml",
+    "near-duplicate videos by one learned vector each (Kordopatis-Zilos et al., 2017)",
+    NdvrDmlConfig(),
+    train,
+)

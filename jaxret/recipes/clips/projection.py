@@ -19,12 +19,12 @@ def project_clips(
 
     Args:
       encoder: trained, without codes; it is left as it is, and its parts are shared.
-      media: frame vectors of what the components are fitted on, by item number; pictures do not count.
+      media: frame vectors of what the components are fitted on, by item index; images do not count.
       variance: share of the variance to keep, above 0 and up to 1.
       whiten: scale the components to the same variance.
 
     Returns:
-      The projecting encoder, and a line for people that says what was kept.
+      The projecting encoder, and a line for people that tells what was kept.
 
     Raises:
       ConfigError: there are too few clips, or they do not vary.
@@ -37,7 +37,7 @@ def project_clips(
     sequence.eval()
     line = (
         f"PCA: {size} of {encoder.clip_embedding_size} dimensions keep {fitted.kept:.1%} of the variance of "
-        f"{len(clips)} clips of the training part{', whitened' if whiten else ''}"
+        f"{len(clips)} clips of the training split{', whitened' if whiten else ''}"
     )
     return VideoEncoder(encoder.backbone, sequence, encoder.preprocessing), line
 

@@ -1,112 +1,64 @@
-"""The training of a clip encoder, read top to bottom: data, encoder, batches, fit, index, figures, report."""
+"""The training of a clip encoder, read top to bottom: batches, fit, projection, index, evaluation, report."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from typing import TypeVar
 
 import jax
 from flax import nnx
 
-from jaxret.cli.shell import command_line_of
-from jaxret.data.dataset import MediaDataset
-from jaxret.data.open import open_dataset
 from jaxret.data.sampling.transforms import Augmentation
-from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder
-from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig
-from jaxret.recipes.clip_media import (
-    Mode,
-    clip_reader,
-    embed_items,
-    evaluate_items,
-    training_mode,
-)
-from jaxret.recipes.clip_report import RunSummary, finish_run
+from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig, Run
+from jaxret.recipes.clip_media import Mode, clip_reader, embed_items, evaluate_items, training_mode
+from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.clips.features import FrozenFeatures
-from jaxret.recipes.clips.fit import fit_classifier
+from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
 from jaxret.recipes.clips.projection import project_clips
+from jaxret.recipes.opening import LabelledData
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.training import FitResult, RunFolder
+from jaxret.training import FitResult, RunContext, Validation
 
 __all__ = ["train_clip_encoder"]
 
-Say = Callable[[str], None]
-Config = TypeVar("Config", bound=ClipTrainingConfig)
-
 
 def train_clip_encoder(
-    recipe: str,
-    config: Config,
-    run: RunFolder,
-    *,
-    make_encoder: Callable[[Config], VideoEncoder],
-    resolve: Callable[[Config, MediaDataset], Config] = lambda config, _: config,
-    stop_after: int | None = None,
-    say: Say = print,
-    show_progress: bool = True,
-) -> RunSummary | None:
-    """Train in `run` (from its last checkpoint, if it has one), then index, evaluate and report.
+    encoder: VideoEncoder, data: LabelledData, config: ClipTrainingConfig, context: RunContext
+) -> Run | None:
+    """Train in the context's run folder, from its last checkpoint if it has one, then index, evaluate and report.
 
     Args:
-      recipe: the recipe's name, for `config.json`.
-      config: settings, `auto` ones included; the resolved ones are written to the run folder.
-      run: a new run folder, or one to go on with.
-      make_encoder: the encoder with its initial weights, a pure function of the settings.
-      resolve: replaces the settings that stand for a choice by what is chosen for this data set.
-      stop_after: stop and save after this many steps of this call.
-      say: gets one line at a time of what is going on.
-      show_progress: draw bars.
+      encoder: with its initial weights; it is left as it was trained.
+      data: what it is trained and evaluated on.
+      config: resolved settings; they are written to the run folder.
+      context: where to train and log.
 
     Returns:
-      What came out, or None if training was asked to stop before its end.
+      What came out; None if training was stopped before its end, and in all processes but the first.
+
+    Raises:
+      ConfigError: the settings do not fit the data, or the run was made with other ones.
     """
-    # ---- data
-    dataset = open_dataset(config.data, split_column=config.split_column, download=config.download)
-    skipped = len(dataset.skipped)
-    config = resolve(config, dataset)
-    splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
-    say(
-        f"{config.data}: {len(dataset)} items ({skipped} unreadable), {len(splits.seen)} classes to train on"
-        f" and {len(splits.unseen)} unseen; {len(splits.train)} train, {len(splits.validation)} validation,"
-        f" {len(splits.test)} test"
-    )
-    # ---- encoder
-    encoder = make_encoder(config)
+    dataset, splits = data.dataset, data.splits
     mode = training_mode(dataset, freeze=config.frozen)
-    if encoder.unit == "chunk" and mode == "images":
-        raise ConfigError(f"{encoder.backbone.name} takes chunks of video, and {config.data} holds pictures only")
-    if config.bits and mode not in ("features", "clips"):
-        raise ConfigError(f"bits={config.bits}: codes are learned for videos, and {config.data} holds pictures only")
-    if config.pca and mode not in ("features", "clips"):
-        raise ConfigError(
-            f"pca={config.pca}: it is of the clip vectors of videos, and {config.data} holds pictures only"
-        )
-    if config.rate_scales and mode == "images":
-        raise ConfigError(
-            f"a learning rate of its own for the {', '.join(config.rate_scales)}: {config.data} holds pictures only, "
-            "and nothing else is trained on those. Set learning_rate instead"
-        )
-    say(
+    _check_mode(encoder, mode, config)
+    context.log(
         f"encoder: {encoder.summary}, {'backbone frozen' if config.frozen else 'trained end to end'};"
         f" {parameter_count(encoder):,} parameters"
     )
-    if jax.process_index() == 0:
-        run.write_config(recipe, config)
+    context.write_config(config)
+    untrained = _with_initial_weights(encoder, config)
     # ---- train
     features = None
     if mode is None:
-        say("pictures only, and a frozen backbone: there is nothing to train")
+        context.log("images only, and a frozen backbone: there is nothing to train")
     else:
         if isinstance(config, FrameBackboneConfig) and mode == "features":
-            features = FrozenFeatures.of_run(dataset, encoder, config, run, show=show_progress)
-        result = _train(dataset, splits, encoder, features, config, run, mode, stop_after, say, show_progress)
-        if not result.finished:
-            say(f"stopped and saved. To go on: {command_line_of('train', '--resume', run.path)}")
+            features = FrozenFeatures.of_run(dataset, encoder, config, context)
+        if not _fit(encoder, data, features, mode, config, context).finished:
+            context.log_stopped()
             return None
-    # ---- index, figures, report
+    # ---- index, evaluation, report
     if jax.process_index() != 0:
         return None
     known = {} if features is None else features.frame_vectors(range(len(dataset)))
@@ -118,48 +70,69 @@ def train_clip_encoder(
         else:
             embedded = embed_items(dataset, encoder, train, threads=config.threads)[0]
         encoder, kept = project_clips(encoder, embedded, variance=config.pca, whiten=config.whiten)
-        say(kept)
-    save_encoder(encoder, run.encoder)
-    return finish_run(
-        run,
-        dataset,
-        splits,
+        context.log(kept)
+    save_encoder(encoder, context.run.encoder)
+    everything = embed_run(
+        data,
         encoder,
-        untrained=make_encoder(config),
+        untrained,
         known=known,
         embedded=embedded,
-        config=config,
-        say=say,
-        show=show_progress,
+        threads=config.threads,
+        show_progress=context.show_progress,
     )
+    curves = config.objective().curves
+    panels = {"loss": curves["loss"], "retrieval": ("validation mAP", "validation P@1"), **curves}
+    return finish_run(everything, config, context, panels=panels)
 
 
-def _train(
-    dataset: MediaDataset,
-    splits: DataSplits,
+def _check_mode(encoder: VideoEncoder, mode: Mode | None, config: ClipTrainingConfig) -> None:
+    """Refuse settings that images alone cannot follow."""
+    if mode in ("features", "clips"):
+        return
+    images_only = f"{config.data} holds images only"
+    if encoder.unit == "chunk" and mode == "images":
+        raise ConfigError(f"{encoder.backbone.name} takes chunks of video, and {images_only}")
+    if config.bits:
+        raise ConfigError(f"bits={config.bits}: codes are learned for videos, and {images_only}")
+    if config.pca:
+        raise ConfigError(f"pca={config.pca}: it is fitted on the clip vectors of videos, and {images_only}")
+    if config.rate_scales and mode == "images":
+        raise ConfigError(
+            f"a learning rate of its own for the {', '.join(config.rate_scales)}: {images_only}, and nothing else is "
+            "trained on those. Set learning_rate instead"
+        )
+
+
+def _with_initial_weights(encoder: VideoEncoder, config: ClipTrainingConfig) -> VideoEncoder:
+    """A copy that training leaves alone; a backbone that is not trained is shared."""
+    backbone = encoder.backbone if config.frozen else nnx.clone(encoder.backbone)
+    return VideoEncoder(backbone, nnx.clone(encoder.temporal), encoder.preprocessing)
+
+
+def _fit(
     encoder: VideoEncoder,
+    data: LabelledData,
     features: FrozenFeatures | None,
-    config: ClipTrainingConfig,
-    run: RunFolder,
     mode: Mode,
-    stop_after: int | None,
-    say: Say,
-    show_progress: bool,
+    config: ClipTrainingConfig,
+    context: RunContext,
 ) -> FitResult:
     """Fit, and leave the best weights in `encoder`."""
-    class_of = {label: number for number, label in enumerate(splits.seen)}
-    # Pictures among videos are indexed, not trained on; videos that do not read are left out.
-    numbers = [
+    dataset, splits = data.dataset, data.splits
+    class_of = {label: index for index, label in enumerate(splits.seen)}
+    # Images among videos are indexed, not trained on; videos that do not read are left out.
+    indices = [
         int(n)
         for n in splits.train
         if mode == "images" or (dataset.items[n].kind == "video" and (features is None or int(n) in features))
     ]
-    labels = [class_of[str(dataset.items[n].label)] for n in numbers]
+    labels = [class_of[str(dataset.items[n].label)] for n in indices]
     if features is not None:
-        read = features.reader(numbers, labels)
+        read = features.reader(indices, labels)
     else:
         augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
-        read = clip_reader(dataset, encoder, numbers, labels, augment, single_frames=mode == "images")
+        read = clip_reader(dataset, encoder, indices, labels, augment, single_frames=mode == "images")
 
     def evaluate() -> dict[str, float]:
         media = (
@@ -167,21 +140,17 @@ def _train(
             if features is not None
             else embed_items(dataset, encoder, splits.validation.tolist(), threads=config.threads)[0]
         )
-        figures = evaluate_items(dataset, media, encoder).get("all", {}) if media else {}
-        return {f"validation {name}": figures[name] for name in ("mAP", "P@1") if name in figures}
+        metrics = evaluate_items(dataset, media, encoder).get("all", {}) if media else {}
+        return {f"validation {name}": metrics[name] for name in ("mAP", "P@1") if name in metrics}
 
     part: nnx.Module = {"features": encoder.temporal, "clips": encoder, "images": encoder.backbone}[mode]
-    return fit_classifier(
+    task = ClassifierTask(
         part,
         encoder.frame_embedding_size if mode == "images" else encoder.clip_embedding_size,
         read,
         labels,
-        config,
-        run,
-        evaluate=evaluate,
+        Validation(evaluate),
         decoding=features is None,
-        name_of=lambda row: dataset.items[numbers[row]].key,
-        stop_after=stop_after,
-        say=say,
-        show_progress=show_progress,
+        name_of=lambda row: dataset.items[indices[row]].key,
     )
+    return fit_classifier(task, config, context)

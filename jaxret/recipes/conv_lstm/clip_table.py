@@ -15,12 +15,26 @@ from jaxret.data.readers import Pixels
 from jaxret.data.sampling.frames import chunk_spans, evenly_spaced
 from jaxret.data.sampling.reading import open_item, read_training_clip
 from jaxret.data.sampling.transforms import Augmentation
+from jaxret.data.splits import AutoencoderData, split_for_autoencoder
 from jaxret.errors import ConfigError, MediaError
 from jaxret.preprocessing import Preprocessing
+from jaxret.recipes.conv_lstm.settings import StepsConfig
+from jaxret.recipes.opening import open_data, opened
+from jaxret.training import RunContext
 
-__all__ = ["ClipTable", "batches_of_clips", "clip_table", "held_out_clips", "pixel_statistics", "training_reader"]
+__all__ = [
+    "ClipTable",
+    "StepsData",
+    "batches_of_clips",
+    "clip_table",
+    "held_out_clips",
+    "open_videos",
+    "pixel_statistics",
+    "steps_data",
+    "training_reader",
+]
 
-Numbers = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +42,11 @@ class ClipTable:
     """Clips of a data set, in order of items and time.
 
     Attributes:
-      items: int64 (N,), the number of the video that each is of.
+      items: int64 (N,), the item index of the video that each is of.
       spans: float64 (N, 2), start and end in seconds.
     """
 
-    items: Numbers
+    items: Indices
     spans: npt.NDArray[np.float64]
 
     def __len__(self) -> int:
@@ -45,13 +59,13 @@ class ClipTable:
 
 
 def clip_table(
-    dataset: MediaDataset, numbers: Sequence[int] | Numbers, preprocessing: Preprocessing, *, threads: int
+    dataset: MediaDataset, indices: Sequence[int] | Indices, preprocessing: Preprocessing, *, threads: int
 ) -> tuple[ClipTable, dict[int, MediaError]]:
     """The clips that videos are cut into when they are indexed; and the videos that cannot be opened, with reasons.
 
     Args:
       dataset: the media.
-      numbers: of its videos.
+      indices: of its videos.
       preprocessing: how long a clip is, and what of a video is needed.
       threads: files opened at once.
 
@@ -59,34 +73,73 @@ def clip_table(
       ConfigError: none of the videos can be opened; with the reason of the first.
     """
 
-    def duration(number: int) -> float | MediaError:
+    def duration(index: int) -> float | MediaError:
         try:
-            with open_item(dataset, number, preprocessing) as reader:
+            with open_item(dataset, index, preprocessing) as reader:
                 return reader.info.duration
         except MediaError as error:
             return error
 
     items, spans, broken = [], [np.zeros((0, 2))], {}
-    chosen = [int(number) for number in numbers]
-    for number, found in zip(chosen, read_in_parallel(duration, chosen, threads=threads), strict=True):
+    chosen = [int(index) for index in indices]
+    for index, found in zip(chosen, read_in_parallel(duration, chosen, threads=threads), strict=True):
         if isinstance(found, MediaError):
-            broken[number] = found
+            broken[index] = found
             continue
         of_item = chunk_spans(found, preprocessing.chunk_seconds, preprocessing.chunk_overlap)
-        items += [number] * len(of_item)
+        items += [index] * len(of_item)
         spans.append(of_item)
     if broken and not items:
         raise ConfigError(f"none of {len(broken)} videos can be used: {next(iter(broken.values()))}")
     return ClipTable(np.array(items, np.int64), np.concatenate(spans)), broken
 
 
+@dataclasses.dataclass(frozen=True)
+class StepsData:
+    """What a training in steps draws from.
+
+    Attributes:
+      dataset: the media.
+      splits: which videos train, with labels or without, validate and test.
+      table: the clips of the training videos, those without a label included.
+    """
+
+    dataset: MediaDataset
+    splits: AutoencoderData
+    table: ClipTable
+
+
+def open_videos(config: StepsConfig, context: RunContext) -> tuple[MediaDataset, AutoencoderData]:
+    """The data set and its splits, logged; ConfigError where they do not have what the steps need."""
+    dataset = open_data(config, "the videos")
+    data = split_for_autoencoder(
+        dataset, steps_with_labels=config.needs_labels, unseen_fraction=config.unseen_fraction, seed=config.seed
+    )
+    splits = data.splits
+    context.log(
+        f"{opened(config, dataset)}, {len(splits.seen)} classes to train on and {len(splits.unseen)} unseen;"
+        f" {len(splits.train)} train, {len(data.unlabelled)} more without a label,"
+        f" {len(splits.validation)} validation, {len(splits.test)} test"
+    )
+    return dataset, data
+
+
+def steps_data(dataset: MediaDataset, splits: AutoencoderData, config: StepsConfig, context: RunContext) -> StepsData:
+    """With the clips of all training videos; those that do not open are logged. See `clip_table`."""
+    indices = np.union1d(splits.splits.train, splits.unlabelled)
+    table, broken = clip_table(dataset, indices, config.preprocessing(), threads=config.threads)
+    for index, error in broken.items():
+        context.log(f"left out of the training: {dataset.items[index].key}: {error.reason}")
+    return StepsData(dataset, splits, table)
+
+
 def held_out_clips(
-    dataset: MediaDataset, numbers: Numbers, preprocessing: Preprocessing, *, limit: int, threads: int
+    dataset: MediaDataset, indices: Indices, preprocessing: Preprocessing, *, limit: int, threads: int
 ) -> ClipTable:
     """Clips of the videos among some items, at most `limit`, evenly chosen; none where no video opens."""
-    videos = [n for n in numbers.tolist() if dataset.items[n].kind == "video"]
+    videos = [n for n in indices.tolist() if dataset.items[n].kind == "video"]
     # Each gives at least one clip, so of more videos than clips are wanted some need not be opened.
-    videos = [videos[place] for place in evenly_spaced(len(videos), limit)]
+    videos = [videos[row] for row in evenly_spaced(len(videos), limit)]
     try:
         table = clip_table(dataset, videos, preprocessing, threads=threads)[0]
     except ConfigError:
@@ -99,7 +152,7 @@ def training_reader(
     table: ClipTable,
     preprocessing: Preprocessing,
     augment: Augmentation,
-    labels: Sequence[int] | Numbers | None = None,
+    labels: Sequence[int] | Indices | None = None,
 ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
     """`read(row, rng)` for `TrainingInput`: clip `row` of the table, varied, as `inputs`, and its class as `labels`.
 
@@ -134,7 +187,7 @@ def batches_of_clips(
       first: the batch to begin with; a batch is the same wherever one begins.
 
     Yields:
-      The number of the batch, pixels (batch_size, T, H, W, C) and which of them are clips, bool (batch_size,): one that
+      The index of the batch, pixels (batch_size, T, H, W, C) and which of them are clips, bool (batch_size,): one that
       does not read and those behind the end are black.
     """
 
@@ -154,10 +207,10 @@ def batches_of_clips(
     black = np.zeros(
         (preprocessing.frames, preprocessing.height, preprocessing.width, preprocessing.pixel_channels), np.uint8
     )
-    for number in range(first, count):
+    for batch in range(first, count):
         found = [next(clips) for _ in range(batch_size)]
         readable = np.array([clip is not None for clip in found])
-        yield number, np.stack([black if clip is None else clip for clip in found]), readable
+        yield batch, np.stack([black if clip is None else clip for clip in found]), readable
 
 
 def pixel_statistics(

@@ -32,10 +32,10 @@ from jaxret.files import write_atomically
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import fingerprint
 from jaxret.recipes.conv_lstm.clip_table import ClipTable, batches_of_clips
-from jaxret.training import SplitModel, TrainState, hardest_distances
+from jaxret.training import RunContext, SplitModel, TrainState, hardest_distances
 from jaxret.training.stop_signal import StopSignal
 
-__all__ = ["ClipRanking", "mean_distance", "rank_clips", "ranking_identity"]
+__all__ = ["ClipRanking", "RankingSettings", "mean_distance", "rank_clips", "ranking_identity"]
 
 _SAVE_EVERY = 64  # batches between notes of how far the embedding has come
 
@@ -99,20 +99,33 @@ class ClipRanking:
         return ranking
 
 
+@dataclasses.dataclass(frozen=True)
+class RankingSettings:
+    """What clips are ranked by.
+
+    Attributes:
+      margin: of the triplet loss.
+      unit: of the margin, as a squared distance.
+      fraction: of the clips with a triplet that are hard.
+    """
+
+    margin: float
+    unit: float
+    fraction: float
+
+
 def ranking_identity(
     encoder: VideoEncoder,
     dataset: MediaDataset,
     table: ClipTable,
     labels: npt.NDArray[np.int64],
-    *,
-    margin: float,
-    unit: float,
-    fraction: float,
+    settings: RankingSettings,
 ) -> str:
     """SHA-256, in hex, over all that a ranking follows from: encoder, clips with their classes, settings."""
+    margin, unit, fraction = settings.margin, settings.unit, settings.fraction
     digest = hashlib.sha256(f"{fingerprint(encoder)} {margin!r} {unit!r} {fraction!r}".encode())
-    for number in np.unique(table.items).tolist():
-        digest.update(f"\0{number}\0{dataset.items[number].key}".encode())
+    for index in np.unique(table.items).tolist():
+        digest.update(f"\0{index}\0{dataset.items[index].key}".encode())
     for array in (table.items, table.spans, np.asarray(labels, np.int64)):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -123,37 +136,30 @@ def rank_clips(
     encoder: VideoEncoder,
     table: ClipTable,
     labels: npt.NDArray[np.int64],
-    folder: Path,
+    settings: RankingSettings,
+    context: RunContext,
     *,
-    margin: float,
-    unit: float,
-    fraction: float,
     batch_size: int,
     threads: int,
-    stop_after: int | None = None,
-    show: bool = False,
-    description: str | None = None,
 ) -> tuple[ClipRanking | None, int]:
-    """Embed all clips as they are indexed, and rank them; the ranking is `ranking.npz` in `folder`.
+    """Embed all clips as they are indexed, and rank them; the ranking is `ranking.npz` in the context's folder.
 
     Args:
       dataset: the media.
       encoder: of chunks.
       table: the training clips.
       labels: int64 (N,), their classes.
-      folder: for the ranking and what a stopped call leaves for the next.
-      margin, fraction: see `ClipRanking.of_gaps`.
-      unit: of the margin, as a squared distance.
+      settings: margin and share of the hard clips.
+      context: its folder holds the ranking and what a stopped call leaves for the next; `stop_after` counts batches
+        of this call, if they are not the last.
       batch_size: clips embedded at once.
       threads: files decoded at once.
-      stop_after: stop after this many batches of this call, if they are not the last.
-      show: draw a bar.
-      description: stands before the bar.
 
     Returns:
-      The ranking, or None where it was asked to stop before the end; and the batches of this call.
+      The ranking, or None where it was stopped before the end; and the batches of this call.
     """
-    identity = ranking_identity(encoder, dataset, table, labels, margin=margin, unit=unit, fraction=fraction)
+    folder, stop_after = context.run.path, context.stop_after
+    identity = ranking_identity(encoder, dataset, table, labels, settings)
     stored, note = folder / "embeddings.npy", folder / "progress.json"
     with contextlib.suppress(ConfigError):  # of a call that was killed right after it
         ranking = ClipRanking.load(folder / "ranking.npz", identity)
@@ -174,23 +180,32 @@ def rank_clips(
     batches = batches_of_clips(
         dataset, table, encoder.preprocessing, batch_size=batch_size, threads=threads, first=first
     )
-    bar = tqdm(total=total, initial=first, desc=description, unit="batch", disable=not show, dynamic_ncols=True)
+    bar = tqdm(
+        total=total,
+        initial=first,
+        dynamic_ncols=True,
+        desc=context.description,
+        unit="batch",
+        disable=not context.show_progress,
+    )
     with StopSignal() as stop, bar:
-        for number, clips, readable in batches:
+        for batch, clips, readable in batches:
             vectors = np.asarray(encoder.encode_frames(clips), np.float32)
             vectors = np.where(readable[:, None], vectors, np.nan)
-            rows = slice(number * batch_size, min((number + 1) * batch_size, len(table)))
+            rows = slice(batch * batch_size, min((batch + 1) * batch_size, len(table)))
             embeddings[rows] = vectors[: rows.stop - rows.start]
-            done = number + 1
+            done = batch + 1
             bar.update()
-            asked = stop.requested or (stop_after is not None and done - first >= stop_after)
-            if (asked and done < total) or done % _SAVE_EVERY == 0:
+            stopping = stop.requested or (stop_after is not None and done - first >= stop_after)
+            if (stopping and done < total) or done % _SAVE_EVERY == 0:
                 save()
-            if asked and done < total:
+            if stopping and done < total:
                 batches.close()
                 return None, done - first
     farthest, nearest = hardest_distances(embeddings, labels)
-    ranking = ClipRanking.of_gaps((farthest - nearest) / unit, margin=margin, fraction=fraction)
+    ranking = ClipRanking.of_gaps(
+        (farthest - nearest) / settings.unit, margin=settings.margin, fraction=settings.fraction
+    )
     ranking.save(folder / "ranking.npz", identity)
     stored.unlink()
     note.unlink(missing_ok=True)

@@ -5,7 +5,7 @@ Dynamic-time Warping Algorithm".
 
 - Models: see `jaxret.models.conv_lstm.autoencoder`; those with 3d in their name take RGB-D videos.
 - Training in four steps, `--steps`:
-  1. pretrain: the autoencoder gives all training videos back, those without a label too;
+  1. pretrain: the autoencoder reconstructs all training videos, those without a label too;
   2. triplet: triplet loss on clips, squared Euclidean distance;
   3. rank: the 20 % of the training clips whose hardest triplet has the greatest loss;
   4. challenging: the triplet loss again, on batches of which half are from those. `plain`, the ablation, takes a second
@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Literal
 
 from flax import nnx
 
@@ -43,12 +43,13 @@ from jaxret.data.datasets.moving_digits import is_moving_digits
 from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes
-from jaxret.recipes.clip_report import RunSummary
+from jaxret.recipes.base import Recipe, Run, RunContext
+from jaxret.recipes.conv_lstm.clip_table import open_videos, pixel_statistics, steps_data
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.train import train_in_steps
-from jaxret.training import RunFolder, refuse_unused
+from jaxret.training import refuse_unused
 
-__all__ = ["ConvLstmConfig", "make_autoencoder", "resolve", "train"]
+__all__ = ["RECIPE", "ConvLstmConfig", "make_autoencoder", "resolve", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ class ConvLstmConfig(StepsConfig):
 
     architecture: Literal["m1", "m2", "m3", "m1-3d", "m2-3d", "m3-3d", "cnn-3d"] = "m1"
     """The autoencoder: m1, m2 and m3 of RGB, m1-3d, m2-3d, m3-3d and the baseline cnn-3d of RGB-D videos."""
-    frame_size: int | None = None
+    image_size: int | None = None
     """Height and width of a frame in pixels, a multiple of 8 (of 2 to the power of `blocks`). none: 64, and 32 for
     moving digits; the paper's is 256."""
     frames: int = 8
@@ -122,12 +123,12 @@ class ConvLstmConfig(StepsConfig):
 
 def resolve(config: ConvLstmConfig, dataset: MediaDataset) -> ConvLstmConfig:
     """The settings with every `none` that stands for a choice replaced by what was chosen."""
-    side = config.frame_size or (32 if is_moving_digits(dataset) else 64)
+    side = config.image_size or (32 if is_moving_digits(dataset) else 64)
     sizes = [side, side, config.depth_planes] if config.depth is not None else [side, side]
     numbers = math.prod(size // 2**config.blocks for size in sizes) * config.map_channels
     return dataclasses.replace(
         config,
-        frame_size=side,
+        image_size=side,
         embedding_size=config.embedding_size or max(1, numbers // 4),
         batch_size=config.batch_size or (32 if config.depth is None else 8),
     )
@@ -144,8 +145,8 @@ def make_autoencoder(config: ConvLstmConfig) -> ConvLstmAutoencoder:
     }
     return create_autoencoder(
         config.architecture,
-        height=config.frame_size,
-        width=config.frame_size,
+        height=config.image_size,
+        width=config.image_size,
         embedding_size=config.embedding_size,
         blocks=config.blocks,
         map_channels=config.map_channels,
@@ -163,6 +164,22 @@ def make_autoencoder(config: ConvLstmConfig) -> ConvLstmAutoencoder:
     )
 
 
-def train(recipe: str, config: ConvLstmConfig, run: RunFolder, **options: Any) -> RunSummary | None:
+def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
     """Take the steps, index, evaluate and report; see `jaxret.recipes.conv_lstm.train`."""
-    return train_in_steps(recipe, config, run, make_autoencoder=make_autoencoder, resolve=resolve, **options)
+    dataset, splits = open_videos(config, context)
+    config = resolve(config, dataset)
+    # Sizes that do not fit are refused before all videos are read.
+    nnx.eval_shape(lambda: make_autoencoder(dataclasses.replace(config, pixel_mean=0.0, pixel_deviation=1.0)))
+    data = steps_data(dataset, splits, config, context)
+    if config.pixel_mean is None:
+        mean, deviation = pixel_statistics(dataset, data.table, config.preprocessing(), threads=config.threads)
+        config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=max(deviation, 1.0))
+    return train_in_steps(make_autoencoder(config), data, config, context)
+
+
+RECIPE = Recipe(
+    "conv-lstm",
+    "videos as sequences of clips: ConvLSTM autoencoders and Bi-DTW, for RGB and RGB-D (Ma and Klabjan)",
+    ConvLstmConfig(),
+    train,
+)

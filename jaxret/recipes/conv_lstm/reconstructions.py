@@ -1,4 +1,4 @@
-"""What an autoencoder gives back of clips: how far off it is, and pictures of it beside what it was shown."""
+"""How well an autoencoder reconstructs clips: its error, and a figure of clips beside their reconstructions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jaxret.recipes.conv_lstm.clip_table import ClipTable, batches_of_clips
 from jaxret.reporting import draw_reconstructions
 from jaxret.training import ReconstructionObjective
 
-__all__ = ["draw_clips_and_reconstructions", "pictures_of_output", "reconstruct", "reconstruction_error"]
+__all__ = ["draw_clips_and_reconstructions", "frames_of_output", "reconstruct", "reconstruction_error"]
 
 
 def reconstruction_error(
@@ -55,7 +55,7 @@ def _losses(model: ConvLstmAutoencoder, clips: jax.Array) -> jax.Array:
 
 def reconstruct(model: ConvLstmAutoencoder, clips: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Clips (B, T, H, W, C) as the model gives them back, of the same shape and meaning."""
-    return pictures_of_output(model, np.asarray(_output(model, jnp.asarray(clips))))
+    return frames_of_output(model, np.asarray(_output(model, jnp.asarray(clips))))
 
 
 @jax.jit
@@ -85,7 +85,7 @@ def draw_clips_and_reconstructions(
         return
     ((_, clips, readable),) = batches_of_clips(dataset, table, preprocessing, batch_size=len(table), threads=threads)
     if readable.any():
-        items = [dataset.items[number] for number in table.items[readable].tolist()]
+        items = [dataset.items[index] for index in table.items[readable].tolist()]
         draw_reconstructions(
             path,
             clips[readable],
@@ -95,7 +95,7 @@ def draw_clips_and_reconstructions(
         )
 
 
-def pictures_of_output(model: ConvLstmAutoencoder, output: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def frames_of_output(model: ConvLstmAutoencoder, output: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """A decoder's output (B, T, *spatial, C) as pixels: uint8 (B, T, H, W, colours), or with depth planes
     (B, T, H, W, 4), the last channel the number of the plane.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +10,24 @@ import numpy.typing as npt
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import evenly_spaced
-from jaxret.data.splits import DataSplits
-from jaxret.evaluation import GroupFigures
+from jaxret.evaluation import GroupFigures, LabelProtocol, evaluate_sequences
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.clip_report import RunExtras
-from jaxret.recipes.conv_lstm.sequence_figures import SEQUENCE_METHODS, sequence_figures
+from jaxret.rank import SequenceRanking
+from jaxret.rank.sequence_ranking import SequenceMeasure
+from jaxret.recipes.clip_report import EmbeddedRun
 from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepRecord, StepsConfig, step_folder
+from jaxret.recipes.finish import RunExtras
 from jaxret.reporting import Section, draw_embedding_map, figure, paragraph, table
 from jaxret.retrieval.encode import FrameVectors, clip_rows
+from jaxret.retrieval.systems.sequences import in_order_of_time
 from jaxret.training import RunFolder, read_run_log
 
-__all__ = ["embedding_map", "steps_extras"]
+__all__ = ["SEQUENCE_METHODS", "embedding_map", "sequence_figures", "steps_extras"]
 
 _MAPPED_CLIPS, _PERPLEXITY = 2000, 30.0
+SEQUENCE_METHODS: dict[str, SequenceMeasure] = {"mean vector": "mean-cosine", "DTW": "dtw", "Bi-DTW": "bi-dtw"}
+"""Ways of comparing sequences, as reports name them."""
+
 _NOTE = (
     "'Trained' compares videos by their nearest clips. 'Mean vector' is the cosine distance of the means of their clip "
     "vectors, 'DTW' and 'Bi-DTW' compare the sequences of these, the latter also backwards. 'After' a step: what the "
@@ -30,46 +35,69 @@ _NOTE = (
 )
 
 
-def steps_extras(
-    run: RunFolder,
+def sequence_figures(
     dataset: MediaDataset,
-    splits: DataSplits,
-    records: Sequence[StepRecord],
+    media: Mapping[int, FrameVectors],
     encoder: VideoEncoder,
-    untrained: VideoEncoder,
-    test: dict[int, FrameVectors],
-    before: dict[int, FrameVectors],
-    config: StepsConfig,
-) -> RunExtras:
-    """Figures of sequences, and sections on the steps.
+    *,
+    methods: Collection[str] = tuple(SEQUENCE_METHODS),
+    groups: Mapping[str, Collection[str]] | None = None,
+) -> dict[str, GroupFigures]:
+    """Metrics by class of videos, each a query against the others but those of its own source, by method.
 
     Args:
-      run: pictures are written into it and its steps' folders.
-      dataset, splits: the data.
-      records: of the steps, in their order.
-      encoder, untrained: the trained one, and the same with its initial weights.
-      test, before: the test items as these two embed them.
-      config: the resolved settings.
+      dataset: whose items they are.
+      media: frame vectors by item index; images take no part.
+      encoder: that made them.
+      methods: of `SEQUENCE_METHODS`.
+      groups: see `jaxret.evaluation.LabelProtocol`.
+
+    Returns:
+      Figures of each method; {} of one where no video has another of its class.
     """
-    groups = {"seen": splits.seen, "unseen": splits.unseen} if splits.unseen else {}
+    rows = clip_rows(media, encoder)
+    if not len(rows.vectors):
+        return {method: {} for method in methods}
+    table, _ = in_order_of_time(rows)
+    items = [dataset.items[index] for index in np.unique(rows.items).tolist()]
+    return {
+        method: evaluate_sequences(
+            table, items, table, items, SequenceRanking(SEQUENCE_METHODS[method]), LabelProtocol(groups=groups)
+        )
+        for method in methods
+    }
+
+
+def steps_extras(
+    embedded: EmbeddedRun, records: Sequence[StepRecord], config: StepsConfig, run: RunFolder
+) -> RunExtras:
+    """Metrics of sequences, and sections on the steps.
+
+    Args:
+      embedded: the data and both encoders.
+      records: of the steps, in their order.
+      config: the resolved settings.
+      run: figures are written into it and its steps' folders.
+    """
+    dataset, test, before, groups = embedded.dataset, embedded.test, embedded.before, embedded.groups
     figures: dict[str, GroupFigures] = {}
     untrained_figures: dict[str, GroupFigures] = {}
-    if splits.seen and test:
-        figures |= sequence_figures(dataset, test, encoder, groups=groups)
-        untrained_figures = sequence_figures(dataset, before, untrained, groups=groups)
+    if embedded.splits.seen and test:
+        figures |= sequence_figures(dataset, test, embedded.encoder, groups=groups)
+        untrained_figures = sequence_figures(dataset, before, embedded.untrained, groups=groups)
         figures |= {f"untrained, {method}": found for method, found in untrained_figures.items()}
     for record in records:
         figures |= {f"after {record.step}, {method}": found for method, found in record.test.items()}
     first = [Section("The steps", _step_parts(records, untrained_figures))]
     last = []
-    pictures = step_folder(run, "pretrain").path / "reconstructions.png"
-    if pictures.exists():
+    drawn = step_folder(run, "pretrain").path / "reconstructions.png"
+    if drawn.exists():
         text = "Held-out clips, and what the autoencoder of step 1 makes of their vectors"
         error = next((r.figures.get("validation reconstruction error") for r in records if r.step == "pretrain"), None)
         text += "." if error is None else f"; its error on validation clips is {error:.4g}."
-        last.append(Section("Clips and their reconstructions", [figure(pictures, text)]))
+        last.append(Section("Clips and their reconstructions", [figure(drawn, text)]))
     if test:
-        last.append(_map_section(run.path / "embeddings.png", dataset, test, before, encoder, untrained, config.seed))
+        last.append(_map_section(run.path / "embeddings.png", embedded, config.seed))
     curves = []
     for record in records:
         folder = step_folder(run, record.step)
@@ -106,30 +134,26 @@ def _step_parts(records: Sequence[StepRecord], untrained: dict[str, GroupFigures
             notes.append(paragraph(f"The ranking: {', '.join(shown)}."))
     text = (
         "Minutes hold the evaluations within a step. The reconstruction error is that of held-out clips; mAP is by "
-        "class, of the validation part by Bi-DTW and of the test part by each method."
+        "class, of the validation split by Bi-DTW and of the test split by each method."
     )
     return [table((*header, *(f"test mAP, {method}" for method in SEQUENCE_METHODS)), rows), *notes, paragraph(text)]
 
 
-def _map_section(
-    path: Path,
-    dataset: MediaDataset,
-    test: dict[int, FrameVectors],
-    before: dict[int, FrameVectors],
-    encoder: VideoEncoder,
-    untrained: VideoEncoder,
-    seed: int,
-) -> Section:
+def _map_section(path: Path, embedded: EmbeddedRun, seed: int) -> Section:
+    test, before = embedded.test, embedded.before
     maps, labels = {}, None
-    for title, media, made_by in (("untrained", before, untrained), ("trained", test, encoder)):
-        shared = {number: vectors for number, vectors in media.items() if number in test and number in before}
-        rows = clip_rows(shared, made_by)
-        chosen = evenly_spaced(len(rows), _MAPPED_CLIPS)
-        places = embedding_map(rows.vectors[chosen], seed=seed) if len(chosen) else None
-        if places is None:
+    for title, media, encoder in (
+        ("untrained", before, embedded.untrained),
+        ("trained", test, embedded.encoder),
+    ):
+        shared = {index: vectors for index, vectors in media.items() if index in test and index in before}
+        rows = clip_rows(shared, encoder)
+        chosen = evenly_spaced(len(rows.items), _MAPPED_CLIPS)
+        points = embedding_map(rows.vectors[chosen], seed=seed) if len(chosen) else None
+        if points is None:
             return Section("Map of the test clips", [paragraph("There are too few test clips to draw a map of.")])
-        maps[title] = places
-        labels = [dataset.items[number].label for number in rows.items[chosen].tolist()]
+        maps[title] = points
+        labels = [embedded.dataset.items[index].label for index in rows.items[chosen].tolist()]
     assert labels is not None
     draw_embedding_map(path, maps, labels)
     text = f"t-SNE of the vectors of {len(labels)} test clips: near points are near each other in the space of vectors."

@@ -11,7 +11,7 @@ from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures
 from jaxret.files import write_atomically
 from jaxret.losses import Mining
-from jaxret.preprocessing import DepthPlanes
+from jaxret.preprocessing import DepthPlanes, Preprocessing
 from jaxret.recipes.base import ClipConfig
 from jaxret.training import LoopConfig, OptimiserConfig, RunFolder, TripletObjective
 
@@ -26,7 +26,7 @@ STEP_NAMES: dict[Step, str] = {
     "challenging": "triplet loss on batches half of the hardest clips",
     "plain": "triplet loss once more, on ordinary batches",
 }
-"""What each step does, in the order in which they can be asked for."""
+"""What each step does, in the order in which they can be taken."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class StepsConfig(ClipConfig):
         if not self.steps or list(self.steps) != order:
             raise ConfigError(f"steps must be some of {', '.join(STEP_NAMES)}, in this order, got {self.steps}")
         if "challenging" in self.steps and "rank" not in self.steps:
-            raise ConfigError("the step challenging takes the clips that the step rank finds: ask for rank as well")
+            raise ConfigError("the step challenging takes the clips that the step rank finds: take rank as well")
         if "plain" in self.steps and "rank" in self.steps:
             raise ConfigError("plain is a second pass on ordinary batches, which ranks nothing: leave rank and "
                               "challenging out, or plain")  # fmt: skip
@@ -96,6 +96,10 @@ class StepsConfig(ClipConfig):
         """The planes of depth that the model sees."""
         return None
 
+    def preprocessing(self) -> Preprocessing:
+        """How videos are sampled, with the planes of depth."""
+        return dataclasses.replace(super().preprocessing(), depth=self.depth)
+
     @property
     def needs_labels(self) -> tuple[Step, ...]:
         """The steps that do."""
@@ -116,8 +120,8 @@ class StepRecord:
       seconds: that it has taken, over all calls that stopped of their own accord.
       updates: of the weights; for the ranking batches embedded.
       epochs: that they make.
-      figures: of the training or the validation part, by name.
-      test: retrieval figures of the test part by method, after the step.
+      figures: of the training or the validation split, by name.
+      test: retrieval figures of the test split by method, after the step.
     """
 
     step: Step
@@ -161,5 +165,5 @@ class StepRecord:
 
 
 def step_folder(run: RunFolder, step: Step) -> RunFolder:
-    """A step's own folder in that of the run: its checkpoints, log and pictures."""
+    """A step's own folder in that of the run: its checkpoints, log and figures."""
     return RunFolder(run.path / step)

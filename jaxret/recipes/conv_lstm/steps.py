@@ -1,4 +1,4 @@
-"""The steps of system 2's training: each fits, or ranks, from where its folder stands, and says what it gave."""
+"""The steps of system 2's training: each fits, or ranks, from where its folder stands, and records what it gave."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 
-from jaxret.data.batches.plans import BatchPlan, ShuffledBatches
-from jaxret.data.dataset import MediaDataset
+from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.sampling.transforms import Augmentation
-from jaxret.data.splits import AutoencoderData
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import save_encoder
 from jaxret.recipes.clip_media import embed_items
-from jaxret.recipes.conv_lstm.clip_table import ClipTable, held_out_clips, training_reader
+from jaxret.recipes.conv_lstm.clip_table import ClipTable, StepsData, held_out_clips, training_reader
 from jaxret.recipes.conv_lstm.labelled_clips import LabelledClips
 from jaxret.recipes.conv_lstm.reconstructions import draw_clips_and_reconstructions, reconstruction_error
-from jaxret.recipes.conv_lstm.sequence_figures import sequence_figures
+from jaxret.recipes.conv_lstm.report import sequence_figures
 from jaxret.recipes.conv_lstm.settings import Step, StepRecord, StepsConfig, step_folder
-from jaxret.reporting import draw_curves
+from jaxret.recipes.finish import curve_parts
 from jaxret.training import (
     Checkpoints,
+    FitTask,
     LoopConfig,
-    Objective,
     OptimiserConfig,
     ReconstructionObjective,
+    RunContext,
     RunFolder,
-    meet,
+    Validation,
+    barrier,
+    fit_model,
     process_batch_size,
-    read_run_log,
+    restore_best,
     shared_batch_size,
 )
-from jaxret.training.fit import fit_model, restore_best
 
 __all__ = ["AutoencoderSteps"]
 
-_HELD_OUT_CLIPS = 256  # on which reconstruction is judged, at most
+_HELD_OUT_CLIPS = 256  # on which reconstruction is measured, at most
 _DRAWN_CLIPS = 6
 _ERROR = "validation reconstruction error"
 
@@ -61,16 +61,11 @@ class AutoencoderSteps:
     """Takes the steps one after the other; the model is left as the last one leaves it.
 
     Args:
-      dataset: the media.
-      data: its parts.
-      table: the clips of the training videos, those without a label included.
+      data: the media, their splits and the clips that train.
       model: the autoencoder.
       encoder: of videos, with the model's backbone.
       config: resolved settings.
-      run: each step has a folder in its own.
-      say: gets one line at a time.
-      show: draw bars.
-      stop_after: stop after this many steps of this call, counted over all of them.
+      context: each step has a folder in that of the run; `stop_after` counts the steps of all of them together.
 
     Attributes:
       records: of the steps that have come to their end, in their order.
@@ -78,38 +73,34 @@ class AutoencoderSteps:
 
     def __init__(
         self,
-        dataset: MediaDataset,
-        data: AutoencoderData,
-        table: ClipTable,
+        data: StepsData,
         model: ConvLstmAutoencoder,
         encoder: VideoEncoder,
         config: StepsConfig,
-        run: RunFolder,
-        *,
-        say: Callable[[str], None],
-        show: bool,
-        stop_after: int | None,
+        context: RunContext,
     ):
         assert config.batch_size is not None
-        self._dataset, self._data, self._table = dataset, data, table
-        self._model, self._encoder, self._config, self._run = model, encoder, config, run
-        self._say, self._show, self._left = say, show, stop_after
+        self._dataset, self._data, self._table = data.dataset, data.splits, data.table
+        self._model, self._encoder, self._config = model, encoder, config
+        self._context, self._run, self._left = context, context.run, context.stop_after
         self._batch_size = config.batch_size
-        self._labelled = LabelledClips(dataset, data, table, encoder, config, run)
+        self._labelled = LabelledClips(data, encoder, config, context.run)
         self.records: list[StepRecord] = []
         # What cannot be trained on is refused before the first step, not after hours of it.
         process_batch_size(self._batch_size)
-        self._pretrain_plan = ShuffledBatches(len(table), shared_batch_size(min(self._batch_size, len(table))))
+        self._pretrain_plan = ShuffledBatches(
+            len(data.table), shared_batch_size(min(self._batch_size, len(data.table)))
+        )
         if config.needs_labels:
             self._labelled.batches()
 
     def take(self, step: Step) -> bool:
-        """Take a step, or what is left of it; False where it was asked to stop before its end."""
+        """Take a step, or what is left of it; False where it was stopped before its end."""
         folder = step_folder(self._run, step)
         record = StepRecord.read(folder.path, step)
         if record.finished:
             self._restore(step, folder)
-            self._say(f"  done before: {record.summary}")
+            self._context.log(f"  done before: {record.summary}")
         elif self._left == 0:
             return False
         else:
@@ -122,10 +113,10 @@ class AutoencoderSteps:
                     self._test(record)
                     save_encoder(self._encoder, folder.encoder)  # what comes of it if the training ended here
                 record.write(folder.path)
-            meet(f"{step} written")
+            barrier(f"{step} written")
             if not record.finished:
                 return False
-            self._say(f"  {record.summary}")
+            self._context.log(f"  {record.summary}")
         self.records.append(record)
         return True
 
@@ -147,18 +138,15 @@ class AutoencoderSteps:
             )
             return {_ERROR: error} if np.isfinite(error) else {}
 
-        read = self._reader(self._table, None)
-        finished = self._fit(
+        task = FitTask(
             self._model,
             ReconstructionObjective(),
-            read,
+            self._reader(self._table, None),
             self._pretrain_plan,
-            record,
-            folder,
-            evaluate,
-            _ERROR,
-            lower=True,
+            Validation(evaluate, _ERROR, lower_is_better=True),
+            decoding=True,
         )
+        finished = self._fit(task, record, folder)
         if finished and jax.process_index() == 0:
             record.figures |= evaluate()
             # Test clips, or validation ones where there are none.
@@ -173,86 +161,52 @@ class AutoencoderSteps:
             )
         return finished
 
-    def _held_out(self, part: str, limit: int) -> ClipTable:
-        numbers = getattr(self._data.splits, part)
+    def _held_out(self, split: str, limit: int) -> ClipTable:
+        indices = getattr(self._data.splits, split)
         preprocessing = self._encoder.preprocessing
-        return held_out_clips(self._dataset, numbers, preprocessing, limit=limit, threads=self._config.threads)
+        return held_out_clips(self._dataset, indices, preprocessing, limit=limit, threads=self._config.threads)
 
     # ---- steps 2 and 4
 
     def _triplets(self, record: StepRecord, folder: RunFolder) -> bool:
         hard = record.step == "challenging"
         plan = self._labelled.challenging_batches() if hard else self._labelled.batches()
-        read = self._reader(self._labelled.table, self._labelled.labels)
-        backbone = self._model.backbone
-        return self._fit(
-            backbone,
-            self._config.objective(self._labelled.unit()),
-            read,
+        task = FitTask(
+            self._model.backbone,
+            self._config.objective(self._labelled.unit),
+            self._reader(self._labelled.table, self._labelled.labels),
             plan,
-            record,
-            folder,
-            self._retrieval,
-            "validation mAP",
-            lower=False,
+            Validation(self._retrieval),
+            decoding=True,
         )
+        return self._fit(task, record, folder)
 
     def _retrieval(self) -> dict[str, float]:
-        """Validation videos as sequences asking each other, by class."""
-        numbers = self._data.splits.validation.tolist()
-        media, _ = embed_items(self._dataset, self._encoder, numbers, threads=self._config.threads)
+        """Validation videos as sequences, each a query against the others, by class."""
+        indices = self._data.splits.validation.tolist()
+        media, _ = embed_items(self._dataset, self._encoder, indices, threads=self._config.threads)
         figures = sequence_figures(self._dataset, media, self._encoder, methods=("Bi-DTW",))["Bi-DTW"].get("all", {})
         return {f"validation {name}": figures[name] for name in ("mAP", "P@1") if name in figures}
 
-    def _fit(
-        self,
-        part: nnx.Module,
-        objective: Objective,
-        read: Callable[[int, np.random.Generator], dict[str, Any]],
-        plan: BatchPlan,
-        record: StepRecord,
-        folder: RunFolder,
-        evaluate: Callable[[], dict[str, float]],
-        score: str,
-        *,
-        lower: bool,
-    ) -> bool:
+    def _fit(self, task: FitTask, record: StepRecord, folder: RunFolder) -> bool:
         with Checkpoints(folder.checkpoints) as checkpoints:
             before = checkpoints.last_step or 0
-        result = fit_model(
-            part,
-            objective,
-            read,
-            plan,
-            self._settings(record.step),
-            folder,
-            evaluate=evaluate,
-            score=score,
-            lower_is_better=lower,
-            decoding=True,
-            name_of=str,
-            stop_after=self._left,
-            description=record.step,
-            say=lambda line: self._say(f"  {line}"),
-            show_progress=self._show,
-        )
-        record.updates, record.epochs = result.steps, result.steps / plan.steps_per_epoch
+        result = fit_model(task, self._settings(record.step), self._context_of(record.step, folder))
+        record.updates, record.epochs = result.steps, result.steps / task.plan.steps_per_epoch
         self._spend(result.steps - before)
         if result.finished and jax.process_index() == 0:
-            panels = {
-                "loss": ("loss", "colour", "occupancy", _ERROR),
-                "retrieval": ("validation mAP", "validation P@1"),
-                "spread of the embeddings": ("spread",),
-            }
-            draw_curves(folder.curves, read_run_log(folder.metrics), panels=panels)
+            curves = task.objective.curves
+            retrieval = ("validation mAP", "validation P@1")
+            curve_parts(folder, {**curves, "loss": (*curves["loss"], _ERROR), "retrieval": retrieval})
         return result.finished
 
     # ---- step 3
 
     def _rank(self, record: StepRecord, folder: RunFolder) -> bool:
-        ranking, used, unit = None, np.zeros(2, np.int64), self._labelled.unit()
+        ranking, used = None, np.zeros(2, np.int64)
+        _ = self._labelled.unit  # all processes wait for it to be measured
         if jax.process_index() == 0:
-            ranking, batches = self._labelled.rank(folder.path, unit=unit, stop_after=self._left, show=self._show)
+            ranking, batches = self._labelled.rank(self._context_of("rank", folder))
             used = np.array([batches, ranking is not None])
         if jax.process_count() > 1:
             used = multihost_utils.broadcast_one_to_all(used)
@@ -277,6 +231,16 @@ class AutoencoderSteps:
         else:
             part: nnx.Module = self._model if step == "pretrain" else self._model.backbone
             restore_best(part, self._settings(step), folder)
+
+    def _context_of(self, step: Step, folder: RunFolder) -> RunContext:
+        """Of one step: in its own folder, its lines indented, and stopped when the whole training is to be."""
+        return dataclasses.replace(
+            self._context,
+            run=folder,
+            log=lambda line: self._context.log(f"  {line}"),
+            stop_after=self._left,
+            description=step,
+        )
 
     def _settings(self, step: Step) -> _FitSettings:
         # A seed a step: the second pass must not repeat the first one's batches.

@@ -1,4 +1,4 @@
-"""Frame vectors of films and pictures at a steady rate, computed once and kept on disk."""
+"""Frame vectors of films and images at a steady rate, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class FilmFeatures:
 
     Args:
       dataset: the media.
-      encoder: its backbone makes the vectors, its preprocessing says how often.
+      encoder: its backbone makes the vectors, its preprocessing tells how often.
       folder: the cache; several runs may share it.
     """
 
@@ -31,7 +31,7 @@ class FilmFeatures:
         shots = encoder.preprocessing.shots
         assert shots is not None
         self._dataset, self._encoder = dataset, encoder
-        # Cuts are found in the vectors: how has no say in them.
+        # Cuts are found in the vectors, so the threshold is no part of the key.
         sampling = {
             "preprocessing": {name: getattr(encoder.preprocessing, name) for name in ("height", "width", "channels")},
             "modalities": list(encoder.preprocessing.modalities),
@@ -42,15 +42,15 @@ class FilmFeatures:
 
     def prepare(self, *, threads: int, show: bool) -> list[MediaError]:
         """Compute what is not cached yet; returns the reasons for the items that do not read."""
-        numbers = range(len(self._dataset))
-        self._table = fill_cache(self._cache, self._dataset, numbers, self._encoder, threads=threads, show=show)
+        indices = range(len(self._dataset))
+        self._table = fill_cache(self._cache, self._dataset, indices, self._encoder, threads=threads, show=show)
         return list(self._table.broken.values())
 
-    def frame_vectors(self, numbers: Iterable[int]) -> dict[int, FrameVectors]:
+    def frame_vectors(self, indices: Iterable[int]) -> dict[int, FrameVectors]:
         """The vectors of the items that could be read, as `jaxret.retrieval.encode.frame_vectors` gives them."""
-        return {int(n): self._load(int(n)) for n in numbers if int(n) not in self._table.broken}
+        return {int(n): self._load(int(n)) for n in indices if int(n) not in self._table.broken}
 
-    def _load(self, number: int) -> FrameVectors:
-        cached = self._table.load(number)
-        end = self._dataset.info(number).duration if self._dataset.items[number].kind == "video" else 0.0
+    def _load(self, index: int) -> FrameVectors:
+        cached = self._table.load(index)
+        end = self._dataset.info(index).duration if self._dataset.items[index].kind == "video" else 0.0
         return FrameVectors(np.asarray(cached.features), cached.times, np.array([(0.0, end)]))

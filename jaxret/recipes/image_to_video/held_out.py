@@ -1,4 +1,4 @@
-"""How well pictures find shots: a frame of each shot, held out of it, asks for all of them."""
+"""How well images find shots: a frame of each shot, held out of it, is the query."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ import numpy.typing as npt
 from jaxret import rank
 from jaxret.retrieval.encode import Shot, ShotEncoder, encode_shots
 
-__all__ = ["ShotQuestions"]
+__all__ = ["HeldOutFrames"]
 
 
 @dataclasses.dataclass(frozen=True)
-class ShotQuestions:
-    """Shots that are searched, and frames that ask for them.
+class HeldOutFrames:
+    """Shots that are searched, and the frames that were taken out of them as queries.
 
     Attributes:
-      shots: with the asking frame taken out, where they have another.
+      shots: without the held-out frame, where they have another.
       videos: int64 (N,), the video of each shot.
-      asking: int64 (Q,), the numbers of the shots that a frame was taken out of.
-      frames: int64 (Q,), the number of that frame, among those that its video was sampled at.
-      pictures: float32 (Q, D), the vectors of those frames.
+      shot_of_query: int64 (Q,), the index of the shot that each frame was taken out of.
+      frames: int64 (Q,), the index of that frame, among those that its video was sampled at.
+      vectors: float32 (Q, D), of those frames.
     """
 
     shots: Sequence[Shot]
     videos: npt.NDArray[np.int64]
-    asking: npt.NDArray[np.int64]
+    shot_of_query: npt.NDArray[np.int64]
     frames: npt.NDArray[np.int64]
-    pictures: npt.NDArray[np.float32]
+    vectors: npt.NDArray[np.float32]
 
     @classmethod
-    def of(cls, shots: Sequence[Shot], videos: Sequence[int], *, seed: int) -> ShotQuestions:
+    def of(cls, shots: Sequence[Shot], videos: Sequence[int], *, seed: int) -> HeldOutFrames:
         """Take a random frame out of every shot of two frames or more.
 
         Args:
@@ -43,47 +43,47 @@ class ShotQuestions:
         """
         rng = np.random.default_rng([seed, 11])
         kept: list[Shot] = []
-        asking, frames, pictures = [], [], []
-        for number, shot in enumerate(shots):
-            place = int(rng.integers(len(shot.vectors)))
+        owners, frames, vectors = [], [], []
+        for index, shot in enumerate(shots):
+            held_out = int(rng.integers(len(shot.vectors)))
             if len(shot.vectors) < 2:
                 kept.append(shot)
                 continue
-            asking.append(number)
-            frames.append(int(shot.frames[place]))
-            pictures.append(shot.vectors[place])
-            rest = np.delete(np.arange(len(shot.vectors)), place)
+            owners.append(index)
+            frames.append(int(shot.frames[held_out]))
+            vectors.append(shot.vectors[held_out])
+            rest = np.delete(np.arange(len(shot.vectors)), held_out)
             kept.append(dataclasses.replace(shot, frames=shot.frames[rest], vectors=shot.vectors[rest]))
         size = shots[0].vectors.shape[1] if shots else 0
         return cls(
             kept,
             np.asarray(videos, np.int64),
-            np.array(asking, np.int64),
+            np.array(owners, np.int64),
             np.array(frames, np.int64),
-            np.array(pictures, np.float32).reshape(len(pictures), size),
+            np.array(vectors, np.float32).reshape(len(vectors), size),
         )
 
     def rankings(self, encoder: ShotEncoder, max_frames: int) -> npt.NDArray[np.int64]:
-        """All shots in the order of their cosine to each asking picture, int64 (Q, N)."""
+        """All shots in the order of their cosine to each query, int64 (Q, N)."""
         embedded = encode_shots(self.shots, encoder, max_frames)
-        return np.asarray(rank.cosine_topk(self.pictures, embedded, len(embedded)).ids)
+        return np.asarray(rank.cosine_topk(self.vectors, embedded, len(embedded)).ids)
 
     def figures(self, encoder: ShotEncoder, max_frames: int) -> dict[str, float]:
         """`mAP`, `R@1` and `R@5` of finding the own shot, and of finding its video, whose score is its best shot.
 
-        One answer is right, so an average precision is 1 / its rank. Empty where no frame asks, or there are no two
+        One answer is right, so an average precision is 1 / its rank. Empty where there is no query, or there are no two
         shots.
         """
-        if not len(self.asking) or len(self.shots) < 2:
+        if not len(self.shot_of_query) or len(self.shots) < 2:
             return {}
         order = self.rankings(encoder, max_frames)
-        shot_ranks = 1 + np.argmax(order == self.asking[:, None], axis=1)
+        shot_ranks = 1 + np.argmax(order == self.shot_of_query[:, None], axis=1)
         video_ranks = np.array(
             [
                 1 + list(dict.fromkeys(self.videos[row].tolist())).index(int(self.videos[own]))
-                for row, own in zip(order, self.asking, strict=True)
+                for row, own in zip(order, self.shot_of_query, strict=True)
             ]
         )
         found = {"mAP": np.mean(1 / shot_ranks), "R@1": np.mean(shot_ranks == 1), "R@5": np.mean(shot_ranks <= 5)}
         found |= {"video mAP": np.mean(1 / video_ranks), "video R@1": np.mean(video_ranks == 1)}
-        return {name: float(value) for name, value in found.items()} | {"queries": float(len(self.asking))}
+        return {name: float(value) for name, value in found.items()} | {"queries": float(len(self.shot_of_query))}

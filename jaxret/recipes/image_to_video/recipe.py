@@ -3,20 +3,20 @@
 Paper: N. Garcia and G. Vogiatzis, "Asymmetric spatio-temporal embeddings for large-scale image-to-video retrieval",
 BMVC 2018.
 
-- Frames at 3 a second, aspect ratio kept, longer side at most 1,024 pixels (960 for pictures that ask).
+- Frames at 3 a second, aspect ratio kept, longer side at most 1,024 pixels (960 for images that are queries).
 - Spatial encoder, frozen: R-MAC of the backbone's last map, PCA-whitened; the whitening is fitted on training frames.
 - Shots: cut where the cosine distance of consecutive frame vectors is above 0.5.
 - Temporal encoder: LSTM or GRU of 512 units over at most 50 frames, dense, tanh, unit length, into the space of the
-  pictures. Sum and max pooling, which need no training, are the baselines.
+  images. Sum and max pooling, which need no training, are the baselines.
 - Objective: cosine loss with margin 0.1 on pairs of a frame and a shot, 20 % of them its own.
-- Ranking: cosine of picture and shot; a video counts by its best shot.
+- Ranking: cosine of image and shot; a video counts by its best shot.
 
 Decisions: videos are dealt to training, validation and test by source (80, 10 and 10 %); the epoch is chosen by how
-well held-out moments find their own shots among the validation part's. What asks in training are synthetic photographs
-of the training shots: with frames of the shots themselves (`--photographs 0`, the paper's way) the recurrent encoder
-does not beat the sum (benchmarks/accuracy_image_to_video.py). Adam starts at 1e-3 and follows a cosine, with batches
-of 128, where the paper has 1e-4 and 512: some hundred shots are few batches. A clip file is cut like a film; for data
-whose files are shots already, `--cut-threshold 2` cuts nothing.
+well held-out moments find their own shots among those of the validation split. Queries in training are synthetic screen
+photos of the training shots: with frames of the shots themselves (`--screen-photos 0`, the paper's way) the recurrent
+encoder does not beat the sum (benchmarks/accuracy_image_to_video.py). Adam starts at 1e-3 and follows a cosine, with
+batches of 128, where the paper has 1e-4 and 512: some hundred shots are few batches. A clip file is cut like a film;
+for data whose files are shots already, `--cut-threshold 2` cuts nothing.
 
 Run: `python -m jaxret.train image-to-video --data FILMS`, then `python -m jaxret search RUN photo.jpg`.
 """
@@ -24,24 +24,11 @@ Run: `python -m jaxret.train image-to-video --data FILMS`, then `python -m jaxre
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-import jax
-import numpy as np
 from flax import nnx
 
-from jaxret.cli.shell import command_line_of
-from jaxret.data.batches.plans import ShuffledBatches
-from jaxret.data.batches.shot_pairs import ShotPairs
-from jaxret.data.dataset import MediaDataset
-from jaxret.data.open import open_dataset
-from jaxret.data.sampling.frames import frames_on_display
-from jaxret.data.sampling.reading import open_item, read_pictures
-from jaxret.data.sampling.shot_cleaning import clean_shot
-from jaxret.data.sampling.transforms import centre_geometry
-from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError
 from jaxret.models import (
     Maximum,
@@ -54,22 +41,14 @@ from jaxret.models import (
     create_backbone,
 )
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.store import load_encoder, parameter_count, save_encoder
 from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
-from jaxret.recipes.clip_report import RunSummary
-from jaxret.recipes.image_to_video.features import FilmFeatures
-from jaxret.recipes.image_to_video.held_out import ShotQuestions
-from jaxret.recipes.image_to_video.photos import photograph_vectors, random_moments
-from jaxret.recipes.image_to_video.report import finish_shot_run
-from jaxret.recipes.image_to_video.training_frames import training_frames
-from jaxret.retrieval.encode import FrameVectors, Shot, shots_of
-from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, RunFolder, meet, refuse_unused
-from jaxret.training.fit import fit_model
-from jaxret.training.pca import fit_whitening
+from jaxret.recipes.base import Recipe, Run, RunContext
+from jaxret.recipes.image_to_video.train import open_films, train_shot_encoder
+from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, refuse_unused
 
-__all__ = ["ImageToVideoConfig", "train"]
+__all__ = ["RECIPE", "ImageToVideoConfig", "make_encoder", "train"]
 
 _WHITENED = 128
 _OF_TRAINING = ("clean", "units", "margin", "positive_share", "batch_size", "optimiser", "loop")
@@ -102,10 +81,10 @@ class ImageToVideoConfig:
     are then so alike that the cut threshold must be far lower."""
     whitening_frames: int = 400
     """Training frames that the whitening is fitted on."""
-    frame_side: int = 1024
+    image_size: int = 1024
     """Longer side of a frame in pixels, at most; a multiple of 32."""
-    picture_side: int = 960
-    """Longer side of a picture in pixels, at most; a multiple of 32."""
+    query_image_size: int = 960
+    """Longer side of an image that is a query, in pixels, at most; a multiple of 32."""
     rate: float = 3.0
     """Frames a second."""
     cut_threshold: float = 0.5
@@ -114,17 +93,17 @@ class ImageToVideoConfig:
     """Frames that stand for a shot, at most."""
     clean: bool = False
     """Keep of every training shot the frames that match each other by SIFT (extra `opencv`; hours for many clips)."""
-    photographs: int = 2
-    """Synthetic bad photographs (from the side, blurred, over- or underexposed, with moire) of each training shot; they
-    ask in training, and others ask in validation and test. 0: frames of the shots themselves ask, as in the paper."""
+    screen_photos: int = 2
+    """Synthetic screen photos (from the side, blurred, over- or underexposed, with moire) of each training shot; they
+    are the queries in training, and others in validation and test. 0: frames of the shots are, as in the paper."""
     temporal: Literal["lstm", "gru", "sum", "max"] = "lstm"
     """What makes one vector of a shot; sum and max need no training."""
     units: int = 512
     """Units of the recurrent layer."""
     margin: float = 0.1
-    """Cosine up to which a picture and another shot are let be."""
+    """Cosine of an image and another shot above which the loss counts."""
     positive_share: float = 0.2
-    """Share of the pairs whose picture belongs to the shot."""
+    """Share of the pairs whose image belongs to the shot."""
     batch_size: int = 128
     """Pairs a step, over all devices and processes."""
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -147,10 +126,12 @@ class ImageToVideoConfig:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.whitened_size is not None and self.whitened_size < 0:
             raise ConfigError(f"whitened_size must be at least 1, or 0 for no whitening, got {self.whitened_size}")
+        if self.query_image_size < 32 or self.query_image_size % 32:
+            raise ConfigError(f"query_image_size must be a multiple of 32 pixels, got {self.query_image_size}")
         if not 0 <= self.positive_share <= 1:
             raise ConfigError(f"positive_share must lie in 0..1, got {self.positive_share}")
-        if self.photographs < 0:
-            raise ConfigError(f"photographs must be at least 0, got {self.photographs}")
+        if self.screen_photos < 0:
+            raise ConfigError(f"screen_photos must be at least 0, got {self.screen_photos}")
         if self.temporal in ("sum", "max"):
             refuse_unused(self, _OF_TRAINING, f"shots by their {self.temporal} need no training")
         CosineMarginObjective(self.margin)  # refuses what is out of range
@@ -162,115 +143,8 @@ class ImageToVideoConfig:
         Raises:
           ConfigError: a setting is out of range.
         """
-        shots = ShotSampling(self.rate, self.cut_threshold, self.max_frames, self.picture_side)
-        return Preprocessing(height=self.frame_side, width=self.frame_side, resize="limit", shots=shots)
-
-
-def train(
-    recipe: str,
-    config: ImageToVideoConfig,
-    run: RunFolder,
-    *,
-    stop_after: int | None = None,
-    say: Callable[[str], None] = print,
-    show_progress: bool = True,
-) -> RunSummary | None:
-    """Fit the whitening, compute frame vectors, cut, train, index, measure and report in `run`.
-
-    Goes on from the run's last checkpoint if it has one. Arguments are those of
-    `jaxret.recipes.clips.train.train_clip_encoder`.
-
-    Returns:
-      What came out; None if training was asked to stop before its end, and in all processes but the first.
-    """
-    # ---- data
-    if not config.data:
-        raise ConfigError("data must name the films: --data FOLDER")
-    dataset = open_dataset(config.data, split_column=config.split_column, download=config.download)
-    parts = split_items(dataset, "video", seed=config.seed)
-    counts = ", ".join(f"{len(numbers)} {name}" for name, numbers in parts.items())
-    say(f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable); videos: {counts}")
-    # ---- spatial encoder
-    first = jax.process_index() == 0
-    if not first:  # the first process computes what stays on disk, then the others read it
-        meet("prepared")
-    encoder = make_encoder(config, config.temporal)
-    start = run.path / "start"
-    if (start / "encoder.json").exists():
-        encoder = load_encoder(start)
-    else:
-        run.write_config(recipe, config)
-        if isinstance(encoder.backbone, PooledBackbone) and encoder.backbone.whitening is not None:
-            say(f"whitening: fitted on {config.whitening_frames} training frames at most")
-            frames = training_frames(dataset, parts["train"], config.preprocessing(), config.whitening_frames)
-            fit_whitening(encoder.backbone, frames, seed=config.seed)
-        save_encoder(encoder, start)
-    say(f"encoder: {encoder.summary}; {parameter_count(encoder):,} parameters")
-    # ---- frame vectors and shots
-    features = FilmFeatures(dataset, encoder, config.cache or run.cache)
-    failures = [
-        *dataset.skipped,
-        *features.prepare(threads=config.threads, show=show_progress),
-    ]
-    shots = {name: shots_by_video(features.frame_vectors(numbers), config) for name, numbers in parts.items()}
-    questions = {
-        name: ShotQuestions.of([shot for _, shot in found], [video for video, _ in found], seed=config.seed)
-        for name, found in shots.items()
-    }
-    say("shots: " + ", ".join(f"{len(found)} {name}" for name, found in shots.items()))
-    if config.photographs:
-        say("photographs of moments of the shots")
-        for name in ("validation", "test"):
-            asked = questions[name]
-            moments = (asked.frames / config.rate)[:, None]
-            store = run.path / f"photographs-{name}.npy"
-            of_films = asked.videos[asked.asking]
-            photos = photograph_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
-            questions[name] = dataclasses.replace(asked, pictures=photos[:, 0])
-    images = None
-    if config.photographs and config.temporal in ("lstm", "gru"):
-        moments = random_moments([shot for _, shot in shots["train"]], config.photographs, seed=config.seed)
-        of_films = np.array([video for video, _ in shots["train"]])
-        store = run.path / "photographs-train.npy"
-        images = photograph_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
-    if first:
-        meet("prepared")
-    # ---- train
-    if config.temporal in ("lstm", "gru"):
-        own = [cleaned(dataset, video, shot, config) for video, shot in shots["train"]]
-        pairs = ShotPairs(own, max_frames=config.max_frames, positive_share=config.positive_share, images=images)
-
-        def evaluate() -> dict[str, float]:
-            found = questions["validation"].figures(encoder, config.max_frames)
-            return {f"validation {name}": found[name] for name in ("mAP", "R@1") if name in found}
-
-        result = fit_model(
-            encoder.temporal,
-            CosineMarginObjective(config.margin),
-            pairs,
-            ShuffledBatches(len(pairs), min(config.batch_size, len(pairs))),
-            config,
-            run,
-            evaluate=evaluate,
-            stop_after=stop_after,
-            say=say,
-            show_progress=show_progress,
-        )
-        if not result.finished:
-            say(f"stopped and saved. To go on: {command_line_of('train', '--resume', run.path)}")
-            return None
-    else:
-        say(f"shots by their {config.temporal}: there is nothing to train")
-    if not first:
-        return None
-    save_encoder(encoder, run.encoder)
-    # ---- index, figures, report
-    names = {"lstm": "LSTM", "gru": "GRU", "sum": "sum", "max": "max"}
-    encoders = {names[config.temporal]: encoder}
-    for kind in ("sum", "max"):
-        encoders.setdefault(kind, VideoEncoder(encoder.backbone, _pooling(kind, encoder), encoder.preprocessing))
-    media = features.frame_vectors(range(len(dataset)))
-    return finish_shot_run(run, dataset, media, questions["test"], encoders, failures=failures, config=config, say=say)
+        shots = ShotSampling(self.rate, self.cut_threshold, self.max_frames, self.query_image_size)
+        return Preprocessing(height=self.image_size, width=self.image_size, resize="limit", shots=shots)
 
 
 def make_encoder(config: ImageToVideoConfig, temporal: str) -> VideoEncoder:
@@ -301,24 +175,15 @@ def make_encoder(config: ImageToVideoConfig, temporal: str) -> VideoEncoder:
     return VideoEncoder(pooled, TanhHead(recurrent, size, rngs=rngs), config.preprocessing())
 
 
-def _pooling(kind: str, encoder: VideoEncoder) -> UnitLength:
-    layer = {"sum": Sum, "max": Maximum}[kind]
-    return UnitLength(layer(encoder.frame_embedding_size, rngs=nnx.Rngs(0)))
+def train(config: ImageToVideoConfig, context: RunContext) -> Run | None:
+    """Fit the whitening, cut, train, index, measure and report; see `jaxret.recipes.image_to_video.train`."""
+    films = open_films(config, context)
+    return train_shot_encoder(make_encoder(config, config.temporal), films, config, context)
 
 
-def shots_by_video(media: dict[int, FrameVectors], config: ImageToVideoConfig) -> list[tuple[int, Shot]]:
-    """All shots with the numbers of their videos."""
-    sampling = config.preprocessing().shots
-    assert sampling is not None
-    return [(number, shot) for number, video in media.items() for shot in shots_of(video, sampling)]
-
-
-def cleaned(dataset: MediaDataset, video: int, shot: Shot, config: ImageToVideoConfig) -> np.ndarray:
-    """The frame vectors of a shot that train; with `clean` those whose frames match each other."""
-    if not config.clean or len(shot.vectors) < 2:
-        return shot.vectors
-    preprocessing = config.preprocessing()
-    with open_item(dataset, video, preprocessing) as reader:
-        geometry = centre_geometry(reader.info.height, reader.info.width, preprocessing)
-        places = frames_on_display(reader.times, shot.frames / config.rate)
-        return shot.vectors[clean_shot(np.stack(list(read_pictures(reader, places, geometry, preprocessing))))]
+RECIPE = Recipe(
+    "image-to-video",
+    "a photograph finds the moment in a film (Garcia and Vogiatzis, 2018)",
+    ImageToVideoConfig(),
+    train,
+)

@@ -17,22 +17,22 @@ __all__ = ["training_frames"]
 
 
 def training_frames(
-    dataset: MediaDataset, numbers: np.ndarray, preprocessing: Preprocessing, limit: int
+    dataset: MediaDataset, indices: np.ndarray, preprocessing: Preprocessing, limit: int
 ) -> Iterator[np.ndarray]:
     """About `limit` frames, evenly from evenly chosen videos, in batches of those of one video.
 
     A video with a frame that does not decode is passed over: it is left out, and listed, when all are encoded.
     """
-    chosen = numbers[evenly_spaced(len(numbers), limit)]
+    chosen = indices[evenly_spaced(len(indices), limit)]
     each = max(1, limit // len(chosen))
-    for number in chosen.tolist():
+    for index in chosen.tolist():
         try:
-            with open_item(dataset, number, preprocessing) as reader:
+            with open_item(dataset, index, preprocessing) as reader:
                 info = reader.info
                 moments = (np.arange(each) + 0.5) * info.duration / each
-                places = np.unique(frames_on_display(reader.times, moments))
+                positions = np.unique(frames_on_display(reader.times, moments))
                 geometry = centre_geometry(info.height, info.width, preprocessing)
-                frames = np.stack(list(read_pictures(reader, places, geometry, preprocessing)))
+                frames = np.stack(list(read_pictures(reader, positions, geometry, preprocessing)))
         except MediaError:
             continue
         yield frames

@@ -4,24 +4,24 @@ Papers: S. Ren, K. He, R. Girshick and J. Sun, "Faster R-CNN: towards real-time 
 networks", NeurIPS 2015 (arXiv:1506.01497); A. Salvador, X. Giro-i-Nieto, F. Marques and S. Satoh, "Faster R-CNN
 features for instance search", CVPR Workshops 2016 (arXiv:1604.08893).
 
-- Model: one map of a backbone (the trunk) -> region proposal network -> RoIAlign of 7 x 7 -> two dense layers -> scores
+- Model: one map of a backbone -> region proposal network -> RoIAlign of 7 x 7 -> two dense layers -> scores
   of the classes and the background, and a box for each class.
-- Objective: both halves trained together (approximate joint training): 256 anchors a picture, at most half of them
-  objects; 128 regions a picture, at most a quarter objects; cross-entropy and smooth L1.
-- Search: the map pooled image-wise finds pictures, the vectors of proposals rank them anew (`jaxret.retrieval`).
+- Objective: both halves trained together (approximate joint training): 256 anchors an image, at most half of them
+  objects; 128 regions an image, at most a quarter objects; cross-entropy and smooth L1.
+- Search: the map pooled image-wise finds images, the vectors of proposals rank them anew (`jaxret.retrieval`).
 
-Decisions: the trunk is kept as it is where it has pretrained weights, so that the vectors stay those of ImageNet and a
-CPU can train the rest; `--freeze False` trains it along, from `--frozen-stage` on, with the batch statistics it has
+Decisions: the backbone is kept as it is where it has pretrained weights, so that the vectors stay those of ImageNet and
+a CPU can train the rest; `--freeze False` trains it along, from `--frozen-stage` on, with the batch statistics it has
 learnt before (of the batch where it starts from random weights). RoIAlign stands for RoI pooling, one logit for the
-proposer's two-way softmax, 256 units for 4,096, anchors from 32 to 256 pixels on pictures of 512 for 128 to 512 on
-about 600 x 1,000, Adam for SGD. The map is scaled so that its numbers are about 1 (fitted on training pictures): those
+proposer's two-way softmax, 256 units for 4,096, anchors from 32 to 256 pixels on images of 512 for 128 to 512 on
+about 600 x 1,000, Adam for SGD. The map is scaled so that its numbers are about 1 (fitted on training images): those
 of efficientnet-lite0 are ten times as large as those of mobilenet-v1, and its proposals learnt more slowly. Anchors
-count whose centres lie in the picture. Pictures are scaled to a longer side of 512 pixels; in training they are padded
-to squares and flipped at random. Pictures are dealt to training, validation and test (80, 10 and 10 %) unless the CSV
-says; the epoch is chosen by mAP at IoU 0.5 on the validation part.
+count whose centres lie in the image. Images are scaled to a longer side of 512 pixels; in training they are padded
+to squares and flipped at random. Images are dealt to training, validation and test (80, 10 and 10 %) unless the CSV
+names splits; the epoch is chosen by mAP at IoU 0.5 on the validation split.
 
-Measured: 17 objects of COIL-100 pasted on photographs of Corel-5k (1 to 3 a picture; 240 pictures train, 80 with other
-photographs and views test), `--picture-side 384 --epochs 6`, one seed: mAP 0.951 and proposal recall 1.000 (untrained
+Measured: 17 objects of COIL-100 pasted on photographs of Corel-5k (1 to 3 an image; 240 images train, 80 with other
+photographs and views test), `--image-size 384 --epochs 6`, one seed: mAP 0.951 and proposal recall 1.000 (untrained
 0.000 and 0.456) after 3 minutes on 2 cores that others used too.
 
 Run: `python -m jaxret.train faster-rcnn --data BOXES.csv`, a CSV with the columns path, left, top, right, bottom, label
@@ -31,39 +31,25 @@ and maybe split: a row for each object.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-import jax
-import numpy as np
 from flax import nnx
 
-from jaxret.cli.shell import command_line_of
-from jaxret.data.batches.plans import ShuffledBatches
-from jaxret.data.ground_truth.boxes import BoxReader, read_box_annotations
-from jaxret.data.sampling.frames import evenly_spaced
-from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError
 from jaxret.models import backbone_info, create_backbone
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.frozen import fix_parameters, parameters_before
-from jaxret.models.store import parameter_count, save_encoder
 from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
-from jaxret.recipes.instances.detector_report import detector_sections
-from jaxret.recipes.instances.map_scale import fit_map_scale
-from jaxret.recipes.instances.report import finish_instance_run
-from jaxret.recipes.instances.scores import SeenPicture, detector_figures, seen_pictures
-from jaxret.training import DetectionObjective, LoopConfig, OptimiserConfig, RunFolder, TrainedDetector
-from jaxret.training.fit import fit_model
+from jaxret.recipes.base import Recipe, Run, RunContext
+from jaxret.recipes.instances.train import open_boxes, train_detector
+from jaxret.training import DetectionObjective, LoopConfig, OptimiserConfig
 
-__all__ = ["FasterRcnnConfig", "fix_trunk", "make_detector", "train"]
+__all__ = ["RECIPE", "FasterRcnnConfig", "fix_backbone", "make_detector", "train"]
 
-_SHOWN = 8
-_SCALED_ON = 32  # training pictures that the scale of the map is fitted on
 _BEFORE = 1000  # boxes that suppression looks at
 
 
@@ -73,48 +59,48 @@ class FasterRcnnConfig:
 
     data: str = ""
     """A CSV with the columns path, left, top, right, bottom, label and maybe split: a row for each object, sides in
-    pixels of its picture. A row with empty sides and label is a picture without objects."""
+    pixels of its image. A row with empty sides and label is an image without objects."""
     out: Path | None = None
     """The run folder to make; none: runs/faster-rcnn-<number>."""
     backbone: BackboneName = "efficientnet-lite0"
-    """Network whose layers up to the map are the trunk; the papers' is vgg16."""
+    """Network whose layers up to the map are the backbone; the papers' is vgg16."""
     weights: str = "imagenet"
     """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
     none for random ones."""
     stage: str = ""
     """The map's name; empty: the last one of 16 pixels to a cell (small-convnet: 4)."""
     freeze: bool | None = None
-    """Keep the trunk as it is and train what is on it alone. none: yes if it has pretrained weights."""
+    """Keep the backbone as it is and train what is on it alone. none: yes if it has pretrained weights."""
     frozen_stage: str = ""
     """With freeze=False: the layers up to this stage are kept as they are, those after it train, such as conv_pw_5 of
     mobilenet-v1; empty: all train."""
-    trunk_learning_rate: float | None = None
-    """Learning rate of a trunk that is trained along (freeze=False), such as a tenth of `learning_rate` for pretrained
-    weights; the schedule is the same. none: `learning_rate`."""
-    picture_side: int = 512
-    """Longer side of a picture in pixels, a multiple of 32; smaller pictures are scaled up."""
+    backbone_learning_rate: float | None = None
+    """Learning rate of a backbone that is trained along (freeze=False), such as a tenth of `learning_rate` for
+    pretrained weights; the schedule is the same. none: `learning_rate`."""
+    image_size: int = 512
+    """Longer side of an image in pixels, a multiple of 32; smaller images are scaled up."""
     anchor_sizes: tuple[float, ...] = (32, 64, 128, 256)
-    """Square roots of the areas of anchors, in pixels of the scaled picture."""
+    """Square roots of the areas of anchors, in pixels of the scaled image."""
     anchor_aspects: tuple[float, ...] = (0.5, 1, 2)
     """Widths of anchors divided by their heights."""
     proposals: int = 100
-    """Proposals of a picture, for detection and for search."""
+    """Proposals of an image, for detection and for search."""
     proposer_channels: int = 256
     """Channels of the region proposal network."""
     head_units: int = 256
     """Units of the dense layers of the head."""
     sampled_anchors: int = 256
-    """Anchors of a picture that count in a step."""
+    """Anchors of an image that count in a step."""
     sampled_regions: int = 128
-    """Regions of a picture that count in a step."""
+    """Regions of an image that count in a step."""
     mirror: float = 0.5
-    """Probability of flipping a training picture left to right."""
+    """Probability of flipping a training image left to right."""
     batch_size: int = 4
-    """Pictures a step, over all devices and processes."""
+    """Images a step, over all devices and processes."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute precision; parameters and losses stay float32."""
     threads: int = 2
-    """Pictures decoded at once."""
+    """Images decoded at once."""
     seed: int = 0
     """Everything random follows from it."""
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=3e-4, schedule="cosine", warmup_steps=50, clip_norm=10.0)
@@ -130,26 +116,26 @@ class FasterRcnnConfig:
         if not 0 <= self.mirror <= 1:
             raise ConfigError(f"mirror must be a probability in 0..1, got {self.mirror}")
         if self.freeze and self.weights == "none":
-            raise ConfigError("freeze=True needs pretrained weights: a random trunk would stay random")
-        rate = self.trunk_learning_rate
+            raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
+        rate = self.backbone_learning_rate
         if rate is not None and not rate > 0:
-            raise ConfigError(f"trunk_learning_rate must be above 0 or none, got {rate}")
-        for name in ("trunk_learning_rate", "frozen_stage"):
+            raise ConfigError(f"backbone_learning_rate must be above 0 or none, got {rate}")
+        for name in ("backbone_learning_rate", "frozen_stage"):
             if self.frozen and getattr(self, name):
                 raise ConfigError(
-                    f"{name}={getattr(self, name)}, but the trunk is frozen: set freeze=False to train it"
+                    f"{name}={getattr(self, name)}, but the backbone is frozen: set freeze=False to train it"
                 )
         self.objective(), self.settings(), self.preprocessing()  # each refuses what is out of range
 
     @property
     def frozen(self) -> bool:
-        """Whether the whole trunk stays as it is."""
+        """Whether the whole backbone stays as it is."""
         return self.weights != "none" if self.freeze is None else self.freeze
 
     @property
     def rate_scales(self) -> dict[str, float]:
         """Parts of the model with learning rates of their own, as factors of the learning rate."""
-        rate = self.trunk_learning_rate
+        rate = self.backbone_learning_rate
         return {} if rate is None else {"backbone": rate / self.optimiser.learning_rate}
 
     def objective(self) -> DetectionObjective:
@@ -172,111 +158,12 @@ class FasterRcnnConfig:
         )
 
     def preprocessing(self) -> Preprocessing:
-        """How pictures are scaled."""
-        return Preprocessing(height=self.picture_side, width=self.picture_side, resize="fit")
-
-
-def train(
-    recipe: str,
-    config: FasterRcnnConfig,
-    run: RunFolder,
-    *,
-    stop_after: int | None = None,
-    say: Callable[[str], None] = print,
-    show_progress: bool = True,
-) -> dict[str, dict[str, float]] | None:
-    """Train, measure and report in `run`.
-
-    Goes on from the run's last checkpoint if it has one. Arguments are those of
-    `jaxret.recipes.clips.train.train_clip_encoder`.
-
-    Returns:
-      Figures of the trained and the untrained detector; None if training was asked to stop before its end, and in all
-      processes but the first.
-    """
-    # ---- data
-    if not config.data:
-        raise ConfigError("data must name the boxes: --data BOXES.csv")
-    annotated = read_box_annotations(config.data)
-    pictures = annotated.pictures
-    parts = split_items(pictures, "image", seed=config.seed)
-    counts = ", ".join(f"{len(numbers)} {name}" for name, numbers in parts.items())
-    say(
-        f"{config.data}: {len(pictures)} pictures ({len(pictures.skipped)} unreadable) with "
-        f"{sum(map(len, annotated.boxes))} boxes of {len(annotated.classes)} classes; pictures: {counts}"
-    )
-    # ---- detector
-    detector = make_detector(config, annotated.classes)
-    fix_trunk(detector, config)
-    given = (pictures, annotated.boxes, annotated.labels, detector.preprocessing)
-    mirrored = BoxReader(*given, places=annotated.most_boxes, mirror=config.mirror)
-    as_it_is = BoxReader(*given, places=annotated.most_boxes, mirror=0.0)
-    train_rows = parts["train"]
-    fit_map_scale(detector, as_it_is, _spread(train_rows, _SCALED_ON).tolist(), batch_size=config.batch_size)
-    say(f"encoder: {detector.summary}; {parameter_count(detector):,} parameters train")
-    first = jax.process_index() == 0
-    if first:
-        run.write_config(recipe, config)
-
-    # ---- train
-    def seen(model: FasterRCNN, rows: np.ndarray) -> Iterator[SeenPicture]:
-        return seen_pictures(model, as_it_is, rows.tolist(), batch_size=config.batch_size, threads=config.threads)
-
-    def evaluate() -> dict[str, float]:
-        found = detector_figures(seen(detector, parts["validation"]), annotated.classes)
-        return {f"validation {name}": found[name] for name in ("mAP", "recall") if name in found}
-
-    result = fit_model(
-        TrainedDetector(detector),
-        config.objective(),
-        lambda row, rng: mirrored(int(train_rows[row]), rng),
-        ShuffledBatches(len(train_rows), min(config.batch_size, len(train_rows))),
-        config,
-        run,
-        evaluate=evaluate,
-        rate_scales=config.rate_scales,
-        decoding=True,
-        name_of=lambda row: pictures.items[int(train_rows[row])].key,
-        stop_after=stop_after,
-        say=say,
-        show_progress=show_progress,
-    )
-    if not result.finished:
-        say(f"stopped and saved. To go on: {command_line_of('train', '--resume', run.path)}")
-        return None
-    if not first:
-        return None
-    save_encoder(detector, run.encoder)
-    # ---- figures, report
-    part = "test" if len(parts["test"]) else "validation"
-    held_out = parts[part]
-    untrained = make_detector(config, annotated.classes)
-    untrained.map_scale[...] = detector.map_scale[...]
-    detectors = {"trained": detector, "untrained": untrained}
-    figures = {name: detector_figures(seen(model, held_out), annotated.classes) for name, model in detectors.items()}
-    examples = [(pictures.items[one.row].key, one) for one in seen(detector, _spread(held_out, _SHOWN))]
-    sections = detector_sections(run, detector, figures, examples, part=part, say=say)
-    finish_instance_run(
-        run,
-        pictures,
-        detector,
-        failures=pictures.skipped,
-        config=config,
-        threads=config.threads,
-        sections=sections,
-        say=say,
-        show_progress=show_progress,
-    )
-    return figures
-
-
-def _spread(numbers: np.ndarray, count: int) -> np.ndarray:
-    """At most `count` of the numbers, evenly spaced."""
-    return numbers[evenly_spaced(len(numbers), count)]
+        """How images are scaled."""
+        return Preprocessing(height=self.image_size, width=self.image_size, resize="fit")
 
 
 def make_detector(config: FasterRcnnConfig, classes: tuple[str, ...]) -> FasterRCNN:
-    """The detector with its initial weights: pretrained ones in the backbone where asked for, random elsewhere.
+    """The detector with its initial weights: pretrained ones where the settings name them, random elsewhere.
 
     Raises:
       ConfigError: the stage is unknown. WeightsError: the weights do not fit the backbone.
@@ -291,7 +178,7 @@ def make_detector(config: FasterRcnnConfig, classes: tuple[str, ...]) -> FasterR
     return detector
 
 
-def fix_trunk(detector: FasterRCNN, config: FasterRcnnConfig) -> None:
+def fix_backbone(detector: FasterRCNN, config: FasterRcnnConfig) -> None:
     """Leave to training what the settings say: of the backbone, the layers from the frozen stage to the map.
 
     Raises:
@@ -307,3 +194,19 @@ def fix_trunk(detector: FasterRCNN, config: FasterRcnnConfig) -> None:
         )
     every = {path for path, _ in nnx.to_flat_state(nnx.state(backbone, nnx.Param))}
     fix_parameters(backbone, every - trained)
+
+
+def train(config: FasterRcnnConfig, context: RunContext) -> Run | None:
+    """Train, measure, index and report; see `jaxret.recipes.instances.train`."""
+    data = open_boxes(config, context)
+    detector = make_detector(config, data.annotated.classes)
+    fix_backbone(detector, config)
+    return train_detector(detector, data, config, context)
+
+
+RECIPE = Recipe(
+    "faster-rcnn",
+    "a detector trained on boxes, whose regions find instances (Ren et al., 2015; Salvador et al., 2016)",
+    FasterRcnnConfig(),
+    train,
+)

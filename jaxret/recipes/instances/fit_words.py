@@ -1,4 +1,4 @@
-"""What an encoder of visual words is fitted with, from training pictures: whitening, codebook, weights of the words."""
+"""What an encoder of visual words is fitted with, from training images: whitening, codebook, weights of the words."""
 
 from __future__ import annotations
 
@@ -29,30 +29,30 @@ Descriptors = NDArray[np.float32]
 def fit_words(
     encoder: MapWordEncoder | SiftWordEncoder,
     dataset: MediaDataset,
-    numbers: Sequence[int],
+    indices: Sequence[int],
     *,
     threads: int = 2,
     seed: int = 0,
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
     on_item: Callable[[int], None] | None = None,
 ) -> None:
-    """Fit an encoder of words on pictures (of a video, on its sampled frames), in two passes over them.
+    """Fit an encoder of words on images (of a video, on its sampled frames), in two passes over them.
 
     The first draws descriptors at random, 256 a word and 1 GiB at most; of them come the whitening, where the encoder
     has one (Jegou and Chum 2012), and the words (`jaxret.visual_words.Codebook.fit`). The second counts in how many
-    pictures each word is, for the weights. A picture that cannot be read is passed over.
+    images each word is, for the weights. An image that cannot be read is passed over.
 
     Args:
-      encoder: whose numbers are replaced.
-      dataset: with the pictures.
-      numbers: of the training items.
+      encoder: whose arrays are replaced.
+      dataset: with the images.
+      indices: of the training items.
       threads: files decoded at once.
       seed: of the sample and of k-means.
-      say: told what is being done.
-      on_item: called with each item's number when it is done, twice for each.
+      log: told what is being done.
+      on_item: called with each item's index when it is done, twice for each.
 
     Raises:
-      ConfigError: the pictures cannot be read or give fewer different descriptors than words; or OpenCV is missing.
+      ConfigError: the images cannot be read or give fewer different descriptors than words; or OpenCV is missing.
     """
     describe = _Describer(encoder)
     size = encoder.centres.shape[1] if describe.size is None else describe.size
@@ -62,33 +62,33 @@ def fit_words(
 
     def descriptors() -> Iterator[Descriptors]:
         """Of each frame, (P, size)."""
-        for _, found in frame_vectors(dataset, describe, indices=numbers, threads=threads, on_item=on_item):
+        for _, found in frame_vectors(dataset, describe, indices=indices, threads=threads, on_item=on_item):
             if isinstance(found, FrameVectors):
                 for frame in found.vectors.reshape(-1, found.vectors.shape[-1]):
                     yield describe.of_frame(frame)
             else:
                 failures.append(found)
 
-    say(f"drawing {limit:,} descriptors at most from {len(numbers)} pictures and videos")
+    log(f"drawing {limit:,} descriptors at most from {len(indices)} images and videos")
     for rows in descriptors():
         sample.add(rows)
     held = sample.drawn()
     del sample
-    if failures and len(failures) == len(numbers):
-        raise ConfigError(f"none of the {len(numbers)} training pictures can be read; the first: {failures[0]}")
+    if failures and len(failures) == len(indices):
+        raise ConfigError(f"none of the {len(indices)} training images can be read; the first: {failures[0]}")
     if not len(held):
-        raise ConfigError(f"none of the {len(numbers)} training pictures has a key point: take others, or larger ones")
+        raise ConfigError(f"none of the {len(indices)} training images has a key point: take others, or larger ones")
     if isinstance(encoder, MapWordEncoder) and encoder.whitening is not None:
         fitted = fit_pca(held, components=encoder.whitening.size, whiten=True)
         encoder.whitening.assign(fitted.mean, fitted.components)
     held = describe.compared(held)
-    say(f"{encoder.n_words} words by k-means of {len(held):,} descriptors")
+    log(f"{encoder.n_words} words by k-means of {len(held):,} descriptors")
     try:
         codebook = Codebook.fit(held, encoder.n_words, seed=seed)
     except ValueError as error:
         raise ConfigError(f"the codebook: {error}") from error
     del held
-    say("counting in how many pictures each word is")
+    log("counting in how many images each word is")
     # Where a word stands does not matter here.
     words = (codebook.assign(describe.compared(rows)) for rows in descriptors())
     bags = bags_of_words((words_of_map(row[None], (1.0, 1.0)) for row in words if len(row)), encoder.n_words)
@@ -99,7 +99,7 @@ class _Describer:
     """The encoder's descriptors before the whitening as rows of `frame_vectors`, which want one length a frame.
 
     Attributes:
-      size: numbers of a descriptor; None: those of the codebook.
+      size: length of a descriptor; None: those of the codebook.
     """
 
     def __init__(self, encoder: MapWordEncoder | SiftWordEncoder):

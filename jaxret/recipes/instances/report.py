@@ -1,71 +1,84 @@
-"""What a run of instance retrieval leaves behind: the index, a picture of searches, and the report."""
+"""What a run of instance retrieval leaves: the index, figures of detections and searches, and the report."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from jaxret.cli.shell import command_line_of
 from jaxret.data.dataset import MediaDataset, MediaSubset
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.errors import MediaError
+from jaxret.metrics import right_detections
+from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.store import fingerprint
-from jaxret.recipes.report_parts import closing_sections
-from jaxret.reporting import Section, draw_result_gallery, figure, paragraph, write_report
+from jaxret.recipes.finish import closing_sections, curve_parts, write_figures
+from jaxret.recipes.instances.scores import SeenImage
+from jaxret.reporting import (
+    DetectedPicture,
+    DrawnBox,
+    Section,
+    draw_detections,
+    draw_result_gallery,
+    figure,
+    paragraph,
+    table,
+    write_report,
+)
 from jaxret.retrieval import Region, RegionSearch, Retriever, hit_row
-from jaxret.training import RunFolder
+from jaxret.training import DetectionObjective, RunContext, RunFolder
 
-__all__ = ["finish_instance_run"]
+__all__ = ["detector_sections", "finish_instance_run"]
 
+_SHOWN_SCORE = 0.3  # of detections in the figure; the metrics count all
+_SHOWN_PROPOSALS = 15
+_OVERLAP = 0.5
 _GALLERY_QUERIES, _GALLERY_RESULTS = 6, 5
 _MIDDLE = Region(0.25, 0.25, 0.5, 0.5)
 
 
 def finish_instance_run(
-    run: RunFolder,
     dataset: MediaDataset,
     encoder: Any,
+    config: Any,
+    context: RunContext,
     *,
     failures: Sequence[MediaError],
-    config: Any,
-    threads: int,
     sections: Sequence[Section] = (),
-    say: Callable[[str], None],
-    show_progress: bool = True,
 ) -> str:
-    """Index everything, and write the picture of searches and the report into the run folder.
+    """Index everything, and write the figure of searches and the report into the run folder.
 
     An index of the same encoder that is there already is extended, so that a stopped run goes on, and what was added
     to it stays.
 
     Args:
-      run: the run folder.
       dataset: all items.
       encoder: fitted, see `Retriever.create`.
-      failures: items that could not be read before.
       config: the resolved settings, for the report.
-      threads: files decoded at once.
+      context: the run folder, and where results are logged, a line at a time.
+      failures: items that could not be read before.
       sections: of the report, before those that every run has.
-      say: gets the results, a line at a time.
-      show_progress: draw a bar.
 
     Returns:
-      The command that searches the index with a region of a picture.
+      The command that searches the index with a region of an image.
     """
+    run = context.run
     retriever = _opened(run, encoder)
-    with tqdm(total=len(dataset.items), desc="indexing", unit="item", disable=not show_progress) as bar:
+    with tqdm(total=len(dataset.items), desc="indexing", unit="item", disable=not context.show_progress) as bar:
         bar.update(sum(item.key in retriever.index for item in dataset.items))
-        report = retriever.add(dataset, threads=threads, on_item=lambda _: bar.update())
+        report = retriever.add(dataset, threads=config.threads, on_item=lambda _: bar.update())
     lost = list({error.path: error for error in (*failures, *report.skipped)}.values())
-    say(f"{len(retriever.index)} items are in {run.index}; {len(lost)} files could not be read")
+    context.log(f"{len(retriever.index)} items are in {run.index}; {len(lost)} files could not be read")
     parts = []
-    asked = _draw_searches(run, dataset, retriever)
-    if asked:
-        caption = "The middle of some pictures asks; a box shows where each result was found."
+    queries = _draw_searches(run, dataset, retriever)
+    if queries:
+        caption = "Queries are the middles of some images; a box shows where each result was found."
         parts = [Section("Searches", [figure(run.gallery, caption)])]
-    command = command_line_of("search", run.index, *_example(dataset, retriever, asked), "--region", str(_MIDDLE))
+    command = command_line_of("search", run.index, *_example(dataset, retriever, queries), "--region", str(_MIDDLE))
     write_report(
         run.report,
         f"jaxret run {run.path.name}",
@@ -76,8 +89,8 @@ def finish_instance_run(
             *closing_sections(len(retriever.index), command, lost, config),
         ],
     )
-    say(f"report: {run.report}")
-    say(f"search the index with a region of a picture (X,Y,WIDTH,HEIGHT):\n  {command}")
+    context.log(f"report: {run.report}")
+    context.log(f"search the index with a region of an image (X,Y,WIDTH,HEIGHT):\n  {command}")
     return command
 
 
@@ -89,32 +102,103 @@ def _opened(run: RunFolder, encoder: Any) -> Retriever:
     return Retriever.create(run.index, encoder)
 
 
-def _example(dataset: MediaDataset, retriever: Retriever, asked: Sequence[int]) -> list[str]:
-    """What can ask: one of the pictures that did, or the first frame of a video."""
-    if asked:
-        return [dataset.items[asked[0]].path or "PICTURE"]
+def _example(dataset: MediaDataset, retriever: Retriever, queries: Sequence[int]) -> list[str]:
+    """A query to try: one of the images that were drawn, or the first frame of a video."""
+    if queries:
+        return [dataset.items[queries[0]].path or "IMAGE"]
     for item in dataset.items:
         if item.kind == "video" and item.key in retriever.index:
             return [item.path or "VIDEO", "--at", "0"]
-    return ["PICTURE"]
+    return ["IMAGE"]
 
 
 def _draw_searches(run: RunFolder, dataset: MediaDataset, retriever: Retriever) -> list[int]:
-    """The numbers of the pictures that ask; none where no picture is indexed."""
-    pictures = [
-        number for number, item in enumerate(dataset.items) if item.kind == "image" and item.key in retriever.index
-    ]
-    chosen = evenly_spaced(len(pictures), _GALLERY_QUERIES)
+    """The item indices of the images that are queries; none where no image is indexed."""
+    images = [index for index, item in enumerate(dataset.items) if item.kind == "image" and item.key in retriever.index]
+    chosen = evenly_spaced(len(images), _GALLERY_QUERIES)
     options = RegionSearch(_MIDDLE, candidates=50)
-    rows, asked = [], []
-    for number in (pictures[place] for place in chosen):
-        query = MediaSubset(dataset, [number])
+    rows, queries = [], []
+    for index in (images[position] for position in chosen):
+        query = MediaSubset(dataset, [index])
         try:
             hits = retriever.search(query, _GALLERY_RESULTS, options=options)
-        except ValueError:  # a picture without a word in its middle
+        except ValueError:  # an image without a word in its middle
             continue
         rows.append(hit_row(query, hits, options, height=96))
-        asked.append(number)
+        queries.append(index)
     if rows:
         draw_result_gallery(run.gallery, rows)
-    return asked
+    return queries
+
+
+def detector_sections(
+    detector: FasterRCNN,
+    figures: Mapping[str, Mapping[str, float]],
+    shown: Sequence[tuple[str, SeenImage]],
+    objective: DetectionObjective,
+    context: RunContext,
+    *,
+    split: str,
+) -> list[Section]:
+    """Write metrics and figures into the run folder, and return the sections of the report that show them.
+
+    Args:
+      detector: trained.
+      figures: metrics by name of a detector, the trained one first, from `detector_figures`.
+      shown: names of held-out images, and what the detector finds in them.
+      objective: that it was trained on.
+      context: the run folder, and where results are logged, a line at a time.
+      split: that was measured, "test" or "validation".
+    """
+    run = context.run
+    write_figures(run, figures)
+    measured = {name: found for name, found in figures.items() if found}
+    parts = [paragraph(f"No image of the {split} split has an object: there is nothing to measure.")]
+    if measured:
+        names = [name for name in next(iter(measured.values())) if name != "pictures"]
+        rows = [(name, *(found[n] for n in names), int(found["pictures"])) for name, found in measured.items()]
+        parts = [table(("detector", *names, "pictures"), rows), paragraph(_protocol(detector, split))]
+    sections = [Section(f"Detection on the {split} split", parts)]
+    if shown:
+        drawn = run.path / "detections.png"
+        draw_detections(drawn, [_drawn(name, image, detector.classes) for name, image in shown])
+        caption = (
+            f"Images of the {split} split. White: true boxes. Left, detections of probability {_SHOWN_SCORE:g} or "
+            f"more: green fits a true box of its class by an IoU of {_OVERLAP:g}, red does not, or is the second to. "
+            f"Right, the {_SHOWN_PROPOSALS} likeliest proposals."
+        )
+        sections.append(Section("Detections and proposals", [figure(drawn, caption)]))
+    curves = curve_parts(run, {**objective.curves, "validation": ("validation mAP", "validation recall")})
+    sections.append(Section("Learning curves", curves))
+    width = max(map(len, figures))
+    for name, found in measured.items():
+        context.log(f"{name:>{width}}: {split} mAP {found['mAP']:.3f}   proposal recall {found['recall']:.3f}")
+    if not measured:
+        context.log(f"no image of the {split} split has an object: there is nothing to measure")
+    return sections
+
+
+def _protocol(detector: FasterRCNN, split: str) -> str:
+    text = (
+        f"mAP is the mean over classes of average precision at IoU {_OVERLAP:g} (PASCAL VOC, area under the curve), "
+        f"and recall the share of objects that one of the {detector.settings.proposals} proposals overlaps by as much. "
+        "'Untrained' is the detector before its first step."
+    )
+    if split == "validation":
+        text += " No test split is named: the same images chose the epoch, and the figures are a little too good."
+    return text
+
+
+def _drawn(name: str, image: SeenImage, classes: Sequence[str]) -> DetectedPicture:
+    true, boxes = (np.asarray(some.boxes).reshape(-1, 4) for some in (image.true, image.found))
+    labels, scores = np.asarray(image.found.classes), np.asarray(image.found.scores)
+    right = right_detections(image.found, image.true, threshold=_OVERLAP)
+    detections = [
+        DrawnBox(box.tolist(), f"{classes[label]} {score:.2f}", bool(fits))
+        for box, label, score, fits in zip(boxes, labels, scores, right, strict=True)
+        if score >= _SHOWN_SCORE
+    ]
+    pixels = image.pixels if image.pixels.shape[-1] == 3 else np.repeat(image.pixels, 3, axis=-1)
+    return DetectedPicture(
+        pixels, Path(name).name, true.tolist(), detections, image.proposals[:_SHOWN_PROPOSALS].tolist()
+    )

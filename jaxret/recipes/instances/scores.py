@@ -1,4 +1,4 @@
-"""What a detector finds in pictures whose objects are known, and how good that is."""
+"""What a detector finds in images whose objects are known, and how good that is."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from jaxret.errors import MediaError
 from jaxret.metrics import PictureBoxes, detection_scores, proposal_recall
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 
-__all__ = ["SeenPicture", "detector_figures", "seen_pictures"]
+__all__ = ["SeenImage", "detector_figures", "seen_images"]
 
 
 @dataclasses.dataclass(frozen=True)
-class SeenPicture:
-    """A picture as the detector saw it, in whose pixels all boxes are.
+class SeenImage:
+    """An image as the detector saw it, in whose pixels all boxes are.
 
     Attributes:
       row: of the reader.
@@ -36,17 +36,17 @@ class SeenPicture:
     proposals: NDArray[np.float32]
 
 
-def seen_pictures(
+def seen_images(
     detector: FasterRCNN, reader: BoxReader, rows: Sequence[int], *, batch_size: int, threads: int
-) -> Iterator[SeenPicture]:
-    """Detect objects in pictures, a batch at a time; pictures that do not decode are left out.
+) -> Iterator[SeenImage]:
+    """Detect objects in images, a batch at a time; images that do not decode are left out.
 
     Args:
       detector: in evaluation mode.
       reader: without mirroring.
       rows: of the reader.
-      batch_size: pictures at once; all have the reader's size, so that one program is compiled.
-      threads: pictures read at once.
+      batch_size: images at once; all have the reader's size, so that one program is compiled.
+      threads: images read at once.
     """
 
     def read(row: int) -> tuple[int, dict[str, NDArray] | None]:
@@ -67,7 +67,7 @@ def seen_pictures(
         for n, (row, one) in enumerate(batch):
             height, width = one["sizes"].tolist()
             real = one["labels"] > 0
-            yield SeenPicture(
+            yield SeenImage(
                 row,
                 one["images"][:height, :width],
                 PictureBoxes(one["boxes"][real], one["labels"][real] - 1),
@@ -76,18 +76,18 @@ def seen_pictures(
             )
 
 
-def detector_figures(pictures: Iterable[SeenPicture], classes: Sequence[str]) -> dict[str, float]:
+def detector_figures(images: Iterable[SeenImage], classes: Sequence[str]) -> dict[str, float]:
     """Mean average precision and proposal recall at IoU 0.5, and the AP of each class that has an object.
 
     Returns:
-      `mAP`, `recall`, `AP <class>` where there are several classes, and `pictures`, their number; empty where no
-      picture has an object.
+      `mAP`, `recall`, `AP <class>` where there are several classes, and `pictures`, the number of images; empty where
+      no image has an object.
     """
     found, true, proposals = [], [], []
-    for picture in pictures:
-        found.append(picture.found)
-        true.append(picture.true)
-        proposals.append(picture.proposals)
+    for image in images:
+        found.append(image.found)
+        true.append(image.true)
+        proposals.append(image.proposals)
     scores = detection_scores(found, true)
     if not scores.by_class:
         return {}

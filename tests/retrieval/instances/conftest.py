@@ -34,7 +34,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def word_retriever(pictures: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     """Pictures and films in words of feature maps, the pictures first."""
     encoder, dataset = map_encoder(40), open_dataset(pictures)
-    fit_words(encoder, dataset, range(len(dataset)), say=lambda line: None)
+    fit_words(encoder, dataset, range(len(dataset)), log=lambda line: None)
     retriever = Retriever.create(tmp_path_factory.mktemp("words") / "index", encoder)
     retriever.add(dataset)
     retriever.add(open_dataset(films))

@@ -92,7 +92,7 @@ def test_both_passes_equal_loops(
 
 def test_proposals_of_a_detector_equal_loops(tmp_path: Path, pictures: Path) -> None:
     """Of an untrained Faster R-CNN: whatever it proposes is stored and searched."""
-    settings = {"backbone": "small-convnet", "weights": "none", "picture_side": 64, "anchor_sizes": (12, 24)}
+    settings = {"backbone": "small-convnet", "weights": "none", "image_size": 64, "anchor_sizes": (12, 24)}
     encoder = make_detector(
         FasterRcnnConfig(data="boxes.csv", **settings, proposals=6, proposer_channels=8, head_units=8), ("thing",)
     )

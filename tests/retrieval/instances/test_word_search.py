@@ -250,7 +250,7 @@ def sift(tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, Path]:
     encoder.preprocessing = dataclasses.replace(encoder.preprocessing, height=192, width=192)
     encoder.max_features = 300
     dataset = open_dataset(folder)
-    fit_words(encoder, dataset, range(4), say=lambda line: None)
+    fit_words(encoder, dataset, range(4), log=lambda line: None)
     retriever = Retriever.create(tmp_path_factory.mktemp("sift_index") / "index", encoder)
     retriever.add(dataset)
     return retriever, folder

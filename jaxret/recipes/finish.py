@@ -1,0 +1,158 @@
+"""How trainings end: the index of a run, its learning curves, and what every report and every log closes with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.items import MediaItem
+from jaxret.errors import IndexFormatError, MediaError
+from jaxret.evaluation import GroupFigures
+from jaxret.index import MediaIndex
+from jaxret.models.encoder import VideoEncoder
+from jaxret.reporting import Section, draw_curves, figure, paragraph, preformatted, table
+from jaxret.retrieval import Retriever
+from jaxret.retrieval.encode import FrameVectors
+from jaxret.training import RunContext, RunFolder, config_to_json, read_run_log
+
+__all__ = [
+    "RunExtras",
+    "closing_sections",
+    "curve_parts",
+    "log_ending",
+    "make_run_index",
+    "run_sections",
+    "write_figures",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunExtras:
+    """What a recipe adds to the metrics and the report of its runs.
+
+    Attributes:
+      figures: further methods.
+      note: what they are.
+      first, last: sections before the metrics, and after the figure of results.
+      curves: the learning curves as parts of the report; None: they are drawn from the run's log.
+    """
+
+    figures: dict[str, GroupFigures] = dataclasses.field(default_factory=dict)
+    note: str = ""
+    first: Sequence[Section] = ()
+    last: Sequence[Section] = ()
+    curves: Sequence[str] | None = None
+
+
+def make_run_index(
+    run: RunFolder,
+    dataset: MediaDataset,
+    media: Mapping[int, FrameVectors],
+    encoder: VideoEncoder,
+    *,
+    threads: int,
+    log: Callable[[str], None],
+) -> Retriever:
+    """An index of the run's media in place of the one that is there; further files that it held are embedded again.
+
+    Args:
+      run: its `index` folder is replaced.
+      dataset: the run's data.
+      media: frame vectors of the items to index, by item index.
+      encoder: of the index.
+      threads: files decoded at once.
+      log: told of files that were added to the old index, and of those that can no longer be.
+    """
+    keys = {item.key for item in dataset.items}
+    added = [item for item in _indexed_items(run) if item.key not in keys]
+    shutil.rmtree(run.index, ignore_errors=True)
+    retriever = Retriever.create(run.index, encoder)
+    retriever.add(dataset, media=media)
+    if not added:
+        return retriever
+    files = MediaFiles([item for item in added if item.path is not None])
+    report = retriever.add(files, threads=threads)
+    log(f"{len(report.added)} of {len(added)} items that were added to the index before are in it again")
+    for error in (*files.skipped, *report.skipped):
+        log(f"  lost: {error}")
+    return retriever
+
+
+def write_figures(run: RunFolder, figures: Mapping[str, Any]) -> None:
+    """Write the run's metrics, by method, into its `figures.json`."""
+    run.figures.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def curve_parts(run: RunFolder, panels: Mapping[str, Sequence[str]]) -> list[str]:
+    """The learning curves, drawn from the run's log, as parts of a report.
+
+    Args:
+      run: its log is read, its curves are drawn.
+      panels: see `draw_curves`.
+    """
+    rows = read_run_log(run.metrics)
+    if not rows:
+        return [paragraph("Nothing was trained.")]
+    draw_curves(run.curves, rows, panels=panels)
+    return [figure(run.curves, f"{len(rows)} evaluations")]
+
+
+def closing_sections(indexed: int, command: str, failures: Sequence[MediaError], config: Any) -> list[Section]:
+    """How to search, what was left out, the settings, and the machine.
+
+    Args:
+      indexed: items in the run's index.
+      command: that searches it with a file.
+      failures: items that could not be read.
+      config: the resolved settings.
+    """
+    return [
+        Section("Search the index", [paragraph(f"{indexed} items are indexed."), preformatted(command)]),
+        *run_sections(failures, config),
+    ]
+
+
+def run_sections(failures: Sequence[MediaError], config: Any) -> list[Section]:
+    """What was left out, the settings, and the machine; arguments are those of `closing_sections`."""
+    lost = [(failure.path, failure.reason) for failure in failures]
+    return [
+        Section(f"Files left out: {len(lost)}", [table(("file", "reason"), lost)] if lost else [paragraph("None.")]),
+        Section("Settings", [preformatted(json.dumps(config_to_json(config), indent=2))]),
+        Section("Made on", [table(("what", "value"), _machine())]),
+    ]
+
+
+def log_ending(context: RunContext, failures: Sequence[MediaError], query: str, command: str) -> None:
+    """Log how many files were left out, where the report is, and the command that searches with `query`."""
+    if failures:
+        context.log(f"{len(failures)} files could not be read; the report lists them")
+    context.log(f"report: {context.run.report}")
+    context.log(f"search the index with {query}:\n  {command}")
+
+
+def _machine() -> list[tuple[str, str]]:
+    devices = ", ".join(sorted({device.device_kind for device in jax.devices()}))
+    return [
+        ("platform", platform.platform()),
+        ("Python", platform.python_version()),
+        ("JAX", jax.__version__),
+        ("devices", f"{jax.device_count()} x {devices}"),
+    ]
+
+
+def _indexed_items(run: RunFolder) -> tuple[MediaItem, ...]:
+    """What the old index holds; nothing where there is none, or one that a stopped run left half-made."""
+    if not (run.index / "manifest.json").exists():
+        return ()
+    try:
+        return MediaIndex.open(run.index).items
+    except IndexFormatError:
+        return ()

@@ -1,0 +1,202 @@
+"""The training of an encoder of shots, read top to bottom: whitening, frame vectors, shots, photos, fit, report."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from flax import nnx
+
+from jaxret.data.batches.plans import ShuffledBatches
+from jaxret.data.batches.shot_pairs import ShotPairs
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.sampling.frames import frames_on_display
+from jaxret.data.sampling.reading import open_item, read_pictures
+from jaxret.data.sampling.shot_cleaning import clean_shot
+from jaxret.data.sampling.transforms import centre_geometry
+from jaxret.data.splits import split_items
+from jaxret.models import Maximum, PooledBackbone, Sum, UnitLength
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.store import load_encoder, parameter_count, save_encoder
+from jaxret.recipes.base import Run
+from jaxret.recipes.image_to_video.features import FilmFeatures
+from jaxret.recipes.image_to_video.held_out import HeldOutFrames
+from jaxret.recipes.image_to_video.photos import random_moments, screen_photo_vectors
+from jaxret.recipes.image_to_video.report import finish_shot_run
+from jaxret.recipes.image_to_video.training_frames import training_frames
+from jaxret.recipes.opening import open_data, opened
+from jaxret.retrieval.encode import FrameVectors, Shot, shots_of
+from jaxret.training import (
+    CosineMarginObjective,
+    FitResult,
+    FitTask,
+    RunContext,
+    RunFolder,
+    Validation,
+    barrier,
+    fit_model,
+)
+from jaxret.training.pca import fit_whitening
+
+if TYPE_CHECKING:
+    from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
+
+__all__ = ["Films", "cleaned", "open_films", "shots_by_video", "train_shot_encoder"]
+
+_NAMES = {"lstm": "LSTM", "gru": "GRU", "sum": "sum", "max": "max"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Films:
+    """A data set of films.
+
+    Attributes:
+      dataset: all items.
+      splits: indices of the films that train, validate and test.
+    """
+
+    dataset: MediaDataset
+    splits: dict[str, np.ndarray]
+
+
+def open_films(config: ImageToVideoConfig, context: RunContext) -> Films:
+    """The films, dealt to splits by source, and logged; ConfigError where there are too few."""
+    dataset = open_data(config, "the films")
+    splits = split_items(dataset, "video", seed=config.seed)
+    counts = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
+    context.log(f"{opened(config, dataset)}; videos: {counts}")
+    return Films(dataset, splits)
+
+
+def train_shot_encoder(
+    encoder: VideoEncoder, films: Films, config: ImageToVideoConfig, context: RunContext
+) -> Run | None:
+    """Fit the whitening, compute frame vectors, cut, train, index, measure and report in the run folder.
+
+    Args:
+      encoder: with its initial weights; the whitening does nothing yet.
+      films: what it is trained and evaluated on.
+      config: settings; they are written to the run folder.
+      context: where to train, from the last checkpoint if there is one, and log.
+
+    Returns:
+      What came out; None if training was stopped before its end, and in all processes but the first.
+    """
+    dataset, run = films.dataset, context.run
+    # ---- spatial encoder
+    first = jax.process_index() == 0
+    if not first:  # the first process computes what stays on disk, then the others read it
+        barrier("prepared")
+    encoder = _with_whitening(encoder, films, config, context)
+    context.log(f"encoder: {encoder.summary}; {parameter_count(encoder):,} parameters")
+    # ---- frame vectors and shots
+    features = FilmFeatures(dataset, encoder, config.cache or run.cache)
+    failures = [*dataset.skipped, *features.prepare(threads=config.threads, show=context.show_progress)]
+    shots = {name: shots_by_video(features.frame_vectors(indices), config) for name, indices in films.splits.items()}
+    context.log("shots: " + ", ".join(f"{len(found)} {name}" for name, found in shots.items()))
+    if config.screen_photos:
+        context.log("screen photos of moments of the shots")
+    queries = {
+        name: _held_out_queries(dataset, encoder, shots[name], name, config, run) for name in ("validation", "test")
+    }
+    recurrent = config.temporal in ("lstm", "gru")
+    images = None
+    if config.screen_photos and recurrent:
+        moments = random_moments([shot for _, shot in shots["train"]], config.screen_photos, seed=config.seed)
+        of_films = np.array([video for video, _ in shots["train"]])
+        store = run.path / "photographs-train.npy"
+        images = screen_photo_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
+    if first:
+        barrier("prepared")
+    # ---- train
+    if recurrent:
+        own = [cleaned(dataset, video, shot, config) for video, shot in shots["train"]]
+        pairs = ShotPairs(own, max_frames=config.max_frames, positive_share=config.positive_share, images=images)
+        if not _fit(encoder, pairs, queries["validation"], config, context).finished:
+            context.log_stopped()
+            return None
+    else:
+        context.log(f"shots by their {config.temporal}: there is nothing to train")
+    if not first:
+        return None
+    save_encoder(encoder, run.encoder)
+    # ---- index, evaluation, report
+    encoders = {_NAMES[config.temporal]: encoder}
+    for kind in ("sum", "max"):
+        encoders.setdefault(kind, VideoEncoder(encoder.backbone, _pooling(kind, encoder), encoder.preprocessing))
+    media = features.frame_vectors(range(len(dataset)))
+    return finish_shot_run(dataset, media, queries["test"], encoders, config, context, failures=failures)
+
+
+def _with_whitening(
+    encoder: VideoEncoder, films: Films, config: ImageToVideoConfig, context: RunContext
+) -> VideoEncoder:
+    """The encoder that training starts from, its whitening fitted; the one that the run has, if it has one."""
+    start = context.run.path / "start"
+    if (start / "encoder.json").exists():
+        return load_encoder(start)
+    context.write_config(config)
+    if isinstance(encoder.backbone, PooledBackbone) and encoder.backbone.whitening is not None:
+        context.log(f"whitening: fitted on {config.whitening_frames} training frames at most")
+        frames = training_frames(films.dataset, films.splits["train"], config.preprocessing(), config.whitening_frames)
+        fit_whitening(encoder.backbone, frames, seed=config.seed)
+    save_encoder(encoder, start)
+    return encoder
+
+
+def _held_out_queries(
+    dataset: MediaDataset,
+    encoder: VideoEncoder,
+    shots: list[tuple[int, Shot]],
+    split: str,
+    config: ImageToVideoConfig,
+    run: RunFolder,
+) -> HeldOutFrames:
+    """A frame of each shot of a split, or with the setting `screen_photos` a screen photo of it, as queries."""
+    queries = HeldOutFrames.of([shot for _, shot in shots], [video for video, _ in shots], seed=config.seed)
+    if not config.screen_photos:
+        return queries
+    moments = (queries.frames / config.rate)[:, None]
+    of_films = queries.videos[queries.shot_of_query]
+    store = run.path / f"photographs-{split}.npy"
+    photos = screen_photo_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
+    return dataclasses.replace(queries, vectors=photos[:, 0])
+
+
+def _fit(
+    encoder: VideoEncoder, pairs: ShotPairs, queries: HeldOutFrames, config: ImageToVideoConfig, context: RunContext
+) -> FitResult:
+    """Fit, and leave the best weights in the encoder of shots."""
+
+    def evaluate() -> dict[str, float]:
+        found = queries.figures(encoder, config.max_frames)
+        return {f"validation {name}": found[name] for name in ("mAP", "R@1") if name in found}
+
+    plan = ShuffledBatches(len(pairs), min(config.batch_size, len(pairs)))
+    task = FitTask(encoder.temporal, CosineMarginObjective(config.margin), pairs, plan, Validation(evaluate))
+    return fit_model(task, config, context)
+
+
+def _pooling(kind: str, encoder: VideoEncoder) -> UnitLength:
+    layer = {"sum": Sum, "max": Maximum}[kind]
+    return UnitLength(layer(encoder.frame_embedding_size, rngs=nnx.Rngs(0)))
+
+
+def shots_by_video(media: dict[int, FrameVectors], config: ImageToVideoConfig) -> list[tuple[int, Shot]]:
+    """All shots with the item indices of their videos."""
+    sampling = config.preprocessing().shots
+    assert sampling is not None
+    return [(index, shot) for index, video in media.items() for shot in shots_of(video, sampling)]
+
+
+def cleaned(dataset: MediaDataset, video: int, shot: Shot, config: ImageToVideoConfig) -> np.ndarray:
+    """The frame vectors of a shot that train; with `clean` those whose frames match each other."""
+    if not config.clean or len(shot.vectors) < 2:
+        return shot.vectors
+    preprocessing = config.preprocessing()
+    with open_item(dataset, video, preprocessing) as reader:
+        geometry = centre_geometry(reader.info.height, reader.info.width, preprocessing)
+        positions = frames_on_display(reader.times, shot.frames / config.rate)
+        return shot.vectors[clean_shot(np.stack(list(read_pictures(reader, positions, geometry, preprocessing))))]

@@ -1,0 +1,75 @@
+"""How trainings begin: the data are opened, dealt to splits, and logged."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Protocol
+
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.open import open_dataset
+from jaxret.data.splits import DataSplits, split_dataset
+from jaxret.errors import ConfigError
+from jaxret.recipes.base import ClipConfig
+from jaxret.training import RunContext
+
+__all__ = ["DataConfig", "LabelledData", "open_data", "open_labelled_data", "opened"]
+
+
+class DataConfig(Protocol):
+    """The settings that name the data."""
+
+    @property
+    def data(self) -> str:
+        """What `jaxret.data.open.open_dataset` takes."""
+
+    @property
+    def split_column(self) -> str:
+        """For a CSV: the column that names each item's split."""
+
+    @property
+    def download(self) -> bool:
+        """For tfds: fetch what is missing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LabelledData:
+    """A data set with classes, and its splits.
+
+    Attributes:
+      dataset: all items.
+      splits: which of them train, validate and test, and which classes are unseen.
+    """
+
+    dataset: MediaDataset
+    splits: DataSplits
+
+
+def open_data(config: DataConfig, what: str) -> MediaDataset:
+    """The data set that the settings name; `what` it should hold, such as "the films", is for the message.
+
+    Raises:
+      ConfigError: they name none.
+    """
+    if not config.data:
+        raise ConfigError(f"data must name {what}: --data FOLDER")
+    return open_dataset(config.data, split_column=config.split_column, download=config.download)
+
+
+def opened(config: DataConfig, dataset: MediaDataset) -> str:
+    """The first words of the log: how many items there are."""
+    return f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable)"
+
+
+def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:
+    """The data set split by class, and logged.
+
+    Raises:
+      ConfigError: fewer than two classes can train; or see `open_data`.
+    """
+    dataset = open_data(config, "the media")
+    splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
+    context.log(
+        f"{opened(config, dataset)}, {len(splits.seen)} classes to train on and {len(splits.unseen)} unseen;"
+        f" {len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
+    )
+    return LabelledData(dataset, splits)

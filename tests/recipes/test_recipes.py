@@ -1,0 +1,149 @@
+"""Recipes by name: listed without JAX, trained from Python, and found in other packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxret import recipes, train
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.errors import ConfigError
+from jaxret.recipes import RECIPES
+from jaxret.recipes.base import RENAMED_SETTINGS, Recipe, Run
+from jaxret.training import RunFolder
+
+SETTINGS = {"image_size": 32, "frames": 4, "units": 8, "batch_size": 8, "weights": "none", "epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of six short videos."""
+    root = tmp_path_factory.mktemp("media")
+    digits = MovingDigits(train_clips=6, validation_clips=0, test_clips=0)
+    digits.write_media_folder(root, [n for n, item in enumerate(digits.items) if item.label in ("0-up", "1-left")])
+    next(root.glob("*.csv")).unlink()
+    return root
+
+
+def test_recipes_are_listed_without_jax() -> None:
+    code = "import sys; from jaxret import train; train.main(['--help']); sys.exit('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name in RECIPES:
+        assert name in done.stdout
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_listed_as_it_says(name: str) -> None:
+    recipe = RECIPES[name]
+    assert isinstance(recipe, Recipe)
+    assert (recipe.name, recipe.summary) == (name, RECIPES.summaries()[name])
+    assert recipe.config.out is None
+    assert not set(RENAMED_SETTINGS) & set(vars(recipe.config)), "a name that was renamed is used again"
+
+
+def test_training_from_python_gives_the_run(media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines: list[str] = []
+    out = tmp_path / "run"
+    run = recipes.train("cnn-lstm", data=media, out=out, log=lines.append, learning_rate=2e-3, **SETTINGS)
+    assert isinstance(run, Run)
+    assert run.path == out
+    assert run.figures == json.loads((out / "figures.json").read_text())
+    assert str(out / "index") in run.search_command
+    video = next(media.glob("1-left/*.mp4"))
+    assert run.retriever.search(video, 1)[0].item.path == str(video.resolve())
+    assert any(line.startswith("encoder: ") for line in lines)
+    assert json.loads((out / "config.json").read_text())["optimiser"]["learning_rate"] == 2e-3
+    printed = capsys.readouterr()
+    assert not printed.out
+    assert "step" not in printed.err
+
+
+def test_a_stopped_training_gives_no_run(media: Path, tmp_path: Path) -> None:
+    assert recipes.train("cnn-lstm", data=media, out=tmp_path / "run", stop_after=1, **SETTINGS | {"epochs": 9}) is None
+    assert (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("cnn-lst", {}, "unknown recipe 'cnn-lst'.*did you mean 'cnn-lstm'"),
+        ("cnn-lstm", {"epoch": 3}, "cnn-lstm has no setting 'epoch'; did you mean 'epochs'"),
+        ("cnn-lstm", {"lerning_rate": 3}, "did you mean 'learning_rate'"),
+        ("cnn-lstm", {"frame_size": 3}, "the setting frame_size is called image_size now"),
+        ("image-to-video", {"picture_side": 3}, "the setting picture_side is called query_image_size now"),
+        ("faster-rcnn", {"picture_side": 3}, "the setting picture_side is called image_size now"),
+        ("cnn-lstm", {"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ("moving-digits", {"loss": "arcfac"}, "unknown loss 'arcfac'"),
+    ],
+)
+def test_what_cannot_be_trained_is_named(name: str, settings: dict, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        recipes.train(name, out=tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_older_versions_open(tmp_path: Path) -> None:
+    from jaxret.recipes.base import open_config
+
+    for name, old in (
+        ("cnn-lstm", {"frame_size": 48}),
+        ("image-to-video", {"frame_side": 64, "picture_side": 32, "photographs": 1}),
+        ("faster-rcnn", {"picture_side": 64, "trunk_learning_rate": None}),
+        ("instance-search", {"side": 64, "training_pictures": 7}),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps({"recipe": name, **old}))
+        recipe, config = open_config(RunFolder(tmp_path))
+        assert recipe.name == name
+        new = [next(n for n in RENAMED_SETTINGS[setting] if hasattr(config, n)) for setting in old]
+        assert [getattr(config, setting) for setting in new] == list(old.values())
+    assert new == ["image_size", "training_images"]
+
+
+PLUGIN = """
+import dataclasses
+
+from jaxret.recipes.base import Recipe
+from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig, train
+
+
+@dataclasses.dataclass(frozen=True)
+class TinyConfig(CnnLstmConfig):
+    units: int = 4
+    image_size: int | None = 32
+    frames: int = 4
+    weights: str = "none"
+
+
+RECIPE = Recipe("tiny", "a recipe of another package", TinyConfig(), train)
+"""
+
+
+def test_a_recipe_of_another_package_is_listed_and_trained(media: Path, tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    info = packages / "tiny_recipe-1.0.dist-info"
+    info.mkdir(parents=True)
+    (packages / "tiny_recipe.py").write_text(PLUGIN)
+    (packages / "broken_recipe.py").write_text("import no_such_module")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tiny-recipe\nVersion: 1.0\n")
+    points = "tiny = tiny_recipe:RECIPE\nbroken = broken_recipe:RECIPE\n"
+    (info / "entry_points.txt").write_text(f"[jaxret.recipes]\n{points}")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), *sys.path])}
+
+    def jaxret(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "jaxret", "train", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    listed = jaxret("--help").stdout
+    assert "a recipe of another package" in listed
+    assert "the recipe 'broken' of another package cannot be imported" in listed
+    run = tmp_path / "run"
+    done = jaxret("tiny", "--data", str(media), "--out", str(run), "--epochs", "1", "--batch-size", "8", "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "config.json").read_text())["recipe"] == "tiny"
+    assert (run / "index" / "manifest.json").exists()
+    assert train.main(["--help"]) == 0  # here it is not installed
