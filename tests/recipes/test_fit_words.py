@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from instance_making import make_film, make_pictures, map_encoder, sift_encoder
-from jaxret.retrieval.systems.kinds import instance_system
 from PIL import Image
 
 from jaxret.data.dataset import MediaDataset
@@ -17,7 +16,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.store import encoder_arrays
 from jaxret.recipes.instances import fit_words as module
 from jaxret.recipes.instances.fit_words import fit_words
-from jaxret.retrieval.systems.base import InstanceSystem
+from jaxret.retrieval.systems.base import system_of
 from jaxret.retrieval.systems.words import WordSystem
 from jaxret.visual_words import Codebook, bags_of_words, inverse_document_frequency
 
@@ -42,7 +41,7 @@ def frames_of(dataset: MediaDataset, encoder) -> list[np.ndarray]:
     ]
 
 
-def stored_records(system: InstanceSystem, frames: list[np.ndarray]) -> list[np.ndarray]:
+def stored_records(system: WordSystem, frames: list[np.ndarray]) -> list[np.ndarray]:
     return [system.encode_frames(frame[None])[0] for frame in frames]
 
 
@@ -59,7 +58,7 @@ def test_fitting_and_encoding_see_the_same(dataset: MediaDataset, make) -> None:
     encoder = make()
     if encoder.kind == "sift-words":
         pytest.importorskip("cv2")
-    system = instance_system(fitted(dataset, encoder))
+    system = system_of(fitted(dataset, encoder))
     assert isinstance(system, WordSystem)
     images = [system.layout.unpack(record) for record in stored_records(system, frames_of(dataset, encoder))]
     bags = bags_of_words([image for image in images if len(image)], encoder.n_words)
