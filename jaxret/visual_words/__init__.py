@@ -3,10 +3,16 @@
 from jaxret.visual_words.codebook import Codebook
 from jaxret.visual_words.geometric_verification import TransformModel, Verification, same_word_pairs, verify_geometry
 from jaxret.visual_words.inverted_file import InvertedFile
-from jaxret.visual_words.placed_words import PlacedWords, box_in_pixels, words_at_points, words_of_map
+from jaxret.visual_words.placed_words import PlacedWords, words_at_points, words_of_map
 from jaxret.visual_words.query_expansion import expand_query
 from jaxret.visual_words.spatial_weights import box_surroundings, centre_prior
-from jaxret.visual_words.window_reranking import LocalisedResult, WindowMatch, best_window, rerank_windows
+from jaxret.visual_words.window_reranking import (
+    LocalisedResult,
+    WindowMatch,
+    WindowSettings,
+    best_window,
+    rerank_windows,
+)
 from jaxret.visual_words.windows import sliding_windows, window_boxes, window_lengths
 from jaxret.visual_words.word_bags import WordBags, bags_of_words, inverse_document_frequency, join_bags, query_bag
 
@@ -18,10 +24,10 @@ __all__ = [
     "TransformModel",
     "Verification",
     "WindowMatch",
+    "WindowSettings",
     "WordBags",
     "bags_of_words",
     "best_window",
-    "box_in_pixels",
     "box_surroundings",
     "centre_prior",
     "expand_query",

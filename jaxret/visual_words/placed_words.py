@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxret.metrics.boxes import check_boxes
 
-__all__ = ["PlacedWords", "box_in_pixels", "words_at_points", "words_of_map"]
+__all__ = ["PlacedWords", "words_at_points", "words_of_map"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -151,23 +151,6 @@ def words_at_points(
     rows_and_columns = np.floor(places[:, ::-1] * grid / size).astype(np.int64)
     rows_and_columns = np.minimum(rows_and_columns, np.array(grid) - 1)
     return PlacedWords(found, places, rows_and_columns, grid, size, np.ones(len(found)))
-
-
-def box_in_pixels(fractions: ArrayLike, image_size: tuple[float, float]) -> NDArray[np.float64]:
-    """A box, or boxes (..., 4), from shares of width and height to pixels.
-
-    Raises:
-      ValueError: a box is malformed, or reaches outside 0..1.
-
-    Example:
-      >>> box_in_pixels((0.5, 0.0, 1.0, 0.25), image_size=(100, 200)).tolist()
-      [100.0, 0.0, 200.0, 25.0]
-    """
-    boxes = check_boxes(fractions, "fractions")
-    if ((boxes < 0) | (boxes > 1)).any():
-        raise ValueError(f"fractions must lie in 0..1, got {boxes[(boxes < 0) | (boxes > 1)][0]}")
-    height, width = _checked_size(image_size)
-    return boxes * np.array([width, height, width, height])
 
 
 def _checked_size(image_size: tuple[float, float]) -> tuple[float, float]:

@@ -29,7 +29,7 @@ from jaxret.visual_words.windows import (
 )
 from jaxret.visual_words.word_bags import WordBags, check_idf
 
-__all__ = ["LocalisedResult", "WindowMatch", "best_window", "rerank_windows"]
+__all__ = ["LocalisedResult", "WindowMatch", "WindowSettings", "best_window", "rerank_windows"]
 
 
 class WindowMatch(NamedTuple):
@@ -40,6 +40,28 @@ class WindowMatch(NamedTuple):
 
     cosine: float
     box: NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowSettings:
+    """Which windows are slid over an image.
+
+    Attributes:
+      shares, overlap: see `sliding_windows`.
+      least_agreement: a window takes part if the smaller of the aspects of window and query, both in pixels, is at
+        least this share of the larger, above 0 and up to 1; where none does, those that agree best.
+
+    Raises:
+      ValueError: `least_agreement` is out of range.
+    """
+
+    shares: tuple[float, ...] = SHARES
+    overlap: float = 0.5
+    least_agreement: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least_agreement <= 1:
+            raise ValueError(f"least_agreement must be above 0 and up to 1, got {self.least_agreement!r}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -95,9 +117,7 @@ def rerank_windows(
     *,
     idf: ArrayLike | None = None,
     aspect: float | None = None,
-    least_agreement: float = 0.4,
-    shares: Sequence[float] = SHARES,
-    overlap: float = 0.5,
+    windows: WindowSettings = WindowSettings(),
     lengths: Sequence[ArrayLike] | None = None,
 ) -> LocalisedResult:
     """The first results of a search in the order of their best windows, each with the box where it was found.
@@ -107,11 +127,9 @@ def rerank_windows(
       ids: int (K,), of the candidates, each once.
       images: the words of each candidate.
       idf: (W,), at least 0; None: every word counts alike.
-      aspect: width / height of the query's box: windows of another shape are left out, see `least_agreement`. None:
+      aspect: width / height of the query's box: windows of another shape are left out, see `WindowSettings`. None:
         windows of every shape.
-      least_agreement: a window takes part if the smaller of the aspects of window and query, both in pixels, is at
-        least this share of the larger, above 0 and up to 1; where none does, those that agree best.
-      shares, overlap: of the windows, see `sliding_windows`.
+      windows: which windows are slid.
       lengths: for each candidate what `window_lengths` gives for `sliding_windows(image.grid, ...)`, all of them and
         with this `idf`; None: found now, which takes most of the time.
 
@@ -135,19 +153,17 @@ def rerank_windows(
         raise ValueError(f"lengths are of {len(lengths)} images, and there are {len(images)}")
     if aspect is not None and not 0 < aspect < np.inf:
         raise ValueError(f"aspect must be a width divided by a height, above 0, got {aspect!r}")
-    if not 0 < least_agreement <= 1:
-        raise ValueError(f"least_agreement must be above 0 and up to 1, got {least_agreement!r}")
     weights = _query_weights(query, idf)
     cosines, boxes = np.zeros(len(images)), np.full((len(images), 4), np.nan)
     for n, image in enumerate(images):
-        windows = sliding_windows(image.grid, shares=shares, overlap=overlap)
+        slid = sliding_windows(image.grid, shares=windows.shares, overlap=windows.overlap)
         kept = None if lengths is None else np.asarray(lengths[n], np.float64)
-        if kept is not None and kept.shape != (len(windows),):
-            raise ValueError(f"lengths[{n}] must have shape ({len(windows)},), one a window, got {kept.shape}")
+        if kept is not None and kept.shape != (len(slid),):
+            raise ValueError(f"lengths[{n}] must have shape ({len(slid)},), one a window, got {kept.shape}")
         if aspect is not None:
-            some = _of_shape(window_boxes(windows, image), aspect, least_agreement)
-            windows, kept = windows[some], None if kept is None else kept[some]
-        cosines[n], boxes[n] = _best(weights, image, windows, idf, kept)
+            some = _of_shape(window_boxes(slid, image), aspect, windows.least_agreement)
+            slid, kept = slid[some], None if kept is None else kept[some]
+        cosines[n], boxes[n] = _best(weights, image, slid, idf, kept)
     distances = rounded_distances(cosines)
     order = np.lexsort((numbers, distances))
     return LocalisedResult(numbers[order].astype(np.int64), distances[order], boxes[order])

@@ -9,13 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from jaxret.data.datasets.tf_records import _masked_crc32c, parse_example, parse_sequence_example, read_tf_records
-from jaxret.data.datasets.youtube8m import (
-    read_frame_features,
-    read_labels,
-    read_video_features,
-    read_vocabulary,
-)
+from jaxret.data.datasets.tf_records import _masked_crc32c, parse_example, read_tf_records
+from jaxret.data.datasets.youtube8m import read_labels, read_vocabulary
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, MediaError
 
@@ -48,17 +43,6 @@ def test_examples_come_back(proto):
     assert features["numbers"].tolist() == [0, 1, 300, -1, 2**62, -(2**63)]
     assert list(features["nothing"]) == list(features["no floats"]) == []
     assert parse_example(b"") == {}
-
-
-def test_sequence_examples_come_back(proto):
-    example = proto.SequenceExample()
-    example.context.feature["id"].bytes_list.value.append(b"abcd")
-    for level in (3, 200):
-        example.feature_lists.feature_list["rgb"].feature.add().bytes_list.value.append(bytes([level] * 5))
-    example.feature_lists.feature_list["empty"].SetInParent()
-    context, lists = parse_sequence_example(example.SerializeToString())
-    assert context == {"id": [b"abcd"]}
-    assert lists == {"rgb": [[bytes([3] * 5)], [bytes([200] * 5)]], "empty": []}
 
 
 @pytest.mark.parametrize("record", [b"\x0a\xff", b"\xff" * 11, b"\x0b", b"\x08\x01", b"\x0a\x02\x0a\x05"])
@@ -121,25 +105,17 @@ def test_vocabulary(vocabulary, tmp_path):
         read_vocabulary(tmp_path / "bad.csv")
 
 
-def test_video_level_features(proto, tmp_path):
+def test_labels_of_video_level_records(proto, tmp_path):
     records = [
         video_record(proto, b"eXbF", [0, 3861, 1]),
         video_record(proto, b"Gone", [1]),
         video_record(proto, b"bare", [], key="video_id"),
     ]
     path = write_records(tmp_path / "train0093.tfrecord", records)
-    videos = list(read_video_features(path))
-    assert [(video.id, video.labels) for video in videos] == [
-        ("eXbF", (0, 3861, 1)), ("Gone", (1,)), ("bare", ())
-    ]  # fmt: skip
-    np.testing.assert_allclose(videos[0].rgb, np.linspace(-1, 1, 1024), rtol=1e-6)
-    assert videos[0].audio.shape == (128,)
-    assert list(read_labels(path)) == [(video.id, video.labels) for video in videos]
-    with pytest.raises(MediaError, match="no frame-level features"):
-        list(read_frame_features(path))
+    assert list(read_labels(path)) == [("eXbF", (0, 3861, 1)), ("Gone", (1,)), ("bare", ())]
 
 
-def test_frame_level_features(proto, tmp_path):
+def test_labels_of_frame_level_records(proto, tmp_path):
     rng = np.random.default_rng(0)
     rgb, audio = rng.integers(0, 256, (3, 1024), np.uint8), rng.integers(0, 256, (3, 128), np.uint8)
     example = proto.SequenceExample()
@@ -149,16 +125,10 @@ def test_frame_level_features(proto, tmp_path):
         example.feature_lists.feature_list["rgb"].feature.add().bytes_list.value.append(rgb[second].tobytes())
         example.feature_lists.feature_list["audio"].feature.add().bytes_list.value.append(audio[second].tobytes())
     path = write_records(tmp_path / "train00.tfrecord", [example.SerializeToString()])
-    (video,) = read_frame_features(path)
     assert list(read_labels(path)) == [("eXbF", (1, 0))]
-    assert (video.id, video.labels, video.rgb.shape, video.audio.shape) == ("eXbF", (1, 0), (3, 1024), (3, 128))
-    # What the data set's own code does: q * 4 / 255 + 4 / 512 - 2.
-    np.testing.assert_allclose(video.rgb, rgb * 4.0 / 255 + 4 / 512 - 2, atol=1e-5)
-    with pytest.raises(MediaError, match="no video-level features"):
-        list(read_video_features(path))
     write_records(path, [b"\x0a\xff"])
     with pytest.raises(MediaError, match=r"no tf\.train\.Example"):
-        list(read_frame_features(path))
+        list(read_labels(path))
 
 
 def test_videos_on_disk_are_labelled_by_the_records(proto, tmp_path, make_video):

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flax import nnx
+from reference import depth as slow
 
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.decode.write import write_video
 from jaxret.data.ground_truth.cropped import CroppedQueries
 from jaxret.data.open import open_dataset
-from jaxret.data.sampling.depth_planes import volumes_of_frames
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models import Mean, create_backbone
 from jaxret.models.conv_lstm.volumes import scatter_to_planes
@@ -93,4 +93,4 @@ def test_the_device_scatters_as_the_slow_twin() -> None:
     frames = np.random.default_rng(0).integers(0, 256, (2, 5, 6, 4), np.uint8)
     frames[..., 3] %= PLANES.count + 1
     scattered = scatter_to_planes(frames[..., :3].astype(np.float32), frames[..., 3], PLANES.count)
-    np.testing.assert_array_equal(scattered, volumes_of_frames(frames, PLANES))
+    np.testing.assert_array_equal(scattered, [slow.volume(frame, PLANES.count) for frame in frames])

@@ -10,7 +10,6 @@ from jaxret.visual_words import (
     InvertedFile,
     WordBags,
     bags_of_words,
-    box_in_pixels,
     box_surroundings,
     centre_prior,
     expand_query,
@@ -67,13 +66,6 @@ def test_points_keep_their_places_and_fall_into_cells():
     assert len(words_at_points([], np.zeros((0, 2)), (90, 200))) == 0
 
 
-def test_boxes_in_shares_of_the_image_hold_the_same_words():
-    image = words_of_map(np.arange(12).reshape(3, 4), (300, 200))
-    box = box_in_pixels((0.25, 0, 0.75, 1 / 3), (300, 200))
-    assert box.tolist() == [50, 0, 150, 100]
-    assert image.words[image.inside(box)].tolist() == [1, 2]
-
-
 @pytest.mark.parametrize(
     ("box", "message"),
     [
@@ -99,8 +91,6 @@ def test_wrong_words_are_named():
         words_of_map([[0.5]], (8, 8))
     with pytest.raises(ValueError, match=r"point \(9.0, 3.0\) lies outside the image of 8 x 8"):
         words_at_points([1], [[9.0, 3.0]], (8, 8))
-    with pytest.raises(ValueError, match=r"fractions must lie in 0..1, got 2.0"):
-        box_in_pixels((0, 0, 1, 2), (8, 8))
     with pytest.raises(ValueError, match=r"weights must be finite and at least 0, got -1.0"):
         words_of_map([[1]], (8, 8), weights=[[-1.0]])
     with pytest.raises(ValueError, match=r"box .* holds 1 words, and a query needs at least 2"):

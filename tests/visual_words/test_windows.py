@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reference import words as slow
 
 from jaxret.visual_words import (
+    WindowSettings,
     best_window,
     query_bag,
     rerank_windows,
@@ -155,7 +156,7 @@ def test_wrong_input_is_named():
     with pytest.raises(ValueError, match="aspect must be a width divided by a height, above 0, got 0"):
         rerank_windows(query, [4], [image], aspect=0)
     with pytest.raises(ValueError, match=r"least_agreement must be above 0 and up to 1, got 1.5"):
-        rerank_windows(query, [4], [image], aspect=1.0, least_agreement=1.5)
+        rerank_windows(query, [4], [image], aspect=1.0, windows=WindowSettings(least_agreement=1.5))
     with pytest.raises(ValueError, match=r"shares must be above 0 and up to 1, at least one, got \(0.0,\)"):
         sliding_windows((3, 3), shares=(0.0,))
     with pytest.raises(ValueError, match=r"overlap must be from 0 to below 1, got 1"):

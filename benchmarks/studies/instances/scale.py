@@ -12,7 +12,7 @@ from common.timing import in_turn
 from jaxret.retrieval import Retriever
 from jaxret.retrieval.systems.word_records import bags_of_records
 from jaxret.retrieval.systems.words import WINDOW_OVERLAP, WINDOW_SHARES, MapWords
-from jaxret.visual_words import InvertedFile, join_bags, rerank_windows, sliding_windows, window_lengths
+from jaxret.visual_words import InvertedFile, WindowSettings, join_bags, rerank_windows, sliding_windows, window_lengths
 
 __all__ = ["scale_rows"]
 
@@ -69,11 +69,11 @@ def _rerank_times(
         window_lengths(image, sliding_windows(image.grid, shares=shares, overlap=WINDOW_OVERLAP)) for image in images
     ]
 
+    windows = WindowSettings(shares, WINDOW_OVERLAP)
+
     def run(kept: list[np.ndarray] | None) -> None:
         for question in questions:
-            rerank_windows(
-                question.bag, ids, images, aspect=question.aspect, shares=shares, overlap=WINDOW_OVERLAP, lengths=kept
-            )
+            rerank_windows(question.bag, ids, images, aspect=question.aspect, windows=windows, lengths=kept)
 
     times = in_turn({"found": lambda: run(None), "kept": lambda: run(lengths)}, samples=3)
     return {

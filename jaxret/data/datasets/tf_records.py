@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from jaxret.errors import MediaError
 
-__all__ = ["Feature", "parse_example", "parse_sequence_example", "read_tf_records"]
+__all__ = ["Feature", "parse_example", "read_tf_records"]
 
 Feature: TypeAlias = list[bytes] | npt.NDArray[np.float32] | npt.NDArray[np.int64]
 """The values of a feature: bytes, float32 (N,) or int64 (N,)."""
@@ -64,23 +64,6 @@ def parse_example(record: bytes) -> dict[str, Feature]:
         if field == 1:
             features |= _features(_message(value))
     return features
-
-
-def parse_sequence_example(record: bytes) -> tuple[dict[str, Feature], dict[str, list[Feature]]]:
-    """The context features and the feature lists of a serialised tf.train.SequenceExample, by name.
-
-    Raises:
-      ValueError: the bytes are no such message.
-    """
-    context: dict[str, Feature] = {}
-    lists: dict[str, list[Feature]] = {}
-    for field, value in _fields(record):
-        if field == 1:
-            context |= _features(_message(value))
-        elif field == 2:
-            for name, entries in _map_entries(_message(value)):
-                lists[name] = [_feature(_message(entry)) for number, entry in _fields(entries) if number == 1]
-    return context, lists
 
 
 def _features(message: bytes) -> dict[str, Feature]:

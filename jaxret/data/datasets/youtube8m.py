@@ -1,4 +1,4 @@
-"""YouTube-8M (Abu-El-Haija et al., arXiv:1609.08675): its published features and labels, and videos labelled by them.
+"""YouTube-8M (Abu-El-Haija et al., arXiv:1609.08675): its published labels, and videos labelled by them.
 
 The data set gives out no videos, but TFRecord files of features: video-level ones (tf.train.Example: `id`, `labels`,
 `mean_rgb` of 1,024 floats, `mean_audio` of 128) and frame-level ones (tf.train.SequenceExample: context `id`, `labels`;
@@ -13,34 +13,24 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
-
-import numpy as np
-import numpy.typing as npt
 
 from jaxret.data.datasets.folders import MediaFiles, media_kind
-from jaxret.data.datasets.tf_records import Feature, parse_example, parse_sequence_example, read_tf_records
+from jaxret.data.datasets.tf_records import Feature, parse_example, read_tf_records
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError, MediaError
 
 __all__ = [
     "Youtube8mLabel",
-    "Youtube8mVideo",
     "open_youtube8m",
-    "read_frame_features",
     "read_labels",
-    "read_video_features",
     "read_vocabulary",
 ]
-
-Message = TypeVar("Message")
 
 _COLUMNS = ("Index", "TrainVideoCount", "Name", "Vertical1")
 _IDS = ("id", "video_id")  # records of 2017 and before say video_id
 _SPLITS = {"train": "train", "validate": "validation", "test": "test"}
-_LOWEST, _HIGHEST = -2.0, 2.0  # what the bytes of frame features were quantised from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,23 +41,6 @@ class Youtube8mLabel:
     name: str
     videos: int
     vertical: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Youtube8mVideo:
-    """The features of one video.
-
-    Attributes:
-      id: as the records name it (4 characters since 2018).
-      labels: label numbers; none where they are withheld (test).
-      rgb: float32 (1024,), the mean over the video; or (T, 1024), one row a second.
-      audio: float32 (128,) or (T, 128); None in records of before audio was added.
-    """
-
-    id: str
-    labels: tuple[int, ...]
-    rgb: npt.NDArray[np.float32]
-    audio: npt.NDArray[np.float32] | None
 
 
 def read_vocabulary(path: str | os.PathLike[str]) -> dict[int, Youtube8mLabel]:
@@ -93,37 +66,6 @@ def read_vocabulary(path: str | os.PathLike[str]) -> dict[int, Youtube8mLabel]:
     return labels
 
 
-def read_video_features(path: str | os.PathLike[str]) -> Iterator[Youtube8mVideo]:
-    """The videos of a file of video-level features, in its order.
-
-    Raises:
-      MediaError: the file cannot be read, or holds something else.
-    """
-    for record in read_tf_records(path):
-        features = _parsed(path, parse_example, record)
-        rgb, audio = features.get("mean_rgb"), features.get("mean_audio")
-        if not _is_floats(rgb) or not (audio is None or _is_floats(audio)):
-            raise MediaError(os.fspath(path), f"no video-level features: a record holds {', '.join(sorted(features))}")
-        yield Youtube8mVideo(
-            *_id_and_labels(path, features), np.asarray(rgb), None if audio is None else np.asarray(audio)
-        )
-
-
-def read_frame_features(path: str | os.PathLike[str]) -> Iterator[Youtube8mVideo]:
-    """The videos of a file of frame-level features, in its order; their bytes are levels from -2 to 2.
-
-    Raises:
-      MediaError: the file cannot be read, or holds something else.
-    """
-    for record in read_tf_records(path):
-        context, lists = _parsed(path, parse_sequence_example, record)
-        if "rgb" not in lists:
-            raise MediaError(os.fspath(path), "no frame-level features: a record holds no list `rgb`")
-        rgb = _levels(path, lists["rgb"])
-        audio = _levels(path, lists["audio"]) if "audio" in lists else None
-        yield Youtube8mVideo(*_id_and_labels(path, context), rgb, audio)
-
-
 def read_labels(path: str | os.PathLike[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
     """Id and label numbers of each video in a file of features of either kind, in its order.
 
@@ -132,7 +74,7 @@ def read_labels(path: str | os.PathLike[str]) -> Iterator[tuple[str, tuple[int, 
     """
     for record in read_tf_records(path):
         # An Example's features and a SequenceExample's context are one and the same field.
-        yield _id_and_labels(path, _parsed(path, parse_example, record))
+        yield _id_and_labels(path, _parsed(path, record))
 
 
 def open_youtube8m(root: str | os.PathLike[str], *, probe: bool = True) -> MediaFiles:
@@ -173,9 +115,9 @@ def _rarest(video: str, labels: tuple[int, ...], vocabulary: Mapping[int, Youtub
     return known[0].name if known else None
 
 
-def _parsed(path: str | os.PathLike[str], parse: Callable[[bytes], Message], record: bytes) -> Message:
+def _parsed(path: str | os.PathLike[str], record: bytes) -> dict[str, Feature]:
     try:
-        return parse(record)
+        return parse_example(record)
     except ValueError as error:
         raise MediaError(os.fspath(path), str(error)) from error
 
@@ -186,17 +128,3 @@ def _id_and_labels(path: str | os.PathLike[str], features: Mapping[str, Feature]
     if not isinstance(name, list) or len(name) != 1 or (len(labels) and isinstance(labels, list)):
         raise MediaError(os.fspath(path), "a record has no id, or labels that are no numbers")
     return name[0].decode("utf-8"), tuple(int(label) for label in labels)
-
-
-def _is_floats(feature: Feature | None) -> bool:
-    return isinstance(feature, np.ndarray) and feature.dtype == np.float32
-
-
-def _levels(path: str | os.PathLike[str], rows: list[Feature]) -> npt.NDArray[np.float32]:
-    """Quantised rows (T, D): as published, level q stands for 4 q / 255 + 4 / 512 - 2."""
-    values = [row[0] for row in rows if isinstance(row, list) and len(row) == 1]
-    if len(values) < len(rows) or len({len(value) for value in values}) > 1:
-        raise MediaError(os.fspath(path), "the frames of a record are not bytes of one length")
-    levels = np.stack([np.frombuffer(value, np.uint8) for value in values]) if values else np.zeros((0, 0), np.uint8)
-    span = _HIGHEST - _LOWEST
-    return (levels * np.float32(span / 255) + np.float32(span / 512 + _LOWEST)).astype(np.float32)

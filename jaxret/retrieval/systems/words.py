@@ -23,6 +23,7 @@ from jaxret.visual_words import (
     Codebook,
     InvertedFile,
     PlacedWords,
+    WindowSettings,
     WordBags,
     box_surroundings,
     expand_query,
@@ -199,8 +200,7 @@ class WordGallery(Gallery[WordQuery]):
             images,
             idf=self._idf if idf else None,
             aspect=query.aspect,
-            shares=WINDOW_SHARES,
-            overlap=WINDOW_OVERLAP,
+            windows=WindowSettings(WINDOW_SHARES, WINDOW_OVERLAP),
         )
         sizes = {int(row): image.image_size for row, image in zip(rows, images, strict=True)}
         return Located(found.ids, found.distances, found.boxes / _sides(sizes, found.ids))
