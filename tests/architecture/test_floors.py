@@ -63,7 +63,8 @@ def test_imports_point_down(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["rank", "metrics", "index", "evaluation", "visual_words", "data.datasets.folders", "data.batches.cache"]
+    "name",
+    ["rank", "metrics", "index", "evaluation", "visual_words", "data", "data.datasets.folders", "data.batches.cache"],
 )
 def test_rooms_without_jax(name: str) -> None:
     code = f"import sys, jaxret.{name}; sys.exit('jax' in sys.modules)"
