@@ -166,10 +166,11 @@ def _documentation(kind: type[Any]) -> _Documentation:
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:
+    """The words, and the values of flags that stand without one."""
     words = []
-    for word, following in zip(argv, [*argv[1:], "--"], strict=True):
+    for position, word in enumerate(argv):
         words.append(word)
-        if word in _VALUE_OF_BARE and following.startswith("-"):
+        if word in _VALUE_OF_BARE and (position + 1 == len(argv) or argv[position + 1].startswith("-")):
             words.append(_VALUE_OF_BARE[word])
     return words
 

@@ -1,0 +1,218 @@
+"""One retriever opens the indexes of all five systems, and of one from outside the package."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+import jaxret
+from jaxret import Hit, Region, RegionSearch, Retriever, SequenceSearch, VectorSearch
+from jaxret.__main__ import dispatch
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.ground_truth.films import FilmQueries
+from jaxret.data.open import open_dataset
+from jaxret.data.rows import Rows
+from jaxret.errors import ConfigError
+from jaxret.index import MediaIndex, Space
+from jaxret.models import register_encoder
+from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval import FilmEvaluation, LabelEvaluation, RegionEvaluation, System, register_system, single_file
+from jaxret.retrieval.encode import FrameVectors, frame_rows
+from jaxret.retrieval.hit import best_per_item, hits_of_rows
+
+MADE_BEFORE = Path(__file__).parents[1] / "compatibility" / "made_before"
+RUNS = {"clips": VectorSearch, "codes": VectorSearch, "sequences": VectorSearch, "films": VectorSearch}
+RUNS |= {"things": RegionSearch}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(MADE_BEFORE, tmp_path_factory.mktemp("made") / "made"))
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_run_and_its_index_open_and_give_hits_of_one_shape(name: str, made: Path) -> None:
+    query = made / "pictures" / "p0.png" if name == "things" else made / "query.mp4"
+    by_run, by_index = Retriever.open(made / "runs" / name), Retriever.open(str(made / "runs" / name / "index"))
+    assert type(by_run.system) is type(by_index.system)
+    assert type(by_run.system.default_options()) is RUNS[name]
+    hits = by_run.search(query, 3)
+    assert hits == by_index.search(single_file(query), 3, options=RUNS[name]())
+    assert len(hits) == 3
+    for hit in hits:
+        assert isinstance(hit, Hit)
+        found = json.loads(json.dumps(hit.to_json()))
+        assert {"key", "kind", "label", "path", "distance", "start", "end", "box"} <= found.keys()
+        assert {"query_start", "query_end", "metric", "cosine", "moment", "moment_distance"} <= found.keys()
+        assert (found["key"], found["start"], found["end"]) == (hit.item.key, *hit.span)
+        assert (hit.start, hit.end) == hit.span
+        assert found["box"] == (None if hit.box is None else list(hit.box))
+        assert (found["size"] is not None) == (name == "things")
+
+
+def test_options_settings_and_queries_of_another_system_are_refused(made: Path) -> None:
+    clips, things = (Retriever.open(made / "runs" / name) for name in ("clips", "things"))
+    with pytest.raises(
+        ConfigError,
+        match=r"clips/index is an index of whole images and clips, which is searched with VectorSearch or "
+        "SequenceSearch: RegionSearch does not fit it",
+    ):
+        clips.search(made / "query.mp4", options=RegionSearch(Region(0, 0, 9, 9)))
+    for options in (VectorSearch(), SequenceSearch("dtw")):
+        with pytest.raises(ConfigError, match=rf"things/index is an index of regions .* {type(options).__name__} does"):
+            things.search(made / "frame.png", options=options)
+        with pytest.raises(
+            ConfigError, match=r"things/index is an index of regions .* is evaluated with RegionQueries"
+        ):
+            things.evaluate(options=options)
+    films = FilmQueries(*[open_dataset(made / "query.mp4")] * 2, np.zeros(1, np.int64), np.zeros((1, 2)))
+    with pytest.raises(ConfigError, match="is evaluated with RegionQueries: FilmQueries will not do"):
+        things.evaluate(films)
+    with pytest.raises(ConfigError, match="screen photos are queries for shots, and this index was made by an encoder"):
+        clips.evaluate(films)
+    for settings in (FilmEvaluation(), RegionEvaluation()):
+        message = f"these queries are evaluated with LabelEvaluation, got {type(settings).__name__}"
+        with pytest.raises(ConfigError, match=message):
+            clips.evaluate(settings=settings)
+    with pytest.raises(ConfigError, match="these queries are evaluated with FilmEvaluation, got LabelEvaluation"):
+        clips.evaluate(films, settings=LabelEvaluation())
+    for options, message in (
+        (VectorSearch(rerank=20), "an evaluation ranks the whole gallery: leave rerank out, got 20"),
+        (VectorSearch(every_clip=True), "leave every_clip out, got True"),
+        (VectorSearch(probes=2), "leave probes out, got 2"),
+        (VectorSearch(metric="cosine", min_cosine=0.5), r"min_cosine \(--par\) ranks by Euclidean distance: leave cos"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            clips.evaluate(options=options)
+    for values, message in (
+        ({"relevant": "clip"}, "relevant must be one of label, source, got 'clip'"),
+        ({"denominator": "k"}, "denominator must be one of .*, got 'k'"),
+        ({"depth": 0}, "depth must be at least 1 or none, got 0"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            LabelEvaluation(**values)
+    with pytest.raises(ConfigError, match="tolerance must be at least 0 seconds, got -1"):
+        FilmEvaluation(-1)
+
+
+def test_an_evaluation_says_what_it_measured(made: Path) -> None:
+    report = Retriever.open(made / "runs" / "clips").evaluate(
+        options=VectorSearch(min_cosine=0.5), settings=LabelEvaluation(by_class=True), ks=[1]
+    )
+    assert report.measured == "clip space by par; mAP@k divides by min(n_relevant,k); equal distances in order of id"
+    assert (report.options, report.settings) == (VectorSearch(min_cosine=0.5), LabelEvaluation(by_class=True))
+    assert list(report.figures) == ["all", "left", "right"]
+    assert json.loads(json.dumps(report.to_json())) == report.figures
+    header, rows = report.table()
+    assert [row[0] for row in rows] == list(report.figures)
+    assert rows[0][header.index("P@1")] == f"{report.figures['all']['P@1']:.4f}"
+    assert rows[0][header.index("queries")] == "12"
+    assert "queries_excluded" not in header
+
+
+@dataclasses.dataclass(frozen=True)
+class ColourSearch:
+    """Search by colour.
+
+    Attributes:
+      darkest: find what is darkest instead.
+    """
+
+    darkest: bool = False
+
+
+class MeanColour(nnx.Module):
+    """An encoder of another package: the mean colour of a frame."""
+
+    kind = "mean-colour"
+    unit = "frame"
+
+    def __init__(self, preprocessing: Preprocessing):
+        self.preprocessing = preprocessing
+        self.scale = nnx.Param(jnp.full(3, 1 / 255))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {"kind": self.kind, "preprocessing": self.preprocessing.to_json()}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> MeanColour:
+        return cls(Preprocessing.from_json(config["preprocessing"]))
+
+    def encode_frames(self, frames: Any) -> Any:
+        return jnp.asarray(frames, jnp.float32).mean(axis=(1, 2)) * self.scale[...]
+
+
+class ColourSystem(System):
+    """Its system."""
+
+    title = "colours"
+    options = (ColourSearch,)
+
+    def spaces(self, *, frames: bool = True) -> list[Space]:
+        return [Space("colour", 3)]
+
+    def rows(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Rows]:
+        return {"colour": frame_rows(vectors)}
+
+    def search(
+        self,
+        index: MediaIndex,
+        query: MediaDataset,
+        k: int,
+        options: ColourSearch,
+        kinds: frozenset[str] | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        ((_, vectors),) = self.vectors(query, [0], threads=1)
+        rows = frame_rows({0: vectors})
+        if options.darkest:
+            rows = Rows(np.zeros_like(rows.vectors), rows.items)
+        found = index.search("colour", rows.vectors, k, kinds=kinds, threads=threads)
+        return best_per_item(hits_of_rows(found, rows, "euclidean"), k, index)
+
+
+@pytest.fixture
+def colours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Red, dark red and blue images; the kind is forgotten after the test."""
+    monkeypatch.setattr("jaxret.models.registry._ENCODERS.classes", {})
+    monkeypatch.setattr("jaxret.retrieval.systems.base._SYSTEMS", {})
+    register_encoder(MeanColour)
+    register_system("mean-colour")(ColourSystem)
+    (tmp_path / "images").mkdir()
+    for name, colour in (("red", (250, 0, 0)), ("dark", (90, 0, 0)), ("blue", (0, 0, 250))):
+        Image.new("RGB", (40, 40), colour).save(tmp_path / "images" / f"{name}.png")
+    return tmp_path / "images"
+
+
+def test_a_system_from_outside_is_indexed_and_searched(
+    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    retriever = Retriever.create(tmp_path / "index", MeanColour(Preprocessing(height=16, width=16, frames=2)))
+    assert len(retriever.add(jaxret.open_dataset(colours)).added) == 3
+    again = Retriever.open(tmp_path / "index")
+    assert isinstance(again.system, ColourSystem)
+    assert [hit.item.key for hit in again.search(colours / "red.png", 2)] == ["red.png", "dark.png"]
+    darkest = again.search(colours / "red.png", 1, options=ColourSearch(darkest=True))
+    assert [hit.item.key for hit in darkest] == ["dark.png"]
+    with pytest.raises(ConfigError, match="is an index of colours, which is searched with ColourSearch: VectorSearch"):
+        again.search(colours / "red.png", options=VectorSearch())
+    with pytest.raises(ConfigError, match="is an index of colours, which is evaluated with nothing"):
+        again.evaluate()
+    capsys.readouterr()
+    assert dispatch(["search", str(tmp_path / "index"), str(colours / "blue.png"), "-k", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["key"] == "blue.png"
+    with pytest.raises(ConfigError, match=r"--par belongs to vector search, and .*index is an index of colours: leave"):
+        dispatch(["search", str(tmp_path / "index"), str(colours / "blue.png"), "--par", "0.5"])
+    assert dispatch(["index", str(colours), str(tmp_path / "index"), "--quiet"]) == 0
+    assert "added 0 items, 3 were there already" in capsys.readouterr().out
