@@ -1,4 +1,4 @@
-"""Protocols: who queries whom, ranked how, judged against what."""
+"""Protocols: what the queries and the gallery are, how they are ranked, what is relevant."""
 
 from jaxret.evaluation.item_ranking import rank_items
 from jaxret.evaluation.label_protocol import (

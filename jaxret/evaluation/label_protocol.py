@@ -15,7 +15,7 @@ import numpy.typing as npt
 from jaxret.data.rows import Rows
 from jaxret.evaluation.item_ranking import rank_items
 from jaxret.evaluation.ranking import Ranking
-from jaxret.metrics import Denominator, judge_by_label, retrieval_summary
+from jaxret.metrics import Denominator, relevance_by_label, retrieval_summary
 from jaxret.rank import METRICS, SearchResult
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "evaluate_rankings",
 ]
 
-_BLOCK_PAIRS = 1 << 24  # of query and gallery item, ranked and judged at once in some 50 bytes each
+_BLOCK_PAIRS = 1 << 24  # of query and gallery item, ranked at once in some 50 bytes each
 
 GroupFigures = dict[str, dict[str, float]]
 """Figures by group of queries (`all`, and for instance `seen` and `unseen`), then by metric."""
@@ -155,7 +155,7 @@ def evaluate_rankings(
       relevant item; other groups are left out.
 
     Raises:
-      ValueError: an unknown denominator, or what `jaxret.metrics.judge_by_label` refuses.
+      ValueError: an unknown denominator, or what `jaxret.metrics.relevance_by_label` refuses.
     """
     labels = _column([item.label for item in query_items])
     sources = _column([item.source for item in query_items])
@@ -178,7 +178,7 @@ def evaluate_rankings(
             chosen_rows = np.flatnonzero(in_group[some])
             if not len(chosen_rows):
                 continue
-            judged = judge_by_label(
+            relevance = relevance_by_label(
                 result.ids[chosen_rows],
                 shared[some][chosen_rows],
                 gallery_shared,
@@ -187,11 +187,11 @@ def evaluate_rankings(
                 distances=result.distances[chosen_rows],
             )
             figures = {}
-            if judged.counted.any():
+            if relevance.counted.any():
                 figures = retrieval_summary(
-                    judged, protocol.ks, denominator=protocol.denominator, tie_averaged=tie_averaged
+                    relevance, protocol.ks, denominator=protocol.denominator, tie_averaged=tie_averaged
                 )
-            parts[name].append(_Part(figures, len(chosen_rows), judged.complete, judged.empty_share))
+            parts[name].append(_Part(figures, len(chosen_rows), relevance.complete, relevance.empty_share))
     return {name: _pooled(found) for name, found in parts.items() if any(part.figures for part in found)}
 
 

@@ -1,6 +1,6 @@
-"""Retrieval metrics, pure NumPy: judge a ranking once, then ask for figures.
+"""Retrieval metrics in NumPy: look up the relevance of a ranking once, then compute figures.
 
-Every metric takes `Judgements` and returns `QueryScores`, one value a query and the mean over the queries
+Every metric takes `RankedRelevance` and returns `QueryScores`, one value a query and the mean over the queries
 that have relevant items. Formulas, denominators and the rules for ties and empty answers are in each
 docstring.
 """
@@ -16,23 +16,23 @@ from jaxret.metrics.average_precision import (
 from jaxret.metrics.boxes import best_box_iou, box_area, box_iou, box_overlap, pairwise_box_iou
 from jaxret.metrics.detection import (
     DetectionScores,
-    PictureBoxes,
+    ImageBoxes,
     detection_scores,
     proposal_recall,
     right_detections,
 )
-from jaxret.metrics.hit_rate import hit_rate_at
-from jaxret.metrics.judgements import Judgements, QueryScores
 from jaxret.metrics.landmarks import RevisitedSetting, revisited_lists, trapezoidal_average_precision
 from jaxret.metrics.ndcg import ndcg
 from jaxret.metrics.precision_recall import (
     accuracy_at,
     f1_at,
+    hit_rate_at,
     precision_at,
     precision_recall_curve,
     recall_at,
 )
-from jaxret.metrics.relevance import judge_by_label, judge_by_lists
+from jaxret.metrics.ranked_relevance import QueryScores, RankedRelevance
+from jaxret.metrics.relevance import relevance_by_label, relevance_by_lists
 from jaxret.metrics.shot_boundaries import BoundaryCounts, match_boundaries
 from jaxret.metrics.spans import best_span_iou, span_iou, span_overlap
 from jaxret.metrics.stanford_i2v import SceneRetrievalScores, scene_retrieval_scores, temporal_refinement_jaccard
@@ -44,9 +44,9 @@ __all__ = [
     "BoundaryCounts",
     "Denominator",
     "DetectionScores",
-    "Judgements",
-    "PictureBoxes",
+    "ImageBoxes",
     "QueryScores",
+    "RankedRelevance",
     "RevisitedSetting",
     "SceneRetrievalScores",
     "Ties",
@@ -62,8 +62,6 @@ __all__ = [
     "detection_scores",
     "f1_at",
     "hit_rate_at",
-    "judge_by_label",
-    "judge_by_lists",
     "match_boundaries",
     "mean_average_precision",
     "ndcg",
@@ -72,6 +70,8 @@ __all__ = [
     "precision_recall_curve",
     "proposal_recall",
     "recall_at",
+    "relevance_by_label",
+    "relevance_by_lists",
     "retrieval_summary",
     "revisited_lists",
     "right_detections",

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.metrics.judgements import Judgements, QueryScores
+from jaxret.metrics.ranked_relevance import QueryScores, RankedRelevance
 from jaxret.metrics.tie_groups import Ties, require_ties, tie_groups
 
 __all__ = ["Denominator", "average_precision", "average_precision_at", "mean_average_precision"]
@@ -22,31 +22,31 @@ there are more than k of them;
 and none after it scores 1, and a query with no right answer 0."""
 
 
-def average_precision(judgements: Judgements, *, ties: Ties = "id") -> QueryScores:
+def average_precision(relevance: RankedRelevance, *, ties: Ties = "id") -> QueryScores:
     """Average precision over the whole ranking: AP = (1/n) sum_{i=1..n} i / r_i.
 
     n is the number of relevant items and r_i the rank (from 1) of the i-th of them, as in Wu et al. (2007)
     and the ConvLSTM paper. Grades count as relevant above 0. Queries without relevant items do not count.
 
     Args:
-      judgements: complete rankings, see `Judgements.complete`.
+      relevance: complete rankings, see `RankedRelevance.complete`.
       ties: `id` takes the order as it is; `average` is the mean over all orders of equal distances.
 
     Raises:
       ValueError: a list is shorter than its gallery, or ties cannot be averaged without distances.
 
     Example:
-      >>> from jaxret.metrics import judge_by_lists
-      >>> average_precision(judge_by_lists([[0, 1, 2, 3]], [{0, 2}], 4)).mean  # (1/1 + 2/3) / 2
+      >>> from jaxret.metrics import relevance_by_lists
+      >>> average_precision(relevance_by_lists([[0, 1, 2, 3]], [{0, 2}], 4)).mean  # (1/1 + 2/3) / 2
       0.8333333333333333
     """
-    judgements.require_complete("average precision")
-    require_ties(judgements, ties, None)
-    return _scores(judgements, judgements.gains.shape[1], "relevant", ties)
+    relevance.require_complete("average precision")
+    require_ties(relevance, ties, None)
+    return _scores(relevance, relevance.gains.shape[1], "relevant", ties)
 
 
 def average_precision_at(
-    judgements: Judgements, k: int, *, denominator: Denominator = "min(n_relevant,k)", ties: Ties = "id"
+    relevance: RankedRelevance, k: int, *, denominator: Denominator = "min(n_relevant,k)", ties: Ties = "id"
 ) -> QueryScores:
     """Average precision of the first k results: AP@k = (1/m) sum over relevant results at rank r <= k of P@r.
 
@@ -54,7 +54,7 @@ def average_precision_at(
     with fewer than k results (PAR) is scored as it is: what it leaves out adds nothing.
 
     Args:
-      judgements: lists at least k long, or ended by themselves.
+      relevance: lists at least k long, or ended by themselves.
       k: cut-off, at least 1.
       denominator: `min(n_relevant,k)`, `relevant` or `retrieved`, see `Denominator`.
       ties: `id` takes the order as it is; `average` is the mean over all orders of equal distances.
@@ -63,21 +63,21 @@ def average_precision_at(
       ValueError: k < 1, a list is cut before k, or ties cannot be averaged.
 
     Example:
-      >>> from jaxret.metrics import judge_by_lists
-      >>> judged = judge_by_lists([[0, 1, 2]], [{0, 2, 3, 4}], 5)
-      >>> [round(average_precision_at(judged, 2, denominator=d).mean, 3)
+      >>> from jaxret.metrics import relevance_by_lists
+      >>> relevance = relevance_by_lists([[0, 1, 2]], [{0, 2, 3, 4}], 5)
+      >>> [round(average_precision_at(relevance, 2, denominator=d).mean, 3)
       ...  for d in ("min(n_relevant,k)", "relevant", "retrieved")]
       [0.5, 0.25, 1.0]
     """
     if denominator not in get_args(Denominator):
         raise ValueError(f"denominator must be one of {', '.join(get_args(Denominator))}, got {denominator!r}")
-    judgements.require_depth(k, f"average precision at {k}")
-    require_ties(judgements, ties, k)
-    return _scores(judgements, k, denominator, ties)
+    relevance.require_depth(k, f"average precision at {k}")
+    require_ties(relevance, ties, k)
+    return _scores(relevance, k, denominator, ties)
 
 
 def mean_average_precision(
-    judgements: Judgements,
+    relevance: RankedRelevance,
     k: int | None = None,
     *,
     denominator: Denominator = "min(n_relevant,k)",
@@ -89,21 +89,21 @@ def mean_average_precision(
       ValueError: as those two, or no query has a relevant item.
     """
     if k is None:
-        return average_precision(judgements, ties=ties).mean
-    return average_precision_at(judgements, k, denominator=denominator, ties=ties).mean
+        return average_precision(relevance, ties=ties).mean
+    return average_precision_at(relevance, k, denominator=denominator, ties=ties).mean
 
 
-def _scores(judgements: Judgements, k: int, denominator: Denominator, ties: Ties) -> QueryScores:
-    values = np.zeros(len(judgements.gains))
-    for q in np.flatnonzero(judgements.counted):
-        n = int(judgements.returned[q].sum())
-        gains = judgements.gains[q, :n]
-        n_relevant = int(judgements.n_relevant[q])
+def _scores(relevance: RankedRelevance, k: int, denominator: Denominator, ties: Ties) -> QueryScores:
+    values = np.zeros(len(relevance.gains))
+    for q in np.flatnonzero(relevance.counted):
+        n = int(relevance.returned[q].sum())
+        gains = relevance.gains[q, :n]
+        n_relevant = int(relevance.n_relevant[q])
         if ties == "average":
-            assert judgements.distances is not None
-            terms = _expected_terms(judgements.distances[q, :n], gains)
+            assert relevance.distances is not None
+            terms = _expected_terms(relevance.distances[q, :n], gains)
             if denominator == "retrieved":
-                values[q] = _expected_over_retrieved(judgements.distances[q, :n], gains, terms, k)
+                values[q] = _expected_over_retrieved(relevance.distances[q, :n], gains, terms, k)
                 continue
         else:
             hits = gains > 0
@@ -111,7 +111,7 @@ def _scores(judgements: Judgements, k: int, denominator: Denominator, ties: Ties
         retrieved = int((gains[:k] > 0).sum())
         divisor = {"min(n_relevant,k)": min(n_relevant, k), "relevant": n_relevant, "retrieved": retrieved}
         values[q] = terms[:k].sum() / max(divisor[denominator], 1)
-    return QueryScores(values, judgements.counted)
+    return QueryScores(values, relevance.counted)
 
 
 def _expected_terms(distances: NDArray[np.float64], gains: NDArray[np.float64]) -> NDArray[np.float64]:

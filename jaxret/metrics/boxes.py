@@ -121,7 +121,7 @@ def best_box_iou(found: ArrayLike, true_boxes: Sequence[ArrayLike]) -> NDArray[n
 
     Args:
       found: (R, 4); a row of NaN where nothing was found, which scores 0.
-      true_boxes: for each result (S, 4), at least one box: results that do not show the object are not asked about.
+      true_boxes: for each result (S, 4), at least one box: results that do not show the object are left out.
 
     Returns:
       float64 (R,), 0 to 1.

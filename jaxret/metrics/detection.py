@@ -1,4 +1,4 @@
-"""How well a detector finds the objects of pictures: average precision by class, and recall of its proposals."""
+"""How well a detector finds the objects of images: average precision by class, and recall of its proposals."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxret.metrics.boxes import check_boxes, pairwise_box_iou
 
-__all__ = ["DetectionScores", "PictureBoxes", "detection_scores", "proposal_recall", "right_detections"]
+__all__ = ["DetectionScores", "ImageBoxes", "detection_scores", "proposal_recall", "right_detections"]
 
 
 @dataclasses.dataclass(frozen=True)
-class PictureBoxes:
-    """The boxes of one picture.
+class ImageBoxes:
+    """The boxes of one image.
 
     Attributes:
       boxes: (N, 4) left, top, right, bottom.
@@ -45,8 +45,8 @@ class DetectionScores:
         return float(np.mean(list(self.by_class.values()))) if self.by_class else float("nan")
 
 
-def right_detections(found: PictureBoxes, true: PictureBoxes, *, threshold: float = 0.5) -> NDArray[np.bool_]:
-    """Which detections of one picture are right (Everingham et al. 2010, PASCAL VOC).
+def right_detections(found: ImageBoxes, true: ImageBoxes, *, threshold: float = 0.5) -> NDArray[np.bool_]:
+    """Which detections of one image are right (Everingham et al. 2010, PASCAL VOC).
 
     A detection is right if the true box of its class that it overlaps most has an IoU of at least `threshold` and no
     detection of a higher score (of equal scores, an earlier one) found it before.
@@ -63,8 +63,8 @@ def right_detections(found: PictureBoxes, true: PictureBoxes, *, threshold: floa
       ValueError: there are no scores, sizes disagree, a box is malformed, or the threshold is out of range.
 
     Example:
-      >>> found = PictureBoxes([[0, 0, 4, 3], [0, 0, 4, 4], [0, 0, 4, 4]], [0, 0, 1], [0.9, 0.8, 0.7])
-      >>> right_detections(found, PictureBoxes([[0, 0, 4, 4]], [0])).tolist()
+      >>> found = ImageBoxes([[0, 0, 4, 3], [0, 0, 4, 4], [0, 0, 4, 4]], [0, 0, 1], [0.9, 0.8, 0.7])
+      >>> right_detections(found, ImageBoxes([[0, 0, 4, 4]], [0])).tolist()
       [True, False, False]
     """
     if not 0 < threshold <= 1:
@@ -73,30 +73,30 @@ def right_detections(found: PictureBoxes, true: PictureBoxes, *, threshold: floa
 
 
 def detection_scores(
-    found: Sequence[PictureBoxes], true: Sequence[PictureBoxes], *, threshold: float = 0.5
+    found: Sequence[ImageBoxes], true: Sequence[ImageBoxes], *, threshold: float = 0.5
 ) -> DetectionScores:
     """Average precision of each class (Everingham et al. 2010, PASCAL VOC, as computed since 2010).
 
-    The detections of a class in all pictures are taken by falling score, those of equal scores in the order given;
+    The detections of a class in all images are taken by falling score, those of equal scores in the order given;
     which are right says `right_detections`. AP is the area below precision over recall, precision at a recall being the
     best at that recall or above.
 
     Args:
-      found: the detections of each picture, with scores.
-      true: the true boxes of each picture, in the same order. Classes without any do not count.
+      found: the detections of each image, with scores.
+      true: the true boxes of each image, in the same order. Classes without any do not count.
       threshold: IoU, above 0 and at most 1.
 
     Raises:
       ValueError: the lists differ in length, a detection has no score, sizes disagree, or a box is malformed.
 
     Example:
-      >>> true = [PictureBoxes([[0, 0, 4, 4]], [0]), PictureBoxes([[0, 0, 2, 2]], [0])]
-      >>> found = [PictureBoxes([[0, 0, 4, 3], [0, 0, 4, 4]], [0, 0], [0.9, 0.8]), PictureBoxes([], [], [])]
+      >>> true = [ImageBoxes([[0, 0, 4, 4]], [0]), ImageBoxes([[0, 0, 2, 2]], [0])]
+      >>> found = [ImageBoxes([[0, 0, 4, 3], [0, 0, 4, 4]], [0, 0], [0.9, 0.8]), ImageBoxes([], [], [])]
       >>> detection_scores(found, true).by_class  # one of two is found; the better box comes second and is wrong
       {0: 0.5}
     """
     if len(found) != len(true):
-        raise ValueError(f"found and true must be of the same pictures, got {len(found)} and {len(true)}")
+        raise ValueError(f"found and true must be of the same images, got {len(found)} and {len(true)}")
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold must be an IoU above 0 and at most 1, got {threshold!r}")
     detections = [_arrays(one, f"found[{n}]", scored=True) for n, one in enumerate(found)]
@@ -117,11 +117,11 @@ def detection_scores(
 
 
 def proposal_recall(proposals: Sequence[ArrayLike], true: Sequence[ArrayLike], *, threshold: float = 0.5) -> float:
-    """The share of true boxes that some proposal of their picture overlaps by an IoU of at least `threshold`.
+    """The share of true boxes that some proposal of their image overlaps by an IoU of at least `threshold`.
 
     Args:
-      proposals: (P, 4) of each picture.
-      true: (G, 4) of each picture, in the same order.
+      proposals: (P, 4) of each image.
+      true: (G, 4) of each image, in the same order.
       threshold: IoU.
 
     Returns:
@@ -135,7 +135,7 @@ def proposal_recall(proposals: Sequence[ArrayLike], true: Sequence[ArrayLike], *
       0.5
     """
     if len(proposals) != len(true):
-        raise ValueError(f"proposals and true must be of the same pictures, got {len(proposals)} and {len(true)}")
+        raise ValueError(f"proposals and true must be of the same images, got {len(proposals)} and {len(true)}")
     covered = total = 0
     for n, (some, wanted) in enumerate(zip(proposals, true, strict=True)):
         truths = _boxes(wanted, f"true[{n}]")
@@ -169,7 +169,7 @@ def _average_precision(right: NDArray[np.bool_], count: int) -> float:
     return float(best_from_here[right].sum() / count)
 
 
-def _arrays(given: PictureBoxes, name: str, *, scored: bool) -> _Arrays:
+def _arrays(given: ImageBoxes, name: str, *, scored: bool) -> _Arrays:
     boxes = _boxes(given.boxes, f"{name}.boxes")
     classes = np.asarray(given.classes, np.int64).reshape(-1)
     if scored and given.scores is None:

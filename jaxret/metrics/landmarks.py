@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from jaxret.metrics.judgements import Judgements, QueryScores
+from jaxret.metrics.ranked_relevance import QueryScores, RankedRelevance
 
 __all__ = ["RevisitedSetting", "revisited_lists", "trapezoidal_average_precision"]
 
@@ -27,7 +27,7 @@ def revisited_lists(
       setting: "easy", "medium" or "hard".
 
     Returns:
-      `(relevant, junk)` for `judge_by_lists`.
+      `(relevant, junk)` for `relevance_by_lists`.
 
     Raises:
       ValueError: the setting is unknown, or a row is in two lists.
@@ -46,7 +46,7 @@ def revisited_lists(
     return (a | b, c) if setting == "medium" else (b, a | c)
 
 
-def trapezoidal_average_precision(judgements: Judgements) -> QueryScores:
+def trapezoidal_average_precision(relevance: RankedRelevance) -> QueryScores:
     """Average precision as the programs of Oxford5k and of the revisited sets take it: the area under straight lines.
 
     Between two points of the precision-recall curve the precision is the mean of both; before the first result it is 1:
@@ -55,22 +55,22 @@ def trapezoidal_average_precision(judgements: Judgements) -> QueryScores:
     two rules do not compare.
 
     Args:
-      judgements: complete rankings.
+      relevance: complete rankings.
 
     Raises:
       ValueError: a list is shorter than its gallery.
 
     Example:
-      >>> from jaxret.metrics import judge_by_lists
-      >>> judged = judge_by_lists([[0, 1, 2]], [{0, 2}], 3)
-      >>> trapezoidal_average_precision(judged).mean  # ((1 + 1) / 2 + (1/2 + 2/3) / 2) / 2
+      >>> from jaxret.metrics import relevance_by_lists
+      >>> relevance = relevance_by_lists([[0, 1, 2]], [{0, 2}], 3)
+      >>> trapezoidal_average_precision(relevance).mean  # ((1 + 1) / 2 + (1/2 + 2/3) / 2) / 2
       0.7916666666666666
     """
-    judgements.require_complete("average precision")
-    values = np.zeros(len(judgements.gains))
-    for q in np.flatnonzero(judgements.counted):
-        ranks = np.flatnonzero(judgements.relevant[q]) + 1
+    relevance.require_complete("average precision")
+    values = np.zeros(len(relevance.gains))
+    for q in np.flatnonzero(relevance.counted):
+        ranks = np.flatnonzero(relevance.relevant[q]) + 1
         found = np.arange(1, len(ranks) + 1)
         before = np.where(ranks == 1, 1.0, (found - 1) / np.maximum(ranks - 1, 1))
-        values[q] = ((before + found / ranks) / 2).sum() / judgements.n_relevant[q]
-    return QueryScores(values, judgements.counted)
+        values[q] = ((before + found / ranks) / 2).sum() / relevance.n_relevant[q]
+    return QueryScores(values, relevance.counted)

@@ -1,7 +1,6 @@
-"""Precision, recall, F1 and accuracy over the first k results, and the precision-recall curve.
+"""Precision, recall, F1, accuracy and hit rate over the first k results, and the precision-recall curve.
 
-TP: relevant and returned; FP: returned but not relevant; FN: relevant in the gallery but not returned; TN:
-  the
+TP: relevant and returned; FP: returned but not relevant; FN: relevant in the gallery but not returned; TN: the
 rest of the gallery. All after junk removal, all over the at most k results that are *returned*: PAR returns a
 variable number, possibly none. Each figure is taken per query and then averaged over the queries that have
 relevant items.
@@ -24,9 +23,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxret.metrics.judgements import Judgements, QueryScores
+from jaxret.metrics.ranked_relevance import QueryScores, RankedRelevance
 
-__all__ = ["accuracy_at", "f1_at", "precision_at", "precision_recall_curve", "recall_at"]
+__all__ = ["accuracy_at", "f1_at", "hit_rate_at", "precision_at", "precision_recall_curve", "recall_at"]
 
 EmptyPrecision = Literal["zero", "one", "skip"]
 EmptyRecall = Literal["zero", "skip"]
@@ -35,47 +34,47 @@ RecallOver = Literal["relevant", "min(n_relevant,k)"]
 
 
 def precision_at(
-    judgements: Judgements, k: int, *, denominator: PrecisionOver = "returned", empty: EmptyPrecision = "zero"
+    relevance: RankedRelevance, k: int, *, denominator: PrecisionOver = "returned", empty: EmptyPrecision = "zero"
 ) -> QueryScores:
     """Precision of the first k results: P@k = TP / (TP + FP), or TP / k.
 
     Args:
-      judgements: lists at least k long, or ended by themselves.
+      relevance: lists at least k long, or ended by themselves.
       k: cut-off, at least 1.
       denominator: `returned` divides by the results returned among the first k; `k` by k, so that a
         short answer is punished.
       empty: the empty-result rule, for a query that has relevant items but an empty answer. `zero`: precision
         0, as for an answer that is all wrong. `one`: nothing returned is wrong, so 1. `skip`: the query is
-        left out of the mean (only comparable between methods beside `Judgements.empty_share`).
+        left out of the mean (only comparable between methods beside `RankedRelevance.empty_share`).
 
     Raises:
       ValueError: k < 1, or a list is cut before k.
 
     Example:
-      >>> from jaxret.metrics import judge_by_lists
-      >>> judged = judge_by_lists([[0, 3, -1], [-1, -1, -1]], [{0, 1}, {2}], 4)
-      >>> precision_at(judged, 3).values.tolist(), precision_at(judged, 3, empty="skip").mean
+      >>> from jaxret.metrics import relevance_by_lists
+      >>> relevance = relevance_by_lists([[0, 3, -1], [-1, -1, -1]], [{0, 1}, {2}], 4)
+      >>> precision_at(relevance, 3).values.tolist(), precision_at(relevance, 3, empty="skip").mean
       ([0.5, 0.0], 0.5)
     """
     _check_choice("denominator", denominator, PrecisionOver)
     _check_choice("empty", empty, EmptyPrecision)
-    judgements.require_depth(k, f"precision at {k}")
-    hits, n = _hits(judgements, k), _returned(judgements, k)
+    relevance.require_depth(k, f"precision at {k}")
+    hits, n = _hits(relevance, k), _returned(relevance, k)
     values = hits / (np.maximum(n, 1) if denominator == "returned" else k)
     if empty == "one":
         values = np.where(n == 0, 1.0, values)
-    return _scores(judgements, values, answered=n > 0, skip=empty == "skip")
+    return _scores(relevance, values, answered=n > 0, skip=empty == "skip")
 
 
 def recall_at(
-    judgements: Judgements, k: int, *, denominator: RecallOver = "relevant", empty: EmptyRecall = "zero"
+    relevance: RankedRelevance, k: int, *, denominator: RecallOver = "relevant", empty: EmptyRecall = "zero"
 ) -> QueryScores:
     """Share of the relevant items found among the first k: TP / (TP + FN).
 
     Not the hit rate that retrieval papers write R@k: that is `hit_rate_at`.
 
     Args:
-      judgements: lists at least k long, or ended by themselves.
+      relevance: lists at least k long, or ended by themselves.
       k: cut-off, at least 1.
       denominator: `relevant` is equation (5); `min(n_relevant,k)` divides by what k results can hold.
       empty: `zero` counts an empty answer as recall 0; `skip` leaves the query out of the mean.
@@ -85,15 +84,15 @@ def recall_at(
     """
     _check_choice("denominator", denominator, RecallOver)
     _check_choice("empty", empty, EmptyRecall)
-    judgements.require_depth(k, f"recall at {k}")
-    relevant = judgements.n_relevant
+    relevance.require_depth(k, f"recall at {k}")
+    relevant = relevance.n_relevant
     possible = relevant if denominator == "relevant" else np.minimum(relevant, k)
-    values = _hits(judgements, k) / np.maximum(possible, 1)
-    return _scores(judgements, values, answered=_returned(judgements, k) > 0, skip=empty == "skip")
+    values = _hits(relevance, k) / np.maximum(possible, 1)
+    return _scores(relevance, values, answered=_returned(relevance, k) > 0, skip=empty == "skip")
 
 
 def f1_at(
-    judgements: Judgements,
+    relevance: RankedRelevance,
     k: int,
     *,
     precision_denominator: PrecisionOver = "returned",
@@ -105,41 +104,65 @@ def f1_at(
     The mean of per-query F1 is not the harmonic mean of mean P and mean R. An empty answer scores 0, or is
     left out of the mean with empty="skip". Arguments and errors as `precision_at` and `recall_at`.
     """
-    p = precision_at(judgements, k, denominator=precision_denominator, empty=empty)
-    r = recall_at(judgements, k, denominator=recall_denominator, empty=empty)
+    p = precision_at(relevance, k, denominator=precision_denominator, empty=empty)
+    r = recall_at(relevance, k, denominator=recall_denominator, empty=empty)
     total = p.values + r.values
     return QueryScores(2 * p.values * r.values / np.where(total > 0, total, 1.0), p.counted)
 
 
-def accuracy_at(judgements: Judgements, k: int) -> QueryScores:
+def accuracy_at(relevance: RankedRelevance, k: int) -> QueryScores:
     """Accuracy of the split into returned and not returned: (TP + TN) / total, total being the gallery.
 
     In a large gallery TN is nearly everything, so the figure is near 1 whatever is returned, and an empty
     answer scores (n_gallery - n_relevant) / n_gallery. The "top 100 accuracy" of the paper's Table II, 81.62 and
-    80.03 % on half of CIFAR-10's classes, can be this figure: of 5,000 pictures, 1,000 a class, it lies between 78 and
+    80.03 % on half of CIFAR-10's classes, can be this figure: of 5,000 images, 1,000 a class, it lies between 78 and
     82 % whatever is found, and 80 % is a `precision_at` 100 of one half.
 
     Raises:
       ValueError: k < 1, or a list is cut before k.
 
     Example:
-      >>> from jaxret.metrics import judge_by_lists
-      >>> accuracy_at(judge_by_lists([[0, 3, 1, 2]], [{0, 1}], 4), 2).mean  # TP 1, TN 1 of 4
+      >>> from jaxret.metrics import relevance_by_lists
+      >>> accuracy_at(relevance_by_lists([[0, 3, 1, 2]], [{0, 1}], 4), 2).mean  # TP 1, TN 1 of 4
       0.5
     """
-    judgements.require_depth(k, f"accuracy at {k}")
-    hits = _hits(judgements, k)
-    wrong = (_returned(judgements, k) - hits) + (judgements.n_relevant - hits)  # FP + FN
-    return _scores(judgements, 1.0 - wrong / np.maximum(judgements.n_gallery, 1))
+    relevance.require_depth(k, f"accuracy at {k}")
+    hits = _hits(relevance, k)
+    wrong = (_returned(relevance, k) - hits) + (relevance.n_relevant - hits)  # FP + FN
+    return _scores(relevance, 1.0 - wrong / np.maximum(relevance.n_gallery, 1))
+
+
+def hit_rate_at(relevance: RankedRelevance, k: int) -> QueryScores:
+    """R@k: 1 if any of the first k results is relevant, else 0.
+
+    "Recall at 1" in the image-to-video paper, and P@1 where k is 1 and every query is answered. An empty
+    answer scores 0. Queries without relevant items do not count.
+
+    Args:
+      relevance: lists at least k long, or ended by themselves.
+      k: cut-off, at least 1.
+
+    Raises:
+      ValueError: k < 1, or a list is cut before k.
+
+    Example:
+      >>> from jaxret.metrics import relevance_by_lists
+      >>> relevance = relevance_by_lists([[3, 0], [1, 2]], [{0}, {1}], 4)
+      >>> hit_rate_at(relevance, 1).mean, hit_rate_at(relevance, 2).mean
+      (0.5, 1.0)
+    """
+    relevance.require_depth(k, f"hit rate at {k}")
+    first_hits = relevance.relevant[:, :k].sum(axis=1)
+    return QueryScores(np.minimum(first_hits, 1).astype(np.float64), relevance.counted)
 
 
 def precision_recall_curve(
-    judgements: Judgements, levels: ArrayLike | None = None
+    relevance: RankedRelevance, levels: ArrayLike | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean interpolated precision at recall levels: p(r) = max of P@i over ranks i with recall at least r.
 
     Args:
-      judgements: complete rankings.
+      relevance: complete rankings.
       levels: recalls in 0 .. 1, (L,); by default the 11 points 0, 0.1, ..., 1.
 
     Returns:
@@ -149,39 +172,39 @@ def precision_recall_curve(
     Raises:
       ValueError: a list is not complete, a level lies outside 0 .. 1, or no query has a relevant item.
     """
-    judgements.require_complete("a precision-recall curve")
+    relevance.require_complete("a precision-recall curve")
     points = np.linspace(0, 1, 11) if levels is None else np.asarray(levels, np.float64)
     if points.ndim != 1 or not ((points >= 0) & (points <= 1)).all():
         raise ValueError(f"levels must be recalls between 0 and 1, got {levels!r}")
-    if not judgements.counted.any():
+    if not relevance.counted.any():
         raise ValueError("no query has a relevant item: there is no curve")
     total = np.zeros(len(points))
-    for q in np.flatnonzero(judgements.counted):
-        ranks = np.flatnonzero(judgements.gains[q] > 0) + 1
+    for q in np.flatnonzero(relevance.counted):
+        ranks = np.flatnonzero(relevance.gains[q] > 0) + 1
         found = np.arange(1, len(ranks) + 1)
         best = np.maximum.accumulate((found / ranks)[::-1])[::-1]
         # The i-th relevant item is the first at which recall reaches level; exact in whole numbers.
         need = np.ceil(np.round(points * len(ranks), 9)).astype(int)
         total += best[np.maximum(need, 1) - 1]
-    return points, total / judgements.counted.sum()
+    return points, total / relevance.counted.sum()
 
 
-def _hits(judgements: Judgements, k: int) -> NDArray[np.int64]:
-    return judgements.relevant[:, :k].sum(axis=1)
+def _hits(relevance: RankedRelevance, k: int) -> NDArray[np.int64]:
+    return relevance.relevant[:, :k].sum(axis=1)
 
 
-def _returned(judgements: Judgements, k: int) -> NDArray[np.int64]:
-    return judgements.returned[:, :k].sum(axis=1)
+def _returned(relevance: RankedRelevance, k: int) -> NDArray[np.int64]:
+    return relevance.returned[:, :k].sum(axis=1)
 
 
 def _scores(
-    judgements: Judgements,
+    relevance: RankedRelevance,
     values: NDArray[np.float64],
     *,
     answered: NDArray[np.bool_] | None = None,
     skip: bool = False,
 ) -> QueryScores:
-    counted = judgements.counted & answered if skip and answered is not None else judgements.counted
+    counted = relevance.counted & answered if skip and answered is not None else relevance.counted
     return QueryScores(np.where(counted, values, 0.0), counted)
 
 

@@ -1,11 +1,12 @@
 """Which results count: relevant, not relevant, or junk; the one input of every ranking metric here.
 
-A ranking is judged once, in O(Q * k) memory, and every metric is then a function of the `Judgements`.
+The relevance of a ranking is looked up once, in O(Q * k) memory, and every metric is then a function of the
+`RankedRelevance`.
 Junk (the query itself, items of the query's own source, items on a junk list) is removed from the results
 *and* from the counts before anything is scored, as in the Oxford protocol (Philbin et al., CVPR 2007).
 
-Removing junk shortens a list. Ask the search for enough results: all of them for a full mAP, or
-exclude the junk while searching. A metric that needs results which were never asked for raises a ValueError;
+Removing junk shortens a list. Search for enough results: all of them for a full mAP, or
+exclude the junk while searching. A metric that needs results which were never searched for raises a ValueError;
 nothing is ever scored as if a cut list were the whole ranking.
 """
 
@@ -17,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxret.metrics.judgements import Judgements
+from jaxret.metrics.ranked_relevance import RankedRelevance
 
-__all__ = ["judge_by_label", "judge_by_lists"]
+__all__ = ["relevance_by_label", "relevance_by_lists"]
 
 
-def judge_by_label(
+def relevance_by_label(
     result_ids: ArrayLike,
     query_labels: Sequence[Any] | NDArray[Any],
     gallery_labels: Sequence[Any] | NDArray[Any],
@@ -32,7 +33,7 @@ def judge_by_label(
     query_ids: ArrayLike | None = None,
     in_gallery: ArrayLike | None = None,
     distances: ArrayLike | None = None,
-) -> Judgements:
+) -> RankedRelevance:
     """Judge a ranking by class: relevant is what carries the query's label.
 
     Args:
@@ -46,13 +47,13 @@ def judge_by_label(
       distances: float (Q, k), kept for metrics that average over ties.
 
     Returns:
-      `Judgements` with gains 0 and 1.
+      `RankedRelevance` with gains 0 and 1.
 
     Raises:
       ValueError: sizes disagree, or a result is out of range, repeated, or not `in_gallery`.
 
     Example:
-      >>> j = judge_by_label([[2, 0, 1]], ["run"], ["run", "jump", "run"], query_sources=["a"],
+      >>> j = relevance_by_label([[2, 0, 1]], ["run"], ["run", "jump", "run"], query_sources=["a"],
       ...                    gallery_sources=["b", "b", "a"])
       >>> j.gains.tolist(), j.n_relevant.tolist(), j.n_gallery.tolist()
       ([[1.0, 0.0, 0.0]], [1], [2])
@@ -108,14 +109,14 @@ def judge_by_label(
     return _pack(ids, gains, junk, n_relevant, n_gallery, None, distances)
 
 
-def judge_by_lists(
+def relevance_by_lists(
     result_ids: ArrayLike,
     relevant: Sequence[Collection[int] | Mapping[int, float]],
     n_gallery: int,
     *,
     junk: Sequence[Collection[int]] | None = None,
     distances: ArrayLike | None = None,
-) -> Judgements:
+) -> RankedRelevance:
     """Judge a ranking by lists, one a query, as Oxford5k's good / ok / junk.
 
     Args:
@@ -131,7 +132,7 @@ def judge_by_lists(
         relevant and junk.
 
     Example:
-      >>> j = judge_by_lists([[4, 1, 0, 3, 2]], [{0, 3}], 5, junk=[{4}])
+      >>> j = relevance_by_lists([[4, 1, 0, 3, 2]], [{0, 3}], 5, junk=[{4}])
       >>> j.gains.tolist()
       [[0.0, 1.0, 1.0, 0.0, 0.0]]
     """
@@ -210,7 +211,7 @@ def _pack(
     n_gallery: NDArray[np.int64],
     ideal_gains: NDArray[np.float64] | None,
     distances: ArrayLike | None,
-) -> Judgements:
+) -> RankedRelevance:
     """Drop junk and missing results and move the rest to the left, order kept."""
     keep = (ids >= 0) & ~junk
     order = np.argsort(~keep, axis=1, kind="stable")
@@ -227,4 +228,6 @@ def _pack(
         if np.isnan(far[returned]).any() or not (far[:, 1:] >= far[:, :-1])[both].all():
             raise ValueError("distances must not be NaN and must not decrease along a row")
     cut = (ids >= 0).all(axis=1) & (returned.sum(axis=1) < n_gallery)
-    return Judgements(packed, returned, n_relevant.astype(np.int64), n_gallery.astype(np.int64), ideal_gains, cut, far)
+    return RankedRelevance(
+        packed, returned, n_relevant.astype(np.int64), n_gallery.astype(np.int64), ideal_gains, cut, far
+    )

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxret.metrics.average_precision import average_precision_at
-from jaxret.metrics.hit_rate import hit_rate_at
-from jaxret.metrics.judgements import QueryScores
-from jaxret.metrics.relevance import judge_by_lists
+from jaxret.metrics.precision_recall import hit_rate_at
+from jaxret.metrics.ranked_relevance import QueryScores
+from jaxret.metrics.relevance import relevance_by_lists
 
 __all__ = ["SceneRetrievalScores", "scene_retrieval_scores", "temporal_refinement_jaccard"]
 
@@ -70,8 +70,8 @@ def scene_retrieval_scores(
     ids = np.full((len(lists), longest + 1), -1, np.int64)
     for q, row in enumerate(lists):
         ids[q, : len(row)] = row
-    judged = judge_by_lists(ids, truth, len(numbers))
-    return SceneRetrievalScores(average_precision_at(judged, k, denominator="relevant"), hit_rate_at(judged, 1))
+    relevance = relevance_by_lists(ids, truth, len(numbers))
+    return SceneRetrievalScores(average_precision_at(relevance, k, denominator="relevant"), hit_rate_at(relevance, 1))
 
 
 def temporal_refinement_jaccard(

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jaxret.metrics.average_precision import Denominator, average_precision, average_precision_at
-from jaxret.metrics.hit_rate import hit_rate_at
-from jaxret.metrics.judgements import Judgements
 from jaxret.metrics.ndcg import ndcg
-from jaxret.metrics.precision_recall import accuracy_at, f1_at, precision_at, recall_at
+from jaxret.metrics.precision_recall import accuracy_at, f1_at, hit_rate_at, precision_at, recall_at
+from jaxret.metrics.ranked_relevance import RankedRelevance
 
 __all__ = ["retrieval_summary"]
 
 
 def retrieval_summary(
-    judgements: Judgements,
+    relevance: RankedRelevance,
     ks: Sequence[int] = (1, 5, 10),
     *,
     denominator: Denominator = "min(n_relevant,k)",
@@ -34,41 +33,41 @@ def retrieval_summary(
     was cut, since a cut list hides how far its last tie goes on.
 
     Args:
-      judgements: lists at least max(ks) long, or ended by themselves.
+      relevance: lists at least max(ks) long, or ended by themselves.
       ks: cut-offs, each at least 1; may be empty.
       denominator: what AP@k is divided by, see `Denominator`.
-      tie_averaged: give the tie-averaged figures too; the judgements need distances.
+      tie_averaged: give the tie-averaged figures too; the relevance needs distances.
 
     Raises:
       ValueError: a k is below 1, a list is cut before it, no query has a relevant item, the denominator is
         unknown, or ties cannot be averaged without distances.
 
     Example:
-      >>> from jaxret.metrics import judge_by_lists
-      >>> summary = retrieval_summary(judge_by_lists([[0, 1, 2]], [{0, 2}], 3), ks=(1,))
+      >>> from jaxret.metrics import relevance_by_lists
+      >>> summary = retrieval_summary(relevance_by_lists([[0, 1, 2]], [{0, 2}], 3), ks=(1,))
       >>> round(summary["mAP"], 4), summary["P@1"], summary["recall@1"]
       (0.8333, 1.0, 0.5)
     """
     summary: dict[str, float] = {}
-    averaged = tie_averaged and not judgements.cut.any()
+    averaged = tie_averaged and not relevance.cut.any()
     over = "" if denominator == "min(n_relevant,k)" else f" ({denominator})"
-    if judgements.complete:
-        summary["mAP"] = average_precision(judgements).mean
+    if relevance.complete:
+        summary["mAP"] = average_precision(relevance).mean
         if averaged:
-            summary["mAP tie-averaged"] = average_precision(judgements, ties="average").mean
-        summary["NDCG"] = ndcg(judgements).mean
+            summary["mAP tie-averaged"] = average_precision(relevance, ties="average").mean
+        summary["NDCG"] = ndcg(relevance).mean
     for k in ks:
-        summary[f"mAP@{k}{over}"] = average_precision_at(judgements, k, denominator=denominator).mean
+        summary[f"mAP@{k}{over}"] = average_precision_at(relevance, k, denominator=denominator).mean
         if averaged:
-            expected = average_precision_at(judgements, k, denominator=denominator, ties="average")
+            expected = average_precision_at(relevance, k, denominator=denominator, ties="average")
             summary[f"mAP@{k}{over} tie-averaged"] = expected.mean
-        summary[f"P@{k}"] = precision_at(judgements, k).mean
-        summary[f"recall@{k}"] = recall_at(judgements, k).mean
-        summary[f"F1@{k}"] = f1_at(judgements, k).mean
-        summary[f"accuracy@{k}"] = accuracy_at(judgements, k).mean
-        summary[f"R@{k}"] = hit_rate_at(judgements, k).mean
-        summary[f"NDCG@{k}"] = ndcg(judgements, k).mean
-    summary["queries"] = float(judgements.counted.sum())
-    summary["queries_excluded"] = float((~judgements.counted).sum())
-    summary["empty_share"] = judgements.empty_share
+        summary[f"P@{k}"] = precision_at(relevance, k).mean
+        summary[f"recall@{k}"] = recall_at(relevance, k).mean
+        summary[f"F1@{k}"] = f1_at(relevance, k).mean
+        summary[f"accuracy@{k}"] = accuracy_at(relevance, k).mean
+        summary[f"R@{k}"] = hit_rate_at(relevance, k).mean
+        summary[f"NDCG@{k}"] = ndcg(relevance, k).mean
+    summary["queries"] = float(relevance.counted.sum())
+    summary["queries_excluded"] = float((~relevance.counted).sum())
+    summary["empty_share"] = relevance.empty_share
     return summary

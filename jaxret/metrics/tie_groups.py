@@ -12,7 +12,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.metrics.judgements import Judgements
+from jaxret.metrics.ranked_relevance import RankedRelevance
 
 __all__ = ["TieGroups", "Ties", "require_ties", "tie_groups"]
 
@@ -69,8 +69,8 @@ def tie_groups(distances: NDArray[np.float64], gains: NDArray[np.float64]) -> Ti
     )
 
 
-def require_ties(judgements: Judgements, ties: Ties, k: int | None) -> None:
-    """ValueError unless ties can be treated as asked at cut-off k (None: no cut-off).
+def require_ties(relevance: RankedRelevance, ties: Ties, k: int | None) -> None:
+    """ValueError unless ties can be treated so at cut-off k (None: no cut-off).
 
     Averaging needs distances, and every result of the group of equal distances that straddles rank k: it must
     not be the last group of a list that was cut.
@@ -78,14 +78,14 @@ def require_ties(judgements: Judgements, ties: Ties, k: int | None) -> None:
     if ties not in get_args(Ties):
         raise ValueError(f"ties must be one of {', '.join(get_args(Ties))}, got {ties!r}")
     if ties == "id" or k is None:
-        if ties == "average" and judgements.distances is None:
-            raise ValueError("ties='average' needs judgements made with distances")
+        if ties == "average" and relevance.distances is None:
+            raise ValueError("ties='average' needs relevance with distances")
         return
-    if judgements.distances is None:
-        raise ValueError("ties='average' needs judgements made with distances")
-    n = judgements.n_returned
-    for q in np.flatnonzero(judgements.cut & (n > 0)):
-        row = judgements.distances[q]
+    if relevance.distances is None:
+        raise ValueError("ties='average' needs relevance with distances")
+    n = relevance.n_returned
+    for q in np.flatnonzero(relevance.cut & (n > 0)):
+        row = relevance.distances[q]
         if row[min(k, n[q]) - 1] == row[n[q] - 1]:
             raise ValueError(
                 f"ties='average' at {k}: query {q} was cut after {n[q]} results, within a group of "

@@ -72,22 +72,21 @@ def vote_at(
         raise ValueError(f"k must be at least 1 and lists at least k long, got k = {k} and lists of {ids.shape[1]}")
     if any(label is None for label in query_labels):
         raise ValueError("query_labels must not hold None: a query without a label has no right answer")
+    # scikit-learn is slow to import, and most metrics do without.
+    from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
     voted = [_winner([gallery_labels[i] for i in row[:k].tolist() if i >= 0]) for row in ids]
-    truth = list(query_labels)
-    precision, recall, f1 = [], [], []
-    for label in sorted(set(truth), key=str):
-        tp = sum(v == label and t == label for v, t in zip(voted, truth, strict=True))
-        p = tp / max(sum(v == label for v in voted), 1)
-        r = tp / truth.count(label)
-        precision.append(p)
-        recall.append(r)
-        f1.append(2 * p * r / (p + r) if p + r else 0.0)
-    right = sum(v == t for v, t in zip(voted, truth, strict=True))
+    number_of = {label: number for number, label in enumerate(dict.fromkeys(query_labels))}
+    truth = [number_of[label] for label in query_labels]
+    predicted = [number_of.get(label, -1) for label in voted]  # also of a label that no query has
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        truth, predicted, labels=range(len(number_of)), average="macro", zero_division=0
+    )
     return VoteScores(
-        accuracy=right / len(truth),
-        precision=float(np.mean(precision)),
-        recall=float(np.mean(recall)),
-        f1=float(np.mean(f1)),
+        accuracy=float(accuracy_score(truth, predicted)),
+        precision=float(precision),
+        recall=float(recall),
+        f1=float(f1),
         unanswered=int((ids[:, :k] < 0).all(axis=1).sum()),
     )
 

@@ -161,7 +161,7 @@ class RegionSearch:
                 f"got {self.expand}"
             )
         if self.verify and not self.candidates:
-            raise ValueError("verify looks at the candidates that are re-ranked: ask for more than 0")
+            raise ValueError("verify looks at the candidates that are re-ranked: give more than 0")
 
 
 SearchOptions = VectorSearch | SequenceSearch | RegionSearch

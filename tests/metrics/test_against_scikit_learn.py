@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jaxret.metrics import average_precision, judge_by_lists, ndcg
+from jaxret.metrics import average_precision, ndcg, relevance_by_lists
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics")
 
@@ -27,17 +27,17 @@ def relevant_of(grades):
 
 def test_average_precision(ranked):
     scores, grades, ranking = ranked
-    judged = judge_by_lists(ranking, relevant_of(grades), len(grades))
+    relevance = relevance_by_lists(ranking, relevant_of(grades), len(grades))
     wanted = sklearn_metrics.average_precision_score(grades > 0, scores)
-    assert average_precision(judged).mean == pytest.approx(wanted, rel=1e-12)
+    assert average_precision(relevance).mean == pytest.approx(wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize("k", [None, 1, 5, 1000])
 def test_ndcg(ranked, k):
     scores, grades, ranking = ranked
-    judged = judge_by_lists(ranking, relevant_of(grades), len(grades))
+    relevance = relevance_by_lists(ranking, relevant_of(grades), len(grades))
     wanted = sklearn_metrics.ndcg_score(grades[None], scores[None], k=k)
-    assert ndcg(judged, k).mean == pytest.approx(wanted, rel=1e-9)
+    assert ndcg(relevance, k).mean == pytest.approx(wanted, rel=1e-9)
 
 
 @pytest.mark.parametrize("k", [None, 3])
@@ -45,7 +45,7 @@ def test_ndcg_with_ties_averages_like_scikit_learn(ranked, k):
     _, grades, _ = ranked
     scores = np.floor(np.arange(len(grades)) / 4)
     order = np.argsort(-scores, kind="stable")
-    judged = judge_by_lists(order[None], relevant_of(grades), len(grades), distances=-scores[order][None])
+    relevance = relevance_by_lists(order[None], relevant_of(grades), len(grades), distances=-scores[order][None])
     wanted = sklearn_metrics.ndcg_score(grades[None], scores[None], k=k)
-    assert ndcg(judged, k, ties="average").mean == pytest.approx(wanted, rel=1e-9)
-    assert ndcg(judged, k).mean != pytest.approx(wanted, rel=1e-3)
+    assert ndcg(relevance, k, ties="average").mean == pytest.approx(wanted, rel=1e-9)
+    assert ndcg(relevance, k).mean != pytest.approx(wanted, rel=1e-3)

@@ -14,12 +14,12 @@ from jaxret.metrics import (
     average_precision_at,
     f1_at,
     hit_rate_at,
-    judge_by_lists,
     mean_average_precision,
     ndcg,
     precision_at,
     precision_recall_curve,
     recall_at,
+    relevance_by_lists,
 )
 
 
@@ -43,9 +43,9 @@ def searches(draw, complete=False, max_items=9):
 
 def judge(search, **options):
     rows, relevant, junk, n = search
-    judged = judge_by_lists(rows, relevant, n, junk=junk, **options)
+    relevance = relevance_by_lists(rows, relevant, n, junk=junk, **options)
     rankings = [slow.without_junk(row, bad) for row, bad in zip(rows, junk, strict=True)]
-    return judged, rankings
+    return relevance, rankings
 
 
 def expect(scores, twin, relevant):
@@ -58,18 +58,18 @@ def expect(scores, twin, relevant):
 
 @given(searches(complete=True))
 def test_average_precision(search):
-    judged, rankings = judge(search)
+    relevance, rankings = judge(search)
     relevant = search[1]
-    expect(average_precision(judged), lambda q: slow.average_precision(rankings[q], relevant[q]), relevant)
-    assert mean_average_precision(judged) == average_precision(judged).mean
+    expect(average_precision(relevance), lambda q: slow.average_precision(rankings[q], relevant[q]), relevant)
+    assert mean_average_precision(relevance) == average_precision(relevance).mean
 
 
 @given(searches(), st.integers(1, 11), st.sampled_from(["min(n_relevant,k)", "relevant", "retrieved"]))
 def test_average_precision_at(search, k, denominator):
-    judged, rankings = judge(search)
+    relevance, rankings = judge(search)
     relevant = search[1]
     expect(
-        average_precision_at(judged, k, denominator=denominator),
+        average_precision_at(relevance, k, denominator=denominator),
         lambda q: slow.average_precision(rankings[q], relevant[q], k, denominator),
         relevant,
     )
@@ -77,7 +77,7 @@ def test_average_precision_at(search, k, denominator):
 
 @given(searches(), st.integers(1, 11))
 def test_precision_recall_f1_accuracy_and_hit_rate(search, k):
-    judged, rankings = judge(search)
+    relevance, rankings = judge(search)
     relevant = search[1]
     n_gallery = [search[3] - len(j) for j in search[2]]
 
@@ -100,40 +100,40 @@ def test_precision_recall_f1_accuracy_and_hit_rate(search, k):
         tp, _, _, tn = counts(q)
         return (tp + tn) / n_gallery[q]
 
-    expect(precision_at(judged, k), precision, relevant)
-    expect(precision_at(judged, k, denominator="k"), lambda q: counts(q)[0] / k, relevant)
-    expect(precision_at(judged, k, empty="one"), lambda q: precision(q) if rankings[q] else 1.0, relevant)
-    expect(recall_at(judged, k), recall, relevant)
+    expect(precision_at(relevance, k), precision, relevant)
+    expect(precision_at(relevance, k, denominator="k"), lambda q: counts(q)[0] / k, relevant)
+    expect(precision_at(relevance, k, empty="one"), lambda q: precision(q) if rankings[q] else 1.0, relevant)
+    expect(recall_at(relevance, k), recall, relevant)
     expect(
-        recall_at(judged, k, denominator="min(n_relevant,k)"),
+        recall_at(relevance, k, denominator="min(n_relevant,k)"),
         lambda q: counts(q)[0] / min(len(relevant[q]), k),
         relevant,
     )
-    expect(f1_at(judged, k), f1, relevant)
-    expect(accuracy_at(judged, k), accuracy, relevant)
-    expect(hit_rate_at(judged, k), lambda q: float(counts(q)[0] > 0), relevant)
+    expect(f1_at(relevance, k), f1, relevant)
+    expect(accuracy_at(relevance, k), accuracy, relevant)
+    expect(hit_rate_at(relevance, k), lambda q: float(counts(q)[0] > 0), relevant)
 
 
 @given(searches(), st.integers(1, 11), st.booleans())
 def test_ndcg_at(search, k, exponential):
-    judged, rankings = judge(search)
+    relevance, rankings = judge(search)
     relevant = search[1]
     gain = "exponential" if exponential else "linear"
-    expect(ndcg(judged, k, gain=gain), lambda q: slow.ndcg(rankings[q], relevant[q], k, exponential), relevant)
+    expect(ndcg(relevance, k, gain=gain), lambda q: slow.ndcg(rankings[q], relevant[q], k, exponential), relevant)
 
 
 @given(searches(complete=True))
 def test_full_ndcg(search):
-    judged, rankings = judge(search)
-    expect(ndcg(judged), lambda q: slow.ndcg(rankings[q], search[1][q]), search[1])
+    relevance, rankings = judge(search)
+    expect(ndcg(relevance), lambda q: slow.ndcg(rankings[q], search[1][q]), search[1])
 
 
 @given(searches(complete=True), st.lists(st.floats(0, 1), max_size=4))
 def test_precision_recall_curve(search, levels):
-    judged, rankings = judge(search)
+    relevance, rankings = judge(search)
     queries = [q for q, r in enumerate(search[1]) if r]
     levels = [*levels, 0.0, 0.1, 0.5, 1.0]
-    at, precision = precision_recall_curve(judged, levels)
+    at, precision = precision_recall_curve(relevance, levels)
     wanted = [
         np.mean([slow.interpolated_precision(rankings[q], search[1][q], level) for q in queries]) for level in levels
     ]
@@ -166,50 +166,50 @@ def tied_twin(search, distances, score):
 @given(tied_searches(), st.integers(1, 7), st.sampled_from(["min(n_relevant,k)", "relevant", "retrieved"]))
 def test_average_precision_over_tie_orders_equals_every_order_tried(tied, k, denominator):
     search, distances = tied
-    judged, _ = judge(search, distances=distances)
+    relevance, _ = judge(search, distances=distances)
     relevant = search[1]
     twin = tied_twin(search, distances, lambda q, order: slow.average_precision(order, relevant[q], k, denominator))
-    expect(average_precision_at(judged, k, denominator=denominator, ties="average"), twin, relevant)
+    expect(average_precision_at(relevance, k, denominator=denominator, ties="average"), twin, relevant)
 
 
 @settings(deadline=None)
 @given(tied_searches(), st.integers(1, 7), st.booleans())
 def test_ndcg_over_tie_orders_equals_every_order_tried(tied, k, exponential):
     search, distances = tied
-    judged, _ = judge(search, distances=distances)
+    relevance, _ = judge(search, distances=distances)
     relevant = search[1]
     twin = tied_twin(search, distances, lambda q, order: slow.ndcg(order, relevant[q], k, exponential))
     gain = "exponential" if exponential else "linear"
-    expect(ndcg(judged, k, gain=gain, ties="average"), twin, relevant)
+    expect(ndcg(relevance, k, gain=gain, ties="average"), twin, relevant)
 
 
 def test_without_ties_the_average_over_orders_is_the_order_itself():
     rng = np.random.default_rng(0)
     rows = [rng.permutation(50) for _ in range(3)]
     relevant = [set(rng.choice(50, 12, replace=False).tolist()) for _ in range(3)]
-    judged = judge_by_lists(rows, relevant, 50, distances=np.sort(rng.random((3, 50)), axis=1))
+    relevance = relevance_by_lists(rows, relevant, 50, distances=np.sort(rng.random((3, 50)), axis=1))
     np.testing.assert_allclose(
-        average_precision(judged, ties="average").values, average_precision(judged).values, rtol=1e-12
+        average_precision(relevance, ties="average").values, average_precision(relevance).values, rtol=1e-12
     )
-    np.testing.assert_allclose(ndcg(judged, 7, ties="average").values, ndcg(judged, 7).values, rtol=1e-12)
+    np.testing.assert_allclose(ndcg(relevance, 7, ties="average").values, ndcg(relevance, 7).values, rtol=1e-12)
 
 
 def test_hash_codes_that_all_tie_score_the_mean_of_all_orders():
     # 2 of 4 relevant, all at one distance: mean over the 6 patterns of AP = 0.6805...; by id it would be 1.
-    judged = judge_by_lists([[0, 1, 2, 3]], [{0, 1}], 4, distances=[[3.0] * 4])
+    relevance = relevance_by_lists([[0, 1, 2, 3]], [{0, 1}], 4, distances=[[3.0] * 4])
     patterns = [(1, 2), (1, 3), (1, 4), (2, 3), (2, 4), (3, 4)]
     wanted = np.mean([(1 / a + 2 / b) / 2 for a, b in patterns])
-    assert average_precision(judged).mean == 1.0
-    assert average_precision(judged, ties="average").mean == pytest.approx(wanted, rel=1e-12)
+    assert average_precision(relevance).mean == 1.0
+    assert average_precision(relevance, ties="average").mean == pytest.approx(wanted, rel=1e-12)
 
 
 def test_ties_need_distances_and_a_whole_group():
-    judged = judge_by_lists([[0, 1, 2, -1]], [{0}], 3)
-    with pytest.raises(ValueError, match="needs judgements made with distances"):
-        average_precision(judged, ties="average")
-    with pytest.raises(ValueError, match="needs judgements made with distances"):
-        ndcg(judged, 2, ties="average")
-    cut = judge_by_lists([[0, 1, 2]], [{0}], 9, distances=[[0.0, 1.0, 1.0]])
+    relevance = relevance_by_lists([[0, 1, 2, -1]], [{0}], 3)
+    with pytest.raises(ValueError, match="needs relevance with distances"):
+        average_precision(relevance, ties="average")
+    with pytest.raises(ValueError, match="needs relevance with distances"):
+        ndcg(relevance, 2, ties="average")
+    cut = relevance_by_lists([[0, 1, 2]], [{0}], 9, distances=[[0.0, 1.0, 1.0]])
     with pytest.raises(ValueError, match=r"query 0 was cut after 3 results, within a group"):
         average_precision_at(cut, 2, ties="average")
     assert average_precision_at(cut, 1, ties="average").mean == 1.0

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from reference import detection as slow
 
-from jaxret.metrics.detection import PictureBoxes, detection_scores, proposal_recall
+from jaxret.metrics.detection import ImageBoxes, detection_scores, proposal_recall
 
 
-def pictures(seed: int) -> tuple[list[PictureBoxes], list[PictureBoxes]]:
+def pictures(seed: int) -> tuple[list[ImageBoxes], list[ImageBoxes]]:
     """Found and true boxes of five pictures: many near, some far, ties of scores, one picture without any."""
     rng = np.random.default_rng(seed)
     found, true = [], []
@@ -19,12 +19,12 @@ def pictures(seed: int) -> tuple[list[PictureBoxes], list[PictureBoxes]]:
         corners = rng.integers(0, 20, (count, 2))
         boxes = np.concatenate([corners, corners + rng.integers(4, 12, (count, 2))], axis=1)
         classes = rng.integers(0, 3, count)
-        true.append(PictureBoxes(boxes, classes))
+        true.append(ImageBoxes(boxes, classes))
         near = np.repeat(boxes, 3, axis=0) + rng.integers(-2, 3, (3 * count, 4))
         far = np.array([[0, 0, 30, 3]])
         scores = rng.choice(np.linspace(0.1, 0.9, 9), 3 * count + 1)
         labels = np.concatenate([np.repeat(classes, 3), [rng.integers(0, 4)]])
-        found.append(PictureBoxes(np.concatenate([near, far]), labels, scores))
+        found.append(ImageBoxes(np.concatenate([near, far]), labels, scores))
     return found, true
 
 
@@ -49,11 +49,11 @@ def test_average_precision_equals_loops(seed: int, threshold: float) -> None:
 
 def test_perfect_detections_score_one_and_none_zero() -> None:
     _, true = pictures(0)
-    perfect = [PictureBoxes(one.boxes, one.classes, np.ones(len(np.asarray(one.classes)))) for one in true]
+    perfect = [ImageBoxes(one.boxes, one.classes, np.ones(len(np.asarray(one.classes)))) for one in true]
     assert detection_scores(perfect, true).mean == 1
-    nothing = [PictureBoxes([], [], [])] * len(true)
+    nothing = [ImageBoxes([], [], [])] * len(true)
     assert detection_scores(nothing, true).mean == 0
-    assert math.isnan(detection_scores(perfect, [PictureBoxes([], [])] * len(true)).mean)
+    assert math.isnan(detection_scores(perfect, [ImageBoxes([], [])] * len(true)).mean)
 
 
 def test_recall_counts_true_boxes() -> None:
@@ -71,17 +71,17 @@ def test_recall_counts_true_boxes() -> None:
 
 def test_malformed_arguments_are_named() -> None:
     found, true = pictures(0)
-    with pytest.raises(ValueError, match="must be of the same pictures, got 4 and 5"):
+    with pytest.raises(ValueError, match="must be of the same images, got 4 and 5"):
         detection_scores(found[:4], true)
-    with pytest.raises(ValueError, match="must be of the same pictures, got 1 and 2"):
+    with pytest.raises(ValueError, match="must be of the same images, got 1 and 2"):
         proposal_recall([[]], [[], []])
     with pytest.raises(ValueError, match=r"found\[0\] must have scores"):
         detection_scores(true, true)
     with pytest.raises(ValueError, match=r"true\[0\] must have a class and a score for each of 1 boxes"):
-        detection_scores([PictureBoxes([], [], [])], [PictureBoxes([[0, 0, 1, 1]], [])])
+        detection_scores([ImageBoxes([], [], [])], [ImageBoxes([[0, 0, 1, 1]], [])])
     with pytest.raises(ValueError, match=r"true\[0\].boxes must have left <= right"):
-        detection_scores([PictureBoxes([], [], [])], [PictureBoxes([[2, 0, 1, 1]], [0])])
+        detection_scores([ImageBoxes([], [], [])], [ImageBoxes([[2, 0, 1, 1]], [0])])
     with pytest.raises(ValueError, match="threshold must be an IoU above 0 and at most 1, got 0"):
         detection_scores(found, true, threshold=0)
     with pytest.raises(ValueError, match="scores must be finite, got nan"):
-        detection_scores([PictureBoxes([[0, 0, 1, 1]], [0], [np.nan])], true[:1])
+        detection_scores([ImageBoxes([[0, 0, 1, 1]], [0], [np.nan])], true[:1])

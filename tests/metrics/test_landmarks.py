@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxret.metrics import average_precision, judge_by_lists, revisited_lists, trapezoidal_average_precision
+from jaxret.metrics import average_precision, relevance_by_lists, revisited_lists, trapezoidal_average_precision
 
 
 def walked_area(ranking, relevant, junk):
@@ -31,14 +31,14 @@ def test_the_area_equals_a_walk(count, seed):
     ranking = rng.permutation(count)
     kinds = rng.integers(0, 3, count)
     relevant, junk = set(np.flatnonzero(kinds == 1).tolist()), set(np.flatnonzero(kinds == 2).tolist())
-    judged = judge_by_lists(ranking[None], [relevant], count, junk=[junk])
-    scores = trapezoidal_average_precision(judged)
+    relevance = relevance_by_lists(ranking[None], [relevant], count, junk=[junk])
+    scores = trapezoidal_average_precision(relevance)
     assert scores.counted[0] == bool(relevant)
     if relevant:
         assert scores.values[0] == pytest.approx(walked_area(ranking.tolist(), relevant, junk))
-        assert scores.values[0] <= average_precision(judged).values[0] + 1e-12
+        assert scores.values[0] <= average_precision(relevance).values[0] + 1e-12
     with pytest.raises(ValueError, match="needs the ranking of the whole gallery"):
-        trapezoidal_average_precision(judge_by_lists(ranking[None, :-1], [set()], count + 1))
+        trapezoidal_average_precision(relevance_by_lists(ranking[None, :-1], [set()], count + 1))
 
 
 def test_settings_of_the_revisited_sets():
@@ -52,7 +52,9 @@ def test_settings_of_the_revisited_sets():
         revisited_lists(easy, hard, junk, "all")
     # A query without relevant images in a setting is left out of the mean.
     lists = [revisited_lists([0], [], [], name) for name in ("easy", "hard")]
-    judged = judge_by_lists([[0, 1]] * 2, [found for found, _ in lists], 2, junk=[unwanted for _, unwanted in lists])
-    scores = trapezoidal_average_precision(judged)
+    relevance = relevance_by_lists(
+        [[0, 1]] * 2, [found for found, _ in lists], 2, junk=[unwanted for _, unwanted in lists]
+    )
+    scores = trapezoidal_average_precision(relevance)
     assert scores.mean == 1
     assert scores.excluded == 1

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jaxret.metrics import (
-    Judgements,
     QueryScores,
+    RankedRelevance,
     average_precision,
-    judge_by_label,
-    judge_by_lists,
     precision_at,
+    relevance_by_label,
+    relevance_by_lists,
 )
 
 
@@ -40,7 +40,7 @@ def labelled_search(draw):
 @given(labelled_search())
 def test_judge_by_label_equals_the_definition(search):
     rows, query_labels, gallery_labels, query_sources, gallery_sources, own, searched = search
-    judged = judge_by_label(
+    relevance = relevance_by_label(
         rows,
         query_labels,
         gallery_labels,
@@ -59,80 +59,80 @@ def test_judge_by_label_equals_the_definition(search):
         gallery = [i for i in range(n) if searched[i] and i not in junk]
         right = {i for i in gallery if query_labels[q] is not None and gallery_labels[i] == query_labels[q]}
         left = [i for i in row if i >= 0 and i not in junk]
-        assert judged.n_gallery[q] == len(gallery)
-        assert judged.n_relevant[q] == len(right)
-        assert judged.n_returned[q] == len(left)
-        assert judged.returned[q].tolist() == [True] * len(left) + [False] * (len(row) - len(left))
-        assert judged.gains[q, : len(left)].tolist() == [float(i in right) for i in left]
-        assert not judged.gains[q, len(left) :].any()
-        assert judged.cut[q] == (-1 not in row and len(left) < len(gallery))
+        assert relevance.n_gallery[q] == len(gallery)
+        assert relevance.n_relevant[q] == len(right)
+        assert relevance.n_returned[q] == len(left)
+        assert relevance.returned[q].tolist() == [True] * len(left) + [False] * (len(row) - len(left))
+        assert relevance.gains[q, : len(left)].tolist() == [float(i in right) for i in left]
+        assert not relevance.gains[q, len(left) :].any()
+        assert relevance.cut[q] == (-1 not in row and len(left) < len(gallery))
 
 
 def test_labels_may_be_numpy_arrays_or_numbers():
-    judged = judge_by_label(np.array([[1, 0]]), np.array([7]), np.array([7, 3]))
-    assert judged.gains.tolist() == [[0.0, 1.0]]
-    assert judged.n_relevant.tolist() == [1]
+    relevance = relevance_by_label(np.array([[1, 0]]), np.array([7]), np.array([7, 3]))
+    assert relevance.gains.tolist() == [[0.0, 1.0]]
+    assert relevance.n_relevant.tolist() == [1]
 
 
 def test_lists_with_grades_junk_and_the_oxford_protocol():
-    judged = judge_by_lists(
+    relevance = relevance_by_lists(
         [[5, 4, 3, 2, 1, 0], [0, 1, 2, 3, 4, 5]], [{0: 2.0, 3: 1.0, 4: 0.0}, {5}], 6, junk=[{5, 2}, ()]
     )
-    assert judged.gains.tolist() == [[0, 1, 0, 2, 0, 0], [0, 0, 0, 0, 0, 1]]
-    assert judged.returned.sum(axis=1).tolist() == [4, 6]
-    assert judged.n_relevant.tolist() == [2, 1]
-    assert judged.n_gallery.tolist() == [4, 6]
-    assert judged.ideal_gains is not None
-    assert judged.ideal_gains.tolist() == [[2, 1], [1, 0]]
+    assert relevance.gains.tolist() == [[0, 1, 0, 2, 0, 0], [0, 0, 0, 0, 0, 1]]
+    assert relevance.returned.sum(axis=1).tolist() == [4, 6]
+    assert relevance.n_relevant.tolist() == [2, 1]
+    assert relevance.n_gallery.tolist() == [4, 6]
+    assert relevance.ideal_gains is not None
+    assert relevance.ideal_gains.tolist() == [[2, 1], [1, 0]]
     # Junk neither helps nor harms: it is as if it were never in the ranking.
-    assert average_precision(judged).values.tolist() == [(1 / 2 + 2 / 4) / 2, 1 / 6]
+    assert average_precision(relevance).values.tolist() == [(1 / 2 + 2 / 4) / 2, 1 / 6]
 
 
 def test_distances_are_packed_with_their_results():
-    judged = judge_by_lists([[2, 0, 1, -1]], [{1}], 3, junk=[{0}], distances=[[0.5, 1.0, 2.0, np.inf]])
-    assert judged.distances is not None
-    assert judged.distances.tolist() == [[0.5, 2.0, np.inf, np.inf]]
+    relevance = relevance_by_lists([[2, 0, 1, -1]], [{1}], 3, junk=[{0}], distances=[[0.5, 1.0, 2.0, np.inf]])
+    assert relevance.distances is not None
+    assert relevance.distances.tolist() == [[0.5, 2.0, np.inf, np.inf]]
 
 
 def test_a_query_left_in_its_own_gallery_would_flatter_and_is_removed():
     labels = ["a", "b", "b", "a"]
     ranking = [[0, 1, 2, 3]]  # itself first, the only true match last
-    assert average_precision(judge_by_label(ranking, ["a"], labels)).mean == (1 + 2 / 4) / 2
-    assert average_precision(judge_by_label(ranking, ["a"], labels, query_ids=[0])).mean == 1 / 3
+    assert average_precision(relevance_by_label(ranking, ["a"], labels)).mean == (1 + 2 / 4) / 2
+    assert average_precision(relevance_by_label(ranking, ["a"], labels, query_ids=[0])).mean == 1 / 3
 
 
 def test_full_ap_refuses_a_cut_list_and_names_the_query():
-    judged = judge_by_label([[0, 1, 2], [0, 1, -1]], ["a", "a"], ["a", "b", "a"])
+    relevance = relevance_by_label([[0, 1, 2], [0, 1, -1]], ["a", "a"], ["a", "b", "a"])
     with pytest.raises(ValueError, match=r"average precision.*query 1 returned 2 of 3 items"):
-        average_precision(judged)
-    assert not judged.complete
+        average_precision(relevance)
+    assert not relevance.complete
 
 
 def test_junk_that_takes_places_of_a_short_list_is_an_error_at_k():
     # Three results asked for, one of them is junk: there is no third result to take P@3 over.
-    judged = judge_by_label(
+    relevance = relevance_by_label(
         [[0, 1, 2]],
         ["a"],
         ["a", "b", "a", "a"],
         query_sources=["s"],
         gallery_sources=["s", "t", "t", "t"],
     )
-    assert precision_at(judged, 2).mean == 0.5
+    assert precision_at(relevance, 2).mean == 0.5
     with pytest.raises(ValueError, match=r"precision at 3 needs 3 results.*query 0 was cut after 2"):
-        precision_at(judged, 3)
+        precision_at(relevance, 3)
 
 
 def test_a_list_that_ended_by_itself_is_scored_at_any_k():
-    judged = judge_by_label([[0, 1, -1]], ["a"], ["a", "b", "a", "a"])
-    assert not judged.cut.any()
-    assert precision_at(judged, 3).mean == 0.5
+    relevance = relevance_by_label([[0, 1, -1]], ["a"], ["a", "b", "a", "a"])
+    assert not relevance.cut.any()
+    assert precision_at(relevance, 3).mean == 0.5
 
 
 @pytest.mark.parametrize("k", [0, -1, 2.0, True, None])
 def test_k_is_checked(k):
-    judged = judge_by_label([[0]], ["a"], ["a"])
+    relevance = relevance_by_label([[0]], ["a"], ["a"])
     with pytest.raises(ValueError, match=r"k must be a whole number of at least 1"):
-        precision_at(judged, k)
+        precision_at(relevance, k)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_k_is_checked(k):
 def test_judge_by_label_refuses(change, message):
     arguments = {"result_ids": [[0, 1]], "query_labels": ["a"], "gallery_labels": ["a", "b", "a"]} | change
     with pytest.raises(ValueError, match=message):
-        judge_by_label(**arguments)
+        relevance_by_label(**arguments)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_judge_by_label_refuses(change, message):
 )
 def test_judge_by_lists_refuses(relevant, junk, message):
     with pytest.raises(ValueError, match=message):
-        judge_by_lists([[0, 1, 2]], relevant, 3, junk=junk)
+        relevance_by_lists([[0, 1, 2]], relevant, 3, junk=junk)
 
 
 def test_a_mean_over_no_query_is_an_error_not_nan():
@@ -185,6 +185,6 @@ def test_a_mean_over_no_query_is_an_error_not_nan():
 
 
 def test_empty_share_counts_queries_whose_results_were_all_junk():
-    judged = judge_by_lists([[0, -1], [1, 0]], [{1}, {1}], 2, junk=[{0}, set()])
-    assert judged.empty_share == 0.5
-    assert isinstance(judged, Judgements)
+    relevance = relevance_by_lists([[0, -1], [1, 0]], [{1}, {1}], 2, junk=[{0}, set()])
+    assert relevance.empty_share == 0.5
+    assert isinstance(relevance, RankedRelevance)

@@ -12,12 +12,12 @@ from jaxret.metrics import (
     average_precision_at,
     best_span_iou,
     f1_at,
-    judge_by_label,
-    judge_by_lists,
     ndcg,
     precision_at,
     precision_recall_curve,
     recall_at,
+    relevance_by_label,
+    relevance_by_lists,
     retrieval_summary,
     span_iou,
     span_overlap,
@@ -25,7 +25,7 @@ from jaxret.metrics import (
 )
 
 # Query 0 answered half right, query 1 unanswered, query 2 has nothing to find.
-PAR_LIKE = judge_by_lists([[0, 4, -1], [-1, -1, -1], [3, -1, -1]], [{0, 1}, {2}, set()], 5)
+PAR_LIKE = relevance_by_lists([[0, 4, -1], [-1, -1, -1], [3, -1, -1]], [{0, 1}, {2}, set()], 5)
 
 
 def test_queries_without_relevant_items_are_left_out_and_counted():
@@ -47,10 +47,10 @@ def test_empty_result_rules():
 
 
 def test_mean_f1_is_not_the_f1_of_means():
-    judged = judge_by_lists([[0, 1], [2, 3]], [{0, 1}, {0, 1, 2, 4}], 5)
-    p, r = precision_at(judged, 2).mean, recall_at(judged, 2).mean
-    assert f1_at(judged, 2).mean == pytest.approx((1 + 2 * 0.5 * 0.25 / 0.75) / 2)
-    assert f1_at(judged, 2).mean != pytest.approx(2 * p * r / (p + r))
+    relevance = relevance_by_lists([[0, 1], [2, 3]], [{0, 1}, {0, 1, 2, 4}], 5)
+    p, r = precision_at(relevance, 2).mean, recall_at(relevance, 2).mean
+    assert f1_at(relevance, 2).mean == pytest.approx((1 + 2 * 0.5 * 0.25 / 0.75) / 2)
+    assert f1_at(relevance, 2).mean != pytest.approx(2 * p * r / (p + r))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_mean_f1_is_not_the_f1_of_means():
         (lambda: ndcg(PAR_LIKE, 1, gain="square"), "gain must be one of linear, exponential"),
         (lambda: ndcg(PAR_LIKE), "NDCG needs the ranking of the whole gallery"),
         (lambda: precision_recall_curve(PAR_LIKE), "curve needs the ranking of the whole gallery"),
-        (lambda: precision_recall_curve(judge_by_lists([[0]], [{0}], 1), [1.5]), "between 0 and 1"),
-        (lambda: precision_recall_curve(judge_by_lists([[0]], [()], 1)), "no query has a relevant item"),
+        (lambda: precision_recall_curve(relevance_by_lists([[0]], [{0}], 1), [1.5]), "between 0 and 1"),
+        (lambda: precision_recall_curve(relevance_by_lists([[0]], [()], 1)), "no query has a relevant item"),
     ],
 )
 def test_unknown_choices_and_short_lists_are_errors(call, message):
@@ -148,7 +148,7 @@ def test_vote_refuses(ids, labels, k, message):
 
 
 def test_summary_of_a_whole_ranking_and_of_a_filtered_one():
-    whole = judge_by_label([[0, 1, 2], [2, 1, 0]], ["a", "b"], ["a", "b", "a"])
+    whole = relevance_by_label([[0, 1, 2], [2, 1, 0]], ["a", "b"], ["a", "b", "a"])
     summary = retrieval_summary(whole, ks=(1, 2))
     assert summary["mAP"] == pytest.approx(((1 + 2 / 3) / 2 + 1 / 2) / 2)
     assert summary["R@1"] == summary["P@1"] == 0.5
@@ -168,28 +168,28 @@ def test_summary_of_a_whole_ranking_and_of_a_filtered_one():
 
 def test_summary_names_the_denominator_and_averages_over_ties_where_it_can():
     # At ranks 2 and 3 a relevant and a wrong item are equally far.
-    judged = judge_by_lists([[0, 1, 2]], [{0, 2}], 3, distances=[[0.0, 4.0, 4.0]])
-    summary = retrieval_summary(judged, ks=(2,), tie_averaged=True)
+    relevance = relevance_by_lists([[0, 1, 2]], [{0, 2}], 3, distances=[[0.0, 4.0, 4.0]])
+    summary = retrieval_summary(relevance, ks=(2,), tie_averaged=True)
     assert summary["mAP"] == pytest.approx((1 + 2 / 3) / 2)
     assert summary["mAP tie-averaged"] == pytest.approx(((1 + 2 / 3) / 2 + 1) / 2)
     assert summary["mAP@2"] == 0.5
     assert summary["mAP@2 tie-averaged"] == 0.75
-    other = retrieval_summary(judged, ks=(2,), denominator="retrieved", tie_averaged=True)
+    other = retrieval_summary(relevance, ks=(2,), denominator="retrieved", tie_averaged=True)
     assert other["mAP@2 (retrieved)"] == other["mAP@2 (retrieved) tie-averaged"] == 1.0
     assert "mAP@2" not in other
-    cut = judge_by_lists([[0, 1, 2]], [{0, 2}], 9, distances=[[0.0, 4.0, 4.0]])
+    cut = relevance_by_lists([[0, 1, 2]], [{0, 2}], 9, distances=[[0.0, 4.0, 4.0]])
     assert not [name for name in retrieval_summary(cut, ks=(2,), tie_averaged=True) if "tie" in name]
-    with pytest.raises(ValueError, match="ties='average' needs judgements made with distances"):
-        retrieval_summary(judge_by_lists([[0, 1, 2]], [{0, 2}], 3), ks=(2,), tie_averaged=True)
+    with pytest.raises(ValueError, match="ties='average' needs relevance with distances"):
+        retrieval_summary(relevance_by_lists([[0, 1, 2]], [{0, 2}], 3), ks=(2,), tie_averaged=True)
     with pytest.raises(ValueError, match="denominator must be one of"):
-        retrieval_summary(judged, ks=(2,), denominator="k")
+        retrieval_summary(relevance, ks=(2,), denominator="k")
 
 
 def test_summary_refuses_a_cut_list_and_a_run_without_relevant_items():
     with pytest.raises(ValueError, match="needs 5 results"):
-        retrieval_summary(judge_by_label([[0, 1]], ["a"], ["a"] * 9), ks=(5,))
+        retrieval_summary(relevance_by_label([[0, 1]], ["a"], ["a"] * 9), ks=(5,))
     with pytest.raises(ValueError, match="none of the 1 queries"):
-        retrieval_summary(judge_by_label([[0, 1]], ["z"], ["a", "b"]))
+        retrieval_summary(relevance_by_label([[0, 1]], ["z"], ["a", "b"]))
 
 
 def test_metrics_do_not_import_jax():

@@ -16,7 +16,7 @@ from two_processes import train_in_two_processes
 from jaxret import train
 from jaxret.data.ground_truth.boxes import BoxReader, read_box_annotations
 from jaxret.errors import ConfigError
-from jaxret.metrics import PictureBoxes
+from jaxret.metrics import ImageBoxes
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.store import encoder_arrays, load_encoder
 from jaxret.recipes.instances.faster_rcnn import FasterRcnnConfig, fix_backbone, make_detector
@@ -171,7 +171,7 @@ def test_figures_of_pictures_without_objects_and_of_several_classes(tmp_path: Pa
     figures = detector_figures(seen, found.classes)
     assert list(figures) == ["mAP", "recall", "AP cat", "AP dog", "pictures"]
     assert figures["mAP"] == pytest.approx((figures["AP cat"] + figures["AP dog"]) / 2)
-    assert isinstance(seen[0].true, PictureBoxes)
+    assert isinstance(seen[0].true, ImageBoxes)
 
 
 @pytest.mark.parametrize(

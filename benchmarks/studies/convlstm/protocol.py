@@ -11,7 +11,7 @@ from studies.convlstm.data import ClipData
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import MediaItem
 from jaxret.errors import MediaError
-from jaxret.metrics import average_precision, judge_by_lists
+from jaxret.metrics import average_precision, relevance_by_lists
 from jaxret.rank import SequenceRanking, sequence_distances
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 
@@ -94,4 +94,4 @@ def _map(
     distances: np.ndarray, relevant: Sequence[Mapping[int, float]], junk: Sequence[set[int]] | None = None
 ) -> float:
     order = np.argsort(distances, axis=1, kind="stable")
-    return average_precision(judge_by_lists(order, relevant, distances.shape[1], junk=junk)).mean
+    return average_precision(relevance_by_lists(order, relevant, distances.shape[1], junk=junk)).mean

@@ -119,8 +119,8 @@ class PastedObjects:
     queries: list[PastedQuery]
 
     def judged_lists(self) -> tuple[list[dict[int, float]], list[set[int]]]:
-        """What `jaxret.metrics.judge_by_lists` takes: for each query grades by gallery picture, 2 (at least 0.6 of the
-        object visible) or 1 (at least 0.25), and as junk the pictures that show less of it."""
+        """What `jaxret.metrics.relevance_by_lists` takes: for each query grades by gallery image, 2 (at least 0.6 of
+        the object visible) or 1 (at least 0.25), and as junk the images that show less of it."""
         relevant: list[dict[int, float]] = [{} for _ in self.queries]
         junk: list[set[int]] = [set() for _ in self.queries]
         for q, query in enumerate(self.queries):

@@ -14,10 +14,10 @@ from jaxret.metrics import (
     QueryScores,
     average_precision,
     best_box_iou,
-    judge_by_label,
-    judge_by_lists,
     ndcg,
     precision_at,
+    relevance_by_label,
+    relevance_by_lists,
 )
 
 __all__ = ["ClassedPictures", "corel_classes", "score", "score_classes"]
@@ -59,7 +59,7 @@ def score(
     """
     ids = np.asarray(rankings)
     relevant, junk = pictures.judged_lists()
-    judged = judge_by_lists(ids, relevant, len(pictures.gallery), junk=junk)
+    judged = relevance_by_lists(ids, relevant, len(pictures.gallery), junk=junk)
     scores = {"mAP": average_precision(judged), "NDCG": ndcg(judged)}
     overlaps = None if found_boxes is None else _overlaps(pictures, ids, relevant, np.asarray(found_boxes, np.float64))
     sizes = np.array([query.group for query in pictures.queries])
@@ -110,7 +110,7 @@ def score_classes(pictures: ClassedPictures, rankings: ArrayLike) -> dict[str, f
     Raises:
       ValueError: a ranking is not that of the whole gallery.
     """
-    judged = judge_by_label(rankings, pictures.query_labels, pictures.gallery_labels)
+    judged = relevance_by_label(rankings, pictures.query_labels, pictures.gallery_labels)
     return {
         "mAP": average_precision(judged).mean,
         "P@1": precision_at(judged, 1).mean,

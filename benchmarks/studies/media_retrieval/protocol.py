@@ -15,9 +15,9 @@ from jaxret.metrics import (
     accuracy_at,
     average_precision,
     f1_at,
-    judge_by_label,
     precision_at,
     recall_at,
+    relevance_by_label,
     vote_at,
 )
 
@@ -83,7 +83,7 @@ def ask_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: 
         part = rows.of_items(asking)
         excluded = (sources[asking][:, None] == sources) | (tenth == number)
         result = rank_items(part, rows, ranking, excluded=excluded)
-        judged = judge_by_label(
+        judged = relevance_by_label(
             result.ids,
             labels[asking],
             labels,

@@ -69,7 +69,7 @@ class CcWebVideo:
     def judged_lists(
         self, gallery: Sequence[str], *, codes: Sequence[str] = NEAR_DUPLICATES
     ) -> tuple[list[dict[int, float]], list[set[int]]]:
-        """The lists that `jaxret.metrics.judge_by_lists` takes: `relevant` and `junk` by row of the gallery.
+        """The lists that `jaxret.metrics.relevance_by_lists` takes: `relevant` and `junk` by row of the gallery.
 
         Junk, which neither helps nor harms, is the query's own seed, and what was judged with a code that is neither in
         `codes` nor X: asking for exact duplicates alone, a similar video is no mistake. Videos that nobody judged for a

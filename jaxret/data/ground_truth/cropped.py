@@ -147,7 +147,7 @@ class CroppedQueries(MediaDataset):
         return f"{len(self.frames[index]):x}-{digest.hexdigest()}"
 
     def relevant(self, gallery: Sequence[int] | npt.NDArray[np.integer], by: RelevantBy) -> list[dict[int, float]]:
-        """Which rows of a gallery are right for each query, as `jaxret.metrics.judge_by_lists` takes it.
+        """Which rows of a gallery are right for each query, as `jaxret.metrics.relevance_by_lists` takes it.
 
         Args:
           gallery: the number in the data set of each item that is searched.

@@ -43,7 +43,7 @@ def judged_lists(
     without_query: bool = False,
     allow_missing: bool = False,
 ) -> tuple[list[dict[int, float]], list[set[int]]]:
-    """The lists that `jaxret.metrics.judge_by_lists` takes: `relevant` and `junk` by row of the gallery.
+    """The lists that `jaxret.metrics.relevance_by_lists` takes: `relevant` and `junk` by row of the gallery.
 
     Args:
       queries: Q of them.

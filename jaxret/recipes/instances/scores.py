@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jaxret.data.batches.loader import read_in_parallel
 from jaxret.data.ground_truth.boxes import BoxReader
 from jaxret.errors import MediaError
-from jaxret.metrics import PictureBoxes, detection_scores, proposal_recall
+from jaxret.metrics import ImageBoxes, detection_scores, proposal_recall
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 
 __all__ = ["SeenImage", "detector_figures", "seen_images"]
@@ -31,8 +31,8 @@ class SeenImage:
 
     row: int
     pixels: NDArray[np.uint8]
-    true: PictureBoxes
-    found: PictureBoxes
+    true: ImageBoxes
+    found: ImageBoxes
     proposals: NDArray[np.float32]
 
 
@@ -70,8 +70,8 @@ def seen_images(
             yield SeenImage(
                 row,
                 one["images"][:height, :width],
-                PictureBoxes(one["boxes"][real], one["labels"][real] - 1),
-                PictureBoxes(boxes[n][valid[n]], classes[n][valid[n]], scores[n][valid[n]]),
+                ImageBoxes(one["boxes"][real], one["labels"][real] - 1),
+                ImageBoxes(boxes[n][valid[n]], classes[n][valid[n]], scores[n][valid[n]]),
                 regions[n][there[n]],
             )
 

@@ -160,7 +160,7 @@ def encode_in_batches(
         """Encode the first `wanted` waiting frames."""
         waiting = np.concatenate(frames)
         block = waiting[:wanted]
-        # Powers of two: a single picture is not padded to a whole batch, and only few shapes are compiled.
+        # Powers of two: a single image is not padded to a whole batch, and only few shapes are compiled.
         padding = [(0, _power_of_two_from(wanted) - wanted)] + [(0, 0)] * (block.ndim - 1)
         encoded.append(np.asarray(encode(np.pad(block, padding)))[: len(block)])
         frames[:] = [waiting[wanted:]]

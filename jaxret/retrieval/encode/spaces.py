@@ -1,8 +1,8 @@
 """From frame vectors to the rows of an index, one table a space.
 
-The `frame` space holds one row a sampled frame (images have one); a picture is a query there. The `clip`
+The `frame` space holds one row a sampled frame (images have one); an image is a query there. The `clip`
 space holds one row a chunk of a video, and the `code` space the packed binary code of each of these. An encoder of
-shots has one space for pictures and shots: there the `clip` space holds one row a shot, and one a picture.
+shots has one space for images and shots: there the `clip` space holds one row a shot, and one an image.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def frame_rows(media: Mapping[int, FrameVectors]) -> Rows:
 def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder) -> Rows:
     """One row a chunk of a video, or a shot: the `clip` space.
 
-    Images (span 0 to 0) have no row there, but for an encoder of shots, whose pictures and shots are compared.
+    Images (span 0 to 0) have no row there, but for an encoder of shots, whose images and shots are compared.
 
     Args:
       media: frame vectors by item number.
@@ -67,16 +67,16 @@ def clip_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder) -> Rows:
 
 
 def _shot_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder, sampling: ShotSampling) -> Rows:
-    """One row a shot; a picture is its own, as its frame vector."""
+    """One row a shot; an image is one of its own, as its frame vector."""
     videos = {index: item for index, item in media.items() if item.spans.max() > 0}
-    pictures = {index: item.vectors[0] for index, item in media.items() if index not in videos}
+    images = {index: item.vectors[0] for index, item in media.items() if index not in videos}
     owned = [(index, shot) for index, item in videos.items() for shot in shots_of(item, sampling)]
     # All at once: the shots of many short videos fill a batch.
     encoded = encode_shots([shot for _, shot in owned], encoder, sampling.max_frames)
-    spans = np.array([(shot.start, shot.end) for _, shot in owned] + [(0.0, 0.0)] * len(pictures)).reshape(-1, 2)
-    items = np.array([index for index, _ in owned] + list(pictures), np.int64)
+    spans = np.array([(shot.start, shot.end) for _, shot in owned] + [(0.0, 0.0)] * len(images)).reshape(-1, 2)
+    items = np.array([index for index, _ in owned] + list(images), np.int64)
     order = np.argsort(items, kind="stable")
-    vectors = np.concatenate([encoded, *pictures.values()])
+    vectors = np.concatenate([encoded, *images.values()])
     return Rows(vectors[order], items[order], spans[order, 0], spans[order, 1])
 
 

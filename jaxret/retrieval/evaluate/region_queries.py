@@ -41,7 +41,7 @@ class RegionQuery:
 
 @dataclasses.dataclass(frozen=True)
 class Relevance:
-    """What is relevant to each query, as `jaxret.metrics.judge_by_lists` takes it: items by id.
+    """What is relevant to each query, as `jaxret.metrics.relevance_by_lists` takes it: items by id.
 
     Attributes:
       relevant: for each query, grade by item.

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex
-from jaxret.metrics import average_precision, best_box_iou, judge_by_lists, ndcg, trapezoidal_average_precision
+from jaxret.metrics import average_precision, best_box_iou, ndcg, relevance_by_lists, trapezoidal_average_precision
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.settings import RegionEvaluation, settings_or_default
@@ -81,7 +81,7 @@ def evaluate_regions(
             on_query(number)
     figures: dict[str, dict[str, float]] = {}
     for name, lists in queries.relevance.items():
-        result = judge_by_lists(rankings, lists.relevant, len(index), junk=lists.junk)
+        result = relevance_by_lists(rankings, lists.relevant, len(index), junk=lists.junk)
         scores = {
             "mAP": average_precision(result),
             "mAP (trapezoidal)": trapezoidal_average_precision(result),

@@ -35,7 +35,7 @@ _ALIGNED = 50  # nearest items by frames alone that are aligned with a query vid
 
 @register_system(VideoEncoder.kind)
 class VectorSystem(System):
-    """Images and clips as wholes.
+    """Whole images and clips.
 
     Args:
       encoder: of frames and of clips, or of shots.

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Judgements", "QueryScores"]
+__all__ = ["QueryScores", "RankedRelevance"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class QueryScores:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judgements:
+class RankedRelevance:
     """Ranked results of Q queries with junk removed, rows packed to the left.
 
     Attributes:
@@ -51,7 +51,7 @@ class Judgements:
       n_gallery: int64 (Q,), items in the gallery, junk removed.
       ideal_gains: float64 (Q, m), all gains above 0 in the gallery, greatest first, then 0; None where no
         grade differs from 1, so that the ideal is `n_relevant` ones.
-      cut: bool (Q,), True where the ranking goes on after the last result that was asked for. A row that
+      cut: bool (Q,), True where the ranking goes on after the last result. A row that
         had room left (id -1) ended by itself: the gallery was exhausted, or PAR turned the rest away.
       distances: float64 (Q, k), inf where nothing is returned; None where not given.
     """
@@ -97,7 +97,7 @@ class Judgements:
             raise ValueError(
                 f"{metric} needs the ranking of the whole gallery, but query {q} returned "
                 f"{self.n_returned[q]} of {self.n_gallery[q]} items ({len(short)} of {len(self.returned)} "
-                f"queries are short): search with k = gallery size, or ask for the metric at a cut-off"
+                f"queries are short): search with k = gallery size, or take the metric at a cut-off"
             )
 
     def require_depth(self, k: int, metric: str) -> None:
