@@ -34,7 +34,7 @@ def relevance_by_label(
     in_gallery: ArrayLike | None = None,
     distances: ArrayLike | None = None,
 ) -> RankedRelevance:
-    """Judge a ranking by class: relevant is what carries the query's label.
+    """Look up the relevance of a ranking by class: relevant is what carries the query's label.
 
     Args:
       result_ids: int (Q, k), rows of the gallery, best first; -1 for a missing result.
@@ -117,7 +117,7 @@ def relevance_by_lists(
     junk: Sequence[Collection[int]] | None = None,
     distances: ArrayLike | None = None,
 ) -> RankedRelevance:
-    """Judge a ranking by lists, one a query, as Oxford5k's good / ok / junk.
+    """Look up the relevance of a ranking by lists, one a query, as Oxford5k's good / ok / junk.
 
     Args:
       result_ids: int (Q, k), rows of the gallery, best first; -1 for a missing result.

@@ -39,7 +39,7 @@ class VectorSearch:
     Attributes:
       space: "frame" compares single frames and finds edited copies, "clip" whole chunks of videos by what the encoder
         learned, "code" their binary codes. Default: frame for an image; for a video code where the index has codes,
-        clip where it has none or metric, min_cosine (--par) or probes ask for vectors, frame where it holds no videos
+        clip where it has none or metric, min_cosine (--par) or probes need vectors, frame where it holds no videos
         or only images are wanted. With an encoder of shots always clip.
       metric: distance, a name in `jaxret.rank.METRICS`: "euclidean", "cosine" (1 - cosine similarity), or "hamming"
         (bits that differ) for codes.
