@@ -25,12 +25,13 @@ __all__ = [
 FixedResize = Literal["crop", "squash", "pad"]
 """The ways of resizing that give frames of one size, whatever the source: what batches of training need."""
 FreeResize = Literal["limit", "fit"]
-"""The ways that keep the whole picture and let the size follow its shape."""
+"""The ways that keep the whole image and let the size follow its shape."""
 Resize = FixedResize | FreeResize
+_STORED_IMAGE_SIDE = "picture_side"  # what files call it
 SIDE_STEP = 32
 """Sides of frames resized with `limit` or `fit` are multiples of this many pixels."""
 Modality = Literal["rgb", "flow", "difference", "dynamic-image"]
-"""How a sampled moment of a video becomes a picture; `jaxret.data.sampling.modalities` makes them."""
+"""How a sampled moment of a video becomes an image; `jaxret.data.sampling.modalities` makes them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class ShotSampling:
       rate: frames a second of the video.
       cut_threshold: cosine distance of the vectors of consecutive frames above which they lie in different shots.
       max_frames: frames that stand for a shot; a longer one is thinned out evenly.
-      picture_side: the longer side of a picture is scaled down to this many pixels, a multiple of 32.
+      image_side: the longer side of an image is scaled down to this many pixels, a multiple of 32.
 
     Raises:
       ConfigError: a setting is out of range.
@@ -50,7 +51,7 @@ class ShotSampling:
     rate: float = 3.0
     cut_threshold: float = 0.5
     max_frames: int = 50
-    picture_side: int = 960
+    image_side: int = 960
 
     def __post_init__(self) -> None:
         if not 0 < self.rate < float("inf"):
@@ -59,8 +60,20 @@ class ShotSampling:
             raise ConfigError(f"cut_threshold must be a cosine distance in 0..2, got {self.cut_threshold!r}")
         if not isinstance(self.max_frames, int) or self.max_frames < 1:
             raise ConfigError(f"max_frames must be a whole number of at least 1, got {self.max_frames!r}")
-        if not isinstance(self.picture_side, int) or self.picture_side < 1 or self.picture_side % SIDE_STEP:
-            raise ConfigError(f"picture_side must be a multiple of {SIDE_STEP} pixels, got {self.picture_side!r}")
+        if not isinstance(self.image_side, int) or self.image_side < 1 or self.image_side % SIDE_STEP:
+            raise ConfigError(f"image_side must be a multiple of {SIDE_STEP} pixels, got {self.image_side!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as a dict of JSON values."""
+        settings = dataclasses.asdict(self)
+        settings[_STORED_IMAGE_SIDE] = settings.pop("image_side")
+        return settings
+
+    @classmethod
+    def from_json(cls, settings: dict[str, Any]) -> ShotSampling:
+        """The inverse of `to_json`; TypeError for an unknown or missing setting."""
+        names = {_STORED_IMAGE_SIDE: "image_side"}
+        return cls(**{names.get(name, name): value for name, value in settings.items()})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +119,7 @@ class Preprocessing:
         to that, whole cells of a network that halves its input five times are filled, and the few sizes that
         videos have give few shapes to compile. `fit` is like `limit`, but scales smaller sources up, so that their maps
         have as many cells.
-      modalities: the pictures that each sampled moment is seen as, stacked along the channel axis in this
+      modalities: the images that each sampled moment is seen as, stacked along the channel axis in this
         order: `rgb` is the frame itself, the others show the motion that begins with it.
       shots: videos are sampled at a steady rate and cut into shots, not into equal chunks: `frames` and
         `chunk_seconds` then say nothing. Goes with `limit`. None: chunks.
@@ -160,7 +173,7 @@ class Preprocessing:
                 f"got {self.height} x {self.width}"
             )
         if isinstance(self.shots, dict):  # from JSON
-            object.__setattr__(self, "shots", ShotSampling(**self.shots))
+            object.__setattr__(self, "shots", ShotSampling.from_json(self.shots))
         if isinstance(self.depth, dict):
             object.__setattr__(self, "depth", DepthPlanes(**self.depth))
         if self.shots is not None and self.resize != "limit":
@@ -198,16 +211,18 @@ class Preprocessing:
         return sum(self.channels if name == "rgb" else 3 for name in self.modalities) + (self.depth is not None)
 
     @property
-    def of_pictures(self) -> Preprocessing:
-        """What is done to pictures: the same, but for the size where there is one of their own."""
+    def of_images(self) -> Preprocessing:
+        """What is done to images: the same, but for the size where there is one of their own."""
         if self.shots is None:
             return self
-        return dataclasses.replace(self, height=self.shots.picture_side, width=self.shots.picture_side)
+        return dataclasses.replace(self, height=self.shots.image_side, width=self.shots.image_side)
 
     def to_json(self) -> dict[str, Any]:
         """The settings as a dict of JSON values; `modalities` is a list. Settings that came later are left out where
         they are at their defaults, so that what was written before them keeps its fingerprint."""
         settings = {**dataclasses.asdict(self), "modalities": list(self.modalities)}
+        if self.shots is not None:
+            settings["shots"] = self.shots.to_json()
         for name, default in _LATER.items():
             if settings[name] == default:
                 del settings[name]

@@ -30,7 +30,7 @@ class Space:
     """One space: what its rows are and how they are compared.
 
     A "frame" space holds vectors of images and of video frames with their times; a "clip" space holds one
-    vector a chunk of video with its span. A picture is searched in the first, a video in the second. A "code"
+    vector a chunk of video with its span. An image is searched in the first, a video in the second. A "code"
     space holds the packed binary code of each such chunk; `Space.of_codes` makes one. Records are rows of numbers that
     the index keeps and hands out without comparing them; `Space.of_records` makes such a space.
 

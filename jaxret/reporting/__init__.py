@@ -1,19 +1,19 @@
-"""Pictures and pages that show a run: curves, results beside their queries, one self-contained report."""
+"""Images and pages that show a run: curves, results beside their queries, one self-contained report."""
 
-from jaxret.reporting.box_pictures import DetectedPicture, DrawnBox, draw_detections
 from jaxret.reporting.curves import draw_curves
+from jaxret.reporting.detections import DetectedImage, DrawnBox, draw_detections
 from jaxret.reporting.embedding_map import draw_embedding_map
 from jaxret.reporting.html_report import Section, figure, paragraph, preformatted, table, write_report
 from jaxret.reporting.reconstruction_rows import draw_reconstructions
-from jaxret.reporting.result_gallery import GalleryRow, Tile, boxed_picture, draw_result_gallery, filmstrip
+from jaxret.reporting.result_gallery import GalleryRow, Tile, boxed_image, draw_result_gallery, filmstrip
 
 __all__ = [
-    "DetectedPicture",
+    "DetectedImage",
     "DrawnBox",
     "GalleryRow",
     "Section",
     "Tile",
-    "boxed_picture",
+    "boxed_image",
     "draw_curves",
     "draw_detections",
     "draw_embedding_map",

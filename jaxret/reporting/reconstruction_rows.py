@@ -34,7 +34,7 @@ def draw_reconstructions(
       captions: of the N clips.
       planes: Z, where there are depth planes: they are drawn as strips of their own, near ones bright.
       frames: of each clip, at most, evenly spaced.
-      height: of a frame in the picture.
+      height: of a frame in the image.
     """
     times = evenly_spaced(shown.shape[1], frames)
     width = max(1, round(height * shown.shape[3] / shown.shape[2]))
@@ -52,8 +52,8 @@ def draw_reconstructions(
             y = top + _CAPTION + row * (height + 2)
             draw.text((_MARGIN, y + height // 2 - 6), name, fill="black", font=font)
             for column, time in enumerate(times.tolist()):
-                picture = Image.fromarray(strip[time]).resize((width, height), Image.Resampling.NEAREST)
-                page.paste(picture, (_NAMES + column * (width + 2), y))
+                image = Image.fromarray(strip[time]).resize((width, height), Image.Resampling.NEAREST)
+                page.paste(image, (_NAMES + column * (width + 2), y))
     page.save(path)
 
 

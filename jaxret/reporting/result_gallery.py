@@ -1,4 +1,4 @@
-"""A picture of queries beside their top results, right ones framed green and wrong ones red."""
+"""An image of queries beside their top results, right ones framed green and wrong ones red."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jaxret.data.readers import MediaReader
 
-__all__ = ["GalleryRow", "Tile", "boxed_picture", "draw_result_gallery", "filmstrip"]
+__all__ = ["GalleryRow", "Tile", "boxed_image", "draw_result_gallery", "filmstrip"]
 
 _TILE_HEIGHT = 96
 _MARGIN = 8
@@ -25,7 +25,7 @@ _COLOURS = {True: (34, 139, 60), False: (196, 48, 48), None: (90, 90, 90)}
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """One picture with a caption of one or two lines.
+    """One image with a caption of one or two lines.
 
     Attributes:
       pixels: uint8 (H, W, 3).
@@ -51,24 +51,24 @@ def filmstrip(
 ) -> npt.NDArray[np.uint8]:
     """A few frames of a span side by side: uint8 (96, W, 3); an image gives one."""
     if reader.info.frame_count == 1:
-        pictures = reader.read([0])
+        images = reader.read([0])
     else:
         stop = reader.info.duration if end is None else end
         times = start + (np.arange(frames) + 0.5) * (stop - start) / frames
-        pictures = reader.read_at(times)
-    width = max(1, round(pictures.shape[2] * _TILE_HEIGHT / pictures.shape[1]))
-    scaled = [Image.fromarray(picture).resize((width, _TILE_HEIGHT), Image.Resampling.BILINEAR) for picture in pictures]
-    return np.concatenate([np.asarray(picture) for picture in scaled], axis=1)
+        images = reader.read_at(times)
+    width = max(1, round(images.shape[2] * _TILE_HEIGHT / images.shape[1]))
+    scaled = [Image.fromarray(image).resize((width, _TILE_HEIGHT), Image.Resampling.BILINEAR) for image in images]
+    return np.concatenate([np.asarray(image) for image in scaled], axis=1)
 
 
-def boxed_picture(
+def boxed_image(
     pixels: npt.NDArray[np.uint8],
     boxes: Sequence[tuple[float, float, float, float]],
     *,
     height: int = _TILE_HEIGHT,
     colour: tuple[int, int, int] = _BOX,
 ) -> npt.NDArray[np.uint8]:
-    """A picture scaled to a height, or less where it would be more than four times as wide, with boxes drawn on it.
+    """An image scaled to a height, or less where it would be more than four times as wide, with boxes drawn on it.
 
     Args:
       pixels: uint8 (H, W, 3).
@@ -81,23 +81,23 @@ def boxed_picture(
     """
     scale = min(height / pixels.shape[0], _WIDEST * height / pixels.shape[1])
     sides = (max(1, round(side * scale)) for side in pixels.shape[1::-1])
-    picture = Image.fromarray(pixels).resize((next(sides), next(sides)), Image.Resampling.BILINEAR)
-    draw = ImageDraw.Draw(picture)
+    image = Image.fromarray(pixels).resize((next(sides), next(sides)), Image.Resampling.BILINEAR)
+    draw = ImageDraw.Draw(image)
     for box in boxes:
         left, top, right, bottom = (scale * side for side in box)
         right, bottom = max(left + 2, right - 1), max(top + 2, bottom - 1)
         draw.rectangle((left, top, right, bottom), outline=(0, 0, 0), width=4)
         draw.rectangle((left + 1, top + 1, max(left + 1, right - 1), max(top + 1, bottom - 1)), outline=colour, width=2)
-    return np.asarray(picture)
+    return np.asarray(image)
 
 
 def draw_result_gallery(path: Path, rows: Sequence[GalleryRow], *, tile_height: int = _TILE_HEIGHT) -> None:
-    """Write the picture as PNG: a row a query, the query left of a line, its results right of it.
+    """Write the image as PNG: a row a query, the query left of a line, its results right of it.
 
     Args:
       path: of the PNG file.
       rows: at least one.
-      tile_height: of the pictures in the tiles.
+      tile_height: of the images in the tiles.
     """
     if not rows:
         raise ValueError("rows must hold at least one query, got none")

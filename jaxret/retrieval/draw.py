@@ -10,7 +10,7 @@ import numpy as np
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.readers import Pixels
 from jaxret.errors import MediaError
-from jaxret.reporting import GalleryRow, Tile, boxed_picture, draw_result_gallery
+from jaxret.reporting import GalleryRow, Tile, boxed_image, draw_result_gallery
 from jaxret.retrieval.hit import Hit
 from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.query_file import single_file
@@ -38,7 +38,7 @@ def hit_row(query: MediaDataset, hits: Sequence[Hit], options: RegionSearch, *, 
     box = [] if options.region is None else [options.region.box(image.shape[:2])]
     name = Path(query.items[0].key).name
     caption = name if options.at is None else f"{name}\n{options.at:.1f} s"
-    own = Tile(boxed_picture(image, box, height=height), caption)
+    own = Tile(boxed_image(image, box, height=height), caption)
     return GalleryRow(own, [_tile(hit, height) for hit in hits])
 
 
@@ -62,7 +62,7 @@ def _tile(hit: Hit, height: int) -> Tile:
     except MediaError:
         empty = np.full((height, height, 3), 230, np.uint8)
         return Tile(empty, f"{Path(hit.item.key).name}\ncannot be read now")
-    return Tile(boxed_picture(image, [] if hit.box is None else [hit.box], height=height), caption)
+    return Tile(boxed_image(image, [] if hit.box is None else [hit.box], height=height), caption)
 
 
 def _frame(dataset: MediaDataset, second: float) -> Pixels:

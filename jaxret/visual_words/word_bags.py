@@ -156,7 +156,7 @@ def query_bag(image: PlacedWords, n_words: int, box: ArrayLike | None = None, *,
         where = "the image" if box is None else f"box {tuple(np.asarray(box, float).tolist())}"
         raise ValueError(
             f"{where} holds {held} words, and a query needs at least {min_words}: mark a larger part, or describe the "
-            f"image with more words (a larger picture, or a finer map than {image.grid[0]} x {image.grid[1]})"
+            f"image with more words (a larger image, or a finer map than {image.grid[0]} x {image.grid[1]})"
         )
     return _histogram(image.words[chosen], image.weights[chosen], n_words)
 

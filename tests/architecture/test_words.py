@@ -31,7 +31,7 @@ ROOMS = (
     "evaluate.py",
     "search.py",
 )
-ALLOWED = re.compile(r"annotations\.pictures|read_pictures|boxed_picture|judged_lists")  # names of other rooms
+ALLOWED = re.compile(r"annotations\.pictures|read_images|boxed_image|judged_lists")  # names of other rooms
 FILES = sorted(
     path for room in ROOMS for path in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).rglob("*.py"))
 )

@@ -1,4 +1,4 @@
-"""CSV files of boxes, and the padded pictures that detectors train on."""
+"""CSV files of boxes, and the padded images that detectors train on."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ PRE = Preprocessing(height=64, width=64, resize="fit")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture of 32 x 16 pixels with a bright box, a dark one, and a file that is no picture."""
+    """An image of 32 x 16 pixels with a bright box, a dark one, and a file that is no image."""
     root = tmp_path_factory.mktemp("boxes")
     pixels = np.zeros((16, 32, 3), np.uint8)
     pixels[4:12, 2:10] = 255
     Image.fromarray(pixels).save(root / "box.png")
     Image.fromarray(0 * pixels).save(root / "dark.png")
-    (root / "broken.png").write_bytes(b"no picture")
+    (root / "broken.png").write_bytes(b"no image")
     return root
 
 
@@ -34,24 +34,24 @@ def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
     return table
 
 
-def test_rows_of_a_picture_are_put_together(folder: Path) -> None:
+def test_rows_of_a_image_are_put_together(folder: Path) -> None:
     rows = ["box.png,2,4,10,12,square,train", "dark.png,,,,,,test", "box.png,0,0,32,16,all,train", "broken.png,,,,,,"]
     found = read_box_annotations(write(folder, *rows, header=HEADER + ",split"))
     assert found.classes == ("all", "square")
-    assert [(item.key, item.label, item.split) for item in found.pictures.items] == [
+    assert [(item.key, item.label, item.split) for item in found.images.items] == [
         ("box.png", None, "train"),
         ("dark.png", None, "test"),
     ]
-    assert [error.path for error in found.pictures.skipped] == [str(folder / "broken.png")]
+    assert [error.path for error in found.images.skipped] == [str(folder / "broken.png")]
     assert found.boxes[0].tolist() == [[2, 4, 10, 12], [0, 0, 32, 16]]
     assert [labels.tolist() for labels in found.labels] == [[1, 0], []]
     assert found.most_boxes == 2
 
 
 @pytest.mark.parametrize("mirror", [0.0, 1.0])
-def test_boxes_move_with_the_picture(folder: Path, mirror: float) -> None:
+def test_boxes_move_with_the_image(folder: Path, mirror: float) -> None:
     found = read_box_annotations(write(folder, "box.png,2,4,10,12,square", "dark.png,,,,,"))
-    read = BoxReader(found.pictures, found.boxes, found.labels, PRE, places=3, mirror=mirror)
+    read = BoxReader(found.images, found.boxes, found.labels, PRE, places=3, mirror=mirror)
     element = read(0, np.random.default_rng(0))
     assert element["images"].shape == (64, 64, 3)
     assert element["sizes"].tolist() == [32, 64]  # scaled up twice, the lower half is padding
@@ -65,9 +65,9 @@ def test_boxes_move_with_the_picture(folder: Path, mirror: float) -> None:
     assert len(read) == 2
 
 
-def test_half_of_the_pictures_are_mirrored(folder: Path) -> None:
+def test_half_of_the_images_are_mirrored(folder: Path) -> None:
     found = read_box_annotations(write(folder, "box.png,2,4,10,12,square"))
-    read = BoxReader(found.pictures, found.boxes, found.labels, PRE, places=1)
+    read = BoxReader(found.images, found.boxes, found.labels, PRE, places=1)
     rng = np.random.default_rng(0)
     lefts = [float(read(0, rng)["boxes"][0, 0]) for _ in range(40)]
     assert set(lefts) == {4.0, 44.0}
@@ -92,7 +92,7 @@ def test_half_of_the_pictures_are_mirrored(folder: Path) -> None:
         (["box.png,2,4,10,12,"], HEADER, r"line 2: the box \(2.0, 4.0, 10.0, 12.0\) has no label"),
         ([",2,4,10,12,a"], HEADER, "line 2: the path is empty"),
         (["film.mp4,2,4,10,12,a"], HEADER, "line 2: 'film.mp4' has none of the extensions .bmp"),
-        (["lost.png,2,4,10,12,a"], HEADER, "lists 1 pictures that are not in .*: lost.png"),
+        (["lost.png,2,4,10,12,a"], HEADER, "lists 1 images that are not in .*: lost.png"),
         (["box.png,,,,,"], HEADER, "lists no box"),
         ([], HEADER, "lists no box"),
         (
@@ -111,8 +111,8 @@ def test_no_file_and_bad_readers_are_named(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"none.csv: No such file"):
         read_box_annotations(folder / "none.csv")
     found = read_box_annotations(write(folder, "box.png,2,4,10,12,square"))
-    parts = (found.pictures, found.boxes, found.labels)
-    with pytest.raises(ValueError, match="places must be at least 1, the boxes of one picture, got 0"):
+    parts = (found.images, found.boxes, found.labels)
+    with pytest.raises(ValueError, match="places must be at least 1, the boxes of one image, got 0"):
         BoxReader(*parts, PRE, places=0)
     with pytest.raises(ValueError, match=r"mirror must be a probability in 0\.\.1, got 2"):
         BoxReader(*parts, PRE, places=1, mirror=2)

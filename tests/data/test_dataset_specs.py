@@ -82,8 +82,8 @@ def png(pixels: np.ndarray) -> io.BytesIO:
     return buffer
 
 
-class JaxretTestPictures(tfds.core.GeneratorBasedBuilder):
-    """Six training and three test pictures, red or blue."""
+class JaxretTestImages(tfds.core.GeneratorBasedBuilder):
+    """Six training and three test images, red or blue."""
 
     VERSION = tfds.core.Version("1.0.0")
 
@@ -128,14 +128,14 @@ class JaxretTestVideos(tfds.core.GeneratorBasedBuilder):
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tfds")
-    JaxretTestPictures(data_dir=folder, file_format="array_record").download_and_prepare()
+    JaxretTestImages(data_dir=folder, file_format="array_record").download_and_prepare()
     JaxretTestVideos(data_dir=folder, file_format="array_record", config="small").download_and_prepare()
     return folder
 
 
 class TestTfds:
     def test_images(self, prepared):
-        dataset = open_dataset("tfds:jaxret_test_pictures", data_dir=prepared)
+        dataset = open_dataset("tfds:jaxret_test_images", data_dir=prepared)
         assert len(dataset) == 9
         assert {item.split for item in dataset.items} == {"train", "test"}
         for index, item in enumerate(dataset.items):
@@ -146,7 +146,7 @@ class TestTfds:
             red, green, _ = pixels[0, 0, 0]
             assert green == 0
             assert item.label == ("red" if red else "blue")
-        assert len({dataset.content_hash(index) for index in range(9)}) == 6  # the test pictures repeat
+        assert len({dataset.content_hash(index) for index in range(9)}) == 6  # the test images repeat
 
     def test_videos_as_arrays(self, prepared):
         dataset = open_dataset("tfds:jaxret_test_videos:small", data_dir=prepared)
@@ -159,7 +159,7 @@ class TestTfds:
     def test_without_the_code_that_made_it_and_without_tensorflow(self, prepared):
         program = (
             "import sys\nfrom jaxret.data.open import open_dataset\n"
-            f"dataset = open_dataset('tfds:jaxret_test_pictures', data_dir={str(prepared)!r})\n"
+            f"dataset = open_dataset('tfds:jaxret_test_images', data_dir={str(prepared)!r})\n"
             "print(dataset.read(3)[0].shape, {'jax', 'tensorflow'} & set(sys.modules))"
         )
         root = Path(jaxret.__file__).parents[1]
@@ -176,7 +176,7 @@ class TestTfds:
             open_dataset("tfds:no_such_data_set", data_dir=prepared, download=True)
 
     def test_download_prepares_a_registered_data_set(self, tmp_path):
-        dataset = open_dataset("tfds:jaxret_test_pictures", data_dir=tmp_path, download=True)
+        dataset = open_dataset("tfds:jaxret_test_images", data_dir=tmp_path, download=True)
         assert len(dataset) == 9
 
     def test_features_that_need_tensorflow(self, prepared, tmp_path):

@@ -1,4 +1,4 @@
-"""Pictures of every mode, and broken ones."""
+"""Images of every mode, and broken ones."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def colours() -> np.ndarray:
     return pixels
 
 
-def save(path: Path, picture: Image.Image, **options) -> Path:
-    picture.save(path, **options)
+def save(path: Path, image: Image.Image, **options) -> Path:
+    image.save(path, **options)
     return path
 
 
@@ -138,7 +138,7 @@ def test_large_jpeg_reduced_while_decoding_is_close(tmp_path):
     geometry = FrameGeometry(60, 80, 0, 0, 60, 80)
     with ImageReader(path) as reader:
         reduced = reader.read([0], geometry)[0]
-        assert reader._picture.size[0] < 1600  # it did decode smaller
+        assert reader._image.size[0] < 1600  # it did decode smaller
         assert reader.info.width == 1600
     exact = np.asarray(smooth.resize((80, 60), Image.Resampling.BILINEAR))
     assert np.abs(reduced.astype(int) - exact).mean() < 2

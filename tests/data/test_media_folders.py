@@ -13,7 +13,7 @@ from jaxret.data.datasets.folders import MediaFiles, media_kind, open_media, rea
 from jaxret.errors import ConfigError, MediaError
 
 
-def picture(path: Path, level: int = 100, size: tuple[int, int] = (30, 20)) -> Path:
+def image(path: Path, level: int = 100, size: tuple[int, int] = (30, 20)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (level, level, level)).save(path)
     return path
@@ -22,13 +22,13 @@ def picture(path: Path, level: int = 100, size: tuple[int, int] = (30, 20)) -> P
 @pytest.fixture
 def folder(tmp_path, make_video) -> Path:
     root = tmp_path / "media"
-    picture(root / "cat" / "b.jpg", 10)
-    picture(root / "cat" / "deep" / "a.PNG", 20)
-    picture(root / "dog" / "c.jpg", 30)
+    image(root / "cat" / "b.jpg", 10)
+    image(root / "cat" / "deep" / "a.PNG", 20)
+    image(root / "dog" / "c.jpg", 30)
     (root / "dog" / "d.mp4").write_bytes(make_video("folder.mp4", count=8).read_bytes())
     (root / "dog" / "notes.txt").write_text("not media")
     (root / "dog" / ".hidden.jpg").write_bytes(b"x")
-    picture(root / ".cache" / "e.jpg")
+    image(root / ".cache" / "e.jpg")
     return root
 
 
@@ -74,19 +74,19 @@ def test_broken_files_are_skipped_and_listed(folder, make_video):
 
 def test_split_folders(tmp_path):
     for path in ("train/cat/a.jpg", "val/cat/b.jpg", "test/dog/c.jpg"):
-        picture(tmp_path / path)
+        image(tmp_path / path)
     items = scan_folder(tmp_path)
     assert [(item.split, item.label) for item in items] == [
         ("test", "dog"),
         ("train", "cat"),
         ("validation", "cat"),
     ]
-    picture(tmp_path / "other/cat/d.jpg")
+    image(tmp_path / "other/cat/d.jpg")
     assert {item.label for item in scan_folder(tmp_path)} == {"train", "val", "test", "other"}
 
 
 def test_files_without_class_folder(tmp_path):
-    picture(tmp_path / "a.jpg")
+    image(tmp_path / "a.jpg")
     assert scan_folder(tmp_path)[0].label is None
 
 
@@ -162,7 +162,7 @@ def test_csv_that_is_not_there_or_not_text(tmp_path):
 
 
 def test_gif_is_a_video_if_it_moves(tmp_path):
-    still = picture(tmp_path / "still.gif")
+    still = image(tmp_path / "still.gif")
     frames = [Image.new("L", (16, 16), level) for level in (0, 120, 250)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:], duration=100)
     assert media_kind(still) == "image"
@@ -175,7 +175,7 @@ def test_gif_is_a_video_if_it_moves(tmp_path):
 
 
 def test_single_files(tmp_path):
-    with open_media(picture(tmp_path / "a.jpg")) as reader:
+    with open_media(image(tmp_path / "a.jpg")) as reader:
         assert reader.info.frame_count == 1
     with pytest.raises(MediaError, match="no such file"):
         open_media(tmp_path / "b.jpg")

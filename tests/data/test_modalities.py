@@ -1,4 +1,4 @@
-"""Snippets to pictures: known answers, slow twins, and what rank pooling is supposed to be."""
+"""Snippets to images: known answers, slow twins, and what rank pooling is supposed to be."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jaxret.data.sampling.modalities import (
     FLOW_LIMIT,
     SNIPPET_FRAMES,
     _rank_pooling_weights,
-    modality_picture,
+    modality_image,
     require_modalities,
     snippet_indices,
 )
@@ -73,14 +73,14 @@ def test_snippets_against_a_slow_twin(name: Modality, count: int) -> None:
 
 
 def test_rgb_is_the_frame() -> None:
-    np.testing.assert_array_equal(modality_picture("rgb", noise(1)), noise(1)[0])
+    np.testing.assert_array_equal(modality_image("rgb", noise(1)), noise(1)[0])
 
 
 def test_differences_against_a_slow_twin() -> None:
     snippet = noise(4)
-    picture = modality_picture("difference", snippet)
-    assert picture.shape == (5, 6, 3)
-    assert picture.dtype == np.uint8
+    image = modality_image("difference", snippet)
+    assert image.shape == (5, 6, 3)
+    assert image.dtype == np.uint8
     saturated = 0
     for row in range(5):
         for column in range(6):
@@ -90,7 +90,7 @@ def test_differences_against_a_slow_twin() -> None:
             ]
             for channel in range(3):
                 expected = min(255, max(0, 128 + luma[channel + 1] - luma[channel]))
-                assert picture[row, column, channel] == expected
+                assert image[row, column, channel] == expected
                 saturated += expected in (0, 255)
     assert saturated  # the noise reaches both sides of the clipping
 
@@ -98,8 +98,8 @@ def test_differences_against_a_slow_twin() -> None:
 def test_a_shift_of_brightness_is_the_same_difference_everywhere() -> None:
     scene = texture(20, 30, seed=0)
     snippet = np.stack([scene, scene + 9, scene + 9, scene + 5])
-    picture = modality_picture("difference", snippet)
-    assert np.all(picture == [128 + 9, 128, 128 - 4])
+    image = modality_image("difference", snippet)
+    assert np.all(image == [128 + 9, 128, 128 - 4])
 
 
 # Dynamic images
@@ -131,15 +131,15 @@ def test_a_dynamic_image_is_the_first_step_towards_ranking_the_running_means(len
     means = [snippet[: t + 1].astype(np.float64).mean(0) for t in range(length)]
     step = sum(means[q] - means[t] for q in range(length) for t in range(q))
     stretched = (step - step.min()) / (step.max() - step.min()) * 255
-    picture = modality_picture("dynamic-image", snippet)
-    np.testing.assert_allclose(picture, stretched, atol=0.5 + 1e-6)
-    assert (picture.min(), picture.max()) == (0, 255)
+    image = modality_image("dynamic-image", snippet)
+    np.testing.assert_allclose(image, stretched, atol=0.5 + 1e-6)
+    assert (image.min(), image.max()) == (0, 255)
 
 
 def test_a_dynamic_image_ranks_the_frames_that_it_pools() -> None:
-    """What it is for: scores of the running means by the pooled picture ascend with time."""
+    """What it is for: scores of the running means by the pooled image ascend with time."""
     snippet = moving_square(10, across=3, down=1)
-    pooled = modality_picture("dynamic-image", snippet).astype(np.float64)
+    pooled = modality_image("dynamic-image", snippet).astype(np.float64)
     means = np.cumsum(snippet, axis=0, dtype=np.float64) / np.arange(1, 11)[:, None, None, None]
     # The stretch to 0..255 adds a constant to the pooled frames, whose own sum over pixels need not be 0.
     scores = np.einsum("hwc,thwc->t", pooled - pooled.mean(), means)
@@ -149,7 +149,7 @@ def test_a_dynamic_image_ranks_the_frames_that_it_pools() -> None:
 @pytest.mark.parametrize("length", [1, 2, 3, 9, 10])
 def test_a_still_snippet_is_grey(length: int) -> None:
     still = np.repeat(noise(1), length, axis=0)
-    assert np.all(modality_picture("dynamic-image", still) == 128)
+    assert np.all(modality_image("dynamic-image", still) == 128)
 
 
 # Flow
@@ -157,8 +157,8 @@ def test_a_still_snippet_is_grey(length: int) -> None:
 
 def test_flow_of_a_moving_square() -> None:
     pytest.importorskip("cv2")
-    picture = modality_picture("flow", moving_square(2, across=3, down=-2)).astype(np.float64)
-    inside, outside = picture[44:76, 44:76].reshape(-1, 3), picture[:, :12].reshape(-1, 3)
+    image = modality_image("flow", moving_square(2, across=3, down=-2)).astype(np.float64)
+    inside, outside = image[44:76, 44:76].reshape(-1, 3), image[:, :12].reshape(-1, 3)
     unit = 127 / FLOW_LIMIT
     np.testing.assert_allclose(inside.mean(0), [128 + 3 * unit, 128 - 2 * unit, 13**0.5 * 255 / FLOW_LIMIT], atol=2)
     np.testing.assert_allclose(outside.mean(0), [128, 128, 0], atol=1)
@@ -167,31 +167,31 @@ def test_flow_of_a_moving_square() -> None:
 def test_flow_of_a_mirrored_snippet_is_mirrored() -> None:
     pytest.importorskip("cv2")
     snippet = moving_square(2, across=3, down=2)
-    picture = modality_picture("flow", snippet).astype(int)
-    mirrored = modality_picture("flow", snippet[:, :, ::-1]).astype(int)[:, ::-1]
+    image = modality_image("flow", snippet).astype(int)
+    mirrored = modality_image("flow", snippet[:, :, ::-1]).astype(int)[:, ::-1]
     mirrored[..., 0] = 256 - mirrored[..., 0]
-    assert np.abs(picture - mirrored).mean() < 0.5
-    assert picture[60, 60, 0] > 140
+    assert np.abs(image - mirrored).mean() < 0.5
+    assert image[60, 60, 0] > 140
 
 
 def test_flow_of_a_still_snippet_is_none_even_in_noise() -> None:
     pytest.importorskip("cv2")
-    picture = modality_picture("flow", np.repeat(noise(1, 64, 64), 2, axis=0))
-    assert np.all(picture == [128, 128, 0])
+    image = modality_image("flow", np.repeat(noise(1, 64, 64), 2, axis=0))
+    assert np.all(image == [128, 128, 0])
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 40), (12, 5), (8, 200)])
 def test_flow_takes_any_size(shape: tuple[int, int]) -> None:
     pytest.importorskip("cv2")
-    assert modality_picture("flow", noise(2, *shape)).shape == (*shape, 3)
+    assert modality_image("flow", noise(2, *shape)).shape == (*shape, 3)
 
 
 def test_scale_and_clipping_of_flow(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = np.array([[(-30, 0), (-20, 0), (-10, 0), (0, 0), (0, 20), (0, 33), (3, 4), (18, 18)]], np.float32)
     fake = SimpleNamespace(calcOpticalFlowFarneback=lambda before, after, flow, **settings: moved)
     monkeypatch.setitem(sys.modules, "cv2", fake)
-    picture = modality_picture("flow", noise(2, 1, 8))
-    assert picture[0].tolist() == [
+    image = modality_image("flow", noise(2, 1, 8))
+    assert image[0].tolist() == [
         [1, 128, 255],
         [1, 128, 255],
         [64, 128, 128],  # -63.5 levels, and 127.5, to the even number
@@ -208,7 +208,7 @@ def test_flow_without_opencv_names_the_extra(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigError, match="'flow' needs the extra `opencv`"):
         require_modalities(("rgb", "flow"))
     with pytest.raises(ConfigError, match="extra `opencv`"):
-        modality_picture("flow", noise(2))
+        modality_image("flow", noise(2))
     require_modalities(("rgb", "difference", "dynamic-image"))
 
 
@@ -227,7 +227,7 @@ def test_flow_without_opencv_names_the_extra(monkeypatch: pytest.MonkeyPatch) ->
 )
 def test_snippets_of_another_shape_are_refused(name: Modality, snippet: np.ndarray) -> None:
     with pytest.raises(ValueError, match=rf"a {name} snippet must be uint8 \(.*got {snippet.dtype}"):
-        modality_picture(name, snippet)
+        modality_image(name, snippet)
 
 
 # The setting

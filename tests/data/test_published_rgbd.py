@@ -18,7 +18,7 @@ from jaxret.errors import ConfigError
 FIRST, SECOND = "0a1b" * 8, "ff00" * 8
 
 
-def picture(path: Path, level: int) -> None:
+def image(path: Path, level: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((6, 8, 3), level, np.uint8)).save(path)
 
@@ -27,7 +27,7 @@ def stanford_view(root: Path, area: str, camera: str, room: str, frame: int | st
     """One view of 2D-3D-S: 1 m per 512, the first row missing."""
     stem = f"camera_{camera}_{room}_frame_{frame}_domain"
     number = frame if isinstance(frame, int) else 0
-    picture(root / area / "data" / "rgb" / f"{stem}_rgb.png", 10 + number)
+    image(root / area / "data" / "rgb" / f"{stem}_rgb.png", 10 + number)
     depth = np.full((6, 8), 512 * (1 + number), np.uint16)
     depth[0] = 65535
     (root / area / "data" / "depth").mkdir(exist_ok=True)
@@ -97,7 +97,7 @@ def test_what_is_no_stanford_data(stanford, tmp_path):
     (tmp_path / "none").mkdir()
     for wrong, message in (
         ({"root": tmp_path / "x"}, "x is not a folder"),
-        ({"root": tmp_path / "none"}, "holds no RGB-D pictures"),
+        ({"root": tmp_path / "none"}, "holds no RGB-D images"),
         ({"root": stanford, "label": "room"}, "label must be one of room-type, area, got 'room'"),
     ):
         with pytest.raises(ConfigError, match=message):
@@ -105,7 +105,7 @@ def test_what_is_no_stanford_data(stanford, tmp_path):
     with pytest.raises(ConfigError, match="holds no rooms Area_N"):
         read_rooms(tmp_path / "none")
     next((stanford / "area_1" / "data" / "depth").glob("*office_3_frame_2_*")).unlink()
-    with pytest.raises(ConfigError, match=r"frame_2_domain_rgb\.png has no depth picture in .*depth"):
+    with pytest.raises(ConfigError, match=r"frame_2_domain_rgb\.png has no depth image in .*depth"):
         open_stanford_rooms(stanford)
 
 
@@ -115,7 +115,7 @@ def synthia(tmp_path) -> Path:
     for sequence in (1, 2):
         for number in range(6):
             for camera in ("RGBLeft", "RGBRight"):
-                picture(root / f"SEQ{sequence}" / camera / f"{number:07d}.png", 40 * sequence + number)
+                image(root / f"SEQ{sequence}" / camera / f"{number:07d}.png", 40 * sequence + number)
             # 24 bits from the least: red, green, blue.
             steps = round((5.0 + number) / 1000 * (256**3 - 1))
             colour = [steps % 256, steps // 256 % 256, steps // 65536]
@@ -143,7 +143,7 @@ def test_sequences_of_synthia_sf(synthia):
     ]
     assert clips.open(1).read([0])[0, 0, 0, 0] == 43
     (synthia / "SEQ1" / "DepthLeft" / "0000002.png").unlink()
-    with pytest.raises(ConfigError, match=r"0000002\.png has no depth picture"):
+    with pytest.raises(ConfigError, match=r"0000002\.png has no depth image"):
         open_synthia_sf(synthia)
     with pytest.raises(ConfigError, match="holds no sequences SEQ1, SEQ2"):
         open_synthia_sf(synthia / "SEQ1")

@@ -1,4 +1,4 @@
-"""Pictures at a steady rate: which, of what size, and how many are held at once."""
+"""Images at a steady rate: which, of what size, and how many are held at once."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_file_gives_the_frames_that_reading_by_number_gives(make_video):
     np.testing.assert_array_equal(pixels, expected)
 
 
-def test_modalities_and_pictures(tmp_path, make_video):
+def test_modalities_and_images(tmp_path, make_video):
     Image.new("RGB", (100, 50), (9, 8, 7)).save(tmp_path / "a.png")
     files = MediaFiles(
         [
@@ -117,5 +117,5 @@ def test_bad_numbers_are_named_at_once():
     reader = numbered([0.0], 1.0)
     with pytest.raises(ValueError, match=r"rate must be a finite number .* got 0"):
         read_at_rate(reader, 0, LIMIT)
-    with pytest.raises(ValueError, match="block must be at least 1 picture, got 0"):
+    with pytest.raises(ValueError, match="block must be at least 1 image, got 0"):
         read_at_rate(reader, 1.0, LIMIT, block=0)

@@ -16,8 +16,8 @@ from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.items import MediaItem
 from jaxret.data.readers import ArrayReader
 from jaxret.data.sampling.frames import even_samples
-from jaxret.data.sampling.modalities import modality_picture
-from jaxret.data.sampling.reading import chunks_of, read_chunks, read_pictures, read_training_clip
+from jaxret.data.sampling.modalities import modality_image
+from jaxret.data.sampling.reading import chunks_of, read_chunks, read_images, read_training_clip
 from jaxret.data.sampling.transforms import Augmentation, centre_geometry, random_geometry
 from jaxret.errors import ConfigError, MediaError
 from jaxret.preprocessing import Preprocessing
@@ -135,16 +135,16 @@ LENGTHS = {"rgb": 1, "flow": 2, "difference": 4, "dynamic-image": 10}
 STACKS = [("difference",), ("rgb", "difference"), ("dynamic-image", "rgb"), ("difference", "rgb", "dynamic-image")]
 
 
-def slow_picture(video: np.ndarray, moment: int, modalities: tuple[str, ...]) -> np.ndarray:
+def slow_image(video: np.ndarray, moment: int, modalities: tuple[str, ...]) -> np.ndarray:
     """What the encoder sees of one moment of a video (N, H, W, 3) that is scaled already."""
-    pictures = []
+    images = []
     for name in modalities:
         start = max(0, min(moment, len(video) - LENGTHS[name]))
         snippet = video[start : start + LENGTHS[name]]
         if name != "dynamic-image":
             snippet = np.concatenate([snippet, *[video[-1:]] * (LENGTHS[name] - len(snippet))])
-        pictures.append(modality_picture(name, snippet))
-    return np.concatenate(pictures, axis=-1)
+        images.append(modality_image(name, snippet))
+    return np.concatenate(images, axis=-1)
 
 
 @pytest.mark.parametrize("modalities", [*STACKS, ("rgb", "flow")], ids=" ".join)
@@ -161,7 +161,7 @@ def test_chunks_of_modalities_against_a_slow_twin(files, modalities, number):
         assert (chunk.start, chunk.end) == (rgb.start, rgb.end)
         np.testing.assert_array_equal(chunk.times, rgb.times)
         moments = np.rint(chunk.times * 25).astype(int)
-        expected = np.stack([slow_picture(video, moment, modalities) for moment in moments])
+        expected = np.stack([slow_image(video, moment, modalities) for moment in moments])
         np.testing.assert_array_equal(chunk.pixels, expected)
         assert chunk.pixels.shape == (4, 24, 24, settings.pixel_channels)
 
@@ -174,11 +174,11 @@ def test_dense_and_repeated_moments(files, modalities):
     moments = sorted([*range(90), 0, 17, 17, 88, 89])
     video = files.read(0, geometry=geometry)[0]
     with files.open(0) as reader:
-        pictures = list(read_pictures(reader, moments, geometry, settings))
-    expected = np.stack([slow_picture(video, moment, modalities) for moment in moments])
-    np.testing.assert_array_equal(np.stack(pictures), expected)
-    pictures[18][:] = 0  # a repeated moment is an array of its own
-    np.testing.assert_array_equal(pictures[19], expected[19])
+        images = list(read_images(reader, moments, geometry, settings))
+    expected = np.stack([slow_image(video, moment, modalities) for moment in moments])
+    np.testing.assert_array_equal(np.stack(images), expected)
+    images[18][:] = 0  # a repeated moment is an array of its own
+    np.testing.assert_array_equal(images[19], expected[19])
 
 
 def test_clips_of_modalities_take_the_same_moments_and_window_as_rgb(files):
@@ -195,7 +195,7 @@ def test_clips_of_modalities_take_the_same_moments_and_window_as_rgb(files):
         geometry = random_geometry(48, 64, SETTINGS, rng, augment)
         moments = np.floor((start + (np.arange(4) + rng.random(4)) * 0.9 / 4) * 25 + 1e-6).astype(int)
         video = files.read(0, geometry=geometry)[0]
-        expected = np.stack([slow_picture(video, moment, settings.modalities) for moment in moments])
+        expected = np.stack([slow_image(video, moment, settings.modalities) for moment in moments])
         np.testing.assert_array_equal(clip, expected)
         mirrored += geometry.mirror
     assert 0 < mirrored < 6
@@ -263,14 +263,14 @@ def test_moments_out_of_order_or_range(files, modalities):
     geometry = centre_geometry(48, 64, SETTINGS)
     with files.open(0) as reader:
         with pytest.raises(ValueError, match=r"must not decrease, got \[3, 2\]"):
-            list(read_pictures(reader, [3, 2], geometry, settings))
+            list(read_images(reader, [3, 2], geometry, settings))
         with pytest.raises(IndexError, match=r"0\.\.89, got 90"):
-            list(read_pictures(reader, [3, 90], geometry, settings))
+            list(read_images(reader, [3, 90], geometry, settings))
 
 
-def test_a_picture_has_no_motion(files):
+def test_a_image_has_no_motion(files):
     settings = dataclasses.replace(SETTINGS, modalities=("rgb", "difference"))
-    message = r"a\.png: a picture has no motion for the modality 'difference'"
+    message = r"a\.png: an image has no motion for the modality 'difference'"
     with pytest.raises(MediaError, match=message):
         list(read_chunks(files, 1, settings))
     with pytest.raises(MediaError, match=message):
@@ -294,4 +294,4 @@ def test_flow_without_opencv_is_found_out_before_decoding(monkeypatch):
     with pytest.raises(ConfigError, match="extra `opencv`"):
         read_training_clip(Shut(), 0, settings, np.random.default_rng(0))
     with pytest.raises(ConfigError, match="extra `opencv`"):
-        read_pictures(Numbered(3).open(0), [0], centre_geometry(2, 2, settings), settings)
+        read_images(Numbered(3).open(0), [0], centre_geometry(2, 2, settings), settings)

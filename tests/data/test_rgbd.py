@@ -144,7 +144,7 @@ def test_damage(walk, tmp_path):
     (folder / "000000.depth.png").write_bytes(b"nothing")
     dataset = open_dataset(f"rgbd:{folder}")
     assert len(dataset) == 0
-    assert "000000.depth.png: not a picture" in str(dataset.skipped[0])
+    assert "000000.depth.png: not an image" in str(dataset.skipped[0])
     with pytest.raises(MediaError, match=r"000000\.depth\.png"):
         list(open_rgbd(RgbdFolders(str(folder)), probe=False).open(0).depths([0]))
     (folder / "000003.depth.png").unlink()
@@ -160,12 +160,12 @@ def test_depth_files(tmp_path):
     Image.fromarray(np.array([[0, 512, 1000, 65535]], np.uint16)).save(path)
     np.testing.assert_allclose(read_depth(path), [[0, 0.512, 1, 0]])
     np.testing.assert_allclose(read_depth(path, "512ths"), [[0, 1, 1000 / 512, 0]])
-    with pytest.raises(MediaError, match=r"24 bits must be in the channels of a colour picture, got I"):
+    with pytest.raises(MediaError, match=r"24 bits must be in the channels of a colour image, got I"):
         read_depth(path, "rgb24")
     Image.fromarray(np.array([[[255, 255, 255], [1, 2, 3], [0, 0, 0]]], np.uint8)).save(path)
     # The numbers written out: 1 + 2 * 256 + 3 * 65536 = 197121 of 16777215, of 1000 m.
     np.testing.assert_allclose(read_depth(path, "rgb24"), [[1000, 197121 / 16777.215, 0]], rtol=1e-6)
-    with pytest.raises(MediaError, match="depth must be a grey picture of 16 bits, got one of mode RGB"):
+    with pytest.raises(MediaError, match="depth must be a grey image of 16 bits, got one of mode RGB"):
         read_depth(path)
     write_depth(path, [[0.0, float("nan"), 1.2345]])
     np.testing.assert_allclose(read_depth(path), [[0, 0, 1.234]], atol=1e-6)

@@ -101,7 +101,7 @@ def texture(seed: int) -> np.ndarray:
 
 
 def shot(seed: int, count: int) -> np.ndarray:
-    """A camera that moves over a picture, two pixels a frame."""
+    """A camera that moves over an image, two pixels a frame."""
     return np.stack([texture(seed)[10:106, 2 * n : 2 * n + 128] for n in range(count)])
 
 

@@ -120,7 +120,7 @@ def test_seeking_decodes_no_more_than_it_must(make_video, monkeypatch):
         original = reader._next_frame
         monkeypatch.setattr(reader, "_next_frame", lambda *asked: decoded.append(1) or original(*asked))
         list(reader.frames([290]))
-        assert len(decoded) <= 12  # one group of pictures, not 290 frames
+        assert len(decoded) <= 12  # one group of images, not 290 frames
         decoded.clear()
         list(reader.frames([5, 150, 290]))
         assert len(decoded) <= 36

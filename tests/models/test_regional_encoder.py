@@ -134,7 +134,7 @@ def test_settings_that_do_not_fit() -> None:
         RegionalEncoder(PooledBackbone(net, "conv_3", pooling="spoc"), FITTED)
     with pytest.raises(ConfigError, match=r"levels must be .*at least 1, got 0"):
         region_encoder(levels=0)
-    shots = Preprocessing(height=64, width=64, resize="limit", shots=ShotSampling(picture_side=64))
+    shots = Preprocessing(height=64, width=64, resize="limit", shots=ShotSampling(image_side=64))
     for preprocessing in (Preprocessing(height=64, width=64), shots):
         with pytest.raises(
             ConfigError, match="regions lie in whole pictures: resize must be limit or fit, and without"

@@ -95,7 +95,7 @@ def test_codebooks_that_do_not_fit(centres: np.ndarray, idf: np.ndarray, message
 
 
 CROPPED = Preprocessing(height=64, width=64)
-SHOTS = Preprocessing(height=64, width=64, resize="limit", shots=ShotSampling(picture_side=64))
+SHOTS = Preprocessing(height=64, width=64, resize="limit", shots=ShotSampling(image_side=64))
 
 
 @pytest.mark.parametrize("preprocessing", [CROPPED, SHOTS])

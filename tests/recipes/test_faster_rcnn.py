@@ -143,7 +143,7 @@ def test_the_map_is_scaled_to_numbers_of_about_one(data: Path) -> None:
     found = read_box_annotations(data)
     settings = FasterRcnnConfig(backbone="small-convnet", weights="none", image_size=64)
     model = make_detector(settings, found.classes)
-    reader = BoxReader(found.pictures, found.boxes, found.labels, model.preprocessing, places=2, mirror=0.0)
+    reader = BoxReader(found.images, found.boxes, found.labels, model.preprocessing, places=2, mirror=0.0)
     squares, numbers = 0.0, 0
     for row in (0, 1, 2):  # 64 x 64, 64 x 48 and 48 x 64, where sides are rounded to 32 or 64
         one = reader(row, np.random.default_rng(0))
@@ -164,7 +164,7 @@ def test_figures_of_pictures_without_objects_and_of_several_classes(tmp_path: Pa
     found = read_box_annotations(table)
     settings = {"backbone": "small-convnet", "weights": "none", "image_size": 64, "proposals": 5}
     model = make_detector(FasterRcnnConfig(**settings), found.classes)
-    reader = BoxReader(found.pictures, found.boxes, found.labels, model.preprocessing, places=2, mirror=0.0)
+    reader = BoxReader(found.images, found.boxes, found.labels, model.preprocessing, places=2, mirror=0.0)
     seen = list(seen_images(model, reader, [0, 1], batch_size=3, threads=1))
     assert [picture.row for picture in seen] == [0, 1]
     assert detector_figures(seen[:1], found.classes) == {}

@@ -23,7 +23,7 @@ from jaxret.retrieval.encode import shots_between
 
 def make_encoder() -> VideoEncoder:
     net = create_backbone("small-convnet", widths=[8, 16], rngs=nnx.Rngs(0))
-    settings = Preprocessing(height=96, width=96, resize="limit", shots=ShotSampling(picture_side=64))
+    settings = Preprocessing(height=96, width=96, resize="limit", shots=ShotSampling(image_side=64))
     return VideoEncoder(PooledBackbone(net, "conv_2"), UnitLength(Sum(16, rngs=nnx.Rngs(0))), settings)
 
 
@@ -39,7 +39,7 @@ def test_vectors_are_those_of_each_photograph_alone_and_are_kept(tmp_path: Path)
         with dataset.open(films[row]) as reader:
             frame = reader.read_at([moments[row, column]])[0]
         photo = photograph(frame, np.random.default_rng([3, 37, 2 * row + column]))
-        picture = resize_frame(photo, centre_geometry(*photo.shape[:2], encoder.preprocessing.of_pictures))
+        picture = resize_frame(photo, centre_geometry(*photo.shape[:2], encoder.preprocessing.of_images))
         assert max(picture.shape) == 64
         expected = np.asarray(encoder.encode_frames(picture[None]))[0]
         np.testing.assert_allclose(found[row, column], expected, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Pictures and pages: what is drawn is what was given, and nothing points outside the file."""
+"""Images and pages: what is drawn is what was given, and nothing points outside the file."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_the_gallery_frames_right_results_green_and_wrong_ones_red(tmp_path: Pat
     grey = np.full((96, 120, 3), 128, np.uint8)
     row = GalleryRow(Tile(grey, "query"), [Tile(grey, "right", True), Tile(grey, "wrong\n0.5", False)])
     draw_result_gallery(tmp_path / "gallery.png", [row, row])
-    with Image.open(tmp_path / "gallery.png") as picture:
-        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3)
+    with Image.open(tmp_path / "gallery.png") as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
     frame = 2 * 3 * (96 + 120 + 2 * 3)  # pixels of one frame of width 3, corners counted once
     for colour in ((34, 139, 60), (196, 48, 48)):
         count = int((pixels == colour).all(axis=1).sum())

@@ -32,7 +32,7 @@ def make_encoder() -> VideoEncoder:
     """Random weights; distances are small, so the threshold is one that the films' own cuts show."""
     net = create_backbone("small-convnet", widths=[8, 16], rngs=nnx.Rngs(0))
     pooled = PooledBackbone(net, "conv_2", pooling="spoc")
-    sampling = ShotSampling(rate=RATE, cut_threshold=5e-4, max_frames=MOST, picture_side=96)
+    sampling = ShotSampling(rate=RATE, cut_threshold=5e-4, max_frames=MOST, image_side=96)
     settings = Preprocessing(height=96, width=96, resize="limit", shots=sampling)
     return VideoEncoder(pooled, UnitLength(Sum(16, rngs=nnx.Rngs(0))), settings)
 

@@ -1,4 +1,4 @@
-"""Pairs against loops, transforms that are known, and an object that is turned and pasted into another picture."""
+"""Pairs against loops, transforms that are known, and an object that is turned and pasted into another image."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from common.paths import RESULTS
 from studies.instances.pasted_objects import GROUPS, PastedObjects
 
 from jaxret.data.decode.image import read_image
-from jaxret.reporting import GalleryRow, Tile, boxed_picture, draw_result_gallery
+from jaxret.reporting import GalleryRow, Tile, boxed_image, draw_result_gallery
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -36,7 +36,7 @@ def draw_examples(system: str, pictures: PastedObjects, rankings: Sequence[np.nd
         of_group = [number for number, query in enumerate(pictures.queries) if query.group == group]
         for number in (of_group[0], of_group[len(of_group) // 2]):
             query = pictures.queries[number]
-            asked = boxed_picture(read_image(query.path), [query.shown.box], height=_HEIGHT)
+            asked = boxed_image(read_image(query.path), [query.shown.box], height=_HEIGHT)
             tiles = []
             for place, item in enumerate(rankings[number][:_RESULTS].tolist()):
                 picture = read_image(pictures.gallery[item])
@@ -44,7 +44,7 @@ def draw_examples(system: str, pictures: PastedObjects, rankings: Sequence[np.nd
                 box = boxes[number, place] * (width, height, width, height)
                 found = [] if np.isnan(box).any() else [tuple(box.tolist())]
                 right = item in relevant[number]
-                tiles.append(Tile(boxed_picture(picture, found, height=_HEIGHT), pictures.gallery[item].stem, right))
+                tiles.append(Tile(boxed_image(picture, found, height=_HEIGHT), pictures.gallery[item].stem, right))
             rows.append(GalleryRow(Tile(asked, f"{query.shown.label}, {group}"), tiles))
     RESULTS.mkdir(exist_ok=True)
     name = system.lower().replace(" ", "_").replace("-", "_")

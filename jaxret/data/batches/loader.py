@@ -1,6 +1,6 @@
 """Training input: batches read in parallel ahead of time, resumable to the exact batch (on grain).
 
-The pipeline is generic: `read(item, rng)` returns a dict of arrays, be it a decoded clip, a picture or a
+The pipeline is generic: `read(item, rng)` returns a dict of arrays, be it a decoded clip, an image or a
 cached feature, and the batches stack them. Which items make up a batch is a `BatchPlan`'s business.
 """
 

@@ -63,8 +63,8 @@ def media_kind(path: str | os.PathLike[str]) -> Kind | None:
         return "video"
     if extension == ".gif":
         try:
-            with Image.open(path) as picture:
-                return "video" if getattr(picture, "is_animated", False) else "image"
+            with Image.open(path) as image:
+                return "video" if getattr(image, "is_animated", False) else "image"
         except OSError:
             return "image"  # broken or missing: reading it as an image says so
     return None

@@ -62,8 +62,8 @@ def _glyphs() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     inside = slice(before, before + inner)
     glyphs = np.zeros((len(digits.images), _GLYPH, _GLYPH), np.float32)
     for glyph, scan in zip(glyphs, digits.images, strict=True):
-        picture = Image.fromarray((scan / 16.0).astype(np.float32))
-        smooth = np.asarray(picture.resize((inner, inner), Image.Resampling.BICUBIC))
+        image = Image.fromarray((scan / 16.0).astype(np.float32))
+        smooth = np.asarray(image.resize((inner, inner), Image.Resampling.BICUBIC))
         glyph[inside, inside] = np.clip(smooth, 0, 1)
     return glyphs, digits.target.astype(np.int64)
 

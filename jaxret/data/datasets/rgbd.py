@@ -204,7 +204,7 @@ def _frames(folder: Path) -> tuple[npt.NDArray[np.int64], list[RgbdFrame]]:
             if depth not in names:
                 raise ConfigError(f"{folder / name} has no {depth} beside it")
             if int(match["number"]) in found:
-                raise ConfigError(f"{folder / name}: there are two colour pictures of frame {int(match['number'])}")
+                raise ConfigError(f"{folder / name}: there are two colour images of frame {int(match['number'])}")
             found[int(match["number"])] = RgbdFrame(
                 str(folder / name), str(folder / depth), str(folder / pose) if pose in names else None
             )

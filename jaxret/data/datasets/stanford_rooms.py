@@ -1,6 +1,6 @@
 """The Stanford indoor areas: 2D-3D-S (Armeni, Sax, Zamir and Savarese, arXiv:1702.01105) and S3DIS (CVPR 2016).
 
-Both are of the same six areas. S3DIS has a point cloud a room, `Area_1/office_3/office_3.txt`; 2D-3D-S has pictures
+Both are of the same six areas. S3DIS has a point cloud a room, `Area_1/office_3/office_3.txt`; 2D-3D-S has images
 with depth, as its README describes them: `area_1/data/rgb/camera_UUID_office_3_frame_12_domain_rgb.png` beside
 `data/depth` and, where it was unpacked, `data/pose`; depth in 16 bits, 1/512 m, 65535 for missing. A camera, named by
 its UUID, stood still, and its frames look about from there. Area 5 is stored as 5a and 5b. Nothing is downloaded: the
@@ -96,12 +96,12 @@ def open_stanford_rooms(
     Args:
       root: holds `area_1` .. `area_6` (or some of them).
       label: what a class is. Ma and Klabjan's table gives S3DIS 6 classes, which the areas are.
-      rate: frames a second at which a camera's still pictures are shown, or a room's rendered frames.
+      rate: frames a second at which a camera's still images are shown, or a room's rendered frames.
       frames: cut each into items of about this many frames; None: each is one item.
       probe: see `RgbdVideos`.
 
     Raises:
-      ConfigError: no such folder, no pictures with depth in it (point clouds alone are no video), a picture without
+      ConfigError: no such folder, no images with depth in it (point clouds alone are no video), an image without
         depth, or an option is out of range.
     """
     if label not in get_args(RoomLabel):
@@ -110,7 +110,7 @@ def open_stanford_rooms(
     found = [video for area, folder in _areas(Path(root)) for video in _of_area(area, folder, label, options)]
     if not found:
         raise ConfigError(
-            f"{root} holds no RGB-D pictures area_N/data/rgb of 2D-3D-S, nor rooms with frames NNNNNN.color.*; point "
+            f"{root} holds no RGB-D images area_N/data/rgb of 2D-3D-S, nor rooms with frames NNNNNN.color.*; point "
             "clouds have to be rendered first"
         )
     return RgbdVideos(found, probe=probe)
@@ -141,13 +141,13 @@ def _of_area(area: int, folder: Path, label: RoomLabel, options: RgbdFolders) ->
                 _beside(colours / name, kind, ending) for kind, ending in (("depth", "png"), ("pose", "json"))
             )
             if depth is None:
-                raise ConfigError(f"{colours / name} has no depth picture in {folder / 'data' / 'depth'}")
+                raise ConfigError(f"{colours / name} has no depth image in {folder / 'data' / 'depth'}")
             cameras[match["room"], match["camera"]][int(match["frame"])] = RgbdFrame(str(colours / name), depth, pose)
-    for (room, camera), pictures in sorted(cameras.items()):
-        # The numbers name directions and not times: pictures follow each other steadily.
-        order = sorted(pictures)
+    for (room, camera), images in sorted(cameras.items()):
+        # The numbers name directions and not times: images follow each other steadily.
+        order = sorted(images)
         times, duration = times_of_frames(np.arange(len(order)), options.rate)
-        files = tuple(pictures[number] for number in order)
+        files = tuple(images[number] for number in order)
         video = RgbdVideo(item(room, f"/{camera}"), files, times, duration, "512ths")
         yield from [video] if options.frames is None else cut_video(video, options.frames, [str(n) for n in order])
 

@@ -47,22 +47,22 @@ def open_synthia_sf(
         raise ConfigError(f"{base} is not a folder")
     videos: list[RgbdVideo] = []
     for folder in sorted(path for path in base.iterdir() if _SEQUENCE.fullmatch(path.name) and path.is_dir()):
-        if pictures := sorted((folder / "RGBLeft").glob("*.png")):
-            videos.extend(_of_sequence(folder, pictures, options))
+        if images := sorted((folder / "RGBLeft").glob("*.png")):
+            videos.extend(_of_sequence(folder, images, options))
     if not videos:
-        raise ConfigError(f"{base} holds no sequences SEQ1, SEQ2, ... with pictures in RGBLeft")
+        raise ConfigError(f"{base} holds no sequences SEQ1, SEQ2, ... with images in RGBLeft")
     return RgbdVideos(videos, probe=probe)
 
 
-def _of_sequence(folder: Path, pictures: list[Path], options: RgbdFolders) -> list[RgbdVideo]:
+def _of_sequence(folder: Path, images: list[Path], options: RgbdFolders) -> list[RgbdVideo]:
     files = []
-    for picture in pictures:
-        depth = folder / "DepthLeft" / picture.name
+    for image in images:
+        depth = folder / "DepthLeft" / image.name
         if not depth.is_file():
-            raise ConfigError(f"{picture} has no depth picture {depth}")
-        files.append(RgbdFrame(str(picture), str(depth)))
+            raise ConfigError(f"{image} has no depth image {depth}")
+        files.append(RgbdFrame(str(image), str(depth)))
     times, duration = times_of_frames(np.arange(len(files)), options.rate)
     whole = RgbdVideo(MediaItem(folder.name, "video", folder.name), tuple(files), times, duration, "rgb24")
     if options.frames is None:
         return [whole]
-    return cut_video(whole, options.frames, [picture.stem for picture in pictures], own_source=True)
+    return cut_video(whole, options.frames, [image.stem for image in images], own_source=True)

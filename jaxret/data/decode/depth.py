@@ -1,4 +1,4 @@
-"""Depth as files store it: 16-bit pictures in millimetres or 1/512 metre, and 24 bits in colour channels."""
+"""Depth as files store it: 16-bit images in millimetres or 1/512 metre, and 24 bits in colour channels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxret.errors import MediaError
 __all__ = ["DepthFormat", "read_depth", "write_depth"]
 
 DepthFormat = Literal["millimetres", "512ths", "rgb24"]
-"""How a depth picture says metres; see `read_depth`."""
+"""How a depth image says metres; see `read_depth`."""
 
 _STEPS_A_METRE = {"millimetres": 1000, "512ths": 512}
 _NO_READING = 65535
@@ -23,34 +23,32 @@ _RGB24_METRES = 1000.0  # what 2^24 - 1 stands for
 
 
 def read_depth(path: str | os.PathLike[str], kind: DepthFormat = "millimetres") -> npt.NDArray[np.float32]:
-    """A depth picture in metres.
+    """A depth image in metres.
 
     Args:
       path: a file that Pillow can read.
       kind: `millimetres`, 16-bit grey, as most RGB-D cameras give it (7-Scenes, ScanNet); `512ths`, 16-bit grey in
         steps of 1/512 m (2D-3D-S); `rgb24`, 1000 (R + 256 G + 256^2 B) / (256^3 - 1) m in the channels of a colour
-        picture (SYNTHIA-SF, CARLA): the sky is the farthest value, 1000 m.
+        image (SYNTHIA-SF, CARLA): the sky is the farthest value, 1000 m.
 
     Returns:
-      float32 (H, W), metres; 0 for no reading, which 16-bit pictures write as 0 or 65535.
+      float32 (H, W), metres; 0 for no reading, which 16-bit images write as 0 or 65535.
 
     Raises:
-      MediaError: the file cannot be read, or is no picture of that kind.
+      MediaError: the file cannot be read, or is no image of that kind.
     """
     if kind not in get_args(DepthFormat):
         raise ValueError(f"kind must be one of {', '.join(get_args(DepthFormat))}, got {kind!r}")
     name = os.fspath(path)
-    with OneLineErrors(name), Image.open(name) as picture:
+    with OneLineErrors(name), Image.open(name) as image:
         if kind == "rgb24":
-            if picture.mode not in ("RGB", "RGBA"):
-                raise MediaError(
-                    name, f"depth in 24 bits must be in the channels of a colour picture, got {picture.mode}"
-                )
-            red, green, blue = np.moveaxis(np.asarray(picture)[..., :3].astype(np.int64), -1, 0)
+            if image.mode not in ("RGB", "RGBA"):
+                raise MediaError(name, f"depth in 24 bits must be in the channels of a colour image, got {image.mode}")
+            red, green, blue = np.moveaxis(np.asarray(image)[..., :3].astype(np.int64), -1, 0)
             return ((red + 256 * green + 65536 * blue) * (_RGB24_METRES / (2**24 - 1))).astype(np.float32)
-        if not picture.mode.startswith("I"):
-            raise MediaError(name, f"depth must be a grey picture of 16 bits, got one of mode {picture.mode}")
-        stored = np.asarray(picture).astype(np.int64)
+        if not image.mode.startswith("I"):
+            raise MediaError(name, f"depth must be a grey image of 16 bits, got one of mode {image.mode}")
+        stored = np.asarray(image).astype(np.int64)
     return np.where((stored > 0) & (stored < _NO_READING), stored / _STEPS_A_METRE[kind], 0).astype(np.float32)
 
 

@@ -16,10 +16,10 @@ from jaxret.errors import MediaError
 __all__ = ["BACKGROUND", "MAX_PIXELS", "ImageReader", "read_image"]
 
 BACKGROUND = (255, 255, 255)
-"""What shows through transparent pixels: white, the page most such pictures are made for."""
+"""What shows through transparent pixels: white, the page most such images are made for."""
 
 MAX_PIXELS = 89_478_485
-"""Pixels above which a picture is refused: a small file can claim a size that fills the memory.
+"""Pixels above which an image is refused: a small file can claim a size that fills the memory.
 
 Pillow's own limit for a warning, so that its warning and our error agree.
 """
@@ -29,7 +29,7 @@ _ORIENTATION = 0x0112
 
 
 class ImageReader(MediaReader):
-    """A picture as a video of one frame at time 0.
+    """An image as a video of one frame at time 0.
 
     EXIF orientation is applied; grey, palette, CMYK, YCbCr and LAB become RGB; 16-bit grey keeps its upper
     8 bits; transparent pixels are laid over `BACKGROUND`; of an animation the first frame is taken.
@@ -39,32 +39,32 @@ class ImageReader(MediaReader):
       data: the file's content, where it is in memory already; `path` is then only a name for messages.
 
     Raises:
-      MediaError: not a picture, or above `MAX_PIXELS`. A truncated picture opens and fails when it is read.
+      MediaError: not an image, or above `MAX_PIXELS`. A truncated image opens and fails when it is read.
     """
 
     def __init__(self, path: str | os.PathLike[str], data: bytes | None = None):
         self.path = os.fspath(path)
         with OneLineErrors(self.path):
-            picture = Image.open(self.path if data is None else io.BytesIO(data))
+            image = Image.open(self.path if data is None else io.BytesIO(data))
             try:
-                width, height = picture.size
+                width, height = image.size
                 if width * height > MAX_PIXELS:
                     raise MediaError(self.path, f"{width}x{height} is above {MAX_PIXELS} pixels")
-                if picture.getexif().get(_ORIENTATION) in _TURNED:
+                if image.getexif().get(_ORIENTATION) in _TURNED:
                     width, height = height, width
             except BaseException:
-                picture.close()
+                image.close()
                 raise
-        self._picture = picture
+        self._image = image
         self.info = MediaInfo(1, 0.0, width=width, height=height)
         self.times = np.zeros(1)
 
     def close(self) -> None:
         """Close the file."""
-        self._picture.close()
+        self._image.close()
 
     def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
-        """Yield the picture once for each index, all of which must be 0; see `MediaReader.frames`."""
+        """Yield the image once for each index, all of which must be 0; see `MediaReader.frames`."""
         count = len(check_indices(indices, 1))
         if not count:
             return
@@ -73,29 +73,29 @@ class ImageReader(MediaReader):
                 # JPEG decodes at 1/2, 1/4 or 1/8 almost for free; stay at twice the size or above, so that
                 # the last reduction still averages.
                 size = 2 * max(geometry.scaled_width, geometry.scaled_height)
-                self._picture.draft(None, (size, size))
-            self._picture.load()
-            pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(self._picture)))
+                self._image.draft(None, (size, size))
+            self._image.load()
+            pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(self._image)))
         frame = resize_frame(pixels, geometry, channels)
         for _ in range(count):
             yield frame.copy()
 
 
 def read_image(path: str | os.PathLike[str]) -> Pixels:
-    """The whole picture as uint8 (H, W, 3); see `ImageReader` for modes and errors."""
+    """The whole image as uint8 (H, W, 3); see `ImageReader` for modes and errors."""
     with ImageReader(path) as reader:
         return reader.read()[0]
 
 
 def check_image(path: str | os.PathLike[str]) -> MediaInfo:
-    """Decode a picture as cheaply as its format allows, to find out whether it is whole.
+    """Decode an image as cheaply as its format allows, to find out whether it is whole.
 
     Raises:
       MediaError: it cannot be opened or is truncated.
     """
     with ImageReader(path) as reader, OneLineErrors(reader.path):
-        reader._picture.draft(None, (1, 1))
-        reader._picture.load()
+        reader._image.draft(None, (1, 1))
+        reader._image.load()
         return reader.info
 
 
@@ -111,7 +111,7 @@ class OneLineErrors:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         # Pillow's format plug-ins raise anything on garbage: OSError, SyntaxError, struct.error ...
         if isinstance(error, Image.UnidentifiedImageError):
-            raise MediaError(self.path, "not a picture that Pillow can read") from error
+            raise MediaError(self.path, "not an image that Pillow can read") from error
         if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
             raise MediaError(self.path, f"its size is above the limit of {MAX_PIXELS} pixels") from error
         if isinstance(error, FileNotFoundError):
@@ -121,16 +121,16 @@ class OneLineErrors:
             raise MediaError(self.path, reason[0]) from error
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB, as `ImageReader` describes."""
-    if picture.mode.startswith("I"):
+    if image.mode.startswith("I"):
         # 16-bit grey opens as I;16 or, from some formats, as 32-bit I holding the same values.
-        values = np.asarray(picture).astype(np.int64)
+        values = np.asarray(image).astype(np.int64)
         return Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8)).convert("RGB")
-    if picture.mode == "F":
-        raise ValueError("floating-point pixels have no agreed range; convert the picture to 8 or 16 bits")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        page = Image.new("RGBA", picture.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(page, picture).convert("RGB")
-    return picture.convert("RGB")
+    if image.mode == "F":
+        raise ValueError("floating-point pixels have no agreed range; convert the image to 8 or 16 bits")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        page = Image.new("RGBA", image.size, (*BACKGROUND, 255))
+        return Image.alpha_composite(page, image).convert("RGB")
+    return image.convert("RGB")

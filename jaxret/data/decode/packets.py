@@ -107,7 +107,7 @@ class PacketTable:
         """Number of the packet to start from so that the frame at `stamp` comes out whole.
 
         That is the last key frame shown no later. Frames stored after a key frame but shown before it (an
-        open group of pictures) refer to the group before, and so start there.
+        open group of images) refer to the group before, and so start there.
         """
         starts = self.keys[self.pts[self.keys] <= stamp]
         return int(starts[-1]) if len(starts) else 0

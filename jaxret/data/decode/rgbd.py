@@ -1,4 +1,4 @@
-"""RGB-D videos: a colour picture and a depth picture a frame, as one video."""
+"""RGB-D videos: a colour image and a depth image a frame, as one video."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RgbdVideo:
       frames: its files, in order, at least one.
       times: float64 (N,), seconds from the first frame, ascending from 0.
       duration: seconds to the end of the last frame.
-      depth_format: of the depth pictures.
+      depth_format: of the depth images.
 
     Raises:
       ValueError: there is no frame, or not one time a frame.
@@ -102,13 +102,13 @@ def cut_video(video: RgbdVideo, frames: int, names: Sequence[str], *, own_source
 
 
 class RgbdReader(MediaReader):
-    """An opened RGB-D video: colour as any other video's, and `depths`. Depth pictures may be of another size.
+    """An opened RGB-D video: colour as any other video's, and `depths`. Depth images may be of another size.
 
     Args:
       video: what to read.
 
     Raises:
-      MediaError: the first colour picture cannot be read.
+      MediaError: the first colour image cannot be read.
     """
 
     has_depth = True

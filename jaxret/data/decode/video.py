@@ -2,7 +2,7 @@
 
 Opening a file reads its packets without decoding them, which gives every frame's time (constant or
 variable rate alike). A request then starts at the key frame before its first frame, skips whole groups of
-pictures that hold nothing wanted, lets the decoder drop pictures that nothing refers to, and converts and
+images that hold nothing wanted, lets the decoder drop images that nothing refers to, and converts and
 scales only the frames asked for, both at once. One frame is in memory at a time.
 
 Where packets do not say which frames will come out (no or repeated time stamps, interlaced fields, a
@@ -43,7 +43,7 @@ class VideoReader(MediaReader):
     asks for are applied, and pixels that are not square are made so, so that frames look as in a player.
 
     Args:
-      path: a file that FFmpeg can read; the first video stream that is not a cover picture is taken.
+      path: a file that FFmpeg can read; the first video stream that is not a cover image is taken.
       threads: decoding threads of this reader. 1 is best where many files are read in parallel.
 
     Attributes:
@@ -216,7 +216,7 @@ class VideoReader(MediaReader):
         return None
 
     def _next_frame(self, asked: frozenset[int] | None = None) -> Any | None:
-        """Decode on to the next frame, None at the end; pictures not in `asked` may be dropped."""
+        """Decode on to the next frame, None at the end; images not in `asked` may be dropped."""
         context = self._stream.codec_context
         while not self._frames:
             packet = next(self._packets, None)

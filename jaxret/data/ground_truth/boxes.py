@@ -1,4 +1,4 @@
-"""Pictures whose objects are marked by boxes: a CSV of them, and the padded pictures that detectors train on."""
+"""Images whose objects are marked by boxes: a CSV of them, and the padded images that detectors train on."""
 
 from __future__ import annotations
 
@@ -28,48 +28,48 @@ _COLUMNS = ("path", *_SIDES, "label", "split")
 
 @dataclasses.dataclass(frozen=True)
 class BoxAnnotations:
-    """Pictures and the objects in them.
+    """Images and the objects in them.
 
     Attributes:
-      pictures: N of them; a picture's `label` is that of its objects where all have the same one.
-      boxes: of each picture float64 (G, 4) left, top, right, bottom in its pixels, as in `jaxret.metrics.boxes`.
-      labels: of each picture the class number of each box, int64 (G,), 0 .. K - 1.
+      images: N of them; an image's `label` is that of its objects where all have the same one.
+      boxes: of each image float64 (G, 4) left, top, right, bottom in its pixels, as in `jaxret.metrics.boxes`.
+      labels: of each image the class number of each box, int64 (G,), 0 .. K - 1.
       classes: the K names, sorted.
     """
 
-    pictures: MediaFiles
+    images: MediaFiles
     boxes: tuple[npt.NDArray[np.float64], ...]
     labels: tuple[npt.NDArray[np.int64], ...]
     classes: tuple[str, ...]
 
     @property
     def most_boxes(self) -> int:
-        """Boxes of the picture that has most, at least 1."""
+        """Boxes of the image that has most, at least 1."""
         return max(1, *(len(boxes) for boxes in self.boxes))
 
 
 def read_box_annotations(table: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> BoxAnnotations:
-    """The pictures and boxes listed in a CSV with the columns path, left, top, right, bottom, label and maybe split.
+    """The images and boxes listed in a CSV with the columns path, left, top, right, bottom, label and maybe split.
 
-    A picture has a row for each of its objects, in any order; a row whose four sides and label are empty says that
-    there is none. Sides are in pixels of the picture as shown, from its upper left corner, so that a whole picture is
-    0, 0, width, height. `split` is train, validation, test or unused, and the same in all rows of a picture.
+    An image has a row for each of its objects, in any order; a row whose four sides and label are empty says that
+    there is none. Sides are in pixels of the image as shown, from its upper left corner, so that a whole image is
+    0, 0, width, height. `split` is train, validation, test or unused, and the same in all rows of an image.
 
     Args:
       table: the CSV (UTF-8).
       root: what relative paths are relative to; None is the folder of the CSV.
 
     Returns:
-      The pictures that can be read; the others are in its `pictures.skipped`.
+      The images that can be read; the others are in its `images.skipped`.
 
     Raises:
       ConfigError: no such file; a column is missing, unknown or there twice; no rows, or none with a box; a row with
-        too many or too few cells, an empty path or label, sides that are no box or reach outside the picture, or a
-        split that is not that of the rows before; or pictures that do not exist. The message names file and line.
+        too many or too few cells, an empty path or label, sides that are no box or reach outside the image, or a
+        split that is not that of the rows before; or images that do not exist. The message names file and line.
     """
     source = Path(table)
     base = source.parent if root is None else Path(root)
-    found: dict[str, _Picture] = {}
+    found: dict[str, _Image] = {}
     for line, cells in _rows(source):
         place = f"{source}, line {line}"
         key = Path(cells["path"]).as_posix()
@@ -78,10 +78,10 @@ def read_box_annotations(table: str | os.PathLike[str], root: str | os.PathLike[
         if Path(key).suffix.lower() not in IMAGE_EXTENSIONS:
             raise ConfigError(f"{place}: {key!r} has none of the extensions {', '.join(sorted(IMAGE_EXTENSIONS))}")
         split = cells.get("split") or None
-        picture = found.setdefault(key, _Picture(split, line))
-        if picture.split != split:
+        image = found.setdefault(key, _Image(split, line))
+        if image.split != split:
             raise ConfigError(
-                f"{place}: {key!r} is in the split {split!r} here and in {picture.split!r} in line {picture.line}"
+                f"{place}: {key!r} is in the split {split!r} here and in {image.split!r} in line {image.line}"
             )
         sides = [cells[name] for name in _SIDES]
         if not any(sides) and not cells["label"]:
@@ -89,13 +89,13 @@ def read_box_annotations(table: str | os.PathLike[str], root: str | os.PathLike[
         box = checked_box(sides, place)
         if not cells["label"]:
             raise ConfigError(f"{place}: the box {box} has no label")
-        picture.objects.append((box, cells["label"], line))
+        image.objects.append((box, cells["label"], line))
     return _checked(source, base, found)
 
 
 @dataclasses.dataclass
-class _Picture:
-    """What the rows of one picture say: its split, its first line, and box, label and line of each object."""
+class _Image:
+    """What the rows of one image say: its split, its first line, and box, label and line of each object."""
 
     split: str | None
     line: int
@@ -126,23 +126,23 @@ def _rows(source: Path) -> list[tuple[int, dict[str, str]]]:
     return rows
 
 
-def _checked(source: Path, base: Path, found: dict[str, _Picture]) -> BoxAnnotations:
-    if not any(picture.objects for picture in found.values()):
+def _checked(source: Path, base: Path, found: dict[str, _Image]) -> BoxAnnotations:
+    if not any(image.objects for image in found.values()):
         raise ConfigError(f"{source} lists no box")
     if missing := [key for key in found if not (base / key).is_file()]:
         shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
-        raise ConfigError(f"{source} lists {len(missing)} pictures that are not in {base}: {shown}")
+        raise ConfigError(f"{source} lists {len(missing)} images that are not in {base}: {shown}")
     items = []
-    for key, picture in found.items():
-        names = {label for _, label, _ in picture.objects}
+    for key, image in found.items():
+        names = {label for _, label, _ in image.objects}
         only = names.pop() if len(names) == 1 else None
-        items.append(MediaItem(key, "image", label=only, split=picture.split, path=str(base / key)))
-    pictures = MediaFiles(items)
-    classes = tuple(sorted({label for picture in found.values() for _, label, _ in picture.objects}))
+        items.append(MediaItem(key, "image", label=only, split=image.split, path=str(base / key)))
+    images = MediaFiles(items)
+    classes = tuple(sorted({label for image in found.values() for _, label, _ in image.objects}))
     number = {name: n for n, name in enumerate(classes)}
     boxes, labels = [], []
-    for index, item in enumerate(pictures.items):
-        objects, info = found[item.key].objects, pictures.info(index)
+    for index, item in enumerate(images.items):
+        objects, info = found[item.key].objects, images.info(index)
         for (left, top, right, bottom), _, line in objects:
             if min(left, top) < 0 or right > info.width or bottom > info.height:
                 raise ConfigError(
@@ -151,31 +151,31 @@ def _checked(source: Path, base: Path, found: dict[str, _Picture]) -> BoxAnnotat
                 )
         boxes.append(np.array([box for box, _, _ in objects], np.float64).reshape(-1, 4))
         labels.append(np.array([number[label] for _, label, _ in objects], np.int64))
-    return BoxAnnotations(pictures, tuple(boxes), tuple(labels), classes)
+    return BoxAnnotations(images, tuple(boxes), tuple(labels), classes)
 
 
 class BoxReader:
-    """Reads pictures of one size with their boxes, for `jaxret.data.batches.loader.TrainingInput`.
+    """Reads images of one size with their boxes, for `jaxret.data.batches.loader.TrainingInput`.
 
-    A picture is scaled as the encoder would scale it, and stands in the upper left corner of one of the largest size;
+    An image is scaled as the encoder would scale it, and stands in the upper left corner of one of the largest size;
     the rest is black. Boxes go with it.
 
     Args:
-      pictures: images.
+      images: images.
       boxes: of each, (G, 4) in its pixels.
       labels: of each, the class number of each box, 0 .. K - 1.
       preprocessing: size and resizing, which must be `fit` or `limit`.
-      places: for boxes, at least as many as a picture has at most.
-      mirror: probability of flipping a picture left to right.
+      places: for boxes, at least as many as an image has at most.
+      mirror: probability of flipping an image left to right.
 
     Raises:
-      ValueError: lists disagree in length, a picture has more boxes than places, or a number is out of range.
-      ConfigError: pictures are resized in another way.
+      ValueError: lists disagree in length, an image has more boxes than places, or a number is out of range.
+      ConfigError: images are resized in another way.
     """
 
     def __init__(
         self,
-        pictures: MediaDataset,
+        images: MediaDataset,
         boxes: Sequence[npt.NDArray[np.float64]],
         labels: Sequence[npt.NDArray[np.int64]],
         preprocessing: Preprocessing,
@@ -183,37 +183,36 @@ class BoxReader:
         places: int,
         mirror: float = 0.5,
     ):
-        if not len(pictures) == len(boxes) == len(labels):
+        if not len(images) == len(boxes) == len(labels):
             raise ValueError(
-                f"pictures, boxes and labels must be of one length, got {len(pictures)}, {len(boxes)} and {len(labels)}"
+                f"images, boxes and labels must be of one length, got {len(images)}, {len(boxes)} and {len(labels)}"
             )
         if (most := max(map(len, boxes), default=0)) > places:
-            raise ValueError(f"places must be at least {most}, the boxes of one picture, got {places!r}")
+            raise ValueError(f"places must be at least {most}, the boxes of one image, got {places!r}")
         if not 0 <= mirror <= 1:
             raise ValueError(f"mirror must be a probability in 0..1, got {mirror!r}")
         if preprocessing.resize not in ("fit", "limit"):
             raise ConfigError(
-                f"boxes go with pictures that are shown whole: resize must be fit or limit, "
-                f"got {preprocessing.resize!r}"
+                f"boxes go with images that are shown whole: resize must be fit or limit, got {preprocessing.resize!r}"
             )
-        self._pictures, self._boxes, self._labels = pictures, boxes, labels
+        self._images, self._boxes, self._labels = images, boxes, labels
         self._preprocessing, self._places, self._mirror = preprocessing, places, mirror
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._images)
 
     def __call__(self, row: int, rng: np.random.Generator) -> dict[str, Any]:
-        """One picture.
+        """One image.
 
         Returns:
           `images` uint8 (height, width, C); `sizes` int32 (2,), the height and width of what is not padding; `boxes`
           float32 (places, 4) in pixels of the result; `labels` int32 (places,), class number + 1, 0 for no box.
 
         Raises:
-          MediaError: the picture cannot be read.
+          MediaError: the image cannot be read.
         """
         pre = self._preprocessing
-        with self._pictures.open(row) as reader:
+        with self._images.open(row) as reader:
             info = reader.info
             geometry = centre_geometry(info.height, info.width, pre)
             geometry = dataclasses.replace(geometry, mirror=bool(rng.random() < self._mirror))

@@ -72,7 +72,7 @@ class CroppedQueries(MediaDataset):
 
     Args:
       dataset: where the videos are.
-      videos: numbers of those to ask with; None for all. Pictures have no frames to leave out and are passed over.
+      videos: numbers of those to ask with; None for all. Images have no frames to leave out and are passed over.
       crops: runs of frames that a query is made of.
       share: of a video's frames that a query shows, above 0 and below 1.
       queries_per_video: queries made of each.

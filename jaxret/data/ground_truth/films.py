@@ -26,7 +26,7 @@ class FilmQueries:
 
     Attributes:
       films: the videos that are searched.
-      photographs: the queries, pictures; `source` of each is its film's key.
+      photographs: the queries, images; `source` of each is its film's key.
       film_of: int64 (Q,), each query's film, its number in `films`.
       spans: float64 (Q, 2), seconds at which the film shows what was photographed; equal for a single moment.
     """
@@ -41,7 +41,7 @@ def read_film_queries(table: str | os.PathLike[str]) -> FilmQueries:
     """The photographs that a CSV lists, with the film and the moment of each (as in MoviesDB, which has one film).
 
     The CSV has a header and a line a photograph, with the columns
-    - `path`: the picture, relative to the CSV;
+    - `path`: the image, relative to the CSV;
     - `start`: the moment, in seconds, m:ss or h:mm:ss;
     - `end`, if what is seen lasts: until then (an empty cell: a single moment);
     - `film`: the video, relative to the CSV. Without this column the film is the only video in the CSV's folder.
@@ -54,7 +54,7 @@ def read_film_queries(table: str | os.PathLike[str]) -> FilmQueries:
     Raises:
       ConfigError: the CSV cannot be read or is malformed (the message names the line), a file is not what it should
         be, or there is not exactly one video and no column says which.
-      MediaError: a film or picture cannot be read.
+      MediaError: a film or image cannot be read.
     """
     source = Path(table)
     header, rows = _read_table(source)
@@ -65,21 +65,21 @@ def read_film_queries(table: str | os.PathLike[str]) -> FilmQueries:
     seen: set[str] = set()
     for place, cells in rows:
         film = Path(cells.get("film", "")).as_posix() if only_film is None else only_film
-        picture = Path(cells["path"]).as_posix()
-        if picture in seen:
-            raise ConfigError(f"{place}: path {picture!r} is listed twice")
-        seen.add(picture)
-        for name, kind in ((picture, "image"), (film, "video")):
+        image = Path(cells["path"]).as_posix()
+        if image in seen:
+            raise ConfigError(f"{place}: path {image!r} is listed twice")
+        seen.add(image)
+        for name, kind in ((image, "image"), (film, "video")):
             if media_kind(source.parent / name) != kind:
                 raise ConfigError(f"{place}: {name!r} is no {kind} by its extension")
         film_of.append(films.setdefault(film, len(films)))
-        photographs.append(MediaItem(picture, "image", source=film, path=str(source.parent / picture)))
+        photographs.append(MediaItem(image, "image", source=film, path=str(source.parent / image)))
         spans.append(_span(cells, place))
     videos = MediaFiles([MediaItem(film, "video", path=str(source.parent / film)) for film in films])
-    pictures = MediaFiles(photographs)
-    for broken in (*videos.skipped, *pictures.skipped):
+    images = MediaFiles(photographs)
+    for broken in (*videos.skipped, *images.skipped):
         raise broken
-    return FilmQueries(videos, pictures, np.array(film_of, np.int64), np.array(spans, np.float64))
+    return FilmQueries(videos, images, np.array(film_of, np.int64), np.array(spans, np.float64))
 
 
 def _read_table(source: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:

@@ -1,4 +1,4 @@
-"""Modalities of a video: one sampled moment as one picture, made of a snippet of consecutive frames.
+"""Modalities of a video: one sampled moment as one image, made of a snippet of consecutive frames.
 
 - `rgb`: the frame itself.
 - `flow`: dense optical flow to the next frame: how far each pixel moves across and down, and the length of it.
@@ -11,7 +11,7 @@ motion is measured in pixels of what the encoder sees, and a mirrored video move
 
 Flow is Farneback's ("Two-frame motion estimation based on polynomial expansion", SCIA 2003) by OpenCV, the extra
 `opencv`. OpenCV's DIS flow takes less than half the time, but crashes the process on some small and some long
-pictures (OpenCV 5.0); Farneback's takes any size, and gives the same for any number of threads.
+images (OpenCV 5.0); Farneback's takes any size, and gives the same for any number of threads.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from jaxret.data.sampling.opencv import require_opencv
 from jaxret.data.sampling.transforms import to_grey
 from jaxret.preprocessing import Modality
 
-__all__ = ["FLOW_LIMIT", "SNIPPET_FRAMES", "modality_picture", "require_modalities", "snippet_indices"]
+__all__ = ["FLOW_LIMIT", "SNIPPET_FRAMES", "modality_image", "require_modalities", "snippet_indices"]
 
 SNIPPET_FRAMES: dict[Modality, int] = {"rgb": 1, "flow": 2, "difference": 4, "dynamic-image": 10}
 """Frames of a snippet, by modality."""
@@ -78,8 +78,8 @@ def snippet_indices(name: Modality, moments: npt.ArrayLike, frame_count: int) ->
     return np.minimum(first[:, None] + np.arange(length), frame_count - 1)
 
 
-def modality_picture(name: Modality, snippet: Pixels) -> Pixels:
-    """One snippet as one picture.
+def modality_image(name: Modality, snippet: Pixels) -> Pixels:
+    """One snippet as one image.
 
     Args:
       name: the modality.
@@ -101,7 +101,7 @@ def modality_picture(name: Modality, snippet: Pixels) -> Pixels:
 
     Example:
       >>> brighter = np.stack([np.full((1, 1, 3), level, np.uint8) for level in (10, 10, 15, 5)])
-      >>> modality_picture("difference", brighter).tolist()
+      >>> modality_image("difference", brighter).tolist()
       [[[128, 133, 118]]]
     """
     length = SNIPPET_FRAMES[name]

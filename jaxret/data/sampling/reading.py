@@ -18,7 +18,7 @@ from jaxret.data.sampling.frames import (
     random_chunk,
     random_samples,
 )
-from jaxret.data.sampling.modalities import modality_picture, require_modalities, snippet_indices
+from jaxret.data.sampling.modalities import modality_image, require_modalities, snippet_indices
 from jaxret.data.sampling.transforms import Augmentation, FrameGeometry, centre_geometry, random_geometry
 from jaxret.errors import MediaError
 from jaxret.preprocessing import DepthPlanes, Preprocessing
@@ -29,7 +29,7 @@ __all__ = [
     "read_at_rate",
     "read_chunks",
     "read_encoded",
-    "read_pictures",
+    "read_images",
     "read_sampled_chunks",
     "read_training_clip",
 ]
@@ -41,7 +41,7 @@ def open_item(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -
     """A reader of an item, after finding out whether the modalities of `preprocessing` can be made of it.
 
     Raises:
-      MediaError: the item cannot be read, is a picture and a modality shows motion, or has no depth and the encoder
+      MediaError: the item cannot be read, is an image and a modality shows motion, or has no depth and the encoder
         sees depth.
       ConfigError: a modality needs an extra that is not installed.
     """
@@ -58,18 +58,18 @@ def open_item(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -
     return reader
 
 
-def read_pictures(
+def read_images(
     reader: MediaReader, moments: Indices, geometry: FrameGeometry, preprocessing: Preprocessing
 ) -> Iterator[Pixels]:
     """What the encoder sees of the frames at `moments`, in one forward pass over the item.
 
-    For `rgb` alone it is the frames. Otherwise each moment's pictures, one a modality, are stacked along the
+    For `rgb` alone it is the frames. Otherwise each moment's images, one a modality, are stacked along the
     channel axis; frames that several moments or modalities need are decoded once, and at most as many as the
     longest snippet has are held. With `preprocessing.depth` the number of each pixel's depth plane is the last channel.
 
     Args:
       reader: an open item.
-      moments: frame numbers, which must not decrease; a repeated one repeats its picture.
+      moments: frame numbers, which must not decrease; a repeated one repeats its image.
       geometry: how each frame is scaled and cut.
       preprocessing: its channels, modalities and depth planes.
 
@@ -77,29 +77,29 @@ def read_pictures(
       uint8 (height, width, preprocessing.pixel_channels).
 
     Raises:
-      MediaError: a frame does not decode; at once, before the first picture: depth is wanted and there is none.
+      MediaError: a frame does not decode; at once, before the first image: depth is wanted and there is none.
       IndexError: a moment is out of range. ValueError: moments decrease.
       ConfigError: at once: a modality needs an extra that is not installed.
     """
     _require_depth(reader, _name_of(reader), preprocessing)
     if not preprocessing.motion:
-        pictures = reader.frames(moments, geometry, preprocessing.channels)
+        images = reader.frames(moments, geometry, preprocessing.channels)
     else:
         require_modalities(preprocessing.modalities)
-        pictures = _stacked_pictures(reader, moments, geometry, preprocessing)
+        images = _stacked_images(reader, moments, geometry, preprocessing)
     if preprocessing.depth is None:
-        return pictures
-    return _with_planes(pictures, reader.depths(moments, geometry), preprocessing.depth)
+        return images
+    return _with_planes(images, reader.depths(moments, geometry), preprocessing.depth)
 
 
 def _with_planes(
-    pictures: Iterator[Pixels], depths: Iterator[npt.NDArray[np.float32]], planes: DepthPlanes
+    images: Iterator[Pixels], depths: Iterator[npt.NDArray[np.float32]], planes: DepthPlanes
 ) -> Iterator[Pixels]:
-    for picture, depth in zip(pictures, depths, strict=True):
-        yield np.concatenate([picture, plane_numbers(depth, planes)[..., None]], axis=-1)
+    for image, depth in zip(images, depths, strict=True):
+        yield np.concatenate([image, plane_numbers(depth, planes)[..., None]], axis=-1)
 
 
-def _stacked_pictures(
+def _stacked_images(
     reader: MediaReader, moments: Indices, geometry: FrameGeometry, preprocessing: Preprocessing
 ) -> Iterator[Pixels]:
     count = reader.info.frame_count
@@ -108,10 +108,10 @@ def _stacked_pictures(
     wanted = np.unique(np.concatenate([numbers.ravel() for numbers in snippets.values()]))
     frames = zip(wanted.tolist(), reader.frames(wanted, geometry), strict=True)
     held: dict[int, Pixels] = {}
-    pictures: Pixels | None = None
+    images: Pixels | None = None
     for place, moment in enumerate(chosen):
-        if pictures is not None and moment == chosen[place - 1]:
-            yield pictures.copy()
+        if images is not None and moment == chosen[place - 1]:
+            yield images.copy()
             continue
         rows = {name: numbers[place].tolist() for name, numbers in snippets.items()}
         first, last = min(row[0] for row in rows.values()), max(row[-1] for row in rows.values())
@@ -120,10 +120,10 @@ def _stacked_pictures(
         while last not in held:
             number, frame = next(frames)
             held[number] = frame
-        pictures = np.concatenate(
-            [modality_picture(name, np.stack([held[number] for number in row])) for name, row in rows.items()], axis=-1
+        images = np.concatenate(
+            [modality_image(name, np.stack([held[number] for number in row])) for name, row in rows.items()], axis=-1
         )
-        yield pictures
+        yield images
 
 
 def read_chunks(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> Iterator[Chunk]:
@@ -137,7 +137,7 @@ def read_chunks(dataset: MediaDataset, index: int, preprocessing: Preprocessing)
       `Chunk` with pixels uint8 (preprocessing.frames, height, width, pixel_channels); (1, ...) for an image.
 
     Raises:
-      MediaError: the item cannot be read (to the end: chunks before the break have been yielded), is a picture and
+      MediaError: the item cannot be read (to the end: chunks before the break have been yielded), is an image and
         a modality shows motion, or has no depth and the encoder sees depth.
       ConfigError: a modality needs an extra that is not installed.
     """
@@ -148,14 +148,14 @@ def read_chunks(dataset: MediaDataset, index: int, preprocessing: Preprocessing)
 def read_encoded(dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> Iterator[Chunk]:
     """Everything of an item that its encoder sees: chunks, or frames at a steady rate where it works on shots.
 
-    Of a steady rate each `Chunk` holds a few frames and the span up to the next ones; a picture is one chunk of one
+    Of a steady rate each `Chunk` holds a few frames and the span up to the next ones; an image is one chunk of one
     frame, with span 0 to 0. Errors are those of `read_chunks`.
     """
     if preprocessing.shots is None:
         yield from read_chunks(dataset, index, preprocessing)
         return
     if dataset.items[index].kind == "image":
-        yield from read_chunks(dataset, index, preprocessing.of_pictures)
+        yield from read_chunks(dataset, index, preprocessing.of_images)
         return
     with open_item(dataset, index, preprocessing) as reader:
         rate, end = preprocessing.shots.rate, reader.info.duration
@@ -169,8 +169,8 @@ def chunks_of(reader: MediaReader, preprocessing: Preprocessing, *, is_image: bo
     geometry = centre_geometry(info.height, info.width, preprocessing)
     if is_image:
         _refuse_motion(_name_of(reader), preprocessing)
-        (picture,) = read_pictures(reader, [0], geometry, preprocessing)
-        yield Chunk(picture[None], np.zeros(1), 0.0, 0.0)
+        (image,) = read_images(reader, [0], geometry, preprocessing)
+        yield Chunk(image[None], np.zeros(1), 0.0, 0.0)
         return
     spans = chunk_spans(info.duration, preprocessing.chunk_seconds, preprocessing.chunk_overlap)
     samples = [even_samples(reader.times, start, end, preprocessing.frames) for start, end in spans.tolist()]
@@ -195,36 +195,36 @@ def read_sampled_chunks(
       preprocessing: its channels, modalities and depth planes.
 
     Yields:
-      `Chunk`; errors are those of `read_pictures`.
+      `Chunk`; errors are those of `read_images`.
     """
     wanted = np.unique(np.concatenate(samples))
-    pictures = zip(wanted.tolist(), read_pictures(reader, wanted, geometry, preprocessing), strict=True)
+    images = zip(wanted.tolist(), read_images(reader, wanted, geometry, preprocessing), strict=True)
     held: dict[int, Pixels] = {}
     for place, ((start, end), chosen) in enumerate(zip(spans.tolist(), samples, strict=True)):
         while chosen[-1] not in held:
-            number, picture = next(pictures)
-            held[number] = picture
+            number, image = next(images)
+            held[number] = image
         yield Chunk(np.stack([held[number] for number in chosen.tolist()]), reader.times[chosen], start, end)
         following = samples[place + 1][0] if place + 1 < len(samples) else np.inf
-        held = {number: picture for number, picture in held.items() if number >= following}
+        held = {number: image for number, image in held.items() if number >= following}
 
 
 def read_at_rate(
     reader: MediaReader, rate: float, preprocessing: Preprocessing, *, block: int = 16
 ) -> Iterator[tuple[npt.NDArray[np.float64], Pixels]]:
-    """The pictures on display `rate` times a second, in one forward pass, a few at a time, whatever the length.
+    """The images on display `rate` times a second, in one forward pass, a few at a time, whatever the length.
 
     Moment k is at k / rate seconds, before the end of the item: an image, or a video shorter than 1 / rate, gives
     one. Where a frame is on display for several moments (a low or variable frame rate) it is given as often.
 
     Args:
       reader: an open item, see `open_item`.
-      rate: pictures a second of the item's time, above 0.
+      rate: images a second of the item's time, above 0.
       preprocessing: size, resizing and modalities; its `frames` and `chunk_seconds` are for chunks.
-      block: pictures yielded together, at least 1. These and the decoder's own are all that is held.
+      block: images yielded together, at least 1. These and the decoder's own are all that is held.
 
     Yields:
-      The moments float64 (M,) in seconds and the pictures uint8 (M, height, width, pixel_channels), M = block but
+      The moments float64 (M,) in seconds and the images uint8 (M, height, width, pixel_channels), M = block but
       for the last; the size is the same for all of an item.
 
     Raises:
@@ -240,20 +240,20 @@ def read_at_rate(
       [([0.0, 0.33, 0.67, 1.0], (4, 32, 64, 3)), ([1.33, 1.67], (2, 32, 64, 3))]
     """
     if block < 1:
-        raise ValueError(f"block must be at least 1 picture, got {block!r}")
+        raise ValueError(f"block must be at least 1 image, got {block!r}")
     info = reader.info
     moments = moments_at_rate(info.duration, rate)
     geometry = centre_geometry(info.height, info.width, preprocessing)
-    pictures = read_pictures(reader, frames_on_display(reader.times, moments), geometry, preprocessing)
-    return _blocks(moments, pictures, block)
+    images = read_images(reader, frames_on_display(reader.times, moments), geometry, preprocessing)
+    return _blocks(moments, images, block)
 
 
 def _blocks(
-    moments: npt.NDArray[np.float64], pictures: Iterator[Pixels], block: int
+    moments: npt.NDArray[np.float64], images: Iterator[Pixels], block: int
 ) -> Iterator[tuple[npt.NDArray[np.float64], Pixels]]:
     for start in range(0, len(moments), block):
         times = moments[start : start + block]
-        yield times, np.stack([next(pictures) for _ in times])
+        yield times, np.stack([next(images) for _ in times])
 
 
 def read_training_clip(
@@ -278,7 +278,7 @@ def read_training_clip(
       uint8 (T, height, width, pixel_channels), T = preprocessing.frames, or 1 for an image.
 
     Raises:
-      MediaError: the item cannot be read, is a picture and a modality shows motion, or has no depth and the encoder
+      MediaError: the item cannot be read, is an image and a modality shows motion, or has no depth and the encoder
         sees depth.
       ConfigError: a modality needs an extra that is not installed.
     """
@@ -300,7 +300,7 @@ def read_training_clip(
             chosen = even_samples(reader.times, start, end, preprocessing.frames)
         else:
             chosen = random_samples(reader.times, start, end, preprocessing.frames, rng)
-        return np.stack(list(read_pictures(reader, chosen, geometry, preprocessing)))
+        return np.stack(list(read_images(reader, chosen, geometry, preprocessing)))
 
 
 def _name_of(reader: MediaReader) -> str:
@@ -312,6 +312,6 @@ def _require_depth(reader: MediaReader, name: str, preprocessing: Preprocessing)
         raise MediaError(name, "it has no depth, and the encoder sees depth planes: it takes RGB-D videos alone")
 
 
-def _refuse_motion(picture: str, preprocessing: Preprocessing) -> None:
+def _refuse_motion(image: str, preprocessing: Preprocessing) -> None:
     if preprocessing.motion:
-        raise MediaError(picture, f"a picture has no motion for the modality {preprocessing.motion[0]!r}")
+        raise MediaError(image, f"an image has no motion for the modality {preprocessing.motion[0]!r}")

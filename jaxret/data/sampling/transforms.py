@@ -182,8 +182,8 @@ def resize_frame(
     if geometry is not None:
         size = (geometry.scaled_width, geometry.scaled_height)
         if frame.shape[:2] != size[::-1]:
-            picture = Image.fromarray(np.ascontiguousarray(frame))
-            frame = np.asarray(picture.resize(size, Image.Resampling.BILINEAR))
+            image = Image.fromarray(np.ascontiguousarray(frame))
+            frame = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
         frame = cut_window(frame, geometry)
     return np.ascontiguousarray(frame if channels == 3 else to_grey(frame))
 

@@ -36,7 +36,7 @@ class FilmFeatures:
             "preprocessing": {name: getattr(encoder.preprocessing, name) for name in ("height", "width", "channels")},
             "modalities": list(encoder.preprocessing.modalities),
             "rate": shots.rate,
-            "picture_side": shots.picture_side,
+            "picture_side": shots.image_side,
         }
         self._cache = FeatureCache(folder, encoder=fingerprint(encoder.backbone), sampling=sampling, dtype="float32")
 

@@ -72,7 +72,7 @@ def _screen_photos(
     seed: int,
 ) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     """Each screen photo as (1, H, W, C), with its position among all moments."""
-    settings = encoder.preprocessing.of_pictures
+    settings = encoder.preprocessing.of_images
     seconds, owners = moments.ravel(), np.repeat(films, moments.shape[1])
     for film in np.unique(films).tolist():
         positions = np.flatnonzero(owners == film)

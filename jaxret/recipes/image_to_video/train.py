@@ -13,7 +13,7 @@ from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import frames_on_display
-from jaxret.data.sampling.reading import open_item, read_pictures
+from jaxret.data.sampling.reading import open_item, read_images
 from jaxret.data.sampling.shot_cleaning import clean_shot
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.data.splits import split_items
@@ -199,4 +199,4 @@ def cleaned(dataset: MediaDataset, video: int, shot: Shot, config: ImageToVideoC
     with open_item(dataset, video, preprocessing) as reader:
         geometry = centre_geometry(reader.info.height, reader.info.width, preprocessing)
         positions = frames_on_display(reader.times, shot.frames / config.rate)
-        return shot.vectors[clean_shot(np.stack(list(read_pictures(reader, positions, geometry, preprocessing))))]
+        return shot.vectors[clean_shot(np.stack(list(read_images(reader, positions, geometry, preprocessing))))]

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import evenly_spaced, frames_on_display
-from jaxret.data.sampling.reading import open_item, read_pictures
+from jaxret.data.sampling.reading import open_item, read_images
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
@@ -32,7 +32,7 @@ def training_frames(
                 moments = (np.arange(each) + 0.5) * info.duration / each
                 positions = np.unique(frames_on_display(reader.times, moments))
                 geometry = centre_geometry(info.height, info.width, preprocessing)
-                frames = np.stack(list(read_pictures(reader, positions, geometry, preprocessing)))
+                frames = np.stack(list(read_images(reader, positions, geometry, preprocessing)))
         except MediaError:
             continue
         yield frames

@@ -19,7 +19,7 @@ from jaxret.models.store import fingerprint
 from jaxret.recipes.finish import closing_sections, curve_parts, write_figures
 from jaxret.recipes.instances.scores import SeenImage
 from jaxret.reporting import (
-    DetectedPicture,
+    DetectedImage,
     DrawnBox,
     Section,
     draw_detections,
@@ -189,7 +189,7 @@ def _protocol(detector: FasterRCNN, split: str) -> str:
     return text
 
 
-def _drawn(name: str, image: SeenImage, classes: Sequence[str]) -> DetectedPicture:
+def _drawn(name: str, image: SeenImage, classes: Sequence[str]) -> DetectedImage:
     true, boxes = (np.asarray(some.boxes).reshape(-1, 4) for some in (image.true, image.found))
     labels, scores = np.asarray(image.found.classes), np.asarray(image.found.scores)
     right = right_detections(image.found, image.true, threshold=_OVERLAP)
@@ -199,6 +199,6 @@ def _drawn(name: str, image: SeenImage, classes: Sequence[str]) -> DetectedPictu
         if score >= _SHOWN_SCORE
     ]
     pixels = image.pixels if image.pixels.shape[-1] == 3 else np.repeat(image.pixels, 3, axis=-1)
-    return DetectedPicture(
+    return DetectedImage(
         pixels, Path(name).name, true.tolist(), detections, image.proposals[:_SHOWN_PROPOSALS].tolist()
     )

@@ -56,7 +56,7 @@ def open_boxes(config: FasterRcnnConfig, context: RunContext) -> BoxData:
     if not config.data:
         raise ConfigError("data must name the boxes: --data BOXES.csv")
     annotated = read_box_annotations(config.data)
-    images = annotated.pictures
+    images = annotated.images
     splits = split_items(images, "image", seed=config.seed)
     counts = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
     context.log(
@@ -80,7 +80,7 @@ def train_detector(detector: FasterRCNN, data: BoxData, config: FasterRcnnConfig
       processes but the first.
     """
     annotated, splits = data.annotated, data.splits
-    images, train_rows = annotated.pictures, splits["train"]
+    images, train_rows = annotated.images, splits["train"]
     given = (images, annotated.boxes, annotated.labels, detector.preprocessing)
     mirrored = BoxReader(*given, places=annotated.most_boxes, mirror=config.mirror)
     as_it_is = BoxReader(*given, places=annotated.most_boxes, mirror=0.0)

@@ -129,13 +129,13 @@ def _revisited(path: str, known: _Names, folder: Path | None) -> RegionQueries:
 def _of_boxes(table: str, known: _Names) -> RegionQueries:
     annotations = read_box_annotations(table)
     shown: dict[str, dict[int, NDArray[np.float64]]] = {name: {} for name in annotations.classes}
-    for image, boxes, labels in zip(annotations.pictures.items, annotations.boxes, annotations.labels, strict=True):
+    for image, boxes, labels in zip(annotations.images.items, annotations.boxes, annotations.labels, strict=True):
         number = known.files.get(os.path.realpath(str(image.path)))
         if number is not None:
             for label in np.unique(labels):
                 shown[annotations.classes[label]][number] = boxes[labels == label]
     queries, labelled = [], []
-    for image, boxes, labels in zip(annotations.pictures.items, annotations.boxes, annotations.labels, strict=True):
+    for image, boxes, labels in zip(annotations.images.items, annotations.boxes, annotations.labels, strict=True):
         if image.split != "test":
             continue
         own = known.files.get(os.path.realpath(str(image.path)))

@@ -17,7 +17,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.readers import Chunk, Pixels
 from jaxret.data.rows import Rows
 from jaxret.data.sampling.frames import frames_on_display
-from jaxret.data.sampling.reading import chunks_of, open_item, read_pictures
+from jaxret.data.sampling.reading import chunks_of, open_item, read_images
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, Space
@@ -267,7 +267,7 @@ class TwoPassSystem(System, Generic[Query]):
                 raise ValueError(f"at must lie in the video's 0 to {info.duration:g} seconds, got {at:g}")
             geometry = centre_geometry(info.height, info.width, self.preprocessing)
             moments = frames_on_display(reader.times, np.array([at or 0.0]))
-            (image,) = read_pictures(reader, moments, geometry, self.preprocessing)
+            (image,) = read_images(reader, moments, geometry, self.preprocessing)
             return image, (info.height, info.width)
 
     def region_query(self, image: Pixels, size: tuple[int, int], options: RegionSearch) -> Query:

@@ -11,13 +11,13 @@ from jaxret.preprocessing import Preprocessing, ShotSampling
 
 
 def test_settings_of_shots_come_back_from_json() -> None:
-    settings = Preprocessing(height=1024, width=1024, resize="limit", shots=ShotSampling(rate=2.5, picture_side=640))
+    settings = Preprocessing(height=1024, width=1024, resize="limit", shots=ShotSampling(rate=2.5, image_side=640))
     assert Preprocessing.from_json(json.loads(json.dumps(settings.to_json()))) == settings
-    assert settings.of_pictures.height == settings.of_pictures.width == 640
+    assert settings.of_images.height == settings.of_images.width == 640
     chunks = Preprocessing()
     assert "shots" not in chunks.to_json()  # what older encoders hash must not change
     assert Preprocessing.from_json(chunks.to_json()) == chunks
-    assert chunks.of_pictures is chunks
+    assert chunks.of_images is chunks
 
 
 def test_malformed_settings_are_named() -> None:

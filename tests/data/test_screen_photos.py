@@ -21,9 +21,9 @@ GREY = np.full((48, 64, 3), 128, np.uint8)
 def scene(height: int = 60, width: int = 80) -> np.ndarray:
     """Smooth, with a bright square, and colours that differ."""
     down, across = np.mgrid[:height, :width]
-    picture = np.stack([across * 2, down * 3, 200 - across], axis=-1).clip(0, 255).astype(np.uint8)
-    picture[10:20, 30:45] = 255
-    return picture
+    image = np.stack([across * 2, down * 3, 200 - across], axis=-1).clip(0, 255).astype(np.uint8)
+    image[10:20, 30:45] = 255
+    return image
 
 
 ALL = {
@@ -40,34 +40,34 @@ ALL = {
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("shape", [(60, 80), (33, 17), (1, 1)])
 def test_size_and_type_stay_and_the_input_too(name, shape):
-    picture = scene(*shape) if min(shape) > 20 else np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
-    before = picture.copy()
+    image = scene(*shape) if min(shape) > 20 else np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    before = image.copy()
     if name == "warp":
         corners = [[0.1, 0.1], [shape[1], 0.2], [0.9 * shape[1], shape[0]], [0.05, 0.8 * shape[0]]]
-        made = warp_perspective(picture, corners)
+        made = warp_perspective(image, corners)
     else:
-        made = ALL[name](picture)
-    assert (made.shape, made.dtype) == (picture.shape, np.uint8)
-    np.testing.assert_array_equal(picture, before)
+        made = ALL[name](image)
+    assert (made.shape, made.dtype) == (image.shape, np.uint8)
+    np.testing.assert_array_equal(image, before)
     np.testing.assert_array_equal(made, made.copy())
     made[...] = 0  # its own memory
-    np.testing.assert_array_equal(picture, before)
+    np.testing.assert_array_equal(image, before)
     if min(shape) > 20:
-        assert not np.array_equal(ALL[name](picture), picture)
+        assert not np.array_equal(ALL[name](image), image)
 
 
 def test_nothing_asked_for_changes_nothing():
-    picture = scene()
+    image = scene()
     whole = [[0, 0], [80, 0], [80, 60], [0, 60]]
     for made in (
-        screen_border(picture, 0.0),
-        warp_perspective(picture, whole),
-        blur(picture, 0.0),
-        expose(picture, 0.0),
-        moire(picture, 5.0, 0.3, 0.0),
+        screen_border(image, 0.0),
+        warp_perspective(image, whole),
+        blur(image, 0.0),
+        expose(image, 0.0),
+        moire(image, 5.0, 0.3, 0.0),
     ):
-        np.testing.assert_array_equal(made, picture)
-    np.testing.assert_array_equal(photograph(picture, np.random.default_rng(0), strength=0), compress_jpeg(picture, 95))
+        np.testing.assert_array_equal(made, image)
+    np.testing.assert_array_equal(photograph(image, np.random.default_rng(0), strength=0), compress_jpeg(image, 95))
 
 
 def test_the_same_seed_gives_the_same_photograph_and_others_differ():
@@ -87,11 +87,11 @@ def test_strength_is_how_far_photographs_are_off():
 
 def test_a_warp_takes_each_point_where_the_projection_takes_it():
     corners = np.array([[10, 6], [70, 2], [76, 57], [4, 50]], np.float64)
-    picture = np.zeros((60, 80, 3), np.uint8)
+    image = np.zeros((60, 80, 3), np.uint8)
     centres = [(20, 15), (60, 20), (40, 45)]
     for x, y in centres:
-        picture[y - 2 : y + 2, x - 2 : x + 2] = 255  # around the corner of four pixels, the point (x, y)
-    warped = warp_perspective(picture, corners)[..., 0].astype(float)
+        image[y - 2 : y + 2, x - 2 : x + 2] = 255  # around the corner of four pixels, the point (x, y)
+    warped = warp_perspective(image, corners)[..., 0].astype(float)
     # The projection by another way: from the unit square to the quadrilateral (Heckbert 1989, in closed form).
     (x0, y0), (x1, y1), (x2, y2), (x3, y3) = corners
     sx, sy = x0 - x1 + x2 - x3, y0 - y1 + y2 - y3
@@ -111,13 +111,13 @@ def test_a_warp_takes_each_point_where_the_projection_takes_it():
         assert (light * down).sum() / light.sum() == pytest.approx(to_y, abs=0.2)
 
 
-def test_outside_the_warped_picture_is_the_level_asked_for():
+def test_outside_the_warped_image_is_the_level_asked_for():
     made = warp_perspective(GREY, [[20, 10], [50, 10], [50, 40], [20, 40]], level=33)
     assert np.all(made[:9] == 33)
     assert np.all(made[12:38, 22:48] == 128)
 
 
-def test_a_border_frames_the_whole_picture():
+def test_a_border_frames_the_whole_image():
     made = screen_border(scene(), 0.1, level=9)
     assert np.all(made[:6] == 9)
     assert np.all(made[:, -6:] == 9)
@@ -154,7 +154,7 @@ def test_moire_is_a_wave_of_the_period_and_direction_asked_for():
     np.testing.assert_allclose(light.mean(), (100 / 255) ** 2.2, rtol=0.01)
 
 
-def test_lower_quality_is_farther_from_the_picture():
+def test_lower_quality_is_farther_from_the_image():
     errors = [np.abs(compress_jpeg(scene(), quality).astype(int) - scene()).mean() for quality in (95, 60, 20, 5)]
     assert errors == sorted(errors)
 
@@ -163,7 +163,7 @@ def test_lower_quality_is_farther_from_the_picture():
     ("call", "message"),
     [
         (lambda: photograph(GREY, np.random.default_rng(0), strength=1.5), r"strength must lie in 0\.\.1, got 1\.5"),
-        (lambda: blur(GREY.astype(float), 1), r"picture must be uint8 \(H, W, 3\), got float64 \(48, 64, 3\)"),
+        (lambda: blur(GREY.astype(float), 1), r"image must be uint8 \(H, W, 3\), got float64 \(48, 64, 3\)"),
         (lambda: blur(GREY, -1), "deviation .* got -1"),
         (lambda: screen_border(GREY, 0.5), r"share must be at least 0 and below 0\.5, got 0\.5"),
         (lambda: screen_border(GREY, 0.1, level=300), r"level must lie in 0\.\.255, got 300"),

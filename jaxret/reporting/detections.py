@@ -1,4 +1,4 @@
-"""A picture of what a detector found: detections and proposals on held-out pictures."""
+"""An image of what a detector found: detections and proposals on held-out images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-__all__ = ["DetectedPicture", "DrawnBox", "draw_detections"]
+__all__ = ["DetectedImage", "DrawnBox", "draw_detections"]
 
 _HEIGHT = 240
 _MARGIN = 8
@@ -34,8 +34,8 @@ class DrawnBox:
 
 
 @dataclasses.dataclass(frozen=True)
-class DetectedPicture:
-    """A picture and the boxes on it.
+class DetectedImage:
+    """An image and the boxes on it.
 
     Attributes:
       pixels: uint8 (H, W, 3).
@@ -52,70 +52,70 @@ class DetectedPicture:
     proposals: Sequence[Sequence[float]]
 
 
-def draw_detections(path: Path, pictures: Sequence[DetectedPicture], *, columns: int = 2) -> None:
-    """Write a PNG: of each picture its detections on the left, and on the right its proposals.
+def draw_detections(path: Path, images: Sequence[DetectedImage], *, columns: int = 2) -> None:
+    """Write a PNG: of each image its detections on the left, and on the right its proposals.
 
     True boxes are white, detections green where they are right and red where not, proposals blue.
 
     Raises:
-      ValueError: there is no picture.
+      ValueError: there is no image.
     """
-    if not pictures:
-        raise ValueError("pictures must hold at least one picture, got none")
+    if not images:
+        raise ValueError("images must hold at least one image, got none")
     font = ImageFont.load_default(size=11)
-    pairs = [(_with_detections(one, font), _with_proposals(one)) for one in pictures]
+    pairs = [(_with_detections(one, font), _with_proposals(one)) for one in images]
     width = max(left.width + right.width for left, right in pairs) + 3 * _MARGIN
     rows = -(-len(pairs) // columns)
     step = _HEIGHT + _LINE + _MARGIN
     page = Image.new("RGB", (width * min(columns, len(pairs)) + _MARGIN, rows * step + _LINE + _MARGIN), "white")
     draw = ImageDraw.Draw(page)
-    for number, (picture, (left, right)) in enumerate(zip(pictures, pairs, strict=True)):
+    for number, (image, (left, right)) in enumerate(zip(images, pairs, strict=True)):
         row, column = divmod(number, columns)
         x, y = _MARGIN + column * width, _LINE + row * step
         page.paste(left, (x, y))
         page.paste(right, (x + left.width + _MARGIN, y))
-        draw.text((x, y + _HEIGHT + 1), picture.name, fill="black", font=font)
+        draw.text((x, y + _HEIGHT + 1), image.name, fill="black", font=font)
         if not row:
             draw.text((x, 2), "detections", fill="black", font=font)
             draw.text((x + left.width + _MARGIN, 2), "proposals", fill="black", font=font)
     page.save(path)
 
 
-def _scaled(picture: DetectedPicture) -> tuple[Image.Image, float]:
-    scale = _HEIGHT / picture.pixels.shape[0]
-    size = (max(1, round(picture.pixels.shape[1] * scale)), _HEIGHT)
-    return Image.fromarray(picture.pixels).resize(size, Image.Resampling.BILINEAR), scale
+def _scaled(image: DetectedImage) -> tuple[Image.Image, float]:
+    scale = _HEIGHT / image.pixels.shape[0]
+    size = (max(1, round(image.pixels.shape[1] * scale)), _HEIGHT)
+    return Image.fromarray(image.pixels).resize(size, Image.Resampling.BILINEAR), scale
 
 
-def _with_detections(picture: DetectedPicture, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
-    image, scale = _scaled(picture)
-    draw = ImageDraw.Draw(image)
-    for box in picture.true:
-        draw.rectangle(_corners(box, scale, image), outline=_TRUE, width=4)
-    for one in reversed(picture.detections):  # the best one on top
+def _with_detections(image: DetectedImage, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
+    scaled, scale = _scaled(image)
+    draw = ImageDraw.Draw(scaled)
+    for box in image.true:
+        draw.rectangle(_corners(box, scale, scaled), outline=_TRUE, width=4)
+    for one in reversed(image.detections):  # the best one on top
         colour = _RIGHT if one.right else _WRONG
-        corners = _corners(one.box, scale, image)
+        corners = _corners(one.box, scale, scaled)
         draw.rectangle(corners, outline=colour, width=2)
         if one.caption:
             # Above the box where there is room, else inside.
             place = (corners[0], corners[1] - 13 if corners[1] >= 13 else corners[1] + 2)
             draw.rectangle(draw.textbbox(place, one.caption, font=font), fill=colour)
             draw.text(place, one.caption, fill="white", font=font)
-    return image
+    return scaled
 
 
-def _with_proposals(picture: DetectedPicture) -> Image.Image:
-    image, scale = _scaled(picture)
-    draw = ImageDraw.Draw(image)
-    for box in picture.true:
-        draw.rectangle(_corners(box, scale, image), outline=_TRUE, width=4)
-    for box in reversed(picture.proposals):
-        draw.rectangle(_corners(box, scale, image), outline=_PROPOSAL, width=1)
-    return image
+def _with_proposals(image: DetectedImage) -> Image.Image:
+    scaled, scale = _scaled(image)
+    draw = ImageDraw.Draw(scaled)
+    for box in image.true:
+        draw.rectangle(_corners(box, scale, scaled), outline=_TRUE, width=4)
+    for box in reversed(image.proposals):
+        draw.rectangle(_corners(box, scale, scaled), outline=_PROPOSAL, width=1)
+    return scaled
 
 
 def _corners(box: Sequence[float], scale: float, image: Image.Image) -> list[float]:
-    """The pixels that the frame of a box is drawn on, inside the picture."""
+    """The pixels that the frame of a box is drawn on, inside the image."""
     left, top, right, bottom = (side * scale for side in box)
     right, bottom = min(right - 1, image.width - 1), min(bottom - 1, image.height - 1)
     return [min(left, right), min(top, bottom), right, bottom]
