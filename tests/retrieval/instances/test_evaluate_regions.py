@@ -174,7 +174,7 @@ def test_pictures_of_boxes_are_known_by_their_files(retriever: Retriever, tmp_pa
         ({"a.png", "b.png"}, {"a.jpg"}),
     ]
     shutil.move(folder / "boxes.csv", tmp_path / "boxes.csv")
-    with pytest.raises(ConfigError, match="pictures that are not in"):
+    with pytest.raises(ConfigError, match="images that are not in"):
         read_region_queries(f"boxes:{tmp_path / 'boxes.csv'}", own.index.items)
 
 
