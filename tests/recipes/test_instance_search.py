@@ -303,7 +303,7 @@ def test_evaluate_command(
         ("search {run} {a} --figure {here}/x.foo", "unknown file extension: .foo"),
         ("search {run} {a} --figure {here}/none/x.png", "No such file or directory"),
         ("search {run} {here}/none.png", "none.png: no such file"),
-        ("search {run} {here}/broken.png", "broken.png: not a picture that Pillow can read"),
+        ("search {run} {here}/broken.png", "broken.png: not an image that Pillow can read"),
         ("search {rmac} {a} --centre", "a prior for the centre weights visual words, and the index has none"),
         ("search {rmac} {a} --surroundings 0.2 --region 0,0,1,1", "settings of visual words, and the index has none"),
         ("search {here} {a}", "is not an index"),

@@ -139,7 +139,7 @@ def test_pictures_among_videos_are_skipped_by_name_where_motion_is_asked_for(enc
     vectors, failures = embed_items(Noise(), with_modalities(encoder, "difference"), range(6), threads=2)
     assert sorted(vectors) == [0, 1, 3, 5]
     assert [failure.path for failure in failures] == ["n2", "n4"]
-    assert failures[1].reason == "a picture has no motion for the modality 'difference'"
+    assert failures[1].reason == "an image has no motion for the modality 'difference'"
 
 
 def test_caching_flow_without_opencv_stops_with_the_name_of_the_extra(
