@@ -1,19 +1,20 @@
 """ConvLSTM autoencoders and Bi-DTW: videos as sequences of clip vectors, by clip and by class or place.
 
-Models small enough for two CPU cores: pictures of 32 x 32, 6 frames a clip, 16 recurrent, 8 residual and 8 map
+Models small enough for two CPU cores: images of 32 x 32, 6 frames a clip, 16 recurrent, 8 residual and 8 map
 channels, vectors of 128 numbers (the paper's: 256 x 256, 64, 32, 16 and 4,000), Adam instead of SGD, for some hundred
 updates are all there are. The full size is built, counted and run for a few updates (`full`).
 
-Data, drawn anew for each seed: six classes of JHMDB (one of its official splits: some 92 videos ask; training videos
-of the other 15 classes, without labels, join in pre-training), moving digits (1,200 videos train, 320 ask), 14 near
-duplicates of 3 scenes (asked of the encoders that JHMDB trained), and an RGB-D walk of 33 s cut into 20 pieces, 12 of
-which train, with places found by k-means of camera poses as classes. Two pieces are near each other in space where
-the camera came within 0.3 m and 20 degrees of where it had been; 6 of the other 8 are near any but their neighbours in
-time. The walk is small: its figures say that the models with depth run and learn, and little of which is best.
+Data, drawn anew for each seed: six classes of JHMDB (one of its official splits: some 92 videos are queries; training
+videos of the other 15 classes, without labels, join in pre-training), moving digits (1,200 videos train, 320 are
+queries), 14 near duplicates of 3 scenes (by the encoders that JHMDB trained), and an RGB-D walk of 33 s cut into 20
+pieces, 12 of which train, with places found by k-means of camera poses as classes. Two pieces are near each other in
+space where the camera came within 0.3 m and 20 degrees of where it had been; 6 of the other 8 are near any but their
+neighbours in time. The walk is small: its figures say that the models with depth run and learn, and little of which is
+best.
 
 By clip, queries are cropped from the test videos: half of the frames, in two runs with a gap; of all videos one is
-right. By class, test videos ask the others, of other sources; by place, pieces that did not train ask all. mAP is the
-mean of i / rank of the i-th relevant.
+right. By class, test videos query the others, of other sources; by place, pieces that did not train query all. mAP is
+the mean of i / rank of the i-th relevant.
 
 - `models`: every model after its four steps of training, by Bi-DTW, and the baselines: SIFT words (one bag a video, 500
   words), NDVR-DML on MobileNet V1, the mean vector of the same encoder by cosine, and the untrained encoder.
@@ -23,7 +24,7 @@ mean of i / rank of the i-th relevant.
     python benchmarks/accuracy_convlstm.py                       # all
     python benchmarks/accuracy_convlstm.py ablations --seeds 0   # some; the result file is then left as it is
 
-Trainings and the rows of judged parts are kept under --work, so a stopped call goes on where it was.
+Trainings and the rows of finished parts are kept under --work, so a stopped call goes on where it was.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from common.study_program import StudyParser
 from flax import nnx
 from studies.convlstm.data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
 from studies.convlstm.full import full_size_rows
-from studies.convlstm.protocol import MEASURES, Asked, asked_by, figures
+from studies.convlstm.protocol import MEASURES, EncodedData, encode_data, figures
 from studies.convlstm.runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
 
 from jaxret.files import write_atomically
@@ -83,7 +84,7 @@ PAPER_ABLATIONS = {
 
 
 class Study:
-    """The data sets, made when asked for, and the rows so far."""
+    """The data sets, made when needed, and the rows so far."""
 
     def __init__(self, args: argparse.Namespace):
         self.args = args
@@ -104,17 +105,17 @@ class Study:
 
     @cached_property
     def copies(self) -> ClipData:
-        """The near duplicates, which encoders of JHMDB are asked for."""
+        """The near duplicates, which encoders of JHMDB are tried on."""
         return near_duplicate_data(DATA / "near_duplicates")
 
-    def part(self, name: str, judge: Callable[[], None]) -> None:
-        """Judge a part, unless a call before has; its rows are kept with the trainings."""
+    def part(self, name: str, evaluate: Callable[[], None]) -> None:
+        """Evaluate a part, unless a call before has; its rows are kept with the trainings."""
         path = self.args.work / "rows" / f"{name}.json"
         if path.exists():
             self.rows += json.loads(path.read_text(encoding="utf-8"))
             return
         before = len(self.rows)
-        judge()
+        evaluate()
         path.parent.mkdir(parents=True, exist_ok=True)
         with write_atomically(path) as partial:
             partial.write_text(json.dumps(self.rows[before:]), encoding="utf-8")
@@ -145,38 +146,38 @@ def models(study: Study) -> None:
 def models_on(study: Study, key: str, seed: int) -> None:
     """The models and the baselines on one data set."""
     data = study.data(key, seed)
-    asked_too = [data, study.copies] if key == "jhmdb" else [data]
+    also_evaluated = [data, study.copies] if key == "jhmdb" else [data]
     for architecture, name in MODELS[key].items():
         encoder = load_encoder(study.train(data, architecture, seed).encoder)
-        for each in asked_too:
-            judge(study, encoder, each, name, seed)
-    for each in asked_too:
+        for each in also_evaluated:
+            evaluate(study, encoder, each, name, seed)
+    for each in also_evaluated:
         sift(study, each, seed)
-    ndvr_dml(study, data, asked_too, seed)
+    ndvr_dml(study, data, also_evaluated, seed)
 
 
-def judge(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -> None:
+def evaluate(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -> None:
     """A trained model by Bi-DTW and by its mean vector, and the model as it was made."""
-    asked = asked_by(encoder, data, seed)
+    encoded = encode_data(encoder, data, seed)
     plane_of_volume = data.near is not None and name in PLANE.values()
     paper = () if plane_of_volume else PAPER[name]
-    study.add(data.name, name, "four steps, Bi-DTW", seed, ordered(asked, "bi-dtw"), paper)
-    study.add(data.name, name, "four steps, mean vector, cosine", seed, ordered(asked, "mean-cosine"))
-    asked = asked_by(untrained(encoder, seed), data, seed)
-    study.add(data.name, name, "untrained, Bi-DTW", seed, ordered(asked, "bi-dtw"))
+    study.add(data.name, name, "four steps, Bi-DTW", seed, ordered(encoded, "bi-dtw"), paper)
+    study.add(data.name, name, "four steps, mean vector, cosine", seed, ordered(encoded, "mean-cosine"))
+    encoded = encode_data(untrained(encoder, seed), data, seed)
+    study.add(data.name, name, "untrained, Bi-DTW", seed, ordered(encoded, "bi-dtw"))
 
 
-def ordered(asked: Asked, measure: str) -> dict[str, float]:
+def ordered(encoded: EncodedData, measure: str) -> dict[str, float]:
     """By class (or place) first, then by clip, as in the paper's tables."""
-    found = figures(asked, measure)
+    found = figures(encoded, measure)
     return dict(sorted(found.items(), key=lambda entry: entry[0].endswith("clip")))
 
 
-def ndvr_dml(study: Study, data: ClipData, asked_too: list[ClipData], seed: int) -> None:
+def ndvr_dml(study: Study, data: ClipData, also_evaluated: list[ClipData], seed: int) -> None:
     """The baseline NDVR-DML, trained on a data set."""
     encoder = ndvr(data, study.args.work, weights=str(MOBILENET_WEIGHTS), seed=seed)
-    for each in asked_too:
-        found = ordered(asked_by(encoder, each, seed), "mean-cosine")
+    for each in also_evaluated:
+        found = ordered(encode_data(encoder, each, seed), "mean-cosine")
         paper = PAPER["NDVR-DML"] if each.near is None else ()
         study.add(each.name, "NDVR-DML", "mean vector, cosine", seed, found, paper)
 
@@ -188,9 +189,9 @@ def sift(study: Study, data: ClipData, seed: int) -> None:
     numbers = [number for number in range(len(dataset)) if number not in tests] or sorted(tests)
     words = sift_words(dataset, numbers[:: max(1, len(numbers) // 100)], seed=seed)
     crops = data.crops(dataset, seed)
-    asked = Asked(data, dataset, sift_bags(dataset, words), crops, sift_bags(crops, words))
+    encoded = EncodedData(data, dataset, sift_bags(dataset, words), crops, sift_bags(crops, words))
     paper = PAPER["SIFT words"] if data.near is None else ()
-    study.add(data.name, "SIFT words", "cosine", seed, ordered(asked, "mean-cosine"), paper)
+    study.add(data.name, "SIFT words", "cosine", seed, ordered(encoded, "mean-cosine"), paper)
 
 
 def ablations(study: Study) -> None:
@@ -220,14 +221,14 @@ def ablations_of(study: Study, seed: int) -> None:
         "pre-training, triplet loss, plain second pass": plain.encoder,
         "pre-training, triplet loss, challenging second pass": whole.encoder,
     }
-    asked = asked_by(untrained(load_encoder(whole.encoder), seed), data, seed)
-    study.add(what, name, "untrained", seed, ordered(asked, "bi-dtw"))
+    encoded = encode_data(untrained(load_encoder(whole.encoder), seed), data, seed)
+    study.add(what, name, "untrained", seed, ordered(encoded, "bi-dtw"))
     for setting, folder in ended.items():
-        asked = asked_by(load_encoder(folder), data, seed)
-        study.add(what, name, setting, seed, ordered(asked, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
-    asked = asked_by(load_encoder(ended["pre-training, triplet loss"]), data, seed)  # that of the paper's table 7
+        encoded = encode_data(load_encoder(folder), data, seed)
+        study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
+    encoded = encode_data(load_encoder(ended["pre-training, triplet loss"]), data, seed)  # that of the paper's table 7
     for measure, key in MEASURES.items():
-        study.add(what, name, f"ranked by {measure}", seed, ordered(asked, key), PAPER_ABLATIONS.get(measure, ()))
+        study.add(what, name, f"ranked by {measure}", seed, ordered(encoded, key), PAPER_ABLATIONS.get(measure, ()))
 
 
 def untrained(encoder: Any, seed: int) -> Any:

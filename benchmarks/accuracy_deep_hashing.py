@@ -1,12 +1,12 @@
 """Deep video hashing: learned codes beside LSH and unrounded embeddings, and what the choices of the recipe are worth.
 
 Data: JHMDB, frames through a frozen MobileNet V1, HMDB51's official splits (seed 0 on split 1, seed 1 on split 2, ...);
-and UCF101's first 15 classes as VGG16 features of 25 frames (official split 1 for all seeds). Test clips ask for
+and UCF101's first 15 classes as VGG16 features of 25 frames (official split 1 for all seeds). Test clips query
 training clips (the validation part among them); clips of a query's own source are taken out. The figure is mAP@10:
 average precision over the first 10 results, divided by the smaller of 10 and the number of relevant clips; ties of
 Hamming distances in the order of the gallery, and averaged over all their orders.
 
-A tenth of the training clips, by source, is the validation part: by the same rule it asks the rest of them. It picks
+A tenth of the training clips, by source, is the validation part: by the same rule it queries the rest of them. It picks
 the epoch, and nothing else is picked.
 
     python benchmarks/accuracy_deep_hashing.py                     # everything; an hour on two cores
@@ -181,7 +181,7 @@ def embed(encoder: SequenceEncoder, vectors: np.ndarray) -> np.ndarray:
 
 
 def figures_of(data: Sequences, queries: np.ndarray, gallery: np.ndarray, rows: tuple, ranking: Ranking) -> dict:
-    """mAP@10 of `queries` asking `gallery`, whose rows are given."""
+    """mAP@10 of `queries` among `gallery`, whose rows are given."""
     figures = evaluate_queries(
         Rows(rows[0], np.arange(len(queries))),
         [data.items[n] for n in queries],
@@ -193,7 +193,7 @@ def figures_of(data: Sequences, queries: np.ndarray, gallery: np.ndarray, rows: 
     return {shown: figures[name] for name, shown in METRICS.items() if name in figures}
 
 
-def train_and_judge(make_data: Callable[[], Sequences], config: DeepHashConfig, folder: Path) -> dict[str, Any]:
+def train_and_score(make_data: Callable[[], Sequences], config: DeepHashConfig, folder: Path) -> dict[str, Any]:
     """The figures of one training by method; read from the folder where it has been done before."""
     done = folder / "judged.json"
     if done.exists():
@@ -230,19 +230,19 @@ def train_and_judge(make_data: Callable[[], Sequences], config: DeepHashConfig, 
         "LSH of mean frame vectors": (lsh(means, means[1][: len(data.train)].mean(axis=0)), Ranking("hamming")),
         "mean frame vectors, cosine": (means, Ranking("cosine")),
     }
-    judged: dict[str, Any] = {
+    scores: dict[str, Any] = {
         method: figures_of(data, data.test, gallery, part, ranking) for method, (part, ranking) in rows.items()
     }
-    judged["validation"] = evaluate()
+    scores["validation"] = evaluate()
     np.save(folder / "gallery_codes.npy", pack_bits(stored))
     partial = done.with_suffix(".partial")
-    partial.write_text(json.dumps(judged, indent=1))
+    partial.write_text(json.dumps(scores, indent=1))
     partial.replace(done)
-    return judged
+    return scores
 
 
 class Study:
-    """Trains what is asked for, keeps the rows, and says where it is."""
+    """Trains what is needed, keeps the rows, and says where it is."""
 
     def __init__(self, args: argparse.Namespace):
         self.args = args
@@ -268,9 +268,9 @@ class Study:
     def run(self, name: str, seed: int, setting: str, make_data: Callable[[], Sequences], **settings: Any) -> dict:
         """The figures of one training."""
         config = DeepHashConfig(seed=seed, loop=LOOP, freeze=True, weights="imagenet", **settings)
-        judged = train_and_judge(make_data, config, self.folder(name, setting, seed))
-        print(f"{name:<20} {setting:<32} seed {seed}  " + figures_line(judged), flush=True)
-        return judged
+        scores = train_and_score(make_data, config, self.folder(name, setting, seed))
+        print(f"{name:<20} {setting:<32} seed {seed}  " + figures_line(scores), flush=True)
+        return scores
 
     def folder(self, name: str, setting: str, seed: int) -> Path:
         """Where a training is kept."""
@@ -284,19 +284,19 @@ class Study:
         ]
 
 
-def figures_line(judged: dict[str, Any]) -> str:
+def figures_line(scores: dict[str, Any]) -> str:
     """The main figures of a training as text."""
     parts = {"codes": "learned codes", "activations": "their activations, not rounded, Euclidean"}
     parts |= {"LSH": "LSH of the activations", "LSH of features": "LSH of mean frame vectors"}
-    return "  ".join(f"{short} {judged[method]['mAP@10']:.3f}" for short, method in parts.items())
+    return "  ".join(f"{short} {scores[method]['mAP@10']:.3f}" for short, method in parts.items())
 
 
 def lengths(study: Study) -> None:
     """Codes of 64 to 512 bits, beside LSH of the same length and the embeddings that are not rounded."""
     curves: dict[str, dict[str, dict[int, list[float]]]] = {}
     for bits in LENGTHS:
-        for name, seed, judged in study.runs(f"{bits} bits", bits=bits):
-            for method, figures in judged.items():
+        for name, seed, scores in study.runs(f"{bits} bits", bits=bits):
+            for method, figures in scores.items():
                 if method != "validation":
                     study.add(name, seed, f"{bits} bits", method, figures)
                     curve = curves.setdefault(name, {}).setdefault(method, {})
@@ -310,12 +310,12 @@ def weights(study: Study) -> None:
     for share in TRIPLET_SHARES:
         setting = f"alpha {1 - share:g}, beta {share:g}"
         settings = {"cross_entropy_weight": 1 - share, "triplet_weight": share}
-        for name, seed, judged in study.runs(setting, bits=64, **settings):
-            validation = {"validation mAP@10": judged["validation"]["validation mAP"]}
-            study.add(name, seed, setting, "learned codes, 64 bits", judged["learned codes"] | validation)
+        for name, seed, scores in study.runs(setting, bits=64, **settings):
+            validation = {"validation mAP@10": scores["validation"]["validation mAP"]}
+            study.add(name, seed, setting, "learned codes, 64 bits", scores["learned codes"] | validation)
             for part, value in (
                 ("validation", validation["validation mAP@10"]),
-                ("test", judged["learned codes"]["mAP@10"]),
+                ("test", scores["learned codes"]["mAP@10"]),
             ):
                 curves.setdefault(name, {}).setdefault(part, {}).setdefault(share, []).append(value)
     draw("deep_hashing_weights", "beta = 1 - alpha", curves)
@@ -324,15 +324,15 @@ def weights(study: Study) -> None:
 def terms(study: Study) -> None:
     """The optional terms: quantisation and bit balance."""
     for term, (quantisation, balance) in TERMS.items():
-        for name, seed, judged in study.runs(term, bits=64, quantisation_weight=quantisation, balance_weight=balance):
-            study.add(name, seed, term, "learned codes, 64 bits", judged["learned codes"])
+        for name, seed, scores in study.runs(term, bits=64, quantisation_weight=quantisation, balance_weight=balance):
+            study.add(name, seed, term, "learned codes, 64 bits", scores["learned codes"])
 
 
 def fusion(study: Study) -> None:
     """Temporal fusion of the frame vectors."""
     for kind in FUSIONS:
-        for name, seed, judged in study.runs(f"fusion {kind}", bits=64, fusion=kind):
-            study.add(name, seed, f"fusion {kind}", "learned codes, 64 bits", judged["learned codes"])
+        for name, seed, scores in study.runs(f"fusion {kind}", bits=64, fusion=kind):
+            study.add(name, seed, f"fusion {kind}", "learned codes, 64 bits", scores["learned codes"])
 
 
 def modalities(study: Study) -> None:
@@ -343,8 +343,8 @@ def modalities(study: Study) -> None:
     for names in MODALITIES:
         setting = " + ".join(names)
         for seed in args.seeds:
-            judged = study.run(args.name, seed, setting, lambda n=names, s=seed: videos(args, s, n), bits=64)
-            study.add(args.name, seed, setting, "learned codes, 64 bits", judged["learned codes"])
+            scores = study.run(args.name, seed, setting, lambda n=names, s=seed: videos(args, s, n), bits=64)
+            study.add(args.name, seed, setting, "learned codes, 64 bits", scores["learned codes"])
 
 
 def search(study: Study) -> None:

@@ -1,4 +1,4 @@
-"""Image-to-video retrieval: bad photographs of frames that were never sampled ask for films and the shots in them.
+"""Image-to-video retrieval: bad screen photos of frames that were never sampled find films and the shots in them.
 
 Data: JHMDB's clips, cut together into films of two minutes with hard cuts (studies/image_to_video/films.py), 45 / 10 /
 45 % by source for training, validation and test; a split, its films and photographs for each seed. A clip lasts one
@@ -15,7 +15,7 @@ its last maps find half as many clips. Of equal shots (none, as many as ours at 
 places, ours at the paper's threshold 0.5, the known ones) max and sum pooling, LSTM and GRU make vectors. The LSTM is
 trained twice: with frames of the shots as images, as in the paper, and with bad photographs of the frames between.
 With EfficientNet-Lite0 only the latter is trained.
-The epoch is chosen by photographs of the validation films that ask for its known shots.
+The epoch is chosen by screen photos of the validation films that search its known shots.
 
 - `methods`: the paper's tables 1 to 3. mAP and R@1 of films, a film counting by its best shot, and of clips, where a
   shot is right if its middle lies in the clip that is shown; clips of one source that look alike count as wrong.
@@ -92,7 +92,7 @@ PAPER = {
 
 
 class Study:
-    """The films and encoders of a call, made when asked for, and the rows so far."""
+    """The films and encoders of a call, made when needed, and the rows so far."""
 
     def __init__(self, args: argparse.Namespace):
         self.args = args
@@ -174,7 +174,7 @@ def compare(
     """Figures of frame-wise search, and of encoders with every rule of cuts."""
     hours = sum(film.edges[-1] for film in system.films.films["test"]) / 3600
 
-    def judge(method: str, rule: CutRule, temporal: SequenceEncoder, key: str) -> None:
+    def evaluate(method: str, rule: CutRule, temporal: SequenceEncoder, key: str) -> None:
         gallery = system.gallery("test", rule, temporal)
         figures = system.figures("test", gallery)
         figures["vectors an hour"] = len(gallery.vectors) / hours
@@ -183,10 +183,10 @@ def compare(
             method, shown, system.seed, figures, what=what, paper=PAPER.get((method.removesuffix(FRAMES), key), ())
         )
 
-    judge(FRAME_WISE, "every frame", system.pooling("sum"), "")
+    evaluate(FRAME_WISE, "every frame", system.pooling("sum"), "")
     for method, temporal in encoders:
         for rule in CUTS:
-            judge(method, rule, temporal, rule)
+            evaluate(method, rule, temporal, rule)
 
 
 def cuts(study: Study) -> None:

@@ -1,29 +1,29 @@
-"""Instance retrieval: a region of a picture asks for pictures that show the same object, and for the place in them.
+"""Instance retrieval: a region of an image finds images that show the same object, and the place in them.
 
-Data, made of real pictures with boxes that are exactly known (pasted_objects.py): 3,000 Corel-5k photographs, of which
+Data, made of real images with boxes that are exactly known (pasted_objects.py): 3,000 Corel-5k photographs, of which
 1,200 show one or two of 8 COIL objects, at other scales, partly hidden, and seen from 30 degrees away or more; 160
 queries, as many small, middle and large ones, on photographs that are nowhere else. Encoders are fitted, and Faster
 R-CNN is trained, on 1,500 other photographs with the 9 other objects. For each seed everything is drawn anew.
 
 - `pasted`: SIFT words, words of a map (BLCF), R-MAC and Faster R-CNN, all but SIFT on MobileNet V1 (conv_pw_11): by the
-  whole picture and by the region, by cosine and weighted cosine, before and after spatial re-ranking of the first 100,
+  whole image and by the region, by cosine and weighted cosine, before and after spatial re-ranking of the first 100,
   with expansion by 5 results, SIFT also with the verification of key points. mAP (junk removed) over all queries and
   by size, NDCG (graded), and over the relevant ones among the re-ranked the overlap (IoU) of the box found.
-- `corel`: Corel-5k by class, whole pictures: 499 test photographs ask 4,500.
-- `scale`: time of a query at 100,000 pictures (copies of real assignment maps with a fifth of their words changed), and
-  how re-ranking grows with the pictures and windows looked at.
+- `corel`: Corel-5k by class, whole images: 499 test photographs query 4,500.
+- `scale`: time of a query at 100,000 images (copies of real assignment maps with a fifth of their words changed), and
+  how re-ranking grows with the images and windows looked at.
 
 NDCG of a whole ranking is high by chance, 0.59 here; random mAP is 0.08. SIFT is hardly above that: a box holds 45 key
 points (median), and those of smooth toys do not match across 30 degrees and more. The paper's tables are of other data,
 on which it trained too; beside them stands what the same system does on the pasted objects after re-ranking.
 
 Faster R-CNN trains for two epochs, with the network as it is. The map, whitening and weighting were chosen on the
-pictures of seed 9, whose objects are dealt otherwise; BLCF was also run on some of those of seed 0 while it was built.
+images of seed 9, whose objects are dealt otherwise; BLCF was also run on some of those of seed 0 while it was built.
 
     python benchmarks/accuracy_instance.py                        # all, 2 seeds
     python benchmarks/accuracy_instance.py corel scale            # some; the result file is then left as it is
 
-Pictures, encoders and indexes are kept under --work, so a stopped call goes on where it was.
+Images, encoders and indexes are kept under --work, so a stopped call goes on where it was.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from common.paths import DATA, MOBILENET_WEIGHTS
 from common.study_program import StudyParser
 from studies.instances.pasted_objects import GROUPS, PastedObjects, PastedQuery, make_pasted_objects
 from studies.instances.plots import draw_examples, draw_scale
-from studies.instances.protocol import ClassedPictures, corel_classes, score, score_classes
+from studies.instances.protocol import ClassedImages, corel_classes, score, score_classes
 from studies.instances.runs import SYSTEMS, Gallery, encoder_of, index_of
 from studies.instances.scale import scale_rows
 from tqdm import tqdm
@@ -75,15 +75,15 @@ PAPER = {
 
 
 class Study:
-    """The pictures, encoders and indexes of a call, made when asked for, and the rows so far."""
+    """The images, encoders and indexes of a call, made when needed, and the rows so far."""
 
     def __init__(self, args: argparse.Namespace):
         self.args = args
         self.rows: list[dict[str, Any]] = []
-        self.pictures = cache(self._pictures)
+        self.images = cache(self._images)
         self.encoder = cache(self._encoder)
 
-    def _pictures(self, seed: int) -> PastedObjects:
+    def _images(self, seed: int) -> PastedObjects:
         return make_pasted_objects(self.args.work / f"pasted-{seed}", seed, data=self.args.data)
 
     def _folder(self, system: str, seed: int) -> Path:
@@ -93,7 +93,7 @@ class Study:
         args = self.args
         return encoder_of(
             system,
-            self.pictures(seed),
+            self.images(seed),
             self._folder(system, seed),
             weights=str(args.weights),
             side=args.side,
@@ -138,45 +138,45 @@ def named(system: str) -> str:
 def pasted(study: Study) -> None:
     """The pasted objects."""
     for seed in study.args.seeds:
-        pictures = study.pictures(seed)
+        images = study.images(seed)
         for system in study.args.systems:
-            retriever = study.retriever(system, seed, Gallery("pasted", pictures.gallery))
-            asked = [retriever.system.image(single_file(query.path)) for query in pictures.queries]
+            retriever = study.retriever(system, seed, Gallery("pasted", images.gallery))
+            encoded = [retriever.system.image(single_file(query.path)) for query in images.queries]
             for setting, how in HOW.items():
                 if how.verify and system != "SIFT":
                     continue
-                rankings, seconds = ask(retriever, pictures, asked, how, whole=setting == "whole picture")
-                figures = judged(pictures, rankings, how)
+                rankings, seconds = rank_queries(retriever, images, encoded, how, whole=setting == "whole picture")
+                figures = scored(images, rankings, how)
                 figures["ms a query"] = seconds * 1000
                 study.add(PASTED, named(system), setting, figures, seed=seed)
                 beside_paper(study, system, setting, figures, seed)
                 if setting == PAPER_SETTING and seed == study.args.seeds[0]:
-                    draw_examples(system, pictures, [ranking.ids for ranking in rankings], boxes_of(rankings))
+                    draw_examples(system, images, [ranking.ids for ranking in rankings], boxes_of(rankings))
 
 
-def ask(
-    retriever: Retriever, pictures: PastedObjects, asked: list[Any], how: RegionSearch, *, whole: bool
+def rank_queries(
+    retriever: Retriever, images: PastedObjects, encoded: list[Any], how: RegionSearch, *, whole: bool
 ) -> tuple[list[RegionRanking], float]:
-    """The ranking of each query, and seconds a query. A box with too few words asks with the whole picture instead."""
+    """The ranking of each query, and seconds a query. A box with too few words is replaced by the whole image."""
     rankings, missed = [], 0
     start = time.perf_counter()
-    for query, (picture, size) in zip(pictures.queries, tqdm(asked, leave=False), strict=True):
+    for query, (image, size) in zip(images.queries, tqdm(encoded, leave=False), strict=True):
         try:
-            rankings.append(rank(retriever, picture, size, how, None if whole else region_of(query)))
+            rankings.append(rank(retriever, image, size, how, None if whole else region_of(query)))
         except ValueError:
             missed += 1
-            rankings.append(rank(retriever, picture, size, how))
+            rankings.append(rank(retriever, image, size, how))
     if missed:
-        print(f"{missed} of {len(asked)} boxes hold no word: their whole pictures asked", flush=True)
-    return rankings, (time.perf_counter() - start) / len(asked)
+        print(f"{missed} of {len(encoded)} boxes hold no word: their whole images were the queries", flush=True)
+    return rankings, (time.perf_counter() - start) / len(encoded)
 
 
 def rank(
-    retriever: Retriever, picture: Any, size: tuple[int, int], how: RegionSearch, region: Region | None = None
+    retriever: Retriever, image: Any, size: tuple[int, int], how: RegionSearch, region: Region | None = None
 ) -> RegionRanking:
-    """The ranking of the whole index by a region of a picture, or by all of it."""
+    """The ranking of the whole index by a region of an image, or by all of it."""
     options = dataclasses.replace(how, region=region)
-    return retriever.system.rank(retriever.index, retriever.system.region_query(picture, size, options), options)
+    return retriever.system.rank(retriever.index, retriever.system.region_query(image, size, options), options)
 
 
 def region_of(query: PastedQuery) -> Region:
@@ -186,18 +186,18 @@ def region_of(query: PastedQuery) -> Region:
 
 
 def boxes_of(rankings: list[RegionRanking]) -> np.ndarray:
-    """Boxes (Q, K, 4) of the re-ranked, in shares of the pictures."""
+    """Boxes (Q, K, 4) of the re-ranked, in shares of the images."""
     return np.stack([ranking.boxes[:DEPTH] for ranking in rankings])
 
 
-def judged(pictures: PastedObjects, rankings: list[RegionRanking], how: RegionSearch) -> dict[str, float]:
+def scored(images: PastedObjects, rankings: list[RegionRanking], how: RegionSearch) -> dict[str, float]:
     """The figures of a setting."""
     from PIL import Image
 
-    with Image.open(pictures.gallery[0]) as first:
-        width, height = first.size  # of all pasted pictures
+    with Image.open(images.gallery[0]) as first:
+        width, height = first.size  # of all pasted images
     boxes = boxes_of(rankings) * np.array([width, height, width, height]) if how.candidates else None
-    scores = score(pictures, np.stack([ranking.ids for ranking in rankings]), boxes)
+    scores = score(images, np.stack([ranking.ids for ranking in rankings]), boxes)
     figures = {metric: scores["all"][metric] for metric in ("mAP", "NDCG")}
     figures |= {f"mAP {group}": scores[group]["mAP"] for group in GROUPS}
     return figures | {metric: value for metric, value in scores["all"].items() if "IoU" in metric}
@@ -217,7 +217,7 @@ def beside_paper(study: Study, system: str, setting: str, figures: dict[str, flo
 
 def corel(study: Study) -> None:
     """Corel-5k by class."""
-    classes: ClassedPictures = corel_classes(study.args.data)
+    classes: ClassedImages = corel_classes(study.args.data)
     seed = study.args.seeds[0]
     for system in study.args.systems:
         retriever = study.retriever(system, seed, Gallery("corel", classes.gallery))
@@ -227,10 +227,10 @@ def corel(study: Study) -> None:
         ):
             rankings = []
             for path in tqdm(classes.queries, leave=False):
-                picture, size = retriever.system.image(single_file(path))
+                image, size = retriever.system.image(single_file(path))
                 try:
-                    rankings.append(rank(retriever, picture, size, how).ids)
-                except ValueError:  # not a key point in the picture
+                    rankings.append(rank(retriever, image, size, how).ids)
+                except ValueError:  # not a key point in the image
                     rankings.append(np.arange(len(classes.gallery)))
             study.add(
                 "Corel-5k by class", named(system), setting, score_classes(classes, np.stack(rankings)), seed=seed
@@ -238,15 +238,15 @@ def corel(study: Study) -> None:
 
 
 def scale(study: Study) -> None:
-    """100,000 pictures."""
+    """100,000 images."""
     seed = study.args.seeds[0]
-    pictures = study.pictures(seed)
-    retriever = study.retriever("BLCF", seed, Gallery("pasted", pictures.gallery))
-    questions = []
-    for query in pictures.queries[::10]:
-        picture, size = retriever.system.image(single_file(query.path))
-        questions.append(retriever.system.region_query(picture, size, RegionSearch(region_of(query))))
-    found = list(scale_rows(retriever, questions, study.args.pictures))
+    images = study.images(seed)
+    retriever = study.retriever("BLCF", seed, Gallery("pasted", images.gallery))
+    region_queries = []
+    for query in images.queries[::10]:
+        image, size = retriever.system.image(single_file(query.path))
+        region_queries.append(retriever.system.region_query(image, size, RegionSearch(region_of(query))))
+    found = list(scale_rows(retriever, region_queries, study.args.images))
     for method, setting, figures in found:
         study.add("100,000 simulated pictures", method, setting, figures)
     draw_scale(found)
@@ -263,7 +263,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--side", type=int, default=384, help="longer side of pictures as they are seen")
     parser.add_argument("--epochs", type=int, default=2, help="of Faster R-CNN (default 2)")
-    parser.add_argument("--pictures", type=int, default=100_000, help="of the study of time")
+    parser.add_argument("--images", type=int, default=100_000, help="of the study of time")
     args = parser.read()
     study = Study(args)
     for name in args.studies:

@@ -2,7 +2,8 @@
 
 For each model and seed half of the classes are kept out of training; of the others 70 % train, 10 % validate and 20 %
 test, clips of one source together. The test database mixes the seen classes' test clips with all clips of the unseen
-ones. A tenth of it asks the other nine, in turn, so that each clip asks once; clips of its own source are taken out.
+ones. A tenth of it queries the other nine, in turn, so that each clip is a query once; clips of its own source are
+taken out.
 
 - `protocol`: the paper's Table IV and Figure 4. PAR filters the 5 nearest. Its threshold is chosen on validation clips
   in two ways: `PAR` has the best precision at 5, an empty answer scoring 0; `PAR, selective` the highest threshold
@@ -11,7 +12,7 @@ ones. A tenth of it asks the other nine, in turn, so that each clip asks once; c
 - `pca`: accuracy against the number of principal components, fitted on training clips.
 - `files`: an index of all clips is searched with files: clips, single frames of them, and copies that were cropped by
   a tenth, scaled to 0.6 and encoded again; the share of searches is given whose first result is the source.
-- `colour`: the paper's Table II, MobileNet V1 on colour and on grey pictures; see studies/media_retrieval/colour.py.
+- `colour`: the paper's Table II, MobileNet V1 on colour and on grey images; see studies/media_retrieval/colour.py.
 
     python benchmarks/accuracy_media_retrieval.py                # all, on $JAXRET_SHARED, 3 seeds
     python benchmarks/accuracy_media_retrieval.py protocol pca   # some; the result file is then left as it is
@@ -36,7 +37,7 @@ from common.study_program import StudyParser
 from PIL import Image
 from studies.media_retrieval import colour as colour_study
 from studies.media_retrieval.plots import draw_comparison, draw_dimensions, draw_threshold_curves
-from studies.media_retrieval.protocol import DEPTH, ask_in_tenths, cosine_tells_right_from_wrong
+from studies.media_retrieval.protocol import DEPTH, cosine_tells_right_from_wrong, query_in_tenths
 from studies.media_retrieval.runs import MODELS, Trained, trained
 
 from jaxret.data.decode.write import write_video
@@ -114,7 +115,7 @@ def protocol(models: list[Trained], name: str) -> list[dict]:
                 rankings["PAR"] = Ranking("euclidean", best, DEPTH)
                 rankings["PAR, selective"] = Ranking("euclidean", selective, DEPTH)
             for ranked_by, ranking in rankings.items():
-                answers = ask_in_tenths(model.dataset, test, ranking, seed=model.seed)
+                answers = query_in_tenths(model.dataset, test, ranking, seed=model.seed)
                 for group, classes in {"seen": model.splits.seen, "unseen": model.splits.unseen}.items():
                     figures = answers.figures(classes)
                     if ranking.min_cosine is not None:
@@ -129,10 +130,10 @@ def protocol(models: list[Trained], name: str) -> list[dict]:
 def what_par_could_gain(model: Trained, name: str, test: Rows) -> list[dict]:
     """Why PAR gains what it gains: how much a cosine knows, and what the best threshold of all would reach."""
     groups = {"seen": model.splits.seen, "unseen": model.splits.unseen}
-    euclidean = ask_in_tenths(model.dataset, test, Ranking(), seed=model.seed)
+    euclidean = query_in_tenths(model.dataset, test, Ranking(), seed=model.seed)
     best = dict.fromkeys(groups, 0.0)
     for threshold in THRESHOLDS.tolist():
-        answers = ask_in_tenths(model.dataset, test, Ranking("euclidean", threshold, DEPTH), seed=model.seed)
+        answers = query_in_tenths(model.dataset, test, Ranking("euclidean", threshold, DEPTH), seed=model.seed)
         for group, classes in groups.items():
             best[group] = max(best[group], answers.figures(classes)[f"P@{DEPTH}"])
     rows = []
@@ -176,7 +177,7 @@ def table_rows(model: Trained, name: str, group: str, method: str, figures: dict
 
 
 def threshold_curve(model: Trained, validation: Rows) -> dict[str, list[float]]:
-    """PAR's figures at each of THRESHOLDS, of validation clips that ask each other."""
+    """PAR's figures at each of THRESHOLDS, of validation clips that query each other."""
     found = [
         evaluate_rows(model.dataset, validation, ranking=Ranking("euclidean", float(t), DEPTH), ks=(DEPTH,))["all"]
         for t in THRESHOLDS
@@ -221,7 +222,7 @@ def principal_components(models: list[Trained], name: str) -> list[dict]:
                 method = f"{size:.0%} of the variance" if share else f"{size} components"
                 pca = fit_pca(train.vectors, **{"variance" if share else "components": size}, whiten=whiten)
                 vectors = ((test.vectors - pca.mean) @ pca.components).astype(np.float32)
-            answers = ask_in_tenths(
+            answers = query_in_tenths(
                 model.dataset, dataclasses.replace(test, vectors=vectors), Ranking(), seed=model.seed
             )
             for group, classes in {"seen": model.splits.seen, "unseen": model.splits.unseen}.items():
@@ -253,12 +254,12 @@ def search_with_files(model: Trained, name: str, searches: int = 40) -> list[dic
         item = dataset.items[number]
         with dataset.open(number) as reader, tempfile.TemporaryDirectory() as folder:
             frames = reader.read()
-            picture, copy = Path(folder) / "frame.png", Path(folder) / "copy.mp4"
-            Image.fromarray(frames[len(frames) // 2]).save(picture)
+            image, copy = Path(folder) / "frame.png", Path(folder) / "copy.mp4"
+            Image.fromarray(frames[len(frames) // 2]).save(image)
             write_video(copy, edited(frames), fps=30, options={"crf": "28"})
             for query, space, what in (
                 (item.path, None, "the clip itself"),
-                (picture, None, "one frame as a picture"),
+                (image, None, "one frame as a picture"),
                 (copy, None, "an edited copy, by clip vectors"),
                 (copy, "frame", "an edited copy, frame by frame"),
             ):

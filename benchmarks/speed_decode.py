@@ -7,7 +7,7 @@ Every method is asked for the same frame numbers of each clip, scales them to co
 centre, on one thread, file opening included. Methods take turns over the same clips; the figure is the
 median over the rounds, and ratios are medians of the per-round ratios. A frame counts as right when, of
 all frames of the clip, it looks most like the one asked for; for that the clips are also taken through
-containers in which tools are known to miscount (variable rate, B-frames in AVI, open groups of pictures).
+containers in which tools are known to miscount (variable rate, B-frames in AVI, open groups of images).
 """
 
 from __future__ import annotations
@@ -126,10 +126,10 @@ def window_of(frame: np.ndarray, plan) -> np.ndarray:
     """The part of a 56x56 frame that the centre window shows, as 28x28 means."""
     top, bottom = (56 * edge / plan.scaled_height for edge in (plan.top, plan.top + plan.height))
     left, right = (56 * edge / plan.scaled_width for edge in (plan.left, plan.left + plan.width))
-    picture = av.VideoFrame.from_ndarray(
+    image = av.VideoFrame.from_ndarray(
         np.ascontiguousarray(frame[round(top) : round(bottom), round(left) : round(right)])
     )
-    return picture.reformat(width=28, height=28, interpolation="AREA").to_ndarray().astype(float)
+    return image.reformat(width=28, height=28, interpolation="AREA").to_ndarray().astype(float)
 
 
 def awkward_files(folder: Path) -> dict[str, str]:
@@ -171,19 +171,19 @@ def main() -> None:
     clips = clips[:: max(1, len(clips) // settings.clips)]
     methods = installed({"jaxret": ours, "OpenCV": opencv, "decord": decord})
 
-    asked = {}
+    wanted = {}
     for path in clips:
         with VideoReader(path) as reader:
-            asked[path] = even_samples(reader.times, 0, reader.info.duration, SETTINGS.frames)
+            wanted[path] = even_samples(reader.times, 0, reader.info.duration, SETTINGS.frames)
     for method in methods.values():  # warm up: libraries loaded, files in the page cache
         for path in clips:
-            method(path, asked[path])
+            method(path, wanted[path])
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     for _ in range(settings.rounds):
         for name, method in methods.items():
             start = time.perf_counter()
             for path in clips:
-                method(path, asked[path])
+                method(path, wanted[path])
             seconds[name].append((time.perf_counter() - start) / len(clips))
 
     rows = []

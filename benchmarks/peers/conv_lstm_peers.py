@@ -1,6 +1,6 @@
 """One training step of two ConvLSTM layers: ours, Keras 3 on JAX and PyTorch, from the same weights.
 
-The model goes from clips (B, T, H, W, 3) through two ConvLSTMs of one width and a 1 x 1 convolution to pictures of 3
+The model goes from clips (B, T, H, W, 3) through two ConvLSTMs of one width and a 1 x 1 convolution to images of 3
 channels; the loss is the mean squared error, the optimiser SGD with momentum 0.9.
 """
 
@@ -130,16 +130,16 @@ class TorchModel(torch.nn.Module):
 def torch_step(model: Model, clips: np.ndarray, targets: np.ndarray, *, channels_last: bool = False) -> Step:
     """A step of eager PyTorch; channels first or last in memory."""
     peer: Any = TorchModel(model)
-    pictures, wanted = (torch.from_numpy(array).permute(0, 1, 4, 2, 3) for array in (clips, targets))
+    images, wanted = (torch.from_numpy(array).permute(0, 1, 4, 2, 3) for array in (clips, targets))
     if channels_last:
         peer = peer.to(memory_format=torch.channels_last)
     else:
-        pictures, wanted = pictures.contiguous(), wanted.contiguous()
+        images, wanted = images.contiguous(), wanted.contiguous()
     optimiser = torch.optim.SGD(peer.parameters(), RATE, momentum=MOMENTUM)
 
     def run() -> float:
         optimiser.zero_grad()
-        loss = torch.nn.functional.mse_loss(peer(pictures), wanted)
+        loss = torch.nn.functional.mse_loss(peer(images), wanted)
         loss.backward()
         optimiser.step()
         return loss.item()

@@ -98,7 +98,7 @@ def padding_of(layer: Any, size: int) -> tuple[list[int], int]:
 
 
 def mobilenet(net: Any, size: int) -> bytes:
-    """A `MobileNetV1`: pictures (N, C, size, size) to vectors (N, D)."""
+    """A `MobileNetV1`: images (N, C, size, size) to vectors (N, D)."""
     graph = OnnxGraph()
     x = _mobilenet_vectors(graph, net, size)
     return graph.finish(x, inputs=["N", net.channels, size, size])
@@ -121,7 +121,7 @@ def _mobilenet_vectors(graph: OnnxGraph, net: Any, size: int) -> str:
 
 
 def lite0(net: Any, size: int) -> bytes:
-    """An `EfficientNetLite0`: pictures (N, C, size, size) to vectors (N, D)."""
+    """An `EfficientNetLite0`: images (N, C, size, size) to vectors (N, D)."""
     graph, inputs = OnnxGraph(), ["N", net.channels, size, size]
 
     def layer(x: str, module: Any) -> str:

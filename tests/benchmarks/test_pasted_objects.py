@@ -1,4 +1,4 @@
-"""The pictures that instance retrieval is tried on, and how it is judged."""
+"""The images that instance retrieval is tried on, and how it is scored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from studies.instances.pasted_objects import (  # noqa: E402
     _Maker,
     make_pasted_objects,
 )
-from studies.instances.protocol import ClassedPictures, corel_classes, score, score_classes  # noqa: E402
+from studies.instances.protocol import ClassedImages, corel_classes, score, score_classes  # noqa: E402
 
 SMALL = PastedSettings(height=96, width=144, training_objects=2, training=20, gallery=40, shown=24, queries=3)
 
@@ -35,16 +35,16 @@ def on_cloth(colour: tuple[int, int, int], hole: int = 0) -> tuple[np.ndarray, n
     """A disc of radius 30 in noise around 25, with a hole as dark as the cloth; and where the disc is."""
     y, x = np.mgrid[:100, :110]
     radius = np.hypot(y - 50, x - 60)
-    picture = np.random.default_rng(0).integers(22, 29, (100, 110, 3)).astype(np.uint8)
-    picture[radius <= 30] = colour
-    picture[radius < hole] = 25
-    return picture, radius <= 30
+    image = np.random.default_rng(0).integers(22, 29, (100, 110, 3)).astype(np.uint8)
+    image[radius <= 30] = colour
+    image[radius < hole] = 25
+    return image, radius <= 30
 
 
 @pytest.mark.parametrize(("colour", "hole"), [((200, 180, 90), 0), ((200, 180, 90), 12), ((16, 40, 22), 0)])
 def test_a_cutout_is_the_object_with_its_dark_parts_and_no_dark_rim(colour, hole):
-    picture, disc = on_cloth(colour, hole)
-    cutout = cut_out(picture)
+    image, disc = on_cloth(colour, hole)
+    cutout = cut_out(image)
     opaque = cutout[..., 3] > 127
     assert opaque.sum() == pytest.approx(disc.sum(), rel=0.12)  # a pixel less all around
     assert opaque[opaque.shape[0] // 2, opaque.shape[1] // 2]
@@ -82,14 +82,14 @@ def test_box_and_share_are_those_of_the_pixels_that_show(share, by_patch):
     for seed in range(12):
         canvas = Canvas(photograph)
         canvas.paste(square, np.random.default_rng(seed), Hiding(share, patch if by_patch else None) if share else None)
-        picture = canvas.picture()
-        shows = (picture == (250, 10, 10)).all(axis=2)
+        image = canvas.image()
+        shows = (image == (250, 10, 10)).all(axis=2)
         rows, columns = np.flatnonzero(shows.any(axis=1)), np.flatnonzero(shows.any(axis=0))
         (box, visible), *_ = canvas.seen()
         assert box == (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
         assert visible == pytest.approx(shows.sum() / 800, abs=1e-4)
         assert visible == pytest.approx(1 - share, abs=0.06)  # whole rows and columns
-        assert ((picture == 180).all(axis=2).any()) == (by_patch and share > 0)
+        assert ((image == 180).all(axis=2).any()) == (by_patch and share > 0)
         sides.add((rows[0] == 0, columns[0] == 0, rows[-1] == 59, columns[-1] == 89))
     assert by_patch or not share or len(sides) == 4
 
@@ -137,8 +137,8 @@ def test_pictures_are_as_many_as_asked_for(made):
     assert {len(objects) for objects in made.shown} == {0, 1, 2}
     assert not all(made.shown[:24])  # empty ones lie among the others
     for path in [*made.gallery, *(query.path for query in made.queries)]:
-        with Image.open(path) as picture:
-            assert picture.size == (144, 96)
+        with Image.open(path) as image:
+            assert image.size == (144, 96)
     assert sorted(query.group for query in made.queries) == ["large"] * 2 + ["middle"] * 2 + ["small"] * 2
 
 
@@ -209,14 +209,14 @@ def test_the_seed_decides_and_what_is_whole_is_used_again(made, data, tmp_path):
 
 
 def test_corel_by_class(shared_media):
-    pictures = corel_classes(shared_media / "data")
-    assert (len(pictures.gallery), len(pictures.queries)) == (4500, 499)
-    assert len(set(pictures.gallery_labels)) == 50
-    assert pictures.gallery[7].parent.name == pictures.gallery_labels[7]
+    images = corel_classes(shared_media / "data")
+    assert (len(images.gallery), len(images.queries)) == (4500, 499)
+    assert len(set(images.gallery_labels)) == 50
+    assert images.gallery[7].parent.name == images.gallery_labels[7]
 
 
 def by_hand() -> PastedObjects:
-    """Five pictures: cup good, cup ok, cup junk, none, can good; a small cup and a large can are asked for."""
+    """Five images: cup good, cup ok, cup junk, none, can good; a small cup and a large can are asked for."""
 
     def there(label: str, visible: float) -> tuple[PastedObject, ...]:
         return (PastedObject(label, (0.0, 0.0, 10.0, 10.0), visible, 0),)
@@ -238,7 +238,7 @@ def test_scores_by_hand():
     found = np.full((2, 4, 4), np.nan)
     found[0, 1] = (0, 0, 10, 5)  # half of the cup
     found[1, 1] = (0, 0, 10, 10)
-    found[1, 0] = (0, 0, 1, 1)  # in a picture without a can
+    found[1, 0] = (0, 0, 1, 1)  # in an image without a can
     figures = score(by_hand(), rankings, found)
     assert figures["middle"] == {}
     ideal = 2 + 1 / np.log2(3)
@@ -262,9 +262,7 @@ def test_scores_without_boxes_and_with_odd_ones():
 
 
 def test_scores_by_class():
-    pictures = ClassedPictures(
-        [Path(f"{n}.jpg") for n in range(11)], ["sea"] * 2 + ["sky"] * 9, [Path("q.jpg")], ["sea"]
-    )
+    images = ClassedImages([Path(f"{n}.jpg") for n in range(11)], ["sea"] * 2 + ["sky"] * 9, [Path("q.jpg")], ["sea"])
     order = [2, 0, 1, *range(3, 11)]
-    figures = score_classes(pictures, [order])
+    figures = score_classes(images, [order])
     assert figures == pytest.approx({"mAP": (1 / 2 + 2 / 3) / 2, "P@1": 0.0, "P@10": 0.2})

@@ -1,7 +1,7 @@
-"""The data sets of the ConvLSTM benchmark: what trains, and which videos ask which.
+"""The data sets of the ConvLSTM benchmark: what trains, and which videos query which.
 
-By clip, queries cropped from test videos, with gaps, ask all videos, and only the one that a query was cropped from is
-right. By class, test videos ask the others, of other sources; by place, pieces of a walk ask the others.
+By clip, queries cropped from test videos, with gaps, search all videos, and only the one that a query was cropped from
+is right. By class, test videos query the others, of other sources; by place, pieces of a walk query the others.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ClipData:
       split_column: of its CSV.
       settings: of the recipe, that go with it.
       epochs: of each step of training, so that a step has some hundred updates.
-      tests: numbers of the videos that ask by class, and that queries by clip are cropped from.
+      tests: indices of the videos that are queries by class, and that queries by clip are cropped from.
       unlabelled: what `--data` takes to train autoencoders on: the same and videos without a label; None: the same.
       near: bool (N, N), which videos are right answers by class where labels do not say; None: those of the label.
     """
@@ -106,7 +106,7 @@ def digits_data(work: Path, *, seed: int) -> ClipData:
 
 
 def near_duplicate_data(source: Path) -> ClipData:
-    """Edited copies of three scenes; too few to train on: encoders of JHMDB are asked."""
+    """Edited copies of three scenes; too few to train on: encoders of JHMDB are used."""
     return ClipData("near duplicates", str(source), "split", {}, 0, _all)
 
 

@@ -1,4 +1,4 @@
-"""How the ConvLSTM benchmark asks: sequences of clip vectors by clip and by class, or by place."""
+"""The queries of the ConvLSTM benchmark: sequences of clip vectors by clip and by class, or by place."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jaxret.metrics import average_precision, relevance_by_lists
 from jaxret.rank import SequenceRanking, sequence_distances
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 
-__all__ = ["MEASURES", "Asked", "asked_by", "figures"]
+__all__ = ["MEASURES", "EncodedData", "encode_data", "figures"]
 
 MEASURES = {
     "mean vector, cosine": "mean-cosine",
@@ -26,18 +26,18 @@ MEASURES = {
 Sequences = Sequence[np.ndarray]
 
 
-class Asked:
+class EncodedData:
     """Sequences of a data set: all its videos, and the queries cropped from test videos."""
 
     def __init__(self, data: ClipData, dataset: MediaDataset, videos: Sequences, crops: Any, queries: Sequences):
         self.data, self.dataset, self.videos, self.crops, self.queries = data, dataset, videos, crops, queries
 
 
-def asked_by(encoder: Any, data: ClipData, seed: int) -> Asked:
+def encode_data(encoder: Any, data: ClipData, seed: int) -> EncodedData:
     """Everything that is compared, embedded."""
     dataset = data.dataset()
     crops = data.crops(dataset, seed)
-    return Asked(data, dataset, sequences_of(encoder, dataset), crops, sequences_of(encoder, crops))
+    return EncodedData(data, dataset, sequences_of(encoder, dataset), crops, sequences_of(encoder, crops))
 
 
 def sequences_of(encoder: Any, dataset: MediaDataset) -> list[np.ndarray]:
@@ -51,34 +51,34 @@ def sequences_of(encoder: Any, dataset: MediaDataset) -> list[np.ndarray]:
     return [rows.vectors[rows.items == number] for number in range(len(dataset))]
 
 
-def figures(asked: Asked, measure: str) -> dict[str, float]:
+def figures(encoded: EncodedData, measure: str) -> dict[str, float]:
     """mAP by clip and by class (of a walk by place), mAP = mean of i / rank of the i-th relevant.
 
     Args:
-      asked: sequences.
+      encoded: sequences.
       measure: of `jaxret.rank.SequenceRanking`.
     """
-    data = asked.data
-    distances = sequence_distances(asked.queries, asked.videos, SequenceRanking(measure))
-    found = {"mAP by clip": _map(distances, [{int(video): 1.0} for video in asked.crops.videos])}
-    tests = data.tests(asked.dataset)
+    data = encoded.data
+    distances = sequence_distances(encoded.queries, encoded.videos, SequenceRanking(measure))
+    found = {"mAP by clip": _map(distances, [{int(video): 1.0} for video in encoded.crops.videos])}
+    tests = data.tests(encoded.dataset)
     if data.near is None:
-        found["mAP by class"] = _by_class(asked, tests, measure)
+        found["mAP by class"] = _by_class(encoded, tests, measure)
     else:
-        distances = sequence_distances([asked.videos[n] for n in tests], asked.videos, SequenceRanking(measure))
+        distances = sequence_distances([encoded.videos[n] for n in tests], encoded.videos, SequenceRanking(measure))
         relevant = [dict.fromkeys(np.flatnonzero(row).tolist(), 1.0) for row in data.near[tests]]
         beside = [set(range(max(0, n - 1), min(n + 2, len(data.near)))) for n in tests]  # in time, and itself
         found["mAP by place"] = _map(distances, relevant, beside)
     return found
 
 
-def _by_class(asked: Asked, tests: list[int], measure: str) -> float:
-    """Test videos ask the videos of other sources: training ones where there are any, or else each other."""
-    items: Sequence[MediaItem] = asked.dataset.items
+def _by_class(encoded: EncodedData, tests: list[int], measure: str) -> float:
+    """Test videos query the videos of other sources: training ones where there are any, or else each other."""
+    items: Sequence[MediaItem] = encoded.dataset.items
     others = [number for number in range(len(items)) if number not in set(tests)] or tests
     distances = sequence_distances(
-        [asked.videos[number] for number in tests],
-        [asked.videos[number] for number in others],
+        [encoded.videos[number] for number in tests],
+        [encoded.videos[number] for number in others],
         SequenceRanking(measure),
     )
     relevant, junk = [], []

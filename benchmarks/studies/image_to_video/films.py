@@ -81,7 +81,7 @@ class Photo:
     """A bad photograph of a frame that the sampling rate does not pick.
 
     Attributes:
-      path: the picture.
+      path: the image.
       film: number of the film within its part.
       seconds: when the frame is shown there.
     """
@@ -165,8 +165,8 @@ def _write_part(
         write_video(folder / f"film_{number:03}.mp4", film, settings.fps)
         photographed = _between_samples(edges, settings, settings.training_photos if training else settings.photos, rng)
         for place, frame in enumerate(photographed):
-            picture = photograph(film[frame], rng)
-            Image.fromarray(picture).save(folder / f"film_{number:03}_photo_{place:03}.png")
+            image = photograph(film[frame], rng)
+            Image.fromarray(image).save(folder / f"film_{number:03}_photo_{place:03}.png")
         # The middle of the time that a frame is on display, lest rounding puts it into another shot.
         seconds = [(frame + 0.5) / settings.fps for frame in photographed]
         entries.append({"clips": order, "edges": (edges / settings.fps).tolist(), "photos": seconds})

@@ -1,4 +1,4 @@
-"""The pictures of accuracy_image_to_video.py."""
+"""The figures of accuracy_image_to_video.py."""
 
 from __future__ import annotations
 

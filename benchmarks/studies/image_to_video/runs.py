@@ -202,7 +202,7 @@ class System:
 
         Args:
           cell: lstm or gru.
-          images: what asks in training: frames of the shots themselves, as in the paper, or bad photographs of others.
+          images: the queries of training: frames of the shots themselves, as in the paper, or screen photos of others.
         """
         run = RunFolder(self.folder / f"{cell}-{images}")
         if not (run.encoder / "encoder.json").exists():

@@ -1,6 +1,6 @@
 """Objects cut out of photographs on black, such as COIL-100's: what `pasted_objects` pastes.
 
-COIL's pictures are crops of photographs in which the object stands on a black cloth, padded with an even dark grey and
+COIL's images are crops of photographs in which the object stands on a black cloth, padded with an even dark grey and
 stored as JPEG. Brightness alone loses the dark green side of a can and dark tyres; colour alone adds a ring, for JPEG
 keeps colours at half the size. So: what is bright, and what is coloured over more than the width of such a ring.
 """
@@ -19,34 +19,34 @@ __all__ = ["cut_out", "read_views"]
 _BRIGHT = 24.0  # levels above the background
 _COLOURED = 11.0  # levels between the channels, where the cloth is grey
 _CLOTH = 60  # levels: no cloth is brighter
-_MARGIN = 10  # pixels around the picture, so that a closing may go past its border
+_MARGIN = 10  # pixels around the image, so that a closing may go past its border
 
 
-def cut_out(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The object of a picture on black, with a soft edge.
+def cut_out(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The object of an image on black, with a soft edge.
 
     Holes are filled, so dark parts inside stay (and what shows through the handle of a cup stays as dark as the cloth).
     The outermost pixel, a mixture with the cloth, is cut off, and colours near the edge are those from further inside.
 
     Args:
-      picture: uint8 (H, W, 3), one object on a background that is darker than it or grey.
+      image: uint8 (H, W, 3), one object on a background that is darker than it or grey.
 
     Returns:
       uint8 (h, w, 4), red, green, blue and opacity, the object in it with 3 pixels of no opacity on each side. Colours
       go on outside the object, so that it can be resized channel by channel.
 
     Raises:
-      ValueError: it is no picture, or nothing in it stands out.
+      ValueError: it is no image, or nothing in it stands out.
     """
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(f"picture must be uint8 (H, W, 3), got {picture.dtype} {picture.shape}")
-    mask = _mask(picture)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
+    mask = _mask(image)
     if not mask.any():
         raise ValueError("the picture shows no object: nothing is brighter or more coloured than its border")
     inner = ndimage.binary_erosion(mask, structure=_disk(3))
     outside = ~(inner if inner.any() else mask)
     nearest = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
-    padded = np.pad(picture, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="edge")
+    padded = np.pad(image, ((_MARGIN, _MARGIN), (_MARGIN, _MARGIN), (0, 0)), mode="edge")
     opacity = ndimage.gaussian_filter(ndimage.binary_erosion(mask, structure=_disk(1)).astype(np.float64), 0.8)
     cutout = np.dstack([padded[nearest[0], nearest[1]], np.rint(255 * opacity).astype(np.uint8)])
     rows, columns = (np.flatnonzero((cutout[..., 3] > 127).any(axis=axis)) for axis in (1, 0))
@@ -59,14 +59,14 @@ def read_views(folder: Path) -> dict[int, npt.NDArray[np.uint8]]:
     """The cut-outs of an object by the degrees it was turned, from files named `<degrees>.jpg`."""
     views = {}
     for path in sorted(folder.glob("*.jpg")):
-        with Image.open(path) as picture:
-            views[int(path.stem)] = cut_out(np.asarray(picture.convert("RGB")))
+        with Image.open(path) as image:
+            views[int(path.stem)] = cut_out(np.asarray(image.convert("RGB")))
     return views
 
 
-def _mask(picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
-    """Where the object is, bool, larger than the picture by the margin on each side."""
-    pixels = picture.astype(np.float64)
+def _mask(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Where the object is, bool, larger than the image by the margin on each side."""
+    pixels = image.astype(np.float64)
     border = np.concatenate([pixels[:3], pixels[-3:], pixels[:, :3].swapaxes(0, 1), pixels[:, -3:].swapaxes(0, 1)], 1)
     cloth = border[border.max(axis=2) < _CLOTH]
     background = np.median(cloth, axis=0) if len(cloth) else np.zeros(3)

@@ -23,7 +23,7 @@ class Hiding:
 
     Attributes:
       share: of the object, above 0 and below 1.
-      patch: uint8 (H, W, 3), of the picture's size, whose pixels cover that share; None: it lies outside the picture.
+      patch: uint8 (H, W, 3), of the image's size, whose pixels cover that share; None: it lies outside the image.
     """
 
     share: float
@@ -59,7 +59,7 @@ def resize(cutout: npt.NDArray[np.uint8], side: float, rng: np.random.Generator)
 
 
 class Canvas:
-    """A picture in the making.
+    """A image in the making.
 
     Args:
       photograph: uint8 (H, W, 3), what lies below.
@@ -70,8 +70,8 @@ class Canvas:
         self._visible: list[Pixels] = []  # of each object, opacity (H, W) that shows
         self._whole: list[float] = []  # of each object, the sum of its opacity wherever it lies
 
-    def picture(self) -> npt.NDArray[np.uint8]:
-        """The picture, uint8 (H, W, 3)."""
+    def image(self) -> npt.NDArray[np.uint8]:
+        """The image, uint8 (H, W, 3)."""
         return np.rint(self._pixels).astype(np.uint8)
 
     def seen(self) -> list[tuple[Box | None, float]]:

@@ -1,10 +1,10 @@
-"""Pictures with exactly known boxes: COIL objects pasted over Corel photographs, what instance retrieval is tried on
+"""Images with exactly known boxes: COIL objects pasted over Corel photographs, what instance retrieval is tried on
 where no landmarks are at hand.
 
 The middle of a photograph (174 x 116 of 192 x 128 pixels: the edge is that of the slide) is enlarged to 384 x 256, so
 that feature maps have room, and objects are pasted over it at that size. Objects are dealt by seed into those that a
 detector may train on and those that are searched for. Each photograph is used once: of Corel's training part some lie
-under training pictures and the others under the gallery, most of it without an object; of the test part some lie under
+under training images and the others under the gallery, most of it without an object; of the test part some lie under
 queries, and patches of the others hide objects.
 
 Queries show a searched object from two opposite arcs of 30 degrees, the gallery from the two arcs of 90 degrees between
@@ -33,24 +33,24 @@ __all__ = ["GROUPS", "PastedObject", "PastedObjects", "PastedQuery", "PastedSett
 GROUPS = ("small", "middle", "large")
 _ARC = 30  # degrees that queries show, twice, and that the gallery stays away from them
 _EDGE = 0.047  # share of a photograph's sides that is cut off at each of their ends: scans of slides have black edges
-_VALIDATION = 10  # every so many training pictures one
+_VALIDATION = 10  # every so many training images one
 _GOOD, _OK = 0.6, 0.25  # shares visible
 
 
 @dataclasses.dataclass(frozen=True)
 class PastedSettings:
-    """How pictures are made.
+    """How images are made.
 
     Attributes:
-      height, width: of the pictures in pixels.
+      height, width: of the images in pixels.
       training_objects: that a detector may see; the others are searched for.
-      training: pictures for a detector, each with one or two objects; every tenth is for validation.
-      gallery: pictures to search in.
+      training: images for a detector, each with one or two objects; every tenth is for validation.
+      gallery: images to search in.
       shown: of these have one or two objects.
       queries: of each searched object.
-      sides: least and most length of the longer side of an object's box, in heights of the picture.
-      hidden: share of the pictures with objects of which one is partly hidden, half of them by a patch of another
-        photograph and half by the picture's border.
+      sides: least and most length of the longer side of an object's box, in heights of the image.
+      hidden: share of the images with objects of which one is partly hidden, half of them by a patch of another
+        photograph and half by the image's border.
       training_cover, gallery_cover: least and most share of such an object that is hidden. Below 0.6 visible an object
         of the gallery is ok instead of good, and below 0.25 junk.
     """
@@ -70,7 +70,7 @@ class PastedSettings:
 
 @dataclasses.dataclass(frozen=True)
 class PastedObject:
-    """An object in a picture.
+    """An object in an image.
 
     Attributes:
       label: the object.
@@ -90,7 +90,7 @@ class PastedQuery:
     """A query.
 
     Attributes:
-      path: the picture.
+      path: the image.
       shown: the object, all of it visible.
       group: small, middle or large: the thirds of the lengths of the longer side.
     """
@@ -102,14 +102,14 @@ class PastedQuery:
 
 @dataclasses.dataclass(frozen=True)
 class PastedObjects:
-    """All pictures of a seed.
+    """All images of a seed.
 
     Attributes:
       training_csv: rows of path,left,top,right,bottom,label,split, one an object; split is train or validation.
       training_labels: the objects in it.
-      gallery: G pictures.
+      gallery: G images.
       shown: for each of them the objects in it, 0 to 2, never the same one twice.
-      queries: Q of them, of objects that are not in the training pictures.
+      queries: Q of them, of objects that are not in the training images.
     """
 
     training_csv: Path
@@ -124,34 +124,34 @@ class PastedObjects:
         relevant: list[dict[int, float]] = [{} for _ in self.queries]
         junk: list[set[int]] = [set() for _ in self.queries]
         for q, query in enumerate(self.queries):
-            for picture, there in self.where(query).items():
+            for image, there in self.where(query).items():
                 if there.visible < _OK:
-                    junk[q].add(picture)
+                    junk[q].add(image)
                 else:
-                    relevant[q][picture] = 2.0 if there.visible >= _GOOD else 1.0
+                    relevant[q][image] = 2.0 if there.visible >= _GOOD else 1.0
         return relevant, junk
 
     def where(self, query: PastedQuery) -> dict[int, PastedObject]:
-        """The query's object in each gallery picture that shows any of it."""
-        pictures = ((n, there) for n, objects in enumerate(self.shown) for there in objects)
-        return {n: there for n, there in pictures if there.label == query.shown.label}
+        """The query's object in each gallery image that shows any of it."""
+        images = ((n, there) for n, objects in enumerate(self.shown) for there in objects)
+        return {n: there for n, there in images if there.label == query.shown.label}
 
 
 def make_pasted_objects(
     folder: Path, seed: int, *, data: Path, settings: PastedSettings = PastedSettings()
 ) -> PastedObjects:
-    """The pictures of a seed, made first if `folder` does not hold all of them yet.
+    """The images of a seed, made first if `folder` does not hold all of them yet.
 
     Args:
       folder: of this seed, these settings and these data alone: `{training,gallery,queries}/*.jpg`, `training.csv` and
-        `pictures.json`.
+        `images.json`.
       seed: everything random comes from it.
       data: with `coil17/<object>/<degrees>.jpg` and `corel5k/{train,test}/<class>/*.jpg`.
-      settings: how pictures are made.
+      settings: how images are made.
 
     Raises:
       ConfigError: there is no such folder of photographs.
-      SystemExit: the folder holds other pictures, or there are too few objects or photographs.
+      SystemExit: the folder holds other images, or there are too few objects or photographs.
     """
     record = folder / "pictures.json"
     made = json.loads(json.dumps({"seed": seed, "data": data.name, **dataclasses.asdict(settings)}))
@@ -185,7 +185,7 @@ def _read_object(entry: dict) -> PastedObject:
 
 
 class _Maker:
-    """Draws and writes all pictures; what is drawn in one does not depend on how many there are of another part."""
+    """Draws and writes all images; what is drawn in one does not depend on how many there are of another part."""
 
     def __init__(self, folder: Path, seed: int, data: Path, settings: PastedSettings):
         self.folder, self.seed, self.settings = folder, seed, settings
@@ -208,17 +208,17 @@ class _Maker:
         self.begins = {label: int(rng.integers(180)) for label in self.searched}
         below = [photographs["train"][n] for n in rng.permutation(len(photographs["train"]))]
         test = [photographs["test"][n] for n in rng.permutation(len(photographs["test"]))]
-        asked, patches = test[: settings.queries * searched], test[settings.queries * searched :]
+        of_query, patches = test[: settings.queries * searched], test[settings.queries * searched :]
         self.photographs = {
             "training": below[: settings.training],
             "gallery": below[settings.training : settings.training + settings.gallery],
-            "queries": asked,
+            "queries": of_query,
         }
         self.patches = {"training": patches[::2], "gallery": patches[1::2]}
         self.empty = set(rng.permutation(settings.gallery)[settings.shown :].tolist())
 
     def make(self) -> dict:
-        """Writes the pictures and training.csv; what is in them."""
+        """Writes the images and training.csv; what is in them."""
         for part in self.photographs:
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         training = [self._crowd("training", n, self.training_labels) for n in self._numbers("training")]
@@ -245,13 +245,13 @@ class _Maker:
     def _read(self, path: str) -> npt.NDArray[np.uint8]:
         """A photograph, enlarged, without its edge."""
         size = (self.settings.width, self.settings.height)
-        with Image.open(path) as picture:
-            edge = [round(_EDGE * length) for length in picture.size]
-            middle = (edge[0], edge[1], picture.width - edge[0], picture.height - edge[1])
-            return np.asarray(picture.convert("RGB").resize(size, Image.Resampling.BICUBIC, middle))
+        with Image.open(path) as image:
+            edge = [round(_EDGE * length) for length in image.size]
+            middle = (edge[0], edge[1], image.width - edge[0], image.height - edge[1])
+            return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BICUBIC, middle))
 
     def _crowd(self, part: str, number: int, labels: list[str]) -> dict:
-        """A picture with one or two of these objects, or with none where there are none."""
+        """A image with one or two of these objects, or with none where there are none."""
         canvas, rng = self._canvas(part, number)
         count = int(rng.integers(1, 3)) if labels else 0
         chosen = [labels[n] for n in rng.permutation(len(labels))[:count]]
@@ -290,7 +290,7 @@ class _Maker:
         return int(rng.choice(views))
 
     def _write(self, canvas: Canvas, path: str, labels: list[str], degrees: list[int]) -> dict:
-        Image.fromarray(canvas.picture()).save(self.folder / path, quality=92)
+        Image.fromarray(canvas.image()).save(self.folder / path, quality=92)
         entries = [
             {"label": label, "box": box, "visible": visible, "degrees": view}
             for label, view, (box, visible) in zip(labels, degrees, canvas.seen(), strict=True)

@@ -1,4 +1,4 @@
-"""The pictures of accuracy_instance.py."""
+"""The figures of accuracy_instance.py."""
 
 from __future__ import annotations
 
@@ -21,38 +21,38 @@ _RESULTS = 5
 _HEIGHT = 112
 
 
-def draw_examples(system: str, pictures: PastedObjects, rankings: Sequence[np.ndarray], boxes: np.ndarray) -> None:
+def draw_examples(system: str, images: PastedObjects, rankings: Sequence[np.ndarray], boxes: np.ndarray) -> None:
     """The first query of each size of two objects and its first results, with the boxes found.
 
     Args:
-      system: what the picture is called after.
-      pictures: queries and gallery.
+      system: what the image is called after.
+      images: queries and gallery.
       rankings: of each query.
-      boxes: (Q, K, 4) of the first K results, in shares of the pictures.
+      boxes: (Q, K, 4) of the first K results, in shares of the images.
     """
-    relevant, _ = pictures.judged_lists()
+    relevant, _ = images.judged_lists()
     rows = []
     for group in GROUPS:
-        of_group = [number for number, query in enumerate(pictures.queries) if query.group == group]
+        of_group = [number for number, query in enumerate(images.queries) if query.group == group]
         for number in (of_group[0], of_group[len(of_group) // 2]):
-            query = pictures.queries[number]
-            asked = boxed_image(read_image(query.path), [query.shown.box], height=_HEIGHT)
+            query = images.queries[number]
+            marked = boxed_image(read_image(query.path), [query.shown.box], height=_HEIGHT)
             tiles = []
             for place, item in enumerate(rankings[number][:_RESULTS].tolist()):
-                picture = read_image(pictures.gallery[item])
-                height, width = picture.shape[:2]
+                image = read_image(images.gallery[item])
+                height, width = image.shape[:2]
                 box = boxes[number, place] * (width, height, width, height)
                 found = [] if np.isnan(box).any() else [tuple(box.tolist())]
                 right = item in relevant[number]
-                tiles.append(Tile(boxed_image(picture, found, height=_HEIGHT), pictures.gallery[item].stem, right))
-            rows.append(GalleryRow(Tile(asked, f"{query.shown.label}, {group}"), tiles))
+                tiles.append(Tile(boxed_image(image, found, height=_HEIGHT), images.gallery[item].stem, right))
+            rows.append(GalleryRow(Tile(marked, f"{query.shown.label}, {group}"), tiles))
     RESULTS.mkdir(exist_ok=True)
     name = system.lower().replace(" ", "_").replace("-", "_")
     draw_result_gallery(RESULTS / f"instance_{name}.jpg", rows, tile_height=_HEIGHT)
 
 
 def draw_scale(found: Sequence[tuple[str, str, dict[str, float]]]) -> None:
-    """Time of re-ranking against pictures and against windows."""
+    """Time of re-ranking against images and against windows."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     reranked = [
         (int(method.split()[-1]), int(setting.split()[0]), figures)

@@ -1,4 +1,4 @@
-"""The systems of the instance benchmark: their encoders, fitted or trained on training pictures, and their indexes."""
+"""The systems of the instance benchmark: their encoders, fitted or trained on training images, and their indexes."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from jaxret.training import LoopConfig, RunContext, RunFolder
 __all__ = ["SYSTEMS", "Gallery", "encoder_of", "files_of", "index_of"]
 
 SYSTEMS = ("SIFT", "BLCF", "R-MAC", "Faster R-CNN")
-_FITTED = 600  # training pictures that words and whitenings are fitted on
+_FITTED = 600  # training images that words and whitenings are fitted on
 
 
 def files_of(paths: Sequence[Path]) -> MediaFiles:
-    """A data set of these pictures, in this order; keys are their names in the folder above."""
+    """A data set of these images, in this order; keys are their names in the folder above."""
     return MediaFiles([MediaItem(f"{path.parent.name}/{path.name}", "image", path=str(path)) for path in paths])
 
 
 def encoder_of(
-    system: str, pictures: PastedObjects, folder: Path, *, weights: str, side: int, epochs: int, seed: int
+    system: str, images: PastedObjects, folder: Path, *, weights: str, side: int, epochs: int, seed: int
 ) -> Any:
-    """The encoder of a system, fitted on training pictures, which show none of the objects that are searched for.
+    """The encoder of a system, fitted on training images, which show none of the objects that are searched for.
 
     Args:
       system: one of `SYSTEMS`.
-      pictures: with the training pictures.
+      images: with the training images.
       folder: where it is kept; one that is there is loaded.
       weights: of MobileNet V1, whose map every system but SIFT sees.
-      side: longer side of a picture as it is seen.
+      side: longer side of an image as it is seen.
       epochs: of Faster R-CNN.
       seed: everything random follows from it.
     """
     if system == "Faster R-CNN":
-        return _detector(pictures, folder / "run", weights=weights, side=side, epochs=epochs, seed=seed)
+        return _detector(images, folder / "run", weights=weights, side=side, epochs=epochs, seed=seed)
     if (folder / "encoder" / "encoder.json").exists():
         return load_encoder(folder / "encoder")
     shared: dict[str, Any] = {"image_size": side, "seed": seed, "training_images": _FITTED}
@@ -57,7 +57,7 @@ def encoder_of(
         "R-MAC": instance_search.InstanceSearchConfig(features="rmac", levels=5, **net, **shared),
     }[system]
     encoder = instance_search.make_encoder(config)
-    training = files_of([pictures.training_csv.parent / path for path in _training_paths(pictures)])
+    training = files_of([images.training_csv.parent / path for path in _training_paths(images)])
     numbers = instance_search.training_indices(training, _FITTED)
     with tqdm(desc=f"fitting {system}", unit="picture") as bar:
         instance_search.fit_encoder(encoder, config, training, numbers, log=tqdm.write, on_item=lambda _: bar.update())
@@ -65,18 +65,18 @@ def encoder_of(
     return encoder
 
 
-def _training_paths(pictures: PastedObjects) -> list[str]:
-    with open(pictures.training_csv, newline="", encoding="utf-8") as file:
+def _training_paths(images: PastedObjects) -> list[str]:
+    with open(images.training_csv, newline="", encoding="utf-8") as file:
         return list(dict.fromkeys(row["path"] for row in csv.DictReader(file)))
 
 
-def _detector(pictures: PastedObjects, folder: Path, *, weights: str, side: int, epochs: int, seed: int) -> Any:
+def _detector(images: PastedObjects, folder: Path, *, weights: str, side: int, epochs: int, seed: int) -> Any:
     """Trained by its recipe; a stopped training goes on."""
     run = RunFolder(folder)
     if (run.encoder / "encoder.json").exists():
         return load_encoder(run.encoder)
     config = faster_rcnn.FasterRcnnConfig(
-        data=str(pictures.training_csv),
+        data=str(images.training_csv),
         backbone="mobilenet-v1",
         weights=weights,
         image_size=side,
@@ -90,25 +90,25 @@ def _detector(pictures: PastedObjects, folder: Path, *, weights: str, side: int,
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """A name for a folder, and pictures."""
+    """A name for a folder, and images."""
 
     name: str
     paths: Sequence[Path]
 
 
 def index_of(encoder: Any, gallery: Gallery, folder: Path) -> Retriever:
-    """An index of pictures; one that is there is opened, and finished if it was stopped."""
+    """An index of images; one that is there is opened, and finished if it was stopped."""
     path = folder / f"index-{gallery.name}"
     if (path / "manifest.json").exists():
         retriever = Retriever.open(path)
     else:
         shutil.rmtree(path, ignore_errors=True)
         retriever = Retriever.create(path, encoder)
-    pictures = files_of(gallery.paths)
+    images = files_of(gallery.paths)
     with tqdm(total=len(gallery.paths), desc=f"indexing {gallery.name}", unit="picture") as bar:
-        bar.update(sum(item.key in retriever.index for item in pictures.items))
-        retriever.add(pictures, on_item=lambda _: bar.update())
+        bar.update(sum(item.key in retriever.index for item in images.items))
+        retriever.add(images, on_item=lambda _: bar.update())
     keys = [item.key for item in retriever.index.items]
-    if keys != [item.key for item in pictures.items]:
+    if keys != [item.key for item in images.items]:
         raise SystemExit(f"{path} holds other pictures than {gallery.name}: remove it")
     return retriever

@@ -1,4 +1,4 @@
-"""Time of region queries at 100,000 pictures: assignment maps of real pictures, copied with changes."""
+"""Time of region queries at 100,000 images: assignment maps of real images, copied with changes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SHARES = ((1.0,), (1.0, 0.5), (1.0, 0.5, 0.25), WINDOW_SHARES, (1.0, 0.8, 0.65,
 
 
 def scale_rows(
-    retriever: Retriever, questions: Sequence[Any], count: int
+    retriever: Retriever, region_queries: Sequence[Any], count: int
 ) -> Iterator[tuple[str, str, dict[str, float]]]:
     """What is measured, its setting, and figures.
 
     Args:
-      retriever: of words of maps, whose pictures are copied.
-      questions: of `system.question`, that ask in turn.
-      count: pictures.
+      retriever: of words of maps, whose images are copied.
+      region_queries: of `system.region_query`, in turn.
+      count: images.
     """
     system = retriever.system
     assert isinstance(system, MapWords)
@@ -45,25 +45,25 @@ def scale_rows(
     print(f"{count} maps made in {made - started:.1f} s, inverted file in {ready - made:.1f} s", flush=True)
     images = [layout.unpack(record) for record in records[:1000]]
     ids = np.arange(1000)
-    times = in_turn({"first pass": lambda: [inverted.topk(question.bag, 1000) for question in questions]}, samples=3)
-    first = times["first pass"].median / len(questions)
+    times = in_turn({"first pass": lambda: [inverted.topk(query.bag, 1000) for query in region_queries]}, samples=3)
+    first = times["first pass"].median / len(region_queries)
     size = {"ms a query": first * 1000, "s to prepare": ready - made, "MB on disk": records.nbytes / 1e6}
     yield "first pass, inverted file", f"{count:,} pictures, {layout.n_words} words", size
     for shares in _SHARES:
         windows = len(sliding_windows(images[0].grid, shares=shares, overlap=WINDOW_OVERLAP))
-        figures = _rerank_times(questions, images[:100], ids[:100], shares)
+        figures = _rerank_times(region_queries, images[:100], ids[:100], shares)
         yield "re-ranking of 100", f"{windows} windows a picture", figures
     windows = len(sliding_windows(images[0].grid, shares=WINDOW_SHARES, overlap=WINDOW_OVERLAP))
     for k in _DEPTHS:
         yield (
             f"re-ranking of {k}",
             f"{windows} windows a picture",
-            _rerank_times(questions, images[:k], ids[:k], WINDOW_SHARES),
+            _rerank_times(region_queries, images[:k], ids[:k], WINDOW_SHARES),
         )
 
 
 def _rerank_times(
-    questions: Sequence[Any], images: list[Any], ids: np.ndarray, shares: tuple[float, ...]
+    region_queries: Sequence[Any], images: list[Any], ids: np.ndarray, shares: tuple[float, ...]
 ) -> dict[str, float]:
     lengths = [
         window_lengths(image, sliding_windows(image.grid, shares=shares, overlap=WINDOW_OVERLAP)) for image in images
@@ -72,13 +72,13 @@ def _rerank_times(
     windows = WindowSettings(shares, WINDOW_OVERLAP)
 
     def run(kept: list[np.ndarray] | None) -> None:
-        for question in questions:
-            rerank_windows(question.bag, ids, images, aspect=question.aspect, windows=windows, lengths=kept)
+        for query in region_queries:
+            rerank_windows(query.bag, ids, images, aspect=query.aspect, windows=windows, lengths=kept)
 
     times = in_turn({"found": lambda: run(None), "kept": lambda: run(lengths)}, samples=3)
     return {
-        "ms a query": times["found"].median * 1000 / len(questions),
-        "ms, lengths of windows kept": times["kept"].median * 1000 / len(questions),
+        "ms a query": times["found"].median * 1000 / len(region_queries),
+        "ms, lengths of windows kept": times["kept"].median * 1000 / len(region_queries),
     }
 
 

@@ -1,16 +1,16 @@
 """Colour against grey-scale: MobileNet V1 trained on half of CIFAR-10's classes, retrieval of the other half.
 
-For each seed five classes, drawn at random, are seen: nine tenths of their training images train a softmax
-classifier, a tenth validate it. Then the test images of the unseen classes ask for each other, by Euclidean distance
-of the network's embeddings; in a second table the same queries ask all test images, of seen and unseen classes. Colour
-and grey-scale have the same classes, images, settings and seeds; they differ in the option `grey` alone.
+For each seed five classes, drawn at random, are seen: nine tenths of their training images train a softmax classifier,
+a tenth validate it. Then the test images of the unseen classes query each other, by Euclidean distance of the network's
+embeddings; in a second table the same queries search all test images, of seen and unseen classes. Colour and grey-scale
+have the same classes, images, settings and seeds; they differ in the option `grey` alone.
 
 P@100 is the share of the first 100 results that are of the query's class, by chance 20 % and 10 %. The paper calls its
 81.62 and 80.03 % "retrieval accuracy, top 100" and defines accuracy as (true positives + true negatives) / all: of
 5,000 images with 1,000 of each class that is between 78 % (nothing right) and 82 % (all right) whatever is found, and
 80 % is a P@100 of one half. So that figure is given as well, and the paper's stands beside both.
 
-Pictures have the paper's 32 x 32 pixels. The paper trains width 1 for 50 epochs; here width and epochs are what lets
+Images have the paper's 32 x 32 pixels. The paper trains width 1 for 50 epochs; here width and epochs are what lets
 six trainings end in some 20 minutes on two cores. Nothing was chosen by figures of test images.
 
     cd benchmarks && python -m studies.media_retrieval.colour  # CIFAR-10 from $JAXRET_SHARED, 3 seeds, 20 minutes
@@ -64,8 +64,8 @@ PAPER_DATA = "CIFAR-10, its own draw of classes; its retrieval accuracy may be e
 DEPTH = 100
 
 
-class Pictures(MediaDataset):
-    """Labelled pictures in memory: uint8 (N, H, W, 3)."""
+class LabelledImages(MediaDataset):
+    """Labelled images in memory: uint8 (N, H, W, 3)."""
 
     def __init__(self, pixels: np.ndarray, labels: Sequence[str]):
         self.items = tuple(MediaItem(str(number), "image", label) for number, label in enumerate(labels))
@@ -76,24 +76,24 @@ class Pictures(MediaDataset):
         return ArrayReader(self.pixels[index][None], np.zeros(1), 0.0)
 
     def of(self, classes: Sequence[str]) -> np.ndarray:
-        """Numbers of the pictures of these classes."""
+        """Numbers of the images of these classes."""
         return np.flatnonzero([item.label in classes for item in self.items])
 
 
-def read_cifar10(archive: Path) -> dict[str, Pictures]:
-    """The pictures of `train/CLASS/NAME.jpg` and `test/CLASS/NAME.jpg` in a tar file, in the order of their names."""
+def read_cifar10(archive: Path) -> dict[str, LabelledImages]:
+    """The images of `train/CLASS/NAME.jpg` and `test/CLASS/NAME.jpg` in a tar file, in the order of their names."""
     found: dict[str, dict[PurePosixPath, np.ndarray]] = {"train": {}, "test": {}}
     with tarfile.open(archive) as tar:
         for member in tar:
             path = PurePosixPath(member.name)
             file = tar.extractfile(member) if path.suffix == ".jpg" else None
             if file is not None:
-                with Image.open(io.BytesIO(file.read())) as picture:
-                    found[path.parts[-3]][path] = np.asarray(picture.convert("RGB"))
+                with Image.open(io.BytesIO(file.read())) as image:
+                    found[path.parts[-3]][path] = np.asarray(image.convert("RGB"))
     parts = {}
-    for part, pictures in found.items():
-        paths = sorted(pictures)
-        parts[part] = Pictures(np.stack([pictures[path] for path in paths]), [path.parts[-2] for path in paths])
+    for part, images in found.items():
+        paths = sorted(images)
+        parts[part] = LabelledImages(np.stack([images[path] for path in paths]), [path.parts[-2] for path in paths])
     return parts
 
 
@@ -117,13 +117,15 @@ def config_of(*, grey: bool, seed: int, epochs: int) -> CnnLstmConfig:
 
 
 def make_encoder(config: CnnLstmConfig, width: float) -> VideoEncoder:
-    """MobileNet V1 with random weights; pictures are ranked by its embeddings."""
+    """MobileNet V1 with random weights; images are ranked by its embeddings."""
     rngs = nnx.Rngs(config.seed)
     backbone = create_backbone("mobilenet-v1", width=width, channels=config.channels, rngs=rngs)
     return build_encoder(config, [backbone], [Mean(backbone.embedding_size, rngs=rngs)], rngs)
 
 
-def train_and_judge(parts: dict[str, Pictures], config: CnnLstmConfig, width: float, folder: Path) -> dict[str, float]:
+def train_and_score(
+    parts: dict[str, LabelledImages], config: CnnLstmConfig, width: float, folder: Path
+) -> dict[str, float]:
     """The figures of one training; read from the folder where it has been done before."""
     done = folder / "judged.json"
     if done.exists():
@@ -137,9 +139,9 @@ def train_and_judge(parts: dict[str, Pictures], config: CnnLstmConfig, width: fl
     head = SoftmaxHead(encoder.frame_embedding_size, len(seen), dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1))
     augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
 
-    def vectors(pictures: Pictures, numbers: np.ndarray) -> np.ndarray:
+    def vectors(images: LabelledImages, numbers: np.ndarray) -> np.ndarray:
         """(N, D) embeddings."""
-        media, failures = embed_items(pictures, encoder, numbers.tolist(), threads=1)
+        media, failures = embed_items(images, encoder, numbers.tolist(), threads=1)
         assert not failures
         return frame_rows(media).vectors
 
@@ -162,29 +164,29 @@ def train_and_judge(parts: dict[str, Pictures], config: CnnLstmConfig, width: fl
     if not result.finished:
         raise SystemExit(f"stopped at step {result.steps} and saved in {folder}; the same call goes on from there")
     stored = vectors(test, np.arange(len(test)))
-    judged = validate() | {f"P@{DEPTH}, {name}": figure for name, figure in precisions(test, stored, unseen).items()}
-    judged["parameters"] = parameter_count(encoder.backbone)
+    scores = validate() | {f"P@{DEPTH}, {name}": figure for name, figure in precisions(test, stored, unseen).items()}
+    scores["parameters"] = parameter_count(encoder.backbone)
     partial = done.with_suffix(".partial")
-    partial.write_text(json.dumps(judged, indent=1))
+    partial.write_text(json.dumps(scores, indent=1))
     partial.replace(done)
-    return judged
+    return scores
 
 
-def precisions(test: Pictures, vectors: np.ndarray, unseen: Sequence[str]) -> dict[str, float]:
-    """Precision at 100 of pictures of unseen classes that ask each other, and that ask all."""
-    labels, asking = np.array([item.label for item in test.items]), test.of(unseen)
+def precisions(test: LabelledImages, vectors: np.ndarray, unseen: Sequence[str]) -> dict[str, float]:
+    """Precision at 100 of images of unseen classes that query each other, and that query all."""
+    labels, querying = np.array([item.label for item in test.items]), test.of(unseen)
     figures = {}
-    for name, gallery in {UNSEEN: asking, ALL: np.arange(len(test))}.items():
-        found = gallery[euclidean_topk(vectors[asking], vectors[gallery], DEPTH + 1).ids]  # numbers of pictures
-        # Each picture is among those it asks, nearly always first; among copies of it, the last result is left out.
-        itself = found == asking[:, None]
+    for name, gallery in {UNSEEN: querying, ALL: np.arange(len(test))}.items():
+        found = gallery[euclidean_topk(vectors[querying], vectors[gallery], DEPTH + 1).ids]  # numbers of images
+        # Each image is among those it searches, nearly always first; among copies of it, the last result is left out.
+        itself = found == querying[:, None]
         itself[~itself.any(axis=1), -1] = True
-        others = found[~itself].reshape(len(asking), DEPTH)
-        figures[name] = float(np.mean(labels[others] == labels[asking][:, None]))
+        others = found[~itself].reshape(len(querying), DEPTH)
+        figures[name] = float(np.mean(labels[others] == labels[querying][:, None]))
     return figures
 
 
-def accuracy(precision: float, test: Pictures, gallery: str) -> float:
+def accuracy(precision: float, test: LabelledImages, gallery: str) -> float:
     """(True positives + true negatives) / all at 100 results; classes are equally large."""
     each = len(test) // len(test.labels)
     others = (len(test) if gallery == ALL else each * round(len(test.labels) / 2)) - 1
@@ -219,21 +221,21 @@ def rows(
         _, unseen = split_classes(parts["train"].labels, 0.5, seed=seed)
         for method, grey in METHODS.items():
             folder = work / f"cifar10-{method}-{width:g}-{SIZE}-{epochs}-{seed}"
-            judged = train_and_judge(parts, config_of(grey=grey, seed=seed, epochs=epochs), width, folder)
-            shown = "  ".join(f"{name} {figure:.4g}" for name, figure in judged.items())
+            scores = train_and_score(parts, config_of(grey=grey, seed=seed, epochs=epochs), width, folder)
+            shown = "  ".join(f"{name} {figure:.4g}" for name, figure in scores.items())
             print(f"{method:<12} seed {seed}  {shown}", flush=True)
             for data in (UNSEEN, ALL):
-                precision = judged[f"P@{DEPTH}, {data}"]
+                precision = scores[f"P@{DEPTH}, {data}"]
                 figures = {f"P@{DEPTH}": precision, f"accuracy@{DEPTH}": accuracy(precision, parts["test"], data)}
                 if data == UNSEEN:
-                    figures |= {name: judged[name] for name in ("validation accuracy", "parameters")}
+                    figures |= {name: scores[name] for name in ("validation accuracy", "parameters")}
                 for metric, value in figures.items():
                     paper = PAPER[method].get(metric) if data == UNSEEN else None
                     beside = {} if paper is None else {"paper_value": paper, "paper_data": PAPER_DATA}
                     made.append(results_file.row(data, method, metric, value, setting=setting, seed=seed, **beside))
         for method, grey in METHODS.items():
             pixels = parts["test"].pixels
-            shown_as = np.stack([to_grey(picture) for picture in pixels]) if grey else pixels
+            shown_as = np.stack([to_grey(image) for image in pixels]) if grey else pixels
             floor = precisions(parts["test"], shown_as.reshape(len(pixels), -1).astype(np.float32), unseen)
             for data, precision in floor.items():
                 figures = {f"P@{DEPTH}": precision, f"accuracy@{DEPTH}": accuracy(precision, parts["test"], data)}

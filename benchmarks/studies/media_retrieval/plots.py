@@ -1,4 +1,4 @@
-"""The pictures of accuracy_media_retrieval.py."""
+"""The figures of accuracy_media_retrieval.py."""
 
 from __future__ import annotations
 

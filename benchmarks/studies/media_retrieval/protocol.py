@@ -1,4 +1,4 @@
-"""The protocol of the CNN + LSTM paper's Table IV: a tenth of the test clips asks the other nine."""
+"""The protocol of the CNN + LSTM paper's Table IV: a tenth of the test clips queries the other nine."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Answers:
         return means | {"vote recall": votes.recall, "vote F1": votes.f1}
 
 
-def ask_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: int) -> Answers:
-    """Ten times a tenth of the clips asks the other nine, so that each asks once.
+def query_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: int) -> Answers:
+    """Ten times a tenth of the clips queries the other nine, so that each is a query once.
 
     Clips of a query's own source are taken out before anything is ranked or counted. Classes are spread evenly over
     the tenths.
@@ -77,34 +77,34 @@ def ask_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: 
     counted: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(numbers), bool))
     voted = np.full((len(numbers), DEPTH), -1)
     for number in range(_FOLDS):
-        asking = np.flatnonzero(tenth == number)
-        if not len(asking):
+        querying = np.flatnonzero(tenth == number)
+        if not len(querying):
             continue
-        part = rows.of_items(asking)
-        excluded = (sources[asking][:, None] == sources) | (tenth == number)
+        part = rows.of_items(querying)
+        excluded = (sources[querying][:, None] == sources) | (tenth == number)
         result = rank_items(part, rows, ranking, excluded=excluded)
-        judged = relevance_by_label(
+        relevance = relevance_by_label(
             result.ids,
-            labels[asking],
+            labels[querying],
             labels,
-            query_sources=sources[asking],
+            query_sources=sources[querying],
             gallery_sources=sources,
             in_gallery=tenth != number,
         )
-        voted[asking] = result.ids[:, :DEPTH]
+        voted[querying] = result.ids[:, :DEPTH]
         found = {
-            f"P@{DEPTH}": precision_at(judged, DEPTH),
-            f"recall@{DEPTH}": recall_at(judged, DEPTH),
-            f"F1@{DEPTH}": f1_at(judged, DEPTH),
-            f"accuracy@{DEPTH}": accuracy_at(judged, DEPTH),
+            f"P@{DEPTH}": precision_at(relevance, DEPTH),
+            f"recall@{DEPTH}": recall_at(relevance, DEPTH),
+            f"F1@{DEPTH}": f1_at(relevance, DEPTH),
+            f"accuracy@{DEPTH}": accuracy_at(relevance, DEPTH),
         }
         if ranking.min_cosine is not None:
-            found[f"P@{DEPTH} of the answered"] = precision_at(judged, DEPTH, empty="skip")
-            found["empty share"] = QueryScores((judged.n_returned == 0).astype(float), judged.counted)
-        if judged.complete:
-            found = {"mAP": average_precision(judged), **found}
+            found[f"P@{DEPTH} of the answered"] = precision_at(relevance, DEPTH, empty="skip")
+            found["empty share"] = QueryScores((relevance.n_returned == 0).astype(float), relevance.counted)
+        if relevance.complete:
+            found = {"mAP": average_precision(relevance), **found}
         for metric, values in found.items():
-            scores[metric][asking], counted[metric][asking] = values.values, values.counted
+            scores[metric][querying], counted[metric][querying] = values.values, values.counted
     return Answers(labels, voted, {name: QueryScores(scores[name], counted[name]) for name in scores})
 
 
@@ -115,7 +115,7 @@ def cosine_tells_right_from_wrong(dataset: MediaDataset, rows: Rows, classes: tu
     Args:
       dataset: what the rows' item numbers mean.
       rows: one a clip, of the clips that take part.
-      classes: those of the clips that ask.
+      classes: those of the queries.
     """
     numbers = np.unique(rows.items)
     rows = rows.of_items(numbers)
@@ -123,8 +123,8 @@ def cosine_tells_right_from_wrong(dataset: MediaDataset, rows: Rows, classes: tu
     sources = np.array([dataset.items[n].source for n in numbers], object)
     nearest = rank_items(rows, rows, Ranking(depth=DEPTH), excluded=sources[:, None] == sources[None, :]).ids
     unit = rows.vectors / np.maximum(np.linalg.norm(rows.vectors, axis=1, keepdims=True), 1e-12)
-    asking = np.isin(labels, classes)
-    found = nearest[asking]
-    cosines = np.einsum("qd,qkd->qk", unit[asking], unit[found])
-    right = labels[found] == labels[asking][:, None]
+    querying = np.isin(labels, classes)
+    found = nearest[querying]
+    cosines = np.einsum("qd,qkd->qk", unit[querying], unit[found])
+    right = labels[found] == labels[querying][:, None]
     return float((cosines[right][:, None] > cosines[~right][None, :]).mean())

@@ -110,8 +110,8 @@ def opened(run: RunFolder, model: str, seed: int) -> Trained:
     splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
     encoder = load_encoder(run.encoder)
     if isinstance(config, C3dConfig):
-        asked = np.sort(np.concatenate([splits.train, splits.validation, splits.test]))
-        embedded = embed_items(dataset, encoder, asked.tolist(), threads=config.threads)[0]
+        wanted = np.sort(np.concatenate([splits.train, splits.validation, splits.test]))
+        embedded = embed_items(dataset, encoder, wanted.tolist(), threads=config.threads)[0]
         setting = f"width {config.width:g}, {config.image_size} pixels"
         return Trained(
             "C3D",
