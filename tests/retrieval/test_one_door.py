@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
+import importlib.util
 import json
 import shutil
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
 
 import jaxret
 from jaxret import Hit, Region, RegionSearch, Retriever, SequenceSearch, VectorSearch
 from jaxret.__main__ import dispatch
-from jaxret.data.dataset import MediaDataset
 from jaxret.data.ground_truth.films import FilmQueries
 from jaxret.data.open import open_dataset
-from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
-from jaxret.index import MediaIndex, Space
-from jaxret.models import register_encoder
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval import FilmEvaluation, LabelEvaluation, RegionEvaluation, System, register_system, single_file
-from jaxret.retrieval.encode import FrameVectors, frame_rows
-from jaxret.retrieval.hit import best_per_item, hits_of_rows
+from jaxret.retrieval import FilmEvaluation, LabelEvaluation, RegionEvaluation, single_file
 
 MADE_BEFORE = Path(__file__).parents[1] / "compatibility" / "made_before"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "extending" / "mean_colour.py"
 RUNS = {"clips": VectorSearch, "codes": VectorSearch, "sequences": VectorSearch, "films": VectorSearch}
 RUNS |= {"things": RegionSearch}
 
@@ -118,101 +112,51 @@ def test_an_evaluation_says_what_it_measured(made: Path) -> None:
     assert rows[0][header.index("P@1")] == f"{report.figures['all']['P@1']:.4f}"
     assert rows[0][header.index("queries")] == "12"
     assert "queries_excluded" not in header
-
-
-@dataclasses.dataclass(frozen=True)
-class ColourSearch:
-    """Search by colour.
-
-    Attributes:
-      darkest: find what is darkest instead.
-    """
-
-    darkest: bool = False
-
-
-class MeanColour(nnx.Module):
-    """An encoder of another package: the mean colour of a frame."""
-
-    kind = "mean-colour"
-    unit = "frame"
-
-    def __init__(self, preprocessing: Preprocessing):
-        self.preprocessing = preprocessing
-        self.scale = nnx.Param(jnp.full(3, 1 / 255))
-
-    @property
-    def config(self) -> dict[str, Any]:
-        return {"kind": self.kind, "preprocessing": self.preprocessing.to_json()}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> MeanColour:
-        return cls(Preprocessing.from_json(config["preprocessing"]))
-
-    def encode_frames(self, frames: Any) -> Any:
-        return jnp.asarray(frames, jnp.float32).mean(axis=(1, 2)) * self.scale[...]
-
-
-class ColourSystem(System):
-    """Its system."""
-
-    title = "colours"
-    options = (ColourSearch,)
-
-    def spaces(self, *, frames: bool = True) -> list[Space]:
-        return [Space("colour", 3)]
-
-    def rows(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Rows]:
-        return {"colour": frame_rows(vectors)}
-
-    def search(
-        self,
-        index: MediaIndex,
-        query: MediaDataset,
-        k: int,
-        options: ColourSearch,
-        kinds: frozenset[str] | None,
-        threads: int | None,
-    ) -> list[Hit]:
-        ((_, vectors),) = self.vectors(query, [0], threads=1)
-        rows = frame_rows({0: vectors})
-        if options.darkest:
-            rows = Rows(np.zeros_like(rows.vectors), rows.items)
-        found = index.search("colour", rows.vectors, k, kinds=kinds, threads=threads)
-        return best_per_item(hits_of_rows(found, rows, "euclidean"), k, index)
+    lines = str(report).splitlines()
+    assert lines[0] == report.measured
+    assert [line.split() for line in lines[2:]] == rows
+    assert len({len(line) for line in lines[1:]}) == 1
 
 
 @pytest.fixture
-def colours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Red, dark red and blue images; the kind is forgotten after the test."""
-    monkeypatch.setattr("jaxret.models.registry._ENCODERS.classes", {})
-    monkeypatch.setattr("jaxret.retrieval.systems.base._SYSTEMS", {})
-    register_encoder(MeanColour)
-    register_system("mean-colour")(ColourSystem)
-    (tmp_path / "images").mkdir()
-    for name, colour in (("red", (250, 0, 0)), ("dark", (90, 0, 0)), ("blue", (0, 0, 250))):
-        Image.new("RGB", (40, 40), colour).save(tmp_path / "images" / f"{name}.png")
-    return tmp_path / "images"
+def colours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
+    """The example of the docs, which is forgotten after the test."""
+    if not EXAMPLE.exists():
+        pytest.skip("the docs are not here")
+    with monkeypatch.context() as patch:
+        patch.setattr("jaxret.models.registry._ENCODERS.classes", {})
+        patch.setattr("jaxret.retrieval.systems.base._SYSTEMS", {})
+        spec = importlib.util.spec_from_file_location("mean_colour", EXAMPLE)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        patch.setitem(sys.modules, "mean_colour", module)
+        spec.loader.exec_module(module)
+        yield module
 
 
 def test_a_system_from_outside_is_indexed_and_searched(
-    colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    colours: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    retriever = Retriever.create(tmp_path / "index", MeanColour(Preprocessing(height=16, width=16, frames=2)))
-    assert len(retriever.add(jaxret.open_dataset(colours)).added) == 3
-    again = Retriever.open(tmp_path / "index")
-    assert isinstance(again.system, ColourSystem)
-    assert [hit.item.key for hit in again.search(colours / "red.png", 2)] == ["red.png", "dark.png"]
-    darkest = again.search(colours / "red.png", 1, options=ColourSearch(darkest=True))
-    assert [hit.item.key for hit in darkest] == ["dark.png"]
+    images, index = tmp_path / "images", tmp_path / "index"
+    images.mkdir()
+    for name, colour in (("red", (200, 0, 0)), ("dark", (90, 0, 0)), ("blue", (0, 0, 200))):
+        Image.new("RGB", (40, 40), colour).save(images / f"{name}.png")
+    retriever = Retriever.create(index, colours.MeanColour(Preprocessing(height=16, width=16, frames=2)))
+    assert len(retriever.add(jaxret.open_dataset(images)).added) == 3
+    again = Retriever.open(index)
+    assert isinstance(again.system, colours.ColourSystem)
+    assert [hit.item.key for hit in again.search(images / "red.png", 2)] == ["red.png", "dark.png"]
+    darker = again.search(images / "red.png", 1, options=colours.ColourSearch(brightness=0.5))
+    assert [hit.item.key for hit in darker] == ["dark.png"]
     with pytest.raises(ConfigError, match="is an index of colours, which is searched with ColourSearch: VectorSearch"):
-        again.search(colours / "red.png", options=VectorSearch())
+        again.search(images / "red.png", options=VectorSearch())
     with pytest.raises(ConfigError, match="is an index of colours, which is evaluated with nothing"):
         again.evaluate()
     capsys.readouterr()
-    assert dispatch(["search", str(tmp_path / "index"), str(colours / "blue.png"), "-k", "1", "--json"]) == 0
+    assert dispatch(["search", str(index), str(images / "blue.png"), "-k", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["key"] == "blue.png"
     with pytest.raises(ConfigError, match=r"--par belongs to vector search, and .*index is an index of colours: leave"):
-        dispatch(["search", str(tmp_path / "index"), str(colours / "blue.png"), "--par", "0.5"])
-    assert dispatch(["index", str(colours), str(tmp_path / "index"), "--quiet"]) == 0
+        dispatch(["search", str(index), str(images / "blue.png"), "--par", "0.5"])
+    assert dispatch(["index", str(images), str(index), "--quiet"]) == 0
     assert "added 0 items, 3 were there already" in capsys.readouterr().out

@@ -44,6 +44,13 @@ class Report:
         rows = [[group, *(_text(name, row.get(name)) for name in names)] for group, row in self.figures.items()]
         return ["", *names], rows
 
+    def __str__(self) -> str:
+        """What was measured, and the table in plain text."""
+        header, rows = self.table()
+        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+        lines = [[f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])] for row in (header, *rows)]
+        return "\n".join([self.measured, *("  ".join(line) for line in lines)])
+
 
 def _text(name: str, value: float | None) -> str:
     return "" if value is None else f"{value:.{0 if name in _COUNTS else 4}f}"
