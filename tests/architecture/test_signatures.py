@@ -11,7 +11,7 @@ import jaxret
 
 PACKAGE = Path(jaxret.__file__).parent
 MOST = 8
-ROOMS = ("recipes", "training")
+ROOMS = ("cli", "evaluation", "metrics", "recipes", "retrieval", "training")
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -75,7 +75,7 @@ def test_mean_average_precision(monkeypatch, ranking, measure, relevant, keep_so
         assert found["all"]["queries"] == asking
 
 
-def test_by_clip_a_query_without_a_label_asks_and_groups_are_of_labels() -> None:
+def test_by_clip_a_query_without_a_label_counts_and_groups_are_of_labels() -> None:
     queries, query_items, gallery, items = make()
     figures = evaluate_sequences(
         queries, query_items, gallery, items, protocol=LabelProtocol((), {"b": ["b"]}, "source")

@@ -11,8 +11,8 @@ from reference import detection as slow
 from jaxret.metrics.detection import ImageBoxes, detection_scores, proposal_recall
 
 
-def pictures(seed: int) -> tuple[list[ImageBoxes], list[ImageBoxes]]:
-    """Found and true boxes of five pictures: many near, some far, ties of scores, one picture without any."""
+def images(seed: int) -> tuple[list[ImageBoxes], list[ImageBoxes]]:
+    """Found and true boxes of five images: many near, some far, ties of scores, one image without any."""
     rng = np.random.default_rng(seed)
     found, true = [], []
     for count in (3, 0, 1, 4, 2):
@@ -31,7 +31,7 @@ def pictures(seed: int) -> tuple[list[ImageBoxes], list[ImageBoxes]]:
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("threshold", [0.3, 0.5, 0.8])
 def test_average_precision_equals_loops(seed: int, threshold: float) -> None:
-    found, true = pictures(seed)
+    found, true = images(seed)
     scores = detection_scores(found, true, threshold=threshold)
     labels = sorted({int(label) for one in true for label in np.asarray(one.classes)})
     assert list(scores.by_class) == labels
@@ -48,7 +48,7 @@ def test_average_precision_equals_loops(seed: int, threshold: float) -> None:
 
 
 def test_perfect_detections_score_one_and_none_zero() -> None:
-    _, true = pictures(0)
+    _, true = images(0)
     perfect = [ImageBoxes(one.boxes, one.classes, np.ones(len(np.asarray(one.classes)))) for one in true]
     assert detection_scores(perfect, true).mean == 1
     nothing = [ImageBoxes([], [], [])] * len(true)
@@ -57,7 +57,7 @@ def test_perfect_detections_score_one_and_none_zero() -> None:
 
 
 def test_recall_counts_true_boxes() -> None:
-    found, true = pictures(3)
+    found, true = images(3)
     covered = [
         any(slow.overlap(box, other) >= 0.5 for other in np.asarray(one.boxes).tolist())
         for one, truth in zip(found, true, strict=True)
@@ -70,7 +70,7 @@ def test_recall_counts_true_boxes() -> None:
 
 
 def test_malformed_arguments_are_named() -> None:
-    found, true = pictures(0)
+    found, true = images(0)
     with pytest.raises(ValueError, match="must be of the same images, got 4 and 5"):
         detection_scores(found[:4], true)
     with pytest.raises(ValueError, match="must be of the same images, got 1 and 2"):

@@ -37,7 +37,7 @@ def make_encoder(bits: int = BITS) -> VideoEncoder:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three classes of four videos of one second, one of three seconds, and a picture."""
+    """Three classes of four videos of one second, one of three seconds, and an image."""
     root = tmp_path_factory.mktemp("media")
     digits = MovingDigits(train_clips=4, validation_clips=0, test_clips=0, size=48)
     labels = ("0-up", "1-left", "2-right")
@@ -83,7 +83,7 @@ def test_the_codes_of_an_index_are_its_clip_embeddings_rounded(folder: Path, ret
     for field in ("items", "starts", "ends"):
         np.testing.assert_array_equal(getattr(codes, field), getattr(clips, field))
     assert len(np.unique(np.asarray(codes.vectors), axis=0)) > 3, "the codes tell nothing apart"
-    assert retriever.index.searchable("code").sum() == 13  # not the picture
+    assert retriever.index.searchable("code").sum() == 13  # not the image
     assert retriever.bytes_a_video("code") == pytest.approx(15 * BITS / 8 / 13)
     assert retriever.bytes_a_video("clip") == pytest.approx(15 * BITS * 4 / 13)
 
@@ -95,7 +95,9 @@ def test_code_rows_of_nothing_are_nothing() -> None:
     assert rows.vectors.dtype == np.uint8
 
 
-def test_a_video_asks_by_its_codes_and_each_item_counts_by_its_best_chunk(folder: Path, retriever: Retriever) -> None:
+def test_a_video_searches_by_its_codes_and_each_item_counts_by_its_best_chunk(
+    folder: Path, retriever: Retriever
+) -> None:
     for path in sorted(folder.rglob("*.mp4")):
         key = path.relative_to(folder).as_posix()
         found = retriever.search(path, 20)
@@ -130,8 +132,8 @@ def test_reranking_orders_the_nearest_codes_by_their_embeddings(folder: Path, re
     assert changed, "re-ranking changed nothing anywhere: the test proves nothing"
 
 
-def test_the_space_follows_the_query_and_what_is_asked_of_it(folder: Path, retriever: Retriever) -> None:
-    video, picture = folder / "0-up" / "long.mp4", folder / "0-up" / "picture.png"
+def test_the_space_follows_the_query_and_the_options(folder: Path, retriever: Retriever) -> None:
+    video, image = folder / "0-up" / "long.mp4", folder / "0-up" / "picture.png"
     assert retriever.search(video, 2, options=VectorSearch(metric="hamming")) == retriever.search(
         video, 2, options=VectorSearch(space="code")
     )
@@ -139,7 +141,7 @@ def test_the_space_follows_the_query_and_what_is_asked_of_it(folder: Path, retri
         assert retriever.search(video, 2, options=VectorSearch(**asked)) == retriever.search(
             video, 2, options=VectorSearch(space="clip", **asked)
         )
-    assert retriever.search(picture, 2) == retriever.search(picture, 2, options=VectorSearch(space="frame"))
+    assert retriever.search(image, 2) == retriever.search(image, 2, options=VectorSearch(space="frame"))
     assert retriever.search(video, 20, options=VectorSearch(space="code"), kinds=("image",)) == []
     assert retriever.search(video, 2, options=VectorSearch(space="code", rerank=5), kinds=("image",)) == []
 

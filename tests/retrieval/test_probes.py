@@ -46,8 +46,8 @@ def retriever(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriev
 
 
 def test_all_cells_give_the_exact_matches_and_one_cell_some_of_them(folder: Path, retriever: Retriever) -> None:
-    video, picture = next(folder.rglob("*.mp4")), folder / "0-left" / "picture.png"
-    for query in (video, picture):
+    video, image = next(folder.rglob("*.mp4")), folder / "0-left" / "picture.png"
+    for query in (video, image):
         for options in ({}, {"min_cosine": 0.9}):
             exact = retriever.search(query, 15, options=VectorSearch(**options))
             assert retriever.search(query, 15, options=VectorSearch(probes=100, **options)) == exact
@@ -58,7 +58,7 @@ def test_all_cells_give_the_exact_matches_and_one_cell_some_of_them(folder: Path
             assert [match for match in exact if match in few] == few
 
 
-def test_probes_ask_for_vectors_where_there_are_codes(folder: Path, tmp_path: Path) -> None:
+def test_probes_imply_vectors_where_there_are_codes(folder: Path, tmp_path: Path) -> None:
     retriever = make_retriever(folder, tmp_path, bits=16)
     video = next(folder.rglob("*.mp4"))
     assert retriever.search(video, 3, options=VectorSearch(probes=100)) == retriever.search(

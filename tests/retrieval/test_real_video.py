@@ -52,9 +52,9 @@ def test_the_source_clip_is_first(clips: MediaDataset, retriever: Retriever, tmp
         frames = reader.read()
     middle = len(frames) // 2
     Image.fromarray(frames[middle]).save(tmp_path / "frame.png")
-    picture = retriever.search(tmp_path / "frame.png", 1)[0]
-    assert picture.item.key == item.key
-    assert picture.start == pytest.approx(middle / 30, abs=0.15)
+    image = retriever.search(tmp_path / "frame.png", 1)[0]
+    assert image.item.key == item.key
+    assert image.start == pytest.approx(middle / 30, abs=0.15)
     height, width = frames.shape[1:3]
     cropped = frames[:, height // 20 : -(height // 20), width // 20 : -(width // 20)]
     size = (round(width * 0.3) * 2, round(height * 0.3) * 2)

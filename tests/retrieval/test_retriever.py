@@ -1,4 +1,4 @@
-"""Files in, matches out: clips, pictures, re-encoded queries, additions in parts, and bad input."""
+"""Files in, matches out: clips, images, re-encoded queries, additions in parts, and bad input."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def make_encoder(seed: int = 0) -> VideoEncoder:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos of one second by class, one of three seconds, a picture, and a broken file."""
+    """Videos of one second by class, one of three seconds, an image, and a broken file."""
     root = tmp_path_factory.mktemp("media")
     digits = MovingDigits(train_clips=0, validation_clips=0, test_clips=1, size=48)
     digits.write_media_folder(root, indices=range(0, 80, 8))
     next(root.glob("*.csv")).unlink()
     long = np.concatenate([digits.render([number])[0] for number in (1, 2, 3)])
     write_video(root / "0-left" / "long.mp4", long, fps=12)
-    picture = digits.render([4])[0][5]
-    Image.fromarray(picture).save(root / "0-left" / "picture.png")
+    image = digits.render([4])[0][5]
+    Image.fromarray(image).save(root / "0-left" / "picture.png")
     (root / "0-left" / "broken.mp4").write_bytes(b"not a video at all" * 100)
     return root
 
@@ -61,7 +61,7 @@ def test_every_file_finds_itself_first(folder: Path, retriever: Retriever) -> No
         assert first.distance == pytest.approx(0, abs=1e-3)
 
 
-def test_a_frame_as_picture_finds_its_video_and_the_moment(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+def test_a_frame_as_image_finds_its_video_and_the_moment(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
     with open_dataset(folder / "0-left" / "long.mp4").open(0) as reader:
         frame = reader.read_at([1.9])[0]
         time = reader.times[np.searchsorted(reader.times, 1.9, side="right") - 1]
@@ -136,7 +136,7 @@ def test_par_keeps_the_near_ones_above_the_threshold(folder: Path, retriever: Re
     assert retriever.search(query, 12, options=VectorSearch(min_cosine=1.0)) == []
 
 
-def test_pictures_and_videos_share_the_frame_space(folder: Path, retriever: Retriever) -> None:
+def test_images_and_videos_share_the_frame_space(folder: Path, retriever: Retriever) -> None:
     query = folder / "0-left" / "picture.png"
     assert {match.item.kind for match in retriever.search(query, 12)} == {"image", "video"}
     assert {match.item.kind for match in retriever.search(query, 12, kinds=("video",))} == {"video"}
@@ -146,7 +146,7 @@ def test_pictures_and_videos_share_the_frame_space(folder: Path, retriever: Retr
         retriever.search(query, options=VectorSearch(space="clip"))
 
 
-def test_a_video_finds_pictures_by_its_frame_that_is_nearest(folder: Path, retriever: Retriever) -> None:
+def test_a_video_finds_images_by_its_frame_that_is_nearest(folder: Path, retriever: Retriever) -> None:
     video = folder / "0-left" / "long.mp4"
     stored = retriever.index.rows("frame")
     owners, vectors = np.asarray(stored.items), np.asarray(stored.vectors)

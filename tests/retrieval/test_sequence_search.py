@@ -31,7 +31,7 @@ LENGTHS = {"a.mp4": 3, "b.mp4": 1, "c.mp4": 5, "d.mp4": 2}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos of some seconds, each second another digit; `part.mp4` is two seconds of c; and a picture."""
+    """Videos of some seconds, each second another digit; `part.mp4` is two seconds of c; and an image."""
     root = tmp_path_factory.mktemp("media")
     digits = MovingDigits(train_clips=0, validation_clips=0, test_clips=1, size=32)
     scenes, number = {}, 0
@@ -116,15 +116,15 @@ def make_longer(folder: Path) -> Path:
 
 
 def make_index(root: Path, seed: int = 0, lengths=(3, 6, 2, 4, 5, 1)) -> MediaIndex:
-    """Videos of whole numbers, of which ties are many, with pictures and rows out of order between them."""
+    """Videos of whole numbers, of which ties are many, with images and rows out of order between them."""
     index = MediaIndex.create(root, spaces=[Space("clip", 3)], encoder=EncoderRecord("sha256:0", Preprocessing()))
     rng = np.random.default_rng(seed)
     for number, length in enumerate(lengths):
         starts = rng.permutation(length).astype(float)
         vectors = rng.integers(-1, 2, (length, 3)).astype("f4")
-        picture = Rows(np.ones((1, 3), np.float32), [0])
+        image = Rows(np.ones((1, 3), np.float32), [0])
         index.add([MediaItem(f"{number}.mp4", "video")], {"clip": Rows(vectors, [0] * length, starts, starts + 1)})
-        index.add([MediaItem(f"{number}.png", "image")], {"clip": picture})
+        index.add([MediaItem(f"{number}.png", "image")], {"clip": image})
     index.remove(["2.mp4", "4.png"])
     return index
 
@@ -274,7 +274,7 @@ def test_figures_by_class_and_by_clip(
         options=SequenceSearch("bi-dtw"), settings=LabelEvaluation(by_class=True), ks=[1]
     ).figures
     assert list(by_class) == ["all", "x", "y"]
-    assert by_class["all"]["queries"] == 4  # the picture has no part in it
+    assert by_class["all"]["queries"] == 4  # the image has no part in it
     assert by_class["all"]["mAP"] == pytest.approx(slow_map(sequences, same_class, lambda a, b: a == b))
     asking = write_table(folder, "asking.csv", [("asking/part.mp4", "y", "c.mp4")])
     make_longer(folder)

@@ -39,7 +39,7 @@ def make_encoder() -> VideoEncoder:
 
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three films of scenes, and the picture of a moment of one."""
+    """Three films of scenes, and the image of a moment of one."""
     root = tmp_path_factory.mktemp("films")
     for seed, (name, lengths) in enumerate(LENGTHS.items()):
         make_film(root / name, seed, lengths)
@@ -78,7 +78,7 @@ def slow_shots(films: Path) -> dict[str, list[tuple[float, float, np.ndarray, np
     return found
 
 
-def test_the_index_holds_the_shots_of_the_films_and_the_picture(films: Path, retriever: Retriever) -> None:
+def test_the_index_holds_the_shots_of_the_films_and_the_image(films: Path, retriever: Retriever) -> None:
     rows = retriever.index.rows("clip")
     owners = [retriever.index.items[number].key for number in np.asarray(rows.items)]
     expected = slow_shots(films)
@@ -88,14 +88,14 @@ def test_the_index_holds_the_shots_of_the_films_and_the_picture(films: Path, ret
         for place, (start, end, vector, _, _) in zip(own, shots, strict=True):
             assert (rows.starts[place], rows.ends[place]) == pytest.approx((start, end), abs=1e-6)
             np.testing.assert_allclose(rows.vectors[place], vector, atol=1e-5)
-    picture = owners.index("moment.png")
-    assert (rows.starts[picture], rows.ends[picture]) == (0, 0)
+    image = owners.index("moment.png")
+    assert (rows.starts[image], rows.ends[image]) == (0, 0)
     frames = retriever.index.rows("frame")
     assert frames.vectors.dtype == np.float16
     assert len(frames.vectors) == 1 + sum(len(shot[3]) for shots in expected.values() for shot in shots)
 
 
-def test_a_picture_finds_the_film_the_shot_and_the_moment(films: Path, retriever: Retriever) -> None:
+def test_an_image_finds_the_film_the_shot_and_the_moment(films: Path, retriever: Retriever) -> None:
     asked = np.asarray(make_encoder().encode_frames(np.asarray(Image.open(films / "moment.png"))[None]))[0]
     expected = []
     for name, shots in slow_shots(films).items():
@@ -246,13 +246,13 @@ def test_the_commands_print_sizes_and_moments(films: Path, tmp_path: Path, capsy
         command = ["index", str(films), str(tmp_path / name), "--encoder", str(tmp_path / "encoder"), "--quiet"]
         assert dispatch([*command, *options]) == 0
         assert ("frames" in capsys.readouterr().out.split("an hour of video takes")[1]) == (name == "whole")
-    picture = str(films / "moment.png")
-    assert dispatch(["search", str(tmp_path / "whole"), picture, "--kind", "video", "-k", "2", "--rerank", "3"]) == 0
+    image = str(films / "moment.png")
+    assert dispatch(["search", str(tmp_path / "whole"), image, "--kind", "video", "-k", "2", "--rerank", "3"]) == 0
     header, first, _ = capsys.readouterr().out.splitlines()
     assert "best frame" in header
     assert "0.6-2.0 s" in first
     assert " 1.0 s" in first
-    assert dispatch(["search", str(tmp_path / "small"), picture, "--kind", "video", "--every-clip", "-k", "9"]) == 0
+    assert dispatch(["search", str(tmp_path / "small"), image, "--kind", "video", "--every-clip", "-k", "9"]) == 0
     header, *lines = capsys.readouterr().out.splitlines()
     assert "best frame" not in header
     assert len(lines) == sum(map(len, LENGTHS.values()))

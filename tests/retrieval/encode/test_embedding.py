@@ -128,7 +128,7 @@ def test_batches_lose_nothing_and_keep_the_order(sizes: list[int]) -> None:
         np.testing.assert_allclose(vectors[:, 0], group.mean(axis=(1, 2, 3)), rtol=1e-5)
 
 
-def test_pictures_of_several_sizes_are_encoded_size_by_size() -> None:
+def test_images_of_several_sizes_are_encoded_size_by_size() -> None:
     rng = np.random.default_rng(0)
     sizes = [(2, 3), (2, 3), (4, 2), (2, 3), (2, 3)]
     groups = [rng.integers(0, 255, (count, *size, 3)).astype(np.uint8) for count, size in enumerate(sizes, start=1)]
@@ -149,7 +149,7 @@ class WholeChunks(MeanEncoder):
         return np.asarray(frames[:, [0, -1]], np.float32).mean(axis=(2, 3, 4))
 
 
-def test_an_encoder_of_whole_chunks_gives_one_vector_a_chunk_and_sees_pictures_stand_still() -> None:
+def test_an_encoder_of_whole_chunks_gives_one_vector_a_chunk_and_sees_images_stand_still() -> None:
     found = dict(frame_vectors(Ramps(3, images=(1,)), WholeChunks()))
     first, image, last = (found[n] for n in range(3))
     np.testing.assert_array_equal(first.vectors, [[[1, 5]]])  # frames 1, 3 and 5 of 6 are the centres of thirds
@@ -192,6 +192,6 @@ def test_repeated_frames_of_a_short_clip_are_one_row() -> None:
     np.testing.assert_allclose(rows.vectors, item.vectors[0, :2])
 
 
-def test_pictures_alone_have_no_clip_rows() -> None:
+def test_images_alone_have_no_clip_rows() -> None:
     image = FrameVectors(np.full((1, 1, 2), 7, np.float32), np.zeros((1, 1)), np.zeros((1, 2)))
     assert clip_rows({0: image}, MeanEncoder()).vectors.shape == (0, 0)

@@ -1,4 +1,4 @@
-"""How encoders of shots are described: JSON that comes back, pictures of a size of their own, errors."""
+"""How encoders of shots are described: JSON that comes back, images of a size of their own, errors."""
 
 from __future__ import annotations
 

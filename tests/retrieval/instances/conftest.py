@@ -14,10 +14,10 @@ from jaxret.training.pca import fit_whitening
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven pictures and a file that is none."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven images and a file that is none."""
     folder = make_pictures(tmp_path_factory.mktemp("instances") / "pictures")
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes(b"no image")
     return folder
 
 
@@ -31,9 +31,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def word_retriever(pictures: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
-    """Pictures and films in words of feature maps, the pictures first."""
-    encoder, dataset = map_encoder(40), open_dataset(pictures)
+def word_retriever(images: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    """Images and films in words of feature maps, the images first."""
+    encoder, dataset = map_encoder(40), open_dataset(images)
     fit_words(encoder, dataset, range(len(dataset)), log=lambda line: None)
     retriever = Retriever.create(tmp_path_factory.mktemp("words") / "index", encoder)
     retriever.add(dataset)
@@ -42,9 +42,9 @@ def word_retriever(pictures: Path, films: Path, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture(scope="session")
-def region_retriever(pictures: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+def region_retriever(images: Path, films: Path, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     """The same in vectors of regions, whitened."""
-    encoder, dataset = region_encoder(whitened_size=8), open_dataset(pictures)
+    encoder, dataset = region_encoder(whitened_size=8), open_dataset(images)
     frames = [dataset.open(number).read([0]) for number in range(len(dataset))]
     fit_whitening(encoder.backbone, frames)
     retriever = Retriever.create(tmp_path_factory.mktemp("regions") / "index", encoder)

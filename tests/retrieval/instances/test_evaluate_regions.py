@@ -32,7 +32,7 @@ from jaxret.retrieval import (
 
 @pytest.fixture(scope="module")
 def retriever(word_retriever: Retriever, tmp_path_factory: pytest.TempPathFactory) -> Retriever:
-    """An index of the seven pictures alone, a to g with the ids 0 to 6."""
+    """An index of the seven images alone, a to g with the ids 0 to 6."""
     folder = make_pictures(tmp_path_factory.mktemp("judged") / "pictures")
     found = Retriever.create(tmp_path_factory.mktemp("judged_index") / "index", word_retriever.encoder)
     found.add(open_dataset(folder))
@@ -129,7 +129,7 @@ def test_boxes_of_ones_own(retriever: Retriever) -> None:
     seen: list[int] = []
     figures = retriever.evaluate(judged, on_query=seen.append).figures["all"]
     assert seen == [0, 1]
-    # One relevant picture each, first when the query's own is left out: by hand, everything is 1.
+    # One relevant image each, first when the query's own is left out: by hand, everything is 1.
     assert (figures["mAP"], figures["mAP (trapezoidal)"], figures["NDCG"], figures["queries"]) == (1, 1, 1, 2)
     overlaps = []
     for name, box, other in (("a.png", (8, 8, 32, 32), "b.png"), ("d.png", (36, 4, 60, 28), "c.png")):
@@ -151,8 +151,8 @@ def test_boxes_of_ones_own(retriever: Retriever) -> None:
     assert whole["mAP"] < 1
 
 
-def test_pictures_of_boxes_are_known_by_their_files(retriever: Retriever, tmp_path: Path) -> None:
-    """Another folder with pictures of the same names is another folder; its pictures may ask all the same."""
+def test_images_of_boxes_are_known_by_their_files(retriever: Retriever, tmp_path: Path) -> None:
+    """Another folder with images of the same names is another folder; its images may be queries all the same."""
     folder = make_pictures(tmp_path / "others")
     Image.open(folder / "a.png").save(folder / "a.jpg")
     table = boxes_csv(folder, ["a.jpg,8,8,32,32,flag,test"])
@@ -188,9 +188,9 @@ def test_revisited_layout(retriever: Retriever, tmp_path: Path) -> None:
     queries = tmp_path / "queries[1]"
     queries.mkdir()
     shutil.copy(pictures_of(retriever) / "b.png", queries / "flag.v2.png")
-    (queries / "flag.v2.json").write_text("{}")  # no picture, and before it in the alphabet
+    (queries / "flag.v2.json").write_text("{}")  # no image, and before it in the alphabet
     (queries / "flag.v2.old.png").write_bytes(b"another")
-    # Rows of the gallery g, f, ... a; a box that begins outside its picture.
+    # Rows of the gallery g, f, ... a; a box that begins outside its image.
     truth = [{"bbx": [36, -3, 60, 28], "easy": [6], "hard": [0, 2], "junk": [5]}]
     path = revisited(tmp_path, truth, ["flag.v2"])
     judged = read_region_queries(f"revisited:{path}", retriever.index.items, query_folder=queries)
@@ -223,12 +223,12 @@ def instre(root: Path) -> Path:
         "INSTRE-M/01/001.jpg": ("c.png", ["0 0 8 8", "4 24 24 24"]),
     }
     root.mkdir()
-    pictures = make_pictures(root / "made")
+    images = make_pictures(root / "made")
     for name, (source, boxes) in made.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.open(pictures / source).save(root / name, quality=95)
+        Image.open(images / source).save(root / name, quality=95)
         (root / name).with_suffix(".txt").write_text("\n".join(boxes) + "\n")
-    shutil.rmtree(pictures)
+    shutil.rmtree(images)
     return root
 
 
@@ -310,7 +310,7 @@ def test_specs_that_say_nothing(tmp_path: Path, spec: str, settings: dict, messa
         read_region_queries(spec.format(here=tmp_path), items("a.png"), **settings)
 
 
-def test_nobody_asks(retriever: Retriever, tmp_path: Path) -> None:
+def test_ground_truth_without_queries(retriever: Retriever, tmp_path: Path) -> None:
     make_pictures(tmp_path / "p", ["a.png"])
     table = tmp_path / "p" / "boxes.csv"
     table.write_text("path,left,top,right,bottom,label\na.png,8,8,32,32,flag\n")

@@ -31,26 +31,26 @@ def copy_of(retriever: Retriever, folder: Path) -> Retriever:
     return Retriever.open(folder)
 
 
-def asked(retriever: Retriever, path: Path, kinds: list[str] | None = None) -> list[Hit]:
+def found_by_flag(retriever: Retriever, path: Path, kinds: list[str] | None = None) -> list[Hit]:
     return retriever.search(path, 20, options=RegionSearch(FLAG), kinds=kinds)
 
 
-def test_an_index_opens_again_with_the_same_results(retriever: Retriever, pictures: Path, tmp_path: Path) -> None:
-    before = asked(retriever, pictures / "a.png")
+def test_an_index_opens_again_with_the_same_results(retriever: Retriever, images: Path, tmp_path: Path) -> None:
+    before = found_by_flag(retriever, images / "a.png")
     assert len(before) == len(PICTURES) + 2
     assert not list(retriever.index.folder.rglob("*.pkl"))
     again = Retriever.open(retriever.index.folder)
     assert again.system.title == "regions of images"
-    assert asked(again, pictures / "a.png") == before
+    assert found_by_flag(again, images / "a.png") == before
     alone = copy_of(retriever, tmp_path / "moved")
-    assert asked(alone, pictures / "a.png") == before
+    assert found_by_flag(alone, images / "a.png") == before
 
 
 @pytest.mark.parametrize("candidates", [0, 1, 3, 7, 100])
 @pytest.mark.parametrize("extra", [{}, {"idf": True}], ids=["plain", "idf"])
-def test_a_ranking_names_every_item_once(retriever: Retriever, pictures: Path, candidates: int, extra: dict) -> None:
-    picture, size = retriever.system.image(single_file(pictures / "b.png"))
-    found = ranked(retriever, picture, size, RegionSearch(Region(36, 4, 24, 24), candidates=candidates, **extra))
+def test_a_ranking_names_every_item_once(retriever: Retriever, images: Path, candidates: int, extra: dict) -> None:
+    image, size = retriever.system.image(single_file(images / "b.png"))
+    found = ranked(retriever, image, size, RegionSearch(Region(36, 4, 24, 24), candidates=candidates, **extra))
     count = len(retriever.index)
     assert sorted(found.ids.tolist()) == list(range(count))
     gallery = retriever.system.prepared(retriever.index)
@@ -67,8 +67,8 @@ def test_a_ranking_names_every_item_once(retriever: Retriever, pictures: Path, c
     assert (boxes[:, :2] < boxes[:, 2:]).all()
 
 
-def test_films_are_found_by_their_frames(retriever: Retriever, films: Path, pictures: Path) -> None:
-    found = {match.item.key: match for match in asked(retriever, pictures / "a.png")}
+def test_films_are_found_by_their_frames(retriever: Retriever, films: Path, images: Path) -> None:
+    found = {match.item.key: match for match in found_by_flag(retriever, images / "a.png")}
     x = found["x.mp4"]
     assert x.item.kind == "video"
     assert x.start == x.end == pytest.approx(1.5, abs=0.11)  # the frame that shows the flag
@@ -85,17 +85,17 @@ def test_films_are_found_by_their_frames(retriever: Retriever, films: Path, pict
     assert (at_the_sea.item.key, at_the_sea.start) == ("y.mp4", pytest.approx(0.5, abs=0.11))
 
 
-def test_kinds_take_no_candidate_of_the_other(retriever: Retriever, pictures: Path) -> None:
-    everything = asked(retriever, pictures / "a.png")
+def test_kinds_take_no_candidate_of_the_other(retriever: Retriever, images: Path) -> None:
+    everything = found_by_flag(retriever, images / "a.png")
     for kind in ("image", "video"):
-        some = retriever.search(pictures / "a.png", 2, options=RegionSearch(FLAG, candidates=2), kinds=[kind])
+        some = retriever.search(images / "a.png", 2, options=RegionSearch(FLAG, candidates=2), kinds=[kind])
         assert [match.item.kind for match in some] == [kind] * 2
         assert all(match.box is not None for match in some)
         of_all = [match for match in everything if match.item.kind == kind]
         assert some[0] == of_all[0]
-    assert asked(retriever, pictures / "a.png", kinds=["image", "video"]) == everything
+    assert found_by_flag(retriever, images / "a.png", kinds=["image", "video"]) == everything
     with pytest.raises(ValueError, match=r"kinds must be image, video or both, got \['film'\]"):
-        asked(retriever, pictures / "a.png", kinds=["film"])
+        found_by_flag(retriever, images / "a.png", kinds=["film"])
 
 
 def test_a_long_film_does_not_take_the_places_of_other_films(word_retriever: Retriever, tmp_path: Path) -> None:
@@ -108,15 +108,15 @@ def test_a_long_film_does_not_take_the_places_of_other_films(word_retriever: Ret
     make_film(folder / "third.mp4", [None, None, "flag"], seed=5)
     retriever.add(open_dataset(folder))
     assert retriever.index.rows_per_item("words").tolist() == [9, 3, 3]
-    picture = make_pictures(tmp_path / "pictures", ["a.png"]) / "a.png"
-    found = retriever.search(picture, 3, options=RegionSearch(FLAG, candidates=3))
+    image = make_pictures(tmp_path / "pictures", ["a.png"]) / "a.png"
+    found = retriever.search(image, 3, options=RegionSearch(FLAG, candidates=3))
     assert {match.item.key for match in found} == {"long.mp4", "short.mp4", "third.mp4"}
     assert all(match.box is not None for match in found)
 
 
-def test_added_later_removed_and_compacted(retriever: Retriever, pictures: Path, tmp_path: Path) -> None:
+def test_added_later_removed_and_compacted(retriever: Retriever, images: Path, tmp_path: Path) -> None:
     """In any order of additions the results are the same, but for ties, which ids decide."""
-    everything = {match.item.key: match for match in asked(retriever, pictures / "a.png")}
+    everything = {match.item.key: match for match in found_by_flag(retriever, images / "a.png")}
     small = Retriever.create(tmp_path / "index", retriever.encoder)
     later = make_pictures(tmp_path / "later", ["e.png", "f.png", "g.png"])
     first = make_pictures(tmp_path / "first", ["a.png", "b.png", "c.png", "d.png"])
@@ -124,25 +124,25 @@ def test_added_later_removed_and_compacted(retriever: Retriever, pictures: Path,
     assert small.search(first / "a.png", 3, options=RegionSearch(idf=True, candidates=0)) == []
     report = small.add(open_dataset(first))
     assert report.added == ("a.png", "b.png", "c.png", "d.png")
-    found = asked(small, pictures / "a.png")  # after a search, whose preparations must not be kept
+    found = found_by_flag(small, images / "a.png")  # after a search, whose preparations must not be kept
     assert len(found) == 4
     report = small.add(open_dataset(later))
     assert report.added == ("e.png", "f.png", "g.png")
-    again = small.add(open_dataset(pictures))
+    again = small.add(open_dataset(images))
     assert (again.added, len(again.present), len(again.skipped)) == ((), 7, 0)
-    grown = asked(small, pictures / "a.png")
+    grown = found_by_flag(small, images / "a.png")
     assert {match.item.key for match in grown} == set(PICTURES)
     for match in grown:
         same = everything[match.item.key]
         assert (match.distance, match.box, match.size) == (same.distance, same.box, same.size)
     small.index.remove(["b.png", "e.png"])
-    left = asked(small, pictures / "a.png")
+    left = found_by_flag(small, images / "a.png")
     assert [match.item.key for match in left] == [
         match.item.key for match in grown if match.item.key not in {"b.png", "e.png"}
     ]
     small.index.compact()
-    assert asked(small, pictures / "a.png") == left
-    assert asked(Retriever.open(small.index.folder), pictures / "a.png") == left
+    assert found_by_flag(small, images / "a.png") == left
+    assert found_by_flag(Retriever.open(small.index.folder), images / "a.png") == left
     small.index.verify()
 
 
@@ -160,7 +160,7 @@ def test_unreadable_files_are_skipped(tmp_path: Path, word_retriever: Retriever)
         retriever.search(folder / "cut.bmp", options=RegionSearch(FLAG))
 
 
-def test_encoders_mixed_up(tmp_path: Path, word_retriever: Retriever, pictures: Path) -> None:
+def test_encoders_mixed_up(tmp_path: Path, word_retriever: Retriever, images: Path) -> None:
     wrong = copy_of(word_retriever, tmp_path / "index")
     shutil.rmtree(tmp_path / "index" / "encoder")
     save_encoder(map_encoder(40, seed=1), tmp_path / "index" / "encoder")
@@ -168,16 +168,16 @@ def test_encoders_mixed_up(tmp_path: Path, word_retriever: Retriever, pictures: 
         Retriever.open(tmp_path / "index")
     del wrong
     with pytest.raises(IndexFormatError, match="is not an index"):
-        Retriever.open(pictures)
+        Retriever.open(images)
 
 
 def test_a_folder_that_holds_something_is_left_as_it_is(
-    tmp_path: Path, word_retriever: Retriever, pictures: Path
+    tmp_path: Path, word_retriever: Retriever, images: Path
 ) -> None:
     index = copy_of(word_retriever, tmp_path / "index").index.folder
     with pytest.raises(ConfigError, match=r"index holds an index already: open it, or choose another"):
         Retriever.create(index, region_encoder())
-    assert asked(Retriever.open(index), pictures / "a.png") == asked(word_retriever, pictures / "a.png")
+    assert found_by_flag(Retriever.open(index), images / "a.png") == found_by_flag(word_retriever, images / "a.png")
     run = tmp_path / "run"
     save_encoder(map_encoder(), run / "encoder")
     (run / "config.json").write_text("{}")
@@ -214,7 +214,7 @@ def test_an_encoder_without_a_system_and_options_of_another_are_refused(
             {"candidates": 2, "expand": 3},
             "expand takes from the candidates that are re-ranked, 2 of them: it must be no more, got 3",
         ),
-        ({"candidates": 0, "verify": True}, "verify looks at the candidates that are re-ranked: ask for more than 0"),
+        ({"candidates": 0, "verify": True}, "verify looks at the candidates that are re-ranked: give more than 0"),
     ],
 )
 def test_settings_out_of_range(settings: dict, message: str) -> None:
@@ -222,36 +222,36 @@ def test_settings_out_of_range(settings: dict, message: str) -> None:
         RegionSearch(**settings)
 
 
-def test_queries_that_cannot_ask(word_retriever: Retriever, pictures: Path, films: Path) -> None:
+def test_queries_that_do_not_fit(word_retriever: Retriever, images: Path, films: Path) -> None:
     search = word_retriever.search
     with pytest.raises(ValueError, match=r"x\.mp4 is a video: name the second of the frame to search with"):
         search(films / "x.mp4", options=RegionSearch(FLAG))
     with pytest.raises(ValueError, match=r"a\.png is an image, and has no frame at 1\.5 s"):
-        search(pictures / "a.png", options=RegionSearch(FLAG, at=1.5))
+        search(images / "a.png", options=RegionSearch(FLAG, at=1.5))
     for moment in (-1.0, 3.01, float("nan")):
         with pytest.raises(ValueError, match=r"at must lie in the video's 0 to 3 seconds, got "):
             search(films / "x.mp4", options=RegionSearch(FLAG, at=moment))
     with pytest.raises(ValueError, match="k must be at least 1, got 0"):
-        search(pictures / "a.png", 0)
+        search(images / "a.png", 0)
     with pytest.raises(ValueError, match=r"the region 64,0,5,5 lies outside the image of 64 x 64 pixels"):
-        search(pictures / "a.png", options=RegionSearch(Region(64, 0, 5, 5)))
+        search(images / "a.png", options=RegionSearch(Region(64, 0, 5, 5)))
     with pytest.raises(ValueError, match="surroundings are those of a region, and no region is marked"):
-        search(pictures / "a.png", options=RegionSearch(surroundings=0.5))
+        search(images / "a.png", options=RegionSearch(surroundings=0.5))
     with pytest.raises(MediaError, match="no such file"):
-        search(pictures / "none.png")
+        search(images / "none.png")
     with pytest.raises(MediaError, match=r"broken\.png"):
-        search(pictures / "broken.png")
+        search(images / "broken.png")
 
 
-def test_more_results_than_candidates_are_all_looked_into(word_retriever: Retriever, pictures: Path) -> None:
-    found = word_retriever.search(pictures / "a.png", 9, options=RegionSearch(Region(0, 0, 64, 64), candidates=1))
+def test_more_results_than_candidates_are_all_looked_into(word_retriever: Retriever, images: Path) -> None:
+    found = word_retriever.search(images / "a.png", 9, options=RegionSearch(Region(0, 0, 64, 64), candidates=1))
     assert len(found) == 9
     assert all(match.box is not None for match in found)  # candidates were raised to k
-    first = word_retriever.search(pictures / "a.png", 9, options=RegionSearch(candidates=0))
+    first = word_retriever.search(images / "a.png", 9, options=RegionSearch(candidates=0))
     assert all(match.box is None for match in first)
 
 
-def test_bytes_of_a_picture(word_retriever: Retriever, region_retriever: Retriever) -> None:
+def test_bytes_of_an_image(word_retriever: Retriever, region_retriever: Retriever) -> None:
     assert bytes_per_image(word_retriever.index) == 2 * (2 + 16 * 16) + 8  # uint16 words and head; the size
     encoder = region_retriever.encoder
     assert bytes_per_image(region_retriever.index) == 4 * 8 + 2 * encoder.region_count * (4 + 8) + 8

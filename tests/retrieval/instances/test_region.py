@@ -14,7 +14,7 @@ from jaxret.retrieval.region import scaled_box
     [
         ("40,30,100,80", (40, 30, 140, 110)),
         ("0.5,0.25,0.25,0.5", (160, 60, 240, 180)),
-        ("0,0,1,1", (0, 0, 320, 240)),  # shares: the whole picture, not its first pixel
+        ("0,0,1,1", (0, 0, 320, 240)),  # shares: the whole image, not its first pixel
         ("0,0,1.5,1", (0, 0, 1.5, 1)),  # one number above 1: pixels
         (" 3.5, 2 ,1e1,7 ", (3.5, 2, 13.5, 9)),
         ("300,200,500,500", (300, 200, 320, 240)),  # cut at the border
@@ -63,7 +63,7 @@ def test_numbers_that_are_no_region(numbers: tuple, message: str) -> None:
 
 
 @pytest.mark.parametrize("region", [Region(320, 0, 5, 5), Region(5, 240, 5, 5), Region(1, 0, 0.5, 0.5)])
-def test_regions_beside_the_picture(region: Region) -> None:
+def test_regions_beside_the_image(region: Region) -> None:
     with pytest.raises(ValueError, match=rf"the region {region} lies outside the image of 320 x 240 pixels"):
         region.box((240, 320))
 
@@ -73,7 +73,7 @@ def test_a_region_that_rounding_leaves_nothing_of() -> None:
         Region(300, 0, 1e-20, 5).box((240, 320))
 
 
-def test_boxes_go_with_the_picture() -> None:
+def test_boxes_go_with_the_image() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         before, after = (tuple(rng.integers(1, 900, 2).tolist()) for _ in range(2))

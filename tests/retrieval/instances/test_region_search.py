@@ -21,7 +21,7 @@ FLAG = Region(8, 8, 24, 24)
 
 
 def described(retriever: Retriever, folders: list[Path]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Of each row the picture's vector, and boxes in shares and vectors of its squares, one frame at a time."""
+    """Of each row the image's vector, and boxes in shares and vectors of its squares, one frame at a time."""
     encoder, rows = retriever.encoder, []
     for folder in folders:
         dataset = open_dataset(folder)
@@ -51,76 +51,76 @@ def cosine(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
 @pytest.mark.parametrize("expand", [0, 3])
 @pytest.mark.parametrize("idf", [False, True])
 def test_both_passes_equal_loops(
-    region_retriever: Retriever, pictures: Path, films: Path, idf: bool, expand: int
+    region_retriever: Retriever, images: Path, films: Path, idf: bool, expand: int
 ) -> None:
-    rows = described(region_retriever, [pictures, films])
-    picture, size = region_retriever.system.image(single_file(pictures / "a.png"))
+    rows = described(region_retriever, [images, films])
+    image, size = region_retriever.system.image(single_file(images / "a.png"))
     box = np.array([[FLAG.box(size)]], np.float32)
-    asked = np.asarray(region_retriever.encoder.region_vectors(picture[None], box))[0, 0].astype(float)
-    weights = np.ones(len(asked))
+    query = np.asarray(region_retriever.encoder.region_vectors(image[None], box))[0, 0].astype(float)
+    weights = np.ones(len(query))
     if idf:
         means = np.mean([np.abs(vector) for vector, _, _ in rows], axis=0)
         weights = np.log(means.sum() / means)
 
-    def places(asked: np.ndarray, row: int) -> tuple[float, int]:
-        cosines = [cosine(asked, vector, weights) for vector in rows[row][2]]
+    def places(query: np.ndarray, row: int) -> tuple[float, int]:
+        cosines = [cosine(query, vector, weights) for vector in rows[row][2]]
         return max(cosines), int(np.argmax(cosines))
 
-    def best(asked: np.ndarray) -> list[int]:
-        return sorted(range(len(rows)), key=lambda row: -places(asked, row)[0])
+    def best(query: np.ndarray) -> list[int]:
+        return sorted(range(len(rows)), key=lambda row: -places(query, row)[0])
 
     if expand:
-        chosen = [asked / np.linalg.norm(asked)]
-        chosen += [rows[row][2][places(asked, row)[1]] for row in best(asked)[:expand]]
-        asked = np.mean(chosen, axis=0)
+        chosen = [query / np.linalg.norm(query)]
+        chosen += [rows[row][2][places(query, row)[1]] for row in best(query)[:expand]]
+        query = np.mean(chosen, axis=0)
     gallery = region_retriever.system.prepared(region_retriever.index)
     options = RegionSearch(FLAG, candidates=len(rows), idf=idf, expand=expand)
-    found = ranked(region_retriever, picture, size, options)
-    assert found.ids.tolist() == list(dict.fromkeys(gallery.items[best(asked)].tolist()))
+    found = ranked(region_retriever, image, size, options)
+    assert found.ids.tolist() == list(dict.fromkeys(gallery.items[best(query)].tolist()))
     for place, row in enumerate(found.rows.tolist()):
-        expected, square = places(asked, row)
+        expected, square = places(query, row)
         assert found.distances[place] == pytest.approx(1 - expected, abs=2e-5)
         np.testing.assert_allclose(found.boxes[place], rows[row][1][square], atol=1e-6)
     if not expand:
-        first = ranked(region_retriever, picture, size, RegionSearch(FLAG, candidates=0, idf=idf))
-        distances = [1 - cosine(asked, vector, weights) for vector, _, _ in rows]
+        first = ranked(region_retriever, image, size, RegionSearch(FLAG, candidates=0, idf=idf))
+        distances = [1 - cosine(query, vector, weights) for vector, _, _ in rows]
         np.testing.assert_allclose(first.distances, np.array(distances)[first.rows], atol=2e-5)
         for item, distance in zip(first.ids, first.distances, strict=True):
             assert distance == pytest.approx(np.array(distances)[gallery.items == item].min(), abs=2e-5)
         assert (np.diff(first.distances) >= 0).all()
 
 
-def test_proposals_of_a_detector_equal_loops(tmp_path: Path, pictures: Path) -> None:
+def test_proposals_of_a_detector_equal_loops(tmp_path: Path, images: Path) -> None:
     """Of an untrained Faster R-CNN: whatever it proposes is stored and searched."""
     settings = {"backbone": "small-convnet", "weights": "none", "image_size": 64, "anchor_sizes": (12, 24)}
     encoder = make_detector(
         FasterRcnnConfig(data="boxes.csv", **settings, proposals=6, proposer_channels=8, head_units=8), ("thing",)
     )
     retriever = Retriever.create(tmp_path / "index", encoder)
-    assert len(retriever.add(open_dataset(pictures)).added) == 7
+    assert len(retriever.add(open_dataset(images)).added) == 7
     again = Retriever.open(tmp_path / "index")
-    rows = described(again, [pictures])
-    picture, size = again.system.image(single_file(pictures / "a.png"))
-    asked = np.asarray(encoder.region_vectors(picture[None], np.array([[FLAG.box(size)]], np.float32)))[0, 0]
-    same = np.ones(len(asked))
-    found = ranked(again, picture, size, RegionSearch(FLAG))
+    rows = described(again, [images])
+    image, size = again.system.image(single_file(images / "a.png"))
+    query = np.asarray(encoder.region_vectors(image[None], np.array([[FLAG.box(size)]], np.float32)))[0, 0]
+    same = np.ones(len(query))
+    found = ranked(again, image, size, RegionSearch(FLAG))
     for place, row in enumerate(found.rows.tolist()):
-        cosines = [cosine(asked, vector, same) for vector in rows[row][2]]
+        cosines = [cosine(query, vector, same) for vector in rows[row][2]]
         assert found.distances[place] == pytest.approx(1 - max(cosines), abs=1e-3)
         near = [box for box, value in zip(rows[row][1], cosines, strict=True) if value > max(cosines) - 1e-3]
         assert min(np.abs(found.boxes[place] - box).max() for box in near) < 1e-3
     assert (np.diff(found.distances) >= 0).all()
-    first = ranked(again, picture, size, RegionSearch(FLAG, candidates=0))
-    expected = [1 - cosine(asked, rows[row][0], same) for row in first.rows]
+    first = ranked(again, image, size, RegionSearch(FLAG, candidates=0))
+    expected = [1 - cosine(query, rows[row][0], same) for row in first.rows]
     np.testing.assert_allclose(first.distances, expected, atol=1e-4)
     assert bytes_per_image(again.index) == 4 * encoder.vector_size + 2 * 6 * (4 + encoder.vector_size) + 8
 
 
-def test_the_thing_is_found_where_it_is(region_retriever: Retriever, pictures: Path) -> None:
+def test_the_thing_is_found_where_it_is(region_retriever: Retriever, images: Path) -> None:
     for name, other in (("a.png", "b.png"), ("e.png", "f.png")):
         ((left, top, right, bottom),) = PICTURES[name][1].values()
         region = Region(left, top, right - left, bottom - top)
-        found = region_retriever.search(pictures / name, 2, options=RegionSearch(region), kinds=["image"])
+        found = region_retriever.search(images / name, 2, options=RegionSearch(region), kinds=["image"])
         assert {match.item.key for match in found} == {name, other}
         for match in found:
             (truth,) = PICTURES[match.item.key][1].values()
@@ -130,20 +130,20 @@ def test_the_thing_is_found_where_it_is(region_retriever: Retriever, pictures: P
             assert match.box[1] <= middle[1] <= match.box[3]
 
 
-def test_the_whole_picture_asks_with_its_own_vector(region_retriever: Retriever, pictures: Path) -> None:
-    picture, size = region_retriever.system.image(single_file(pictures / "c.png"))
-    found = ranked(region_retriever, picture, size, RegionSearch(candidates=0))
+def test_the_whole_image_searches_with_its_own_vector(region_retriever: Retriever, images: Path) -> None:
+    image, size = region_retriever.system.image(single_file(images / "c.png"))
+    found = ranked(region_retriever, image, size, RegionSearch(candidates=0))
     assert region_retriever.index.items[int(found.ids[0])].key == "c.png"
     assert found.distances[0] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_box_smaller_than_a_cell_asks_with_the_nearest(region_retriever: Retriever, pictures: Path) -> None:
+def test_a_box_smaller_than_a_cell_searches_with_the_nearest(region_retriever: Retriever, images: Path) -> None:
     inside, cell = (
-        region_retriever.search(pictures / "a.png", 9, options=RegionSearch(region))
+        region_retriever.search(images / "a.png", 9, options=RegionSearch(region))
         for region in (Region(17, 17, 0.5, 0.5, shares=False), Region(16, 16, 4, 4))
     )
     assert inside == cell
-    assert inside != region_retriever.search(pictures / "a.png", 9, options=RegionSearch(Region(48, 48, 4, 4)))
+    assert inside != region_retriever.search(images / "a.png", 9, options=RegionSearch(Region(48, 48, 4, 4)))
 
 
 @pytest.mark.parametrize(
@@ -159,13 +159,13 @@ def test_a_box_smaller_than_a_cell_asks_with_the_nearest(region_retriever: Retri
     ],
 )
 def test_settings_of_words_are_refused(
-    region_retriever: Retriever, pictures: Path, options: RegionSearch, message: str
+    region_retriever: Retriever, images: Path, options: RegionSearch, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        region_retriever.search(pictures / "a.png", options=dataclasses.replace(options, region=FLAG))
+        region_retriever.search(images / "a.png", options=dataclasses.replace(options, region=FLAG))
 
 
-def test_pictures_without_any_activation_are_found_last(tmp_path: Path) -> None:
+def test_images_without_any_activation_are_found_last(tmp_path: Path) -> None:
     """Weighted or not: zeros have no direction, and no number is rarer than another where all are zero."""
     folder = make_pictures(tmp_path / "pictures", ["a.png", "b.png"])
     encoder = region_encoder()

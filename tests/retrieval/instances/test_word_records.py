@@ -60,7 +60,7 @@ def test_points_come_back_as_they_were(seed: int) -> None:
     assert (image.grid, image.image_size) == (expected.grid, expected.image_size)
 
 
-def test_points_are_kept_to_a_sixteenth_of_a_pixel_up_to_the_largest_picture() -> None:
+def test_points_are_kept_to_a_sixteenth_of_a_pixel_up_to_the_largest_image() -> None:
     points = np.array([[4064.0, 4064.0], [0.03, 1.04], [0.0, 0.0]])
     image = POINTS.unpack(POINTS.pack(np.array([6, 0, 3]), points, (4064, 4064)).astype("uint16"))
     np.testing.assert_array_equal(image.points, [[4064, 4064], [0, 17 / 16], [0, 0]])

@@ -50,8 +50,8 @@ def gallery_words(retriever: Retriever, folders: list[Path]) -> list[PlacedWords
 
 
 @pytest.fixture(scope="module")
-def rows(word_retriever: Retriever, pictures: Path, films: Path) -> list[PlacedWords]:
-    return gallery_words(word_retriever, [pictures, films])
+def rows(word_retriever: Retriever, images: Path, films: Path) -> list[PlacedWords]:
+    return gallery_words(word_retriever, [images, films])
 
 
 def entries(image: PlacedWords, inside: np.ndarray | None = None) -> list[tuple[int, float]]:
@@ -64,15 +64,15 @@ def rounded(cosine: float) -> float:
 
 
 class SlowSearch:
-    """A query of one picture and box against all rows."""
+    """A query of one image and box against all rows."""
 
     def __init__(self, retriever: Retriever, rows: list[PlacedWords], path: Path, region: Region | None):
         system = retriever.system
         assert isinstance(system, MapWords)
-        picture, size = retriever.system.image(single_file(path))
+        image, size = retriever.system.image(single_file(path))
         self.rows, self.idf = rows, [float(weight) for weight in np.asarray(system.encoder.idf[...])]
-        self.image = system.layout.unpack(system.encode_frames(picture[None])[0])
-        self.box = None if region is None else scaled_box(region.box(size), size, picture.shape[:2])
+        self.image = system.layout.unpack(system.encode_frames(image[None])[0])
+        self.box = None if region is None else scaled_box(region.box(size), size, image.shape[:2])
 
     def asked(self, idf: list[float] | None, surroundings: float = 0.0) -> dict[int, float]:
         if self.box is None:
@@ -122,23 +122,23 @@ class SlowSearch:
 def test_both_passes_equal_loops(
     word_retriever: Retriever,
     rows: list[PlacedWords],
-    pictures: Path,
+    images: Path,
     name: str,
     region: Region | None,
     extra: dict,
     idf_weighted: bool,
 ) -> None:
     options = RegionSearch(region, candidates=4, idf=idf_weighted, **extra)
-    query = SlowSearch(word_retriever, rows, pictures / name, region)
+    query = SlowSearch(word_retriever, rows, images / name, region)
     idf = query.idf if idf_weighted else None
     asked = query.asked(idf, options.surroundings)
-    picture, size = word_retriever.system.image(single_file(pictures / name))
+    image, size = word_retriever.system.image(single_file(images / name))
     gallery = word_retriever.system.prepared(word_retriever.index)
     assert len(gallery.items) == len(rows) == len(PICTURES) + 2 * 3  # three frames of each film
 
     expected = np.array(query.first(asked, idf, options.centre))
     order = np.lexsort((np.arange(len(rows)), expected.astype(np.float32)))
-    plain = ranked(word_retriever, picture, size, dataclasses.replace(options, candidates=0))
+    plain = ranked(word_retriever, image, size, dataclasses.replace(options, candidates=0))
     assert np.isnan(plain.boxes).all()
     items = list(dict.fromkeys(gallery.items[order].tolist()))
     assert plain.ids.tolist() == items
@@ -151,7 +151,7 @@ def test_both_passes_equal_loops(
     places = {row: query.best(asked, row, idf) for row in candidates}
     best = sorted(candidates, key=lambda row: (np.float32(places[row][0]), row))
     inside = list(dict.fromkeys(gallery.items[best].tolist()))
-    found = ranked(word_retriever, picture, size, options)
+    found = ranked(word_retriever, image, size, options)
     assert found.ids.tolist() == inside + [item for item in items if item not in inside]
     for place, item in enumerate(inside):
         row = next(row for row in best if gallery.items[row] == item)
@@ -163,16 +163,16 @@ def test_both_passes_equal_loops(
 
 
 @pytest.mark.parametrize("idf_weighted", [False, True])
-def test_expansion_asks_with_the_mean_of_what_was_found(
-    word_retriever: Retriever, rows: list[PlacedWords], pictures: Path, idf_weighted: bool
+def test_expansion_searches_with_the_mean_of_what_was_found(
+    word_retriever: Retriever, rows: list[PlacedWords], images: Path, idf_weighted: bool
 ) -> None:
-    query = SlowSearch(word_retriever, rows, pictures / "a.png", FLAG)
+    query = SlowSearch(word_retriever, rows, images / "a.png", FLAG)
     idf = query.idf if idf_weighted else None
     asked = query.asked(None)
     weights = idf or [1.0] * word_retriever.encoder.n_words
-    picture, size = word_retriever.system.image(single_file(pictures / "a.png"))
+    image, size = word_retriever.system.image(single_file(images / "a.png"))
     count = len(rows)
-    once = ranked(word_retriever, picture, size, RegionSearch(FLAG, candidates=count, idf=idf_weighted))
+    once = ranked(word_retriever, image, size, RegionSearch(FLAG, candidates=count, idf=idf_weighted))
 
     # By row, for several rows of one film may be among the best.
     scored = sorted((np.float32(query.best(query.asked(idf), row, idf)[0]), row) for row in range(count))
@@ -188,7 +188,7 @@ def test_expansion_asks_with_the_mean_of_what_was_found(
         for word, amount in bag.items():
             mean[word] += amount / length / len(bags)
     expanded = {word: amount * weights[word] for word, amount in mean.items() if amount * weights[word]}
-    again = ranked(word_retriever, picture, size, RegionSearch(FLAG, candidates=count, idf=idf_weighted, expand=3))
+    again = ranked(word_retriever, image, size, RegionSearch(FLAG, candidates=count, idf=idf_weighted, expand=3))
     best = [query.best(expanded, row, idf) for row in range(count)]
     order = sorted(range(count), key=lambda row: (np.float32(best[row][0]), row))
     gallery = word_retriever.system.prepared(word_retriever.index)
@@ -199,12 +199,12 @@ def test_expansion_asks_with_the_mean_of_what_was_found(
     assert not np.array_equal(once.distances, again.distances)
 
 
-def test_the_thing_is_found_where_it_is(word_retriever: Retriever, pictures: Path) -> None:
+def test_the_thing_is_found_where_it_is(word_retriever: Retriever, images: Path) -> None:
     for name, other in (("a.png", "b.png"), ("c.png", "d.png"), ("e.png", "f.png")):
         ((thing, box),) = PICTURES[name][1].items()
         left, top, right, bottom = box
         region = Region(left, top, right - left, bottom - top)
-        found = word_retriever.search(pictures / name, 3, options=RegionSearch(region), kinds=["image"])
+        found = word_retriever.search(images / name, 3, options=RegionSearch(region), kinds=["image"])
         assert {match.item.key for match in found[:2]} == {name, other}, thing
         truth = PICTURES[other][1][thing]
         (match,) = (match for match in found if match.item.key == other)
@@ -215,25 +215,23 @@ def test_the_thing_is_found_where_it_is(word_retriever: Retriever, pictures: Pat
         assert max(width, 0) * max(height, 0) > 0.2 * 24 * 24
 
 
-def test_a_box_with_too_few_words_is_named_as_it_was_given(word_retriever: Retriever, pictures: Path) -> None:
+def test_a_box_with_too_few_words_is_named_as_it_was_given(word_retriever: Retriever, images: Path) -> None:
     message = (
         r"the region 1,1,1.5,1 holds 0 visual words, and a search needs at least 1: mark a larger part, or make an "
         r"index that sees larger images than 64 x 64 pixels"
     )
     with pytest.raises(ValueError, match=message):
-        word_retriever.search(pictures / "a.png", options=RegionSearch(Region(1, 1, 1.5, 1)))
+        word_retriever.search(images / "a.png", options=RegionSearch(Region(1, 1, 1.5, 1)))
     with pytest.raises(ValueError, match=r"the region 0.5,0.5,0.25,0.25 holds 16 visual words, and a search needs at"):
-        word_retriever.search(pictures / "a.png", options=RegionSearch(Region(0.5, 0.5, 0.25, 0.25), min_words=17))
-    assert word_retriever.search(
-        pictures / "a.png", 1, options=RegionSearch(Region(0.5, 0.5, 0.25, 0.25), min_words=16)
-    )
+        word_retriever.search(images / "a.png", options=RegionSearch(Region(0.5, 0.5, 0.25, 0.25), min_words=17))
+    assert word_retriever.search(images / "a.png", 1, options=RegionSearch(Region(0.5, 0.5, 0.25, 0.25), min_words=16))
     with pytest.raises(ValueError, match=r"the image holds 256 visual words, and a search needs at least 300"):
-        word_retriever.search(pictures / "a.png", options=RegionSearch(min_words=300))
+        word_retriever.search(images / "a.png", options=RegionSearch(min_words=300))
 
 
 @pytest.fixture(scope="module")
 def sift(tmp_path_factory: pytest.TempPathFactory) -> tuple[Retriever, Path]:
-    """Textured pictures; the second holds a part of the first, moved by (24, 8), and the last holds nothing."""
+    """Textured images; the second holds a part of the first, moved by (24, 8), and the last holds nothing."""
     pytest.importorskip("cv2")
     folder = tmp_path_factory.mktemp("sift")
     rng = np.random.default_rng(3)
@@ -275,16 +273,16 @@ def test_sift_words_find_and_verify_a_part(sift: tuple[Retriever, Path]) -> None
 def test_verification_equals_that_of_each_candidate(sift: tuple[Retriever, Path]) -> None:
     retriever, folder = sift
     region = Region(16, 8, 96, 88)
-    picture, size = retriever.system.image(single_file(folder / "a.png"))
-    plain = ranked(retriever, picture, size, RegionSearch(region))
-    checked = ranked(retriever, picture, size, RegionSearch(region, verify=True))
+    image, size = retriever.system.image(single_file(folder / "a.png"))
+    plain = ranked(retriever, image, size, RegionSearch(region))
+    checked = ranked(retriever, image, size, RegionSearch(region, verify=True))
     layout = retriever.system.layout
-    query = layout.unpack(retriever.system.encode_frames(picture[None])[0])
+    query = layout.unpack(retriever.system.encode_frames(image[None])[0])
     inside = np.flatnonzero(query.inside((16, 8, 112, 96)))
     counts = {}
     for row, record in enumerate(retriever.index.rows("words").vectors):
         image = layout.unpack(record)
-        # Words are rare or common among those in the box, not in the whole picture.
+        # Words are rare or common among those in the box, not in the whole image.
         held = {int(word): int((query.words[inside] == word).sum()) for word in np.unique(query.words[inside])}
         pairs = np.array(
             [
@@ -304,12 +302,12 @@ def test_verification_equals_that_of_each_candidate(sift: tuple[Retriever, Path]
     assert checked.rows.tolist() == expected
 
 
-def test_only_sift_words_can_be_verified(word_retriever: Retriever, pictures: Path) -> None:
+def test_only_sift_words_can_be_verified(word_retriever: Retriever, images: Path) -> None:
     with pytest.raises(ValueError, match="verify compares key points: it needs an index of SIFT words"):
-        word_retriever.search(pictures / "a.png", options=RegionSearch(verify=True))
+        word_retriever.search(images / "a.png", options=RegionSearch(verify=True))
 
 
-def test_pictures_of_other_shapes_go_through(tmp_path: Path, word_retriever: Retriever) -> None:
+def test_images_of_other_shapes_go_through(tmp_path: Path, word_retriever: Retriever) -> None:
     folder = make_pictures(tmp_path / "odd", ["a.png"])
     rng = np.random.default_rng(0)
     shapes = {"one": (1, 1), "wide": (4, 400), "tall": (400, 4), "large": (200, 300)}
