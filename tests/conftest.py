@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -22,6 +23,10 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 with contextlib.suppress(PackageNotFoundError):
     if tuple(map(int, version("jaxlib").split(".")[:2])) < (0, 11):
         os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0")
+
+# What is left is mostly tracing, which makes many small objects that live long, and notes lines that no test reads.
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+gc.set_threshold(100_000, 50, 50)
 
 sys.path.insert(0, str(TESTS))  # `from reference.x import ...` finds the slow twins
 

@@ -116,6 +116,7 @@ def test_stop_and_resume_by_command_equals_one_run(media: Path, tmp_path: Path) 
     np.testing.assert_allclose(logs[0][-1], logs[1][-1], rtol=1e-6)
 
 
+@pytest.mark.slow  # test_image_to_video.py and ../training/test_fit.py train in two processes as well
 def test_two_processes_share_a_training(media: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     outputs = train_in_two_processes(["cnn-lstm", "--data", media, "--out", out, "--epochs", "1", *SMALL])

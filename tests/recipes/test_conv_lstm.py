@@ -83,7 +83,7 @@ def whole(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run
 
 
-@pytest.mark.slow  # what any recipe shares is tested in test_commands.py and ../training/test_fit.py
+@pytest.mark.slow  # test_image_to_video.py and ../training/test_fit.py train in two processes as well
 def test_two_processes_train_as_one_does(whole: Path, media: Path, tmp_path: Path) -> None:
     """They share each batch, and the first one ranks and reports."""
     run = tmp_path / "both"

@@ -98,7 +98,7 @@ def test_stopped_and_resumed_equals_one_run(data: Path, tmp_path: Path, capsys: 
         np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
-@pytest.mark.slow  # what any recipe shares is tested in test_commands.py and ../training/test_fit.py
+@pytest.mark.slow  # test_image_to_video.py and ../training/test_fit.py train in two processes as well
 def test_two_processes_leave_one_run(data: Path, tmp_path: Path) -> None:
     run = tmp_path / "both"
     outputs = train_in_two_processes(["faster-rcnn", "--data", data, "--out", run, *SMALL, "--epochs", "1"])
