@@ -27,7 +27,7 @@ class MediaInfo:
     """Size and length of one item, as shown: rotation and non-square pixels are already accounted for.
 
     Attributes:
-      frame_count: frames that can be asked for; 1 for an image.
+      frame_count: frames that can be read; 1 for an image.
       duration: seconds from the first frame to the end of the last; 0 for an image.
       width, height: pixels of a frame as displayed.
     """
@@ -55,7 +55,7 @@ class Chunk:
 
 
 class MediaReader(ABC):
-    """One opened item: its frame times, and the frames asked for, in one forward pass.
+    """One opened item: its frame times, and the wanted frames, in one forward pass.
 
     Use it as a context manager. A reader belongs to one thread at a time.
 
@@ -178,6 +178,6 @@ class ArrayReader(MediaReader):
         self.info = MediaInfo(len(pixels), duration, width=pixels.shape[2], height=pixels.shape[1])
 
     def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
-        """Yield the frames asked for; see `MediaReader.frames`."""
+        """Yield the wanted frames; see `MediaReader.frames`."""
         for index in check_indices(indices, self.info.frame_count):
             yield resize_frame(self._pixels[index], geometry, channels)

@@ -22,7 +22,7 @@ class MediaSearchResult(SearchResult):
       ids: int64 (Q, k), positions in `MediaIndex.items` at the time of the search; -1 for a missing result.
       distances: float32 (Q, k), of each item's best row; inf where missing.
       starts, ends: float64 (Q, k), the span of that row in seconds; NaN where missing.
-      cosines: float32 (Q, k), -inf where missing; None unless PAR was asked for.
+      cosines: float32 (Q, k), -inf where missing; None without PAR.
       found: the items that occur in `ids`, by id.
     """
 

@@ -47,7 +47,7 @@ class CentroidIndex:
     A search compares the query with all centroids and then, exactly, with the vectors in the `probes` nearest cells.
     What it finds has the distances and the order of `euclidean_topk`; a neighbour in another cell is missed. With all
     cells probed the results are those of `euclidean_topk`, bit for bit. Vectors that cluster need few probes; how many
-    is a question of measuring (`benchmarks/speed_centroid_search.py`).
+    is found by measuring (`benchmarks/speed_centroid_search.py`).
 
     The index keeps a float32 copy of the vectors, cell by cell. Centroids stay as they are when vectors are added: fit
     anew when the gallery has become a different one. Additions lie in parts of their own, which are joined as they

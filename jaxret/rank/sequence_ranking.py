@@ -225,8 +225,8 @@ def _subsequences(
 def _query_in_items(
     query: NDArray[np.float32], members: Collection, normalised: bool, threads: int | None, *, backwards: bool
 ) -> _Subsequences:
-    asked = query[::-1] if backwards else query
-    found = dtw_subsequence_topk(asked, members, len(members), threads=threads)
+    directed = query[::-1] if backwards else query
+    found = dtw_subsequence_topk(directed, members, len(members), threads=threads)
     in_order = np.argsort(found.ids[0])
     starts, ends, distances = (part[0][in_order] for part in (found.starts, found.ends, found.distances))
     if normalised:

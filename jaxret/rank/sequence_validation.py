@@ -33,7 +33,7 @@ def as_frames(array: Any, name: str) -> Frames:
 
 
 def _is_plain(array: Any) -> bool:
-    """Whether it may be used as it is; asked of each of a million arrays, so it comes before all that builds names."""
+    """Whether it may be used as it is. It is called for each of a million arrays, so no names are built before it."""
     return (
         type(array) is np.ndarray
         and array.dtype == np.float32

@@ -21,7 +21,7 @@ def available_threads() -> int:
 
 
 def check_threads(threads: int | None) -> int:
-    """The number of threads that an argument `threads` asks for; None is `available_threads()`.
+    """The number of threads that an argument `threads` means; None is `available_threads()`.
 
     Raises:
         TypeError: it is no integer.

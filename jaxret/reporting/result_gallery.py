@@ -30,7 +30,7 @@ class Tile:
     Attributes:
       pixels: uint8 (H, W, 3).
       caption: text below it.
-      relevant: True frames it green, False red, None (a query, or nobody knows) grey.
+      relevant: True frames it green, False red, None (a query, or not known) grey.
     """
 
     pixels: npt.NDArray[np.uint8]

@@ -103,7 +103,7 @@ class Codebook:
         if len(start) < count:
             raise ValueError(
                 f"{count} words need as many different descriptors, and of the {len(sample)} read {len(start)} differ: "
-                f"ask for fewer words or use more images"
+                f"take fewer words or more images"
             )
         from sklearn.cluster import MiniBatchKMeans  # slow to import; assigning does not need it
 

@@ -29,7 +29,7 @@ def root(tmp_path) -> Path:
     return tmp_path
 
 
-def test_lists_and_judgements(root):
+def test_lists_and_ground_truth(root):
     lists = read_cc_web_video(root)
     assert lists.names[3] == "1_3_H.flv"
     assert lists.topics[6] == 2
@@ -39,12 +39,12 @@ def test_lists_and_judgements(root):
     assert first.relevant("S") == (2,)
     assert second.relevant() == (6,)
     gallery = ["videos/1_4_Y.flv", "1_3_H.flv", "2_2_Y.flv", "1_2_G.flv", "1_1_Y.flv"]
-    relevant, junk = lists.judged_lists(gallery)
+    relevant, junk = lists.relevance_lists(gallery)
     assert relevant == [{0: 1.0, 3: 1.0}, {2: 1.0}]
     assert junk == [{4}, set()]  # the first seed; the second is not in the gallery
-    relevant, junk = lists.judged_lists(gallery, codes="ES")
+    relevant, junk = lists.relevance_lists(gallery, codes="ES")
     assert relevant == [{3: 1.0}, {}]
-    assert junk == [{0, 4}, {2}]  # longer and other versions are no mistakes where duplicates are asked for
+    assert junk == [{0, 4}, {2}]  # longer and other versions are no mistakes where duplicates alone are relevant
 
 
 def test_the_complete_list_has_a_header_and_quotes(root):
@@ -69,7 +69,7 @@ def test_the_videos_that_are_there(root, make_video):
         ("2_2_Y.flv", "query-2", "2_2_Y.flv"),
     ]
     assert dataset.info(0).frame_count == 4
-    relevant, _ = read_cc_web_video(root).judged_lists([item.key for item in dataset.items])
+    relevant, _ = read_cc_web_video(root).relevance_lists([item.key for item in dataset.items])
     assert relevant == [{0: 1.0}, {1: 1.0}]
     with pytest.raises(ConfigError, match="options of cc-web-video are none"):
         open_dataset(f"cc-web-video,frames=3:{root}")
@@ -80,7 +80,7 @@ def test_the_videos_that_are_there(root, make_video):
     [
         ("Video_List.txt", LIST + "6\t2\tYahoo\tz.flv\tu\n", r"Video_List\.txt, line 7: video 6 is listed twice"),
         ("Video_List.txt", LIST + "7 2 Yahoo z.flv\n", r"line 7: expected VideoID, QueryID, Source and VideoName"),
-        ("Seed.txt", "1\t1\n", "query 2 has a seed or judgements, not both"),
+        ("Seed.txt", "1\t1\n", "query 2 has a seed or ground truth, not both"),
         ("Seed.txt", "1\t1\n2\t77\n", "query 2 names video 77, which is not listed"),
         ("Seed.txt", "1\n", r"Seed\.txt, line 1: expected QueryID and VideoID, got '1'"),
         ("Seed.txt", "a\t1\n", r"Seed\.txt, line 1: expected a number, got 'a'"),
@@ -96,16 +96,16 @@ def test_damage_is_named(root, file, text, message):
 def test_what_is_missing_is_named(root):
     lists = read_cc_web_video(root)
     with pytest.raises(ConfigError, match=r"gallery holds 'x\.flv', which the data set does not list"):
-        lists.judged_lists(["x.flv"])
+        lists.relevance_lists(["x.flv"])
     with pytest.raises(ConfigError, match=r"'a/1_1_Y\.flv' twice: items 0 and 1"):
-        lists.judged_lists(["1_1_Y.flv", "a/1_1_Y.flv"])
+        lists.relevance_lists(["1_1_Y.flv", "a/1_1_Y.flv"])
     with pytest.raises(ValueError, match=r"codes must be one or more of E, S, V, M, L, got \('X',\)"):
-        lists.judged_lists([], codes=("X",))
+        lists.relevance_lists([], codes=("X",))
     with pytest.raises(ConfigError, match="holds none of the 6 videos that it lists"):
         open_cc_web_video(root)
     for path in (root / "GT").iterdir():
         path.unlink()
-    with pytest.raises(ConfigError, match=r"holds no judgements GT/GT_1\.rst"):
+    with pytest.raises(ConfigError, match=r"holds no ground truth GT/GT_1\.rst"):
         read_cc_web_video(root)
     (root / "Seed.txt").unlink()
     with pytest.raises(ConfigError, match=r"Seed\.txt: No such file"):

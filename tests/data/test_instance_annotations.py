@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from jaxret.data.ground_truth.instances import InstanceQuery, judged_lists
+from jaxret.data.ground_truth.instances import InstanceQuery, relevance_lists
 from jaxret.data.ground_truth.instre import instre_queries, read_instre
 from jaxret.data.ground_truth.oxford import read_oxford_queries
 from jaxret.data.ground_truth.revisited import read_revisited
@@ -53,18 +53,18 @@ def test_oxford_layout(oxford):
     )
     assert (second.name, second.box, second.ok) == ("keble_2", (0, 0, 10, 20), ())
     names = ["all_souls_000002", "all_souls_000008", "all_souls_000013", "all_souls_000026", "keble_000214", "other"]
-    relevant, junk = judged_lists([first, second], [f"{name}.jpg" for name in names])
+    relevant, junk = relevance_lists([first, second], [f"{name}.jpg" for name in names])
     assert relevant == [{0: 1, 2: 1, 3: 1}, {4: 1}]
     assert junk == [{1}, set()]
-    relevant, junk = judged_lists([first, second], names, graded=True, without_query=True)
+    relevant, junk = relevance_lists([first, second], names, graded=True, without_query=True)
     assert relevant == [{0: 1, 3: 2}, {}]
     assert junk == [{1, 2}, {4}]
     with pytest.raises(ConfigError, match=r"gallery of 5 items lacks 1 images .* such as 'keble_000214'"):
-        judged_lists([first, second], [name for name in names if name != "keble_000214"])
-    relevant, _ = judged_lists([second], ["other"], allow_missing=True)
+        relevance_lists([first, second], [name for name in names if name != "keble_000214"])
+    relevant, _ = relevance_lists([second], ["other"], allow_missing=True)
     assert relevant == [{}]
     with pytest.raises(ConfigError, match="names 'other' twice: items 5 and 6"):
-        judged_lists([first], [*names, "other.png"])
+        relevance_lists([first], [*names, "other.png"])
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_instre_layout(tmp_path):
     assert first.image == "INSTRE-S1/01a_canada_book/001"
     assert set(first.good) == {"INSTRE-S1/01a_canada_book/002", "INSTRE-M/01/001"}
     assert queries["S1-01a_2"].box == (1, 1, 3, 3)  # the image that shows it twice is no query
-    relevant, junk = judged_lists([first], [f"{image.name}.jpg" for image in images])
+    relevant, junk = relevance_lists([first], [f"{image.name}.jpg" for image in images])
     assert {images[row].name for row in relevant[0]} == set(first.good)
     assert {images[row].name for row in junk[0]} == {first.image}
     assert len(read_instre(tmp_path, ["INSTRE-S2"])) == 2

@@ -126,7 +126,7 @@ def test_rank_pooling_weights_against_the_closed_form(length: int) -> None:
 
 @pytest.mark.parametrize("length", [2, 3, 7, 10])
 def test_a_dynamic_image_is_the_first_step_towards_ranking_the_running_means(length: int) -> None:
-    """Gradient, at 0, of the loss over all pairs q > t that asks <d, V_q> to exceed <d, V_t>."""
+    """Gradient, at 0, of the loss over all pairs q > t that wants <d, V_q> to exceed <d, V_t>."""
     snippet = noise(length, seed=length)
     means = [snippet[: t + 1].astype(np.float64).mean(0) for t in range(length)]
     step = sum(means[q] - means[t] for q in range(length) for t in range(q))

@@ -25,7 +25,7 @@ def test_spans_are_equal_and_cover_the_video(duration, overlap):
         assert len(spans) == 1
         return
     np.testing.assert_allclose(spans[:-1, 1] - spans[1:, 0], overlap * lengths[0], rtol=1e-9)
-    # One chunk more or less would not be nearer to the length that was asked for.
+    # One chunk more or less would not be nearer to the wanted length.
     for count in (len(spans) - 1, len(spans) + 1):
         if count:
             other = duration / (1 + (count - 1) * (1 - overlap))
@@ -51,12 +51,12 @@ def test_an_overlap_out_of_range(overlap):
 @pytest.mark.parametrize("overlap", [0.0, 0.5, 0.8])
 def test_frames_of_overlapping_chunks_are_read_once(overlap, modalities):
     video = np.random.default_rng(0).integers(0, 256, (60, 8, 8, 3), np.uint8)
-    asked: list[int] = []
+    read: list[int] = []
 
     class Reader(ArrayReader):
         def frames(self, indices, geometry=None, channels=3) -> Iterator[np.ndarray]:
             for number, frame in zip(indices, super().frames(indices, geometry, channels), strict=True):
-                asked.append(int(number))
+                read.append(int(number))
                 yield frame
 
     settings = Preprocessing(
@@ -64,7 +64,7 @@ def test_frames_of_overlapping_chunks_are_read_once(overlap, modalities):
     )
     reader = Reader(video, times=np.arange(60) / 10, duration=6.0)
     chunks = list(chunks_of(reader, settings, is_image=False))
-    assert asked == sorted(set(asked))
+    assert read == sorted(set(read))
     spans = chunk_spans(6.0, 1.0, overlap)
     assert [(chunk.start, chunk.end) for chunk in chunks] == [tuple(span) for span in spans.tolist()]
     assert len(chunks) == {0.0: 6, 0.5: 11, 0.8: 26}[overlap]

@@ -90,7 +90,7 @@ def test_one_pass_one_chunk_at_a_time():
     dataset = Numbered(10_000)
     chunks = read_chunks(dataset, 0, Preprocessing(height=2, width=2, frames=16))
     next(chunks)
-    assert len(dataset.given) == 16  # the rest of the video has not been asked for
+    assert len(dataset.given) == 16  # the rest of the video has not been read
     assert sum(1 for _ in chunks) == 99
     assert dataset.given == sorted(dataset.given)
 
@@ -251,7 +251,7 @@ def test_modalities_in_one_pass_with_few_frames_in_memory():
     settings = Preprocessing(height=2, width=2, frames=16, modalities=("rgb", "difference", "dynamic-image"))
     chunks = read_chunks(dataset, 0, settings)
     next(chunks)
-    assert dataset.given[-1] < 100 + 10  # of 2,000: only the first chunk's snippets have been asked for
+    assert dataset.given[-1] < 100 + 10  # of 2,000: only the first chunk's snippets have been read
     assert sum(1 for _ in chunks) == 19
     assert dataset.given == sorted(set(dataset.given))
     assert dataset.most <= 10 + 2

@@ -56,7 +56,7 @@ def test_size_and_type_stay_and_the_input_too(name, shape):
         assert not np.array_equal(ALL[name](image), image)
 
 
-def test_nothing_asked_for_changes_nothing():
+def test_no_distortion_changes_nothing():
     image = scene()
     whole = [[0, 0], [80, 0], [80, 60], [0, 60]]
     for made in (
@@ -111,7 +111,7 @@ def test_a_warp_takes_each_point_where_the_projection_takes_it():
         assert (light * down).sum() / light.sum() == pytest.approx(to_y, abs=0.2)
 
 
-def test_outside_the_warped_image_is_the_level_asked_for():
+def test_outside_the_warped_image_is_the_given_level():
     made = warp_perspective(GREY, [[20, 10], [50, 10], [50, 40], [20, 40]], level=33)
     assert np.all(made[:9] == 33)
     assert np.all(made[12:38, 22:48] == 128)
@@ -140,7 +140,7 @@ def test_exposure_scales_light_channel_by_channel_and_clips():
     assert np.all(expose(GREY, 8.0) == 255)
 
 
-def test_moire_is_a_wave_of_the_period_and_direction_asked_for():
+def test_moire_is_a_wave_of_the_period_and_direction_given():
     angle, period = np.arctan2(6, 8), 6.4  # 64 pixels: 8 periods across, 6 down
     made = moire(np.full((64, 64, 3), 100, np.uint8), period, angle, 0.1)
     light = (made / 255.0) ** 2.2

@@ -74,7 +74,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_exactly_the_frames_asked_for(name, make_video, decode_all):
+def test_exactly_the_wanted_frames(name, make_video, decode_all):
     path = make_video(name, **FILES[name])
     pixels, times = decode_all(path)
     rng = np.random.default_rng(len(name))
@@ -85,8 +85,8 @@ def test_exactly_the_frames_asked_for(name, make_video, decode_all):
         np.testing.assert_allclose(reader.times, times, atol=1e-9)
         assert reader.info.duration > times[-1]
         for size in (1, 2, 5, 3, 16, 1):
-            asked = np.sort(rng.integers(0, len(pixels), size))
-            np.testing.assert_array_equal(np.stack(list(reader.frames(asked))), pixels[asked])
+            wanted = np.sort(rng.integers(0, len(pixels), size))
+            np.testing.assert_array_equal(np.stack(list(reader.frames(wanted))), pixels[wanted])
         shuffled = rng.integers(0, len(pixels), 7)
         np.testing.assert_array_equal(reader.read(shuffled), pixels[shuffled])
     with VideoReader(path) as reader:  # untouched by earlier requests: everything, in one pass
@@ -107,10 +107,10 @@ def test_by_time_gives_the_frame_on_display(make_video, decode_all):
     pixels, times = decode_all(path)
     np.testing.assert_allclose(times * 1000, VFR, atol=1e-6)
     with VideoReader(path) as reader:
-        asked = [1.0, 0.999, 0.0, 99.0, 2.45, -1.0, 3.515]
-        slow = [max([n for n, time in enumerate(times) if time <= moment + 1e-9], default=0) for moment in asked]
+        wanted = [1.0, 0.999, 0.0, 99.0, 2.45, -1.0, 3.515]
+        slow = [max([n for n, time in enumerate(times) if time <= moment + 1e-9], default=0) for moment in wanted]
         assert slow == [6, 5, 0, 19, 8, 0, 16]
-        np.testing.assert_array_equal(reader.read_at(asked), pixels[slow])
+        np.testing.assert_array_equal(reader.read_at(wanted), pixels[slow])
 
 
 def test_seeking_decodes_no_more_than_it_must(make_video, monkeypatch):
@@ -118,7 +118,7 @@ def test_seeking_decodes_no_more_than_it_must(make_video, monkeypatch):
     decoded = []
     with VideoReader(path) as reader:
         original = reader._next_frame
-        monkeypatch.setattr(reader, "_next_frame", lambda *asked: decoded.append(1) or original(*asked))
+        monkeypatch.setattr(reader, "_next_frame", lambda *wanted: decoded.append(1) or original(*wanted))
         list(reader.frames([290]))
         assert len(decoded) <= 12  # one group of images, not 290 frames
         decoded.clear()
@@ -130,8 +130,8 @@ def test_threads_give_the_same_frames(make_video, decode_all):
     path = make_video("b-frames.mp4", **FILES["b-frames.mp4"])
     pixels, _ = decode_all(path)
     with VideoReader(path, threads=3) as reader:
-        for asked in ([0, 1, 2], [50, 51, 99], [12], [98, 99]):
-            np.testing.assert_array_equal(reader.read(asked), pixels[asked])
+        for wanted in ([0, 1, 2], [50, 51, 99], [12], [98, 99]):
+            np.testing.assert_array_equal(reader.read(wanted), pixels[wanted])
 
 
 @pytest.mark.parametrize(
@@ -233,8 +233,8 @@ def test_stream_that_begins_between_key_frames(make_video, tmp_path):
         shown = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     with VideoReader(cut) as reader:
         assert reader.info.frame_count == len(shown)
-        for asked in ([0, 1], [len(shown) - 1], [7, 20]):
-            np.testing.assert_array_equal(reader.read(asked), np.stack([shown[number] for number in asked]))
+        for wanted in ([0, 1], [len(shown) - 1], [7, 20]):
+            np.testing.assert_array_equal(reader.read(wanted), np.stack([shown[number] for number in wanted]))
 
 
 class TestBrokenFiles:
@@ -387,5 +387,5 @@ def test_real_clips(shared_media: Path, decode_all):
         pixels, times = decode_all(path)
         with VideoReader(path) as reader:
             np.testing.assert_allclose(reader.times, times, atol=1e-6)
-            asked = np.linspace(0, len(pixels) - 1, 7).astype(int)
-            np.testing.assert_array_equal(reader.read(asked), pixels[asked])
+            wanted = np.linspace(0, len(pixels) - 1, 7).astype(int)
+            np.testing.assert_array_equal(reader.read(wanted), pixels[wanted])

@@ -202,7 +202,7 @@ def test_number_of_spans(n, error):
         dtw_subsequence_topk(GOOD, [GOOD], n)
 
 
-def test_more_spans_than_asked_for_each():
+def test_more_spans_than_wanted_of_each():
     with pytest.raises(ValueError, match=r"k must be at most the 4 spans of 2 sequences, got 5"):
         dtw_subsequence_topk(GOOD, [GOOD, GOOD], 5, spans_each=2)
 

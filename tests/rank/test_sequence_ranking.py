@@ -27,13 +27,13 @@ def slow_entry(query, item, ranking: SequenceRanking):
     """(distance, item span, query span, backwards): readings and spans tried one after the other."""
     readings = [(False, query, item), (True, query[::-1], item)][: 1 + (ranking.measure == "bi-dtw")]
     found = []
-    for backwards, asked, member in readings:
+    for backwards, part, member in readings:
         if ranking.subsequence is None:
-            rows = len(asked) + len(member)
-            entry = (twin.dtw(asked, member), (0, len(member)), (0, len(asked)))
+            rows = len(part) + len(member)
+            entry = (twin.dtw(part, member), (0, len(member)), (0, len(part)))
         elif ranking.subsequence == "query":
-            start, end, distance = twin.subsequences(asked, member, 1)[0]
-            rows, entry = len(asked) + end - start, (distance, (start, end), (0, len(asked)))
+            start, end, distance = twin.subsequences(part, member, 1)[0]
+            rows, entry = len(part) + end - start, (distance, (start, end), (0, len(part)))
         else:
             start, end, distance = twin.subsequences(member[::-1] if backwards else member, query, 1)[0]
             rows, entry = len(member) + end - start, (distance, (0, len(member)), (start, end))
@@ -72,12 +72,12 @@ def test_the_distance_is_that_of_the_rows_that_it_names() -> None:
     query, *members = make(5, [6, 9, 4, 12, 3], dimensions=7, ties=False)
     for measure, subsequence in itertools.product(WHOLE, (None, "query", "item")):
         for match in rank_sequences(query, members, 4, SequenceRanking(measure, subsequence)):
-            asked = query[match.query_start : match.query_end]
+            part = query[match.query_start : match.query_end]
             found = members[match.id][match.start : match.end]
             if match.backwards:
                 assert measure == "bi-dtw"
                 found = found[::-1]
-            assert match.distance == pytest.approx(dtw(asked, found), rel=1e-6)
+            assert match.distance == pytest.approx(dtw(part, found), rel=1e-6)
 
 
 def test_what_was_planted_backwards_is_found_by_bi_dtw_alone() -> None:

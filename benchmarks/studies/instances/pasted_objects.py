@@ -118,7 +118,7 @@ class PastedObjects:
     shown: list[tuple[PastedObject, ...]]
     queries: list[PastedQuery]
 
-    def judged_lists(self) -> tuple[list[dict[int, float]], list[set[int]]]:
+    def relevance_lists(self) -> tuple[list[dict[int, float]], list[set[int]]]:
         """What `jaxret.metrics.relevance_by_lists` takes: for each query grades by gallery image, 2 (at least 0.6 of
         the object visible) or 1 (at least 0.25), and as junk the images that show less of it."""
         relevant: list[dict[int, float]] = [{} for _ in self.queries]

@@ -30,7 +30,7 @@ def draw_examples(system: str, images: PastedObjects, rankings: Sequence[np.ndar
       rankings: of each query.
       boxes: (Q, K, 4) of the first K results, in shares of the images.
     """
-    relevant, _ = images.judged_lists()
+    relevant, _ = images.relevance_lists()
     rows = []
     for group in GROUPS:
         of_group = [number for number, query in enumerate(images.queries) if query.group == group]

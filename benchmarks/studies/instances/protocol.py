@@ -58,7 +58,7 @@ def score(
       ValueError: shapes disagree, or a ranking is not that of the whole gallery.
     """
     ids = np.asarray(rankings)
-    relevant, junk = images.judged_lists()
+    relevant, junk = images.relevance_lists()
     relevance = relevance_by_lists(ids, relevant, len(images.gallery), junk=junk)
     scores = {"mAP": average_precision(relevance), "NDCG": ndcg(relevance)}
     overlaps = None if found_boxes is None else _overlaps(images, ids, relevant, np.asarray(found_boxes, np.float64))

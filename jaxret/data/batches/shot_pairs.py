@@ -84,8 +84,8 @@ class ShotPairs:
           `positive` bool.
         """
         own = self.shots[shot]
-        asking = own if self.images is None else self.images[shot]
-        image = asking[rng.integers(len(asking))]
+        images = own if self.images is None else self.images[shot]
+        image = images[rng.integers(len(images))]
         positive = bool(rng.random() < self.positive_share)
         # One of the others: the numbers after the own one move up by one.
         other = int(rng.integers(len(self.shots) - 1))

@@ -1,9 +1,9 @@
-"""CC_WEB_VIDEO, near-duplicates among web videos (Wu, Hauptmann and Ngo, ACM Multimedia 2007): lists and judgements.
+"""CC_WEB_VIDEO, near-duplicates among web videos (Wu, Hauptmann and Ngo, ACM Multimedia 2007): lists and ground truth.
 
 The files, as the data set's download page describes them:
 - `Video_List.txt`: VideoID, QueryID, Source, VideoName, URL between tabs; or `Video_Complete.txt`, which begins with
   the same four, has more columns after them, and a header;
-- `Seed.txt`: QueryID and the VideoID that query asks with;
+- `Seed.txt`: QueryID and the VideoID of the query's video;
 - `GT/GT_1.rst` .. `GT/GT_24.rst` (unpacked from Ground.zip): for each query VideoID and a code: E exactly duplicate, S
   similar, V different version, M major change, L long version, X dissimilar, -1 the video does not exist;
 - the videos, `QUERY_NUMBER_SOURCE.flv` and other formats, in one folder or one a query.
@@ -25,7 +25,7 @@ from jaxret.errors import ConfigError
 __all__ = ["CODES", "NEAR_DUPLICATES", "CcWebVideo", "WebQuery", "open_cc_web_video", "read_cc_web_video"]
 
 CODES = ("E", "S", "V", "M", "L", "X", "-1")
-"""What a judgement can be."""
+"""What the ground truth says of a video."""
 NEAR_DUPLICATES = ("E", "S", "V", "M", "L")
 """The codes that are relevant in the published figures: all but dissimilar and missing videos."""
 
@@ -39,8 +39,8 @@ class WebQuery:
 
     Attributes:
       number: of the query.
-      seed: the VideoID that it asks with.
-      codes: VideoID to code, of every video that was judged for it.
+      seed: the VideoID of the query.
+      codes: VideoID to code, of every video with ground truth for it.
     """
 
     number: int
@@ -66,14 +66,14 @@ class CcWebVideo:
     topics: Mapping[int, int]
     queries: tuple[WebQuery, ...]
 
-    def judged_lists(
+    def relevance_lists(
         self, gallery: Sequence[str], *, codes: Sequence[str] = NEAR_DUPLICATES
     ) -> tuple[list[dict[int, float]], list[set[int]]]:
         """The lists that `jaxret.metrics.relevance_by_lists` takes: `relevant` and `junk` by row of the gallery.
 
-        Junk, which neither helps nor harms, is the query's own seed, and what was judged with a code that is neither in
-        `codes` nor X: asking for exact duplicates alone, a similar video is no mistake. Videos that nobody judged for a
-        query, other queries' among them, are wrong.
+        Junk, which neither helps nor harms, is the query's own seed, and what has a code that is neither in
+        `codes` nor X: where exact duplicates alone are relevant, a similar video is no mistake. Videos without a
+        code for a query, other queries' among them, are wrong.
 
         Args:
           gallery: file name of each item that is searched, or its key in `open_cc_web_video`, each once.
@@ -106,11 +106,11 @@ class CcWebVideo:
 
 
 def read_cc_web_video(root: str | os.PathLike[str]) -> CcWebVideo:
-    """The lists and judgements in a folder.
+    """The lists and ground truth in a folder.
 
     Raises:
       ConfigError: a file is missing or malformed (the message names file and line), a video is listed twice, a query
-        has no seed, or a seed or judged video is not listed.
+        has no seed, or a seed or a video of the ground truth is not listed.
     """
     base = Path(root)
     table = next((base / name for name in _LISTS if (base / name).is_file()), None)
@@ -134,10 +134,10 @@ def read_cc_web_video(root: str | os.PathLike[str]) -> CcWebVideo:
         seeds[_number(cells[0].strip("*"), place)] = _number(cells[1], place)
     truths = {int(match["query"]): path for path in _truth_files(base) if (match := _TRUTH.fullmatch(path.name))}
     if not truths:
-        raise ConfigError(f"{base} holds no judgements GT/GT_1.rst, GT/GT_2.rst, ...")
+        raise ConfigError(f"{base} holds no ground truth GT/GT_1.rst, GT/GT_2.rst, ...")
     if lost := sorted(set(truths) ^ set(seeds)):
-        raise ConfigError(f"{base}: query {lost[0]} has a seed or judgements, not both")
-    queries = tuple(WebQuery(number, seeds[number], _judgements(truths[number])) for number in sorted(truths))
+        raise ConfigError(f"{base}: query {lost[0]} has a seed or ground truth, not both")
+    queries = tuple(WebQuery(number, seeds[number], _ground_truth(truths[number])) for number in sorted(truths))
     for query in queries:
         if odd := sorted({query.seed, *(v for v, code in query.codes.items() if code != "-1")} - set(names)):
             raise ConfigError(f"{truths[query.number]}: query {query.number} names video {odd[0]}, which is not listed")
@@ -174,7 +174,7 @@ def _truth_files(base: Path) -> list[Path]:
     return sorted({path for folder in (base, base / "GT") if folder.is_dir() for path in folder.glob("GT*.rst")})
 
 
-def _judgements(path: Path) -> dict[int, str]:
+def _ground_truth(path: Path) -> dict[int, str]:
     codes: dict[int, str] = {}
     for place, cells in _lines(path):
         if len(cells) != 2 or cells[1] not in CODES:

@@ -94,7 +94,7 @@ def unseen_labels() -> tuple[str, ...]:
 
 
 class MovingDigits(MediaDataset):
-    """Clips of moving digits, rendered when asked for, each a pure function of (seed, its number).
+    """Clips of moving digits, rendered when they are read, each a pure function of (seed, its number).
 
     Training and validation hold the 60 seen classes, the test split all 80, so that nothing about the
     unseen classes can leak into training or into the choice of a model.

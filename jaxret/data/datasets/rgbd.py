@@ -41,7 +41,7 @@ class RgbdFolders:
       own_source: each of these is a source of its own, so that items of one walk train and test.
 
     Raises:
-      ConfigError: a number is out of range, or `own_source` is asked for walks that are not cut.
+      ConfigError: a number is out of range, or `own_source` is set for walks that are not cut.
     """
 
     root: str

@@ -34,7 +34,7 @@ RoomLabel = Literal["room-type", "area"]
 
 _AREA = re.compile(r"area_(?P<area>\d)[ab]?", re.IGNORECASE)
 _ROOM = re.compile(r"(?P<type>[A-Za-z]+)_(?P<number>\d+)")
-_PICTURE = re.compile(r"camera_(?P<camera>[0-9a-f]+)_+(?P<room>[A-Za-z]+_\d+)_frame_(?P<frame>\d+)_domain_+rgb\.png")
+_IMAGE = re.compile(r"camera_(?P<camera>[0-9a-f]+)_+(?P<room>[A-Za-z]+_\d+)_frame_(?P<frame>\d+)_domain_+rgb\.png")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _of_area(area: int, folder: Path, label: RoomLabel, options: RgbdFolders) ->
     colours = folder / "data" / "rgb"
     cameras: dict[tuple[str, str], dict[int, RgbdFrame]] = defaultdict(dict)
     for name in sorted(os.listdir(colours)) if colours.is_dir() else ():
-        if match := _PICTURE.fullmatch(name):
+        if match := _IMAGE.fullmatch(name):
             depth, pose = (
                 _beside(colours / name, kind, ending) for kind, ending in (("depth", "png"), ("pose", "json"))
             )

@@ -102,7 +102,7 @@ def _builder(tfds: Any, name: str, data_dir: str | os.PathLike[str] | None, down
     not_found = tfds.core.registered.DatasetNotFoundError
     try:
         try:
-            # Looks on disk alone, where tfds.builder would ask its bucket about data sets it knows.
+            # Looks on disk alone, where tfds.builder would look in its bucket for data sets it knows.
             builder = tfds.core.read_only_builder.builder_from_files(name, **options)
         except not_found:
             if not download:

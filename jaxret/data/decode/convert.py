@@ -60,7 +60,7 @@ class FrameConverter:
 
 
 def _orientation(frame: Any) -> tuple[bool, bool, bool]:
-    """What the display matrix asks for: (swap rows and columns, then flip rows, flip columns).
+    """What the display matrix prescribes: (swap rows and columns, then flip rows, flip columns).
 
     Angles that are not quarter turns go to the nearest one.
     """

@@ -122,14 +122,14 @@ class RgbdReader(MediaReader):
         self.info = MediaInfo(len(video.frames), video.duration, width=size.width, height=size.height)
 
     def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
-        """Yield the frames asked for; see `MediaReader.frames`. All are brought to the size of the first."""
+        """Yield the wanted frames; see `MediaReader.frames`. All are brought to the size of the first."""
         plan = geometry or self._whole
         for index in check_indices(indices, self.info.frame_count):
             with ImageReader(self._video.frames[index].colour) as reader:
                 yield next(reader.frames([0], plan, channels))
 
     def depths(self, indices: Indices, geometry: FrameGeometry | None = None) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield the depth of the frames asked for; see `MediaReader.depths`."""
+        """Yield the depth of the wanted frames; see `MediaReader.depths`."""
         plan = geometry or self._whole
         for index in check_indices(indices, self.info.frame_count):
             yield resize_nearest(read_depth(self._video.frames[index].depth, self._video.depth_format), plan)

@@ -1,9 +1,9 @@
-"""Exact frames out of video files: time stamps first, then only the frames asked for, in one pass.
+"""Exact frames out of video files: time stamps first, then only the wanted frames, in one pass.
 
 Opening a file reads its packets without decoding them, which gives every frame's time (constant or
 variable rate alike). A request then starts at the key frame before its first frame, skips whole groups of
 images that hold nothing wanted, lets the decoder drop images that nothing refers to, and converts and
-scales only the frames asked for, both at once. One frame is in memory at a time.
+scales only the wanted frames, both at once. One frame is in memory at a time.
 
 Where packets do not say which frames will come out (no or repeated time stamps, interlaced fields, a
 stream that begins between key frames), the file is decoded once at opening and its frames are counted:
@@ -40,7 +40,7 @@ class VideoReader(MediaReader):
     """Frames of one video file by number or by time.
 
     Times count from the first frame shown (edit lists are obeyed). Rotation and mirroring that the file
-    asks for are applied, and pixels that are not square are made so, so that frames look as in a player.
+    prescribes are applied, and pixels that are not square are made so, so that frames look as in a player.
 
     Args:
       path: a file that FFmpeg can read; the first video stream that is not a cover image is taken.
@@ -86,7 +86,7 @@ class VideoReader(MediaReader):
         self.info = MediaInfo(len(self.times), float(self.times[-1]) + self._last_duration(), size[1], size[0])
 
     def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
-        """Yield the frames asked for, in one forward pass; see `MediaReader.frames`."""
+        """Yield the wanted frames, in one forward pass; see `MediaReader.frames`."""
         wanted = check_indices(indices, self.info.frame_count)
         if self._container is None:
             raise ValueError(f"{self.path} is closed")
@@ -134,7 +134,7 @@ class VideoReader(MediaReader):
         context.thread_type = "FRAME" if self._threads > 1 else "NONE"
         self._position = 0  # number, in the packet table, of the packet that the demuxer gives next
         self._packets = _video_packets(self._container, self._stream)
-        self._frames: deque[Any] = deque()  # decoded, not yet asked for
+        self._frames: deque[Any] = deque()  # decoded, not yet wanted
         self._after_seek = False
 
     def _count_by_decoding(self) -> Any:
@@ -168,23 +168,23 @@ class VideoReader(MediaReader):
     def _by_count(self, wanted: npt.NDArray[np.int64]) -> Iterator[Any]:
         """Frames by their number in the decoder's output, from the start of the file."""
         self._open()
-        asked = set(wanted.tolist())
-        left = len(asked)
+        needed = set(wanted.tolist())
+        left = len(needed)
         number = 0
         while left and (frame := self._next_frame()) is not None:
-            if number in asked:
+            if number in needed:
                 left -= 1
                 yield frame
             number += 1
         if left:
-            raise MediaError(self.path, f"{left} of the {len(asked)} frames asked for do not decode")
+            raise MediaError(self.path, f"{left} of the {len(needed)} wanted frames do not decode")
 
     def _by_time_stamp(self, wanted: npt.NDArray[np.int64]) -> Iterator[Any]:
         """Frames by their time stamps, each from the key frame before it or from the pass under way."""
         table = self._table
         assert table is not None
         stamps = table.shown_pts[wanted].tolist()
-        asked = frozenset(stamps) if self._stream.codec_context.name in _SAFE_TO_SKIP else None
+        needed = frozenset(stamps) if self._stream.codec_context.name in _SAFE_TO_SKIP else None
         running = self._fresh
         self._fresh = False
         for number, stamp in zip(wanted.tolist(), stamps, strict=True):
@@ -193,7 +193,7 @@ class VideoReader(MediaReader):
             if not (running and (waiting or key <= self._position)):
                 self._start_decoding(key)
             running = True
-            frame = self._advance_to(stamp, None if self._straight else asked)
+            frame = self._advance_to(stamp, None if self._straight else needed)
             if frame is None and not self._straight:
                 # After a seek the demuxer may guess other stamps, and a stream without true key frames
                 # needs more than one of them to recover: the slow road settles whether the frame exists.
@@ -205,9 +205,9 @@ class VideoReader(MediaReader):
                 raise MediaError(self.path, f"{place} does not decode")
             yield frame
 
-    def _advance_to(self, stamp: int, asked: frozenset[int] | None) -> Any | None:
+    def _advance_to(self, stamp: int, needed: frozenset[int] | None) -> Any | None:
         """The frame with this stamp from the pass under way, or None if a later one comes out first."""
-        while (frame := self._next_frame(asked)) is not None:
+        while (frame := self._next_frame(needed)) is not None:
             if frame.pts == stamp:
                 return frame
             if frame.pts is not None and frame.pts > stamp:
@@ -215,8 +215,8 @@ class VideoReader(MediaReader):
                 return None
         return None
 
-    def _next_frame(self, asked: frozenset[int] | None = None) -> Any | None:
-        """Decode on to the next frame, None at the end; images not in `asked` may be dropped."""
+    def _next_frame(self, needed: frozenset[int] | None = None) -> Any | None:
+        """Decode on to the next frame, None at the end; images not in `needed` may be dropped."""
         context = self._stream.codec_context
         while not self._frames:
             packet = next(self._packets, None)
@@ -226,9 +226,9 @@ class VideoReader(MediaReader):
                 if self._after_seek and not self._in_step(packet):
                     return None
                 self._position += 1
-                if asked is not None:
-                    context.skip_frame = "DEFAULT" if packet.pts in asked else "NONREF"
-            # A broken packet costs its own frame, which is missed only if it is asked for.
+                if needed is not None:
+                    context.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
+            # A broken packet costs its own frame, which is missed only if it is wanted.
             with contextlib.suppress(av.FFmpegError, ValueError):
                 self._frames.extend(packet.decode())
         return self._frames.popleft()

@@ -72,7 +72,8 @@ class CroppedQueries(MediaDataset):
 
     Args:
       dataset: where the videos are.
-      videos: numbers of those to ask with; None for all. Images have no frames to leave out and are passed over.
+      videos: numbers of those that become queries; None for all. Images have no frames to leave out and are passed
+        over.
       crops: runs of frames that a query is made of.
       share: of a video's frames that a query shows, above 0 and below 1.
       queries_per_video: queries made of each.
@@ -126,7 +127,7 @@ class CroppedQueries(MediaDataset):
                 )
                 continue
             for repeat in range(queries_per_video):
-                # A video's queries do not depend on which others are asked with.
+                # A video's queries do not depend on which others there are.
                 rng = np.random.default_rng([seed, number, repeat])
                 items.append(dataclasses.replace(item, key=f"{item.key}#{repeat}", source=item.source, path=None))
                 frames.append(crop_frames(count, crops, length, rng))

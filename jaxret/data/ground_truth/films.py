@@ -28,7 +28,7 @@ class FilmQueries:
       films: the videos that are searched.
       photographs: the queries, images; `source` of each is its film's key.
       film_of: int64 (Q,), each query's film, its number in `films`.
-      spans: float64 (Q, 2), seconds at which the film shows what was photographed; equal for a single moment.
+      spans: float64 (Q, 2), seconds at which the film shows what the photograph shows; equal for a single moment.
     """
 
     films: MediaFiles

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from jaxret.errors import ConfigError
 
-__all__ = ["Box", "InstanceQuery", "checked_box", "judged_lists", "read_lines"]
+__all__ = ["Box", "InstanceQuery", "checked_box", "read_lines", "relevance_lists"]
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
@@ -35,7 +35,7 @@ class InstanceQuery:
     junk: tuple[str, ...] = ()
 
 
-def judged_lists(
+def relevance_lists(
     queries: Sequence[InstanceQuery],
     gallery: Sequence[str],
     *,
@@ -61,7 +61,7 @@ def judged_lists(
 
     Example:
       >>> query = InstanceQuery("tower_1", "a", (0.0, 0.0, 9.0, 9.0), good=("a", "b"), ok=("c",), junk=("d",))
-      >>> judged_lists([query], ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"], graded=True, without_query=True)
+      >>> relevance_lists([query], ["a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"], graded=True, without_query=True)
       ([{2: 1.0, 1: 2.0}], [{0, 3}])
     """
     rows: dict[str, int] = {}

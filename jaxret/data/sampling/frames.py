@@ -1,7 +1,7 @@
 """Which frames of a video an encoder sees: arithmetic on frame times, no pixels.
 
 Sampling goes by time, not by frame number, so that constant and variable frame rates are one case: a
-frame is on display from its own time until the next frame's. A clip with fewer frames than are asked for
+frame is on display from its own time until the next frame's. A clip with fewer frames than are wanted
 repeats its frames evenly and never fails.
 """
 

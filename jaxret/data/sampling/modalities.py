@@ -109,7 +109,7 @@ def modality_image(name: Modality, snippet: Pixels) -> Pixels:
     if not fits or not (len(snippet) == length or (name == "dynamic-image" and 1 <= len(snippet) <= length)):
         expected = f"1..{length}" if name == "dynamic-image" else length
         raise ValueError(f"a {name} snippet must be uint8 ({expected}, H, W, 3), got {snippet.dtype} {snippet.shape}")
-    return _PICTURES[name](snippet)
+    return _IMAGES[name](snippet)
 
 
 def _frame(snippet: Pixels) -> Pixels:
@@ -166,7 +166,7 @@ def _opencv() -> Any:
     return require_opencv("the modality 'flow'")
 
 
-_PICTURES: dict[Modality, Callable[[Pixels], Pixels]] = {
+_IMAGES: dict[Modality, Callable[[Pixels], Pixels]] = {
     "rgb": _frame,
     "flow": _flow,
     "difference": _difference,

@@ -10,7 +10,7 @@ __all__ = ["require_opencv"]
 
 
 def require_opencv(what: str) -> Any:
-    """The module cv2, which takes long to import: only where it is asked for.
+    """The module cv2, which takes long to import: only where it is needed.
 
     Args:
       what: what needs it, the beginning of the message.

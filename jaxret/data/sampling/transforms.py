@@ -1,7 +1,7 @@
 """Resizing and cropping as arithmetic on sizes, then applied to a clip: one choice a clip, not a frame.
 
 A `FrameGeometry` says everything: scale the whole frame to (scaled_height, scaled_width), lay the output
-window over it, fill with black where the window hangs over the edge, mirror if asked. A decoder that can
+window over it, fill with black where the window hangs over the edge, mirror if wanted. A decoder that can
 scale while it converts (see `video_decoding`) uses the same numbers, so all media take one road.
 """
 

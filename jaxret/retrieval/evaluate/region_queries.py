@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from jaxret.data.datasets.folders import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from jaxret.data.ground_truth.boxes import read_box_annotations
-from jaxret.data.ground_truth.instances import judged_lists
+from jaxret.data.ground_truth.instances import relevance_lists
 from jaxret.data.ground_truth.instre import instre_queries, read_instre
 from jaxret.data.ground_truth.oxford import read_oxford_queries
 from jaxret.data.ground_truth.revisited import read_revisited
@@ -107,7 +107,7 @@ def read_region_queries(
     found = [RegionQuery(query.name, known.path(query.image), query.box) for query in queries]
     named = [name for query in queries for name in (query.image, *query.good, *query.ok, *query.junk)]
     gallery = known.gallery(named)
-    relevant, junk = judged_lists(queries, list(gallery), graded=True, without_query=without_query)
+    relevant, junk = relevance_lists(queries, list(gallery), graded=True, without_query=without_query)
     return RegionQueries(found, {"all": _by_item(relevant, junk, list(gallery.values()))})
 
 
