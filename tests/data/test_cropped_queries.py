@@ -130,5 +130,5 @@ def test_queries_of_rgbd_videos_have_depth(tmp_path):
     with queries.open(0) as reader:
         assert reader.has_depth
         np.testing.assert_allclose(np.stack(list(reader.depths(range(6)))), depths[queries.frames[0]], atol=6e-4)
-    with pytest.raises(ValueError, match="query 'walk#0' has no label to judge by"):
+    with pytest.raises(ValueError, match="query 'walk#0' has no label to be relevant by"):
         queries.relevant([0], "class")

@@ -158,7 +158,7 @@ class CroppedQueries(MediaDataset):
           Q times row of the gallery to grade 1.
 
         Raises:
-          ValueError: `by` is unknown, or a query has no label to judge by.
+          ValueError: `by` is unknown, or a query has no label to be relevant by.
         """
         if by not in get_args(RelevantBy):
             raise ValueError(f"by must be one of {', '.join(get_args(RelevantBy))}, got {by!r}")
@@ -168,7 +168,7 @@ class CroppedQueries(MediaDataset):
         labels = np.array([self._dataset.items[number].label for number in numbers], object)
         for item in self.items:
             if item.label is None:
-                raise ValueError(f"query {item.key!r} has no label to judge by")
+                raise ValueError(f"query {item.key!r} has no label to be relevant by")
         return [dict.fromkeys(np.flatnonzero(labels == item.label).tolist(), 1.0) for item in self.items]
 
 
