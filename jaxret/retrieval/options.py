@@ -15,7 +15,7 @@ from jaxret.rank.sequence_ranking import SequenceRanking, Subsequence
 from jaxret.rank.validation import check_count
 from jaxret.retrieval.region import Region
 
-__all__ = ["Measure", "RegionSearch", "SearchOptions", "SequenceSearch", "SpaceName", "VectorSearch"]
+__all__ = ["OPTION_CLASSES", "Measure", "RegionSearch", "SequenceSearch", "SpaceName", "VectorSearch"]
 
 SpaceName = Literal["frame", "clip", "code"]
 """The spaces of an index that a query can be compared in."""
@@ -164,7 +164,5 @@ class RegionSearch:
             raise ValueError("verify looks at the candidates that are re-ranked: give more than 0")
 
 
-SearchOptions = VectorSearch | SequenceSearch | RegionSearch
-"""The options of the systems in this package; one from outside may bring its own."""
-
-OPTION_CLASSES: tuple[type[Any], ...] = get_args(SearchOptions)
+OPTION_CLASSES: tuple[type[Any], ...] = (VectorSearch, SequenceSearch, RegionSearch)
+"""The options of the systems in this package, which the commands take; a system from outside may have its own."""
