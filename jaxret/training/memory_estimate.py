@@ -118,7 +118,7 @@ def check_memory(estimate: MemoryEstimate, available: int | None = None) -> None
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
-    """Bytes that a computation on JAX's first device may take; None where nobody knows.
+    """Bytes that a computation on JAX's first device may take; None where that is unknown.
 
     On a GPU or TPU its limit less what is in use; on a CPU the least of what the system has available and what is left
     of the limits of the process's control groups (containers).

@@ -66,7 +66,7 @@ def test_it_learns_to_find_squares(data: Path, run: Path) -> None:
         "config.json",
     }
     report = (run / "report.html").read_text()
-    assert "Detection on the test part" in report
+    assert "Detection on the test split" in report
     assert "Detections and proposals" in report
 
 

@@ -63,6 +63,21 @@ def test_training_from_python_gives_the_run(media: Path, tmp_path: Path, capsys:
     assert "step" not in printed.err
 
 
+def test_classes_that_only_the_test_split_of_a_csv_has_are_reported_as_unseen(tmp_path: Path) -> None:
+    digits = MovingDigits(train_clips=4, validation_clips=1, test_clips=2)
+    kept = {"0-up": None, "1-left": None, "2-right": "test"}  # of the last class nothing is trained on
+    numbers = [n for n, item in enumerate(digits.items) if kept.get(item.label, "") in (None, item.split)]
+    digits.write_media_folder(tmp_path / "media", numbers)
+    run = recipes.train(
+        "deep-hash", data=tmp_path / "media", out=tmp_path / "run", bits=8, samples_per_class=2, **SETTINGS
+    )
+    assert run is not None
+    for method in ("trained", "trained, before rounding", "untrained"):
+        groups = run.figures[method]
+        assert set(groups) == {"all", "seen", "unseen"}
+        assert (groups["seen"]["queries"], groups["unseen"]["queries"]) == (4, 2)
+
+
 def test_a_stopped_training_gives_no_run(media: Path, tmp_path: Path) -> None:
     assert recipes.train("cnn-lstm", data=media, out=tmp_path / "run", stop_after=1, **SETTINGS | {"epochs": 9}) is None
     assert (tmp_path / "run" / "checkpoints").exists()

@@ -10,6 +10,9 @@ retrieval", arXiv:2105.08665 (2021); the network is C3D (Tran et al. 2015, arXiv
 - Training: end to end, Adam, batch 4, dropout 0.25. The paper's learning rate of 5e-3 is not kept: from scratch on a
   few hundred clips the network stays at guessing with it for a dozen epochs, and learns from the third on with 1e-4.
 
+Measured (`benchmarks/accuracy_media_retrieval.py`, JHMDB, width 0.25 and 64 pixels from random weights, 2 CPU cores,
+mean and spread over seeds): mAP 0.048 +- 0.007 on seen classes, untrained 0.043 +- 0.004.
+
 Run: `python -m jaxret.train c3d --data FOLDER`; `--width 0.25` is a sixteenth of the work.
 """
 

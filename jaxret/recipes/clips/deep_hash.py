@@ -11,6 +11,11 @@ with what a review of it misses: other temporal fusions, other modalities, sub-l
 - Ranking: Hamming distance by XOR and popcount (`jaxret.rank.hamming_topk`), or sub-linear by `HammingIndex`;
   the nearest can be put in order again by their activations (`jaxret search --rerank`).
 
+Measured (`benchmarks/accuracy_deep_hashing.py`, JHMDB, MobileNet V1 with ImageNet weights, 2 CPU cores, mean and spread
+over seeds): mAP@10 of codes of 64 bits 0.375 +- 0.044 and of 256 bits 0.403 +- 0.035, where random hyperplanes of the
+mean frame vectors give 0.103 +- 0.010 and 0.196 +- 0.010; colours and dynamic images together 0.455 +- 0.019 with 64
+bits.
+
 Run: `python -m jaxret.train deep-hash --data FOLDER --bits 256`.
 """
 

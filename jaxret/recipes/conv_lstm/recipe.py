@@ -27,6 +27,10 @@ reconstruction error on validation clips, and later those of the greatest valida
 and 4 leave the decoder alone. The paper's videos are 256 x 256 with 4,000 numbers a vector, which is for accelerators:
 64 x 64 is the default here, and a vector holds a quarter of the numbers of the last maps.
 
+Measured (`benchmarks/accuracy_convlstm.py`, JHMDB, six classes, 32 x 32 pixels, 2 CPU cores, mean and spread over
+seeds): mAP by class with Bi-DTW after the four steps 0.415 +- 0.005 (m1), 0.419 +- 0.069 (m2) and 0.474 +- 0.015 (m3),
+untrained 0.285 +- 0.014.
+
 Run: `python -m jaxret.train conv-lstm --data FOLDER --architecture m3`.
 """
 

@@ -15,6 +15,10 @@ retrieval using deep learning" (project proposal, IIIT Delhi). Faster R-CNN, its
 Decisions: the words' weights are fitted with the codebook and not with the gallery, so that a gallery may grow; videos
 are searched by frames, each an image.
 
+Measured (`benchmarks/accuracy_instance.py`, pasted objects, MobileNet V1 with ImageNet weights, 2 CPU cores): mAP of
+regions, re-ranked, 0.557 +- 0.021 by BLCF and 0.546 +- 0.014 by R-MAC, with whole images as queries 0.115 and 0.224
+(first pass); SIFT words 0.097 +- 0.004.
+
 Run: `python -m jaxret.train instance-search --data PICTURES`, then
 `python -m jaxret search RUN photo.jpg --region X,Y,WIDTH,HEIGHT`.
 """
