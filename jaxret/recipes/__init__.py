@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from jaxret.errors import ConfigError, unknown_name_message
 
 if TYPE_CHECKING:
-    from jaxret.recipes.base import Recipe, Run
+    from jaxret.recipes.base import Recipe, Run, RunContext
 
-__all__ = ["DEFAULT_RECIPE", "RECIPES", "new_run_path", "train"]
+__all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe", "Recipes", "Run", "RunContext", "new_run_path", "train"]
 
 # Of each recipe of the library its module and its summary, so that listing them imports none.
 _BUILT_IN = {
@@ -181,3 +181,9 @@ def _loaded(point: EntryPoint) -> Recipe:
 
 def _nothing(line: str) -> None:
     pass
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Recipe", "Run", "RunContext"):  # with which JAX is imported
+        return getattr(importlib.import_module("jaxret.recipes.base"), name)
+    raise AttributeError(f"module 'jaxret.recipes' has no attribute {name!r}")

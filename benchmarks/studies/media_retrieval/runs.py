@@ -16,14 +16,14 @@ from jaxret.data.rows import Rows
 from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
-from jaxret.recipes.base import ClipTrainingConfig
+from jaxret.recipes.base import ClipTrainingConfig, open_config
 from jaxret.recipes.clip_media import embed_items
 from jaxret.recipes.clips import c3d, cnn_lstm
 from jaxret.recipes.clips.c3d import C3dConfig
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.retrieval.encode import FrameVectors, clip_rows, mean_frame_rows
-from jaxret.training import RunContext, RunFolder, config_from_json
+from jaxret.training import RunContext, RunFolder
 
 WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}
 MODELS = (*WEIGHTS, "c3d")
@@ -104,8 +104,7 @@ def trained(model: str, data: str, name: str, seed: int, *, work: Path, cache: P
 
 def opened(run: RunFolder, model: str, seed: int) -> Trained:
     """A finished run with its data and encoder."""
-    kind = C3dConfig if model == "c3d" else CnnLstmConfig
-    config: Any = config_from_json(kind, run.read_config()[1])
+    _, config = open_config(run)
     dataset = open_dataset(config.data)
     splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
     encoder = load_encoder(run.encoder)
