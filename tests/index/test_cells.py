@@ -9,6 +9,7 @@ from reference.nearest import euclidean_distances
 
 import jaxret.index.item_search as item_search
 import jaxret.index.segment as segment_module
+import jaxret.index.shards as shards
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, Rows, SearchOptions, Space
 from jaxret.rank import CentroidIndex
@@ -51,7 +52,7 @@ def nearest_in_cells(index, query, k, probes, allowed):
 def test_finds_what_lies_in_the_probed_cells(make, monkeypatch, dtype, kinds, small):
     index, queries = clustered(make, dtype)
     if small:  # first depths of 1 and small groups: every query goes deeper
-        monkeypatch.setattr(item_search._WholeShard, "first_depth", lambda shard, k: 1)
+        monkeypatch.setattr(shards.WholeShard, "first_depth", lambda shard, k: 1)
         monkeypatch.setattr(item_search, "MAX_CELLS", 100)
     sources = ["f1", None, "f2", "f3", "nowhere", "f4"]
     short = 0

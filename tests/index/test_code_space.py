@@ -13,6 +13,7 @@ from reference.nearest import hamming_distances
 
 import jaxret.index.item_search as item_search
 import jaxret.index.segment as segment_module
+import jaxret.index.shards as shards
 import jaxret.index.snapshot as snapshot_module
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, MediaItem, Rows, SearchOptions, Space
@@ -81,11 +82,11 @@ def test_search_equals_counting_the_bits_of_every_row(
 
     with pytest.MonkeyPatch.context() as patch:
         if small:  # tiny blocks, groups and first depths, so that all seams are crossed
-            patch.setattr(item_search, "BLOCK_ROWS", 2)
+            patch.setattr(shards, "BLOCK_ROWS", 2)
             patch.setattr(snapshot_module, "BLOCK_ROWS", 2)
             patch.setattr(item_search, "MAX_CELLS", 3)
-            patch.setattr(item_search._Shard, "first_depth", lambda shard, k: 1)
-            patch.setattr(item_search._HashedShard, "first_depth", lambda shard, k: 1)
+            patch.setattr(shards.Shard, "first_depth", lambda shard, k: 1)
+            patch.setattr(shards.HashedShard, "first_depth", lambda shard, k: 1)
         found = index.search(
             "code",
             np.array(queries, np.uint8),

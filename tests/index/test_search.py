@@ -10,6 +10,7 @@ from index_results import items_of, keys_of
 from reference.item_search import nearest_items
 
 import jaxret.index.item_search as item_search
+import jaxret.index.shards as shards
 import jaxret.index.snapshot as snapshot_module
 from jaxret.index import MediaItem, SearchOptions, Space
 
@@ -55,10 +56,10 @@ def test_search_equals_measuring_every_row(
 
     with pytest.MonkeyPatch.context() as patch:
         if small:  # tiny blocks, groups and first depths, so that all seams are crossed
-            patch.setattr(item_search, "BLOCK_ROWS", 2)
+            patch.setattr(shards, "BLOCK_ROWS", 2)
             patch.setattr(snapshot_module, "BLOCK_ROWS", 2)
             patch.setattr(item_search, "MAX_CELLS", 3)
-            patch.setattr(item_search._Shard, "first_depth", lambda shard, k: 1)
+            patch.setattr(shards.Shard, "first_depth", lambda shard, k: 1)
         found = index.search(
             "frame",
             np.array(queries, np.float32),
@@ -96,7 +97,7 @@ def test_search_equals_measuring_every_row(
 @pytest.mark.parametrize("seed", range(6))
 def test_searching_deeper_stops_exactly_when_it_may(make, monkeypatch, seed):
     """Many more items than k, rows of an item close together, ties within and between segments."""
-    monkeypatch.setattr(item_search._Shard, "first_depth", lambda shard, k: 1)
+    monkeypatch.setattr(shards.Shard, "first_depth", lambda shard, k: 1)
     rng = np.random.default_rng(seed)
     index, rows_of = make.empty(Space("frame", 1)), []
     for s in range(3):

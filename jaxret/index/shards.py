@@ -1,0 +1,171 @@
+"""The rows of one segment as `item_search` searches them: by a scan, by hash tables, or by cells around centroids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import jaxret.rank as rank
+from jaxret.data.rows import Rows
+from jaxret.errors import IndexFormatError
+from jaxret.index.snapshot import BLOCK_ROWS, Snapshot
+
+__all__ = ["CelledShard", "HashedShard", "Shard", "WholeShard", "missing_results", "scanned_shard"]
+
+_SCANNED_SHARE = 0.1  # of a file's rows that take part, from which on the whole file is scanned
+
+
+class Shard:
+    """The searchable rows of one segment.
+
+    Attributes:
+      rows: all rows of the segment.
+      first: the number of its first row.
+      ids: int64 (N,), the item id of each row, -1 for removed items.
+      n_rows: rows that are searched, the greatest depth.
+      found_ids: the ids of the items that take part, ascending.
+    """
+
+    def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
+        self.rows, self.first = rows, first
+        self._segment, self._space = snapshot.segments[number], space
+        self.ids = snapshot.positions[number][rows.items]
+        self._item_sources = snapshot.item_sources
+        takes_part = (self.ids >= 0) & (wanted[self.ids] if len(wanted) else False)
+        # None: all rows take part, and the mapped file is searched as it lies.
+        self._chosen = None if takes_part.all() else np.flatnonzero(takes_part)
+        chosen_ids = self.ids[takes_part]
+        self.n_rows = len(chosen_ids)
+        new = np.ones(self.n_rows, bool)
+        new[1:] = chosen_ids[1:] != chosen_ids[:-1]
+        self.found_ids = chosen_ids[new]
+
+    def first_depth(self, k: int) -> int:
+        """Rows to look at first: enough for k items where rows of one item do not crowd too much."""
+        if k >= len(self.found_ids):
+            return self.n_rows
+        return min(self.n_rows, k if self.n_rows == len(self.found_ids) else 2 * k + 16)
+
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows by (distance, row number), depth at most n_rows; id -1 where there are fewer."""
+        if self._chosen is None:
+            found = self._topk(queries, self.rows.vectors, depth, metric, threads)
+            return rank.SearchResult(found.ids + self.first, found.distances)
+        parts: list[rank.SearchResult] = []
+        for start in range(0, self.n_rows, BLOCK_ROWS):
+            numbers = self._chosen[start : start + BLOCK_ROWS]
+            block = self.rows.vectors[numbers]
+            found = self._topk(queries, block, min(depth, len(block)), metric, threads)
+            parts.append(rank.SearchResult(numbers[found.ids] + self.first, found.distances))
+            # Merging seldom keeps the cost linear in the blocks, the memory within a few times the answer.
+            if sum(part.ids.shape[1] for part in parts) > 8 * depth:
+                parts = [rank.merge_results(parts, depth)]
+        return rank.merge_results(parts, depth)
+
+    def best_rows(self, rows: rank.SearchResult, k: int, excluded: NDArray[np.int64] | None) -> rank.SearchResult:
+        """The first row of each distinct item in a ranking of rows, up to k of them, padded."""
+        items = np.where(rows.ids >= 0, self.ids[np.maximum(rows.ids - self.first, 0)], -1)  # (Q, depth)
+        keep = rank.first_of_each(items)
+        keep &= items >= 0
+        if excluded is not None:
+            keep &= self._item_sources[items] != excluded[:, None]
+        packed = np.argsort(~keep, axis=1, kind="stable")[:, :k]
+        kept = np.take_along_axis(keep, packed, axis=1)
+        best = missing_results(len(items), k)
+        n = packed.shape[1]
+        best.ids[:, :n] = np.where(kept, np.take_along_axis(rows.ids, packed, axis=1), -1)
+        best.distances[:, :n] = np.where(kept, np.take_along_axis(rows.distances, packed, axis=1), np.inf)
+        return best
+
+    def _topk(
+        self,
+        queries: NDArray[Any],
+        gallery: NDArray[Any],
+        depth: int,
+        metric: str,
+        threads: int | None,
+    ) -> rank.SearchResult:
+        try:
+            return rank.METRICS[metric].topk(queries, gallery, depth, threads=threads)
+        except ValueError as error:
+            if not str(error).startswith("gallery"):
+                raise
+            # What was read from disk is refused.
+            raise IndexFormatError(
+                f"{self._segment.vectors_file(self._space)}: {error}; `verify()` checks all"
+            ) from error
+
+
+class WholeShard(Shard):
+    """A shard all of whose rows are searched, as they lie in the file.
+
+    Rows that take no part are found and dropped, and the search goes deeper for them. That is quicker than copying
+    the others out, where there are not far more that take no part; and an index of all rows outlives removals and
+    serves every choice of kinds.
+    """
+
+    def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
+        super().__init__(snapshot, number, space, rows, first, wanted)
+        self._n_wanted = self.n_rows
+        if self._chosen is not None:
+            taking_part = np.full(len(self.ids), -1, np.int64)
+            taking_part[self._chosen] = self.ids[self._chosen]
+            self.ids = taking_part
+        self.n_rows = len(self.ids)
+
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows by (distance, row number), those that take no part among them."""
+        found = self._topk(queries, self.rows.vectors, depth, metric, threads)
+        return rank.SearchResult(found.ids + self.first, found.distances)
+
+    def first_depth(self, k: int) -> int:
+        """As of a plain shard, and more by the share of rows that take no part."""
+        if k >= len(self.found_ids):
+            return self.n_rows
+        wanted = k if self._n_wanted == len(self.found_ids) else 2 * k + 16
+        return min(self.n_rows, -(-wanted * self.n_rows // self._n_wanted))
+
+
+class HashedShard(WholeShard):
+    """A shard of codes in hash tables."""
+
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows by (distance, row number), those that take no part among them."""
+        found = self._segment.hash_tables(self._space).topk(queries, depth, threads=threads)
+        return rank.SearchResult(found.ids + self.first, found.distances)
+
+
+class CelledShard(WholeShard):
+    """A shard of vectors in cells around centroids."""
+
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows of the `probes` nearest cells, those that take no part among them."""
+        cells = self._segment.cells(self._space)
+        assert probes is not None
+        found = cells.topk(queries, depth, probes=min(probes, cells.cells), threads=threads)
+        return rank.SearchResult(np.where(found.ids >= 0, found.ids + self.first, -1), found.distances)
+
+
+def scanned_shard(
+    snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]
+) -> Shard:
+    """A shard that is searched by a scan: of its file, or of copies of the few rows that take part."""
+    shard = Shard(snapshot, number, space, rows, first, wanted)
+    few = shard.n_rows < _SCANNED_SHARE * len(shard.ids)
+    return shard if few or shard.n_rows == len(shard.ids) else WholeShard(snapshot, number, space, rows, first, wanted)
+
+
+def missing_results(n_queries: int, k: int) -> rank.SearchResult:
+    """No results: ids -1, distances infinite."""
+    shape = (n_queries, k)
+    return rank.SearchResult(np.full(shape, -1, np.int64), np.full(shape, np.inf, np.float32))
