@@ -45,9 +45,10 @@ def test_the_table_names_what_each_metric_compares():
 
 def test_an_added_metric_ranks_an_index_that_was_made_before(index, manhattan):
     found = index.search("frame", [0.0, 0.0], 3, options=SearchOptions("manhattan"))
-    assert [hit.item.key for hit in found.hits()] == ["b", "a", "c"]
+    assert [index.items[number].key for number in found.ids[0]] == ["b", "a", "c"]
     assert found.distances.tolist() == [[5.0, 6.0, 9.0]]
-    assert [hit.item.key for hit in index.search("frame", [0.0, 0.0], 3).hits()] == ["a", "b", "c"]
+    nearest = index.search("frame", [0.0, 0.0], 3).ids[0]
+    assert [index.items[number].key for number in nearest] == ["a", "b", "c"]
     with pytest.raises(ValueError, match="min_cosine needs metric 'euclidean'"):
         index.search("frame", [0.0, 0.0], 3, options=SearchOptions("manhattan", min_cosine=0.0))
 
