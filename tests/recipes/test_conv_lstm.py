@@ -315,7 +315,7 @@ def test_who_trains_where_some_have_no_label(media: Path) -> None:
     [
         ({"steps": ("triplet", "pretrain")}, "in this order, got"),
         ({"steps": ()}, "steps must be some of pretrain, triplet"),
-        ({"steps": ("triplet", "challenging")}, "ask for rank as well"),
+        ({"steps": ("triplet", "challenging")}, "take rank as well"),
         ({"steps": ("rank", "plain")}, "leave rank and challenging out, or plain"),
         ({"batch_size": 9}, "batch_size must be even, got 9"),
         ({"batch_size": 6}, "batch_size 6 holds fewer than two classes of samples_per_class 4"),
