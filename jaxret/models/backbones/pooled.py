@@ -159,7 +159,7 @@ class MaxPooledLayers(Backbone):
       >>> from flax import nnx
       >>> from jaxret.models.backbones.small_convnet import SmallConvNet
       >>> net = MaxPooledLayers(SmallConvNet(widths=[8, 16], rngs=nnx.Rngs(0)), ["conv_1", "conv_2"])
-      >>> net(jnp.zeros((2, 32, 48, 3), jnp.uint8)).embedding.shape
+      >>> jax.eval_shape(net, jnp.zeros((2, 32, 48, 3), jnp.uint8)).embedding.shape
       (2, 24)
     """
 

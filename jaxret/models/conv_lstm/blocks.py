@@ -173,7 +173,7 @@ class EncoderBlock(nnx.Module):
 
     Example:
       >>> block = EncoderBlock(3, 4, recurrent_channels=8, residual_channels=4, rngs=nnx.Rngs(0))
-      >>> block(jnp.ones((2, 3, 8, 6, 3))).shape
+      >>> jax.eval_shape(block, jnp.ones((2, 3, 8, 6, 3))).shape
       (2, 3, 4, 3, 4)
     """
 
@@ -224,7 +224,7 @@ class DecoderBlock(nnx.Module):
 
     Example:
       >>> rngs = nnx.Rngs(0)
-      >>> DecoderBlock(ConvLSTM(4, 8, rngs=rngs), rngs=rngs)(jnp.ones((2, 3, 4, 3, 4))).shape
+      >>> jax.eval_shape(DecoderBlock(ConvLSTM(4, 8, rngs=rngs), rngs=rngs), jnp.ones((2, 3, 4, 3, 4))).shape
       (2, 3, 8, 6, 8)
     """
 

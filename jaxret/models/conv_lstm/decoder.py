@@ -38,7 +38,7 @@ class VectorTransformer(nnx.Module):
 
     Example:
       >>> transformer = VectorTransformer(10, layers=2, heads=3, units=16, feed_forward=32, rngs=nnx.Rngs(0))
-      >>> transformer(jnp.ones((2, 5, 10))).shape
+      >>> jax.eval_shape(transformer, jnp.ones((2, 5, 10))).shape
       (2, 5, 10)
     """
 

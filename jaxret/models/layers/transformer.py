@@ -31,7 +31,7 @@ class TransformerLayer(nnx.Module):
 
     Example:
       >>> layer = TransformerLayer(16, heads=3, head_size=5, rngs=nnx.Rngs(0))
-      >>> layer(jnp.ones((2, 4, 16)), jnp.ones((2, 4), bool)).shape
+      >>> jax.eval_shape(layer, jnp.ones((2, 4, 16)), jnp.ones((2, 4), bool)).shape
       (2, 4, 16)
     """
 

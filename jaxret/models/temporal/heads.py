@@ -193,7 +193,7 @@ class DenseEmbedding(SequenceEncoder):
 
     Example:
       >>> encoder = DenseEmbedding(8, [6, 4], rngs=nnx.Rngs(0))
-      >>> encoder(jnp.ones((2, 16, 8)), lengths=jnp.array([16, 3])).embedding.shape
+      >>> jax.eval_shape(encoder, jnp.ones((2, 16, 8)), lengths=jnp.array([16, 3])).embedding.shape
       (2, 4)
     """
 
