@@ -54,6 +54,8 @@ def _cgroup_cpu_limit() -> float | None:
 def cgroup_cpu_limit(membership: Path, root: Path) -> float | None:
     """The smallest CPU quota from this process's control group up to the root, in CPUs; None without one.
 
+    joblib's `cpu_count` reads the quota at the root alone, so it misses that of a service or of a user's slice.
+
     `membership` is /proc/self/cgroup, `root` the mounted hierarchy; a file that is missing or unreadable sets
     no limit.
     """

@@ -1,4 +1,4 @@
-"""Images and pages that show a run: curves, results beside their queries, one self-contained report."""
+"""Figures and pages that show a run: curves, results beside their queries, one self-contained report."""
 
 from jaxret.reporting.curves import draw_curves
 from jaxret.reporting.detections import DetectedImage, DrawnBox, draw_detections

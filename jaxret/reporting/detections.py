@@ -1,4 +1,4 @@
-"""An image of what a detector found: detections and proposals on held-out images."""
+"""A figure of what a detector found: detections and proposals on held-out images."""
 
 from __future__ import annotations
 

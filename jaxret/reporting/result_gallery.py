@@ -1,4 +1,4 @@
-"""An image of queries beside their top results, right ones framed green and wrong ones red."""
+"""A figure of queries beside their top results, right ones framed green and wrong ones red."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def boxed_image(
 
 
 def draw_result_gallery(path: Path, rows: Sequence[GalleryRow], *, tile_height: int = _TILE_HEIGHT) -> None:
-    """Write the image as PNG: a row a query, the query left of a line, its results right of it.
+    """Write the figure as PNG: a row a query, the query left of a line, its results right of it.
 
     Args:
       path: of the PNG file.
