@@ -14,12 +14,15 @@ from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 _MARKUP = re.compile(r"(`+[^`]*`+)|([*|](?![ *|])|_(?!\w))")  # in backticks, or a sign that would be markup
+_SEVERAL = re.compile(r"( +)(\w+(?:, \w+)+):( .*)")  # "  height, width: of the frame"
+_ALIAS = re.compile(r"TypeAliasForwardRef\('(\w+)'\)")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     app.connect("config-inited", write_pages)  # before Sphinx and autosummary look for pages
     app.connect("autodoc-process-docstring", escape_markup, priority=100)  # before napoleon reads the sections
+    app.connect("autodoc-process-signature", name_aliases)
     return {"parallel_read_safe": True}
 
 
@@ -84,7 +87,34 @@ def first_sentence(package: ModuleType) -> str:
 
 def escape_markup(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Stars, bars and underscores in docstrings are arithmetic and names, never markup; an example is code."""
+    lines[:] = separate_attributes(lines)
     lines[:] = example_as_code([line if is_prompt(line) else escaped(line) for line in lines], lines)
+
+
+def separate_attributes(lines: list[str]) -> list[str]:
+    """The lines, with an entry for each name where a section `Attributes:` describes several at once."""
+    if "Attributes:" not in lines:
+        return lines
+    start = lines.index("Attributes:") + 1
+    separated, place = lines[:start], start
+    while place < len(lines):
+        end = place + 1
+        if entry := _SEVERAL.fullmatch(lines[place]):
+            while end < len(lines) and lines[end].startswith(entry[1] + " "):
+                end += 1
+            for name in entry[2].split(", "):
+                separated += [f"{entry[1]}{name}:{entry[3]}", *lines[place + 1 : end]]
+        else:
+            separated.append(lines[place])
+        place = end
+    return separated
+
+
+def name_aliases(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Aliases of types (`autodoc_type_aliases`) by their names, in unions as well."""
+    return signature and _ALIAS.sub(r"\1", signature), returned and _ALIAS.sub(r"\1", returned)
 
 
 def example_as_code(prose: list[str], lines: list[str]) -> list[str]:
