@@ -76,7 +76,7 @@ def test_a_picture_is_encoded_alike_as_bytes_as_floats_and_in_any_company(name):
 @pytest.mark.parametrize("name", ["small-convnet", "mobilenet-v1"])
 def test_bfloat16_is_close_to_float32(name):
     # Small random weights' activations grow; compare directions.
-    exact, coarse = (np.asarray(encode(small(name, dtype=d), pictures()).embedding) for d in ("float32", "bfloat16"))
+    exact, coarse = (np.asarray(encode(small(name, dtype=d), pictures(8)).embedding) for d in ("float32", "bfloat16"))
     assert coarse.dtype == np.float32
     cosine = np.sum(exact * coarse, 1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(coarse, axis=1)
     assert cosine.min() > 0.99
@@ -88,7 +88,7 @@ def test_bfloat16_is_close_to_float32(name):
 @pytest.mark.parametrize("name", ["small-convnet", "mobilenet-v1"])
 def test_training_mode_uses_and_updates_batch_statistics(name):
     backbone = small(name)
-    images = pictures(4, 32, 32)
+    images = pictures(8)
     before = jax.tree.map(np.asarray, nnx.state(backbone, nnx.BatchStat))
     first = np.asarray(encode(backbone, images).embedding)
     unchanged = jax.tree.map(np.array_equal, before, nnx.state(backbone, nnx.BatchStat))
@@ -105,7 +105,7 @@ def test_training_mode_uses_and_updates_batch_statistics(name):
 def test_batch_statistics_are_over_the_whole_batch():
     backbone = small("mobilenet-v1")
     backbone.train()
-    images = pictures(8, 32, 32)
+    images = pictures(8)
     x = images.astype(np.float32) / 127.5 - 1
     kernel = backbone.layers["conv1"].kernel[...]
     outputs = jax.lax.conv_general_dilated(x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
