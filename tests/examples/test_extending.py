@@ -32,7 +32,9 @@ import jaxret
 from jaxret import VectorSearch
 from jaxret.data.datasets.moving_digits import MovingDigits
 
-table = MovingDigits(1, 1, 1).write_media_folder(sys.argv[1])  # a CSV beside the videos
+digits = MovingDigits(8, 2, 2)
+few = [index for index, item in enumerate(digits.items) if item.label in ("0-up", "0-down")]
+table = digits.write_media_folder(sys.argv[1], few)  # a CSV beside the videos
 run = jaxret.recipes.train(
     "mean-frames", data=str(table), out=sys.argv[2], backbone="tiny-vit", weights="none",
     loss="arcface", frames=2, image_size=32, batch_size=16, epochs=1,
