@@ -14,13 +14,14 @@ from jaxret import Region, RegionSearch
 folder = Path(tempfile.mkdtemp())
 (folder / "images").mkdir()
 rng = np.random.default_rng(0)
-things = [rng.integers(0, 256, (6, 6, 3), np.uint8).repeat(8, axis=0).repeat(8, axis=1) for _ in range(4)]
-for number in range(24):  # each image shows one of four things of 48 x 48 pixels somewhere on grey noise
+colours = [((120, 0, 0), (255, 255, 60)), ((0, 0, 120), (60, 255, 255)), ((0, 60, 0), (120, 255, 60))]
+things = [rng.integers(*pair, (12, 12, 3)).astype(np.uint8).repeat(4, axis=0).repeat(4, axis=1) for pair in colours]
+for number in range(24):  # each image shows one of three mosaics of 48 x 48 pixels on grey noise
     image = rng.integers(90, 150, (128, 160, 1), np.uint8).repeat(3, axis=2)
     top, left = int(rng.integers(0, 80)), int(rng.integers(0, 112))
-    image[top : top + 48, left : left + 48] = things[number % 4]
-    Image.fromarray(image).save(folder / "images" / f"{number % 4}-{number:02}.png")
-    query = (folder / "images" / f"{number % 4}-{number:02}.png", Region(left, top, 48, 48))
+    image[top : top + 48, left : left + 48] = things[number % 3]
+    Image.fromarray(image).save(folder / "images" / f"{number % 3}-{number:02}.png")
+    query = (folder / "images" / f"{number % 3}-{number:02}.png", Region(left, top, 48, 48))
 
 # Visual words of a feature map; nothing is trained by gradients. The default is a network with ImageNet weights.
 settings = {"backbone": "small-convnet", "weights": "none", "words": 32}
