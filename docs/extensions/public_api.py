@@ -37,6 +37,9 @@ def write_pages(app: Sphinx, config: Config) -> None:
     described: dict[int, str] = {}  # what a page describes already, to its name there: each thing has one page
     for name, package in packages.items():
         write(folder / f"{name}.rst", package_page(name, package, described))
+    for path in (folder / "generated").glob("*.rst"):
+        if path.stem not in described.values():  # of an earlier build
+            path.unlink()
 
 
 def write(path: Path, text: str) -> None:
