@@ -46,7 +46,7 @@ class MediaIndex:
       >>> index.add([MediaItem("a.mp4", "video"), MediaItem("b.jpg", "image")],
       ...           {"frame": Rows(np.eye(3, 2), items=[0, 0, 1], starts=[0, 1, 0], ends=[0, 1, 0])})
       >>> found = index.search("frame", [0.0, 0.9], 2)
-      >>> [(index.items[number].key, start) for number, start in zip(found.ids[0], found.starts[0])]
+      >>> [(index.items[number].key, float(start)) for number, start in zip(found.ids[0], found.starts[0])]
       [('a.mp4', 1.0), ('b.jpg', 0.0)]
     """
 

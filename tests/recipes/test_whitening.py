@@ -61,7 +61,7 @@ def test_a_limit_takes_an_even_draw_that_follows_from_the_seed():
         (pooled, list, {}, "the frames gave 0: give more frames"),
         (pooled, batches, {"limit": 0}, "limit must be at least 1 vector, got 0"),
         (pooled, batches, {"limit": 3}, "components must be 1 .. 3"),
-        (pooled, lambda: [np.zeros((2, 32, 32, 3), np.uint8)], {}, "give more|equal|of the 4 asked for only"),
+        (pooled, lambda: [np.zeros((2, 32, 32, 3), np.uint8)], {}, "give more|equal|of the 4 wanted only"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(make, frames, options, message):

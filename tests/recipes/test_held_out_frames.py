@@ -32,31 +32,31 @@ def shots_and_videos() -> tuple[list[Shot], list[int]]:
 
 def test_a_frame_of_every_shot_of_several_is_taken_out_and_asks() -> None:
     shots, videos = shots_and_videos()
-    questions = HeldOutFrames.of(shots, videos, seed=1)
-    assert questions.asking.tolist() == [0, 2, 3, 4, 5]  # the second shot has one frame
-    for place, number in enumerate(questions.asking.tolist()):
-        whole, rest = shots[number], questions.shots[number]
-        frame = int(questions.frames[place])
+    held_out = HeldOutFrames.of(shots, videos, seed=1)
+    assert held_out.shot_of_query.tolist() == [0, 2, 3, 4, 5]  # the second shot has one frame
+    for place, number in enumerate(held_out.shot_of_query.tolist()):
+        whole, rest = shots[number], held_out.shots[number]
+        frame = int(held_out.frames[place])
         where = whole.frames.tolist().index(frame)
-        np.testing.assert_array_equal(questions.pictures[place], whole.vectors[where])
+        np.testing.assert_array_equal(held_out.vectors[place], whole.vectors[where])
         assert rest.frames.tolist() == [other for other in whole.frames.tolist() if other != frame]
         np.testing.assert_array_equal(rest.vectors, np.delete(whole.vectors, where, axis=0))
-    assert questions.shots[1] is shots[1]
+    assert held_out.shots[1] is shots[1]
     drawn = {tuple(HeldOutFrames.of(shots, videos, seed=seed).frames.tolist()) for seed in range(8)}
     assert len(drawn) > 1
 
 
 def test_figures_are_those_of_a_loop() -> None:
     shots, videos = shots_and_videos()
-    questions = HeldOutFrames.of(shots, videos, seed=1)
-    embedded = [shot.vectors.sum(axis=0) for shot in questions.shots]
+    held_out = HeldOutFrames.of(shots, videos, seed=1)
+    embedded = [shot.vectors.sum(axis=0) for shot in held_out.shots]
     shot_ranks, video_ranks = [], []
-    for own, picture in zip(questions.asking.tolist(), questions.pictures, strict=True):
-        cosines = [float(picture @ v / np.linalg.norm(picture) / np.linalg.norm(v)) for v in embedded]
+    for own, vector in zip(held_out.shot_of_query.tolist(), held_out.vectors, strict=True):
+        cosines = [float(vector @ v / np.linalg.norm(vector) / np.linalg.norm(v)) for v in embedded]
         shot_ranks.append(1 + sum(c > cosines[own] for c in cosines))
         best = [max(c for c, v in zip(cosines, videos, strict=True) if v == video) for video in range(3)]
         video_ranks.append(1 + sum(score > best[videos[own]] for score in best))
-    found = questions.figures(SumEncoder(), max_frames=8)
+    found = held_out.figures(SumEncoder(), max_frames=8)
     assert found == {
         "mAP": pytest.approx(np.mean([1 / rank for rank in shot_ranks])),
         "R@1": pytest.approx(np.mean([rank == 1 for rank in shot_ranks])),
