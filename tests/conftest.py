@@ -28,6 +28,10 @@ with contextlib.suppress(PackageNotFoundError):
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 gc.set_threshold(100_000, 50, 50)
 
+# Arrays of two dtypes or numbers of axes meet by mistake more often than on purpose: promotion is written out.
+os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
+os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
 sys.path.insert(0, str(TESTS))  # `from reference.x import ...` finds the slow twins
 
 

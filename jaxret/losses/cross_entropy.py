@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import optax
 
 __all__ = ["cross_entropy"]
 
@@ -30,7 +31,5 @@ def cross_entropy(logits: jax.Array, labels: jax.Array, *, label_smoothing: floa
         raise ValueError(f"logits must be (B, K) and labels (B,), got {logits.shape} and {labels.shape}")
     if not 0.0 <= label_smoothing < 1.0:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}")
-    log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))  # (B, K)
-    picked = jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)[:, 0]  # (B,)
-    spread = log_probabilities.mean(axis=1)  # (B,)
-    return -jnp.mean((1.0 - label_smoothing) * picked + label_smoothing * spread)
+    targets = optax.smooth_labels(jax.nn.one_hot(labels, logits.shape[1]), label_smoothing)  # (B, K)
+    return jnp.mean(optax.softmax_cross_entropy(logits.astype(jnp.float32), targets))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import optax
 
 __all__ = ["objectness_loss", "region_box_loss", "region_class_loss"]
 
@@ -27,7 +28,7 @@ def objectness_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """
     if logits.ndim != 2 or logits.shape != labels.shape:
         raise ValueError(f"logits and labels must be (B, N), got {logits.shape} and {labels.shape}")
-    losses = jax.nn.softplus(jnp.where(labels == 1, -logits, logits))
+    losses = optax.sigmoid_binary_cross_entropy(logits, (labels == 1).astype(logits.dtype))
     return _mean_of_sampled(losses, labels)
 
 
@@ -50,8 +51,8 @@ def region_class_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """
     if logits.ndim != 3 or logits.shape[:2] != labels.shape:
         raise ValueError(f"logits and labels must be (B, R, 1 + K) and (B, R), got {logits.shape} and {labels.shape}")
-    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), jnp.maximum(labels, 0)[..., None], axis=-1)[..., 0]
-    return _mean_of_sampled(-chosen, labels)
+    losses = optax.softmax_cross_entropy(logits, jax.nn.one_hot(labels, logits.shape[-1]))
+    return _mean_of_sampled(losses, labels)
 
 
 def region_box_loss(offsets: jax.Array, targets: jax.Array, labels: jax.Array, *, beta: float = 1.0) -> jax.Array:
@@ -85,12 +86,12 @@ def region_box_loss(offsets: jax.Array, targets: jax.Array, labels: jax.Array, *
         )
     if not beta > 0:
         raise ValueError(f"beta must be above 0, got {beta!r}")
-    distance = jnp.abs(offsets - targets)
-    smooth = jnp.where(distance < beta, distance**2 / (2 * beta), distance - beta / 2).sum(axis=-1)
+    smooth = optax.huber_loss(offsets, targets, delta=beta).sum(axis=-1) / beta
     return _mean_of_sampled(jnp.where(labels > 0, smooth, 0), labels)
 
 
 def _mean_of_sampled(values: jax.Array, labels: jax.Array) -> jax.Array:
     sampled = labels >= 0
     totals = jnp.where(sampled, values, 0).sum(axis=1)
-    return jnp.mean(totals / jnp.maximum(sampled.sum(axis=1), 1), dtype=jnp.float32)
+    counts = jnp.maximum(sampled.sum(axis=1), 1).astype(totals.dtype)
+    return jnp.mean(totals / counts, dtype=jnp.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import optax
 
 __all__ = ["binary_cross_entropy", "intensity_cross_entropy", "mean_squared_error"]
 
@@ -55,9 +56,10 @@ def intensity_cross_entropy(logits: jax.Array, intensities: jax.Array, weights: 
     if logits.shape[:-1] != intensities.shape:
         raise ValueError(f"logits must be (..., bins) of intensities (...), got {logits.shape} and {intensities.shape}")
     bins = logits.shape[-1]
-    places = jnp.clip(jnp.floor(intensities.astype(jnp.float32) * (bins / 256)), 0, bins - 1).astype(jnp.int32)
+    labels = jnp.clip(jnp.floor(intensities.astype(jnp.float32) * (bins / 256)), 0, bins - 1).astype(jnp.int32)
+    # Of optax's two forms one loses the digits of large logits, and the other wants targets as large as the logits.
     log_probabilities = jax.nn.log_softmax(logits.astype(jnp.float32))
-    return _mean(-jnp.take_along_axis(log_probabilities, places[..., None], axis=-1)[..., 0], weights)
+    return _mean(-jnp.take_along_axis(log_probabilities, labels[..., None], axis=-1)[..., 0], weights)
 
 
 def binary_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
@@ -78,8 +80,7 @@ def binary_cross_entropy(logits: jax.Array, targets: jax.Array) -> jax.Array:
     """
     if logits.shape != targets.shape:
         raise ValueError(f"logits and targets must have one shape, got {logits.shape} and {targets.shape}")
-    logits = logits.astype(jnp.float32)
-    return jnp.mean(jax.nn.softplus(logits) - logits * targets)
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits.astype(jnp.float32), targets.astype(jnp.float32)))
 
 
 def _mean(values: jax.Array, weights: jax.Array | None) -> jax.Array:

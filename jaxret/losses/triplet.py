@@ -65,7 +65,8 @@ def triplet_loss(
 
 
 def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
-    return jnp.sum(jnp.where(mask, values, 0.0)) / jnp.maximum(jnp.sum(mask), 1)
+    count = jnp.maximum(jnp.sum(mask), 1).astype(values.dtype)
+    return jnp.sum(jnp.where(mask, values, 0.0)) / count
 
 
 def _batch_hard(distances: jax.Array, positive: jax.Array, negative: jax.Array, margin: float) -> jax.Array:

@@ -25,6 +25,7 @@ __all__ = [
     "check_dropout",
     "check_sizes",
     "compute_dtype",
+    "counted_steps",
     "valid_steps",
 ]
 
@@ -243,4 +244,9 @@ def valid_steps(encoder: SequenceEncoder, vectors: jax.Array, lengths: jax.Array
         return jnp.ones((batch, steps), bool)
     if lengths.shape != (batch,):
         raise ValueError(f"lengths must have shape ({batch},), got {lengths.shape}")
-    return jnp.arange(steps) < lengths[:, None]
+    return jnp.arange(steps, dtype=jnp.int32)[None] < lengths.astype(jnp.int32)[:, None]
+
+
+def counted_steps(valid: jax.Array) -> jax.Array:
+    """How many time steps of (B, T) bool count, but at least 1, to divide sums over time by: (B, 1) float32."""
+    return jnp.maximum(valid.sum(axis=1, keepdims=True), 1).astype(jnp.float32)

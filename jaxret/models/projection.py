@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, check_sizes
+from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.registry import (
     create_backbone,
@@ -79,7 +80,8 @@ class LinearProjection(nnx.Module):
     def __call__(self, vectors: jax.Array) -> jax.Array:
         """(..., D) to (..., E) float32."""
         # The least rounding that a device offers: distances are taken of the result.
-        centred = vectors.astype(jnp.float32) - self.mean[...]
+        vectors = vectors.astype(jnp.float32)
+        centred = vectors - per_channel(self.mean[...], vectors)
         return jnp.matmul(centred, self.components[...], precision=jax.lax.Precision.HIGHEST)
 
 

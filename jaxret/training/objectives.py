@@ -243,7 +243,7 @@ class TripletObjective:
         all one."""
         points = model(batch["inputs"]).embedding.astype(jnp.float32) / math.sqrt(self.unit)
         loss = triplet_loss(points, batch["labels"], margin=self.margin, mining=self.mining)
-        return loss, {"spread": jnp.mean(jnp.sum((points - points.mean(axis=0)) ** 2, axis=-1))}
+        return loss, {"spread": jnp.mean(jnp.sum((points - points.mean(axis=0, keepdims=True)) ** 2, axis=-1))}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -273,7 +273,8 @@ class CosineMarginObjective:
         cosines = pair_cosines(images, shots)
         figures = {}
         for name, chosen in (("positive_cosine", positive), ("negative_cosine", ~positive)):
-            figures[name] = jnp.sum(jnp.where(chosen, cosines, 0)) / jnp.maximum(jnp.sum(chosen), 1)
+            count = jnp.maximum(jnp.sum(chosen), 1).astype(cosines.dtype)
+            figures[name] = jnp.sum(jnp.where(chosen, cosines, 0)) / count
         return cosine_margin_loss(images, shots, positive, margin=self.margin), figures
 
 

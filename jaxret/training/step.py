@@ -119,7 +119,8 @@ def make_train_step(split: SplitModel, objective: Objective, optimiser: optax.Gr
             return loss, (metrics, split.statistics_of(model))
 
         (loss, (metrics, statistics)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.parameters)
-        updates, optimiser_state = optimiser.update(gradients, state.optimiser, state.parameters)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises decay rates to the whole number of steps
+            updates, optimiser_state = optimiser.update(gradients, state.optimiser, state.parameters)
         next_state = TrainState(
             step=state.step + 1,
             parameters=optax.apply_updates(state.parameters, updates),

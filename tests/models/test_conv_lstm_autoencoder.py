@@ -78,20 +78,23 @@ def test_what_comes_back_has_the_shape_of_what_went_in(name):
     assert in_bins.shape[-1] == 12 + ("3d" in name)
 
 
+def dense(layer: nnx.Linear, inputs: np.ndarray) -> np.ndarray:
+    return inputs @ np.asarray(layer.kernel[...]) + np.asarray(layer.bias[...])
+
+
 def test_m1_is_its_blocks_one_after_the_other():
     model = tiny("m1", pixel_mean=100.0, pixel_deviation=50.0)
     clips = clips_of(model)
     maps = (clips.astype(np.float32) - 100) / 50
     for block in model.backbone.blocks:
         maps = run(block, maps)
-    dense = model.backbone.dense
-    vectors = np.asarray(maps).reshape(2, 3, 2 * 1 * 5) @ dense.kernel[...] + dense.bias[...]
+    vectors = dense(model.backbone.dense, np.asarray(maps).reshape(2, 3, 2 * 1 * 5))
     decoder = model.decoder
     decoder.scale[...], decoder.shift[...] = jnp.array([1.0, 2.0, 3.0]), jnp.array([0.5, 0.0, -1.0])
-    maps = (vectors @ decoder.dense.kernel[...] + decoder.dense.bias[...]).reshape(2, 3, 2, 1, 5)
+    maps = dense(decoder.dense, vectors).reshape(2, 3, 2, 1, 5)
     for block in decoder.blocks:
         maps = run(block, maps)
-    output = run(decoder.last, maps) * jnp.array([1.0, 2.0, 3.0]) + jnp.array([0.5, 0.0, -1.0])
+    output = np.asarray(run(decoder.last, maps)) * [1.0, 2.0, 3.0] + [0.5, 0.0, -1.0]
     made = reconstruct(model, clips)
     np.testing.assert_allclose(made.frame_embeddings, vectors, atol=1e-5)
     np.testing.assert_allclose(made.clip_embedding, vectors.mean(axis=1), atol=1e-5)

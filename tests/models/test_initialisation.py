@@ -54,7 +54,7 @@ def test_backbones_are_reproducible_and_can_be_made_in_the_abstract():
 def test_softmax_head_is_linear_with_dropout_in_training_only():
     head = SoftmaxHead(6, 4, dropout=0.5, rngs=nnx.Rngs(0))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 6)), jnp.float32)
-    expected = x @ head.linear.kernel[...] + head.linear.bias[...]
+    expected = np.asarray(x @ head.linear.kernel[...]) + np.asarray(head.linear.bias[...])
     np.testing.assert_allclose(head(x), expected, rtol=1e-6)
     head.train()
     assert not np.allclose(head(x), expected)

@@ -18,6 +18,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, check_backbone_settings, compute_dtype
 from jaxret.models.layers.conv import ConvBias
 from jaxret.models.layers.dispatch import map_groups
+from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform, he_normal
 from jaxret.models.registry import register_backbone
 from jaxret.models.weights.names import Path, Slot, WeightTable
@@ -166,7 +167,8 @@ class VGG16(Backbone):
     def _normalise(self, images: jax.Array) -> jax.Array:
         rgb = jnp.repeat(images, 3, axis=-1) if self.channels == 1 else images
         mean = jnp.asarray(self.normalisation["mean"], jnp.float32)
-        return (rgb[..., ::-1].astype(jnp.float32) - mean).astype(self.dtype)
+        bgr = rgb[..., ::-1].astype(jnp.float32)
+        return (bgr - per_channel(mean, bgr)).astype(self.dtype)
 
 
 def _halve(maps: jax.Array) -> jax.Array:

@@ -19,6 +19,7 @@ from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models.base import check_sizes
 from jaxret.models.conv_lstm.cell import BidirectionalConvLSTM, ConvLSTM
 from jaxret.models.layers.dispatch import convolve
+from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform
 from jaxret.models.layers.max_pooling import max_pool
 
@@ -54,7 +55,8 @@ class Pointwise(nnx.Module):
 
     def __call__(self, maps: jax.Array) -> jax.Array:
         """(..., C_in) to (..., C)."""
-        return maps.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
+        outputs = maps.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
+        return outputs + per_channel(self.bias[...].astype(self.dtype), outputs)
 
 
 class QuasiConvolution(nnx.Module):
@@ -99,7 +101,7 @@ class QuasiConvolution(nnx.Module):
         """(B, T, *spatial, C_in) to (B, T, *spatial, C)."""
         kernel = self.kernel[...].astype(self.dtype)
         outputs = convolve(maps.astype(self.dtype), kernel, strides=(1,) * (maps.ndim - 2))
-        return outputs + self.bias[...].astype(self.dtype)
+        return outputs + per_channel(self.bias[...].astype(self.dtype), outputs)
 
 
 class Residual(nnx.Module):
@@ -210,7 +212,7 @@ class EncoderBlock(nnx.Module):
         narrow = self.narrow(jnp.concatenate([both, self.residual(both)], axis=-1))
         batch, steps = narrow.shape[:2]
         pooled = max_pool(narrow.reshape(batch * steps, *narrow.shape[2:]), self.window)
-        return self.norm(pooled.reshape(batch, steps, *pooled.shape[1:]))
+        return self.norm(pooled.reshape(batch, steps, *pooled.shape[1:]).astype(jnp.float32))
 
 
 class DecoderBlock(nnx.Module):
@@ -234,7 +236,7 @@ class DecoderBlock(nnx.Module):
 
     def __call__(self, maps: jax.Array) -> jax.Array:
         """(B, T, *spatial, C_in) to (B, T, *(2 spatial), C)."""
-        return self.norm(self.residual(upsample(maps)))
+        return self.norm(self.residual(upsample(maps)).astype(jnp.float32))
 
 
 def upsample(maps: jax.Array) -> jax.Array:

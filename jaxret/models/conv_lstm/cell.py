@@ -24,6 +24,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import check_sizes
 from jaxret.models.conv_lstm.cell_cpu import conv_lstm_steps, fitting_form
 from jaxret.models.layers.dispatch import convolve, runs_on_cpu
+from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform, orthogonal
 
 __all__ = ["BidirectionalConvLSTM", "ConvLSTM"]
@@ -107,7 +108,8 @@ def _scan(
     """The equations as they stand, by the library's convolution; inputs and weights are of one dtype."""
     batch, steps, *spatial, into = inputs.shape
     strides = (1,) * len(spatial)
-    projected = convolve(inputs.reshape(batch * steps, *spatial, into), kernel, strides=strides) + bias
+    projected = convolve(inputs.reshape(batch * steps, *spatial, into), kernel, strides=strides)
+    projected = projected + per_channel(bias, projected)
     projected = jnp.swapaxes(projected.reshape(batch, steps, *projected.shape[1:]), 0, 1)
 
     def step(state: tuple[jax.Array, jax.Array], now: jax.Array) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:

@@ -27,6 +27,7 @@ from jax import lax
 from jaxret.models.conv_lstm import winograd
 from jaxret.models.layers.conv3d_cpu import gradient_of_kernel
 from jaxret.models.layers.dispatch import convolve
+from jaxret.models.layers.feature_map import per_channel
 
 __all__ = ["conv_lstm_steps", "fitting_form"]
 
@@ -189,7 +190,7 @@ def _forward_loop(
         first = number % count == 0
         hidden, cell = jnp.where(first, 0, hidden), jnp.where(first, 0, cell)
         now = form.enter(_read(inputs, clips, group, time))
-        gates = form.forward(jnp.concatenate([now, hidden], axis=-1), prepared) + bias
+        gates = _gates(form, jnp.concatenate([now, hidden], axis=-1), prepared, bias)
         i, f, g, o = _activations(gates)
         cell = f * cell + i * g
         hidden = (o * jnp.tanh(cell)).astype(inputs.dtype)
@@ -233,7 +234,8 @@ def _backward(
         hidden = jnp.where(first, 0, hidden)
         cell = jnp.where(first, 0, _at(cells, group * count + before))
         both = jnp.concatenate([now, hidden], axis=-1)
-        gates = form.forward(both, prepared) + bias if all_gates is None else _at(all_gates, group * count + time)
+        number = group * count + time
+        gates = _gates(form, both, prepared, bias) if all_gates is None else _at(all_gates, number)
         i, f, g, o = _activations(gates)
         squashed = jnp.tanh(_at(cells, group * count + time))
         d_hidden = jnp.where(last, 0, d_hidden).astype(jnp.float32) + upstream.astype(jnp.float32)
@@ -293,6 +295,12 @@ def _at(steps: jax.Array, number: jax.Array) -> jax.Array:
 
 def _put(steps: jax.Array, maps: jax.Array, number: jax.Array) -> jax.Array:
     return lax.dynamic_update_index_in_dim(steps, maps, number, 0)
+
+
+def _gates(form: Form, maps: jax.Array, prepared: jax.Array, bias: jax.Array) -> jax.Array:
+    """The gates' inputs, (*layout, 4 C)."""
+    gates = form.forward(maps, prepared)
+    return gates + per_channel(bias, gates)
 
 
 def _activations(gates: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:

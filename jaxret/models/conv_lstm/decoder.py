@@ -13,8 +13,9 @@ from flax import nnx
 from jaxret.models.base import check_sizes, compute_dtype
 from jaxret.models.conv_lstm.blocks import DecoderBlock, SequenceLayer, make_layer
 from jaxret.models.conv_lstm.encoder import run_block
+from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform
-from jaxret.models.layers.transformer import TransformerLayer, sinusoidal_positions
+from jaxret.models.layers.transformer import LayerNorm, TransformerLayer, sinusoidal_positions
 
 __all__ = ["ConvLstmDecoder", "VectorTransformer"]
 
@@ -68,14 +69,14 @@ class VectorTransformer(nnx.Module):
             )
             for _ in range(layers)
         )
-        self.norm = nnx.LayerNorm(units, dtype=self.dtype, rngs=rngs)
+        self.norm = LayerNorm(units, dtype=self.dtype, rngs=rngs)
         self.project_back = nnx.Linear(units, size, kernel_init=glorot_uniform, dtype=self.dtype, rngs=rngs)
 
     def __call__(self, vectors: jax.Array) -> jax.Array:
         """(B, T, E) to (B, T, E)."""
         hidden = self.project(vectors.astype(self.dtype))
         positions = sinusoidal_positions(hidden.shape[1], self.units + self.units % 2)[:, : self.units]
-        hidden = hidden + positions.astype(self.dtype)
+        hidden = hidden + positions.astype(self.dtype)[None]
         for layer in self.layers:
             hidden = layer(hidden, jnp.ones(hidden.shape[:2], bool))
         return vectors + self.project_back(self.norm(hidden)).astype(vectors.dtype)
@@ -158,4 +159,4 @@ class ConvLstmDecoder(nnx.Module):
         for block in self.blocks:
             maps = run_block(block, maps, remat=self.remat)
         outputs = run_block(self.last, maps, remat=self.remat).astype(jnp.float32)
-        return outputs * self.scale[...] + self.shift[...]
+        return outputs * per_channel(self.scale[...], outputs) + per_channel(self.shift[...], outputs)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jaxret.models.layers.feature_map import per_channel
+
 __all__ = ["scatter_to_planes"]
 
 
@@ -24,5 +26,6 @@ def scatter_to_planes(colours: jax.Array, planes: jax.Array, depth: int) -> jax.
       >>> volume[0, 0].tolist(), float(jnp.abs(volume[0, 1]).sum())
       ([[0.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.5, 1.0]], 0.0)
     """
-    taken = (planes[..., None] == jnp.arange(1, depth + 1))[..., None].astype(colours.dtype)  # (..., H, W, Z, 1)
+    numbers = per_channel(jnp.arange(1, depth + 1, dtype=planes.dtype), planes[..., None])
+    taken = (planes[..., None] == numbers)[..., None].astype(colours.dtype)  # (..., H, W, Z, 1)
     return jnp.concatenate([colours[..., None, :] * taken, taken], axis=-1)

@@ -17,7 +17,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.backbones.pooled import PooledBackbone
 from jaxret.models.base import Backbone, check_sizes
 from jaxret.models.descriptors.spatial_pooling import regional_grid, regional_maxima
-from jaxret.models.layers.feature_map import feature_map_stride
+from jaxret.models.layers.feature_map import feature_map_stride, per_channel
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
@@ -176,7 +176,8 @@ def _region_vectors(encoder: RegionalEncoder, images: jax.Array, boxes: jax.Arra
 
 def _inside(low: jax.Array, high: jax.Array, cells: int, stride: int) -> jax.Array:
     """Which cells along one axis have their centres in low .. high, or else the one nearest to the middle; (..., N)."""
-    centres = (jnp.arange(cells) + 0.5) * stride
-    held = (centres >= low[..., None]) & (centres < high[..., None])
-    nearest = jnp.abs(centres - (low + high)[..., None] / 2).argmin(axis=-1)
-    return jnp.where(held.any(axis=-1, keepdims=True), held, jnp.arange(cells) == nearest[..., None])
+    low, high = low[..., None], high[..., None]  # (..., 1)
+    centres = per_channel((jnp.arange(cells, dtype=jnp.float32) + 0.5) * stride, low)
+    held = (centres >= low) & (centres < high)
+    nearest = jnp.abs(centres - (low + high) / 2).argmin(axis=-1, keepdims=True)
+    return jnp.where(held.any(axis=-1, keepdims=True), held, per_channel(jnp.arange(cells), nearest) == nearest)

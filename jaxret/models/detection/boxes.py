@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
+from jaxret.models.layers.feature_map import per_channel
+
 __all__ = ["anchor_boxes", "box_offsets", "clip_boxes", "moved_boxes", "overlap_table"]
 
 _LARGEST_GROWTH = math.log(1000 / 16)  # of a side, so that a network that is far off does not reach infinity
@@ -51,9 +53,11 @@ def anchor_boxes(
         if not values or not all(0 < value < math.inf for value in values):
             raise ValueError(f"{name} must be above 0, got {tuple(values)!r}")
     sides = jnp.array([(size * math.sqrt(a), size / math.sqrt(a)) for size in sizes for a in aspects])  # (S A, 2)
-    y, x = jnp.meshgrid((jnp.arange(rows) + 0.5) * stride, (jnp.arange(columns) + 0.5) * stride, indexing="ij")
+    along = ((jnp.arange(cells, dtype=jnp.float32) + 0.5) * stride for cells in (rows, columns))
+    y, x = jnp.meshgrid(*along, indexing="ij")
     centres = jnp.stack([x, y], axis=-1)[:, :, None]  # (rows, columns, 1, 2)
-    return jnp.concatenate([centres - sides / 2, centres + sides / 2], axis=-1).reshape(-1, 4)
+    half = (sides / 2)[None, None]
+    return jnp.concatenate([centres - half, centres + half], axis=-1).reshape(-1, 4)
 
 
 def box_offsets(boxes: jax.Array, anchors: jax.Array) -> jax.Array:
@@ -108,7 +112,8 @@ def clip_boxes(boxes: jax.Array, image_size: tuple[float, float] | jax.Array) ->
       [0.0, 2.0, 20.0, 8.0]
     """
     height, width = image_size
-    return jnp.clip(boxes, 0, jnp.stack([jnp.asarray(side, boxes.dtype) for side in (width, height, width, height)]))
+    sides = jnp.stack([jnp.asarray(side, boxes.dtype) for side in (width, height, width, height)])
+    return jnp.clip(boxes, 0, per_channel(sides, boxes))
 
 
 def overlap_table(a: jax.Array, b: jax.Array) -> jax.Array:

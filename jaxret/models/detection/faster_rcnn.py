@@ -169,7 +169,7 @@ class FasterRCNN(nnx.Module):
         return self.head(self.pooled_regions(self._scaled(maps), boxes))
 
     def _scaled(self, maps: jax.Array) -> jax.Array:
-        return maps * self.map_scale[...].astype(maps.dtype)
+        return maps * self.map_scale[0].astype(maps.dtype)
 
     def proposals(
         self, logits: jax.Array, offsets: jax.Array, anchors: jax.Array, sizes: jax.Array, *, count: int

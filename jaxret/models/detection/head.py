@@ -87,7 +87,9 @@ def best_detections(
     regions, classes = offsets.shape[:2]
     probabilities = jax.nn.softmax(logits)[:, 1:]
     scores = jnp.where(valid[:, None], probabilities, -jnp.inf).reshape(-1)
-    boxes = clip_boxes(moved_boxes(offsets * jnp.array(OFFSET_SCALE), proposals[:, None]), image_size).reshape(-1, 4)
+    boxes = clip_boxes(moved_boxes(offsets * jnp.array([[OFFSET_SCALE]]), proposals[:, None]), image_size).reshape(
+        -1, 4
+    )
     labels = jnp.tile(jnp.arange(classes), regions)
     taken = suppress_overlaps(
         boxes, scores, count, threshold=threshold, least_score=max(least_score, 0.0), classes=labels

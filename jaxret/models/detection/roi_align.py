@@ -78,12 +78,12 @@ def roi_align(
 
 def _taps(start: jax.Array, end: jax.Array, parts: int, samples: int, cells: int) -> tuple[jax.Array, jax.Array]:
     """The cells that the samples of each part read along one axis, and their weights: (parts, 2 samples) each."""
-    shares = (jnp.arange(parts * samples) + 0.5) / (parts * samples)
+    shares = (jnp.arange(parts * samples, dtype=jnp.float32) + 0.5) / (parts * samples)
     places = start + shares * (end - start) - 0.5  # where the centre of the first cell is 0
     weight = jnp.where((places >= -1) & (places <= cells), 1 / samples, 0.0)
     places = jnp.clip(places, 0, cells - 1)
     low = jnp.floor(places).astype(jnp.int32)
-    beyond = places - low
+    beyond = places - low.astype(places.dtype)
     taps = jnp.stack([low, jnp.minimum(low + 1, cells - 1)], axis=-1)
     weights = jnp.stack([(1 - beyond) * weight, beyond * weight], axis=-1)
     return taps.reshape(parts, 2 * samples), weights.reshape(parts, 2 * samples)

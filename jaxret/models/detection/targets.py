@@ -75,11 +75,11 @@ def anchor_targets(
       positive_overlap, negative_overlap: IoU.
     """
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2
-    counted = (centres >= 0).all(axis=1) & (centres < image_size[::-1]).all(axis=1)
+    counted = (centres >= 0).all(axis=1) & (centres < image_size[None, ::-1].astype(centres.dtype)).all(axis=1)
     table = jnp.where((labels > 0)[None], overlap_table(anchors, boxes), 0)  # (N, G)
     table = jnp.where(counted[:, None], table, 0)
     nearest, highest = table.argmax(axis=1), table.max(axis=1)
-    best = ((table == table.max(axis=0)) & (table > 0)).any(axis=1)
+    best = ((table == table.max(axis=0, keepdims=True)) & (table > 0)).any(axis=1)
     positive = counted & ((highest >= positive_overlap) | best)
     negative = counted & ~positive & (highest < negative_overlap)
     for_positive, for_negative = jax.random.split(key)
@@ -125,7 +125,7 @@ def region_targets(
     # Objects first, then background, then places that stay empty.
     kinds, chosen = jax.lax.top_k(jnp.where(objects, 2, jnp.where(background, 1, 0)), min(count, len(regions)))
     classes = jnp.where(kinds == 2, labels[nearest[chosen]], jnp.where(kinds == 1, 0, NOT_ASKED))
-    offsets = _offsets(boxes, labels, nearest[chosen], regions[chosen]) / jnp.array(OFFSET_SCALE)
+    offsets = _offsets(boxes, labels, nearest[chosen], regions[chosen]) / jnp.array([OFFSET_SCALE])
     return RegionTargets(regions[chosen], classes.astype(jnp.int32), offsets)
 
 
@@ -139,6 +139,6 @@ def _sample(mask: jax.Array, count: int | jax.Array, key: jax.Array) -> jax.Arra
 def _offsets(boxes: jax.Array, labels: jax.Array, nearest: jax.Array, regions: jax.Array) -> jax.Array:
     """Offsets of the nearest true boxes from the regions; 0 where either has no area or there is no true box."""
     meant = (labels[nearest] > 0) & ((regions[:, 2:] - regions[:, :2]) > 0).all(axis=1)
-    unit = jnp.array([0.0, 0.0, 1.0, 1.0])
+    unit = jnp.array([[0.0, 0.0, 1.0, 1.0]])
     true, seen = (jnp.where(meant[:, None], one, unit) for one in (boxes[nearest], regions))
     return box_offsets(true, seen)

@@ -11,6 +11,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from jaxret.models.layers.dispatch import Padding, convolve, depthwise_convolve
+from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import he_normal
 
 __all__ = ["Activation", "ConvBatchNorm", "ConvBias"]
@@ -84,9 +85,10 @@ class ConvBatchNorm(nnx.Module):
         )
         if not self.training:
             scale, shift = self.scale_and_shift()
-            outputs = outputs * scale.astype(self.dtype) + shift.astype(self.dtype)
+            scale, shift = (per_channel(values.astype(self.dtype), outputs) for values in (scale, shift))
+            outputs = outputs * scale + shift
         else:
-            outputs = self.norm(outputs).astype(self.dtype)
+            outputs = self.norm(outputs.astype(jnp.float32)).astype(self.dtype)
         return _ACTIVATIONS[self.activation](outputs)
 
     @property
@@ -128,4 +130,4 @@ class ConvBias(nnx.Module):
         """(B, *spatial, C_in) to (B, *spatial, C_out), in the compute dtype."""
         kernel = self.kernel[...].astype(self.dtype)
         outputs = convolve(inputs.astype(self.dtype), kernel, strides=(1,) * (kernel.ndim - 2))
-        return nnx.relu(outputs + self.bias[...].astype(self.dtype))
+        return nnx.relu(outputs + per_channel(self.bias[...].astype(self.dtype), outputs))

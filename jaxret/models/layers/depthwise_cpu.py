@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxret.models.layers.feature_map import per_channel
+
 __all__ = ["shifted_convolution"]
 
 Strides = tuple[int, ...]
@@ -42,7 +44,8 @@ def shifted_convolution(inputs: jax.Array, kernel: jax.Array, strides: Strides, 
     total: jax.Array | None = None
     for place in _places(kernel):
         seen = (_seen(start, count, step) for start, count, step in zip(place, outputs, strides, strict=True))
-        term = padded[(slice(None), *seen)] * kernel[place]
+        view = padded[(slice(None), *seen)]
+        term = view * per_channel(kernel[place], view)
         total = term if total is None else total + term
     assert total is not None
     return total
@@ -101,7 +104,7 @@ def _gradient_of_kernel(
         for (first, *others), total in zip(places, sums, strict=True):
             line = lax.dynamic_index_in_dim(padded, row * strides[0] + first, axis=1, keepdims=False)
             seen = (_seen(start, count, step) for start, count, step in zip(others, columns, strides[1:], strict=True))
-            new_sums.append(total + line[(slice(None), *seen)] * upstream)
+            new_sums.append(total + line[(slice(None), *seen)].astype(jnp.float32) * upstream)
         return new_sums, None
 
     nothing = jnp.zeros((gradient.shape[0], *columns, gradient.shape[-1]), jnp.float32)

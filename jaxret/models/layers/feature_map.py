@@ -1,4 +1,4 @@
-"""The shape of one of a backbone's feature maps, learnt from shapes alone."""
+"""Feature maps: their shape, learnt from shapes alone, and values a channel brought to their number of axes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flax import nnx
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models.base import Backbone
 
-__all__ = ["feature_map_shape", "feature_map_stride"]
+__all__ = ["feature_map_shape", "feature_map_stride", "per_channel"]
 
 # Not square and of no usual size, so that a layer for one size of pictures shows.
 _HEIGHT, _WIDTH = 64, 96
@@ -59,3 +59,13 @@ def feature_map_stride(backbone: Backbone, stage: str) -> int:
             f"{_HEIGHT} x {_WIDTH} it has {height} x {width}"
         )
     return stride
+
+
+def per_channel(values: jax.Array, maps: jax.Array) -> jax.Array:
+    """Values (C,), one a channel, with as many axes as the maps (..., C) that they are to be combined with.
+
+    Example:
+      >>> per_channel(jnp.zeros(3), jnp.ones((2, 4, 5, 3))).shape
+      (1, 1, 1, 3)
+    """
+    return values.reshape((1,) * (maps.ndim - 1) + values.shape)

@@ -93,7 +93,7 @@ class AttentionFusion(SequenceEncoder):
         """Frame vectors (B, T, D) to (B, units); see `SequenceEncoder`."""
         valid = valid_steps(self, vectors, lengths)
         hidden = self.project(self.dropout(vectors).astype(self.dtype))
-        hidden = hidden + sinusoidal_positions(hidden.shape[1], self.embedding_size).astype(self.dtype)
+        hidden = hidden + sinusoidal_positions(hidden.shape[1], self.embedding_size).astype(self.dtype)[None]
         stages = {}
         for stage, layer in zip(self.stage_names, self.layers, strict=False):
             stages[stage] = hidden = layer(hidden, valid)

@@ -9,7 +9,15 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, compute_dtype, valid_steps
+from jaxret.models.base import (
+    Encoding,
+    SequenceEncoder,
+    check_dropout,
+    check_sizes,
+    compute_dtype,
+    counted_steps,
+    valid_steps,
+)
 from jaxret.models.layers.init import he_normal
 from jaxret.models.registry import register_sequence_encoder
 
@@ -135,8 +143,7 @@ class ConvolutionFusion(SequenceEncoder):
             hidden = jnp.where(valid[..., None], nnx.relu(convolution(hidden)), 0)
             hidden, valid = _halved(hidden), _halved(valid)
             stages[stage] = hidden
-        counts = jnp.maximum(valid.sum(axis=1, keepdims=True), 1)
-        return Encoding(hidden.astype(jnp.float32).sum(axis=1) / counts, stages)
+        return Encoding(hidden.astype(jnp.float32).sum(axis=1) / counted_steps(valid), stages)
 
 
 def masked_softmax(scores: jax.Array, valid: jax.Array) -> jax.Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, valid_steps
+from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, counted_steps, valid_steps
 from jaxret.models.layers.init import glorot_uniform
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import create_sequence_encoder, register_sequence_encoder
@@ -224,9 +224,8 @@ class DenseEmbedding(SequenceEncoder):
 
     def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
         """Frame vectors (B, T, D) to (B, E) of length 1; see `SequenceEncoder`."""
-        valid = valid_steps(self, vectors, lengths)[..., None]
-        counts = jnp.maximum(valid.sum(axis=1), 1)
-        mean = jnp.where(valid, vectors.astype(jnp.float32), 0).sum(axis=1) / counts
+        valid = valid_steps(self, vectors, lengths)
+        mean = jnp.where(valid[..., None], vectors.astype(jnp.float32), 0).sum(axis=1) / counted_steps(valid)
         hidden = video = l2_normalise(mean - mean.mean(axis=-1, keepdims=True))
         for layer in self.layers:
             hidden = jnp.tanh(layer(hidden))

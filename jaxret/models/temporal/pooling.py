@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models.base import Encoding, SequenceEncoder, check_sizes, valid_steps
+from jaxret.models.base import Encoding, SequenceEncoder, check_sizes, counted_steps, valid_steps
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import create_sequence_encoder, register_sequence_encoder
 
@@ -59,7 +59,7 @@ class Mean(_TimePooling):
     words: ClassVar[str] = "their mean"
 
     def _pool(self, vectors: jax.Array, valid: jax.Array) -> jax.Array:
-        return jnp.where(valid, vectors, 0).sum(axis=1) / jnp.maximum(valid.sum(axis=1), 1)
+        return jnp.where(valid, vectors, 0).sum(axis=1) / counted_steps(valid[..., 0])
 
 
 @register_sequence_encoder

@@ -16,7 +16,16 @@ from jax import lax
 from jax.typing import DTypeLike
 
 from jaxret.errors import ConfigError
-from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, compute_dtype, valid_steps
+from jaxret.models.base import (
+    Encoding,
+    SequenceEncoder,
+    check_dropout,
+    check_sizes,
+    compute_dtype,
+    counted_steps,
+    valid_steps,
+)
+from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform, orthogonal
 from jaxret.models.registry import register_sequence_encoder
 
@@ -49,7 +58,8 @@ class LSTMCell(nnx.Module):
 
     def project(self, inputs: jax.Array) -> jax.Array:
         """x W + b for all time steps: (..., D) to (..., 4 units)."""
-        return inputs.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
+        projected = inputs.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
+        return projected + per_channel(self.bias[...].astype(self.dtype), projected)
 
     def __call__(self, carry: Carry, projected: jax.Array) -> tuple[Carry, jax.Array]:
         """One time step: ((h, c), x W + b) to ((h', c'), h')."""
@@ -85,12 +95,14 @@ class GRUCell(nnx.Module):
 
     def project(self, inputs: jax.Array) -> jax.Array:
         """x W + b for all time steps: (..., D) to (..., 3 units)."""
-        return inputs.astype(self.dtype) @ self.kernel[...].astype(self.dtype) + self.bias[...].astype(self.dtype)
+        projected = inputs.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
+        return projected + per_channel(self.bias[...].astype(self.dtype), projected)
 
     def __call__(self, carry: Carry, projected: jax.Array) -> tuple[Carry, jax.Array]:
         """One time step: ((h,), x W + b) to ((h',), h')."""
         (h,) = carry
-        recurrent = h @ self.recurrent_kernel[...].astype(self.dtype) + self.recurrent_bias[...].astype(self.dtype)
+        recurrent = h @ self.recurrent_kernel[...].astype(self.dtype)
+        recurrent = recurrent + per_channel(self.recurrent_bias[...].astype(self.dtype), recurrent)
         x_z, x_r, x_g = jnp.split(projected, 3, axis=-1)
         h_z, h_r, h_g = jnp.split(recurrent, 3, axis=-1)
         z = nnx.sigmoid(x_z + h_z)
@@ -246,8 +258,7 @@ class TemporalEncoder(SequenceEncoder):
             hidden = stages[stage] = jnp.concatenate([outputs for _, outputs in runs], axis=-1)
 
         if self.output == "mean":
-            counts = jnp.maximum(valid.sum(axis=1), 1)[:, None]
-            embedding = jnp.sum(hidden.astype(jnp.float32), axis=1) / counts
+            embedding = jnp.sum(hidden.astype(jnp.float32), axis=1) / counted_steps(valid)
         else:
             parts = 1 if self.output == "last" else 2
             embedding = jnp.concatenate([carry[part] for part in range(parts) for carry in carries], axis=-1)

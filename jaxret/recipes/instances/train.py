@@ -160,6 +160,7 @@ def fit_map_scale(detector: FasterRCNN, reader: BoxReader, rows: Sequence[int], 
 def _squares(detector: FasterRCNN, images: jax.Array, sizes: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The sum of the squares of the map where the images are, and how many numbers these are."""
     maps = detector.feature_map(images).astype(jnp.float32)
-    rows, columns = ((jnp.arange(side) + 0.5) * detector.stride for side in maps.shape[1:3])
+    rows, columns = ((jnp.arange(side, dtype=jnp.float32) + 0.5) * detector.stride for side in maps.shape[1:3])
+    sizes = sizes.astype(jnp.float32)
     inside = (rows[None, :, None] < sizes[:, :1, None]) & (columns[None, None] < sizes[:, 1:, None])  # (B, H, W)
     return jnp.where(inside[..., None], maps**2, 0).sum(), inside.sum() * maps.shape[-1]
