@@ -45,7 +45,7 @@ class MeanColour(nnx.Module):
 
     def encode_frames(self, frames: Any) -> Any:
         """Frames uint8 (B, H, W, 3) to (B, 3) float32."""
-        return jnp.asarray(frames, jnp.float32).mean(axis=(1, 2)) * self.scale[...]
+        return jnp.asarray(frames, jnp.float32).mean(axis=(1, 2)) * self.scale[...][None]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,14 +10,14 @@ __all__ = ["objectness_loss", "region_box_loss", "region_class_loss"]
 
 
 def objectness_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Binary cross-entropy of anchors: the mean over the sampled ones of a picture, then over pictures.
+    """Binary cross-entropy of anchors: the mean over the sampled ones of an image, then over images.
 
     Args:
       logits: (B, N).
       labels: int (B, N), 1 object, 0 background, -1 not in the sample.
 
     Returns:
-      () float32; a picture without sampled anchors adds 0.
+      () float32; an image without sampled anchors adds 0.
 
     Raises:
       ValueError: the shapes disagree.
@@ -33,14 +33,14 @@ def objectness_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def region_class_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """Cross-entropy of regions: the mean over the sampled ones of a picture, then over pictures.
+    """Cross-entropy of regions: the mean over the sampled ones of an image, then over images.
 
     Args:
       logits: (B, R, 1 + K), background first.
       labels: int (B, R), 0 background, 1 .. K a class, -1 no region.
 
     Returns:
-      () float32; a picture without regions adds 0.
+      () float32; an image without regions adds 0.
 
     Raises:
       ValueError: the shapes disagree.
@@ -56,10 +56,10 @@ def region_class_loss(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def region_box_loss(offsets: jax.Array, targets: jax.Array, labels: jax.Array, *, beta: float = 1.0) -> jax.Array:
-    """Smooth L1 of the offsets of objects, divided by the number of sampled regions, then the mean over pictures.
+    """Smooth L1 of the offsets of objects, divided by the number of sampled regions, then the mean over images.
 
     Smooth L1 of x is x^2 / (2 beta) where |x| < beta, else |x| - beta / 2 (Girshick 2015, Fast R-CNN,
-    arXiv:1504.08083). It is divided by the sampled regions, objects and background, so that a picture of one object
+    arXiv:1504.08083). It is divided by the sampled regions, objects and background, so that an image of one object
     does not count its box as much as another its fifty.
 
     Args:

@@ -1,4 +1,4 @@
-"""How far a picture that an autoencoder gives is from the one that it was given."""
+"""How far an image that an autoencoder gives is from the one that it was given."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Encoding:
     Attributes:
       embedding: (B, D) float32.
       stages: named intermediate arrays, such as `stages["conv_pw_13"]` of shape (B, H, W, C), in the
-        model's compute dtype. Inside `jax.jit` the stages that nobody reads cost nothing.
+        model's compute dtype. Inside `jax.jit` stages that are not read cost nothing.
 
     Example:
       >>> import jax.numpy as jnp
@@ -55,7 +55,7 @@ Unit = Literal["frame", "chunk"]
 
 
 class Backbone(nnx.Module):
-    """Base of the frame encoders: pictures (B, H, W, C) in, one vector a picture and its stages out.
+    """Base of the frame encoders: images (B, H, W, C) in, one vector an image and its stages out.
 
     A backbone whose `unit` is "chunk" takes the frames of a chunk of video at once, (B, T, H, W, C), and gives one
     vector a chunk.
@@ -70,7 +70,7 @@ class Backbone(nnx.Module):
       embedding_size: D, the length of the embedding.
       stage_names: the keys of `Encoding.stages`, first layer first.
       normalisation: how pixels in 0..255 become the first layer's input, JSON-able.
-      channels: of the input: 3 for RGB, 1 for grey, more where a picture is more than its colours.
+      channels: of the input: 3 for RGB, 1 for grey, more where an image is more than its colours.
       dtype: dtype in which the layers compute; parameters are float32.
     """
 
@@ -115,7 +115,7 @@ class Backbone(nnx.Module):
         return []
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """Encode pictures.
+        """Encode images.
 
         Args:
           images: (B, H, W, C), uint8, or floating in 0..255; RGB order.

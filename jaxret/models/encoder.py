@@ -27,10 +27,11 @@ class VideoEncoder(nnx.Module):
     """A frame backbone, then an encoder of the sequence of a chunk's frame vectors (systems 1 and 3).
 
     A backbone that takes whole chunks, such as C3D, gives sequences of one vector. Where the preprocessing cuts videos
-    into shots (system 5), the vectors of shots lie in the space of the frame vectors, so that pictures ask for shots.
+    into shots (system 5), the vectors of shots lie in the space of the frame vectors, so that images find
+    shots.
 
     Args:
-      backbone: pictures or chunks to vectors.
+      backbone: images or chunks to vectors.
       temporal: sequences of those vectors to one vector; with a hash layer, to the activations of a code.
       preprocessing: size, frame count and chunking of the input, or how it is cut into shots.
 
@@ -152,10 +153,10 @@ def _check_shot_parts(backbone: Backbone, temporal: SequenceEncoder) -> None:
         raise ConfigError(f"shots are found between frames, and {backbone.name} takes chunks")
     if temporal.code_bits:
         raise ConfigError(
-            f"pictures ask for shots by vectors, and the temporal encoder gives {temporal.code_bits} bits"
+            f"shots are searched with images by vectors, and the temporal encoder gives {temporal.code_bits} bits"
         )
     if temporal.embedding_size != backbone.embedding_size:
         raise ConfigError(
-            f"pictures ask for shots: both need vectors of one size, but {backbone.name} gives "
+            f"shots are searched with images: both need vectors of one size, but {backbone.name} gives "
             f"{backbone.embedding_size} and the temporal encoder {temporal.embedding_size}"
         )

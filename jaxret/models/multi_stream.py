@@ -25,7 +25,7 @@ __all__ = ["StreamBackbone", "StreamFusion"]
 class StreamBackbone(Backbone):
     """A backbone for each stream; their vectors stand one after the other.
 
-    Late fusion of streams (Simonyan and Zisserman 2014, arXiv:1406.2199): each stream has its own picture of a
+    Late fusion of streams (Simonyan and Zisserman 2014, arXiv:1406.2199): each stream has its own image of a
     moment, 3 channels of the input, and meets the others only after the encoders of sequences (`StreamFusion`).
 
     Args:
@@ -70,11 +70,11 @@ class StreamBackbone(Backbone):
         return cls(made * streams if len(made) == 1 else made)
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """Pictures (B, H, W, 3 streams) to vectors (B, D), D the sum over the streams."""
+        """Images (B, H, W, 3 streams) to vectors (B, D), D the sum over the streams."""
         self._check_images(images)
         backbones = list(self.backbones) * (self.streams if self.shared else 1)
-        pictures = jnp.split(images, self.streams, axis=-1)
-        vectors = [backbone(picture).embedding for backbone, picture in zip(backbones, pictures, strict=True)]
+        streams = jnp.split(images, self.streams, axis=-1)
+        vectors = [backbone(stream).embedding for backbone, stream in zip(backbones, streams, strict=True)]
         return Encoding(jnp.concatenate(vectors, axis=-1))
 
 

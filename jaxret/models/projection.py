@@ -185,6 +185,6 @@ class ProjectedBackbone(Backbone):
         return cls(create_backbone(**config["backbone"], rngs=rngs), config["size"])
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """Pictures (B, H, W, C) to projected vectors (B, E) and the stages."""
+        """Images (B, H, W, C) to projected vectors (B, E) and the stages."""
         before = self.backbone(images)
         return Encoding(self.projection(before.embedding), {**before.stages, "unprojected": before.embedding})

@@ -1,7 +1,7 @@
 """Backbones, encoders of sequences and whole encoders by name.
 
 A class registers itself with a decorator, under its own `name` or `kind`. Built-in classes are imported when their name
-is asked for, so that a small model does not wait for large ones. A class of another package is known once its module is
+is looked up, so that a small model does not wait for large ones. A class of another package is known once its module is
 imported; a package that lists the module in the entry-point group `jaxret.models` spares its users that import.
 
 Example, a backbone in a module of its own:
@@ -202,7 +202,8 @@ def register_backbone(
     Args:
       image_size: side in pixels of the images that recipes give it where nothing else is set; None: it wraps another
         backbone, and recipes do not offer it.
-      stages: the stage for each purpose, see `BackboneInfo`; recipes that need one which is missing ask for it.
+      stages: the stage for each purpose, see `BackboneInfo`; where the one that a recipe needs is missing, its setting
+        `stage` must be given.
       imagenet: the package that brings its ImageNet weights.
 
     Raises:

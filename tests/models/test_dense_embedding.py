@@ -1,4 +1,4 @@
-"""The parts of NDVR-DML: maxima of several layers, and dense layers on the mean over a video, against NumPy."""
+"""The parts of NDVR-DML: several layers max-pooled, and dense layers on the mean over a video, against NumPy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def small():
     return create_backbone("small-convnet", widths=[5, 7, 3], rngs=nnx.Rngs(0))
 
 
-def test_each_layer_s_maxima_have_length_1_and_stand_side_by_side() -> None:
+def test_each_max_pooled_layer_has_length_1_and_they_stand_side_by_side() -> None:
     backbone = small()
     pictures = jnp.asarray(np.random.default_rng(0).integers(0, 256, (2, 40, 56, 3), np.uint8))
     stages = backbone(pictures).stages

@@ -203,7 +203,7 @@ def test_fixed_parameters_are_stored_and_not_trained(images: np.ndarray) -> None
     ("change", "message"),
     [
         ({"stage": "conv_5"}, "unknown stage of small-convnet 'conv_5'"),
-        ({"stage": "grid"}, "must cover squares that fill 32 pixels: of a picture of 64 x 96 it has 4 x 4"),
+        ({"stage": "grid"}, "must cover squares that fill 32 pixels: of an image of 64 x 96 it has 4 x 4"),
         ({"classes": ()}, r"classes must be one or more different names, got \[\]"),
         ({"classes": ("a", "a")}, r"classes must be one or more different names, got \['a', 'a'\]"),
         ({"preprocessing": Preprocessing(height=64, width=50)}, "multiples of 32 pixels, got 64 x 50"),
@@ -219,7 +219,7 @@ def test_parts_that_do_not_fit_are_named(change: dict, message: str) -> None:
 def test_pictures_and_boxes_that_do_not_fit_are_named(model: FasterRCNN, images: np.ndarray) -> None:
     with pytest.raises(ValueError, match=r"multiples of 32, got \(2, 64, 30, 3\)"):
         model.regions(images[:, :, :30])
-    with pytest.raises(ValueError, match=r"boxes must be \(B, R, 4\) for 2 pictures, got \(1, 1, 4\)"):
+    with pytest.raises(ValueError, match=r"boxes must be \(B, R, 4\) for 2 images, got \(1, 1, 4\)"):
         model.region_vectors(images, np.zeros((1, 1, 4)))
 
 

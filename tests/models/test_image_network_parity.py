@@ -74,7 +74,7 @@ def test_vgg16_with_its_dense_layers_equals_its_twin():
     scale = np.abs(expected["fc2"]).max()
     np.testing.assert_allclose(encoding.embedding, expected["fc2"], atol=1e-4 * scale)
     np.testing.assert_allclose(encoding.stages["logits"], expected["logits"], atol=1e-3 * scale)
-    with pytest.raises(ValueError, match=r"dense layers of this vgg16 are for \(32, 32\) pictures, got \(64, 64\)"):
+    with pytest.raises(ValueError, match=r"dense layers of this vgg16 are for \(32, 32\) images, got \(64, 64\)"):
         backbone(pictures(1, 64, 64))
 
 

@@ -63,7 +63,7 @@ def loop_squares(height: int, width: int, levels: int) -> list[tuple[int, int, i
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("make", [region_encoder, whitened_encoder])
-def test_squares_are_maxima_of_their_places(make, size: tuple[int, int]) -> None:
+def test_squares_are_max_pooled(make, size: tuple[int, int]) -> None:
     encoder = make()
     picture = scene(0, size, {"flag": (4, 4, 28, 28)})[None]
     maps = np.asarray(apply(encoder.backbone, picture).stages["conv_3"], np.float64)[0]
@@ -92,7 +92,7 @@ def test_room_for_the_squares_of_every_size() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_boxes_are_maxima_of_the_places_inside(size: tuple[int, int]) -> None:
+def test_boxes_are_max_pooled(size: tuple[int, int]) -> None:
     encoder = whitened_encoder()
     height, width = size
     picture = scene(1, size, {"sea": (4, 4, 28, 28)})[None]
@@ -136,7 +136,5 @@ def test_settings_that_do_not_fit() -> None:
         region_encoder(levels=0)
     shots = Preprocessing(height=64, width=64, resize="limit", shots=ShotSampling(image_side=64))
     for preprocessing in (Preprocessing(height=64, width=64), shots):
-        with pytest.raises(
-            ConfigError, match="regions lie in whole pictures: resize must be limit or fit, and without"
-        ):
+        with pytest.raises(ConfigError, match="regions lie in whole images: resize must be limit or fit, and without"):
             RegionalEncoder(PooledBackbone(net, "conv_3"), preprocessing)

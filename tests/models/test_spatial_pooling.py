@@ -239,12 +239,12 @@ class OfChunks(Backbone):
     [
         ({"stage": "conv_9"}, "unknown stage of small-convnet 'conv_9': did you mean 'conv_1'"),
         ({"pooling": "r-mac"}, "unknown pooling 'r-mac': did you mean 'rmac'"),
-        ({"pooling": "mac", "levels": 3}, "levels is a setting of the pooling 'rmac', and 'mac' is asked for"),
-        ({"p": 3.0}, "p is a setting of the pooling 'gem', and 'rmac' is asked for"),
+        ({"pooling": "mac", "levels": 3}, "levels is a setting of the pooling 'rmac', got 'mac'"),
+        ({"p": 3.0}, "p is a setting of the pooling 'gem', got 'rmac'"),
         ({"pooling": "gem", "p": 0.0}, r"p must be a finite number above 0, got 0\.0"),
         ({"levels": 0}, "levels must be at least 1, got 0"),
         ({"whitened_size": 6}, r"whitened_size must be 1\.\.5, the channels of conv_1 of small-convnet, got 6"),
-        ({"backbone": OfChunks()}, "maps of pictures are pooled, and of-chunks takes chunks"),
+        ({"backbone": OfChunks()}, "maps of images are pooled, and of-chunks takes chunks"),
     ],
 )
 def test_what_cannot_be_pooled_is_refused(settings, message):
@@ -254,7 +254,7 @@ def test_what_cannot_be_pooled_is_refused(settings, message):
 
 
 def test_vgg16_is_pooled_without_its_dense_layers_only():
-    with pytest.raises(ConfigError, match=r"vgg16 must take pictures of any size here, but: the dense layers"):
+    with pytest.raises(ConfigError, match=r"vgg16 must take images of any size here, but: the dense layers"):
         PooledBackbone(create_backbone("vgg16", embedding="fc1", image_size=32, rngs=nnx.Rngs(0)), "block5_conv3")
     net = create_backbone("mobilenet-v1", width=0.125, classes=2, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match=r"'logits' of mobilenet-v1 is no feature map: its shape is \(1, 2\)"):

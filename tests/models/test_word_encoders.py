@@ -100,7 +100,7 @@ SHOTS = Preprocessing(height=64, width=64, resize="limit", shots=ShotSampling(im
 
 @pytest.mark.parametrize("preprocessing", [CROPPED, SHOTS])
 def test_pictures_must_be_seen_whole(preprocessing: Preprocessing) -> None:
-    message = "words are placed in whole pictures: resize must be limit or fit, and without shots"
+    message = "words are placed in whole images: resize must be limit or fit, and without shots"
     with pytest.raises(ConfigError, match=message):
         map_encoder(preprocessing=preprocessing)
     with pytest.raises(ConfigError, match=message):

@@ -1,6 +1,6 @@
 """Networks from images or chunks of video to vectors and named maps; `create_backbone` makes them by name.
 
-A class is imported when it is asked for: a small network does not wait for large ones.
+A class is imported on first use: a small network does not wait for large ones.
 """
 
 import importlib

@@ -36,7 +36,7 @@ _BLOCK_GROUPS = (
 _STEM_CHANNELS = 32
 _HEAD_CHANNELS = 1280
 _MOMENTUM = 0.99
-# On a CPU, blocks with large maps take one picture at a time, the others several; see mobilenet_v1.py.
+# On a CPU, blocks with large maps take one image at a time, the others several; see mobilenet_v1.py.
 _LARGE_MAP_BLOCKS = 5
 _GROUP = 4
 
@@ -171,7 +171,7 @@ class EfficientNetLite0(Backbone):
         return [WeightTable("PyTorch", slots, unused, "_conv_stem.weight")]
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """See `Backbone.__call__`; pictures of any size from 32 pixels.
+        """See `Backbone.__call__`; images of any size from 32 pixels.
 
         Stages: "stem", "block_0" to "block_15" (outputs of the blocks), "last".
         """

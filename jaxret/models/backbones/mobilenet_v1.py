@@ -1,8 +1,8 @@
 """MobileNet V1 (Howard et al. 2017, "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision
-Applications", arXiv:1704.04861), of any width and for pictures of any size.
+Applications", arXiv:1704.04861), of any width and for images of any size.
 
 Layers, names, padding and normalisation are those of Keras' `keras.applications.MobileNet`, whose weight
-files it reads: at stride 2 the zeros stand below and to the right of the picture.
+files it reads: at stride 2 the zeros stand below and to the right of the image.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _BLOCKS = (
     (1024, 2),
     (1024, 1),
 )
-# On a CPU the layers up to conv_pw_5 have maps that fill the cache one picture at a time; those after it are
-# matrix products that want several pictures at once.
+# On a CPU the layers up to conv_pw_5 have maps that fill the cache one image at a time; those after it are
+# matrix products that want several images at once.
 _LARGE_MAP_LAYERS = 11
 _GROUP = 4
 
@@ -142,7 +142,7 @@ class MobileNetV1(Backbone):
         return [WeightTable("Keras", slots, lambda name: name.startswith("conv_preds/"), "conv1/kernel")]
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """See `Backbone.__call__`; pictures of any size from 32 pixels.
+        """See `Backbone.__call__`; images of any size from 32 pixels.
 
         A stage is the map after batch norm and activation, Keras' `<name>_relu`.
         """

@@ -26,14 +26,14 @@ _LEVELS, _POWER = 3, 3.0
 
 @register_backbone()
 class PooledBackbone(Backbone):
-    """One feature map of a backbone, pooled to a vector of length 1; pictures of any size and shape.
+    """One feature map of a backbone, pooled to a vector of length 1; images of any size and shape.
 
-    Regional vectors (one a picture but for R-MAC) -> l2 -> PCA-whitening, if any -> l2, summed -> l2. The
+    Regional vectors (one an image but for R-MAC) -> l2 -> PCA-whitening, if any -> l2, summed -> l2. The
     whitening is a dense layer that is fitted from outside (`jaxret.training.pca.fit_whitening`), stored with
     the encoder, and left alone by training. Under `jax.jit` the layers after the stage cost nothing.
 
     Args:
-      backbone: of frames; one whose layers after the map take pictures of any size (a vgg16 without dense layers).
+      backbone: of frames; one whose layers after the map take images of any size (a vgg16 without dense layers).
       stage: the name of the map, such as "block5_conv3" of vgg16 or "conv_pw_13" of mobilenet-v1.
       pooling: "rmac", "mac", "spoc" or "gem", see `jaxret.models.descriptors.spatial_pooling`.
       levels: of R-MAC's grid of squares; None is 3. With R-MAC only.
@@ -45,7 +45,7 @@ class PooledBackbone(Backbone):
       stage_names: the backbone's own stages and `regional_vectors`, (B, R, C) of length 1 before the whitening.
 
     Raises:
-      ConfigError: the stage is unknown or no map, the backbone takes chunks or one size of pictures only, or a
+      ConfigError: the stage is unknown or no map, the backbone takes chunks or one size of images only, or a
         setting is out of range, unknown, or of another pooling.
 
     Example:
@@ -75,7 +75,7 @@ class PooledBackbone(Backbone):
             raise ConfigError(unknown_name_message("pooling", pooling, get_args(SpatialPooling)))
         for setting, value, owner in (("levels", levels, "rmac"), ("p", p, "gem")):
             if value is not None and pooling != owner:
-                raise ConfigError(f"{setting} is a setting of the pooling {owner!r}, and {pooling!r} is asked for")
+                raise ConfigError(f"{setting} is a setting of the pooling {owner!r}, got {pooling!r}")
         levels, p = _LEVELS if levels is None else levels, _POWER if p is None else p
         if levels < 1:
             raise ConfigError(f"levels must be at least 1, got {levels!r}")
@@ -121,7 +121,7 @@ class PooledBackbone(Backbone):
         return cls(create_backbone(**config["backbone"], rngs=rngs), **settings)
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """Pictures (B, H, W, C) to vectors (B, E) of length 1, and the stages."""
+        """Images (B, H, W, C) to vectors (B, E) of length 1, and the stages."""
         stages = self.backbone(images).stages
         vectors = l2_normalise(self._regional(stages[self.stage]))
         whitened = vectors if self.whitening is None else l2_normalise(self.whitening(vectors))
@@ -141,10 +141,10 @@ class MaxPooledLayers(Backbone):
     """Several feature maps of a backbone: of each the largest value of every channel, scaled to length 1, side by side.
 
     G. Kordopatis-Zilos and others, "Near-Duplicate Video Retrieval with Deep Metric Learning", ICCV Workshops 2017,
-    section 3.1; pictures of any size and shape. Under `jax.jit` the layers after the last map cost nothing.
+    section 3.1; images of any size and shape. Under `jax.jit` the layers after the last map cost nothing.
 
     Args:
-      backbone: of frames; one whose layers after the maps take pictures of any size (a vgg16 without dense layers).
+      backbone: of frames; one whose layers after the maps take images of any size (a vgg16 without dense layers).
       layers: names of the maps, at least one, each once, such as those of all convolutions.
 
     Attributes:
@@ -153,7 +153,7 @@ class MaxPooledLayers(Backbone):
 
     Raises:
       ConfigError: no layer, one that comes twice, is unknown or no map, or a backbone that takes chunks or one size of
-        pictures only.
+        images only.
 
     Example:
       >>> from flax import nnx
@@ -181,7 +181,7 @@ class MaxPooledLayers(Backbone):
     @property
     def summary(self) -> str:
         """A few words for people."""
-        return f"maxima of {len(self.layers)} layers of {self.backbone.summary}"
+        return f"{len(self.layers)} max-pooled layers of {self.backbone.summary}"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -194,6 +194,6 @@ class MaxPooledLayers(Backbone):
         return cls(create_backbone(**config["backbone"], rngs=rngs), config["layers"])
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """Pictures (B, H, W, C) to vectors (B, D), of which each layer's part has length 1, and the stages."""
+        """Images (B, H, W, C) to vectors (B, D), of which each layer's part has length 1, and the stages."""
         stages = self.backbone(images).stages
         return Encoding(jnp.concatenate([l2_normalise(mac(stages[layer])) for layer in self.layers], axis=-1), stages)

@@ -27,7 +27,7 @@ __all__ = ["SmallConvNet", "grid_average"]
     image_size=64, stages={"rmac": "conv_3", "words": "conv_3", "detector": "conv_3", "convolutions": "conv_*"}
 )
 class SmallConvNet(Backbone):
-    """Convolutions (every one but the last halves the picture), grid average, dense layer.
+    """Convolutions (every one but the last halves the image), grid average, dense layer.
 
     Args:
       widths: channels of the convolutions.
@@ -106,7 +106,7 @@ class SmallConvNet(Backbone):
         }
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """See `Backbone.__call__`; pictures of any size."""
+        """See `Backbone.__call__`; images of any size."""
         self._check_images(images)
         x = self._normalise(images)
         stages = {}

@@ -43,10 +43,10 @@ class VGG16(Backbone):
     """VGG16; the embedding is the global average of the last pooled map (512), or a dense layer (4,096).
 
     Args:
-      embedding: "pool" needs the trunk alone; "fc1" and "fc2" add the dense layers, which fit one picture
+      embedding: "pool" needs the trunk alone; "fc1" and "fc2" add the dense layers, which fit one image
         size only.
       classes: 0, or the number of scores of a classification head after fc2, stage "logits".
-      image_size: the side of the square pictures that the dense layers are made for, a multiple of 32.
+      image_size: the side of the square images that the dense layers are made for, a multiple of 32.
       channels: 3 for RGB; 1 for grey, which is repeated as R, G and B.
       dtype: compute dtype, "float32" or "bfloat16".
       rngs: source of the initial weights.
@@ -136,17 +136,17 @@ class VGG16(Backbone):
         return [WeightTable("Keras", slots, lambda name: name.startswith(head), "block1_conv1/kernel")]
 
     def __call__(self, images: jax.Array) -> Encoding:
-        """See `Backbone.__call__`; pictures of any size from 32 pixels, of `image_size` with dense layers.
+        """See `Backbone.__call__`; images of any size from 32 pixels, of `image_size` with dense layers.
 
         Stages: "block1_conv1" to "block5_pool", after the rectifier, then "fc1" and "fc2" if there.
 
         Raises:
-          ValueError: dense layers are wanted and the pictures have another size than `image_size`.
+          ValueError: dense layers are wanted and the images have another size than `image_size`.
         """
         self._check_images(images)
         size = (self.image_size, self.image_size)
         if len(self.dense) and images.shape[1:3] != size:
-            raise ValueError(f"the dense layers of this vgg16 are for {size} pictures, got {images.shape[1:3]}")
+            raise ValueError(f"the dense layers of this vgg16 are for {size} images, got {images.shape[1:3]}")
         return map_groups(self._encode, images, 1)
 
     def _encode(self, images: jax.Array) -> Encoding:

@@ -160,7 +160,7 @@ class EncoderBlock(nnx.Module):
     """Block LRBP: bidirectional ConvLSTM -> block R -> both side by side -> 1 x 1 convolution -> halving pool -> norm.
 
     Decisions: pooling cannot change the channels, as the paper's 96 to 16 would need, so a 1 x 1 convolution does,
-    before the pool; the pool takes maxima; the batch norm's statistics are over batch, time and space. Where the
+    before the pool; it is max pooling; the batch norm's statistics are over batch, time and space. Where the
     layers are convolutions, one with as many channels and a leaky rectifier stands for the bidirectional ConvLSTM.
 
     Args:
@@ -253,5 +253,5 @@ def upsample(maps: jax.Array) -> jax.Array:
 
 def _batch_norm(channels: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
     # A batch's statistics are over all its frames and places, so a few batches tell them well; with 0.99 they lag by so
-    # many steps that the first epochs of a small training are judged by the initial ones, and it stops early.
+    # many steps that the first epochs of a small training are evaluated with the initial ones, and it stops early.
     return nnx.BatchNorm(channels, use_running_average=True, momentum=0.9, epsilon=1e-3, rngs=rngs)

@@ -36,7 +36,7 @@ class ConvLSTM(nnx.Module):
     Args:
       in_channels, channels: of the inputs, and of the state and the outputs.
       window: size of both kernels along every spatial axis; odd.
-      spatial_axes: 2 for pictures, 3 for volumes.
+      spatial_axes: 2 for images, 3 for volumes.
       keep_gates: keep the gates of all time steps for the gradient; else they are computed again, which takes less
         memory and more time.
       dtype: compute dtype of the convolutions; the cell state and the parameters are float32.

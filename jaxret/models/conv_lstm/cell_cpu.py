@@ -234,8 +234,8 @@ def _backward(
         hidden = jnp.where(first, 0, hidden)
         cell = jnp.where(first, 0, _at(cells, group * count + before))
         both = jnp.concatenate([now, hidden], axis=-1)
-        number = group * count + time
-        gates = _gates(form, both, prepared, bias) if all_gates is None else _at(all_gates, number)
+        row = group * count + time
+        gates = _gates(form, both, prepared, bias) if all_gates is None else _at(all_gates, row)
         i, f, g, o = _activations(gates)
         squashed = jnp.tanh(_at(cells, group * count + time))
         d_hidden = jnp.where(last, 0, d_hidden).astype(jnp.float32) + upstream.astype(jnp.float32)

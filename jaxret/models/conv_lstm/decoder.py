@@ -83,7 +83,7 @@ class VectorTransformer(nnx.Module):
 
 
 class ConvLstmDecoder(nnx.Module):
-    """Vectors of frames (B, T, E) to pictures or volumes (B, T, *spatial, C): a dense layer, blocks, a last layer.
+    """Vectors of frames (B, T, E) to images or volumes (B, T, *spatial, C): a dense layer, blocks, a last layer.
 
     Decision: a ConvLSTM's outputs lie in -1..1, standardised pixels do not; a scale (2 at first) and a shift of each
     channel follow the last one.

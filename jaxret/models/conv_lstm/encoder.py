@@ -33,9 +33,9 @@ def _call(block: Any, maps: jax.Array) -> jax.Array:
 class ConvLstmEncoder(Backbone):
     """Clips (B, T, H, W, C) to one vector a frame, and their mean: blocks LRBP, then a dense layer.
 
-    With `depth_planes` Z, pictures are RGB and, as the fourth channel, the number of the depth plane of each pixel, 1
+    With `depth_planes` Z, images are RGB and, as the fourth channel, the number of the depth plane of each pixel, 1
     to Z, anything else meaning that there is no reading. Colours are scattered to their planes, beside a channel that
-    says which places are taken, and the blocks act on (H, W, Z).
+    marks the places that are taken, and the blocks act on (H, W, Z).
 
     Decisions: the paper gives a vector a frame and ranks a vector a clip; a clip's is the mean of its frames'.
     Pixels are standardised by one mean and one deviation over all videos and channels.
@@ -48,7 +48,7 @@ class ConvLstmEncoder(Backbone):
       recurrent_channels: of the bidirectional ConvLSTMs, both directions together; even.
       residual_channels: of the blocks R.
       layer: what blocks are built from.
-      depth_planes: Z, 0 for pictures without depth.
+      depth_planes: Z, 0 for images without depth.
       channels: 3 for RGB, 1 for grey; with depth planes 4.
       pixel_mean, pixel_deviation: of the pixels 0..255 of the training videos.
       remat: blocks keep their inputs alone for the gradient and compute the rest again, ConvLSTMs inside them their
@@ -110,7 +110,7 @@ class ConvLstmEncoder(Backbone):
         self.dtype = compute_dtype(dtype)
         self.blocks = nnx.List(
             EncoderBlock(
-                self.picture_channels if block == 0 else map_channels,
+                self.image_channels if block == 0 else map_channels,
                 map_channels,
                 recurrent_channels=recurrent_channels,
                 residual_channels=residual_channels,
@@ -134,8 +134,8 @@ class ConvLstmEncoder(Backbone):
         return {"mean": self.pixel_mean, "scale": 1 / self.pixel_deviation}
 
     @property
-    def picture_channels(self) -> int:
-        """Channels of the standardised pictures or volumes: those of colour and, with depth, one of occupancy."""
+    def image_channels(self) -> int:
+        """Channels of the standardised images or volumes: those of colour and, with depth, one of occupancy."""
         return 4 if self.depth_planes else self.channels
 
     @property

@@ -1,4 +1,4 @@
-"""Pictures with depth as volumes of colour: depth becomes a third spatial axis of Z planes."""
+"""Images with depth as volumes of colour: depth becomes a third spatial axis of Z planes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["scatter_to_planes"]
 
 
 def scatter_to_planes(colours: jax.Array, planes: jax.Array, depth: int) -> jax.Array:
-    """Put every pixel's colour into its depth plane, and say which places are taken.
+    """Put every pixel's colour into its depth plane, and mark the places that are taken.
 
     Args:
       colours: (..., H, W, C), floating.

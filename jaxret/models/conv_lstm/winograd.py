@@ -1,6 +1,6 @@
 """3 x 3 convolutions by Winograd's minimal filtering, F(4 x 4, 3 x 3): a quarter of the multiplications.
 
-Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", arXiv:1509.09308. Pictures are cut into tiles
+Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", arXiv:1509.09308. Images are cut into tiles
 of 4 x 4 places. What a tile sees, 6 x 6 places, the kernel, and the outputs are related by linear transforms
 
     Y = A' [(G K G') . (B' X B)] A
@@ -63,7 +63,7 @@ def points_of_kernel(kernel: jax.Array) -> jax.Array:
 
 
 def points_seen(tiles: jax.Array) -> jax.Array:
-    """B' X B: what tiles (4, 4, B, n, m, C) see, zeros outside the picture, at the 36 points, (36, B n m, C)."""
+    """B' X B: what tiles (4, 4, B, n, m, C) see, zeros outside the image, at the 36 points, (36, B n m, C)."""
     seen = _with_neighbours(_with_neighbours(tiles, 0, 3), 1, 4)
     return jnp.matmul(_SEEN, seen.reshape(36, -1)).reshape(36, -1, tiles.shape[-1])
 

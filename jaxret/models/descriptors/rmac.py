@@ -1,4 +1,4 @@
-"""R-MAC for instance search: a vector of the whole picture, and one of each of its squares, from one feature map."""
+"""R-MAC for instance search: a vector of the whole image, and one of each of its squares, from one feature map."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Regions:
 class RegionalEncoder(nnx.Module):
     """R-MAC (Tolias, Sicre and Jegou 2016, arXiv:1511.05879) with its squares as the places where a query may lie.
 
-    A picture's vector is the R-MAC of the pooled backbone. For re-ranking the maxima of the squares of a finer grid
-    are kept, l2 -> whitening -> l2 like R-MAC's own. (The paper slides windows of any size with approximate integral
+    An image's vector is the R-MAC of the pooled backbone. For re-ranking the max-pooled squares of a finer grid are
+    kept, l2 -> whitening -> l2 like R-MAC's own. (The paper slides windows of any size with approximate integral
     max-pooling; decision: squares of fixed grids, which an index can keep.) A user's box is the maximum over the
     places inside it.
 
@@ -61,12 +61,12 @@ class RegionalEncoder(nnx.Module):
       preprocessing: `limit` or `fit`, without shots.
 
     Attributes:
-      stride: pixels of the picture to a place of the map.
+      stride: pixels of the image to a place of the map.
       vector_size: C, numbers of a vector.
-      region_count: P, squares of a picture at most.
+      region_count: P, squares of an image at most.
 
     Raises:
-      ConfigError: another pooling, a level below 1, or pictures that are not seen whole.
+      ConfigError: another pooling, a level below 1, or images that are not seen whole.
 
     Example:
       >>> net = create_backbone("small-convnet", widths=[4, 8], rngs=nnx.Rngs(0))
@@ -85,7 +85,7 @@ class RegionalEncoder(nnx.Module):
             raise ConfigError(f"squares are R-MAC's: the pooling must be rmac, got {backbone.pooling!r}")
         if preprocessing.resize not in ("limit", "fit") or preprocessing.shots is not None:
             raise ConfigError(
-                f"regions lie in whole pictures: resize must be limit or fit, and without shots, "
+                f"regions lie in whole images: resize must be limit or fit, and without shots, "
                 f"got {preprocessing.resize!r}"
             )
         self.backbone = backbone
@@ -101,7 +101,7 @@ class RegionalEncoder(nnx.Module):
     def summary(self) -> str:
         """One line for people."""
         size = self.preprocessing
-        return f"{self.backbone.summary} on pictures of at most {size.height} x {size.width} pixels"
+        return f"{self.backbone.summary} on images of at most {size.height} x {size.width} pixels"
 
     @property
     def config(self) -> dict[str, Any]:
@@ -122,11 +122,11 @@ class RegionalEncoder(nnx.Module):
         return cls(backbone, Preprocessing.from_json(config["preprocessing"]), levels=config["levels"])
 
     def regions(self, images: ArrayLike) -> Regions:
-        """Pictures (B, H, W, C), uint8, to what is kept of them; jitted. Scores are 1: nothing is proposed."""
+        """Images (B, H, W, C), uint8, to what is kept of them; jitted. Scores are 1: nothing is proposed."""
         return _regions(self, jnp.asarray(images))
 
     def region_vectors(self, images: ArrayLike, boxes: ArrayLike) -> jax.Array:
-        """The vectors (B, R, C) of boxes (B, R, 4) in pixels of pictures (B, H, W, C); jitted.
+        """The vectors (B, R, C) of boxes (B, R, 4) in pixels of images (B, H, W, C); jitted.
 
         Of a box that holds the centre of no place it is that of the place nearest to its own centre.
         """

@@ -51,7 +51,7 @@ def spoc(maps: jax.Array) -> jax.Array:
     """Sum-pooled convolutional features as the average of each channel (Babenko and Lempitsky 2015, arXiv:1510.07493).
 
     Sum and average are the same descriptor once it is scaled to length 1. The paper's optional prior for the centre
-    of the picture is not applied.
+    of the image is not applied.
 
     Args, returns and errors are those of `mac`.
 
@@ -168,7 +168,7 @@ def regional_maxima(maps: jax.Array, levels: int = 3) -> jax.Array:
 
 
 def rmac(maps: jax.Array, levels: int = 3, whiten: Callable[[jax.Array], jax.Array] | None = None) -> jax.Array:
-    """Regional maximum activations: maxima of each square -> l2 -> whitening -> l2, summed, l2 (arXiv:1511.05879).
+    """Regional maximum activations: each square max-pooled -> l2 -> whitening -> l2, summed, l2 (arXiv:1511.05879).
 
     Args:
       maps: (B, H, W, C) floating.

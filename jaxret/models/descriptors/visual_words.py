@@ -1,4 +1,4 @@
-"""Encoders of visual words: what describes the places of a picture, and the codebook that names the descriptions.
+"""Encoders of visual words: what describes the places of an image, and the codebook that names the descriptions.
 
 They hold numbers that are fitted from outside (`jaxret.recipes.instances.fit_words`) and stored as an encoder's weights
 are; `jaxret.retrieval` assigns the words and ranks by them.
@@ -36,16 +36,16 @@ class WordEncoder(nnx.Module):
     Args:
       descriptor_size: D, numbers of a local descriptor.
       n_words: W, words of the codebook.
-      preprocessing: size of the pictures; `limit` or `fit`, so that a picture is seen whole and boxes keep their
+      preprocessing: size of the images; `limit` or `fit`, so that an image is seen whole and boxes keep their
         meaning.
 
     Attributes:
       centres: float32 (W, D), the codebook, see `jaxret.visual_words.Codebook`.
-      idf: float32 (W,), how telling each word is among the pictures that the codebook was made of. It is part of the
+      idf: float32 (W,), how telling each word is among the images that the codebook was made of. It is part of the
         encoder, so that a gallery may grow without changing what was stored.
 
     Raises:
-      ConfigError: a size is out of range, or the preprocessing cuts or distorts pictures.
+      ConfigError: a size is out of range, or the preprocessing cuts or distorts images.
     """
 
     kind: ClassVar[str]
@@ -55,7 +55,7 @@ class WordEncoder(nnx.Module):
         check_sizes(n_words=n_words)
         if preprocessing.resize not in ("limit", "fit") or preprocessing.shots is not None:
             raise ConfigError(
-                f"words are placed in whole pictures: resize must be limit or fit, and without shots, "
+                f"words are placed in whole images: resize must be limit or fit, and without shots, "
                 f"got {preprocessing.resize!r}"
             )
         self.preprocessing = preprocessing
@@ -82,10 +82,10 @@ class WordEncoder(nnx.Module):
 class MapWordEncoder(WordEncoder):
     """Bags of local convolutional features (BLCF, Mohedano et al. 2016, arXiv:1604.04840).
 
-    A picture's feature map -> each place l2 -> PCA-whitening, if any -> l2 -> the nearest word.
+    An image's feature map -> each place l2 -> PCA-whitening, if any -> l2 -> the nearest word.
 
     Args:
-      backbone: of frames; one whose layers up to the map take pictures of any size.
+      backbone: of frames; one whose layers up to the map take images of any size.
       stage: the map's name, such as "block5_conv1" of vgg16 (BLCF's) or "conv_pw_11" of mobilenet-v1.
       n_words: W.
       preprocessing: see `WordEncoder`.
@@ -93,7 +93,7 @@ class MapWordEncoder(WordEncoder):
 
     Attributes:
       whitening: a `LinearProjection` whose `assign` gives it its numbers, or None.
-      stride: pixels of the picture to a place of the map, down and across.
+      stride: pixels of the image to a place of the map, down and across.
 
     Raises:
       ConfigError: the stage is unknown or no map, or a size is out of range.
@@ -132,7 +132,7 @@ class MapWordEncoder(WordEncoder):
         whitened = "" if self.whitening is None else f", whitened to {self.whitening.size},"
         size = self.preprocessing
         return (
-            f"{self.n_words} words of {self.stage} of {self.backbone.summary}{whitened} on pictures of at most "
+            f"{self.n_words} words of {self.stage} of {self.backbone.summary}{whitened} on images of at most "
             f"{size.height} x {size.width} pixels"
         )
 
@@ -160,7 +160,7 @@ class MapWordEncoder(WordEncoder):
         )
 
     def maps(self, images: ArrayLike) -> jax.Array:
-        """Pictures (B, H, W, C) to maps (B, H', W', C') of length 1 at every place, before the whitening; jitted."""
+        """Images (B, H, W, C) to maps (B, H', W', C') of length 1 at every place, before the whitening; jitted."""
         return _maps(self, jnp.asarray(images))
 
     def whitened(self, maps: jax.Array) -> jax.Array:
@@ -168,11 +168,11 @@ class MapWordEncoder(WordEncoder):
         return maps if self.whitening is None else l2_normalise(self.whitening(maps))
 
     def descriptors(self, images: ArrayLike) -> jax.Array:
-        """Pictures (B, H, W, C), uint8, to what is compared with the words, (B, H', W', D) float32; jitted."""
+        """Images (B, H, W, C), uint8, to what is compared with the words, (B, H', W', D) float32; jitted."""
         return _descriptors(self, jnp.asarray(images))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """(H', W') of the map of a picture of this size."""
+        """(H', W') of the map of an image of this size."""
         shape = jax.ShapeDtypeStruct((1, height, width, self.preprocessing.pixel_channels), jnp.uint8)
         found = nnx.eval_shape(lambda net, images: net(images).stages[self.stage], self.backbone, shape).shape
         return int(found[1]), int(found[2])
@@ -185,7 +185,7 @@ class SiftWordEncoder(WordEncoder):
     Args:
       n_words: W.
       preprocessing: see `WordEncoder`; a side of at most 4,064 pixels.
-      max_features: strongest key points of a picture that are kept.
+      max_features: strongest key points of an image that are kept.
 
     Raises:
       ConfigError: a size is out of range.
@@ -197,7 +197,7 @@ class SiftWordEncoder(WordEncoder):
         check_sizes(max_features=max_features)
         if max(preprocessing.height, preprocessing.width) > _LARGEST_SIDE:
             raise ConfigError(
-                f"pictures of SIFT words have sides of at most {_LARGEST_SIDE} pixels, got "
+                f"images of SIFT words have sides of at most {_LARGEST_SIDE} pixels, got "
                 f"{preprocessing.height} x {preprocessing.width}"
             )
         if preprocessing.modalities != ("rgb",):
@@ -210,7 +210,7 @@ class SiftWordEncoder(WordEncoder):
         """One line for people."""
         size = self.preprocessing
         return (
-            f"{self.n_words} words of at most {self.max_features} SIFT key points of pictures of at most "
+            f"{self.n_words} words of at most {self.max_features} SIFT key points of images of at most "
             f"{size.height} x {size.width} pixels"
         )
 

@@ -1,8 +1,8 @@
 """Faster R-CNN (Ren et al. 2015, arXiv:1506.01497), as a detector and as what instance search compares.
 
-For search (Salvador et al. 2016, "Faster R-CNN features for instance search", arXiv:1604.08893) a picture has one
+For search (Salvador et al. 2016, "Faster R-CNN features for instance search", arXiv:1604.08893) an image has one
 vector, its map pooled image-wise, which finds candidates, and one vector of each of its proposals, pooled region-wise,
-which ranks them anew and says where the object is.
+which ranks them anew and locates the object.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ __all__ = ["FasterRCNN"]
 class FasterRCNN(nnx.Module):
     """A region proposal network and a head of detection on one map of a frame backbone.
 
-    Pictures have any size whose sides are multiples of 32; each size is compiled once.
+    Images have any size whose sides are multiples of 32; each size is compiled once.
 
     Args:
       backbone: of frames; its layers up to the map are the trunk that both halves share.
       stage: the name of the map, such as "conv_pw_11" of mobilenet-v1 (16 pixels to a cell).
       classes: names of the classes that are detected, without the background.
-      preprocessing: how pictures are scaled.
+      preprocessing: how images are scaled.
       settings: anchors, proposals and sizes of layers; None: the default ones.
       rngs: source of the initial weights.
 
@@ -57,7 +57,7 @@ class FasterRCNN(nnx.Module):
 
     Raises:
       ConfigError: the stage is unknown, no map or of odd cells; there is no class, or one twice; or the preprocessing
-        gives pictures that do not fit.
+        gives images that do not fit.
 
     Example:
       >>> from jaxret.preprocessing import Preprocessing
@@ -92,7 +92,7 @@ class FasterRCNN(nnx.Module):
             )
         if preprocessing.height % SIDE_STEP or preprocessing.width % SIDE_STEP:
             raise ConfigError(
-                f"sides of pictures must be multiples of {SIDE_STEP} pixels, got {preprocessing.height} x "
+                f"sides of images must be multiples of {SIDE_STEP} pixels, got {preprocessing.height} x "
                 f"{preprocessing.width}"
             )
         self.backbone = backbone
@@ -113,7 +113,7 @@ class FasterRCNN(nnx.Module):
         """One line for people."""
         size, number = self.preprocessing, len(self.classes)
         return (
-            f"Faster R-CNN on {self.stage} of {self.backbone.summary} ({self.stride} pixels to a cell), pictures of at "
+            f"Faster R-CNN on {self.stage} of {self.backbone.summary} ({self.stride} pixels to a cell), images of at "
             f"most {size.height} x {size.width} pixels, {number} class{'' if number == 1 else 'es'}"
         )
 
@@ -144,7 +144,7 @@ class FasterRCNN(nnx.Module):
     # ---- parts, for use inside a jitted function
 
     def feature_map(self, images: jax.Array) -> jax.Array:
-        """The trunk: pictures (B, H, W, 3), uint8 or 0..255, to the map (B, H / stride, W / stride, C).
+        """The trunk: images (B, H, W, 3), uint8 or 0..255, to the map (B, H / stride, W / stride, C).
 
         Raises:
           ValueError: a side is no multiple of 32.
@@ -161,11 +161,11 @@ class FasterRCNN(nnx.Module):
         return anchor_boxes((maps.shape[1], maps.shape[2]), self.stride, settings.anchor_sizes, settings.anchor_aspects)
 
     def propose(self, maps: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What the proposer says of the anchors: logits (B, N) and offsets (B, N, 4)."""
+        """Scores and boxes of the anchors by the region proposal network: logits (B, N) and offsets (B, N, 4)."""
         return self.proposer(self._scaled(maps))
 
     def classify(self, maps: jax.Array, boxes: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What the head says of boxes (B, R, 4): logits (B, R, 1 + K) and offsets (B, R, K, 4)."""
+        """Scores and boxes of regions (B, R, 4) by the head: logits (B, R, 1 + K) and offsets (B, R, K, 4)."""
         return self.head(self.pooled_regions(self._scaled(maps), boxes))
 
     def _scaled(self, maps: jax.Array) -> jax.Array:
@@ -174,11 +174,11 @@ class FasterRCNN(nnx.Module):
     def proposals(
         self, logits: jax.Array, offsets: jax.Array, anchors: jax.Array, sizes: jax.Array, *, count: int
     ) -> Proposals:
-        """The `count` best regions of each picture, from what the proposer says of all anchors.
+        """The `count` best regions of each image, from the region proposal network's outputs for all anchors.
 
         Args:
           logits: (B, N). offsets: (B, N, 4). anchors: (N, 4).
-          sizes: (B, 2), height and width of each picture within the batch.
+          sizes: (B, 2), height and width of each image within the batch.
         """
 
         def of_one(logits: jax.Array, offsets: jax.Array, size: jax.Array) -> Proposals:
@@ -206,7 +206,7 @@ class FasterRCNN(nnx.Module):
     # ---- whole, jitted
 
     def regions(self, images: ArrayLike) -> Regions:
-        """What instance search keeps of pictures (B, H, W, 3), uint8 or 0..255, H and W multiples of 32; jitted."""
+        """What instance search keeps of images (B, H, W, 3), uint8 or 0..255, H and W multiples of 32; jitted."""
         return _regions(self, jnp.asarray(images))
 
     def region_vectors(self, images: ArrayLike, boxes: ArrayLike) -> jax.Array:
@@ -214,7 +214,7 @@ class FasterRCNN(nnx.Module):
 
         Args:
           images: (B, H, W, 3), uint8 or 0..255, H and W multiples of 32.
-          boxes: (B, R, 4) left, top, right, bottom in pixels of these pictures.
+          boxes: (B, R, 4) left, top, right, bottom in pixels of these images.
 
         Returns:
           (B, R, C) float32 of length 1, comparable with `Regions.vectors`.
@@ -222,10 +222,10 @@ class FasterRCNN(nnx.Module):
         Raises:
           ValueError: the shapes do not fit.
         """
-        pictures, regions = jnp.asarray(images), jnp.asarray(boxes, jnp.float32)
-        if regions.ndim != 3 or regions.shape[-1] != 4 or len(regions) != len(pictures):
-            raise ValueError(f"boxes must be (B, R, 4) for {len(pictures)} pictures, got {regions.shape}")
-        return _region_vectors(self, pictures, regions)
+        batch, regions = jnp.asarray(images), jnp.asarray(boxes, jnp.float32)
+        if regions.ndim != 3 or regions.shape[-1] != 4 or len(regions) != len(batch):
+            raise ValueError(f"boxes must be (B, R, 4) for {len(batch)} images, got {regions.shape}")
+        return _region_vectors(self, batch, regions)
 
     def detect(
         self,
@@ -236,20 +236,19 @@ class FasterRCNN(nnx.Module):
         threshold: float = 0.5,
         least_score: float = 0.05,
     ) -> tuple[Detections, Proposals]:
-        """Objects in pictures, and the proposals that were looked at; jitted.
+        """Objects in images, and the proposals that were looked at; jitted.
 
         Args:
           images: (B, H, W, 3), uint8 or 0..255, H and W multiples of 32.
-          sizes: (B, 2), height and width of the picture in the upper left corner of each, where the rest is padding;
+          sizes: (B, 2), height and width of the image in the upper left corner of each, where the rest is padding;
             None: there is none.
-          count: D, detections of a picture.
+          count: D, detections of an image.
           threshold: IoU above which a box is suppressed by a better one of its class.
           least_score: probability below which nothing is detected.
         """
-        pictures = jnp.asarray(images)
-        whole = jnp.broadcast_to(jnp.array(pictures.shape[1:3]), (len(pictures), 2))
-        given = whole if sizes is None else jnp.asarray(sizes)
-        return _detect(self, pictures, given, count, threshold, least_score)
+        batch = jnp.asarray(images)
+        full = jnp.broadcast_to(jnp.array(batch.shape[1:3]), (len(batch), 2))
+        return _detect(self, batch, full if sizes is None else jnp.asarray(sizes), count, threshold, least_score)
 
 
 def _proposals_and_map(model: FasterRCNN, images: jax.Array, sizes: jax.Array) -> tuple[Proposals, jax.Array]:

@@ -49,7 +49,7 @@ class RegionHead(nnx.Module):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Detections:
-    """Objects found in pictures, best first; a JAX pytree.
+    """Objects found in images, best first; a JAX pytree.
 
     Attributes:
       boxes: (..., D, 4) left, top, right, bottom in pixels; of what is not valid zeros.
@@ -75,11 +75,11 @@ def best_detections(
     threshold: float = 0.5,
     least_score: float = 0.05,
 ) -> Detections:
-    """The detections of one picture: every class moves its boxes, and suppresses overlaps among its own.
+    """The detections of one image: every class moves its boxes, and suppresses overlaps among its own.
 
     Args:
       logits: (R, 1 + K). offsets: (R, K, 4) divided by `OFFSET_SCALE`. proposals: (R, 4). valid: bool (R,).
-      image_size: (2,) height and width of the picture in pixels.
+      image_size: (2,) height and width of the image in pixels.
       count: D, of results over all classes.
       threshold: IoU above which a box is suppressed by a better one of its class.
       least_score: probability below which nothing is detected.

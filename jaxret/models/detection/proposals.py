@@ -48,12 +48,12 @@ class RegionProposalNetwork(nnx.Module):
 
 
 class Proposals(NamedTuple):
-    """The regions of a picture that most likely hold an object, best first.
+    """The regions of an image that most likely hold an object, best first.
 
     Attributes:
       boxes: (..., P, 4) left, top, right, bottom in pixels; of what is not valid zeros.
       logits: (..., P), of being an object; of what is not valid -inf.
-      valid: bool (..., P); a picture may have fewer than P.
+      valid: bool (..., P); an image may have fewer than P.
     """
 
     boxes: jax.Array
@@ -72,11 +72,11 @@ def best_proposals(
     threshold: float = 0.7,
     least_side: float = 8,
 ) -> Proposals:
-    """The proposals of one picture: boxes are clipped to it, tiny ones dropped, and overlaps suppressed.
+    """The proposals of one image: boxes are clipped to it, tiny ones dropped, and overlaps suppressed.
 
     Args:
       logits: (N,). offsets: (N, 4), from anchors (N, 4).
-      image_size: (2,) height and width of the picture in pixels; anchors may lie beyond it, where a batch is padded.
+      image_size: (2,) height and width of the image in pixels; anchors may lie beyond it, where a batch is padded.
       count: P, of results. before: boxes of the highest logits that suppression looks at.
       threshold: IoU above which a box is suppressed by a better one.
       least_side: boxes that are narrower or lower than this many pixels are dropped.

@@ -18,13 +18,13 @@ class DetectorSettings:
     """What a detector is made of, beside its trunk.
 
     Attributes:
-      anchor_sizes: square roots of the areas of anchors, in pixels of the encoded picture. The paper's are 128, 256
-        and 512 on pictures whose shorter side is 600; ours fit pictures of about half that.
+      anchor_sizes: square roots of the areas of anchors, in pixels of the encoded image. The paper's are 128, 256
+        and 512 on images whose shorter side is 600; ours fit images of about half that.
       anchor_aspects: their widths divided by their heights.
       proposer_channels: of the convolution of the region proposal network.
       head_units: of the dense layers of the head.
       region_grid: rows and columns that a region is pooled to.
-      proposals: P, of a picture, after suppression.
+      proposals: P, of an image, after suppression.
       proposals_before: boxes of the highest scores that suppression looks at.
       proposal_overlap: IoU above which a proposal is suppressed by a better one.
       least_side: proposals that are narrower or lower than this many pixels are dropped.

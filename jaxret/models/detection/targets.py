@@ -1,6 +1,6 @@
-"""What a detector is to learn of a picture: which anchors and proposals are objects, a random sample of them.
+"""Training targets of a detector for an image: which anchors and proposals are objects, a random sample of them.
 
-Shapes are fixed: true boxes are padded, and a sample has as many places as it may have at most. One picture each;
+Shapes are fixed: true boxes are padded, and a sample has as many rows as it may have at most. One image each;
 `jax.vmap` makes a batch of it. Nothing here is differentiated.
 """
 
@@ -16,11 +16,11 @@ from jaxret.models.detection.head import OFFSET_SCALE
 
 __all__ = ["AnchorTargets", "RegionTargets", "anchor_targets", "region_targets"]
 
-NOT_ASKED = -1
+IGNORED = -1
 
 
 class AnchorTargets(NamedTuple):
-    """What the region proposal network is to say of every anchor.
+    """Targets of the region proposal network, one an anchor.
 
     Attributes:
       labels: int32 (N,), 1 object, 0 background, -1 not in the sample.
@@ -32,7 +32,7 @@ class AnchorTargets(NamedTuple):
 
 
 class RegionTargets(NamedTuple):
-    """A sample of regions, and what the head is to say of each.
+    """A sample of regions, and the targets of the head for each.
 
     Attributes:
       boxes: (R, 4).
@@ -60,15 +60,15 @@ def anchor_targets(
     """Label anchors, and sample them (Ren et al. 2015, section 3.1.2 and 3.1.3).
 
     An anchor is an object if its IoU with a true box is at least `positive_overlap`, or if no anchor overlaps that true
-    box more; background if its IoU with every true box is below `negative_overlap`; else it is not asked about. Anchors
-    count whose centres lie in the picture: the paper leaves out those that cross its border, and small pictures would
+    box more; background if its IoU with every true box is below `negative_overlap`; else it is ignored. Anchors
+    count whose centres lie in the image: the paper leaves out those that cross its border, and small images would
     then have few.
 
     Args:
       anchors: (N, 4).
       boxes: (G, 4) true boxes, padded.
       labels: int (G,), above 0 for a true box, 0 for padding.
-      image_size: (2,) height and width of the picture in pixels, which may end before the anchors do.
+      image_size: (2,) height and width of the image in pixels, which may end before the anchors do.
       key: of the sample.
       count: of the sample, at most.
       positive_share: of the sample that objects take at most; background fills the rest.
@@ -85,7 +85,7 @@ def anchor_targets(
     for_positive, for_negative = jax.random.split(key)
     chosen = _sample(positive, int(count * positive_share), for_positive)
     background = _sample(negative, count - chosen.sum(), for_negative)
-    sampled = jnp.where(chosen, 1, jnp.where(background, 0, NOT_ASKED)).astype(jnp.int32)
+    sampled = jnp.where(chosen, 1, jnp.where(background, 0, IGNORED)).astype(jnp.int32)
     return AnchorTargets(sampled, _offsets(boxes, labels, nearest, anchors))
 
 
@@ -103,7 +103,7 @@ def region_targets(
     """Label proposals and the true boxes themselves, and sample them (Girshick 2015, section 2.3).
 
     A region is of the class of the true box that it overlaps most, if by an IoU of at least `positive_overlap`, else
-    background (also below 0.1, where the paper leaves it out: most backgrounds of a sparse picture are there).
+    background (also below 0.1, where the paper leaves it out: most backgrounds of a sparse image are there).
 
     Args:
       proposals: (P, 4). valid: bool (P,), which of them are there.
@@ -124,7 +124,7 @@ def region_targets(
     background = _sample(there & ~positive, count - objects.sum(), for_negative)
     # Objects first, then background, then places that stay empty.
     kinds, chosen = jax.lax.top_k(jnp.where(objects, 2, jnp.where(background, 1, 0)), min(count, len(regions)))
-    classes = jnp.where(kinds == 2, labels[nearest[chosen]], jnp.where(kinds == 1, 0, NOT_ASKED))
+    classes = jnp.where(kinds == 2, labels[nearest[chosen]], jnp.where(kinds == 1, 0, IGNORED))
     offsets = _offsets(boxes, labels, nearest[chosen], regions[chosen]) / jnp.array([OFFSET_SCALE])
     return RegionTargets(regions[chosen], classes.astype(jnp.int32), offsets)
 

@@ -35,7 +35,7 @@ class ConvBatchNorm(nnx.Module):
       in_channels, out_channels: equal for a depthwise convolution.
       window: size of the kernel along each spatial axis; its length is the number of spatial axes.
       strides: one for each spatial axis.
-      padding: "SAME" (the odd zero after the picture), "VALID", or pairs of zeros before and after.
+      padding: "SAME" (the odd zero after the image), "VALID", or pairs of zeros before and after.
       depthwise: convolve every channel with its own window.
       activation: "relu", "relu6" or "linear".
       epsilon: added to the variance.

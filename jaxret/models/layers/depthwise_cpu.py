@@ -1,4 +1,4 @@
-"""Depthwise convolution and its gradient as multiply-adds of shifted pictures: the fast form on a CPU.
+"""Depthwise convolution and its gradient as multiply-adds of shifted images: the fast form on a CPU.
 
 XLA's own depthwise convolution takes some twenty times as long there, and what automatic differentiation makes
 of this form some five times as long as the gradients written here.
@@ -114,7 +114,7 @@ def _gradient_of_kernel(
 
 
 def _pad(inputs: jax.Array, pads: Pads) -> jax.Array:
-    # The barrier keeps XLA from computing the centre tap from the picture before padding: two reads for one.
+    # The barrier keeps XLA from computing the centre tap from the image before padding: two reads for one.
     return lax.optimization_barrier(jnp.pad(inputs, ((0, 0), *pads, (0, 0))))
 
 

@@ -34,7 +34,7 @@ def output_padding(
 ) -> tuple[tuple[int, int], ...]:
     """Zeros to add before and after each spatial axis, as pairs.
 
-    "SAME" gives ceil(size / stride) outputs, with the odd zero of a stride after the picture, as TensorFlow
+    "SAME" gives ceil(size / stride) outputs, with the odd zero of a stride after the image, as TensorFlow
     and Keras do; "VALID" gives no zeros; explicit pairs are passed through.
 
     Example:

@@ -11,15 +11,15 @@ from jaxret.models.base import Backbone
 
 __all__ = ["feature_map_shape", "feature_map_stride", "per_channel"]
 
-# Not square and of no usual size, so that a layer for one size of pictures shows.
+# Not square and of no usual size, so that a layer for one size of images shows.
 _HEIGHT, _WIDTH = 64, 96
 
 
 def feature_map_shape(backbone: Backbone, stage: str) -> tuple[int, int, int]:
-    """(H, W, C) of a stage for pictures of 64 x 96 pixels; nothing is computed.
+    """(H, W, C) of a stage for images of 64 x 96 pixels; nothing is computed.
 
     Raises:
-      ConfigError: the backbone takes chunks or one size of pictures only, or the stage is unknown or no map.
+      ConfigError: the backbone takes chunks or one size of images only, or the stage is unknown or no map.
 
     Example:
       >>> from jaxret.models.backbones.mobilenet_v1 import MobileNetV1
@@ -27,21 +27,21 @@ def feature_map_shape(backbone: Backbone, stage: str) -> tuple[int, int, int]:
       (4, 6, 128)
     """
     if backbone.unit != "frame":
-        raise ConfigError(f"maps of pictures are pooled, and {backbone.name} takes chunks")
+        raise ConfigError(f"maps of images are pooled, and {backbone.name} takes chunks")
     if stage not in backbone.stage_names:
         raise ConfigError(unknown_name_message(f"stage of {backbone.name}", stage, backbone.stage_names))
-    pictures = jax.ShapeDtypeStruct((1, _HEIGHT, _WIDTH, backbone.channels), jnp.uint8)
+    images = jax.ShapeDtypeStruct((1, _HEIGHT, _WIDTH, backbone.channels), jnp.uint8)
     try:
-        shape = nnx.eval_shape(lambda net, images: net(images).stages[stage], backbone, pictures).shape
+        shape = nnx.eval_shape(lambda net, images: net(images).stages[stage], backbone, images).shape
     except ValueError as error:
-        raise ConfigError(f"{backbone.name} must take pictures of any size here, but: {error}") from error
+        raise ConfigError(f"{backbone.name} must take images of any size here, but: {error}") from error
     if len(shape) != 4:
         raise ConfigError(f"the stage {stage!r} of {backbone.name} is no feature map: its shape is {shape}")
     return int(shape[1]), int(shape[2]), int(shape[3])
 
 
 def feature_map_stride(backbone: Backbone, stage: str) -> int:
-    """Pixels of the picture to a cell of the map, for pictures whose sides are multiples of 32.
+    """Pixels of the image to a cell of the map, for images whose sides are multiples of 32.
 
     Raises:
       ConfigError: as `feature_map_shape`, or a cell is not as high as wide, or no part of 32 pixels.
@@ -55,7 +55,7 @@ def feature_map_stride(backbone: Backbone, stage: str) -> int:
     stride = _HEIGHT // height
     if (height * stride, width * stride) != (_HEIGHT, _WIDTH) or 32 % stride:
         raise ConfigError(
-            f"the cells of {stage} of {backbone.name} must cover squares that fill 32 pixels: of a picture of "
+            f"the cells of {stage} of {backbone.name} must cover squares that fill 32 pixels: of an image of "
             f"{_HEIGHT} x {_WIDTH} it has {height} x {width}"
         )
     return stride

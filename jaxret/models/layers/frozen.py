@@ -60,11 +60,11 @@ def parameters_before(backbone: Backbone, stage: str) -> Paths:
     graph, parameters, rest = parts
     flat = list(nnx.to_flat_state(parameters))
     # As many pixels a side as every backbone takes.
-    pictures = jnp.zeros((1, 64, 64, backbone.channels), jnp.uint8)
+    images = jnp.zeros((1, 64, 64, backbone.channels), jnp.uint8)
 
     def stage_of(values: list[jax.Array]) -> jax.Array:
         state = nnx.from_flat_state([(path, old.replace(new)) for (path, old), new in zip(flat, values, strict=True)])
-        return nnx.merge(graph, state, rest)(pictures).stages[stage]
+        return nnx.merge(graph, state, rest)(images).stages[stage]
 
     closed = jax.make_jaxpr(stage_of)([variable[...] for _, variable in flat])
     _, used = partial_eval.dce_jaxpr(closed.jaxpr, [True])

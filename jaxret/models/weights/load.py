@@ -31,7 +31,7 @@ def load_pretrained(backbone: Backbone, spec: str | Path) -> None:
     Args:
       backbone: changed in place, all or nothing. A backbone without classification head takes files with and
         without one. A grey one (`channels=1`) takes colour weights: their first kernel summed over R, G and
-        B, which equals showing it the grey picture as all three.
+        B, which equals showing it the grey image as all three.
       spec: "imagenet", or the path of a weights file, see `read_weights`.
 
     Raises:

@@ -37,7 +37,7 @@ _STORAGES: dict[str, np.dtype[Any]] = {
 
 
 class Refused(Exception):
-    """The stream asks for something that a state dict does not need."""
+    """The stream requests something that a state dict does not need."""
 
 
 @dataclasses.dataclass(frozen=True)
