@@ -49,6 +49,10 @@ def pair_cosines(a: jax.Array, b: jax.Array) -> jax.Array:
 
     Raises:
       ValueError: the shapes do not agree.
+
+    Example:
+      >>> pair_cosines(jnp.array([[1.0, 0.0]]), jnp.array([[0.0, 0.0]])).tolist()
+      [0.0]
     """
     if a.ndim != 2 or a.shape != b.shape:
         raise ValueError(f"both sides of the pairs must be (B, D), got {a.shape} and {b.shape}")

@@ -19,6 +19,10 @@ def squared_euclidean_distances(embeddings: jax.Array) -> jax.Array:
 
     Returns:
       (B, B) float32, zero on the diagonal.
+
+    Example:
+      >>> squared_euclidean_distances(jnp.array([[0.0, 0.0], [3.0, 4.0]])).tolist()
+      [[0.0, 25.0], [25.0, 0.0]]
     """
     embeddings = embeddings.astype(jnp.float32)
     differences = embeddings[:, None, :] - embeddings[None, :, :]  # (B, B, D)

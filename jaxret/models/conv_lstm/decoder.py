@@ -1,4 +1,4 @@
-"""The decoders of system 2's autoencoders: from one vector a frame back to the frames; see `conv_lstm_autoencoder`."""
+"""The decoders of `jaxret.models.conv_lstm.autoencoder`: from one vector a frame back to the frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The encoders of system 2's autoencoders, as backbones of chunks of video; see `conv_lstm_autoencoder`."""
+"""The encoders of `jaxret.models.conv_lstm.autoencoder`, as backbones of chunks of video."""
 
 from __future__ import annotations
 

@@ -49,9 +49,8 @@ class FasterRCNN(nnx.Module):
 
     Attributes:
       map_scale: (1,), what the map is multiplied by for the proposer and the head, whose initial weights expect numbers
-        of about 1: trunks differ tenfold. 1 before it is fitted (`jaxret.recipes.instances.map_scale`); stored with the
-        weights,
-        left alone by training, and without effect on vectors, which have length 1.
+        of about 1: trunks differ tenfold. 1 before it is fitted (`jaxret.recipes.instances.train.fit_map_scale`);
+        stored with the weights, left alone by training, and without effect on vectors, which have length 1.
       stride: pixels to a cell of the map, learnt from shapes.
       vector_size: C, channels of the map and numbers of a vector.
 

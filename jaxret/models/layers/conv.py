@@ -45,6 +45,9 @@ class ConvBatchNorm(nnx.Module):
     Attributes:
       kernel: (*window, C_in, C_out), or (*window, C) if depthwise.
       norm: scale, bias, mean and var, each (C_out,).
+
+    Raises:
+      ValueError: a depthwise convolution is to change the number of channels.
     """
 
     def __init__(
