@@ -27,7 +27,8 @@ def set_norm(norm: nnx.BatchNorm) -> None:
 
 
 def normed(norm: nnx.BatchNorm, x):
-    return (x - norm.mean[...]) / np.sqrt(norm.var[...] + 1e-3) * norm.scale[...] + norm.bias[...]
+    mean, var, scale, bias = (np.asarray(part[...]) for part in (norm.mean, norm.var, norm.scale, norm.bias))
+    return (x - mean) / np.sqrt(var + 1e-3) * scale + bias
 
 
 def test_block_r_adds_its_input_before_the_rectifier():
