@@ -76,7 +76,7 @@ class BackboneInfo:
       unit: what one vector stands for, a frame or a chunk.
       image_size: side in pixels of the images that it is usually given; None: it wraps another backbone.
       stages: the stage to use by purpose: "rmac" (pooled to a vector of the whole image), "words" (places described one
-        by one, for visual words and regions), "detector" (the trunk of a detector), "convolutions" (all its
+        by one, for visual words and regions), "detector" (where a detector's heads begin), "convolutions" (all its
         convolutions). A value may be a pattern of `fnmatch`, such as "conv_*".
       imagenet: the package that brings its ImageNet weights, or None.
     """

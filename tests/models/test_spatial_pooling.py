@@ -119,7 +119,8 @@ def test_rmac_equals_loops_over_squares(shape, levels):
     matrix = np.random.default_rng(2).normal(size=(3, 2))
     mean = np.array([0.3, -0.2, 0.1])
     expected = [rmac_by_loops(one.astype(np.float64), levels, lambda v: (v - mean) @ matrix) for one in given]
-    found = jax.jit(lambda x: rmac(x, levels, lambda v: (v - jnp.asarray(mean)[None, None]) @ jnp.asarray(matrix)))(given)
+    shift, weights = jnp.asarray(mean)[None, None], jnp.asarray(matrix)
+    found = jax.jit(lambda x: rmac(x, levels, lambda v: (v - shift) @ weights))(given)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.dtype == jnp.float32
 

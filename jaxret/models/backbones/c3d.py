@@ -120,23 +120,23 @@ class C3D(Backbone):
         self.dtype = compute_dtype(dtype)
 
         convolutions = {}
-        trunk: list[str] = []
+        names: list[str] = []
         into = channels
         for block, (outs, _) in enumerate(_BLOCKS, start=1):
             for letter, out in zip("ab", outs, strict=False):
                 name = f"conv{block}{letter}"
                 convolutions[name] = ConvBias(into, int(out * width), window=(3, 3, 3), dtype=self.dtype, rngs=rngs)
-                trunk.append(name)
+                names.append(name)
                 into = int(out * width)
-            trunk.append(f"pool{block}")
+            names.append(f"pool{block}")
         self.convolutions = nnx.Dict(convolutions)
-        self.trunk_names = tuple(trunk)
+        self.trunk_names = tuple(names)
         sizes = [_GRID * _GRID * into, *(int(units * width) for units in dense), embedding_size]
         self.fc6, self.fc7, self.feature = (
             nnx.Linear(*pair, kernel_init=he_normal, dtype=self.dtype, rngs=rngs) for pair in itertools.pairwise(sizes)
         )
         self.dropout = nnx.Dropout(dropout, deterministic=True, rngs=rngs)
-        self.stage_names = (*trunk, "grid", "fc6", "fc7")
+        self.stage_names = (*names, "grid", "fc6", "fc7")
 
     @property
     def config(self) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """VGG16 (Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-arXiv:1409.1556): its convolutional trunk, and its dense layers where they are wanted.
+arXiv:1409.1556): its convolutions, and its dense layers where they are wanted.
 
 Layers, names and normalisation (mean colour subtracted, channels in the order B, G, R) are those of Keras'
 `keras.applications.VGG16`, whose weight files it reads.
@@ -43,7 +43,7 @@ class VGG16(Backbone):
     """VGG16; the embedding is the global average of the last pooled map (512), or a dense layer (4,096).
 
     Args:
-      embedding: "pool" needs the trunk alone; "fc1" and "fc2" add the dense layers, which fit one image
+      embedding: "pool" needs the convolutions alone; "fc1" and "fc2" add the dense layers, which fit one image
         size only.
       classes: 0, or the number of scores of a classification head after fc2, stage "logits".
       image_size: the side of the square images that the dense layers are made for, a multiple of 32.

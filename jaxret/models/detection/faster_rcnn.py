@@ -40,7 +40,7 @@ class FasterRCNN(nnx.Module):
     Images have any size whose sides are multiples of 32; each size is compiled once.
 
     Args:
-      backbone: of frames; its layers up to the map are the trunk that both halves share.
+      backbone: of frames; its layers up to the map are shared by both halves.
       stage: the name of the map, such as "conv_pw_11" of mobilenet-v1 (16 pixels to a cell).
       classes: names of the classes that are detected, without the background.
       preprocessing: how images are scaled.
@@ -143,7 +143,7 @@ class FasterRCNN(nnx.Module):
     # ---- parts, for use inside a jitted function
 
     def feature_map(self, images: jax.Array) -> jax.Array:
-        """The trunk: images (B, H, W, 3), uint8 or 0..255, to the map (B, H / stride, W / stride, C).
+        """The backbone up to the map: images (B, H, W, 3), uint8 or 0..255, to the map (B, H / stride, W / stride, C).
 
         Raises:
           ValueError: a side is no multiple of 32.

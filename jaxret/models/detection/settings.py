@@ -15,7 +15,7 @@ __all__ = ["DetectorSettings"]
 
 @dataclasses.dataclass(frozen=True)
 class DetectorSettings:
-    """What a detector is made of, beside its trunk.
+    """What a detector is made of, beside its backbone.
 
     Attributes:
       anchor_sizes: square roots of the areas of anchors, in pixels of the encoded image. The paper's are 128, 256
