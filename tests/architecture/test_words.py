@@ -47,9 +47,7 @@ ROOMS = (
     "search.py",
     "train.py",
 )
-ALLOWED = re.compile(
-    r"\"picture_side\"|[\"`]pictures[\"`]|(regional|layer)-maxima"
-)  # names in older files
+ALLOWED = re.compile(r"\"picture_side\"|[\"`]pictures[\"`]|(regional|layer)-maxima")  # names in older files
 FILES = sorted(
     path for room in ROOMS for path in ([PACKAGE / room] if room.endswith(".py") else (PACKAGE / room).rglob("*.py"))
 )

@@ -135,7 +135,7 @@ def test_it_trains_is_indexed_and_searched(media: Path, tmp_path: Path, capsys: 
     words = ["--frames", "4", "--units", "8", "--batch-size", "4", "--epochs", "2", "--quiet", "--freeze", "False"]
     backbone = ["--backbone", "toy-vit", "--weights", str(weights)]
     assert train.main(["cnn-lstm", "--data", str(media), "--out", str(run), *backbone, *words]) == 0
-    assert json.loads((run / "config.json").read_text())["frame_size"] == 32
+    assert json.loads((run / "config.json").read_text())["image_size"] == 32
     trained = load_encoder(run / "encoder")
     assert isinstance(trained.backbone, ToyViT)
     before = create_backbone("toy-vit", rngs=nnx.Rngs(0))
@@ -166,7 +166,7 @@ def test_weights_of_another_library_load_by_its_own_table(tmp_path: Path) -> Non
 @pytest.mark.parametrize("features", ["rmac", "blcf"])
 def test_its_maps_find_instances(features: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     images, run = make_pictures(tmp_path / "images"), tmp_path / "run"
-    words = ["--backbone", "toy-vit", "--weights", "none", "--side", "64", "--features", features, "--quiet"]
+    words = ["--backbone", "toy-vit", "--weights", "none", "--image-size", "64", "--features", features, "--quiet"]
     words += ["--words", "12"] if features == "blcf" else []
     assert train.main(["instance-search", "--data", str(images), "--out", str(run), *words]) == 0
     assert json.loads((run / "encoder" / "encoder.json").read_text())["encoder"]["backbone"]
@@ -176,7 +176,7 @@ def test_its_maps_find_instances(features: str, tmp_path: Path, capsys: pytest.C
 
 
 def test_a_detector_takes_its_own_stage() -> None:
-    config = FasterRcnnConfig(data="x", backbone="toy-vit", weights="none", picture_side=64)
+    config = FasterRcnnConfig(data="x", backbone="toy-vit", weights="none", image_size=64)
     detector = make_detector(config, ("thing",))
     assert (detector.stage, detector.stride) == ("patches", PATCH)
 

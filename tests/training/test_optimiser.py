@@ -21,7 +21,8 @@ def trained(optimiser: optax.GradientTransformation, parameters, steps: int = 6)
     state = optimiser.init(parameters)
     for _ in range(steps):
         gradients = jax.tree.map(jnp.multiply, slopes, parameters)
-        updates, state = optimiser.update(gradients, state, parameters)
+        with jax.numpy_dtype_promotion("standard"):  # optax raises decay rates to the whole number of steps
+            updates, state = optimiser.update(gradients, state, parameters)
         parameters = optax.apply_updates(parameters, updates)
     return parameters
 
