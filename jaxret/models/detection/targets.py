@@ -54,13 +54,12 @@ def anchor_targets(
     *,
     count: int = 256,
     positive_share: float = 0.5,
-    positive_overlap: float = 0.7,
-    negative_overlap: float = 0.3,
+    overlaps: tuple[float, float] = (0.3, 0.7),
 ) -> AnchorTargets:
     """Label anchors, and sample them (Ren et al. 2015, section 3.1.2 and 3.1.3).
 
-    An anchor is an object if its IoU with a true box is at least `positive_overlap`, or if no anchor overlaps that true
-    box more; background if its IoU with every true box is below `negative_overlap`; else it is ignored. Anchors
+    An anchor is an object if its IoU with a true box is at least the upper of `overlaps`, or if no anchor overlaps that
+    true box more; background if its IoU with every true box is below the lower; else it is ignored. Anchors
     count whose centres lie in the image: the paper leaves out those that cross its border, and small images would
     then have few.
 
@@ -72,8 +71,9 @@ def anchor_targets(
       key: of the sample.
       count: of the sample, at most.
       positive_share: of the sample that objects take at most; background fills the rest.
-      positive_overlap, negative_overlap: IoU.
+      overlaps: IoU up to which an anchor is background, and from which it is an object.
     """
+    negative_overlap, positive_overlap = overlaps
     centres = (anchors[:, :2] + anchors[:, 2:]) / 2
     counted = (centres >= 0).all(axis=1) & (centres < image_size[None, ::-1].astype(centres.dtype)).all(axis=1)
     table = jnp.where((labels > 0)[None], overlap_table(anchors, boxes), 0)  # (N, G)
