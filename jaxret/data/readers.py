@@ -30,12 +30,15 @@ class MediaInfo:
       frame_count: frames that can be read; 1 for an image.
       duration: seconds from the first frame to the end of the last; 0 for an image.
       width, height: pixels of a frame as displayed.
+      parts: start and end, in seconds, of what lies between gaps (`jaxret.data.sampling.frames.parts_between_gaps`);
+        empty where there is none, and the item is one part from 0 to `duration`.
     """
 
     frame_count: int
     duration: float
     width: int
     height: int
+    parts: tuple[tuple[float, float], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

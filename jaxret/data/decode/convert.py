@@ -14,6 +14,21 @@ from jaxret.data.sampling.transforms import FrameGeometry, cut_window
 
 __all__ = ["FrameConverter"]
 
+# Numbers of ITU-T H.273, table 4.
+_BT709, _YCGCO, _BT2020 = 1, 8, 9
+_CONVERTED = {0, 1, 2, 4, 5, 6, 7, _BT2020}  # the matrices that swscale knows
+_NAMES = {
+    10: "BT.2020 with constant luminance",
+    11: "SMPTE ST 2085",
+    12: "derived from its primaries",
+    13: "derived from its primaries, with constant luminance",
+    14: "ICtCp",
+    15: "IPT-C2",
+    16: "YCgCo-Re",
+    17: "YCgCo-Ro",
+}
+_WIDE = {10, 11, 14, 15}  # of wide-gamut video, whose plain matrix is BT.2020's
+
 
 class FrameConverter:
     """Converts the frames of one video.
@@ -24,6 +39,8 @@ class FrameConverter:
 
     Attributes:
       displayed_size: height and width with square pixels, upright, never smaller than stored.
+      note: one line on a colour matrix that FFmpeg does not convert, or None: YCgCo is converted here, others are taken
+        for the nearest one that it does, so that colours are near to what is stored.
     """
 
     def __init__(self, first: Any, sample_aspect_ratio: Fraction | None):
@@ -35,6 +52,13 @@ class FrameConverter:
         elif sample_aspect_ratio and sample_aspect_ratio > 0:
             height = round(height / sample_aspect_ratio)
         self.displayed_size = (width, height) if self._transposed else (height, width)
+        matrix = int(first.colorspace)
+        self.note = None
+        if matrix == _YCGCO:
+            self.note = "colour matrix YCgCo, which FFmpeg does not convert, is converted here"
+        elif matrix not in _CONVERTED:
+            nearest = "BT.2020" if matrix in _WIDE else "BT.709"
+            self.note = f"colours are near, not exact: matrix {_NAMES.get(matrix, matrix)} is converted as {nearest}"
 
     def convert(self, frame: Any, geometry: FrameGeometry | None, channels: int) -> npt.NDArray[np.uint8]:
         """Apply `geometry` (None: keep the displayed size) to one frame: uint8 (H, W, channels).
@@ -46,6 +70,11 @@ class FrameConverter:
         height, width = plan.scaled_height, plan.scaled_width
         if self._transposed:
             height, width = width, height
+        matrix = int(frame.colorspace)
+        if matrix not in _CONVERTED:
+            frame.colorspace = _BT2020 if matrix in _WIDE else _BT709
+        if matrix == _YCGCO and channels == 3:
+            return cut_window(self._upright(self._from_ycgco(frame, height, width)), plan)
         target = "rgb24" if channels == 3 else "gray"
         if target == "rgb24" and (height, width) != (frame.height, frame.width) and frame.format.name.startswith("yuv"):
             # Scaled planes converted by FFmpeg's fast unscaled path: half the time of doing both in one call,
@@ -53,10 +82,24 @@ class FrameConverter:
             frame = self._scaler.reformat(frame, width=width, height=height, format="yuv420p", threads=1)
         converted = self._converter.reformat(frame, width=width, height=height, format=target, threads=1)
         pixels: npt.NDArray[np.uint8] = np.asarray(converted.to_ndarray(), np.uint8).reshape(height, width, channels)
+        return cut_window(self._upright(pixels), plan)
+
+    def _upright(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(H, W, C) as stored to (H, W, C) as shown."""
         if self._transposed:
             pixels = pixels.swapaxes(0, 1)
-        pixels = pixels[:: -1 if self._flip_rows else 1, :: -1 if self._flip_columns else 1]
-        return cut_window(pixels, plan)
+        return pixels[:: -1 if self._flip_rows else 1, :: -1 if self._flip_columns else 1]
+
+    def _from_ycgco(self, frame: Any, height: int, width: int) -> npt.NDArray[np.uint8]:
+        """(H, W, 3) of a frame in luma, green and orange differences, which swscale leaves as they are."""
+        full = int(frame.color_range) == 2
+        planes = self._converter.reformat(frame, width=width, height=height, format="yuv444p", threads=1)
+        luma, green, orange = planes.to_ndarray().reshape(3, height, width).astype(np.float32)
+        luma = luma if full else (luma - 16) * (255 / 219)
+        green, orange = ((plane - 128) * (1 if full else 255 / 224) for plane in (green, orange))
+        rest = luma - green
+        rgb = np.stack([rest + orange, luma + green, rest - orange], axis=-1)
+        return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
 
 
 def _orientation(frame: Any) -> tuple[bool, bool, bool]:

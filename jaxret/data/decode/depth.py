@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from jaxret.data.decode.image import OneLineErrors
+from jaxret.data.decode.errors import OneLineErrors
 from jaxret.errors import MediaError
 
 __all__ = ["DepthFormat", "read_depth", "write_depth"]

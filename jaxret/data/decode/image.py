@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageOps
 
+from jaxret.data.decode.errors import MAX_PIXELS, OneLineErrors
 from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
 from jaxret.errors import MediaError
@@ -17,12 +18,6 @@ __all__ = ["BACKGROUND", "MAX_PIXELS", "ImageReader", "read_image"]
 
 BACKGROUND = (255, 255, 255)
 """What shows through transparent pixels: white, the page most such images are made for."""
-
-MAX_PIXELS = 89_478_485
-"""Pixels above which an image is refused: a small file can claim a size that fills the memory.
-
-Pillow's own limit for a warning, so that its warning and our error agree.
-"""
 
 _TURNED = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
@@ -97,28 +92,6 @@ def check_image(path: str | os.PathLike[str]) -> MediaInfo:
         reader._image.draft(None, (1, 1))
         reader._image.load()
         return reader.info
-
-
-class OneLineErrors:
-    """Turn whatever Pillow raises on a broken file into a MediaError."""
-
-    def __init__(self, path: str):
-        self.path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        # Pillow's format plug-ins raise anything on garbage: OSError, SyntaxError, struct.error ...
-        if isinstance(error, Image.UnidentifiedImageError):
-            raise MediaError(self.path, "not an image that Pillow can read") from error
-        if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-            raise MediaError(self.path, f"its size is above the limit of {MAX_PIXELS} pixels") from error
-        if isinstance(error, FileNotFoundError):
-            raise MediaError(self.path, "no such file") from error
-        if isinstance(error, Exception) and not isinstance(error, MediaError):
-            reason = str(getattr(error, "strerror", None) or error).splitlines() or [type(error).__name__]
-            raise MediaError(self.path, reason[0]) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -9,10 +9,16 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PacketTable"]
+__all__ = ["PacketTable", "seconds_from_first"]
 
 _NO_STAMP = np.iinfo(np.int64).min
 _GUESSED_STAMPS = {"avi", "h264", "hevc", "m4v", "mpegvideo"}  # formats that store the order of decoding only
+
+
+def seconds_from_first(stamps: npt.NDArray[np.int64], time_base: float) -> npt.NDArray[np.float64]:
+    """Ascending int64 stamps (N,) as seconds from the first, however far apart a damaged file has them."""
+    # Differences of int64 fit 64 bits without a sign.
+    return (stamps - stamps[0]).view(np.uint64) * time_base
 
 
 @dataclasses.dataclass(slots=True)
@@ -48,7 +54,14 @@ class PacketTable:
     @property
     def times(self) -> npt.NDArray[np.float64]:
         """Seconds from the first frame shown, float64 (N,)."""
-        return (self.shown_pts - self.shown_pts[0]) * self.time_base
+        return seconds_from_first(self.shown_pts, self.time_base)
+
+    @property
+    def end(self) -> float:
+        """Seconds, on the clock of the container, at which the last frame ends; infinite where stamps lack."""
+        if not len(self.shown_pts) or self.shown_pts[0] == _NO_STAMP:
+            return float("inf")
+        return max(float(self.shown_pts[-1]) * self.time_base, float(self.times[-1])) + self.last_duration
 
     @classmethod
     def scan(cls, container: Any, stream: Any) -> PacketTable:
@@ -57,6 +70,7 @@ class PacketTable:
         damage = None
         hidden_frames = stream.codec_context.name in ("vp8", "libvpx")
         last_is_broken = False
+        broken = 0
         try:
             for packet in container.demux(stream):
                 if not packet.size:
@@ -66,6 +80,7 @@ class PacketTable:
                 stamps = [_NO_STAMP if stamp is None else int(stamp) for stamp in (packet.pts, packet.dts)]
                 rows.append((*stamps, packet.size, packet.duration or 0, packet.is_keyframe, shown))
                 last_is_broken = packet.is_corrupt
+                broken += last_is_broken
         except (av.FFmpegError, OSError) as error:
             damage = f"reading stops after {len(rows)} frames: {getattr(error, 'strerror', None) or error}"
         if last_is_broken:
@@ -73,6 +88,9 @@ class PacketTable:
         if damage is None and (last_is_broken or len(rows) < stream.frames):
             announced = f" of {stream.frames}" if len(rows) < stream.frames else ""
             damage = f"truncated: {len(rows)}{announced} frames are there"
+        if broken > last_is_broken:
+            marked = f"{broken - last_is_broken} of {len(rows)} packets are marked as damaged"
+            damage = f"{damage}; {marked}" if damage else marked
         table = np.array(rows, dtype=np.int64).reshape(-1, 6)
         pts, dts, sizes, durations, is_key, is_shown = table.T
         time_base = float(stream.time_base or 0)
@@ -83,11 +101,11 @@ class PacketTable:
             time_base > 0
             and len(shown_pts)
             and shown_pts[0] != _NO_STAMP
-            and np.all(np.diff(shown_pts) > 0)
+            and np.all(shown_pts[1:] > shown_pts[:-1])
             and len(keys)
             and keys[0] == 0
             # Fields may be stored one a packet, two to a frame.
-            and stream.codec_context.field_order <= 1
+            and getattr(stream.codec_context, "field_order", 0) <= 1
             # FFmpeg makes up presentation times where the format has none, wrongly if frames are reordered.
             and not (
                 container.format.name in _GUESSED_STAMPS and stream.codec_context.has_b_frames and len(keys) < len(rows)
@@ -95,10 +113,10 @@ class PacketTable:
         )
         last_duration = 0.0
         if len(shown_pts):
-            last_duration = float(durations[visible][np.argmax(pts[visible])]) * time_base
+            last_duration = max(0.0, float(durations[visible][np.argmax(pts[visible])]) * time_base)
             rate = stream.average_rate or stream.guessed_rate
             if not last_duration and len(shown_pts) > 1:
-                last_duration = float(np.median(np.diff(shown_pts))) * time_base
+                last_duration = float(np.median(np.diff(seconds_from_first(shown_pts, time_base))))
             elif not last_duration and rate:
                 last_duration = 1 / float(rate)
         return cls(pts, dts, sizes, keys, shown_pts, time_base, last_duration, reliable, damage)

@@ -15,6 +15,7 @@ from jaxret.data.decode.image import ImageReader
 from jaxret.data.ground_truth.camera_poses import read_pose
 from jaxret.data.items import MediaItem
 from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
+from jaxret.data.sampling.frames import gaps_in_words, parts_between_gaps
 from jaxret.data.sampling.transforms import FrameGeometry, resize_nearest
 from jaxret.errors import MediaError
 
@@ -119,7 +120,9 @@ class RgbdReader(MediaReader):
         self.times = video.times
         with ImageReader(video.frames[0].colour) as first:
             size = first.info
-        self.info = MediaInfo(len(video.frames), video.duration, width=size.width, height=size.height)
+        parts = parts_between_gaps(video.times, video.duration)
+        self.damage = gaps_in_words(parts) if parts else None
+        self.info = MediaInfo(len(video.frames), video.duration, size.width, size.height, parts)
 
     def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
         """Yield the wanted frames; see `MediaReader.frames`. All are brought to the size of the first."""

@@ -7,13 +7,12 @@ scales only the wanted frames, both at once. One frame is in memory at a time.
 
 Where packets do not say which frames will come out (no or repeated time stamps, interlaced fields, a
 stream that begins between key frames), the file is decoded once at opening and its frames are counted:
-slower, but as exact. Damaged files give what is there and say so in `VideoReader.damage`; a frame that was
-promised and does not decode is a MediaError that names it.
+slower, but as exact. Damaged files give what is there and say so in `VideoReader.damage`: in the place of a frame
+that does not decode stands the one before it, as in a player, up to half of the frames that are wanted.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -25,13 +24,17 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.decode.convert import FrameConverter
-from jaxret.data.decode.packets import PacketTable
+from jaxret.data.decode.endings import missing_end
+from jaxret.data.decode.errors import MAX_PIXELS, OneLineErrors
+from jaxret.data.decode.packets import PacketTable, seconds_from_first
 from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
+from jaxret.data.sampling.frames import gaps_in_words, parts_between_gaps
 from jaxret.data.sampling.transforms import FrameGeometry
 from jaxret.errors import MediaError
 
 __all__ = ["VideoReader"]
 
+_MISSING = 0.5  # share of the wanted frames above which a film that does not decode is given up
 _SKIP_PACKETS = 64  # up to this many packets are read and dropped rather than sought over
 _SAFE_TO_SKIP = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}  # "non-reference" is exact in these codecs
 
@@ -43,14 +46,16 @@ class VideoReader(MediaReader):
     prescribes are applied, and pixels that are not square are made so, so that frames look as in a player.
 
     Args:
-      path: a file that FFmpeg can read; the first video stream that is not a cover image is taken.
+      path: a file that FFmpeg can read; the first video stream that moves is taken, not a cover image.
       threads: decoding threads of this reader. 1 is best where many files are read in parallel.
 
     Attributes:
-      info, times, damage: see `MediaReader`.
+      info, times, damage: see `MediaReader`. Frames that turned out not to decode are told in `damage` once they were
+        wanted.
 
     Raises:
-      MediaError: the file cannot be opened, has no video stream, or no frame of it decodes.
+      MediaError: the file cannot be opened, has no video stream, no frame of it decodes, or a frame has more than
+        `MAX_PIXELS`.
       ValueError: threads is below 1.
     """
 
@@ -63,27 +68,63 @@ class VideoReader(MediaReader):
         self._packets: Iterator[Any] = iter(())
         self._fresh = False  # whether the pass under way began at the first packet and has skipped nothing
         self._straight = False  # decode everything from the start: seeking proved wrong in this file
+        self._stream_number: int | None = None
+        self._failures = 0  # packets that the decoder refused, of the pass under way
+        self._holes: set[int] = set()  # frames that were wanted and do not decode
+        self._before: Any = None  # the last frame that came out in front of the one wanted
         try:
-            self._open()
-            self._table: PacketTable | None = PacketTable.scan(self._container, self._stream)
-            self.damage = self._table.damage
-            if not len(self._table):
-                raise MediaError(self.path, self.damage or "no video frame in the file")
-            self._position = len(self._table)
-            self._start_decoding(0)
-            first = self._next_frame()
-            if not self._table.reliable or first is None or first.pts != self._table.shown_pts[0]:
-                first = self._count_by_decoding()
-            else:
-                self.times = self._table.times
-                self._frames.appendleft(first)
-                self._fresh = True
+            with OneLineErrors(self.path):
+                self._learn()
         except BaseException:
             self.close()
             raise
+
+    def _learn(self) -> None:
+        """Find out what there is to decode, by the packets and the first frame."""
+        self._open()
+        context = self._stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            raise MediaError(self.path, f"{context.width}x{context.height} is above {MAX_PIXELS} pixels")
+        self._table: PacketTable | None = PacketTable.scan(self._container, self._stream)
+        self._notes = [self._table.damage] if self._table.damage else []
+        if not len(self._table):
+            raise MediaError(self.path, self._table.damage or "no video frame in the file")
+        if not self._notes and (cut := missing_end(self.path, self._container, self._stream, self._table.end)):
+            self._notes.append(cut)
+        self._position = len(self._table)
+        self._start_decoding(0)
+        first = self._next_frame()
+        reliable = self._table.reliable and first is not None
+        if reliable and not hasattr(context, "field_order"):  # PyAV before 18.1
+            reliable = not first.interlaced_frame
+        if reliable and first.pts != self._table.shown_pts[0]:
+            # A first frame that does not decode is a hole like others, unless stamps are not what they seem.
+            reliable = self._failures > 0 and first.pts in self._table.shown_pts
+        if not reliable:
+            first = self._count_by_decoding()
+        else:
+            self.times = self._table.times
+            self._frames.appendleft(first)
+            self._fresh = True
         self._converter = FrameConverter(first, self._stream.sample_aspect_ratio)
+        if self._converter.note:
+            self._notes.append(self._converter.note)
         size = self._converter.displayed_size
-        self.info = MediaInfo(len(self.times), float(self.times[-1]) + self._last_duration(), size[1], size[0])
+        duration = float(self.times[-1]) + self._last_duration()
+        parts = parts_between_gaps(self.times, duration)
+        if parts:
+            self._notes.append(gaps_in_words(parts))
+        self.info = MediaInfo(len(self.times), duration, size[1], size[0], parts)
+        self._tell()
+
+    def _tell(self) -> None:
+        """Put all that is known to be wrong into `damage`."""
+        notes = list(self._notes)
+        if self._holes:
+            shown = [f"{number} (at {self.times[number]:.3f} s)" for number in sorted(self._holes)[:5]]
+            more = " ..." if len(self._holes) > 5 else ""
+            notes.append(f"{len(self._holes)} frames do not decode: {', '.join(shown)}{more}")
+        self.damage = "; ".join(notes) or None
 
     def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
         """Yield the wanted frames, in one forward pass; see `MediaReader.frames`."""
@@ -92,11 +133,14 @@ class VideoReader(MediaReader):
             raise ValueError(f"{self.path} is closed")
         unique, repeats = np.unique(wanted, return_counts=True)
         decoded = self._by_count(unique) if self._table is None else self._by_time_stamp(unique)
-        for frame, count in zip(decoded, repeats, strict=True):
-            pixels = self._converter.convert(frame, geometry, channels)
+        for count in repeats.tolist():
+            with OneLineErrors(self.path):
+                pixels = self._converter.convert(next(decoded), geometry, channels)
             yield pixels
             for _ in range(count - 1):
                 yield pixels.copy()
+        with OneLineErrors(self.path):
+            next(decoded, None)  # what there is to say at its end
 
     def close(self) -> None:
         """Close the file."""
@@ -119,14 +163,20 @@ class VideoReader(MediaReader):
             streams = self._container.streams.video
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(self.path, _reason(error)) from error
-        playable = [
-            stream
-            for stream in streams
-            if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None
-        ]
-        if not playable:
-            raise MediaError(self.path, "no video stream that can be decoded")
-        self._stream = playable[0]
+        if self._stream_number is None:
+            playable = [
+                number
+                for number, stream in enumerate(streams)
+                if not stream.disposition & av.stream.Disposition.attached_pic and stream.codec_context is not None
+            ]
+            if not playable:
+                raise MediaError(self.path, "no video stream that can be decoded")
+            self._stream_number = playable[0]
+            if len(playable) > 1:
+                self._stream_number = _moving(self._container, playable)
+                self._open()
+                return
+        self._stream = streams[self._stream_number]
         context = self._stream.codec_context
         # Set outright: FFmpeg's own choice is one thread a core, which is slower for short clips, many
         # at once, and several frames of memory each.
@@ -136,9 +186,12 @@ class VideoReader(MediaReader):
         self._packets = _video_packets(self._container, self._stream)
         self._frames: deque[Any] = deque()  # decoded, not yet wanted
         self._after_seek = False
+        self._failures = 0
+        self._before = None
 
     def _count_by_decoding(self) -> Any:
         """Decode everything once to learn which frames there are; returns the first."""
+        packets = len(self._table) if self._table is not None else 0
         self._table = None
         self._open()
         first, stamps, last = None, [], None
@@ -147,13 +200,19 @@ class VideoReader(MediaReader):
             last = frame
             stamps.append(frame.pts)
         if first is None or last is None:
-            raise MediaError(self.path, self.damage or "no frame decodes")
+            raise MediaError(self.path, "; ".join([*self._notes, "no frame decodes"]))
+        if self._failures:
+            told = f"{self._failures} of {packets} packets do not decode"
+            if self._failures > _MISSING * packets:
+                raise MediaError(self.path, told)
+            if not self._notes:  # of a file that was cut the last packet, too
+                self._notes.append(told)
         rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
         self.times = np.arange(len(stamps)) / float(rate)
         if None not in stamps and len(set(stamps)) == len(stamps):
             # The set of stamps is right even where they are dealt to the wrong frames (B-frames in AVI).
             ordered = np.sort(np.array(stamps, np.int64))
-            self.times = (ordered - ordered[0]) * float(first.time_base)
+            self.times = seconds_from_first(ordered, float(first.time_base))
         return first
 
     def _last_duration(self) -> float:
@@ -168,16 +227,14 @@ class VideoReader(MediaReader):
     def _by_count(self, wanted: npt.NDArray[np.int64]) -> Iterator[Any]:
         """Frames by their number in the decoder's output, from the start of the file."""
         self._open()
-        needed = set(wanted.tolist())
-        left = len(needed)
         number = 0
-        while left and (frame := self._next_frame()) is not None:
-            if number in needed:
-                left -= 1
-                yield frame
-            number += 1
-        if left:
-            raise MediaError(self.path, f"{left} of the {len(needed)} wanted frames do not decode")
+        for place, target in enumerate(wanted.tolist()):
+            while number <= target and (frame := self._next_frame()) is not None:
+                self._before = frame
+                number += 1
+            if number <= target:  # it was there when the frames were counted
+                self._lose(target, len(wanted) - place, len(wanted))
+            yield self._before
 
     def _by_time_stamp(self, wanted: npt.NDArray[np.int64]) -> Iterator[Any]:
         """Frames by their time stamps, each from the key frame before it or from the pass under way."""
@@ -187,6 +244,7 @@ class VideoReader(MediaReader):
         needed = frozenset(stamps) if self._stream.codec_context.name in _SAFE_TO_SKIP else None
         running = self._fresh
         self._fresh = False
+        lost = 0
         for number, stamp in zip(wanted.tolist(), stamps, strict=True):
             key = 0 if self._straight else table.key_before(stamp)
             waiting = bool(self._frames) and self._frames[0].pts == stamp
@@ -201,18 +259,35 @@ class VideoReader(MediaReader):
                 self._open()
                 frame = self._advance_to(stamp, None)
             if frame is None:
-                place = f"frame {number} of {self.info.frame_count} (at {self.times[number]:.3f} s)"
-                raise MediaError(self.path, f"{place} does not decode")
+                lost += 1
+                frame = self._lose(number, lost, len(wanted))
             yield frame
+
+    def _lose(self, number: int, lost: int, wanted: int) -> Any:
+        """The frame to show in the place of one that does not decode: the last before it, else the next.
+
+        Raises:
+          MediaError: more than half of the wanted frames are lost by now, or none decodes at all.
+        """
+        self._holes.add(number)
+        self._tell()
+        instead = self._before or (self._frames[0] if self._frames else None)
+        if lost > _MISSING * wanted or instead is None:
+            named = f"frame {number} of {self.info.frame_count} (at {self.times[number]:.3f} s) does not decode"
+            others = f", as {lost - 1} others of {wanted} that are wanted" if lost > 1 else ""
+            raise MediaError(self.path, named + others)
+        return instead
 
     def _advance_to(self, stamp: int, needed: frozenset[int] | None) -> Any | None:
         """The frame with this stamp from the pass under way, or None if a later one comes out first."""
         while (frame := self._next_frame(needed)) is not None:
             if frame.pts == stamp:
+                self._before = frame
                 return frame
             if frame.pts is not None and frame.pts > stamp:
                 self._frames.appendleft(frame)
                 return None
+            self._before = frame
         return None
 
     def _next_frame(self, needed: frozenset[int] | None = None) -> Any | None:
@@ -229,8 +304,10 @@ class VideoReader(MediaReader):
                 if needed is not None:
                     context.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
             # A broken packet costs its own frame, which is missed only if it is wanted.
-            with contextlib.suppress(av.FFmpegError, ValueError):
+            try:
                 self._frames.extend(packet.decode())
+            except (av.FFmpegError, ValueError):
+                self._failures += 1
         return self._frames.popleft()
 
     def _in_step(self, packet: Any) -> bool:
@@ -276,6 +353,22 @@ class VideoReader(MediaReader):
 def _reason(error: Exception) -> str:
     """FFmpeg's own words, without the path and number around them."""
     return str(getattr(error, "strerror", None) or error).splitlines()[0]
+
+
+def _moving(container: Any, numbers: list[int]) -> int:
+    """Which of several video streams is the film: the first with at least a tenth of the packets of the fullest.
+
+    A cover image that is not marked as one has a single packet.
+    """
+    streams = [container.streams.video[number] for number in numbers]
+    counts = dict.fromkeys((stream.index for stream in streams), 0)
+    try:
+        for packet in container.demux(*streams):
+            counts[packet.stream.index] += bool(packet.size)
+    except (av.FFmpegError, OSError):
+        pass  # what is there decides
+    most = max(counts.values())
+    return next(n for n, stream in zip(numbers, streams, strict=True) if 10 * counts[stream.index] >= most)
 
 
 def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:

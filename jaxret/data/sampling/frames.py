@@ -3,29 +3,84 @@
 Sampling goes by time, not by frame number, so that constant and variable frame rates are one case: a
 frame is on display from its own time until the next frame's. A clip with fewer frames than are wanted
 repeats its frames evenly and never fails.
+
+A frame on display for longer than `LONGEST_FRAME` is taken for a gap, as damaged clocks, joined recordings and stopped
+cameras leave them: nothing is sampled there, so that work goes by the frames that exist and not by what a clock says.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "LONGEST_FRAME",
     "chunk_spans",
     "even_samples",
     "evenly_spaced",
     "frames_on_display",
+    "gaps_in_words",
     "moments_at_rate",
+    "parts_between_gaps",
     "random_chunk",
     "random_samples",
 ]
 
+LONGEST_FRAME = 60.0
+"""Seconds: what passes without a new frame for longer than this is a gap."""
+
 Times = npt.NDArray[np.float64]
+Parts: TypeAlias = Sequence[tuple[float, float]]
 
 
-def chunk_spans(duration: float, chunk_seconds: float, overlap: float = 0.0) -> Times:
+def parts_between_gaps(times: Times, duration: float) -> tuple[tuple[float, float], ...]:
+    """What of a video lies between gaps longer than `LONGEST_FRAME`.
+
+    Args:
+      times: (N,) ascending frame times in seconds, the first at 0, N at least 1.
+      duration: seconds to the end of the last frame.
+
+    Returns:
+      Start and end of each part, ascending; empty where there is no gap. The last frame of a part counts for as long as
+      most frames of the video do, `LONGEST_FRAME` at most.
+
+    Example:
+      >>> parts_between_gaps(np.array([0.0, 1.0, 2.0, 8000.0]), 8001.0)
+      ((0.0, 3.0), (8000.0, 8001.0))
+      >>> parts_between_gaps(np.array([0.0, 1.0]), 2.0)
+      ()
+    """
+    steps = np.diff(times, append=max(duration, float(times[-1])))
+    gaps = np.flatnonzero(steps > LONGEST_FRAME)
+    if not len(gaps):
+        return ()
+    usual = min(float(np.median(steps[:-1] if len(steps) > 1 else steps)), LONGEST_FRAME)
+    firsts = [0, *(gaps + 1).tolist()]
+    lasts = [*gaps.tolist(), len(times) - 1]
+    ends = [float(times[last] + (steps[last] if steps[last] <= LONGEST_FRAME else usual)) for last in lasts]
+    return tuple(
+        (float(times[first]), end) for first, end in zip(firsts, ends, strict=True) if first < len(times)
+    )
+
+
+def gaps_in_words(parts: Parts) -> str:
+    """One line on the gaps beside the parts of a video, for reports.
+
+    Example:
+      >>> gaps_in_words(((0.0, 3.0), (8000.0, 8001.0)))
+      'no new frame for more than 60 s in 1 place: after 3.0 s'
+    """
+    ends = [end for _, end in parts[:-1]] or [parts[0][1]]
+    shown = ", ".join(f"{end:.1f} s" for end in ends[:3]) + (" ..." if len(ends) > 3 else "")
+    places = f"{len(ends)} place{'s' if len(ends) > 1 else ''}"
+    return f"no new frame for more than {LONGEST_FRAME:.0f} s in {places}: after {shown}"
+
+
+def chunk_spans(duration: float, chunk_seconds: float, overlap: float = 0.0, parts: Parts = ()) -> Times:
     """Cut `duration` seconds into equal chunks of about `chunk_seconds`, that follow each other or overlap.
 
     Equal chunks leave no short rest at the end that would be embedded like a whole one: without overlap there are
@@ -37,6 +92,7 @@ def chunk_spans(duration: float, chunk_seconds: float, overlap: float = 0.0) -> 
       duration: seconds.
       chunk_seconds: the length wanted.
       overlap: share of a chunk that the next one covers too, at least 0 and below 1.
+      parts: of a video with gaps (`parts_between_gaps`): each is cut by itself.
 
     Returns:
       float64 (chunks, 2), start and end in seconds.
@@ -56,6 +112,8 @@ def chunk_spans(duration: float, chunk_seconds: float, overlap: float = 0.0) -> 
         raise ValueError(f"chunk_seconds must be above 0, got {chunk_seconds!r}")
     if not 0 <= overlap < 1:
         raise ValueError(f"overlap must be a share of at least 0 and below 1, got {overlap!r}")
+    if parts:
+        return np.concatenate([start + chunk_spans(end - start, chunk_seconds, overlap) for start, end in parts])
     if overlap:
         return _overlapping_spans(duration, chunk_seconds, 1 - overlap)
     # Halves round up, so that the rule does not depend on the parity of the count as Python's round would.
@@ -94,8 +152,10 @@ def frames_on_display(times: Times, seconds: npt.ArrayLike) -> npt.NDArray[np.in
     return np.maximum(after - 1, 0).astype(np.int64)
 
 
-def moments_at_rate(duration: float, rate: float) -> Times:
+def moments_at_rate(duration: float, rate: float, parts: Parts = ()) -> Times:
     """The moments 0, 1 / rate, 2 / rate, ... before the end of `duration` seconds; always at least the first.
+
+    Where there are `parts` (`parts_between_gaps`), the moments of each count from its start.
 
     Returns:
       float64 (M,), seconds.
@@ -111,6 +171,8 @@ def moments_at_rate(duration: float, rate: float) -> Times:
         raise ValueError(f"duration must be a finite number of seconds of at least 0, got {duration!r}")
     if not (math.isfinite(rate) and rate > 0):
         raise ValueError(f"rate must be a finite number of frames a second above 0, got {rate!r}")
+    if parts:
+        return np.concatenate([start + moments_at_rate(end - start, rate) for start, end in parts])
     # Ten frames of a thirtieth of a second are a hair more than a third: no moment starts in that hair.
     return np.arange(max(1, math.ceil(duration * rate - 1e-6))) / rate
 
@@ -158,9 +220,18 @@ def random_samples(
 
 
 def random_chunk(
-    duration: float, chunk_seconds: float, rng: np.random.Generator, overlap: float = 0.0
+    duration: float, chunk_seconds: float, rng: np.random.Generator, overlap: float = 0.0, parts: Parts = ()
 ) -> tuple[float, float]:
-    """A random span as long as the chunks of `chunk_spans`, anywhere in the video: (start, end) seconds."""
+    """A random span as long as the chunks of `chunk_spans`, anywhere in the video: (start, end) seconds.
+
+    Of `parts` one is drawn, in proportion to its length, and the span lies in it.
+    """
+    if parts:
+        lengths = np.array([end - start for start, end in parts])
+        shares = lengths / lengths.sum() if lengths.sum() > 0 else None
+        first, last = parts[int(rng.choice(len(parts), p=shares))]
+        start, end = random_chunk(last - first, chunk_seconds, rng, overlap)
+        return first + start, first + end
     start, end = chunk_spans(duration, chunk_seconds, overlap)[0]
     start = float(rng.uniform(0.0, duration - end)) if end < duration else 0.0
     return start, start + float(end)

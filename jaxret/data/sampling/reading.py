@@ -172,7 +172,7 @@ def chunks_of(reader: MediaReader, preprocessing: Preprocessing, *, is_image: bo
         (image,) = read_images(reader, [0], geometry, preprocessing)
         yield Chunk(image[None], np.zeros(1), 0.0, 0.0)
         return
-    spans = chunk_spans(info.duration, preprocessing.chunk_seconds, preprocessing.chunk_overlap)
+    spans = chunk_spans(info.duration, preprocessing.chunk_seconds, preprocessing.chunk_overlap, info.parts)
     samples = [even_samples(reader.times, start, end, preprocessing.frames) for start, end in spans.tolist()]
     yield from read_sampled_chunks(reader, spans, samples, geometry, preprocessing)
 
@@ -214,7 +214,7 @@ def read_at_rate(
 ) -> Iterator[tuple[npt.NDArray[np.float64], Pixels]]:
     """The images on display `rate` times a second, in one forward pass, a few at a time, whatever the length.
 
-    Moment k is at k / rate seconds, before the end of the item: an image, or a video shorter than 1 / rate, gives
+    Moment k is at k / rate seconds, before the end of the item, or of each of its parts between gaps: an image, or a video shorter than 1 / rate, gives
     one. Where a frame is on display for several moments (a low or variable frame rate) it is given as often.
 
     Args:
@@ -242,7 +242,7 @@ def read_at_rate(
     if block < 1:
         raise ValueError(f"block must be at least 1 image, got {block!r}")
     info = reader.info
-    moments = moments_at_rate(info.duration, rate)
+    moments = moments_at_rate(info.duration, rate, info.parts)
     geometry = centre_geometry(info.height, info.width, preprocessing)
     images = read_images(reader, frames_on_display(reader.times, moments), geometry, preprocessing)
     return _blocks(moments, images, block)
@@ -289,7 +289,8 @@ def read_training_clip(
         if span is not None:
             start, end = span
         elif not is_image:
-            start, end = random_chunk(info.duration, preprocessing.chunk_seconds, rng, preprocessing.chunk_overlap)
+            length, overlap = preprocessing.chunk_seconds, preprocessing.chunk_overlap
+            start, end = random_chunk(info.duration, length, rng, overlap, info.parts)
         if augment is None:
             geometry = centre_geometry(info.height, info.width, preprocessing)
         else:

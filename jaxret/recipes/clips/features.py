@@ -16,7 +16,7 @@ import numpy as np
 
 from jaxret.data.batches.cache import FeatureCache
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.readers import Chunk
+from jaxret.data.readers import Chunk, MediaInfo
 from jaxret.data.sampling.frames import chunk_spans, even_samples, frames_on_display
 from jaxret.data.sampling.reading import open_item, read_sampled_chunks
 from jaxret.data.sampling.transforms import Augmentation, centre_geometry, random_geometry
@@ -133,7 +133,7 @@ class FrozenFeatures:
     def _load(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Vectors (V, chunks, U, D), times (chunks, U) and spans (chunks, 2) of a video."""
         cached = self._table.load(self._row[index])
-        spans = self._spans(self._dataset.info(index).duration)
+        spans = self._spans(self._dataset.info(index))
         vectors = cached.features.reshape(self._views, len(spans), *cached.features.shape[1:])
         return vectors, cached.times[: len(spans)], spans
 
@@ -141,11 +141,11 @@ class FrozenFeatures:
         """All chunks of a video, densely sampled, each frame once; then again for each further version."""
         with open_item(self._dataset, index, self._preprocessing) as reader:
             info = reader.info
-            spans = self._spans(info.duration)
+            spans = self._spans(info)
             count = _DENSITY * self._preprocessing.frames
             unique = [np.unique(even_samples(reader.times, start, end, count)) for start, end in spans]
             most = max(map(len, unique))
-            # Chunks of one video are equally long, so this pads by a frame or two at most.
+            # Chunks of one video without gaps are equally long, so this pads by a frame or two at most.
             samples = [np.pad(frames, (0, most - len(frames)), mode="edge") for frames in unique]
             for view in range(self._views):
                 geometry = centre_geometry(info.height, info.width, self._preprocessing)
@@ -154,5 +154,6 @@ class FrozenFeatures:
                     geometry = random_geometry(info.height, info.width, self._preprocessing, rng, self._augment)
                 yield from read_sampled_chunks(reader, spans, samples, geometry, self._preprocessing)
 
-    def _spans(self, duration: float) -> np.ndarray:
-        return chunk_spans(duration, self._preprocessing.chunk_seconds, self._preprocessing.chunk_overlap)
+    def _spans(self, info: MediaInfo) -> np.ndarray:
+        length, overlap = self._preprocessing.chunk_seconds, self._preprocessing.chunk_overlap
+        return chunk_spans(info.duration, length, overlap, info.parts)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from jaxret.data.batches.loader import read_in_parallel
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.readers import Pixels
+from jaxret.data.readers import MediaInfo, Pixels
 from jaxret.data.sampling.frames import chunk_spans, evenly_spaced
 from jaxret.data.sampling.reading import open_item, read_training_clip
 from jaxret.data.sampling.transforms import Augmentation
@@ -73,20 +73,21 @@ def clip_table(
       ConfigError: none of the videos can be opened; with the reason of the first.
     """
 
-    def duration(index: int) -> float | MediaError:
+    def info_of(index: int) -> MediaInfo | MediaError:
         try:
             with open_item(dataset, index, preprocessing) as reader:
-                return reader.info.duration
+                return reader.info
         except MediaError as error:
             return error
 
     items, spans, broken = [], [np.zeros((0, 2))], {}
     chosen = [int(index) for index in indices]
-    for index, found in zip(chosen, read_in_parallel(duration, chosen, threads=threads), strict=True):
+    for index, found in zip(chosen, read_in_parallel(info_of, chosen, threads=threads), strict=True):
         if isinstance(found, MediaError):
             broken[index] = found
             continue
-        of_item = chunk_spans(found, preprocessing.chunk_seconds, preprocessing.chunk_overlap)
+        length, overlap = preprocessing.chunk_seconds, preprocessing.chunk_overlap
+        of_item = chunk_spans(found.duration, length, overlap, found.parts)
         items += [index] * len(of_item)
         spans.append(of_item)
     if broken and not items:

@@ -14,6 +14,8 @@ import itertools
 import numpy as np
 import numpy.typing as npt
 
+from jaxret.data.sampling.frames import LONGEST_FRAME
+
 __all__ = ["Shot", "ShotDetector", "consecutive_distances", "detect_cuts", "random_cuts", "shots_between"]
 
 Numbers = npt.NDArray[np.int64]
@@ -26,7 +28,7 @@ class Shot:
 
     Attributes:
       first, stop: the shot is frames first .. stop - 1 of those that the video was sampled at.
-      start, end: seconds; a shot ends where the next begins, the last at the end of the video.
+      start, end: seconds; a shot ends where the next begins or a gap does, the last at the end of the video.
       frames: int64 (T,), the numbers of the frames that stand for the shot, ascending: all of them or, of a shot
         longer than the limit, as many as the limit, evenly spaced over all of it.
       vectors: float32 (T, D), theirs.
@@ -73,6 +75,7 @@ class ShotDetector:
         self._vectors: list[Vectors] = []  # of the shot under way, in blocks
         self._first = self._seen = 0
         self._start = self._last_time = 0.0
+        self._step = 0.0  # seconds from frame to frame, without gaps
 
     def add(self, vectors: npt.ArrayLike, times: npt.ArrayLike) -> list[Shot]:
         """Go on with the next frames.
@@ -100,12 +103,20 @@ class ShotDetector:
         last = self._vectors[-1][-1:] if self._vectors else block[:1]  # no frame is a cut from itself
         if last.shape[1] != block.shape[1]:
             raise ValueError(f"vectors must have {last.shape[1]} numbers as those before, got {block.shape[1]}")
-        ends = np.flatnonzero(consecutive_distances(np.concatenate([last, block])) > self.threshold)
+        steps = np.diff(moments, prepend=before)
+        ends = np.flatnonzero(
+            (consecutive_distances(np.concatenate([last, block])) > self.threshold) | (steps > LONGEST_FRAME)
+        )
         finished, begin = [], 0
         for end in ends.tolist():
             self._vectors.append(block[begin:end])
-            finished.append(self._finished(self._seen + end, float(moments[end])))
+            starts = float(moments[end])
+            # Before a gap the last frame is on display for as long as the others.
+            stops = starts if steps[end] <= LONGEST_FRAME else float(moments[end] - steps[end] + self._step)
+            finished.append(self._finished(self._seen + end, stops, starts))
             begin = end
+        if len(usual := steps[(steps > 0) & (steps <= LONGEST_FRAME)]):
+            self._step = float(usual.min())
         self._vectors.append(block[begin:])
         self._seen += len(block)
         self._last_time = float(moments[-1])
@@ -124,15 +135,15 @@ class ShotDetector:
             return []
         if not end >= self._last_time:
             raise ValueError(f"end must not lie before the last frame at {self._last_time} s, got {end!r}")
-        last = self._finished(self._seen, end)
+        last = self._finished(self._seen, end, end)
         self._first = self._seen = 0
         return [last]
 
-    def _finished(self, stop: int, end: float) -> Shot:
-        """The shot under way as one that ends before frame `stop`; the next begins there."""
+    def _finished(self, stop: int, end: float, following: float) -> Shot:
+        """The shot under way as one that ends before frame `stop`, with which the next begins, `following` seconds."""
         shot = _shot(np.concatenate(self._vectors), self._first, self._start, end, self.max_frames)
         self._vectors = []
-        self._first, self._start = stop, end
+        self._first, self._start = stop, following
         return shot
 
 

@@ -1,0 +1,123 @@
+"""Whether a file ends before its container says: what a download or a disk cut off, told without decoding."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import av
+
+__all__ = ["missing_end"]
+
+_TOLERANCE = 0.05  # of the length announced, for headers that are rounded or count the sound
+_SECONDS = 0.25
+_TAIL = 1 << 17  # bytes; longer than a packet of an MPEG program stream or a page of Ogg
+# The lengths that FFmpeg gives for these it has taken from the packets, or guessed from the size of the file.
+_WITHOUT_LENGTH = {"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "vvc", "m4v", "av1", "obu", "mjpeg", "dv", "vc1"}
+_SYSTEM_CODE = re.compile(rb"\x00\x00\x01[\xb9-\xff]")
+
+
+def missing_end(path: str, container: Any, stream: Any, end: float) -> str | None:
+    """One line on what is missing at the end of a file, or None where its container knows of nothing.
+
+    Args:
+      path: the file.
+      container, stream: it and its video stream, opened by PyAV.
+      end: seconds at which the last frame that is there ends, on the clock of the container.
+    """
+    formats = set(container.format.name.split(","))
+    for name, check in _CHECKS.items():
+        if name in formats:
+            with open(path, "rb") as file:
+                if told := check(file, os.fstat(file.fileno()).st_size):
+                    return f"truncated: {told}"
+    announced = (container.duration or 0) / av.time_base
+    if formats & _WITHOUT_LENGTH or not announced > 0:
+        return None
+    allowed = announced - max(_SECONDS, _TOLERANCE * announced)
+    if end >= allowed or _end_of_everything(path) >= allowed:  # the sound may be longer than the film
+        return None
+    return f"truncated: {end:.1f} of {announced:.1f} seconds are there"
+
+
+def _end_of_everything(path: str) -> float:
+    """Seconds at which the last packet of any stream ends."""
+    end = 0.0
+    try:
+        with av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
+            for packet in container.demux():
+                if packet.size and packet.pts is not None and packet.time_base:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    except (av.FFmpegError, OSError, ValueError):
+        pass  # what came before counts
+    return end
+
+
+def _gif(file: BinaryIO, size: int) -> str | None:
+    file.seek(max(0, size - 4096))
+    return None if file.read().rstrip(b"\0").endswith(b";") else "the GIF has no end"
+
+
+def _transport_stream(file: BinaryIO, size: int) -> str | None:
+    head = file.read(205)
+    packet = 188
+    if head[:1] != b"G":
+        packet = 192
+    elif head[188:189] != b"G" and head[204:205] == b"G":
+        packet = 204
+    return f"it ends within a packet of {packet} bytes" if size % packet else None
+
+
+def _program_stream(file: BinaryIO, size: int) -> str | None:
+    start = max(0, size - _TAIL)
+    file.seek(start)
+    tail = file.read()
+    codes = list(_SYSTEM_CODE.finditer(tail))
+    if not codes:
+        return None
+    last, code = codes[-1].start(), tail[codes[-1].start() + 3]
+    needed = 4 if code == 0xB9 else 14 if code == 0xBA else 6 + int.from_bytes(tail[last + 4 : last + 6], "big")
+    return "it ends within a packet" if last + needed > len(tail) else None
+
+
+def _ogg(file: BinaryIO, size: int) -> str | None:
+    file.seek(max(0, size - _TAIL))
+    tail = file.read()
+    page = tail.rfind(b"OggS\0")
+    if page < 0 or page + 27 > len(tail):
+        return "it ends within a page"
+    segments = tail[page + 27 : page + 27 + tail[page + 26]]
+    if len(segments) < tail[page + 26] or page + 27 + len(segments) + sum(segments) > len(tail):
+        return "it ends within a page"
+    return None if tail[page + 5] & 4 else "its last page is not marked as the end"
+
+
+def _boxes(file: BinaryIO, size: int) -> str | None:
+    """MP4 and QuickTime: the boxes on top say how long they are."""
+    place = 0
+    while place + 8 <= size:
+        file.seek(place)
+        head = file.read(16)
+        length = int.from_bytes(head[:4], "big")
+        if length == 1:
+            length = int.from_bytes(head[8:16], "big")
+        if length == 0:
+            return None  # to the end, however long
+        if length < 8:
+            return None  # no box: FFmpeg makes what it can of the rest
+        if place + length > size:
+            name = head[4:8].decode("ascii", "replace")
+            return f"its box {name!r} has {size - place} of {length} bytes"
+        place += length
+    return None
+
+
+_CHECKS: dict[str, Callable[[BinaryIO, int], str | None]] = {
+    "gif": _gif,
+    "mpegts": _transport_stream,
+    "mpeg": _program_stream,
+    "ogg": _ogg,
+    "mp4": _boxes,
+}
