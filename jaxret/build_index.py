@@ -89,6 +89,8 @@ def _retriever(args: BuildIndex) -> Retriever:
 def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
     from tqdm import tqdm
 
+    from jaxret.data.datasets.media_kinds import passed_over_in_words
+
     with tqdm(total=len(dataset), unit="item", disable=args.quiet, dynamic_ncols=True) as bar:
         report = retriever.add(dataset, threads=args.threads, on_item=lambda _: bar.update())
     skipped = [*dataset.skipped, *report.skipped]
@@ -98,6 +100,11 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
     )
     for error in skipped:
         print(f"  skipped {error}")
+    # What turned out while reading says more than what the files' headers did.
+    for error in {error.path: error for error in (*dataset.damaged, *report.damaged)}.values():
+        print(f"  damaged {error}")
+    if dataset.passed_over:
+        print(passed_over_in_words(dataset.passed_over))
     for line in retriever.system.sizes(retriever.index):
         print(line)
 

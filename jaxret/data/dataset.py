@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +26,14 @@ class MediaDataset(ABC):
     Attributes:
       items: what there is; the position in this tuple is the item's number everywhere.
       skipped: what was listed or found and cannot be read, each a MediaError with its path and the reason.
+      damaged: what is kept although something is missing from it, each a MediaError with its path and what.
+      passed_over: how many files of a folder are no media, by extension.
     """
 
     items: tuple[MediaItem, ...]
     skipped: tuple[MediaError, ...] = ()
+    damaged: tuple[MediaError, ...] = ()
+    passed_over: Mapping[str, int] = MappingProxyType({})
 
     @abstractmethod
     def open(self, index: int) -> MediaReader:

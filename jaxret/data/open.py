@@ -10,7 +10,7 @@ from typing import Any
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.cc_web_video import open_cc_web_video
-from jaxret.data.datasets.folders import MediaFiles, media_kind, read_csv, scan_folder
+from jaxret.data.datasets.folders import MediaFiles, media_kind, read_csv, scan_media
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.datasets.rgbd import open_rgbd, parse_rgbd_spec
 from jaxret.data.datasets.stanford_rooms import open_stanford_rooms
@@ -75,8 +75,10 @@ def open_dataset(
     path = Path(name)
     if path.is_dir():
         table = _table_of(path)
-        items = scan_folder(path) if table is None else read_csv(table, root, split_column=split_column)
-        return MediaFiles(items, probe=probe)
+        if table is not None:
+            return MediaFiles(read_csv(table, root, split_column=split_column), probe=probe)
+        items, passed_over = scan_media(path)
+        return MediaFiles(items, probe=probe, passed_over=passed_over)
     if path.suffix.lower() == ".csv":
         return MediaFiles(read_csv(path, root, split_column=split_column), probe=probe)
     kind = media_kind(path)

@@ -49,12 +49,14 @@ class Chunk:
       pixels: uint8 (T, H, W, C); an image has T = 1.
       times: float64 (T,), seconds from the first frame of the item; `[0.]` for an image.
       start, end: the span that the chunk stands for, in seconds; both 0 for an image.
+      damage: what the reader knew to be missing when it had read the chunk (`MediaReader.damage`).
     """
 
     pixels: Pixels
     times: npt.NDArray[np.float64]
     start: float
     end: float
+    damage: str | None = None
 
 
 class MediaReader(ABC):

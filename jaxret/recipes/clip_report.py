@@ -18,6 +18,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.decode.write import write_video
 from jaxret.data.items import MediaItem
+from jaxret.data.readers import MediaInfo
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import DataSplits
 from jaxret.errors import MediaError
@@ -157,7 +158,7 @@ def finish_run(
         Section("Queries and their results", [figure(run.gallery, shown)]),
         *extras.last,
         Section("Learning curves", curves),
-        *closing_sections(len(retriever.index), command, embedded.failures, config),
+        *closing_sections(len(retriever.index), command, embedded.failures, config, embedded.dataset.damaged),
     ]
     write_report(run.report, f"jaxret run {run.path.name}", sections)
     write_figures(run, figures)
@@ -218,8 +219,14 @@ def _example_query(
         else:
             target = run.example / f"{name}.mp4"
             even = pixels[:, : pixels.shape[1] // 2 * 2, : pixels.shape[2] // 2 * 2]
-            write_video(target, even, fps=reader.info.frame_count / reader.info.duration)
+            write_video(target, even, fps=_rate(reader.info))
     return _Example(target, index)
+
+
+def _rate(info: MediaInfo) -> float:
+    """Frames a second, without gaps."""
+    seconds = sum(end - start for start, end in info.parts) or info.duration
+    return min(max(info.frame_count / seconds if seconds else 1.0, 0.1), 240.0)
 
 
 def _draw_gallery(run: RunFolder, embedded: EmbeddedRun) -> None:

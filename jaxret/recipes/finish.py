@@ -105,7 +105,9 @@ def curve_parts(run: RunFolder, panels: Mapping[str, Sequence[str]]) -> list[str
     return [figure(run.curves, f"{len(rows)} evaluations")]
 
 
-def closing_sections(indexed: int, command: str, failures: Sequence[MediaError], config: Any) -> list[Section]:
+def closing_sections(
+    indexed: int, command: str, failures: Sequence[MediaError], config: Any, damaged: Sequence[MediaError] = ()
+) -> list[Section]:
     """How to search, what was left out, the settings, and the machine.
 
     Args:
@@ -113,21 +115,25 @@ def closing_sections(indexed: int, command: str, failures: Sequence[MediaError],
       command: that searches it with a file.
       failures: items that could not be read.
       config: the resolved settings.
+      damaged: items that were read although something is missing from them.
     """
     return [
         Section("Search the index", [paragraph(f"{indexed} items are indexed."), preformatted(command)]),
-        *run_sections(failures, config),
+        *run_sections(failures, config, damaged),
     ]
 
 
-def run_sections(failures: Sequence[MediaError], config: Any) -> list[Section]:
+def run_sections(failures: Sequence[MediaError], config: Any, damaged: Sequence[MediaError] = ()) -> list[Section]:
     """What was left out, the settings, and the machine; arguments are those of `closing_sections`."""
-    lost = [(failure.path, failure.reason) for failure in failures]
-    return [
+    lost, partly = ([(error.path, error.reason) for error in errors] for errors in (failures, damaged))
+    sections = [
         Section(f"Files left out: {len(lost)}", [table(("file", "reason"), lost)] if lost else [paragraph("None.")]),
         Section("Settings", [preformatted(json.dumps(config_to_json(config), indent=2))]),
         Section("Made on", [table(("what", "value"), _machine())]),
     ]
+    if partly:
+        sections.insert(1, Section(f"Files with damage: {len(partly)}", [table(("file", "what"), partly)]))
+    return sections
 
 
 def log_ending(context: RunContext, failures: Sequence[MediaError], query: str, command: str) -> None:

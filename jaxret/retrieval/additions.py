@@ -29,11 +29,13 @@ class AddReport:
       added: keys that are new in the index.
       present: keys that were there already and were left as they are.
       skipped: files that could not be read, with the reason.
+      damaged: items that were added although something is missing from them, with what.
     """
 
     added: tuple[str, ...]
     present: tuple[str, ...]
     skipped: tuple[MediaError, ...]
+    damaged: tuple[MediaError, ...] = ()
 
 
 def fresh_items(dataset: MediaDataset, index: MediaIndex) -> list[int]:
@@ -61,6 +63,7 @@ def add_media(
     present = tuple(item.key for item in dataset.items if item.key in index)
     added: list[str] = []
     skipped: list[MediaError] = []
+    damaged: list[MediaError] = []
     block: dict[int, FrameVectors] = {}
 
     def commit() -> None:
@@ -76,12 +79,15 @@ def add_media(
         if isinstance(vectors, MediaError):
             skipped.append(vectors)
             continue
+        if vectors.damage:
+            item = dataset.items[number]
+            damaged.append(MediaError(item.path or item.key, vectors.damage))
         block[number] = vectors
         if len(block) == _ITEMS_A_COMMIT or sum(v.vectors.nbytes for v in block.values()) >= _BYTES_A_COMMIT:
             commit()
     if block:
         commit()
-    return AddReport(tuple(added), present, tuple(skipped))
+    return AddReport(tuple(added), present, tuple(skipped), tuple(damaged))
 
 
 def _index_item(item: MediaItem, vectors: FrameVectors) -> MediaItem:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from PIL import Image
+from types import MappingProxyType
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.csv import read_media_table
 from jaxret.data.datasets.folder_labels import labels_by_folder
+from jaxret.data.datasets.media_kinds import (
+    IMAGE_EXTENSIONS,
+    VIDEO_EXTENSIONS,
+    file_extension,
+    media_kind,
+    passed_over_in_words,
+)
 from jaxret.data.datasets.rgbd import RgbdFolders, is_rgbd_folder, open_rgbd
 from jaxret.data.decode.image import ImageReader, check_image
 from jaxret.data.decode.video import VideoReader
@@ -27,54 +34,15 @@ __all__ = [
     "open_media",
     "read_csv",
     "scan_folder",
+    "scan_media",
 ]
-
-IMAGE_EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-VIDEO_EXTENSIONS = frozenset(
-    {
-        ".3gp",
-        ".avi",
-        ".flv",
-        ".m2ts",
-        ".m4v",
-        ".mkv",
-        ".mov",
-        ".mp4",
-        ".mpeg",
-        ".mpg",
-        ".mts",
-        ".ogv",
-        ".ts",
-        ".webm",
-        ".wmv",
-    }
-)
-
-
-def media_kind(path: str | os.PathLike[str]) -> Kind | None:
-    """Whether a file is an image or a video, by its extension; None for neither.
-
-    A `.gif` that moves is a video, a still one an image.
-    """
-    extension = os.path.splitext(path)[1].lower()
-    if extension in IMAGE_EXTENSIONS:
-        return "image"
-    if extension in VIDEO_EXTENSIONS:
-        return "video"
-    if extension == ".gif":
-        try:
-            with Image.open(path) as image:
-                return "video" if getattr(image, "is_animated", False) else "image"
-        except OSError:
-            return "image"  # broken or missing: reading it as an image says so
-    return None
 
 
 def open_media(path: str | os.PathLike[str], kind: Kind | None = None) -> MediaReader:
     """A reader of one file, such as a query, or of a folder of RGB-D frames.
 
     Raises:
-      MediaError: there is no such file, its extension is not one of media, or it cannot be read.
+      MediaError: there is no such file, it is no image or video by name and content, or it cannot be read.
     """
     if is_rgbd_folder(path):
         return open_rgbd(RgbdFolders(os.fspath(path)), probe=False).open(0)
@@ -82,7 +50,7 @@ def open_media(path: str | os.PathLike[str], kind: Kind | None = None) -> MediaR
         raise MediaError(os.fspath(path), "no such file")
     kind = kind or media_kind(path)
     if kind is None:
-        raise MediaError(os.fspath(path), f"extension is not one of {', '.join(_extensions())}")
+        raise MediaError(os.fspath(path), "neither an image nor a video by its extension and first bytes")
     return ImageReader(path) if kind == "image" else VideoReader(path)
 
 
@@ -97,14 +65,23 @@ class MediaFiles(MediaDataset):
       items: what to read; each has its `path`.
       probe: False takes every file on trust, for collections that were probed before.
       threads: files probed at once.
+      passed_over: how many files beside them are no media, by extension.
 
     Attributes:
       items: the files that can be read, in the order given.
       skipped: the files that cannot, each a MediaError with path and reason.
       damaged: files that are kept although something is missing from them, with what.
+      passed_over: see `MediaDataset`.
     """
 
-    def __init__(self, items: Iterable[MediaItem], *, probe: bool = True, threads: int = 8):
+    def __init__(
+        self,
+        items: Iterable[MediaItem],
+        *,
+        probe: bool = True,
+        threads: int = 8,
+        passed_over: Mapping[str, int] = MappingProxyType({}),
+    ):
         candidates = tuple(items)
         for item in candidates:
             if item.path is None:
@@ -124,6 +101,7 @@ class MediaFiles(MediaDataset):
         self.items = candidates
         self.skipped = tuple(skipped)
         self.damaged = tuple(damaged)
+        self.passed_over = passed_over
 
     def open(self, index: int) -> MediaReader:
         """A reader of file `index`."""
@@ -146,24 +124,30 @@ def scan_folder(root: str | os.PathLike[str]) -> tuple[MediaItem, ...]:
     Raises:
       ConfigError: no such folder, or no media file in it.
     """
+    return scan_media(root)[0]
+
+
+def scan_media(root: str | os.PathLike[str]) -> tuple[tuple[MediaItem, ...], Mapping[str, int]]:
+    """What `scan_folder` gives, and how many files it passed over, by extension; errors are its own."""
     base = Path(root)
     if not base.is_dir():
         raise ConfigError(f"{base} is not a folder")
-    extensions = set(_extensions())
-    relative = sorted(
-        Path(folder, name).relative_to(base)
+    kinds = {
+        Path(folder, name).relative_to(base): media_kind(os.path.join(folder, name))
         for folder, folders, names in os.walk(base, followlinks=True)
         for name in _visible(folders, names)
-        if os.path.splitext(name)[1].lower() in extensions
-    )
+    }
+    passed_over = Counter(file_extension(path) for path, kind in kinds.items() if kind is None)
+    relative = sorted(path for path, kind in kinds.items() if kind is not None)
     if not relative:
-        raise ConfigError(f"{base} holds no image or video (extensions: {', '.join(_extensions())})")
+        others = f": {passed_over_in_words(passed_over)}" if passed_over else ""
+        raise ConfigError(f"{base} holds no image or video{others}")
     items = []
     for path, (label, split) in zip(relative, labels_by_folder(relative), strict=True):
-        kind = media_kind(base / path)
+        kind = kinds[path]
         assert kind is not None
         items.append(MediaItem(key=path.as_posix(), kind=kind, label=label, split=split, path=str(base / path)))
-    return tuple(items)
+    return tuple(items), MappingProxyType(dict(passed_over))
 
 
 def read_csv(
@@ -190,7 +174,7 @@ def read_csv(
         path = base / row.key
         kind = media_kind(path)
         if kind is None:
-            raise ConfigError(f"{row.place}: {row.key!r} has none of the extensions {', '.join(_extensions())}")
+            raise ConfigError(f"{row.place}: {row.key!r} is no image or video by its extension and first bytes")
         if not path.is_file():
             missing.append(row.key)
         items.append(
@@ -212,13 +196,11 @@ def _probe(item: MediaItem) -> tuple[MediaInfo | None, MediaError | None]:
             return reader.info, MediaError(item.path, reader.damage) if reader.damage else None
     except MediaError as error:
         return None, error
+    except Exception as error:  # the last place before a folder could not be read at all
+        return None, MediaError(item.path, f"{type(error).__name__}: {error}".splitlines()[0])
 
 
 def _visible(folders: list[str], names: list[str]) -> list[str]:
     """The names that are not hidden; os.walk is kept out of hidden folders by changing its list."""
     folders[:] = [name for name in folders if not name.startswith(".")]
     return [name for name in names if not name.startswith(".")]
-
-
-def _extensions() -> list[str]:
-    return sorted(IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | {".gif"})

@@ -50,7 +50,7 @@ class OneLineErrors:
 def _reason(error: Exception) -> str:
     """One line on what is wrong, in the decoder's own words where it has any."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not an image that Pillow can read"
+        return "not an image that Pillow can read, nor FFmpeg"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return f"its size is above the limit of {MAX_PIXELS} pixels"
     if isinstance(error, FileNotFoundError):

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from jaxret.data.decode.errors import MAX_PIXELS, OneLineErrors
+from jaxret.data.decode.still import open_still
 from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
 from jaxret.errors import MediaError
@@ -21,16 +23,18 @@ BACKGROUND = (255, 255, 255)
 
 _TURNED = {5, 6, 7, 8}  # EXIF orientations that swap width and height
 _ORIENTATION = 0x0112
+_SAMPLE_FORMAT = 339  # of TIFF: 1 without sign, 2 with
 
 
 class ImageReader(MediaReader):
-    """An image as a video of one frame at time 0.
+    """An image as a video of one frame at time 0, read by Pillow, or by FFmpeg what Pillow does not know.
 
-    EXIF orientation is applied; grey, palette, CMYK, YCbCr and LAB become RGB; 16-bit grey keeps its upper
-    8 bits; transparent pixels are laid over `BACKGROUND`; of an animation the first frame is taken.
+    EXIF orientation is applied; grey, palette, CMYK, YCbCr and LAB become RGB; 16-bit grey keeps its upper 8 bits, as
+    do the 32 bits of a TIFF whose values need more than 8; transparent pixels are laid over `BACKGROUND`; of an
+    animation the first frame is taken.
 
     Args:
-      path: a file that Pillow can read.
+      path: a file that Pillow or FFmpeg can read.
       data: the file's content, where it is in memory already; `path` is then only a name for messages.
 
     Raises:
@@ -40,7 +44,7 @@ class ImageReader(MediaReader):
     def __init__(self, path: str | os.PathLike[str], data: bytes | None = None):
         self.path = os.fspath(path)
         with OneLineErrors(self.path):
-            image = Image.open(self.path if data is None else io.BytesIO(data))
+            image = _opened(self.path, data)
             try:
                 width, height = image.size
                 if width * height > MAX_PIXELS:
@@ -94,12 +98,27 @@ def check_image(path: str | os.PathLike[str]) -> MediaInfo:
         return reader.info
 
 
+def _opened(path: str, data: bytes | None) -> Image.Image:
+    try:
+        return Image.open(path if data is None else io.BytesIO(data))
+    except Image.UnidentifiedImageError:
+        if (still := open_still(path, data)) is None:
+            raise
+        return still
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB, as `ImageReader` describes."""
     if image.mode.startswith("I"):
         # 16-bit grey opens as I;16 or, from some formats, as 32-bit I holding the same values.
-        values = np.asarray(image).astype(np.int64)
-        return Image.fromarray(np.clip(values >> 8, 0, 255).astype(np.uint8)).convert("RGB")
+        stored = np.asarray(image)
+        if isinstance(image, TiffImageFile) and image.mode == "I":
+            values = _eight_of_wide(stored, signed=image.tag_v2.get(_SAMPLE_FORMAT, 1) in (2, (2,)))
+        else:
+            values = np.clip(stored.astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        if isinstance(clear := image.info.get("transparency"), int):
+            values = np.where(stored == clear, BACKGROUND[0], values).astype(np.uint8)
+        return Image.fromarray(values).convert("RGB")
     if image.mode == "F":
         raise ValueError("floating-point pixels have no agreed range; convert the image to 8 or 16 bits")
     if image.has_transparency_data:
@@ -107,3 +126,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         page = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         return Image.alpha_composite(page, image).convert("RGB")
     return image.convert("RGB")
+
+
+def _eight_of_wide(stored: Pixels, *, signed: bool) -> Pixels:
+    """8 bits of 32: as they are where no value needs more, else the upper 8 of the 16 or 32 that they do need."""
+    values = np.maximum(stored, 0).astype(np.int64) if signed else stored.astype(np.int32).view(np.uint32)
+    highest = int(values.max(initial=0))
+    shift = 0 if highest < 1 << 8 else 8 if highest < 1 << 16 else 23 if signed else 24
+    return (values >> shift).astype(np.uint8)

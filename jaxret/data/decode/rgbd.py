@@ -154,22 +154,26 @@ class RgbdVideos(MediaDataset):
     Attributes:
       items: the videos that can be read, in the order given.
       skipped: what cannot, each a MediaError with path and reason.
+      damaged: what has gaps, each a MediaError with path and where.
     """
 
     def __init__(self, videos: Iterable[RgbdVideo], *, probe: bool = True):
-        kept, skipped = [], []
+        kept, skipped, damaged = [], [], []
         for video in videos:
             try:
                 if probe:
                     with RgbdReader(video) as reader:
                         next(reader.frames([0]))
                         next(reader.depths([0]))
+                        if reader.damage:
+                            damaged.append(MediaError(reader.path, reader.damage))
                 kept.append(video)
             except MediaError as error:
                 skipped.append(error)
         self._videos = tuple(kept)
         self.items = tuple(video.item for video in kept)
         self.skipped = tuple(skipped)
+        self.damaged = tuple(damaged)
 
     def open(self, index: int) -> RgbdReader:
         """A reader of video `index`."""

@@ -94,13 +94,7 @@ class VideoReader(MediaReader):
         self._position = len(self._table)
         self._start_decoding(0)
         first = self._next_frame()
-        reliable = self._table.reliable and first is not None
-        if reliable and not hasattr(context, "field_order"):  # PyAV before 18.1
-            reliable = not first.interlaced_frame
-        if reliable and first.pts != self._table.shown_pts[0]:
-            # A first frame that does not decode is a hole like others, unless stamps are not what they seem.
-            reliable = self._failures > 0 and first.pts in self._table.shown_pts
-        if not reliable:
+        if first is None or not self._can_be_trusted(self._table, first):
             first = self._count_by_decoding()
         else:
             self.times = self._table.times
@@ -116,6 +110,15 @@ class VideoReader(MediaReader):
             self._notes.append(gaps_in_words(parts))
         self.info = MediaInfo(len(self.times), duration, size[1], size[0], parts)
         self._tell()
+
+    def _can_be_trusted(self, table: PacketTable, first: Any) -> bool:
+        """Whether the packets say which frames come out, as far as the first frame shows."""
+        if not hasattr(self._stream.codec_context, "field_order") and first.interlaced_frame:  # PyAV before 18.1
+            return False
+        if table.reliable and first.pts != table.shown_pts[0]:
+            # A first frame that does not decode is a hole like others, unless stamps are not what they seem.
+            return self._failures > 0 and first.pts in table.shown_pts
+        return table.reliable
 
     def _tell(self) -> None:
         """Put all that is known to be wrong into `damage`."""

@@ -76,7 +76,7 @@ def read_box_annotations(table: str | os.PathLike[str], root: str | os.PathLike[
         if not cells["path"]:
             raise ConfigError(f"{place}: the path is empty")
         if Path(key).suffix.lower() not in IMAGE_EXTENSIONS:
-            raise ConfigError(f"{place}: {key!r} has none of the extensions {', '.join(sorted(IMAGE_EXTENSIONS))}")
+            raise ConfigError(f"{place}: {key!r} has no extension of an image")
         split = cells.get("split") or None
         image = found.setdefault(key, _Image(split, line))
         if image.split != split:

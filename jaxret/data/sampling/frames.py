@@ -62,9 +62,7 @@ def parts_between_gaps(times: Times, duration: float) -> tuple[tuple[float, floa
     firsts = [0, *(gaps + 1).tolist()]
     lasts = [*gaps.tolist(), len(times) - 1]
     ends = [float(times[last] + (steps[last] if steps[last] <= LONGEST_FRAME else usual)) for last in lasts]
-    return tuple(
-        (float(times[first]), end) for first, end in zip(firsts, ends, strict=True) if first < len(times)
-    )
+    return tuple((float(times[first]), end) for first, end in zip(firsts, ends, strict=True) if first < len(times))
 
 
 def gaps_in_words(parts: Parts) -> str:

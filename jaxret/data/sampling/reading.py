@@ -160,7 +160,7 @@ def read_encoded(dataset: MediaDataset, index: int, preprocessing: Preprocessing
     with open_item(dataset, index, preprocessing) as reader:
         rate, end = preprocessing.shots.rate, reader.info.duration
         for times, pixels in read_at_rate(reader, rate, preprocessing, block=_RATE_BLOCK):
-            yield Chunk(pixels, times, float(times[0]), min(float(times[-1]) + 1 / rate, end))
+            yield Chunk(pixels, times, float(times[0]), min(float(times[-1]) + 1 / rate, end), reader.damage)
 
 
 def chunks_of(reader: MediaReader, preprocessing: Preprocessing, *, is_image: bool) -> Iterator[Chunk]:
@@ -170,7 +170,7 @@ def chunks_of(reader: MediaReader, preprocessing: Preprocessing, *, is_image: bo
     if is_image:
         _refuse_motion(_name_of(reader), preprocessing)
         (image,) = read_images(reader, [0], geometry, preprocessing)
-        yield Chunk(image[None], np.zeros(1), 0.0, 0.0)
+        yield Chunk(image[None], np.zeros(1), 0.0, 0.0, reader.damage)
         return
     spans = chunk_spans(info.duration, preprocessing.chunk_seconds, preprocessing.chunk_overlap, info.parts)
     samples = [even_samples(reader.times, start, end, preprocessing.frames) for start, end in spans.tolist()]
@@ -204,7 +204,8 @@ def read_sampled_chunks(
         while chosen[-1] not in held:
             number, image = next(images)
             held[number] = image
-        yield Chunk(np.stack([held[number] for number in chosen.tolist()]), reader.times[chosen], start, end)
+        pixels = np.stack([held[number] for number in chosen.tolist()])
+        yield Chunk(pixels, reader.times[chosen], start, end, reader.damage)
         following = samples[place + 1][0] if place + 1 < len(samples) else np.inf
         held = {number: image for number, image in held.items() if number >= following}
 
@@ -214,8 +215,9 @@ def read_at_rate(
 ) -> Iterator[tuple[npt.NDArray[np.float64], Pixels]]:
     """The images on display `rate` times a second, in one forward pass, a few at a time, whatever the length.
 
-    Moment k is at k / rate seconds, before the end of the item, or of each of its parts between gaps: an image, or a video shorter than 1 / rate, gives
-    one. Where a frame is on display for several moments (a low or variable frame rate) it is given as often.
+    Moment k is at k / rate seconds, before the end of the item, or of each of its parts between gaps: an image, or a
+    video shorter than 1 / rate, gives one. Where a frame is on display for several moments (a low or variable frame
+    rate) it is given as often.
 
     Args:
       reader: an open item, see `open_item`.

@@ -81,7 +81,7 @@ def finish_shot_run(
         Section("Images that find shots", parts),
         Section("Size of the index", [paragraph(size)]),
         Section("Learning curves", curves),
-        *closing_sections(len(retriever.index), command, failures, config),
+        *closing_sections(len(retriever.index), command, failures, config, dataset.damaged),
     ]
     write_report(run.report, f"jaxret run {run.path.name}", sections)
     width = max(map(len, figures))

@@ -86,7 +86,7 @@ def finish_instance_run(
             Section("Encoder", [paragraph(encoder.summary)]),
             *parts,
             *sections,
-            *closing_sections(len(retriever.index), command, lost, config),
+            *closing_sections(len(retriever.index), command, lost, config, dataset.damaged),
         ],
     )
     context.log(f"report: {run.report}")

@@ -45,12 +45,14 @@ class FrameVectors:
       times: (chunks, T) float64, seconds; of a whole chunk its middle.
       spans: (chunks, 2) float64, start and end of each chunk in seconds.
       size: (height, width) of the item's frames as they are stored; None where it is not needed.
+      damage: one line on what is missing from the item, or None.
     """
 
     vectors: npt.NDArray[np.float32]
     times: npt.NDArray[np.float64]
     spans: npt.NDArray[np.float64]
     size: tuple[int, int] | None = None
+    damage: str | None = None
 
 
 def frame_vectors(
@@ -99,7 +101,7 @@ def frame_vectors(
             if encoder.unit == "chunk":
                 times = np.array([(chunk.start + chunk.end) / 2])
                 pixels = _filled(pixels, encoder.preprocessing.frames)[None]
-            chunks[index].append(dataclasses.replace(chunk, pixels=chunk.pixels[:0].copy(), times=times))
+            chunks[index].append(dataclasses.replace(chunk, pixels=chunk.pixels[:0].copy(), times=times.copy()))
             yield index, pixels
 
     def finished(until: int | None) -> Iterator[tuple[int, FrameVectors | MediaError]]:
@@ -127,6 +129,7 @@ def _gather(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) -> Fram
         vectors=np.stack(vectors),
         times=np.stack([chunk.times for chunk in chunks]),
         spans=np.array([(chunk.start, chunk.end) for chunk in chunks], np.float64),
+        damage=chunks[-1].damage,
     )
 
 
@@ -135,6 +138,7 @@ def _gather_film(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) ->
         vectors=np.concatenate(vectors)[None],
         times=np.concatenate([chunk.times for chunk in chunks])[None],
         spans=np.array([(chunks[0].start, chunks[-1].end)], np.float64),
+        damage=chunks[-1].damage,
     )
 
 
@@ -170,7 +174,7 @@ def encode_in_batches(
             name, count = pending.pop(0)
             ready = np.concatenate(encoded)
             encoded[:] = [ready[count:]]
-            yield name, ready[:count]
+            yield name, ready[:count].copy()  # a view would keep its whole batch for as long as it is kept
 
     def flush() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
         while sum(map(len, frames)):
