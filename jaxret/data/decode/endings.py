@@ -16,6 +16,7 @@ _SECONDS = 0.25
 _TAIL = 1 << 17  # bytes; longer than a packet of an MPEG program stream or a page of Ogg
 # The lengths that FFmpeg gives for these it has taken from the packets, or guessed from the size of the file.
 _WITHOUT_LENGTH = {"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "vvc", "m4v", "av1", "obu", "mjpeg", "dv", "vc1"}
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _SYSTEM_CODE = re.compile(rb"\x00\x00\x01[\xb9-\xff]")
 
 
@@ -31,7 +32,7 @@ def missing_end(path: str, container: Any, stream: Any, end: float) -> str | Non
     for name, check in _CHECKS.items():
         if name in formats:
             with open(path, "rb") as file:
-                if told := check(file, os.fstat(file.fileno()).st_size):
+                if told := check(file, os.fstat(file.fileno()).st_size, stream.id):
                     return f"truncated: {told}"
     announced = (container.duration or 0) / av.time_base
     if formats & _WITHOUT_LENGTH or not announced > 0:
@@ -55,34 +56,74 @@ def _end_of_everything(path: str) -> float:
     return end
 
 
-def _gif(file: BinaryIO, size: int) -> str | None:
+def _gif(file: BinaryIO, size: int, _: int) -> str | None:
     file.seek(max(0, size - 4096))
     return None if file.read().rstrip(b"\0").endswith(b";") else "the GIF has no end"
 
 
-def _transport_stream(file: BinaryIO, size: int) -> str | None:
+def _transport_stream(file: BinaryIO, size: int, stream: int) -> str | None:
+    """The last packet of a frame is filled up with stuffing: one full of the film's data is not the last."""
     head = file.read(205)
-    packet = 188
+    packet, sync = 188, 0
     if head[:1] != b"G":
-        packet = 192
+        packet, sync = 192, 4
     elif head[188:189] != b"G" and head[204:205] == b"G":
         packet = 204
-    return f"it ends within a packet of {packet} bytes" if size % packet else None
+    if size % packet:
+        return f"it ends within a packet of {packet} bytes"
+    file.seek(max(0, size // packet - _TAIL // packet) * packet)
+    tail = file.read()
+    for place in range(len(tail) - packet + sync, -1, -packet):
+        if int.from_bytes(tail[place + 1 : place + 3], "big") & 0x1FFF == stream:
+            return None if _has_stuffing(tail[place : place + 188]) else "it ends within a frame"
+    return None
 
 
-def _program_stream(file: BinaryIO, size: int) -> str | None:
-    start = max(0, size - _TAIL)
-    file.seek(start)
+def _has_stuffing(packet: bytes) -> bool:
+    """Whether a transport packet has an adaptation field that is longer than what it says."""
+    if not packet[3] & 0x20:
+        return False
+    length, flags = packet[4], packet[5]
+    if length == 0:
+        return True  # the one byte of its length fills the packet up
+    said = 1 + 6 * bool(flags & 0x10) + 6 * bool(flags & 0x08) + bool(flags & 0x04)
+    return length > said
+
+
+def _program_stream(file: BinaryIO, size: int, _: int) -> str | None:
+    """A program ends with a code, which the standard demands, or in padding, which many write in its place."""
+    file.seek(max(0, size - _TAIL))
     tail = file.read()
     codes = list(_SYSTEM_CODE.finditer(tail))
     if not codes:
         return None
     last, code = codes[-1].start(), tail[codes[-1].start() + 3]
     needed = 4 if code == 0xB9 else 14 if code == 0xBA else 6 + int.from_bytes(tail[last + 4 : last + 6], "big")
-    return "it ends within a packet" if last + needed > len(tail) else None
+    if last + needed > len(tail):
+        return "it ends within a packet"
+    return None if code in (0xB9, 0xBE) else "neither an end code nor padding is at its end"
 
 
-def _ogg(file: BinaryIO, size: int) -> str | None:
+def _asf(file: BinaryIO, size: int, _: int) -> str | None:
+    """ASF and WMV: the header says how large the file is, unless it was written as a broadcast."""
+    head = file.read(1 << 16)
+    place = head.find(_ASF_PROPERTIES)
+    fields = head[place + 24 : place + 104]  # behind the mark and the object's size
+    if place < 0 or len(fields) < 80:
+        return None
+    announced = int.from_bytes(fields[16:24], "little")
+    is_broadcast = fields[64] & 1
+    if is_broadcast or size >= announced:
+        return None
+    return f"{size} of {announced} bytes are there"
+
+
+def _motion_jpeg(file: BinaryIO, size: int, _: int) -> str | None:
+    file.seek(max(0, size - 4096))
+    return None if file.read().rstrip(b"\0").endswith(b"\xff\xd9") else "it ends within an image"
+
+
+def _ogg(file: BinaryIO, size: int, _: int) -> str | None:
     file.seek(max(0, size - _TAIL))
     tail = file.read()
     page = tail.rfind(b"OggS\0")
@@ -94,7 +135,7 @@ def _ogg(file: BinaryIO, size: int) -> str | None:
     return None if tail[page + 5] & 4 else "its last page is not marked as the end"
 
 
-def _boxes(file: BinaryIO, size: int) -> str | None:
+def _boxes(file: BinaryIO, size: int, _: int) -> str | None:
     """MP4 and QuickTime: the boxes on top say how long they are."""
     place = 0
     while place + 8 <= size:
@@ -114,10 +155,12 @@ def _boxes(file: BinaryIO, size: int) -> str | None:
     return None
 
 
-_CHECKS: dict[str, Callable[[BinaryIO, int], str | None]] = {
+_CHECKS: dict[str, Callable[[BinaryIO, int, int], str | None]] = {
     "gif": _gif,
     "mpegts": _transport_stream,
     "mpeg": _program_stream,
     "ogg": _ogg,
     "mp4": _boxes,
+    "asf": _asf,
+    "mjpeg": _motion_jpeg,
 }
