@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -74,7 +75,7 @@ class ImageReader(MediaReader):
                 size = 2 * max(geometry.scaled_width, geometry.scaled_height)
                 self._image.draft(None, (size, size))
             self._image.load()
-            pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(self._image)))
+            pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(self._image), _integer_tiff(self._image)))
         frame = resize_frame(pixels, geometry, channels)
         for _ in range(count):
             yield frame.copy()
@@ -107,13 +108,20 @@ def _opened(path: str, data: bytes | None) -> Image.Image:
         return still
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB, as `ImageReader` describes."""
+def _integer_tiff(image: Image.Image) -> Literal["signed", "unsigned"] | None:
+    """Whether the pixels are 32-bit integers of a TIFF, and of which kind."""
+    if not isinstance(image, TiffImageFile) or image.mode != "I":
+        return None
+    return "signed" if image.tag_v2.get(_SAMPLE_FORMAT, 1) in (2, (2,)) else "unsigned"
+
+
+def _to_rgb(image: Image.Image, wide: Literal["signed", "unsigned"] | None) -> Image.Image:
+    """Any mode to RGB, as `ImageReader` describes; `wide` is that of 32-bit integers."""
     if image.mode.startswith("I"):
         # 16-bit grey opens as I;16 or, from some formats, as 32-bit I holding the same values.
         stored = np.asarray(image)
-        if isinstance(image, TiffImageFile) and image.mode == "I":
-            values = _eight_of_wide(stored, signed=image.tag_v2.get(_SAMPLE_FORMAT, 1) in (2, (2,)))
+        if wide is not None:
+            values = _eight_of_wide(stored, signed=wide == "signed")
         else:
             values = np.clip(stored.astype(np.int64) >> 8, 0, 255).astype(np.uint8)
         if isinstance(clear := image.info.get("transparency"), int):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+import os
+from pathlib import Path
 
 import av
 from PIL import Image
@@ -14,6 +15,7 @@ from jaxret.errors import MediaError
 
 __all__ = ["open_still"]
 
+_MAX_BYTES = 1 << 28
 _DEPENDENT = 1 << 19  # FFmpeg's disposition of the tiles that an image is made of
 _STILL_BRANDS = ("heic", "heix", "heim", "heis", "mif1", "avif")
 
@@ -27,11 +29,25 @@ def open_still(path: str, data: bytes | None) -> Image.Image | None:
 
     Raises:
       MediaError: it is an image of tiles, of which FFmpeg gives single ones, or above `MAX_PIXELS`.
+      OSError: the file cannot be read.
     """
-    options = {"protocol_whitelist": "file"}
+    if data is None:
+        # By name FFmpeg would take a % for a pattern of many names.
+        if os.path.getsize(path) > _MAX_BYTES:
+            return None
+        data = Path(path).read_bytes()
+    # Some formats are known by nothing but the name.
+    by_name = f"{Path(path).suffix.lower()[1:]}_pipe"
+    for form in (None, *([by_name] if by_name in av.formats_available else [])):
+        if (image := _decoded(path, data, form)) is not None:
+            return image
+    return None
+
+
+def _decoded(path: str, data: bytes, form: str | None) -> Image.Image | None:
+    options = {"protocol_whitelist": ""}  # nothing but these bytes
     try:
-        source: Any = f"file:{path}" if data is None else io.BytesIO(data)
-        with av.open(source, metadata_errors="replace", options=options) as container:
+        with av.open(io.BytesIO(data), "r", form, options=options, metadata_errors="replace") as container:
             brand = container.metadata.get("major_brand", "")
             if not (container.format.name.endswith("_pipe") or brand in _STILL_BRANDS):
                 return None

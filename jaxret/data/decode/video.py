@@ -308,10 +308,19 @@ class VideoReader(MediaReader):
                     context.skip_frame = "DEFAULT" if packet.pts in needed else "NONREF"
             # A broken packet costs its own frame, which is missed only if it is wanted.
             try:
-                self._frames.extend(packet.decode())
+                self._frames.extend(self._decode(packet))
             except (av.FFmpegError, ValueError):
                 self._failures += 1
         return self._frames.popleft()
+
+    def _decode(self, packet: Any) -> list[Any]:
+        try:
+            decoded: list[Any] = packet.decode()
+        except av.BlockingIOError:
+            # After an error the decoder holds frames that PyAV does not fetch, and takes nothing until it is emptied.
+            self._stream.codec_context.flush_buffers()
+            decoded = packet.decode()
+        return decoded
 
     def _in_step(self, packet: Any) -> bool:
         """Whether this is the packet that the table expects: after a seek FFmpeg may guess other stamps."""
