@@ -195,3 +195,26 @@ def test_repeated_frames_of_a_short_clip_are_one_row() -> None:
 def test_images_alone_have_no_clip_rows() -> None:
     image = FrameVectors(np.full((1, 1, 2), 7, np.float32), np.zeros((1, 1)), np.zeros((1, 2)))
     assert clip_rows({0: image}, MeanEncoder()).vectors.shape == (0, 0)
+
+
+def test_what_is_kept_of_a_batch_does_not_hold_the_batch() -> None:
+    """The vectors of a film of many chunks lie around until its end: they must not each hold a batch."""
+    kept = [
+        vectors
+        for _, vectors in encode_in_batches(
+            ((number, np.zeros((3, 4, 4, 3), np.uint8)) for number in range(400)), MeanEncoder().encode_frames
+        )
+    ]
+    assert sum(vectors.nbytes for vectors in kept) == 400 * 3 * 2 * 4
+    assert all(vectors.base is None for vectors in kept)
+
+
+def test_damage_travels_with_the_vectors() -> None:
+    class Damaged(Ramps):
+        def open(self, index: int) -> ArrayReader:
+            reader = super().open(index)
+            reader.damage = "something is missing" if index == 1 else None
+            return reader
+
+    found = dict(frame_vectors(Damaged(3), MeanEncoder()))
+    assert [found[number].damage for number in range(3)] == [None, "something is missing", None]
