@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from jaxret.errors import JaxretError
 
@@ -17,10 +20,14 @@ STOPPED = 130
 def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Call `main(arguments)`; our own errors become one line on stderr and exit status 2.
 
-    Ctrl-C ends with status 130, a closed pipe (as by `| head`) quietly.
+    Warnings of decoders are one line each that names the file. Ctrl-C ends with status 130, a closed pipe (as by
+    `| head`) quietly.
     """
     try:
-        return main(sys.argv[1:] if argv is None else argv) or 0
+        with warnings.catch_warnings():
+            warnings.filterwarnings("always", module=r"PIL\.")  # for each file, not for the first alone
+            warnings.showwarning = functools.partial(_show_warning, warnings.showwarning)
+            return main(sys.argv[1:] if argv is None else argv) or 0
     except BrokenPipeError:
         # Python flushes stdout at exit and would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -33,3 +40,13 @@ def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
     except KeyboardInterrupt:
         print("jaxret: interrupted", file=sys.stderr)
         return STOPPED
+
+
+def _show_warning(usual: Callable[..., None], message: Warning | str, *rest: Any, **names: Any) -> None:
+    # A warning comes from the thread that decodes; the module is there if one does.
+    decoding = sys.modules.get("jaxret.data.decode.errors")
+    path = None if decoding is None else decoding.file_being_read()
+    if path is None:
+        usual(message, *rest, **names)
+    else:
+        print(f"jaxret: warning: {path}: {message}", file=sys.stderr)

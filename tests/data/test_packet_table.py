@@ -73,6 +73,20 @@ def test_streams_that_must_be_counted(settings):
     assert not scan(**settings).reliable
 
 
+def test_older_pyav_knows_no_order_of_fields():
+    """The reader then looks at the first frame."""
+    packets = [Packet(0, key=True), Packet(4)]
+    stream = SimpleNamespace(
+        time_base=Fraction(1, 100),
+        frames=0,
+        average_rate=Fraction(25),
+        guessed_rate=Fraction(25),
+        codec_context=SimpleNamespace(name="h264", has_b_frames=False),
+    )
+    source = SimpleNamespace(demux=lambda _: iter(packets), format=SimpleNamespace(name="mov"))
+    assert PacketTable.scan(source, stream).reliable
+
+
 def test_avi_of_key_frames_or_without_delay_is_trusted():
     assert scan([Packet(0, key=True), Packet(4, key=True)], container="avi", delay=True).reliable
     assert scan([Packet(0, key=True), Packet(4)], container="avi").reliable
