@@ -33,6 +33,8 @@ __all__ = [
 LONGEST_FRAME = 60.0
 """Seconds: what passes without a new frame for longer than this is a gap."""
 
+_ALONE = 1.0  # seconds for which a frame between two gaps counts
+
 Times = npt.NDArray[np.float64]
 Parts: TypeAlias = Sequence[tuple[float, float]]
 
@@ -46,7 +48,7 @@ def parts_between_gaps(times: Times, duration: float) -> tuple[tuple[float, floa
 
     Returns:
       Start and end of each part, ascending; empty where there is no gap. The last frame of a part counts for as long as
-      most frames of the video do, `LONGEST_FRAME` at most.
+      most frames of the video do, for a second where none is followed by another in time.
 
     Example:
       >>> parts_between_gaps(np.array([0.0, 1.0, 2.0, 8000.0]), 8001.0)
@@ -58,7 +60,8 @@ def parts_between_gaps(times: Times, duration: float) -> tuple[tuple[float, floa
     gaps = np.flatnonzero(steps > LONGEST_FRAME)
     if not len(gaps):
         return ()
-    usual = min(float(np.median(steps[:-1] if len(steps) > 1 else steps)), LONGEST_FRAME)
+    steady = steps[steps <= LONGEST_FRAME]
+    usual = float(np.median(steady)) if len(steady) else _ALONE
     firsts = [0, *(gaps + 1).tolist()]
     lasts = [*gaps.tolist(), len(times) - 1]
     ends = [float(times[last] + (steps[last] if steps[last] <= LONGEST_FRAME else usual)) for last in lasts]
