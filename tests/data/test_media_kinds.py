@@ -13,6 +13,7 @@ from PIL import Image
 from jaxret.data.datasets.folders import media_kind, open_media, scan_media
 from jaxret.data.datasets.media_kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, passed_over_in_words
 from jaxret.data.decode.image import ImageReader, read_image
+from jaxret.data.decode.still import open_still
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, MediaError
 
@@ -170,3 +171,13 @@ def test_thirty_two_bits_of_a_tiff(values, shown, tmp_path):
     path = tmp_path / "a.tif"
     Image.fromarray(np.array([values], np.int32)).save(path)
     assert read_image(path)[0, :, 0].tolist() == shown
+
+
+def test_a_still_in_the_boxes_of_a_film_through_ffmpeg(tmp_path):
+    """As HEIC, which no writer here makes, is read."""
+    saved_by_pillow("AVIF")
+    path = tmp_path / "a.heic"
+    Image.new("RGB", (64, 48), (200, 30, 40)).save(path, "AVIF")
+    image = open_still(str(path), None)
+    assert image.size == (64, 48)
+    np.testing.assert_allclose(np.asarray(image)[20, 20], (200, 30, 40), atol=8)

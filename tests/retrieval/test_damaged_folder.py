@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+import psutil
 import pytest
 from flax import nnx
 from PIL import Image
@@ -85,3 +87,52 @@ def test_a_gap_ends_a_shot() -> None:
     (first,) = detector.add(np.ones((1, 2)), [9000.0])
     (last,) = detector.finish(9000.5)
     assert [(shot.start, shot.end) for shot in (first, last)] == [(0.0, 1.5), (9000.0, 9000.5)]
+
+
+@pytest.mark.slow
+def test_five_thousand_files_of_which_five_hundred_are_broken_in_fifty_ways(tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    root = tmp_path / "media"
+    root.mkdir()
+    wholes = {}
+    for ending in ("png", "jpg", "webp", "tif", "gif", "bmp"):
+        for number in range(733):
+            path = root / f"{number}.{ending}"
+            Image.fromarray(rng.integers(0, 255, (24, 32, 3), np.uint8)).save(path)
+        wholes[ending] = path.read_bytes()
+    for ending in ("mkv", "mp4", "avi", "mov"):
+        data = film(tmp_path / f"film.{ending}").read_bytes()
+        wholes[ending] = data
+        for number in range(25 + (ending == "mkv") * 2):
+            (root / f"{number}.{ending}").write_bytes(data)
+    ways = {
+        "empty": lambda data: b"",
+        "noise": lambda data: rng.bytes(len(data)),
+        "begun": lambda data: data[:12],
+        "zeroed": lambda data: data[:16] + bytes(len(data) - 16),
+        "words": lambda data: b"<html><title>404 Not Found</title></html>" * 20,
+    }
+    for ending, data in wholes.items():
+        for way, broken in ways.items():
+            for number in range(10):
+                (root / f"{way}-{number}.{ending}").write_bytes(broken(data))
+    rngs = nnx.Rngs(0)
+    encoder = VideoEncoder(
+        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
+        TemporalEncoder(32, 32, rngs=rngs),
+        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
+    )
+    Retriever.create(tmp_path / "index", encoder)
+    before = psutil.Process().memory_info().rss
+    start = time.monotonic()
+    assert build_index.main([str(root), str(tmp_path / "index"), "--quiet"]) == 0
+    seconds = time.monotonic() - start
+    told = capsys.readouterr().out
+    assert "added 4500 items, 0 were there already, 500 could not be read; 4500 are in" in told
+    for ending in wholes:
+        for way in ways:
+            assert f"skipped {root}/{way}-0.{ending}: " in told
+    assert 5000 / seconds > 25  # files a second
+    assert psutil.Process().memory_info().rss - before < 1 << 30
+    with capsys.disabled():
+        print(f"\n{5000 / seconds:.0f} files a second")
