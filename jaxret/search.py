@@ -58,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
     if args.figure is not None and RegionSearch not in retriever.system.options:
         raise ConfigError(f"--figure draws boxes, and {system}: leave it out")
     query = single_file(args.query)
+    for error in query.damaged:
+        print(f"jaxret: the query is damaged: {error}", file=sys.stderr)
     kinds = None if args.kind is None else (args.kind,)
     hits = retriever.search(query, args.k, options=options, kinds=kinds, threads=args.threads)
     if args.json:

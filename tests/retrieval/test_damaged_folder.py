@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from flax import nnx
 from PIL import Image
 
-from jaxret import build_index
+from jaxret import build_index, search
+from jaxret.data.open import open_dataset
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
@@ -79,6 +81,21 @@ def test_everything_is_told(folder: Path, tmp_path: Path, shots: ShotSampling | 
     index = Retriever.open(tmp_path / "index").index
     assert len(index.rows("clip")) < 40
     assert index.rows("clip").ends.max() == pytest.approx(139_811.9, abs=0.1)
+
+
+def test_a_damaged_query_is_told_beside_its_results(folder: Path, tmp_path: Path, capsys) -> None:
+    rngs = nnx.Rngs(0)
+    encoder = VideoEncoder(
+        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
+        TemporalEncoder(32, 32, rngs=rngs),
+        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
+    )
+    Retriever.create(tmp_path / "index", encoder).add(open_dataset(folder))
+    assert search.main([str(tmp_path / "index"), str(folder / "jump.mkv"), "-k", "3", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out.splitlines()[0])["key"] == "jump.mkv"
+    assert "the query is damaged" in told.err
+    assert "no new frame for more than 60 s" in told.err
 
 
 def test_a_gap_ends_a_shot() -> None:
