@@ -14,6 +14,7 @@ from jaxret.errors import ConfigError
 
 if TYPE_CHECKING:
     from jaxret.data.dataset import MediaDataset
+    from jaxret.index import MediaIndex
     from jaxret.retrieval import Retriever
 
 
@@ -55,12 +56,7 @@ def main(argv: Sequence[str]) -> int:
     dataset = open_dataset(args.media)
     retriever = _retriever(args)
     if args.remove:
-        keys = [item.key for item in dataset.items if item.key in retriever.index]
-        if keys:
-            retriever.index.remove(keys)
-        print(
-            f"removed {len(keys)} of {len(dataset)} items; {len(retriever.index)} are left in {retriever.index.folder}"
-        )
+        _remove(retriever.index, dataset)
     else:
         _add(retriever, dataset, args)
     if args.compact:
@@ -86,6 +82,18 @@ def _retriever(args: BuildIndex) -> Retriever:
     return Retriever.create(folder, load_encoder(find_encoder(args.encoder)), frames=not args.without_frames)
 
 
+def _remove(index: MediaIndex, dataset: MediaDataset) -> None:
+    from jaxret.retrieval.matches import match_items
+
+    matches = match_items(dataset, index)
+    keys = set(matches.present.values())
+    if keys:
+        index.remove(keys)
+    print(f"removed {len(keys)} of {len(dataset)} items; {len(index)} are left in {index.folder}")
+    if matches.clashes:
+        print(f"{len(matches.clashes)} names belong to other files of the index, which were left alone")
+
+
 def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
     from tqdm import tqdm
 
@@ -105,6 +113,12 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
         print(f"  damaged {error}")
     if dataset.passed_over:
         print(passed_over_in_words(dataset.passed_over))
+    if report.renamed:
+        key, renamed = next(iter(report.renamed.items()))
+        print(
+            f"{len(report.renamed)} names belonged to other files of the index: these items are in it by their full paths,"
+            f" such as {renamed} for {key}"
+        )
     for line in retriever.system.sizes(retriever.index):
         print(line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -80,6 +81,14 @@ class MediaDataset(ABC):
         except OSError as error:
             raise MediaError(path, error.strerror or str(error)) from error
 
+    def origin(self, index: int) -> str | None:
+        """What tells item `index` from those of other data sets that have its key; None where the key alone does.
+
+        For a file it is its path, absolute and without symbolic links.
+        """
+        path = self.items[index].path
+        return None if path is None else os.path.realpath(path)
+
     def subset(self, indices: Indices) -> MediaSubset:
         """The items at `indices`, in that order, renumbered from 0."""
         return MediaSubset(self, indices)
@@ -127,3 +136,7 @@ class MediaSubset(MediaDataset):
     def content_hash(self, index: int) -> str:
         """The hash of the subset's item `index`."""
         return self.parent.content_hash(int(self.indices[index]))
+
+    def origin(self, index: int) -> str | None:
+        """Where the subset's item `index` comes from."""
+        return self.parent.origin(int(self.indices[index]))

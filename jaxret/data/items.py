@@ -6,9 +6,31 @@ import dataclasses
 import math
 from typing import Any, Literal, get_args
 
-__all__ = ["Kind", "MediaItem"]
+__all__ = ["FileState", "Kind", "MediaItem"]
 
 Kind = Literal["image", "video"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file was when it was indexed, to notice later that it is another.
+
+    Attributes:
+      size: bytes.
+      modified: nanoseconds since 1970.
+      content: the hash that `MediaDataset.content_hash` gives.
+    """
+
+    size: int
+    modified: int
+    content: str
+
+    def __post_init__(self) -> None:
+        for name in ("size", "modified"):
+            if type(value := getattr(self, name)) is not int:
+                raise TypeError(f"{name} of a file must be a whole number, got {value!r}")
+        if not isinstance(self.content, str):
+            raise TypeError(f"content of a file must be a string, got {self.content!r}")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -24,6 +46,9 @@ class MediaItem:
       split: "train", "validation", "test" or any name the data set's lists use; None where not listed.
       path: the media file, or the folder of an RGB-D video as `rgbd:FOLDER` opens it; None for media that is neither.
       duration: seconds, 0 for an image; None where it is not known. An index fills it in.
+      origin: what `MediaDataset.origin` gives, where that is not the path: it tells items of one key apart. An index
+        fills it in.
+      file: what the file was when it was indexed; None where that is not known, or there is no file.
 
     Raises:
       TypeError: a field is of another type.
@@ -41,12 +66,14 @@ class MediaItem:
     split: str | None = None
     path: str | None = None
     duration: float | None = None
+    origin: str | None = None
+    file: FileState | None = None
 
     def __post_init__(self) -> None:
         for name in ("key", "source"):
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a string, got {getattr(self, name)!r}")
-        for name in ("label", "split", "path"):
+        for name in ("label", "split", "path", "origin"):
             if not isinstance(value := getattr(self, name), str | None):
                 raise TypeError(f"{name} of item {self.key!r} must be a string or None, got {value!r}")
         if not self.key:
@@ -59,17 +86,27 @@ class MediaItem:
                 raise TypeError(f"{where} must be seconds or None, got {self.duration!r}")
             if not 0 <= self.duration < math.inf:
                 raise ValueError(f"{where} must be finite and at least 0, got {self.duration!r}")
+        if not isinstance(self.file, FileState | None):
+            raise TypeError(f"file of item {self.key!r} must be a FileState or None, got {self.file!r}")
         if not self.source:
             object.__setattr__(self, "source", self.key)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as a flat dict of JSON values."""
-        return dataclasses.asdict(self)
+        """The fields as a dict of JSON values; `origin` and `file` only where they are known."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if value is not None or name not in _OPTIONAL}
 
     @classmethod
     def from_json(cls, fields: Any) -> MediaItem:
         """The inverse of `to_json`; ValueError or TypeError for a missing, unknown or malformed field."""
         known = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(fields, dict) or set(fields) != known:
-            raise ValueError(f"an item must be an object with the fields {', '.join(sorted(known))}")
+        if not isinstance(fields, dict) or not known - _OPTIONAL <= set(fields) <= known:
+            raise ValueError(f"an item must be an object with the fields {', '.join(sorted(known - _OPTIONAL))}")
+        if "file" in fields:
+            if not isinstance(fields["file"], dict):
+                raise TypeError(f"file of item {fields['key']!r} must be an object, got {fields['file']!r}")
+            fields = {**fields, "file": FileState(**fields["file"])}
         return cls(**fields)
+
+
+_OPTIONAL = frozenset({"origin", "file"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.reporting import Section, draw_curves, figure, paragraph, preformatted, table
 from jaxret.retrieval import Retriever
 from jaxret.retrieval.encode import FrameVectors
+from jaxret.retrieval.matches import match_items
 from jaxret.training import RunContext, RunFolder, config_to_json, read_run_log
 
 __all__ = [
@@ -71,8 +73,7 @@ def make_run_index(
       threads: files decoded at once.
       log: told of files that were added to the old index, and of those that can no longer be.
     """
-    keys = {item.key for item in dataset.items}
-    added = [item for item in _indexed_items(run) if item.key not in keys]
+    added = _added_to_index(run, dataset)
     shutil.rmtree(run.index, ignore_errors=True)
     retriever = Retriever.create(run.index, encoder)
     retriever.add(dataset, media=media)
@@ -154,11 +155,19 @@ def _machine() -> list[tuple[str, str]]:
     ]
 
 
-def _indexed_items(run: RunFolder) -> tuple[MediaItem, ...]:
-    """What the old index holds; nothing where there is none, or one that a stopped run left half-made."""
+def _added_to_index(run: RunFolder, dataset: MediaDataset) -> list[MediaItem]:
+    """What the old index holds beside the run's data; nothing where a stopped run left it half-made or not at all."""
     if not (run.index / "manifest.json").exists():
-        return ()
+        return []
     try:
-        return MediaIndex.open(run.index).items
+        index = MediaIndex.open(run.index)
     except IndexFormatError:
-        return ()
+        return []
+    matches = match_items(dataset, index)
+    own = set(matches.present.values())
+    moved = {dataset.items[number].key for number in matches.clashes}  # or only the folder was renamed
+    return [
+        item
+        for item in index.items
+        if item.key not in own and not (item.key in moved and item.path and not os.path.exists(item.path))
+    ]

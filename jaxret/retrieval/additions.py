@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from jaxret.data.rows import Rows
 from jaxret.errors import MediaError
 from jaxret.index import MediaIndex
 from jaxret.retrieval.encode import FrameVectors
+from jaxret.retrieval.matches import match_items
 
 __all__ = ["AddReport", "add_media", "fresh_items"]
 
@@ -27,20 +28,22 @@ class AddReport:
 
     Attributes:
       added: keys that are new in the index.
-      present: keys that were there already and were left as they are.
+      present: keys of items that were there already and were left as they are.
       skipped: files that could not be read, with the reason.
       damaged: items that were added although something is missing from them, with what.
+      renamed: keys of added items that belong to other files of the index -> the keys that the items have instead.
     """
 
     added: tuple[str, ...]
     present: tuple[str, ...]
     skipped: tuple[MediaError, ...]
     damaged: tuple[MediaError, ...] = ()
+    renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def fresh_items(dataset: MediaDataset, index: MediaIndex) -> list[int]:
-    """Numbers of the items whose key is not in the index yet."""
-    return [number for number, item in enumerate(dataset.items) if item.key not in index]
+    """Numbers of the items that are not in the index yet."""
+    return list(match_items(dataset, index).fresh)
 
 
 def add_media(
@@ -49,7 +52,9 @@ def add_media(
     media: Iterable[tuple[int, FrameVectors | MediaError]],
     rows_of: Callable[[Mapping[int, FrameVectors]], Mapping[str, Rows]],
 ) -> AddReport:
-    """Add items to an index as they are embedded; those whose key is in it already are left alone.
+    """Add items to an index as they are embedded; those that are in it already are left alone.
+
+    An item whose key another file has in the index is added under its origin, see `jaxret.retrieval.matches`.
 
     Args:
       index: that grows.
@@ -60,8 +65,8 @@ def add_media(
     Returns:
       What came of it; items that `media` lacks are not mentioned.
     """
-    present = tuple(item.key for item in dataset.items if item.key in index)
-    added: list[str] = []
+    matches = match_items(dataset, index)
+    added: list[int] = []
     skipped: list[MediaError] = []
     damaged: list[MediaError] = []
     block: dict[int, FrameVectors] = {}
@@ -69,10 +74,10 @@ def add_media(
     def commit() -> None:
         numbers = np.array(sorted(block), np.int64)
         index.add(
-            [_index_item(dataset.items[number], block[int(number)]) for number in numbers],
+            [_index_item(dataset, int(number), matches.fresh[int(number)], block[int(number)]) for number in numbers],
             {name: rows.of_items(numbers) for name, rows in rows_of(block).items()},
         )
-        added.extend(dataset.items[number].key for number in numbers)
+        added.extend(numbers.tolist())
         block.clear()
 
     for number, vectors in media:
@@ -87,10 +92,20 @@ def add_media(
             commit()
     if block:
         commit()
-    return AddReport(tuple(added), present, tuple(skipped), tuple(damaged))
+    renamed = {dataset.items[number].key: matches.fresh[number] for number in matches.clashes if number in set(added)}
+    keys = tuple(matches.fresh[number] for number in added)
+    return AddReport(keys, tuple(matches.present.values()), tuple(skipped), tuple(damaged), renamed)
 
 
-def _index_item(item: MediaItem, vectors: FrameVectors) -> MediaItem:
-    duration = float(vectors.spans.max()) if item.kind == "video" else 0.0
-    path = None if item.path is None else str(Path(item.path).resolve())
-    return dataclasses.replace(item, path=path, duration=duration)
+def _index_item(dataset: MediaDataset, number: int, key: str, vectors: FrameVectors) -> MediaItem:
+    item = dataset.items[number]
+    path = None if item.path is None else os.path.realpath(item.path)
+    origin = dataset.origin(number)
+    return dataclasses.replace(
+        item,
+        key=key,
+        source=key if item.source == item.key else item.source,
+        path=path,
+        duration=float(vectors.spans.max()) if item.kind == "video" else 0.0,
+        origin=None if origin == path else origin,
+    )

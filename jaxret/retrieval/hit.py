@@ -73,7 +73,8 @@ class Hit:
         fields = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
         (start, end), (query_start, query_end) = self.span, self.query_span
         spans = {"start": start, "end": end, "query_start": query_start, "query_end": query_end}
-        return {**self.item.to_json(), **spans, **fields}
+        item = dataclasses.replace(self.item, origin=None, file=None)  # what the index alone needs
+        return {**item.to_json(), **spans, **fields}
 
 
 def hits_of_rows(result: MediaSearchResult, rows: Rows, metric: str, *, depth: int | None = None) -> list[Hit]:

@@ -166,6 +166,10 @@ class MovingDigits(MediaDataset):
         """A reader of clip `index`, rendered now."""
         return ArrayReader(self._render(index), self._times, self.frames / self.fps)
 
+    def origin(self, index: int) -> str:
+        """The name of the data set and the item's key."""
+        return f"moving-digits/{self.items[index].key}"
+
     def content_hash(self, index: int) -> str:
         """A hash of what clip `index` follows from."""
         made_of = (_RENDERING, self.seed, self.frames, self.size, self.fps, index, self.items[index])

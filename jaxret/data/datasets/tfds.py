@@ -68,12 +68,16 @@ class TfdsDataset(MediaDataset):
         """A reader of item `index`."""
         medium = self._medium(index)
         if isinstance(medium, bytes):
-            return ImageReader(f"tfds:{self.name}/{self.items[index].key}", data=medium)
+            return ImageReader(self.origin(index), data=medium)
         frames = medium if self._is_video else medium[None]
         if frames.shape[-1] == 1:
             frames = np.repeat(frames, 3, axis=-1)
         rate = VIDEO_FPS if self._is_video else np.inf
         return ArrayReader(frames, np.arange(len(frames)) / rate, len(frames) / rate)
+
+    def origin(self, index: int) -> str:
+        """The name of the data set and the item's key."""
+        return f"tfds:{self.name}/{self.items[index].key}"
 
     def content_hash(self, index: int) -> str:
         """A hash of the item's bytes or pixels."""

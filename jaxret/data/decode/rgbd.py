@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -195,6 +196,13 @@ class RgbdVideos(MediaDataset):
     def times(self, index: int) -> npt.NDArray[np.float64]:
         """The time of each frame of video `index`, seconds from its first."""
         return self._videos[index].times
+
+    def origin(self, index: int) -> str:
+        """The path of the video's first frame, and that of its last."""
+        item, frames = self.items[index], self._videos[index].frames
+        if item.path is not None:
+            return os.path.realpath(item.path)
+        return f"{os.path.realpath(frames[0].colour)}..{os.path.basename(frames[-1].colour)}"
 
     def content_hash(self, index: int) -> str:
         """A hash of the times of video `index` and of every colour and depth file; see `MediaDataset.content_hash`."""

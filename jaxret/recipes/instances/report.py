@@ -30,6 +30,7 @@ from jaxret.reporting import (
     write_report,
 )
 from jaxret.retrieval import Region, RegionSearch, Retriever, hit_row
+from jaxret.retrieval.matches import match_items
 from jaxret.training import DetectionObjective, RunContext, RunFolder
 
 __all__ = ["detector_sections", "finish_instance_run"]
@@ -69,7 +70,7 @@ def finish_instance_run(
     run = context.run
     retriever = _opened(run, encoder)
     with tqdm(total=len(dataset.items), desc="indexing", unit="item", disable=not context.show_progress) as bar:
-        bar.update(sum(item.key in retriever.index for item in dataset.items))
+        bar.update(len(match_items(dataset, retriever.index).present))
         report = retriever.add(dataset, threads=config.threads, on_item=lambda _: bar.update())
     lost = list({error.path: error for error in (*failures, *report.skipped)}.values())
     context.log(f"{len(retriever.index)} items are in {run.index}; {len(lost)} files could not be read")
@@ -106,15 +107,16 @@ def _example(dataset: MediaDataset, retriever: Retriever, queries: Sequence[int]
     """A query to try: one of the images that were drawn, or the first frame of a video."""
     if queries:
         return [dataset.items[queries[0]].path or "IMAGE"]
-    for item in dataset.items:
-        if item.kind == "video" and item.key in retriever.index:
+    for number in match_items(dataset, retriever.index).present:
+        if (item := dataset.items[number]).kind == "video":
             return [item.path or "VIDEO", "--at", "0"]
     return ["IMAGE"]
 
 
 def _draw_searches(run: RunFolder, dataset: MediaDataset, retriever: Retriever) -> list[int]:
     """The item indices of the images that are queries; none where no image is indexed."""
-    images = [index for index, item in enumerate(dataset.items) if item.kind == "image" and item.key in retriever.index]
+    indexed = match_items(dataset, retriever.index).present
+    images = [index for index, item in enumerate(dataset.items) if item.kind == "image" and index in indexed]
     chosen = evenly_spaced(len(images), _GALLERY_QUERIES)
     options = RegionSearch(_MIDDLE, candidates=50)
     rows, queries = [], []

@@ -17,6 +17,7 @@ from jaxret.rank import METRICS, metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.settings import LabelEvaluation, settings_or_default
+from jaxret.retrieval.matches import query_items
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.systems.sequences import in_order_of_time
 
@@ -79,7 +80,8 @@ def evaluate_labels(
             for number, vectors in frame_vectors(queries, encoder, threads=threads)
             if not isinstance(vectors, MediaError)
         }
-        own, own_items = _of_some(_query_rows(media, encoder, space), queries.items, lambda item: item.kind in kinds)
+        query_rows = _query_rows(media, encoder, space)
+        own, own_items = _of_some(query_rows, query_items(queries, index), lambda item: item.kind in kinds)
     classes = sorted({str(item.label) for item in own_items if item.label is not None}) if settings.by_class else []
     protocol = LabelProtocol(
         ks=tuple(DEFAULT_KS if ks is None else ks),
