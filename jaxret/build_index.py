@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from jaxret.cli.flags import parse
 from jaxret.cli.run import run_command
 from jaxret.errors import ConfigError
+from jaxret.files import is_there
 
 if TYPE_CHECKING:
     from jaxret.data.dataset import MediaDataset
@@ -71,7 +72,7 @@ def _retriever(args: BuildIndex) -> Retriever:
     from jaxret.retrieval.store import index_folder
 
     folder = index_folder(args.index)
-    if (folder / "manifest.json").exists():
+    if is_there(folder / "manifest.json"):
         if args.encoder is not None:
             raise ConfigError(f"{folder} exists and has its own encoder: leave --encoder out")
         if args.without_frames:
@@ -116,8 +117,8 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
     if report.renamed:
         key, renamed = next(iter(report.renamed.items()))
         print(
-            f"{len(report.renamed)} names belonged to other files of the index: these items are in it by their full paths,"
-            f" such as {renamed} for {key}"
+            f"{len(report.renamed)} names belonged to other files of the index: these items are in it by their full"
+            f" paths, such as {renamed} for {key}"
         )
     for line in retriever.system.sizes(retriever.index):
         print(line)
@@ -126,7 +127,7 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
 def find_encoder(path: Path) -> Path:
     """The encoder folder in a run folder or index, or `path` itself if it is one."""
     for candidate in (path, path / "encoder"):
-        if (candidate / "encoder.json").is_file():
+        if is_there(candidate / "encoder.json"):
             return candidate
     raise ConfigError(f"{path} holds no encoder: give a run folder whose training is finished, or an index")
 

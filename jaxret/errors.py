@@ -16,6 +16,7 @@ __all__ = [
     "MediaError",
     "NonFiniteLossError",
     "WeightsError",
+    "WriteError",
     "unknown_name_message",
 ]
 
@@ -52,6 +53,13 @@ class IndexFormatError(JaxretError):
 
 class WeightsError(JaxretError):
     """A weights file lacks arrays, has extra ones, or has some of another shape; the message lists them all."""
+
+
+class WriteError(JaxretError, OSError):
+    """A file cannot be written because the disk is full; the message names it and tells how much was free."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
 
 
 class EncoderMismatchError(JaxretError):

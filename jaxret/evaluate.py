@@ -13,6 +13,7 @@ from jaxret.cli.flags import chosen_options, parse
 from jaxret.cli.run import run_command
 from jaxret.cli.tables import print_report
 from jaxret.errors import ConfigError
+from jaxret.files import write_atomically
 from jaxret.retrieval.evaluate.settings import FilmEvaluation, LabelEvaluation, RegionEvaluation
 from jaxret.retrieval.options import OPTION_CLASSES
 
@@ -86,7 +87,8 @@ def main(argv: Sequence[str]) -> int:
         )
     print_report(report)
     if args.json is not None:
-        args.json.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        with write_atomically(args.json) as partial:
+            partial.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     return 0
 
 

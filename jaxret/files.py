@@ -1,13 +1,19 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, that others may read as the umask says, and whose failures name them."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["partial_name", "sync_folder", "write_atomically"]
+from jaxret.errors import WriteError
+
+__all__ = ["is_there", "partial_name", "sync_folder", "write_atomically", "writing"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def partial_name(name: str) -> str:
@@ -16,17 +22,38 @@ def partial_name(name: str) -> str:
 
 
 @contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file, and what is free on its disk, where the disk turns out to be full.
+
+    Raises:
+      WriteError: the block failed because there is no room, whatever library told it.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except Exception as error:
+        if (code := _full(error)) is None:
+            raise
+        raise WriteError(code, f"{path}: cannot be written: {os.strerror(code)} ({_free(Path(path))})") from error
+
+
+@contextlib.contextmanager
 def write_atomically(path: Path, *, partial: Path | None = None, sync: bool = False) -> Iterator[Path]:
     """Write a file, or replace an older one, at once: readers and crashes see the old file or the new one.
 
     Args:
-      path: the file.
+      path: the file. Who may read it is as the umask says, whatever the writer makes of it.
       partial: where it is written first, on the same disk; None for `partial-NAME` beside it. Writers that may write
         one file at the same time need different ones.
       sync: put the new file on disk before it takes the old one's place, so that a power cut leaves one of them too.
 
     Yields:
-      The path to write to. It takes the place of `path` when the block ends, and is deleted if the block fails.
+      The path to write to, an empty file. It takes the place of `path` when the block ends, and is deleted if the block
+      fails.
+
+    Raises:
+      WriteError: the disk is full.
 
     Example:
       >>> import tempfile
@@ -38,11 +65,19 @@ def write_atomically(path: Path, *, partial: Path | None = None, sync: bool = Fa
     """
     partial = partial or path.with_name(partial_name(path.name))
     try:
-        yield partial
-        if sync:
-            with open(partial, "rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(partial, path)
+        with writing(path):
+            # A killed writer's file may have other rights. A new one has those of the umask, which cannot be read
+            # without being changed for a moment, for all threads.
+            partial.unlink(missing_ok=True)
+            partial.touch()
+            mode = partial.stat().st_mode & 0o777
+            yield partial
+            if partial.stat().st_mode & 0o777 != mode:
+                partial.chmod(mode)  # safetensors writes for the owner alone
+            if sync:
+                with open(partial, "rb+") as file:
+                    os.fsync(file.fileno())
+            os.replace(partial, path)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink()
@@ -59,3 +94,35 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def is_there(path: str | os.PathLike[str]) -> bool:
+    """Whether a path exists; PermissionError where a folder above it may not be looked into."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        raise
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _full(error: BaseException | None) -> int | None:
+    """The code of the error that says that a disk is full, among an error and its causes; None for others."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return error.errno
+        text = str(error).lower()  # libraries in Rust and C++ hand on the text alone
+        for code in _FULL:
+            if f"os error {code})" in text or os.strerror(code).lower() in text:
+                return code
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _free(path: Path) -> str:
+    """Bytes that are free where a file would lie, in words."""
+    for folder in path.absolute().parents:
+        with contextlib.suppress(OSError):
+            return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB are free in {folder}"
+    return "how much is free is not known"

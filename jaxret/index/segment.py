@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
-from jaxret.files import sync_folder
+from jaxret.files import sync_folder, writing
 from jaxret.index.array_file import (
     ArrayEntry,
     FileEntry,
@@ -55,6 +56,21 @@ def write_segment(
     """
     name = f"{number:06d}"
     temporary = root / "segments" / f"tmp-{name}"
+    try:
+        with writing(root / "segments" / name):
+            return _write_into(temporary, name, items, spaces, rows)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)  # gives the room back
+        raise
+
+
+def _write_into(
+    temporary: Path,
+    name: str,
+    items: Sequence[MediaItem],
+    spaces: Mapping[str, Space],
+    rows: Mapping[str, tuple[int, Iterable[Rows]]],
+) -> SegmentEntry:
     temporary.mkdir(parents=True)
 
     def within(file: str) -> tuple[Path, str]:
@@ -80,8 +96,8 @@ def write_segment(
                 "spans": write_array(*within(f"{space_name}.spans.npy"), spans, "float64", (n, 2)),
             }
     sync_folder(temporary)
-    temporary.rename(root / "segments" / name)
-    sync_folder(root / "segments")
+    temporary.rename(temporary.with_name(name))
+    sync_folder(temporary.parent)
     return SegmentEntry(name, len(items), (), items_file, arrays)
 
 

@@ -19,7 +19,7 @@ import jaxret
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, IndexFormatError
-from jaxret.files import partial_name
+from jaxret.files import is_there, partial_name
 from jaxret.index.manifest import MANIFEST_NAME, EncoderRecord, Manifest, SegmentEntry, write_manifest
 from jaxret.index.segment import write_segment
 from jaxret.index.snapshot import Snapshot, open_snapshot
@@ -47,7 +47,7 @@ def create(root: Path, spaces: Sequence[Space], encoder: EncoderRecord, lock_tim
 
 def check_new(root: Path) -> None:
     """ConfigError where no index can be made in this folder; it need not exist."""
-    if (root / MANIFEST_NAME).exists():
+    if is_there(root / MANIFEST_NAME):
         raise ConfigError(f"folder {root} holds an index already: open it, or choose another")
     leftovers = {"write.lock", "segments", partial_name(MANIFEST_NAME)}  # of a creation that was cut off
     held = {entry.name for entry in root.iterdir()} if root.exists() else set()

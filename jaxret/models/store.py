@@ -80,9 +80,12 @@ def load_encoder(folder: Path) -> Any:
     settings = _read_settings(folder / "encoder.json")
     path = folder / "weights.safetensors"
     try:
-        arrays = load_file(path)
+        with open(path, "rb"):  # safetensors tells of a file that may not be read that there is none
+            arrays = load_file(path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
+    except PermissionError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from error
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
     try:
@@ -106,6 +109,8 @@ def _read_settings(path: Path) -> dict[str, Any]:
         version, _, _ = settings["format"], settings["fingerprint"], settings["encoder"]
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path} is damaged: {error!r}") from error
     if version != _FORMAT:

@@ -42,7 +42,7 @@ from jaxret.reporting import (
     Section,
     Tile,
     draw_result_gallery,
-    figure,
+    drawn_figure,
     filmstrip,
     paragraph,
     table,
@@ -148,14 +148,14 @@ def finish_run(
     indexed = {index: vectors for index, vectors in embedded.media.items() if index != example.leave_out}
     retriever = make_run_index(run, dataset, indexed, encoder, threads=config.threads, log=context.log)
     curves = curve_parts(run, panels) if extras.curves is None else list(extras.curves)
-    _draw_gallery(run, embedded)
     command = command_line_of("search", run.index, example.path)
     shown = "Test items are queries against the others: green shares the query's class, red does not, grey: no class."
+    gallery = drawn_figure(run.gallery, shown, lambda: _draw_gallery(run, embedded))
     notes = [paragraph(extras.note)] if extras.note else []
     sections = [
         *extras.first,
         Section("Retrieval on the test split", _figure_parts(figures) + notes),
-        Section("Queries and their results", [figure(run.gallery, shown)]),
+        Section("Queries and their results", [gallery]),
         *extras.last,
         Section("Learning curves", curves),
         *closing_sections(len(retriever.index), command, embedded.failures, config, embedded.dataset.damaged),

@@ -17,9 +17,10 @@ from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.items import MediaItem
 from jaxret.errors import IndexFormatError, MediaError
 from jaxret.evaluation import GroupFigures
+from jaxret.files import write_atomically
 from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
-from jaxret.reporting import Section, draw_curves, figure, paragraph, preformatted, table
+from jaxret.reporting import Section, draw_curves, drawn_figure, paragraph, preformatted, table
 from jaxret.retrieval import Retriever
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.matches import match_items
@@ -89,7 +90,8 @@ def make_run_index(
 
 def write_figures(run: RunFolder, figures: Mapping[str, Any]) -> None:
     """Write the run's metrics, by method, into its `figures.json`."""
-    run.figures.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    with write_atomically(run.figures) as partial:
+        partial.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def curve_parts(run: RunFolder, panels: Mapping[str, Sequence[str]]) -> list[str]:
@@ -102,8 +104,8 @@ def curve_parts(run: RunFolder, panels: Mapping[str, Sequence[str]]) -> list[str
     rows = read_run_log(run.metrics)
     if not rows:
         return [paragraph("Nothing was trained.")]
-    draw_curves(run.curves, rows, panels=panels)
-    return [figure(run.curves, f"{len(rows)} evaluations")]
+    text = f"{len(rows)} evaluations"
+    return [drawn_figure(run.curves, text, lambda: draw_curves(run.curves, rows, panels=panels))]
 
 
 def closing_sections(

@@ -3,7 +3,7 @@
 from jaxret.reporting.curves import draw_curves
 from jaxret.reporting.detections import DetectedImage, DrawnBox, draw_detections
 from jaxret.reporting.embedding_map import draw_embedding_map
-from jaxret.reporting.html_report import Section, figure, paragraph, preformatted, table, write_report
+from jaxret.reporting.html_report import Section, drawn_figure, figure, paragraph, preformatted, table, write_report
 from jaxret.reporting.reconstruction_rows import draw_reconstructions
 from jaxret.reporting.result_gallery import GalleryRow, Tile, boxed_image, draw_result_gallery, filmstrip
 
@@ -19,6 +19,7 @@ __all__ = [
     "draw_embedding_map",
     "draw_reconstructions",
     "draw_result_gallery",
+    "drawn_figure",
     "figure",
     "filmstrip",
     "paragraph",

@@ -8,6 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from jaxret.reporting.saving import add_legend, save_figure
+
 __all__ = ["draw_curves"]
 
 
@@ -32,12 +34,13 @@ def draw_curves(
     figure = Figure(figsize=(5.2 * max(1, len(drawn)), 3.6), layout="constrained")
     axes = figure.subplots(1, max(1, len(drawn)), squeeze=False)[0]
     for axis, (title, names) in zip(axes, drawn.items(), strict=False):
+        lines: list[Any] = []
         for name in names:
             points = [(row[x], row[name]) for row in rows if name in row]
             marker = "o" if len(points) < 40 else None
-            axis.plot(*zip(*points, strict=True), marker=marker, markersize=3, label=name.replace("_", " "))
+            lines += axis.plot(*zip(*points, strict=True), marker=marker, markersize=3)
         axis.set_title(title)
         axis.set_xlabel(x)
         axis.grid(alpha=0.3)
-        axis.legend()
-    figure.savefig(path, dpi=110)
+        add_legend(axis, lines, [name.replace("_", " ") for name in names])
+    save_figure(figure, path)

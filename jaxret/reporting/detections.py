@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from jaxret.plain_text import printable
+from jaxret.reporting.saving import save_page
+
 __all__ = ["DetectedImage", "DrawnBox", "draw_detections"]
 
 _HEIGHT = 240
@@ -78,7 +81,7 @@ def draw_detections(path: Path, images: Sequence[DetectedImage], *, columns: int
         if not row:
             draw.text((x, 2), "detections", fill="black", font=font)
             draw.text((x + left.width + _MARGIN, 2), "proposals", fill="black", font=font)
-    page.save(path)
+    save_page(page, path)
 
 
 def _scaled(image: DetectedImage) -> tuple[Image.Image, float]:
@@ -96,11 +99,11 @@ def _with_detections(image: DetectedImage, font: ImageFont.FreeTypeFont | ImageF
         colour = _RIGHT if one.right else _WRONG
         corners = _corners(one.box, scale, scaled)
         draw.rectangle(corners, outline=colour, width=2)
-        if one.caption:
+        if caption := printable(one.caption):
             # Above the box where there is room, else inside.
             place = (corners[0], corners[1] - 13 if corners[1] >= 13 else corners[1] + 2)
-            draw.rectangle(draw.textbbox(place, one.caption, font=font), fill=colour)
-            draw.text(place, one.caption, fill="white", font=font)
+            draw.rectangle(draw.textbbox(place, caption, font=font), fill=colour)
+            draw.text(place, caption, fill="white", font=font)
     return scaled
 
 

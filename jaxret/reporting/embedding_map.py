@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+
+from jaxret.reporting.saving import add_legend, save_figure
 
 __all__ = ["draw_embedding_map"]
 
@@ -28,15 +31,16 @@ def draw_embedding_map(path: Path, maps: Mapping[str, npt.NDArray[np.floating]],
     shown, palette = sorted(classes[:_COLOURED]), colormaps["tab20" if len(classes) > 10 else "tab10"]
     of_item = np.array([shown.index(str(label)) if str(label) in shown else -1 for label in labels])
     figure = Figure(figsize=(5.2 * len(maps) + 1.8, 4.8), layout="constrained")
+    entries: dict[str, Any] = {}
     for axis, (title, places) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
         for number in range(-1, len(shown)):
             chosen = places[of_item == number]
             name = shown[number] if number >= 0 else "no class" if not classes else "other classes"
             if len(chosen):
                 colour = palette(number) if number >= 0 else "lightgrey"
-                axis.scatter(*chosen.T, s=14, color=colour, label=name, linewidths=0)
+                entries[name] = axis.scatter(*chosen.T, s=14, color=colour, linewidths=0)
         axis.set_title(title)
         axis.set_xticks([])
         axis.set_yticks([])
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
-    figure.savefig(path, dpi=110)
+    add_legend(figure, list(entries.values()), list(entries), loc="outside right center", fontsize=8)
+    save_figure(figure, path)

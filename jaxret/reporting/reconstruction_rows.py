@@ -10,6 +10,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxret.data.sampling.frames import evenly_spaced
+from jaxret.plain_text import printable
+from jaxret.reporting.saving import save_page
 
 __all__ = ["draw_reconstructions"]
 
@@ -44,7 +46,7 @@ def draw_reconstructions(
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(size=11)
     for number, caption in enumerate(captions):
         top = _MARGIN + number * step
-        draw.text((_MARGIN, top), caption, fill="black", font=font)
+        draw.text((_MARGIN, top), printable(caption), fill="black", font=font)
         strips = [_colours(shown[number]), _colours(given_back[number])]
         if planes:
             strips += [_depths(shown[number], planes), _depths(given_back[number], planes)]
@@ -54,7 +56,7 @@ def draw_reconstructions(
             for column, time in enumerate(times.tolist()):
                 image = Image.fromarray(strip[time]).resize((width, height), Image.Resampling.NEAREST)
                 page.paste(image, (_NAMES + column * (width + 2), y))
-    page.save(path)
+    save_page(page, path)
 
 
 def _colours(clip: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

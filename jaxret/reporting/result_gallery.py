@@ -11,6 +11,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxret.data.readers import MediaReader
+from jaxret.plain_text import printable
+from jaxret.reporting.saving import save_page
 
 __all__ = ["GalleryRow", "Tile", "boxed_image", "draw_result_gallery", "filmstrip"]
 
@@ -123,14 +125,14 @@ def draw_result_gallery(path: Path, rows: Sequence[GalleryRow], *, tile_height: 
             caption = _shortened(tile.caption, widths[column], font)
             draw.multiline_text((left, top + height + 2 * _FRAME + 1), caption, fill="black", font=font, spacing=2)
             left += widths[column] + _MARGIN + (_MARGIN if column == 0 else 0)
-    page.save(path)
+    save_page(page, path)
 
 
 def _shortened(caption: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     """Each line cut to `width` pixels, with an ellipsis where something is missing."""
     lines = []
-    for text in caption.splitlines():
-        short = text
+    for text in caption.split("\n"):
+        short = printable(text)
         while len(short) > 1 and font.getlength(short) > width:
             short = short[:-2] + "…"
         lines.append(short)

@@ -1,7 +1,7 @@
 """Which items of a data set an index holds already, and under which keys.
 
-A key is a path relative to its own folder, so two folders may have one key for two files. What tells these apart is their
-origin (`MediaDataset.origin`): the first to come has its key in the index, a later one its origin.
+A key is a path relative to its own folder, so two folders may have one key for two files. What tells these apart is
+their origin (`MediaDataset.origin`): the first to come has its key in the index, a later one its origin.
 """
 
 from __future__ import annotations

@@ -28,9 +28,15 @@ def single_file(path: str | Path) -> MediaDataset:
             raise ConfigError(f"a query is one video, and {str(path)!r} names {len(videos)}")
         return videos
     path = Path(path)
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise MediaError(str(path), "no such file") from None
+    except (OSError, ValueError) as error:
+        raise MediaError(str(path), getattr(error, "strerror", None) or str(error)) from error
     folder = is_rgbd_folder(path)
     if not path.is_file() and not folder:
-        raise MediaError(str(path), "no such file" if not path.exists() else "not a file")
+        raise MediaError(str(path), "not a file")
     kind = "video" if folder else media_kind(path)
     if kind is None:
         raise MediaError(str(path), "neither an image nor a video by its file name")

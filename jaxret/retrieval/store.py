@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxret.cli.shell import command_line_of
 from jaxret.errors import ConfigError
+from jaxret.files import is_there
 from jaxret.index import EncoderRecord, MediaIndex, Space
 from jaxret.models.store import fingerprint, load_encoder, save_encoder
 
@@ -49,9 +50,9 @@ def index_folder(path: str | Path) -> Path:
     """
     path = Path(path)
     inside = path / "index"
-    if (path / "manifest.json").exists():
+    if is_there(path / "manifest.json"):
         return path
-    if not inside.exists() and (path / "config.json").exists():
+    if not is_there(inside) and is_there(path / "config.json"):
         go_on = command_line_of("train", "--resume", path)
         raise ConfigError(f"{path} has no index yet: its training has not come to its end. To go on: {go_on}")
-    return inside if inside.exists() else path
+    return inside if is_there(inside) else path

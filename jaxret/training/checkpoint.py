@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jaxret.errors import ConfigError
+from jaxret.files import writing
 from jaxret.training.step import TrainState
 
 __all__ = ["Checkpoint", "Checkpoints"]
@@ -89,23 +90,27 @@ class Checkpoints:
         """Write a checkpoint; the older ones, but for the best, go when it is complete.
 
         A checkpoint whose `score` is None (written between two evaluations) can be the last, never the best.
+
+        Raises:
+          WriteError: the disk is full; the older checkpoints are as they were.
         """
         if step == self.last_step:
             return
         log = logging.getLogger("absl")
         log.addFilter(_tells)
         try:
-            self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(_as_dict(state)),
-                    data=ocp.args.JsonSave(data),
-                    progress=ocp.args.JsonSave(progress),
-                ),
-                metrics=None if score is None else {_SCORE: score},
-                force=True,
-            )
-            self._manager.wait_until_finished()
+            with writing(Path(self._manager.directory) / str(step)):
+                self._manager.save(
+                    step,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardSave(_as_dict(state)),
+                        data=ocp.args.JsonSave(data),
+                        progress=ocp.args.JsonSave(progress),
+                    ),
+                    metrics=None if score is None else {_SCORE: score},
+                    force=True,
+                )
+                self._manager.wait_until_finished()
         finally:
             log.removeFilter(_tells)
 

@@ -12,7 +12,7 @@ import jax
 
 from jaxret.cli.shell import command_line_of
 from jaxret.errors import ConfigError
-from jaxret.files import write_atomically
+from jaxret.files import write_atomically, writing
 from jaxret.training.config import config_to_json
 
 __all__ = ["RunContext", "RunFolder", "RunLog", "read_run_log"]
@@ -125,7 +125,7 @@ class RunLog:
 
     def append(self, *, step: int, **figures: Any) -> None:
         """Write one row; `step` is the number of training steps done."""
-        with self._path.open("a", encoding="utf-8") as file:
+        with writing(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
 
 

@@ -13,7 +13,8 @@ import jaxret
 
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
-    {"errors", "files"},
+    {"errors", "plain_text"},
+    {"files"},
     {"preprocessing", "cli.shell"},
     {"data", "models", "losses", "metrics", "rank"},
     {"index", "evaluation", "visual_words", "training", "reporting"},

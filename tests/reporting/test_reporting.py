@@ -8,15 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxret.data.readers import ArrayReader
 from jaxret.reporting import (
+    DetectedImage,
+    DrawnBox,
     GalleryRow,
     Section,
     Tile,
     draw_curves,
+    draw_detections,
+    draw_embedding_map,
+    draw_reconstructions,
     draw_result_gallery,
+    drawn_figure,
     figure,
     filmstrip,
     paragraph,
@@ -98,3 +105,60 @@ def test_the_report_is_self_contained_and_escapes_what_it_shows(tmp_path: Path) 
     assert "0.12345" not in text
     assert re.search(r"<title>a &lt;b&gt; title</title>", text)
     assert not list(tmp_path.glob("partial-*"))
+
+
+ODD_NAMES = [
+    "Ba$$in",
+    "$5^$10",
+    "_private",
+    "a\\frac{",
+    "%&#~^",
+    "\x1b[2J",
+    "caf\udce9",
+    "\u202egnp",
+    "",
+    "日本",
+    "x" * 300,
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_any_name_is_text_in_every_figure_and_page(tmp_path: Path, name: str) -> None:
+    rows = [{"epoch": e, name: 1.0} for e in range(3)]
+    draw_curves(tmp_path / "curves.png", rows, panels={name: [name]})
+    places = np.arange(8.0).reshape(4, 2)
+    draw_embedding_map(tmp_path / "map.png", {name: places, "trained": places}, [name, "other", name, None])
+    tile = Tile(np.zeros((96, 96, 3), np.uint8), f"{name}\n0.1", None)
+    draw_result_gallery(tmp_path / "gallery.png", [GalleryRow(tile, [tile])])
+    clips = np.zeros((1, 2, 8, 8, 3), np.uint8)
+    draw_reconstructions(tmp_path / "clips.png", clips, clips, [name])
+    box = DrawnBox((1, 1, 20, 20), caption=name)
+    image = DetectedImage(np.zeros((40, 40, 3), np.uint8), name, [(1, 1, 9, 9)], [box], [])
+    draw_detections(tmp_path / "boxes.png", [image])
+    parts = [paragraph(name), preformatted(name), table([name], [[name]]), figure(tmp_path / "map.png", name)]
+    write_report(tmp_path / "report.html", name, [Section(name, parts)])
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not any(raw in page for raw in ("\x1b", "\u202e"))
+
+
+def test_every_class_has_its_own_name_in_the_legend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    savefig = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, *args, **more: (drawn.append(self), savefig(self, *args, **more))
+    )
+    names = ["$5^$10", "_private", "dog"]
+    draw_embedding_map(tmp_path / "map.png", {"trained": np.arange(6.0).reshape(3, 2)}, names)
+    assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == names
+    assert not any(text.get_parse_math() for text in drawn[0].legends[0].get_texts())
+
+
+def test_a_figure_that_fails_is_a_line_of_the_report(tmp_path: Path) -> None:
+    def draw() -> None:
+        raise RuntimeError("no <font>")
+
+    part = drawn_figure(tmp_path / "map.png", "a map", draw)
+    assert part == "<p>map.png could not be drawn: RuntimeError: no &lt;font&gt;</p>"
+    assert drawn_figure(
+        tmp_path / "map.png", "a map", lambda: draw_curves(tmp_path / "map.png", [], panels={})
+    ).startswith("<figure>")

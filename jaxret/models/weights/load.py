@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from jaxret.errors import WeightsError
+from jaxret.files import is_there
 from jaxret.models.base import Backbone
 from jaxret.models.registry import backbone_info, known_backbones
 from jaxret.models.weights.keras import read_keras_file
@@ -81,10 +82,16 @@ def read_weights(path: str | Path) -> Arrays:
     Raises:
       WeightsError: the suffix is unknown, or the file is damaged.
       FileNotFoundError: there is no such file.
+      PermissionError: it may not be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no weights file {path}")
+    if is_there(path) and not path.is_file():
+        raise WeightsError(f"{path}: is no regular file")
+    try:
+        with open(path, "rb"):  # what may not be read says so, whatever reads it then
+            pass
+    except FileNotFoundError:
+        raise FileNotFoundError(f"no weights file {path}") from None
     match path.suffix.lower():
         case ".h5" | ".hdf5":
             return read_keras_file(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from jaxret.rank.sequence_ranking import SequenceMeasure
 from jaxret.recipes.clip_report import EmbeddedRun
 from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepRecord, StepsConfig, step_folder
 from jaxret.recipes.finish import RunExtras
-from jaxret.reporting import Section, draw_embedding_map, figure, paragraph, table
+from jaxret.reporting import Section, draw_embedding_map, drawn_figure, figure, paragraph, table
 from jaxret.retrieval.encode import FrameVectors, clip_rows
 from jaxret.retrieval.systems.sequences import in_order_of_time
 from jaxret.training import RunFolder, read_run_log
@@ -155,9 +156,9 @@ def _map_section(path: Path, embedded: EmbeddedRun, seed: int) -> Section:
         maps[title] = points
         labels = [embedded.dataset.items[index].label for index in rows.items[chosen].tolist()]
     assert labels is not None
-    draw_embedding_map(path, maps, labels)
+    draw = functools.partial(draw_embedding_map, path, maps, labels)
     text = f"t-SNE of the vectors of {len(labels)} test clips: near points are near each other in the space of vectors."
-    return Section("Map of the test clips", [figure(path, text)])
+    return Section("Map of the test clips", [drawn_figure(path, text, draw)])
 
 
 def embedding_map(vectors: npt.NDArray[np.float32], *, seed: int) -> npt.NDArray[np.float32] | None:

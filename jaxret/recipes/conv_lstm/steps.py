@@ -151,14 +151,17 @@ class AutoencoderSteps:
             record.figures |= evaluate()
             # Test clips, or validation ones where there are none.
             test = self._held_out("test", _DRAWN_CLIPS)
-            draw_clips_and_reconstructions(
-                folder.path / "reconstructions.png",
-                self._model,
-                self._dataset,
-                test if len(test) else held_out.take(np.arange(min(len(held_out), _DRAWN_CLIPS))),
-                self._encoder.preprocessing,
-                threads=self._config.threads,
-            )
+            try:
+                draw_clips_and_reconstructions(
+                    folder.path / "reconstructions.png",
+                    self._model,
+                    self._dataset,
+                    test if len(test) else held_out.take(np.arange(min(len(held_out), _DRAWN_CLIPS))),
+                    self._encoder.preprocessing,
+                    threads=self._config.threads,
+                )
+            except Exception as error:  # a step is worth more than its figure
+                self._context.log(f"  reconstructions.png could not be drawn: {type(error).__name__}: {error}")
         return finished
 
     def _held_out(self, split: str, limit: int) -> ClipTable:

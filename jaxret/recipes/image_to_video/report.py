@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from jaxret.reporting import (
     Section,
     Tile,
     draw_result_gallery,
-    figure,
+    drawn_figure,
     paragraph,
     table,
     write_report,
@@ -70,9 +71,9 @@ def finish_shot_run(
             (name, *(found[metric] for metric in _SHOWN), int(found["queries"])) for name, found in measured.items()
         ]
         parts = [table(("shots by", *_SHOWN, "queries"), rows), paragraph(_PROTOCOL)]
-        _draw_gallery(run, dataset, test, encoder, shots.rate, shots.max_frames)
         caption = "A held-out frame and the shots that it finds: green is its own shot, red another one."
-        parts.append(figure(run.gallery, caption))
+        draw = functools.partial(_draw_gallery, run, dataset, test, encoder, shots.rate, shots.max_frames)
+        parts.append(drawn_figure(run.gallery, caption, draw))
     curves = curve_parts(run, {**CosineMarginObjective.curves, "validation": ("validation mAP", "validation R@1")})
     sizes = {space: retriever.bytes_an_hour(space) / 1e6 for space in ("frame", "clip")}
     size = f"An hour of video takes {sizes['clip']:.2f} MB of shots and {sizes['frame']:.2f} MB of frames."

@@ -21,10 +21,11 @@ from jaxret.recipes.instances.scores import SeenImage
 from jaxret.reporting import (
     DetectedImage,
     DrawnBox,
+    GalleryRow,
     Section,
     draw_detections,
     draw_result_gallery,
-    figure,
+    drawn_figure,
     paragraph,
     table,
     write_report,
@@ -75,10 +76,11 @@ def finish_instance_run(
     lost = list({error.path: error for error in (*failures, *report.skipped)}.values())
     context.log(f"{len(retriever.index)} items are in {run.index}; {len(lost)} files could not be read")
     parts = []
-    queries = _draw_searches(run, dataset, retriever)
+    rows, queries = _searches(dataset, retriever)
     if queries:
         caption = "Queries are the middles of some images; a box shows where each result was found."
-        parts = [Section("Searches", [figure(run.gallery, caption)])]
+        gallery = drawn_figure(run.gallery, caption, lambda: draw_result_gallery(run.gallery, rows))
+        parts = [Section("Searches", [gallery])]
     command = command_line_of("search", run.index, *_example(dataset, retriever, queries), "--region", str(_MIDDLE))
     write_report(
         run.report,
@@ -113,8 +115,8 @@ def _example(dataset: MediaDataset, retriever: Retriever, queries: Sequence[int]
     return ["IMAGE"]
 
 
-def _draw_searches(run: RunFolder, dataset: MediaDataset, retriever: Retriever) -> list[int]:
-    """The item indices of the images that are queries; none where no image is indexed."""
+def _searches(dataset: MediaDataset, retriever: Retriever) -> tuple[list[GalleryRow], list[int]]:
+    """Some searches, and the item indices of their queries, images; none where no image is indexed."""
     indexed = match_items(dataset, retriever.index).present
     images = [index for index, item in enumerate(dataset.items) if item.kind == "image" and index in indexed]
     chosen = evenly_spaced(len(images), _GALLERY_QUERIES)
@@ -128,9 +130,7 @@ def _draw_searches(run: RunFolder, dataset: MediaDataset, retriever: Retriever) 
             continue
         rows.append(hit_row(query, hits, options, height=96))
         queries.append(index)
-    if rows:
-        draw_result_gallery(run.gallery, rows)
-    return queries
+    return rows, queries
 
 
 def detector_sections(
@@ -163,13 +163,14 @@ def detector_sections(
     sections = [Section(f"Detection on the {split} split", parts)]
     if shown:
         drawn = run.path / "detections.png"
-        draw_detections(drawn, [_drawn(name, image, detector.classes) for name, image in shown])
         caption = (
             f"Images of the {split} split. White: true boxes. Left, detections of probability {_SHOWN_SCORE:g} or "
             f"more: green fits a true box of its class by an IoU of {_OVERLAP:g}, red does not, or is the second to. "
             f"Right, the {_SHOWN_PROPOSALS} likeliest proposals."
         )
-        sections.append(Section("Detections and proposals", [figure(drawn, caption)]))
+        images = [_drawn(name, image, detector.classes) for name, image in shown]
+        part = drawn_figure(drawn, caption, lambda: draw_detections(drawn, images))
+        sections.append(Section("Detections and proposals", [part]))
     curves = curve_parts(run, {**objective.curves, "validation": ("validation mAP", "validation recall")})
     sections.append(Section("Learning curves", curves))
     width = max(map(len, figures))

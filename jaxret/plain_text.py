@@ -1,0 +1,33 @@
+"""Names of files and classes as plain text, which any file, figure and terminal can hold."""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["printable"]
+
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_NEVER_RAW = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def printable(text: str, encoding: str = "utf-8") -> str:
+    r"""The text with escapes for what must not, or cannot, be shown as it is.
+
+    These are control characters, which can clear a terminal, marks that turn the direction of writing, bytes of a file
+    name that are no text, and what an encoding lacks.
+
+    Args:
+      text: such as the name of a file or class, in one line.
+      encoding: of what it is shown on.
+
+    Example:
+      >>> print(printable("Ba$$in_\x1b[2J \u00e9"), printable("\u00e9", "ascii"))
+      Ba$$in_\x1b[2J é \xe9
+    """
+    shown = "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in _NEVER_RAW or character in _TURNING
+        else character
+        for character in text
+    )
+    return shown.encode(encoding, "backslashreplace").decode(encoding)
