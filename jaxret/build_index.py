@@ -114,6 +114,8 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
         print(f"  damaged {error}")
     if dataset.passed_over:
         print(passed_over_in_words(dataset.passed_over))
+    for line in dataset.left_out:
+        print(f"  left out {line}")
     if report.renamed:
         key, renamed = next(iter(report.renamed.items()))
         print(

@@ -6,12 +6,13 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxret.errors import WriteError
+from jaxret.errors import MediaError, WriteError
 
-__all__ = ["is_there", "partial_name", "sync_folder", "write_atomically", "writing"]
+__all__ = ["is_there", "kind_of_file", "partial_name", "require_regular", "sync_folder", "write_atomically", "writing"]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -105,6 +106,36 @@ def is_there(path: str | os.PathLike[str]) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def kind_of_file(mode: int) -> str | None:
+    """What a path leads to by its `st_mode`, in words; None for a regular file."""
+    if stat.S_ISREG(mode):
+        return None
+    kinds = {
+        "a folder": stat.S_ISDIR,
+        "a named pipe": stat.S_ISFIFO,
+        "a socket": stat.S_ISSOCK,
+        "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+    }
+    name = next((name for name, of_kind in kinds.items() if of_kind(mode)), "something else")
+    return f"{name}, not a regular file"
+
+
+def require_regular(path: str | os.PathLike[str]) -> None:
+    """Refuse what is no regular file before it is opened: reading a pipe or a device may never end.
+
+    Raises:
+      MediaError: it is none, or not there, or it may not be looked at.
+    """
+    try:
+        kind = kind_of_file(os.stat(path).st_mode)
+    except FileNotFoundError as error:
+        raise MediaError(os.fspath(path), "no such file") from error
+    except (OSError, ValueError) as error:
+        raise MediaError(os.fspath(path), getattr(error, "strerror", None) or str(error)) from error
+    if kind is not None:
+        raise MediaError(os.fspath(path), kind)
 
 
 def _full(error: BaseException | None) -> int | None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -33,6 +36,15 @@ os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 
 sys.path.insert(0, str(TESTS))  # `from reference.x import ...` finds the slow twins
+
+
+@pytest.fixture
+def others_folder() -> Iterator[Path]:
+    """A folder that other users may read, which those of pytest are not."""
+    folder = Path(tempfile.mkdtemp(prefix="jaxret-tests-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

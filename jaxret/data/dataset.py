@@ -15,6 +15,7 @@ from jaxret.data.items import MediaItem
 from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels
 from jaxret.data.sampling.transforms import FrameGeometry
 from jaxret.errors import MediaError
+from jaxret.files import require_regular
 
 __all__ = ["MediaDataset", "MediaSubset"]
 
@@ -29,12 +30,14 @@ class MediaDataset(ABC):
       skipped: what was listed or found and cannot be read, each a MediaError with its path and the reason.
       damaged: what is kept although something is missing from it, each a MediaError with its path and what.
       passed_over: how many files of a folder are no media, by extension.
+      left_out: what of a folder was left out on purpose, a line each.
     """
 
     items: tuple[MediaItem, ...]
     skipped: tuple[MediaError, ...] = ()
     damaged: tuple[MediaError, ...] = ()
     passed_over: Mapping[str, int] = MappingProxyType({})
+    left_out: tuple[str, ...] = ()
 
     @abstractmethod
     def open(self, index: int) -> MediaReader:
@@ -74,6 +77,7 @@ class MediaDataset(ABC):
         path = self.items[index].path
         if path is None:
             raise NotImplementedError(f"{type(self).__name__} holds items that are not files")
+        require_regular(path)
         try:
             with open(path, "rb") as file:
                 digest = hashlib.file_digest(file, _hasher)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Any
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.cc_web_video import open_cc_web_video
-from jaxret.data.datasets.folders import MediaFiles, media_kind, read_csv, scan_media
+from jaxret.data.datasets.csv_lines import csv_header
+from jaxret.data.datasets.folders import MediaFiles, media_kind, read_csv
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.datasets.rgbd import open_rgbd, parse_rgbd_spec
 from jaxret.data.datasets.stanford_rooms import open_stanford_rooms
@@ -75,10 +75,9 @@ def open_dataset(
     path = Path(name)
     if path.is_dir():
         table = _table_of(path)
-        if table is not None:
-            return MediaFiles(read_csv(table, root, split_column=split_column), probe=probe)
-        items, passed_over = scan_media(path)
-        return MediaFiles(items, probe=probe, passed_over=passed_over)
+        if table is None:
+            return MediaFiles.of_folder(path, probe=probe)
+        return MediaFiles(read_csv(table, root, split_column=split_column), probe=probe)
     if path.suffix.lower() == ".csv":
         return MediaFiles(read_csv(path, root, split_column=split_column), probe=probe)
     kind = media_kind(path)
@@ -106,12 +105,9 @@ def _published(spec: str, probe: bool) -> MediaDataset | None:
 
 def _table_of(folder: Path) -> Path | None:
     """The one CSV in a folder that lists media, or None; one with boxes lists objects in them."""
-    tables = []
-    for table in sorted(folder.glob("*.csv")):
-        with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            header = {name.strip() for name in next(csv.reader(file), [])}
-            if "path" in header and not {"left", "top", "right", "bottom"} <= header:
-                tables.append(table)
+    headers = {table: csv_header(table) for table in sorted(folder.glob("*.csv"))}
+    boxes = {"left", "top", "right", "bottom"}
+    tables = [table for table, header in headers.items() if "path" in header and not boxes <= header]
     if len(tables) > 1:
         raise ConfigError(f"{folder} holds {len(tables)} CSVs; name one: {', '.join(map(str, tables))}")
     return tables[0] if tables else None

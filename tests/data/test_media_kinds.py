@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxret.data.datasets.folders import media_kind, open_media, scan_media
+from jaxret.data.datasets.folders import MediaFiles, media_kind, open_media
 from jaxret.data.datasets.media_kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, passed_over_in_words
 from jaxret.data.decode.image import ImageReader, read_image
 from jaxret.data.decode.still import open_still
@@ -134,14 +134,15 @@ def test_what_is_passed_over_is_counted_by_extension(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     for name in ("a.txt", "b.txt", "c.PDF", "README", "d.csv1"):
         (tmp_path / name).write_bytes(b"words")
-    items, passed_over = scan_media(tmp_path)
+    dataset = MediaFiles.of_folder(tmp_path)
+    items, passed_over = dataset.items, dataset.passed_over
     assert [item.key for item in items] == ["a.png"]
     assert passed_over == {".txt": 2, ".pdf": 1, "": 1, ".csv1": 1}
     assert open_dataset(tmp_path).passed_over == passed_over
     assert passed_over_in_words(passed_over).endswith("2 .txt, 1 without extension, 1 .csv1, 1 .pdf")
     (tmp_path / "a.png").unlink()
     with pytest.raises(ConfigError, match=r"holds no image or video: passed over 5 files .*: 2 \.txt"):
-        scan_media(tmp_path)
+        MediaFiles.of_folder(tmp_path)
 
 
 def test_sixteen_bits_with_a_transparent_value(tmp_path):

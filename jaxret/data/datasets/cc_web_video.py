@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jaxret.data.datasets.folders import MediaFiles, media_kind
+from jaxret.data.datasets.walk import walk_folder
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
 
@@ -155,10 +156,7 @@ def open_cc_web_video(root: str | os.PathLike[str], *, probe: bool = True) -> Me
     """
     lists = read_cc_web_video(root)
     found = {
-        name: os.path.join(folder, name)
-        for folder, _, names in os.walk(root, followlinks=True)
-        for name in names
-        if media_kind(name) == "video"
+        path.name: os.path.join(root, path) for path in walk_folder(root).files if media_kind(path.name) == "video"
     }
     items = [
         MediaItem(name, "video", f"query-{lists.topics[video]}", path=found[name])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from pathlib import Path
 
+from jaxret.data.datasets.csv_lines import read_csv_lines
 from jaxret.errors import ConfigError
 
 __all__ = ["TableRow", "read_media_table"]
@@ -47,15 +47,11 @@ def read_media_table(table: str | os.PathLike[str], *, split_column: str = "spli
         many or too few cells, or no rows.
     """
     source = Path(table)
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{source}: {getattr(error, 'strerror', None) or error}") from error
-    header = [name.strip() for name in lines[0]] if lines else []
+    lines = read_csv_lines(source)
+    header = [name.strip() for name in lines[0][1]] if lines else []
     _check_header(source, header, split_column)
     rows: dict[str, TableRow] = {}
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines[1:]:
         if not line:
             continue
         place = f"{source}, line {number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -20,11 +21,13 @@ from jaxret.data.datasets.media_kinds import (
     passed_over_in_words,
 )
 from jaxret.data.datasets.rgbd import RgbdFolders, is_rgbd_folder, open_rgbd
+from jaxret.data.datasets.walk import first_repeated_file, walk_folder
 from jaxret.data.decode.image import ImageReader, check_image
 from jaxret.data.decode.video import VideoReader
 from jaxret.data.items import Kind, MediaItem
 from jaxret.data.readers import MediaInfo, MediaReader
 from jaxret.errors import ConfigError, MediaError
+from jaxret.files import require_regular
 
 __all__ = [
     "IMAGE_EXTENSIONS",
@@ -34,7 +37,6 @@ __all__ = [
     "open_media",
     "read_csv",
     "scan_folder",
-    "scan_media",
 ]
 
 
@@ -46,8 +48,7 @@ def open_media(path: str | os.PathLike[str], kind: Kind | None = None) -> MediaR
     """
     if is_rgbd_folder(path):
         return open_rgbd(RgbdFolders(os.fspath(path)), probe=False).open(0)
-    if not os.path.isfile(path):
-        raise MediaError(os.fspath(path), "no such file")
+    require_regular(path)
     kind = kind or media_kind(path)
     if kind is None:
         raise MediaError(os.fspath(path), "neither an image nor a video by its extension and first bytes")
@@ -65,13 +66,12 @@ class MediaFiles(MediaDataset):
       items: what to read; each has its `path`.
       probe: False takes every file on trust, for collections that were probed before.
       threads: files probed at once.
-      passed_over: how many files beside them are no media, by extension.
 
     Attributes:
       items: the files that can be read, in the order given.
       skipped: the files that cannot, each a MediaError with path and reason.
       damaged: files that are kept although something is missing from them, with what.
-      passed_over: see `MediaDataset`.
+      left_out, passed_over: see `MediaDataset`; of `of_folder` alone.
     """
 
     def __init__(
@@ -80,7 +80,6 @@ class MediaFiles(MediaDataset):
         *,
         probe: bool = True,
         threads: int = 8,
-        passed_over: Mapping[str, int] = MappingProxyType({}),
     ):
         candidates = tuple(items)
         for item in candidates:
@@ -101,7 +100,15 @@ class MediaFiles(MediaDataset):
         self.items = candidates
         self.skipped = tuple(skipped)
         self.damaged = tuple(damaged)
-        self.passed_over = passed_over
+
+    @classmethod
+    def of_folder(cls, root: str | os.PathLike[str], *, probe: bool = True) -> MediaFiles:
+        """The media of a folder, as `scan_folder` finds them, with what cannot be read and what was left out."""
+        scan = _scan(root)
+        files = cls(scan.items, probe=probe)
+        files.skipped = (*scan.skipped, *files.skipped)
+        files.left_out, files.passed_over = scan.left_out, scan.passed_over
+        return files
 
     def open(self, index: int) -> MediaReader:
         """A reader of file `index`."""
@@ -124,30 +131,39 @@ def scan_folder(root: str | os.PathLike[str]) -> tuple[MediaItem, ...]:
     Raises:
       ConfigError: no such folder, or no media file in it.
     """
-    return scan_media(root)[0]
+    return _scan(root).items
 
 
-def scan_media(root: str | os.PathLike[str]) -> tuple[tuple[MediaItem, ...], Mapping[str, int]]:
-    """What `scan_folder` gives, and how many files it passed over, by extension; errors are its own."""
+@dataclasses.dataclass(frozen=True)
+class _Scan:
+    """What a folder holds, see `MediaDataset`."""
+
+    items: tuple[MediaItem, ...]
+    skipped: tuple[MediaError, ...]
+    left_out: tuple[str, ...]
+    passed_over: Mapping[str, int]
+
+
+def _scan(root: str | os.PathLike[str]) -> _Scan:
     base = Path(root)
     if not base.is_dir():
         raise ConfigError(f"{base} is not a folder")
-    kinds = {
-        Path(folder, name).relative_to(base): media_kind(os.path.join(folder, name))
-        for folder, folders, names in os.walk(base, followlinks=True)
-        for name in _visible(folders, names)
-    }
+    walk = walk_folder(base)
+    kinds = {path: media_kind(base / path) for path in walk.files}
     passed_over = Counter(file_extension(path) for path, kind in kinds.items() if kind is None)
-    relative = sorted(path for path, kind in kinds.items() if kind is not None)
+    relative = [path for path, kind in kinds.items() if kind is not None]
+    odd = [path for path in sorted(walk.odd) if media_kind(path.name) is not None]
+    skipped = (*walk.unread, *(MediaError(str(base / path), walk.odd[path]) for path in odd))
     if not relative:
-        others = f": {passed_over_in_words(passed_over)}" if passed_over else ""
-        raise ConfigError(f"{base} holds no image or video{others}")
+        others = [passed_over_in_words(passed_over)] if passed_over else []
+        reasons = [*others, *map(str, skipped[:3]), *walk.left_out[:3]]
+        raise ConfigError(f"{base} holds no image or video" + (f": {'; '.join(reasons)}" if reasons else ""))
     items = []
     for path, (label, split) in zip(relative, labels_by_folder(relative), strict=True):
         kind = kinds[path]
         assert kind is not None
         items.append(MediaItem(key=path.as_posix(), kind=kind, label=label, split=split, path=str(base / path)))
-    return tuple(items), MappingProxyType(dict(passed_over))
+    return _Scan(tuple(items), skipped, walk.left_out, MappingProxyType(dict(passed_over)))
 
 
 def read_csv(
@@ -162,15 +178,19 @@ def read_csv(
       split_column: the column to take the split from.
 
     Raises:
-      ConfigError: no such file or column, an unknown or repeated column, a missing or repeated path, a row
-        with too many or too few cells, an extension that is not one of media, or no rows. Files that are
-        listed and do not exist are errors here, all of them named up to five.
+      ConfigError: no such file or column, an unknown or repeated column, a missing path, a file that is listed
+        twice, a row with too many or too few cells, an extension that is not one of media, or no rows. Files
+        that are listed and do not exist are errors here, all of them named up to five.
     """
     source = Path(table)
     base = source.parent if root is None else Path(root)
     items = []
     missing = []
-    for row in read_media_table(source, split_column=split_column):
+    rows = read_media_table(source, split_column=split_column)
+    if (repeated := first_repeated_file(base / row.key for row in rows)) is not None:
+        row, other = rows[repeated[0]], rows[repeated[1]]
+        raise ConfigError(f"{row.place}: {row.key!r} is the file that is listed as {other.key!r} before")
+    for row in rows:
         path = base / row.key
         kind = media_kind(path)
         if kind is None:
@@ -198,9 +218,3 @@ def _probe(item: MediaItem) -> tuple[MediaInfo | None, MediaError | None]:
         return None, error
     except Exception as error:  # the last place before a folder could not be read at all
         return None, MediaError(item.path, f"{type(error).__name__}: {error}".splitlines()[0])
-
-
-def _visible(folders: list[str], names: list[str]) -> list[str]:
-    """The names that are not hidden; os.walk is kept out of hidden folders by changing its list."""
-    folders[:] = [name for name in folders if not name.startswith(".")]
-    return [name for name in names if not name.startswith(".")]

@@ -18,6 +18,7 @@ from PIL import Image
 
 from jaxret.data.datasets.csv import read_media_table
 from jaxret.data.datasets.folder_labels import labels_by_folder
+from jaxret.data.datasets.walk import FolderWalk, first_repeated_file, walk_folder
 from jaxret.data.decode.depth import write_depth
 from jaxret.data.decode.rgbd import RgbdFrame, RgbdVideo, RgbdVideos, cut_video, times_of_frames
 from jaxret.data.items import MediaItem
@@ -101,16 +102,23 @@ def open_rgbd(
     if not root.is_dir():
         raise ConfigError(f"{root} is not a folder")
     walks: list[MediaItem] = []
+    below: FolderWalk | None = None
     if table is not None:
-        for row in read_media_table(table, split_column=split_column):
+        rows = read_media_table(table, split_column=split_column)
+        if (repeated := first_repeated_file(root / row.key for row in rows)) is not None:
+            row, other = rows[repeated[0]], rows[repeated[1]]
+            raise ConfigError(f"{row.place}: {row.key!r} is the folder that is listed as {other.key!r} before")
+        for row in rows:
             if not is_rgbd_folder(root / row.key):
                 raise ConfigError(f"{row.place}: {root / row.key} is no folder of frames NNNNNN.color.*")
             walks.append(MediaItem(row.key, "video", row.label, row.source, row.split, path=str(root / row.key)))
     else:
-        walks.extend(_scan(root))
-    return RgbdVideos(
-        [video for walk in walks for video in open_rgbd_folder(str(walk.path), walk, source)], probe=probe
-    )
+        below = walk_folder(root)
+        walks.extend(_scan(root, below))
+    videos = [video for walk in walks for video in open_rgbd_folder(str(walk.path), walk, source)]
+    if below is None:
+        return RgbdVideos(videos, probe=probe)
+    return RgbdVideos(videos, probe=probe, unread=below.unread, left_out=below.left_out)
 
 
 def is_rgbd_folder(path: str | os.PathLike[str]) -> bool:
@@ -154,19 +162,15 @@ def _colour(name: str) -> re.Match[str] | None:
     return _COLOUR.fullmatch(name)
 
 
-def _scan(root: Path) -> Iterator[MediaItem]:
+def _scan(root: Path, walk: FolderWalk) -> Iterator[MediaItem]:
     """Every folder of frames, sorted by path."""
     if is_rgbd_folder(root):
         yield MediaItem(root.resolve().name, "video", path=str(root))
         return
-    found = []
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if any(_colour(name) for name in names):
-            found.append(Path(folder).relative_to(root))
+    found = sorted(folder for folder, names in walk.folders.items() if any(map(_colour, names)))
     if not found:
-        raise ConfigError(f"{root} holds no frames named NNNNNN.color.* with NNNNNN.depth.png")
-    found.sort()
+        reasons = "".join(f"; {reason}" for reason in (*map(str, walk.unread[:3]), *walk.left_out[:3]))
+        raise ConfigError(f"{root} holds no frames named NNNNNN.color.* with NNNNNN.depth.png{reasons}")
     for path, (label, split) in zip(found, labels_by_folder(found), strict=True):
         yield MediaItem(path.as_posix(), "video", label, split=split, path=str(root / path))
 

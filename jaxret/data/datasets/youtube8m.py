@@ -18,6 +18,7 @@ from pathlib import Path
 
 from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.datasets.tf_records import Feature, parse_example, read_tf_records
+from jaxret.data.datasets.walk import walk_folder
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError, MediaError
 
@@ -91,7 +92,7 @@ def open_youtube8m(root: str | os.PathLike[str], *, probe: bool = True) -> Media
     """
     base = Path(root)
     vocabulary = read_vocabulary(base / "vocabulary.csv")
-    paths = [Path(folder, name) for folder, _, names in os.walk(base, followlinks=True) for name in sorted(names)]
+    paths = [base / path for path in walk_folder(base).files]
     files = {path.stem: path for path in paths if media_kind(path) == "video"}
     features = sorted(path for path in paths if path.suffix == ".tfrecord")
     if not features:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from jaxret.data.decode.errors import OneLineErrors
 from jaxret.errors import MediaError
+from jaxret.files import require_regular
 
 __all__ = ["DepthFormat", "read_depth", "write_depth"]
 
@@ -40,6 +41,7 @@ def read_depth(path: str | os.PathLike[str], kind: DepthFormat = "millimetres") 
     if kind not in get_args(DepthFormat):
         raise ValueError(f"kind must be one of {', '.join(get_args(DepthFormat))}, got {kind!r}")
     name = os.fspath(path)
+    require_regular(name)
     with OneLineErrors(name), Image.open(name) as image:
         if kind == "rgb24":
             if image.mode not in ("RGB", "RGBA"):

@@ -16,6 +16,7 @@ from jaxret.data.decode.still import open_still
 from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
 from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
 from jaxret.errors import MediaError
+from jaxret.files import require_regular
 
 __all__ = ["BACKGROUND", "MAX_PIXELS", "ImageReader", "read_image"]
 
@@ -44,6 +45,8 @@ class ImageReader(MediaReader):
 
     def __init__(self, path: str | os.PathLike[str], data: bytes | None = None):
         self.path = os.fspath(path)
+        if data is None:
+            require_regular(self.path)
         with OneLineErrors(self.path):
             image = _opened(self.path, data)
             try:

@@ -151,6 +151,8 @@ class RgbdVideos(MediaDataset):
       videos: what to read.
       probe: read the first frame of each when the data set is made; what fails is left out and listed. False takes
         every video on trust.
+      unread: folders that could not be read, to be listed among what was skipped.
+      left_out: see `MediaDataset`.
 
     Attributes:
       items: the videos that can be read, in the order given.
@@ -158,8 +160,15 @@ class RgbdVideos(MediaDataset):
       damaged: what has gaps, each a MediaError with path and where.
     """
 
-    def __init__(self, videos: Iterable[RgbdVideo], *, probe: bool = True):
-        kept, skipped, damaged = [], [], []
+    def __init__(
+        self,
+        videos: Iterable[RgbdVideo],
+        *,
+        probe: bool = True,
+        unread: Sequence[MediaError] = (),
+        left_out: Sequence[str] = (),
+    ):
+        kept, skipped, damaged = [], list(unread), []
         for video in videos:
             try:
                 if probe:
@@ -175,6 +184,7 @@ class RgbdVideos(MediaDataset):
         self.items = tuple(video.item for video in kept)
         self.skipped = tuple(skipped)
         self.damaged = tuple(damaged)
+        self.left_out = tuple(left_out)
 
     def open(self, index: int) -> RgbdReader:
         """A reader of video `index`."""

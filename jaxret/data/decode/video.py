@@ -31,6 +31,7 @@ from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_i
 from jaxret.data.sampling.frames import gaps_in_words, parts_between_gaps
 from jaxret.data.sampling.transforms import FrameGeometry
 from jaxret.errors import MediaError
+from jaxret.files import require_regular
 
 __all__ = ["VideoReader"]
 
@@ -158,6 +159,7 @@ class VideoReader(MediaReader):
     def _open(self) -> None:
         """(Re)open the file at its start, with a fresh decoder."""
         self.close()
+        require_regular(self.path)
         try:
             # The prefix and the list keep FFmpeg from reading anything but this file, whatever its name.
             self._container = av.open(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.datasets.csv_lines import read_csv_lines
 from jaxret.data.datasets.folders import IMAGE_EXTENSIONS, MediaFiles
 from jaxret.data.ground_truth.instances import Box, checked_box
 from jaxret.data.items import MediaItem
@@ -104,12 +104,7 @@ class _Image:
 
 def _rows(source: Path) -> list[tuple[int, dict[str, str]]]:
     """Line number and cells by column of every row."""
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{source}: {getattr(error, 'strerror', None) or error}") from error
+    lines = read_csv_lines(source)
     header = [name.strip() for name in lines[0][1]] if lines else []
     if repeated := sorted({name for name in header if header.count(name) > 1}):
         raise ConfigError(f"{source}: column {repeated[0]!r} is there twice")

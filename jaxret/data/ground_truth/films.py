@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from jaxret.data.datasets.csv_lines import read_csv_lines
 from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.ground_truth.clock_times import parse_clock
 from jaxret.data.items import MediaItem
@@ -83,12 +83,8 @@ def read_film_queries(table: str | os.PathLike[str]) -> FilmQueries:
 
 
 def _read_table(source: Path) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    try:
-        with source.open(newline="", encoding="utf-8-sig") as file:
-            lines = list(csv.reader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(f"{source}: {getattr(error, 'strerror', None) or error}") from error
-    header = [name.strip() for name in lines[0]] if lines else []
+    lines = read_csv_lines(source)
+    header = [name.strip() for name in lines[0][1]] if lines else []
     known = (*_REQUIRED, *_OPTIONAL)
     odd = [name for name in _REQUIRED if name not in header] or [name for name in header if name not in known]
     if odd or len(set(header)) < len(header):
@@ -97,7 +93,7 @@ def _read_table(source: Path) -> tuple[list[str], list[tuple[str, dict[str, str]
             f"once; got {', '.join(header) or 'nothing'}"
         )
     rows = []
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in lines[1:]:
         if line:
             place = f"{source}, line {number}"
             if len(line) != len(header):
