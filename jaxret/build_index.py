@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxret.cli.flags import parse
-from jaxret.cli.run import run_command
+from jaxret.cli.run import check_threads, run_command
 from jaxret.errors import ConfigError
 from jaxret.files import is_there
+from jaxret.plain_text import print_text
 
 if TYPE_CHECKING:
     from jaxret.data.dataset import MediaDataset
@@ -34,7 +35,7 @@ class BuildIndex:
       compact: afterwards rewrite the index as one segment.
       without_frames: with an encoder of shots, for a new index: keep shots alone, a tenth of the size; an image then
         finds shots, but not the moment in them.
-      threads: files decoded at once.
+      threads: files decoded at once, 1 to 1024.
       quiet: no progress bar.
     """
 
@@ -46,6 +47,9 @@ class BuildIndex:
     without_frames: bool = False
     threads: int = 2
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        check_threads(self.threads)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,9 +94,9 @@ def _remove(index: MediaIndex, dataset: MediaDataset) -> None:
     keys = set(matches.present.values())
     if keys:
         index.remove(keys)
-    print(f"removed {len(keys)} of {len(dataset)} items; {len(index)} are left in {index.folder}")
+    print_text(f"removed {len(keys)} of {len(dataset)} items; {len(index)} are left in {index.folder}")
     if matches.clashes:
-        print(f"{len(matches.clashes)} names belong to other files of the index, which were left alone")
+        print_text(f"{len(matches.clashes)} names belong to other files of the index, which were left alone")
 
 
 def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
@@ -103,27 +107,27 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
     with tqdm(total=len(dataset), unit="item", disable=args.quiet, dynamic_ncols=True) as bar:
         report = retriever.add(dataset, threads=args.threads, on_item=lambda _: bar.update())
     skipped = [*dataset.skipped, *report.skipped]
-    print(
+    print_text(
         f"added {len(report.added)} items, {len(report.present)} were there already, {len(skipped)} could not"
         f" be read; {len(retriever.index)} are in {retriever.index.folder}"
     )
     for error in skipped:
-        print(f"  skipped {error}")
+        print_text(f"  skipped {error}")
     # What turned out while reading says more than what the files' headers did.
     for error in {error.path: error for error in (*dataset.damaged, *report.damaged)}.values():
-        print(f"  damaged {error}")
+        print_text(f"  damaged {error}")
     if dataset.passed_over:
-        print(passed_over_in_words(dataset.passed_over))
+        print_text(passed_over_in_words(dataset.passed_over))
     for line in dataset.left_out:
-        print(f"  left out {line}")
+        print_text(f"  left out {line}")
     if report.renamed:
         key, renamed = next(iter(report.renamed.items()))
-        print(
+        print_text(
             f"{len(report.renamed)} names belonged to other files of the index: these items are in it by their full"
             f" paths, such as {renamed} for {key}"
         )
     for line in retriever.system.sizes(retriever.index):
-        print(line)
+        print_text(line)
 
 
 def find_encoder(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxret.cli.flags import chosen_options, parse
-from jaxret.cli.run import run_command
+from jaxret.cli.run import check_threads, run_command
 from jaxret.cli.tables import print_report
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
@@ -45,7 +45,7 @@ class Evaluate:
       without_query: with --regions, the query image itself does not count as found.
       k: cut-offs (default 1 5 10).
       json: also write the figures to this file.
-      threads: query files decoded at once.
+      threads: query files decoded at once, 1 to 1024.
     """
 
     index: Path
@@ -57,6 +57,9 @@ class Evaluate:
     k: tuple[int, ...] | None = None
     json: Path | None = None
     threads: int = 2
+
+    def __post_init__(self) -> None:
+        check_threads(self.threads)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -12,7 +12,16 @@ from pathlib import Path
 
 from jaxret.errors import MediaError, WriteError
 
-__all__ = ["is_there", "kind_of_file", "partial_name", "require_regular", "sync_folder", "write_atomically", "writing"]
+__all__ = [
+    "is_there",
+    "kind_of_file",
+    "partial_name",
+    "require_regular",
+    "sync_folder",
+    "with_free_space",
+    "write_atomically",
+    "writing",
+]
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -136,6 +145,15 @@ def require_regular(path: str | os.PathLike[str]) -> None:
         raise MediaError(os.fspath(path), getattr(error, "strerror", None) or str(error)) from error
     if kind is not None:
         raise MediaError(os.fspath(path), kind)
+
+
+def with_free_space(error: BaseException) -> str | None:
+    """The message of an error that says that a disk is full, with what is free on it; None for other errors."""
+    if isinstance(error, WriteError) or (code := _full(error)) is None:
+        return None
+    path = getattr(error, "filename", None)
+    place = "" if path is None else f"{os.fsdecode(path)}: "
+    return f"{place}cannot be written: {os.strerror(code)} ({_free(Path(os.fsdecode(path or 'x')))})"
 
 
 def _full(error: BaseException | None) -> int | None:

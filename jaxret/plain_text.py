@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
+from typing import TextIO
 
-__all__ = ["printable"]
+__all__ = ["print_text", "printable"]
 
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NEVER_RAW = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -31,3 +33,10 @@ def printable(text: str, encoding: str = "utf-8") -> str:
         for character in text
     )
     return shown.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def print_text(text: str, file: TextIO | None = None) -> None:
+    """Print lines of text, escaped as `printable` does it for the encoding of `file` (default: standard output)."""
+    out = sys.stdout if file is None else file
+    encoding = getattr(out, "encoding", None) or "utf-8"
+    print("\n".join(printable(line, encoding) for line in text.split("\n")), file=out, flush=True)

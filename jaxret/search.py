@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxret.cli.flags import chosen_options, parse
-from jaxret.cli.run import run_command
+from jaxret.cli.run import check_threads, run_command
 from jaxret.cli.tables import print_hits, print_json
 from jaxret.data.items import Kind
 from jaxret.errors import ConfigError
@@ -30,11 +30,11 @@ class Search:
     Attributes:
       index: index folder, or a run folder that holds one.
       query: an image or a video.
-      k: results wanted.
+      k: results wanted, at least 1; more than the index has are all.
       kind: find only images, or only videos.
       json: print JSON, one object a result.
       figure: draw the query and the results with their boxes (PNG), with an index of regions.
-      threads: of the ranking kernels (default: all cores).
+      threads: of the ranking kernels, 1 to 1024 (default: all cores).
     """
 
     index: Path
@@ -44,6 +44,9 @@ class Search:
     json: bool = False
     figure: Path | None = None
     threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_threads(self.threads)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxret.cli.run import STOPPED, run_command
+from jaxret.cli.run import STOPPED, check_threads, run_command
 from jaxret.errors import ConfigError
+from jaxret.plain_text import print_text
 from jaxret.recipes import DEFAULT_RECIPE, RECIPES, new_run_path
 
 USAGE = """usage: jaxret train [RECIPE] [options]
@@ -64,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     if options.distributed:
         _join(options)
     from jaxret.recipes.base import RunContext, open_config
-    from jaxret.training import RunFolder, keep_freed_memory
+    from jaxret.training import RunFolder, check_numbers, keep_freed_memory
 
     keep_freed_memory()
     if options.resume is not None:
@@ -76,7 +77,9 @@ def main(argv: Sequence[str]) -> int:
         recipe = RECIPES.named(name or DEFAULT_RECIPE)
         config = _parse(recipe.name, recipe.config, words)
         run = RunFolder.new(new_run_path(recipe.name, config))
-    print(f"run folder: {run.path}", flush=True)
+    check_numbers(config)
+    check_threads(getattr(config, "threads", None))
+    print_text(f"run folder: {run.path}")
     context = RunContext(run, recipe.name, _print, not options.quiet, options.stop_after)
     finished = recipe.train(config, context)
     if options.distributed:
@@ -117,7 +120,7 @@ def _parse(name: str, default: Any, words: list[str]) -> Any:
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    print_text(line)
 
 
 def _check_unchanged(before: Any, after: Any) -> None:

@@ -9,9 +9,13 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jaxret.errors import JaxretError
+from jaxret.errors import ConfigError, JaxretError
+from jaxret.files import with_free_space
+from jaxret.plain_text import print_text
 
-__all__ = ["run_command"]
+__all__ = ["MOST_THREADS", "check_threads", "run_command"]
+
+MOST_THREADS = 1024
 
 USAGE_ERROR = 2
 STOPPED = 130
@@ -32,10 +36,11 @@ def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
         # Python flushes stdout at exit and would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (JaxretError, ValueError, TypeError, OSError) as error:
+    except (JaxretError, ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
         if not isinstance(error, JaxretError) and os.environ.get("JAXRET_TRACEBACK"):
             raise
-        print(f"jaxret: error: {error}", file=sys.stderr)
+        told = f"more memory is needed than there is: {error}" if isinstance(error, MemoryError) else str(error)
+        print_text(f"jaxret: error: {with_free_space(error) or told}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("jaxret: interrupted", file=sys.stderr)
@@ -49,4 +54,10 @@ def _show_warning(usual: Callable[..., None], message: Warning | str, *rest: Any
     if path is None:
         usual(message, *rest, **names)
     else:
-        print(f"jaxret: warning: {path}: {message}", file=sys.stderr)
+        print_text(f"jaxret: warning: {path}: {message}", file=sys.stderr)
+
+
+def check_threads(threads: int | None) -> None:
+    """ConfigError for an option `threads` that is out of range, before anything is made; None is the default."""
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise ConfigError(f"threads must lie in 1 .. {MOST_THREADS}, got {threads}")

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from jaxret.plain_text import print_text, printable
 from jaxret.rank import METRICS
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def print_hits(hits: Sequence[Hit], nothing: str = "nothing found", *, in_query:
       in_query: name the span of the query, not that of the item.
     """
     if not hits:
-        print(nothing)
+        print_text(nothing)
         return
     metric = METRICS.get(hits[0].metric)  # none of sequences
     label, digits = ("distance", 4) if metric is None else (metric.label, 0 if metric.whole else 4)
@@ -57,7 +58,7 @@ def print_hits(hits: Sequence[Hit], nothing: str = "nothing found", *, in_query:
 
 def print_report(report: Report) -> None:
     """Print what was measured, and the figures, a line a group."""
-    print(report.measured)
+    print_text(report.measured)
     header, rows = report.table()
     _print_table(header, rows, ["left", *["right"] * (len(header) - 1)])
 
@@ -84,10 +85,11 @@ def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Se
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     for name, side in zip(header, sides, strict=True):
-        table.add_column(name, justify=side, no_wrap=name != header[-1], overflow="fold")  # type: ignore[arg-type]
+        table.add_column(Text(printable(name, encoding)), justify=side, no_wrap=name != header[-1], overflow="fold")  # type: ignore[arg-type]
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell, encoding)) for cell in row))
     console = Console(width=None if sys.stdout.isatty() else _UNBOUNDED, highlight=False)
     with console.capture() as capture:
         console.print(table)

@@ -233,7 +233,7 @@ class MediaIndex:
         Args:
           space: which space the queries belong to.
           vectors: float (Q, D), or (D,) for one query; for a space of codes uint8 (Q, bits / 8) or (bits / 8,).
-          k: items a query, at least 1; more than there are fills up with id -1.
+          k: items a query, at least 1; more than there are fills up with id -1, up to 2^22 in all.
           options: the metric, PAR's threshold and indexes to search with; None: the space's default metric, exactly.
           kinds: find only these kinds ("image", "video"); None for both.
           exclude_sources: for each query a source whose items are left out, or None: the query's own, so
@@ -243,7 +243,7 @@ class MediaIndex:
         Raises:
           TypeError: `vectors` are not floats (of codes: not uint8), or k or probes is not a whole number.
           ValueError: the space or a kind is unknown, the options do not fit the space, shapes disagree, a vector is
-            not finite, or k < 1.
+            not finite, or k is out of range.
           IndexFormatError: what is stored turns out to be damaged.
         """
         return rank_media(

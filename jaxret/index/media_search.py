@@ -20,6 +20,10 @@ from jaxret.rank.validation import as_codes, as_float32_matrix, check_count
 __all__ = ["rank_media"]
 
 
+_MOST_FILLED = 1 << 22
+"""Results without an item that are made up where k is above the number of items."""
+
+
 def rank_media(
     snapshot: Snapshot,
     space: Space,
@@ -37,6 +41,8 @@ def rank_media(
     queries = _checked_queries(space, vectors)
     metric = options.metric_in(space)
     k = check_count(k, "k")
+    if len(queries) * (k - len(snapshot.items)) > _MOST_FILLED:
+        raise ValueError(f"k must be near the {len(snapshot.items)} items of the index or below, got {k}")
     check_threads(threads)
     excluded = _source_numbers(snapshot, exclude_sources, len(queries))
     way: Way = "hash tables" if options.multi_index else "scan" if options.probes is None else "cells"

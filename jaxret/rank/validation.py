@@ -12,6 +12,10 @@ FloatMatrix = NDArray[np.float32]
 CodeMatrix = NDArray[np.uint8]
 
 
+MOST = 2**31 - 1
+"""The largest count: of what is counted here there are never more."""
+
+
 def as_array(array: Any, name: str) -> NDArray[Any]:
     """`array` as NumPy sees it: an ndarray, or anything with `__array__` or `__dlpack__` (JAX arrays too).
 
@@ -139,16 +143,18 @@ def check_same_width(queries: NDArray[Any], gallery: NDArray[Any], unit: str = "
         raise ValueError(f"queries and gallery must have the same number of {unit}, got {widths}")
 
 
-def check_count(value: Any, name: str) -> int:
-    """A Python integer of at least 1.
+def check_count(value: Any, name: str, *, most: int | None = MOST) -> int:
+    """A Python integer of at least 1 and at most `most`, None for any.
 
     Raises:
         TypeError: it is no integer (a bool is none either).
-        ValueError: it is below 1.
+        ValueError: it is out of range.
     """
     count = _as_integer(value, name)
     if count < 1:
         raise ValueError(f"{name} must be at least 1, got {count}")
+    if most is not None and count > most:
+        raise ValueError(f"{name} must be at most {most}, got {count}")
     return count
 
 
@@ -172,7 +178,7 @@ def check_k(k: Any, gallery_size: int) -> int:
         TypeError: it is no integer.
         ValueError: it is below 1 or above the number of gallery items.
     """
-    count = check_count(k, "k")
+    count = check_count(k, "k", most=None)
     if count > gallery_size:
         raise ValueError(f"k must be at most the {gallery_size} gallery items, got {count}")
     return count

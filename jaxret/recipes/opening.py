@@ -57,7 +57,8 @@ def open_data(config: DataConfig, what: str) -> MediaDataset:
 
 def opened(config: DataConfig, dataset: MediaDataset) -> str:
     """The first words of the log: how many items there are."""
-    return f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable)"
+    left_out = "".join(f"; left out {line}" for line in dataset.left_out)
+    return f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable{left_out})"
 
 
 def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:

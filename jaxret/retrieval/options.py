@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 
 from jaxret.rank import METRICS
 from jaxret.rank.sequence_ranking import SequenceRanking, Subsequence
-from jaxret.rank.validation import check_count
+from jaxret.rank.validation import MOST, check_count
 from jaxret.retrieval.region import Region
 
 __all__ = ["OPTION_CLASSES", "Measure", "RegionSearch", "SequenceSearch", "SpaceName", "VectorSearch"]
@@ -151,8 +151,10 @@ class RegionSearch:
     def __post_init__(self) -> None:
         for name, least in (("candidates", 0), ("expand", 0), ("min_words", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+                raise ValueError(f"{name} must be a whole number in {least} .. {MOST}, got {value!r}")
+        if self.at is not None and not 0 <= self.at < math.inf:
+            raise ValueError(f"at must be a finite number of seconds of at least 0, got {self.at!r}")
         if not 0 <= self.surroundings < math.inf:
             raise ValueError(f"surroundings must be a finite number of at least 0, got {self.surroundings!r}")
         if self.expand > self.candidates:

@@ -123,7 +123,7 @@ class Retriever:
 
         Args:
           query: a media file, a folder of RGB-D frames (or `rgbd,rate=15:FOLDER`), or a data set of one item.
-          k: items wanted, at least 1.
+          k: items wanted, at least 1; more than the index has are all.
           options: how to compare: a `VectorSearch` or `SequenceSearch` for an index of whole images and clips, a
             `RegionSearch` for one of regions; None for the index's default.
           kinds: find only "image" or only "video".
@@ -133,6 +133,8 @@ class Retriever:
           MediaError: the query cannot be read.
           ValueError: k or kinds is out of range, or the options do not fit the index or the query.
         """
+        if isinstance(k, int):
+            k = min(k, max([1, len(self.index), *map(self.index.count_rows, self.index.spaces)]))
         k = check_count(k, "k")
         wanted = _checked_kinds(kinds)
         options = self.system.default_options() if options is None else self._fitting(options)

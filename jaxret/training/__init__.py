@@ -4,6 +4,7 @@ from jaxret.training.checkpoint import Checkpoint, Checkpoints
 from jaxret.training.config import (
     LoopConfig,
     OptimiserConfig,
+    check_numbers,
     config_from_json,
     config_to_json,
     refuse_unused,
@@ -62,6 +63,7 @@ __all__ = [
     "barrier",
     "batch_mesh",
     "check_memory",
+    "check_numbers",
     "compile_step",
     "config_from_json",
     "config_to_json",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +15,36 @@ from jaxret.errors import ConfigError
 from jaxret.training.objectives import objective_class, objective_name
 from jaxret.training.step import Objective
 
-__all__ = ["LoopConfig", "OptimiserConfig", "config_from_json", "config_to_json", "refuse_unused", "replace_settings"]
+__all__ = [
+    "LoopConfig",
+    "OptimiserConfig",
+    "check_numbers",
+    "config_from_json",
+    "config_to_json",
+    "refuse_unused",
+    "replace_settings",
+]
 
 Config = TypeVar("Config")
+
+
+_MOST = 2**31 - 1
+
+
+def check_numbers(config: Any) -> None:
+    """Refuse what no setting can be: whole numbers beyond 32 bits, and floats that are not finite.
+
+    Raises:
+      ConfigError: a setting is such a number; those that have a narrower range have checked it themselves.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            check_numbers(value)
+        elif isinstance(value, int) and not -_MOST <= value <= _MOST:
+            raise ConfigError(f"{field.name} must be at most {_MOST}, got {value}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{field.name} must be a finite number, got {value}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,7 +167,9 @@ def replace_settings(config: Config, settings: Mapping[str, Any], *, owner: str)
         field: dataclasses.replace(own.pop(field, getattr(config, field)), **values)
         for field, values in changes.items()
     }
-    return dataclasses.replace(config, **own, **nested)  # type: ignore[type-var]
+    replaced = dataclasses.replace(config, **own, **nested)  # type: ignore[type-var]
+    check_numbers(replaced)
+    return replaced
 
 
 def _holders(config: Any) -> dict[str, str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import json
 import re
 import sys
 
 import pytest
 
-from jaxret.cli.tables import print_hits, print_report
+from jaxret.cli.run import run_command
+from jaxret.cli.tables import print_hits, print_json, print_report
 from jaxret.data.items import MediaItem
+from jaxret.errors import MediaError
+from jaxret.plain_text import print_text
 from jaxret.retrieval import Hit, Report
 
 NAME = "a [bold]name[/bold] of " + "very " * 40 + "many words.mp4"
@@ -55,3 +60,56 @@ def test_a_report_is_a_line_a_group(capsys: pytest.CaptureFixture[str]) -> None:
         "all      0.5000        3",
         "a class  1.0000        1",
     ]
+
+
+ODD = "caf\udce9 \u65e5 \x1b[2J\r\n\u202egnp"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8", "utf-16"])
+def test_any_name_is_printed_on_any_terminal(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding))
+    print_hits([Hit(MediaItem(ODD, "image", label=ODD), float(number)) for number in range(3)])
+    print_report(Report({ODD: {"mAP": 0.5, "queries": 3.0}}, "measured", None, None))
+    print_text(f"one {ODD}")
+    print_json([Hit(MediaItem(ODD, "image"), 0.0)])
+    sys.stdout.flush()
+    told = written.getvalue().decode(encoding)
+    assert told.count(r"\x1b[2J\r") >= 7
+    assert not set(told) & set("\x1b\r\u202e")
+    assert ("\u65e5" in told) == encoding.startswith("utf")
+    assert json.loads(told.splitlines()[-1])["key"] == ODD
+
+
+def test_errors_are_printed_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(written, encoding="ascii"))
+
+    def fail(argv: object) -> int:
+        raise MediaError(ODD, "no such file")
+
+    assert run_command(fail, []) == 2
+    sys.stderr.flush()
+    assert written.getvalue().startswith(rb"jaxret: error: caf\udce9 \u65e5 \x1b[2J")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/tmp/x/y"), r"/tmp/x/y: cannot be written: .*MB are free"),
+        (OSError(errno.ENOSPC, "No space left on device"), r"cannot be written: .*MB are free"),
+        (MemoryError("Unable to allocate 4 PiB"), r"more memory is needed than there is: Unable to allocate 4 PiB"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), r"Permission denied: '/x'"),
+        (OverflowError("too large"), "too large"),
+    ],
+)
+def test_what_the_machine_refuses_is_one_line(
+    capsys: pytest.CaptureFixture[str], error: Exception, message: str
+) -> None:
+    def fail(argv: object) -> int:
+        raise error
+
+    assert run_command(fail, []) == 2
+    told = capsys.readouterr().err
+    assert re.search(message, told)
+    assert told.count("\n") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from other_user import as_another_user
 from safetensors.numpy import load_file, save_file
 
 from jaxret.errors import ConfigError, WeightsError
@@ -180,6 +182,15 @@ def test_altered_missing_and_foreign_files_are_refused(copy):
     (copy / "encoder.json").unlink()
     with pytest.raises(WeightsError, match=r"encoder\.json: no such file"):
         load_encoder(copy)
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "encoder.json"])
+def test_a_file_that_may_not_be_read_says_so(saved, others_folder, name):
+    copied = shutil.copytree(saved, others_folder / "encoder")
+    assert all(file.stat().st_mode & 0o044 == 0o044 for file in saved.iterdir())
+    (copied / name).chmod(0o600 if os.geteuid() == 0 else 0)
+    with as_another_user(), pytest.raises(WeightsError, match=f"{name}: Permission denied"):
+        load_encoder(copied)
 
 
 def test_no_damage_to_a_byte_of_the_weights_goes_unnoticed(saved, tmp_path_factory):

@@ -10,6 +10,8 @@ import pytest
 from flax import nnx
 from PIL import Image
 
+from jaxret.__main__ import dispatch
+from jaxret.cli.run import run_command
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.decode.write import write_video
 from jaxret.data.open import open_dataset
@@ -222,3 +224,33 @@ def test_figures_of_vectors_of_the_same_index(retriever: Retriever) -> None:
     for space, distance in (("code", "euclidean"), ("clip", "hamming"), ("frame", "hamming")):
         with pytest.raises(ConfigError, match=f"go together, got {distance} in space {space}"):
             retriever.evaluate(options=VectorSearch(space, distance))
+
+
+def test_huge_counts_are_cut_to_the_index(folder: Path, retriever: Retriever) -> None:
+    query = next(folder.glob("1-left/*.mp4"))
+    for settings in ({"space": "code"}, {"space": "clip"}, {"space": "frame"}, {"space": "clip", "every_clip": True}):
+        options = VectorSearch(**settings)
+        hits = retriever.search(query, 10**12, options=options)
+        assert hits == retriever.search(query, retriever.index.count_rows("frame"), options=options)
+    whole = retriever.search(query, 3, options=VectorSearch("code", rerank=len(retriever.index)))
+    assert retriever.search(query, 3, options=VectorSearch("code", rerank=2**31 - 1)) == whole
+    with pytest.raises(ValueError, match="rerank must be at most 2147483647"):
+        VectorSearch("code", rerank=2**31)
+
+
+def test_a_huge_k_of_an_index_is_refused_before_memory_is_taken(retriever: Retriever) -> None:
+    vector = retriever.index.rows("clip").vectors[0]
+    assert len(retriever.index.search("clip", vector, 10_000).ids[0]) == 10_000
+    with pytest.raises(ValueError, match="k must be near the 14 items of the index or below, got 100000000"):
+        retriever.index.search("clip", vector, 100_000_000)
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "1025", "1000000000"])
+def test_threads_out_of_range_leave_nothing_behind(folder, retriever, tmp_path: Path, capsys, threads: str) -> None:
+    made = tmp_path / "made"
+    words = ["index", str(folder), str(made), "--encoder", str(retriever.index.folder), "--threads", threads]
+    assert run_command(dispatch, words) == 2
+    assert f"threads must lie in 1 .. 1024, got {threads}" in capsys.readouterr().err
+    assert not made.exists()
+    assert run_command(dispatch, ["search", str(retriever.index.folder), "x.mp4", "--threads", threads]) == 2
+    assert run_command(dispatch, ["evaluate", str(retriever.index.folder), "--threads", threads]) == 2

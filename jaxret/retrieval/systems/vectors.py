@@ -237,9 +237,15 @@ class _VectorQuery:
             return nearest
         return [hit for hit in nearest if hit.cosine is not None and hit.cosine > options.min_cosine]
 
+    def _wanted(self, index: MediaIndex) -> int:
+        """How many results the first pass gives."""
+        if self.options.rerank is None:
+            return self.k
+        return max(self.k, min(self.options.rerank, max(map(index.count_rows, index.spaces))))
+
     def _by_clips(self, index: MediaIndex, rows: Rows) -> list[Hit]:
         options = self.options
-        wanted = options.rerank or self.k
+        wanted = self._wanted(index)
         if options.every_clip:
             stored = index.rows("clip", np.flatnonzero(index.searchable("clip", self.kinds)))
             found = hits_of_pairs(index, rows, stored, wanted, self._metric, per="row", threads=self.threads)
@@ -251,7 +257,7 @@ class _VectorQuery:
         return placed if options.rerank is None else by_best_frame(index, placed)[: self.k]
 
     def _by_codes(self, index: MediaIndex, clips: Rows) -> list[Hit]:
-        found = self._nearest(index, "code", code_rows(clips), self.options.rerank or self.k, "hamming")
+        found = self._nearest(index, "code", code_rows(clips), self._wanted(index), "hamming")
         if self.options.rerank is None or not found:
             return found
         stored = index.rows("clip", np.array([index.id_of(hit.item.key) for hit in found], np.int64))
