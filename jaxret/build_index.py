@@ -71,17 +71,22 @@ def main(argv: Sequence[str]) -> int:
 
 def _retriever(args: BuildIndex) -> Retriever:
     """The index that exists, or a new one of the encoder that was named."""
-    from jaxret.models.store import load_encoder
+    from jaxret.models.store import fingerprint_in, load_encoder
     from jaxret.retrieval import Retriever
     from jaxret.retrieval.store import index_folder
 
     folder = index_folder(args.index)
     if is_there(folder / "manifest.json"):
-        if args.encoder is not None:
-            raise ConfigError(f"{folder} exists and has its own encoder: leave --encoder out")
-        if args.without_frames:
-            raise ConfigError(f"{folder} exists, with or without frames: leave --without-frames out")
-        return Retriever.open(folder)
+        retriever = Retriever.open(folder)
+        # The command that made the index, given once more, goes on with it.
+        if (
+            args.encoder is not None
+            and fingerprint_in(find_encoder(args.encoder)) != retriever.index.encoder.fingerprint
+        ):
+            raise ConfigError(f"{folder} exists and has an encoder of its own, another one: leave --encoder out")
+        if args.without_frames and "frame" in retriever.index.spaces:
+            raise ConfigError(f"{folder} exists, and keeps frames: leave --without-frames out")
+        return retriever
     if args.encoder is None:
         raise ConfigError(f"{folder} does not exist yet: name the encoder of the new index with --encoder RUN_FOLDER")
     return Retriever.create(folder, load_encoder(find_encoder(args.encoder)), frames=not args.without_frames)

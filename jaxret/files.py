@@ -17,6 +17,7 @@ __all__ = [
     "kind_of_file",
     "partial_name",
     "require_regular",
+    "require_room",
     "sync_folder",
     "with_free_space",
     "write_atomically",
@@ -147,6 +148,27 @@ def require_regular(path: str | os.PathLike[str]) -> None:
         raise MediaError(os.fspath(path), kind)
 
 
+def require_room(path: str | os.PathLike[str], size: int) -> None:
+    """Refuse to begin what a full disk would leave half-written.
+
+    Args:
+      path: of a file or folder that is to be written; a folder above it exists.
+      size: its bytes.
+
+    Raises:
+      WriteError: less is free.
+    """
+    for folder in Path(path).absolute().parents:
+        try:
+            free = shutil.disk_usage(folder).free
+        except OSError:
+            continue
+        if free < size:
+            needs = f"{os.strerror(errno.ENOSPC)}: it takes {size / 1e6:,.1f} MB"
+            raise WriteError(errno.ENOSPC, f"{path}: cannot be written: {needs} ({_free(Path(path))})")
+        return
+
+
 def with_free_space(error: BaseException) -> str | None:
     """The message of an error that says that a disk is full, with what is free on it; None for other errors."""
     if isinstance(error, WriteError) or (code := _full(error)) is None:
@@ -162,6 +184,8 @@ def _full(error: BaseException | None) -> int | None:
         if isinstance(error, OSError) and error.errno in _FULL:
             return error.errno
         text = str(error).lower()  # libraries in Rust and C++ hand on the text alone
+        if " requested and " in text and text.endswith(" written"):  # NumPy's
+            return errno.ENOSPC
         for code in _FULL:
             if f"os error {code})" in text or os.strerror(code).lower() in text:
                 return code

@@ -18,7 +18,7 @@ from jaxret.errors import ConfigError, WeightsError
 from jaxret.files import write_atomically
 from jaxret.models.registry import create_encoder
 
-__all__ = ["encoder_arrays", "fingerprint", "load_encoder", "parameter_count", "save_encoder"]
+__all__ = ["encoder_arrays", "fingerprint", "fingerprint_in", "load_encoder", "parameter_count", "save_encoder"]
 
 _FORMAT = 1
 
@@ -101,6 +101,11 @@ def load_encoder(folder: Path) -> Any:
     ]
     nnx.update(encoder, nnx.from_flat_state(loaded))
     return encoder
+
+
+def fingerprint_in(folder: Path) -> str:
+    """The fingerprint of the encoder that lies in a folder, as its settings tell it; errors as `load_encoder`."""
+    return str(_read_settings(folder / "encoder.json")["fingerprint"])
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

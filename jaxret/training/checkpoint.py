@@ -16,12 +16,13 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from jaxret.errors import ConfigError
-from jaxret.files import writing
+from jaxret.files import require_room, writing
 from jaxret.training.step import TrainState
 
 __all__ = ["Checkpoint", "Checkpoints"]
 
 _SCORE = "score"
+_BESIDE = 1 << 18  # bytes of a checkpoint beside its arrays, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +100,9 @@ class Checkpoints:
         log = logging.getLogger("absl")
         log.addFilter(_tells)
         try:
-            with writing(Path(self._manager.directory) / str(step)):
+            with writing(folder := Path(self._manager.directory) / str(step)):
+                # Where the disk fills up half-way, the threads that write print tracebacks.
+                require_room(folder, _BESIDE + sum(leaf.nbytes for leaf in jax.tree.leaves(_as_dict(state))))
                 self._manager.save(
                     step,
                     args=ocp.args.Composite(
@@ -137,8 +140,11 @@ class Checkpoints:
 
 
 def _tells(record: logging.LogRecord) -> bool:
-    """Whether a message is news: orbax warns of every checkpoint without a score, and here those are meant."""
-    return "did not provide metrics" not in record.getMessage()
+    """Whether a message is news: orbax warns of every checkpoint without a score, and here those are meant; the errors
+    of its threads are raised as well.
+    """
+    text = record.getMessage()
+    return "did not provide metrics" not in text and "run() raised an exception" not in text
 
 
 def _score(metrics: dict[str, float]) -> float:
