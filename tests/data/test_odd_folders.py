@@ -172,7 +172,7 @@ def test_runs_and_indexes_among_the_media_are_left_out_and_said(folder: Path) ->
     dataset = open_dataset(folder)
     assert [item.key for item in dataset.items] == ["cat/a.png", "dog/b.png", "own/c.png"]
     assert dataset.left_out == (f"{folder / 'index'}: an index of jaxret", f"{run}: a run of jaxret")
-    with pytest.raises(ConfigError, match=r"holds no image or video .*a run of jaxret"):
+    with pytest.raises(ConfigError, match=r"holds no image or video: .*a run of jaxret"):
         open_dataset(run)
     assert len(open_dataset(run / "example")) == 1  # what is named is meant
 
