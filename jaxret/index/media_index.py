@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
-from jaxret.errors import EncoderMismatchError, IndexFormatError
+from jaxret.errors import EncoderMismatchError, IndexFormatError, WriteError
 from jaxret.index.item_search import gallery_of
 from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.media_search import rank_media
@@ -18,7 +19,18 @@ from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.search_options import SearchOptions
 from jaxret.index.snapshot import Snapshot, open_snapshot
 from jaxret.index.space import ARRAY_NAMES, Space
-from jaxret.index.writer import added, check_new, check_rows, commit, compacted, create, require_known, without
+from jaxret.index.writer import (
+    added,
+    check_new,
+    check_rows,
+    commit,
+    compacted,
+    create,
+    merged,
+    require_known,
+    segments_to_merge,
+    without,
+)
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["MediaIndex"]
@@ -276,6 +288,8 @@ class MediaIndex:
     def add(self, items: Sequence[MediaItem], rows: Mapping[str, Rows], *, replace: bool = False) -> None:
         """Add items with their rows, as one new segment: all of them, or on any error none.
 
+        Small segments at the end are merged when there are many, as a revision of its own.
+
         Args:
           items: with keys that are new, at least one.
           rows: for each space, rows whose `items` are positions in `items`. Each item needs at least one row.
@@ -289,6 +303,9 @@ class MediaIndex:
         items = list(items)
         checked = check_rows(self._snapshot.spaces, items, rows)
         self._commit(lambda now: added(self.folder, now, items, checked, replace))
+        if segments_to_merge(self._snapshot):
+            with contextlib.suppress(WriteError):  # the items are in the index, with room or without
+                self._commit(lambda now: merged(self.folder, now))
 
     def remove(self, keys: Collection[str]) -> None:
         """Remove items: all of them, or on an error none. Their rows stay on disk until `compact`.
@@ -305,8 +322,7 @@ class MediaIndex:
     def compact(self) -> None:
         """Rewrite the index as one segment without removed items, in bounded memory; results stay the same.
 
-        Worth it after many small additions (each is a segment to search) or many removals (their rows take
-        space).
+        Worth it after many removals: their rows take space.
 
         Raises:
           IndexFormatError: a space is of a representation that this version cannot rewrite.

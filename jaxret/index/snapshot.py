@@ -35,15 +35,27 @@ class Snapshot:
       galleries: what `item_search` has prepared from this snapshot.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, segments: Sequence[Segment]):
-        """Number the live items; IndexFormatError where two of them have one key."""
+    def __init__(self, root: Path, manifest: Manifest, segments: Sequence[Segment], known: Snapshot | None = None):
+        """Number the live items; IndexFormatError where two of them have one key.
+
+        An earlier snapshot lends what it knows of the first segments, where these are the same, so that an addition
+        costs what it adds.
+        """
         self.root = root
         self.manifest = manifest
         self.segments = tuple(segments)
+        same = 0 if known is None else _shared_segments(self.segments, known.segments)
         items: list[MediaItem] = []
         self.positions: list[NDArray[np.int64]] = []
         self.places: dict[str, tuple[int, int]] = {}
-        for number, segment in enumerate(self.segments):
+        if known is not None and same:
+            self.positions = known.positions[:same]
+            count = sum(segment.entry.n_items - len(segment.entry.removed) for segment in self.segments[:same])
+            items = list(known.items[:count])
+            self.places = dict(known.places)
+            for item in known.items[count:]:
+                del self.places[item.key]
+        for number, segment in enumerate(self.segments[same:], start=same):
             position = np.full(segment.entry.n_items, -1, np.int64)
             for local in np.flatnonzero(segment.alive).tolist():
                 item = segment.items[local]
@@ -129,6 +141,16 @@ class Snapshot:
         return np.fromiter((item.kind in kinds for item in self.items), bool, len(self.items))
 
 
+def _shared_segments(segments: Sequence[Segment], known: Sequence[Segment]) -> int:
+    """How many segments at the beginning are the same, with the same items removed."""
+    count = 0
+    for one, other in zip(segments, known, strict=False):
+        if one.entry != other.entry:
+            break
+        count += 1
+    return count
+
+
 def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
     """Open the current revision, reusing an earlier one or its opened segments.
 
@@ -145,7 +167,7 @@ def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
                 opened[entry.name].with_entry(entry) if entry.name in opened else Segment(root, entry)
                 for entry in manifest.segments
             ]
-            return Snapshot(root, manifest, segments)
+            return Snapshot(root, manifest, segments, known)
         except IndexFormatError:
             # A writer may have compacted in between and deleted what the manifest just read still named.
             if read_manifest(root).revision == manifest.revision:

@@ -26,8 +26,20 @@ from jaxret.index.snapshot import Snapshot, open_snapshot
 from jaxret.index.space import ARRAY_NAMES, Space, checked_rows
 from jaxret.index.write_lock import write_lock
 
-__all__ = ["added", "check_rows", "commit", "compacted", "create", "require_known", "without"]
+__all__ = [
+    "added",
+    "check_rows",
+    "commit",
+    "compacted",
+    "create",
+    "merged",
+    "require_known",
+    "segments_to_merge",
+    "without",
+]
 
+_SEGMENTS_A_TIER = 16
+_MERGED_BYTES = 256 << 20
 WRITER = f"jaxret {jaxret.__version__}"
 
 
@@ -134,9 +146,50 @@ def compacted(root: Path, now: Snapshot) -> Manifest:
     segments: tuple[SegmentEntry, ...] = ()
     number = now.manifest.next_segment
     if now.items:
-        blocks = {name: (now.count_rows(name), now.row_blocks(name)) for name in now.spaces}
-        segments = (write_segment(root, number, now.items, now.spaces, blocks),)
+        segments = (_written(root, number, now),)
     return dataclasses.replace(now.manifest, segments=segments, next_segment=number + 1)
+
+
+def segments_to_merge(now: Snapshot) -> int:
+    """How many of the last segments are to become one, 0 for none.
+
+    Small additions leave small segments, which every search and every change has to go through. Those at the end are
+    merged when there are `_SEGMENTS_A_TIER` of about a size, as the digits of a number carry over, so that an item is
+    rewritten a few times at most, and n additions leave about the logarithm of n segments. Large ones stay: they cost a
+    search nothing, and rewriting them would need the room once more.
+    """
+    if any(space.representation not in ARRAY_NAMES for space in now.spaces.values()):
+        return 0
+    entries = now.manifest.segments[::-1]
+    sizes = np.cumsum([sum(file.size for file in entry.files) for entry in entries])
+    small = int(np.searchsorted(sizes, _MERGED_BYTES, side="right"))
+    items = [entry.n_items for entry in entries[:small]]
+    found, run, tier = 0, 0, 1
+    while run < small:  # the last segments of up to this tier, of which enough must be of it
+        run = next((place for place, count in enumerate(items) if count >= tier * _SEGMENTS_A_TIER), small)
+        carried = found > 0 and sum(items[:found]) >= tier  # what a tier below becomes
+        if sum(count >= tier for count in items[:run]) + carried >= _SEGMENTS_A_TIER:
+            found = run
+        tier *= _SEGMENTS_A_TIER
+    return found
+
+
+def merged(root: Path, now: Snapshot) -> Manifest:
+    """Write the live items of the last segments as one segment, where it is time to; the manifest that names it."""
+    count = segments_to_merge(now)
+    if not count:
+        return now.manifest
+    first, last = now.manifest.segments[:-count], now.manifest.segments[-count:]
+    part = Snapshot(root, dataclasses.replace(now.manifest, segments=last), now.segments[-count:])
+    number = now.manifest.next_segment
+    written = (_written(root, number, part),) if part.items else ()
+    return dataclasses.replace(now.manifest, segments=(*first, *written), next_segment=number + 1)
+
+
+def _written(root: Path, number: int, part: Snapshot) -> SegmentEntry:
+    """All live items of a snapshot as one new segment, a bounded number of rows at a time."""
+    blocks = {name: (part.count_rows(name), part.row_blocks(name)) for name in part.spaces}
+    return write_segment(root, number, part.items, part.spaces, blocks)
 
 
 def require_known(space: Space, verb: str) -> None:
