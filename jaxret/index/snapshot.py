@@ -44,6 +44,7 @@ class Snapshot:
         self.root = root
         self.manifest = manifest
         self.segments = tuple(segments)
+        self.items: tuple[MediaItem, ...]
         same = 0 if known is None else _shared_segments(self.segments, known.segments)
         items: list[MediaItem] = []
         self.positions: list[NDArray[np.int64]] = []
