@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jaxret.cli.flags import parse
 from jaxret.cli.run import check_threads, run_command
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, JaxretError
 from jaxret.files import is_there
 from jaxret.plain_text import print_text
 
@@ -25,13 +26,17 @@ class BuildIndex:
     """Encode a folder of images and videos (or a CSV, tfds:NAME, a single file) and add it to an index.
 
     An index that exists is extended: items that are in it already are left alone, so a stopped call can simply be
-    repeated. Files that cannot be read are skipped and listed.
+    repeated; those whose files changed since (size, time, content) are renewed. Files that cannot be read are skipped
+    and listed.
 
     Attributes:
       media: folder, CSV, tfds:NAME, moving-digits, or one media file.
       index: index folder, made if it does not exist, or a run folder that holds one.
       encoder: a run folder, an encoder folder or another index: whose encoder a new index gets.
-      remove: remove the media's items from the index instead of adding them.
+      remove: remove the media's items from the index instead of adding them: what lies in the folder, a file, or one
+        item by its key. Files are not read and need not be there any more.
+      prune: also drop the items of the folder whose files are there no more.
+      dry_run: tell what would be added, renewed, pruned or removed, and change nothing.
       compact: afterwards rewrite the index as one segment.
       without_frames: with an encoder of shots, for a new index: keep shots alone, a tenth of the size; an image then
         finds shots, but not the moment in them.
@@ -43,6 +48,8 @@ class BuildIndex:
     index: Path
     encoder: Path | None = None
     remove: bool = False
+    prune: bool = False
+    dry_run: bool = False
     compact: bool = False
     without_frames: bool = False
     threads: int = 2
@@ -50,23 +57,74 @@ class BuildIndex:
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
+        if self.remove and self.prune:
+            raise ConfigError("--remove takes out what is named, --prune what is gone: give one")
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, encode, add, print."""
     args, _ = parse(argv, BuildIndex, prog="jaxret index")
 
-    from jaxret.data.open import open_dataset
-
-    dataset = open_dataset(args.media)
-    retriever = _retriever(args)
     if args.remove:
-        _remove(retriever.index, dataset)
+        index = _index(args)
+        _remove(index, args)
     else:
-        _add(retriever, dataset, args)
-    if args.compact:
-        retriever.index.compact()
+        index = _renew(args)
+    if args.compact and not args.dry_run:
+        index.compact()
     return 0
+
+
+def _renew(args: BuildIndex) -> MediaIndex:
+    """Add what is new, renew what changed, and drop what is gone if that is wanted."""
+    from jaxret.data.open import open_dataset
+    from jaxret.retrieval.matches import gone_keys
+
+    try:
+        dataset = open_dataset(args.media)
+    except ConfigError:
+        if not (args.prune and os.path.isdir(args.media)):
+            raise
+        dataset = None  # all media are gone
+    if args.dry_run:
+        index = _index(args)
+        if dataset is not None:
+            _forecast(index, dataset)
+    else:
+        retriever = _retriever(args)
+        index = retriever.index
+        if dataset is not None:
+            _add(retriever, dataset, args)
+    if args.prune:
+        gone = gone_keys(index, args.media)
+        if gone and not args.dry_run:
+            index.remove(gone)
+        print_text(f"{'would prune' if args.dry_run else 'pruned'} {len(gone)} items whose files are gone")
+        for key in gone:
+            print_text(f"  gone {key}")
+    return index
+
+
+def _forecast(index: MediaIndex, dataset: MediaDataset) -> None:
+    from jaxret.retrieval.matches import changed_items, match_items
+
+    matches = match_items(dataset, index)
+    changed = changed_items(dataset, index, matches)
+    print_text(
+        f"would add {len(matches.fresh)} items and renew {len(changed)}; {len(matches.known) - len(changed)} are there"
+        " as they are"
+    )
+    for verb, keys in (("new", matches.fresh), ("changed", changed)):
+        for key in keys.values():
+            print_text(f"  {verb} {key}")
+
+
+def _index(args: BuildIndex) -> MediaIndex:
+    """The index that exists, without its encoder."""
+    from jaxret.index import MediaIndex
+    from jaxret.retrieval.store import index_folder
+
+    return MediaIndex.open(index_folder(args.index))
 
 
 def _retriever(args: BuildIndex) -> Retriever:
@@ -92,16 +150,32 @@ def _retriever(args: BuildIndex) -> Retriever:
     return Retriever.create(folder, load_encoder(find_encoder(args.encoder)), frames=not args.without_frames)
 
 
-def _remove(index: MediaIndex, dataset: MediaDataset) -> None:
-    from jaxret.retrieval.matches import match_items
+def _remove(index: MediaIndex, args: BuildIndex) -> None:
+    """Remove the items that lie where the media are, or, where there is no such place, the one of that key."""
+    from jaxret.data.open import open_dataset
+    from jaxret.retrieval.matches import keys_below, match_items
 
-    matches = match_items(dataset, index)
-    keys = set(matches.present.values())
-    if keys:
-        index.remove(keys)
-    print_text(f"removed {len(keys)} of {len(dataset)} items; {len(index)} are left in {index.folder}")
-    if matches.clashes:
-        print_text(f"{len(matches.clashes)} names belong to other files of the index, which were left alone")
+    keys = dict.fromkeys(keys_below(index, args.media))
+    clashes = 0
+    try:
+        dataset = open_dataset(args.media, probe=False)
+        matches = match_items(dataset, index)
+        keys |= dict.fromkeys(matches.present.values())
+        clashes = len(matches.clashes) + len(matches.twins)
+    except JaxretError:  # gone, unreadable, or a key
+        if not keys and args.media in index and not os.path.lexists(args.media):
+            keys = {args.media: None}
+        elif not keys:
+            raise
+    if keys and not args.dry_run:
+        index.remove(list(keys))
+    verb, left = ("would remove", len(index) - len(keys)) if args.dry_run else ("removed", len(index))
+    print_text(f"{verb} {len(keys)} of {len(keys) + clashes} items; {left} are left in {index.folder}")
+    if args.dry_run:
+        for key in keys:
+            print_text(f"  {key}")
+    if clashes:
+        print_text(f"{clashes} names belong to other files of the index, which were left alone")
 
 
 def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
@@ -116,6 +190,8 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
         f"added {len(report.added)} items, {len(report.present)} were there already, {len(skipped)} could not"
         f" be read; {len(retriever.index)} are in {retriever.index.folder}"
     )
+    if report.renewed:
+        print_text(f"renewed {len(report.renewed)} items whose files changed")
     for error in skipped:
         print_text(f"  skipped {error}")
     # What turned out while reading says more than what the files' headers did.

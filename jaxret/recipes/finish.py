@@ -166,7 +166,7 @@ def _added_to_index(run: RunFolder, dataset: MediaDataset) -> list[MediaItem]:
     except IndexFormatError:
         return []
     matches = match_items(dataset, index)
-    own = set(matches.present.values())
+    own = set(matches.known.values())
     moved = {dataset.items[number].key for number in matches.clashes}  # or only the folder was renamed
     return [
         item

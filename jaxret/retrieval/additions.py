@@ -14,7 +14,7 @@ from jaxret.data.rows import Rows
 from jaxret.errors import MediaError
 from jaxret.index import MediaIndex
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.retrieval.matches import match_items
+from jaxret.retrieval.matches import changed_items, match_items, state_of
 
 __all__ = ["AddReport", "add_media", "fresh_items"]
 
@@ -31,6 +31,7 @@ class AddReport:
       present: keys of items that were there already and were left as they are.
       skipped: files that could not be read, with the reason.
       damaged: items that were added although something is missing from them, with what.
+      renewed: keys of items that were there, and were described anew because their files are others now.
       renamed: keys of added items that belong to other files of the index -> the keys that the items have instead.
     """
 
@@ -38,12 +39,14 @@ class AddReport:
     present: tuple[str, ...]
     skipped: tuple[MediaError, ...]
     damaged: tuple[MediaError, ...] = ()
+    renewed: tuple[str, ...] = ()
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def fresh_items(dataset: MediaDataset, index: MediaIndex) -> list[int]:
-    """Numbers of the items that are not in the index yet."""
-    return list(match_items(dataset, index).fresh)
+    """Numbers of the items that are not in the index yet, or whose files are others now."""
+    matches = match_items(dataset, index)
+    return sorted({**matches.fresh, **changed_items(dataset, index, matches)})
 
 
 def add_media(
@@ -52,7 +55,8 @@ def add_media(
     media: Iterable[tuple[int, FrameVectors | MediaError]],
     rows_of: Callable[[Mapping[int, FrameVectors]], Mapping[str, Rows]],
 ) -> AddReport:
-    """Add items to an index as they are embedded; those that are in it already are left alone.
+    """Add items to an index as they are embedded; those that are in it already are left alone, unless their
+    files are others now.
 
     An item whose key another file has in the index is added under its origin, see `jaxret.retrieval.matches`.
 
@@ -66,6 +70,8 @@ def add_media(
       What came of it; items that `media` lacks are not mentioned.
     """
     matches = match_items(dataset, index)
+    changed = changed_items(dataset, index, matches)
+    key_of = {**matches.fresh, **changed}
     added: list[int] = []
     skipped: list[MediaError] = []
     damaged: list[MediaError] = []
@@ -74,8 +80,9 @@ def add_media(
     def commit() -> None:
         numbers = np.array(sorted(block), np.int64)
         index.add(
-            [_index_item(dataset, int(number), matches.fresh[int(number)], block[int(number)]) for number in numbers],
+            [_index_item(dataset, int(number), key_of[int(number)], block[int(number)]) for number in numbers],
             {name: rows.of_items(numbers) for name, rows in rows_of(block).items()},
+            replace=True,
         )
         added.extend(numbers.tolist())
         block.clear()
@@ -92,9 +99,15 @@ def add_media(
             commit()
     if block:
         commit()
-    renamed = {dataset.items[number].key: matches.fresh[number] for number in matches.clashes if number in set(added)}
-    keys = tuple(matches.fresh[number] for number in added)
-    return AddReport(keys, tuple(matches.present.values()), tuple(skipped), tuple(damaged), renamed)
+    done = set(added)
+    return AddReport(
+        tuple(matches.fresh[number] for number in added if number in matches.fresh),
+        tuple(key for number, key in matches.known.items() if number not in done),
+        tuple(skipped),
+        tuple(damaged),
+        tuple(changed[number] for number in added if number in changed),
+        {dataset.items[number].key: matches.fresh[number] for number in matches.clashes if number in done},
+    )
 
 
 def _index_item(dataset: MediaDataset, number: int, key: str, vectors: FrameVectors) -> MediaItem:
@@ -108,4 +121,5 @@ def _index_item(dataset: MediaDataset, number: int, key: str, vectors: FrameVect
         path=path,
         duration=float(vectors.spans.max()) if item.kind == "video" else 0.0,
         origin=None if origin == path else origin,
+        file=state_of(dataset, number),
     )

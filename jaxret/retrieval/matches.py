@@ -1,7 +1,8 @@
 """Which items of a data set an index holds already, and under which keys.
 
 A key is a path relative to its own folder, so two folders may have one key for two files. What tells these apart is
-their origin (`MediaDataset.origin`): the first to come has its key in the index, a later one its origin.
+their origin (`MediaDataset.origin`): the first to come has its key in the index, a later one its origin. Copies of one
+content under one key are one item.
 """
 
 from __future__ import annotations
@@ -11,10 +12,21 @@ import os
 from collections.abc import Mapping
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.items import MediaItem
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.items import FileState, MediaItem
+from jaxret.errors import MediaError
 from jaxret.index import MediaIndex
 
-__all__ = ["Matches", "match_items", "origin_of", "query_items"]
+__all__ = [
+    "Matches",
+    "changed_items",
+    "gone_keys",
+    "keys_below",
+    "match_items",
+    "origin_of",
+    "query_items",
+    "state_of",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,13 +35,20 @@ class Matches:
 
     Attributes:
       present: item number -> the key in the index of what is the same item.
+      twins: item number -> the key in the index of another file that has its key and its content.
       fresh: item number -> the key that it would get in the index.
-      clashes: numbers of the fresh items whose own key belongs to another file in the index.
+      clashes: numbers of the fresh items whose own key belongs to a file of other content in the index.
     """
 
     present: Mapping[int, str]
+    twins: Mapping[int, str]
     fresh: Mapping[int, str]
     clashes: tuple[int, ...]
+
+    @property
+    def known(self) -> Mapping[int, str]:
+        """Item number -> key of what the index has, be it from another place, in the order of the items."""
+        return dict(sorted({**self.present, **self.twins}.items()))
 
 
 def origin_of(item: MediaItem) -> str | None:
@@ -38,12 +57,13 @@ def origin_of(item: MediaItem) -> str | None:
 
 
 def match_items(dataset: MediaDataset, index: MediaIndex) -> Matches:
-    """Compare a data set with an index by origin, and by key where either has none."""
+    """Compare a data set with an index by origin, by key where either has none, by content where only keys agree."""
     by_origin: dict[str, list[str]] = {}
     for item in index.items:
         if (origin := origin_of(item)) is not None:
             by_origin.setdefault(origin, []).append(item.key)
     present: dict[int, str] = {}
+    twins: dict[int, str] = {}
     fresh: dict[int, str] = {}
     clashes = []
     taken: set[str] = set()
@@ -53,15 +73,92 @@ def match_items(dataset: MediaDataset, index: MediaIndex) -> Matches:
             present[number] = key if key in keys else keys[0]
             continue
         if key in index:
-            indexed = origin_of(index.items[index.id_of(key)])
-            if indexed is None or origin is None:
+            indexed = index.items[index.id_of(key)]
+            if origin_of(indexed) is None or origin is None:
                 present[number] = key
+                continue
+            if _same_content(indexed, dataset, number):
+                twins[number] = key
                 continue
             clashes.append(number)
             key = _free_key(origin, index, taken)
         taken.add(key)
         fresh[number] = key
-    return Matches(present, fresh, tuple(clashes))
+    return Matches(present, twins, fresh, tuple(clashes))
+
+
+def changed_items(dataset: MediaDataset, index: MediaIndex, matches: Matches) -> dict[int, str]:
+    """Item number -> key of what the index describes as it is no more: the file was replaced, or lies elsewhere now.
+
+    A file of the same size and time is taken to be the same; else its content decides. An index of an older version
+    does not know what its files were: they are taken to be the same.
+    """
+    changed = {}
+    for number, key in matches.present.items():
+        indexed, path = index.items[index.id_of(key)], dataset.items[number].path
+        if indexed.file is None or path is None:
+            continue
+        try:
+            found = os.stat(path)
+        except OSError:
+            continue
+        if (found.st_size, found.st_mtime_ns) == (indexed.file.size, indexed.file.modified):
+            continue
+        if found.st_size != indexed.file.size or _content(dataset, number) != indexed.file.content:
+            changed[number] = key
+    for number, key in matches.twins.items():
+        path = index.items[index.id_of(key)].path
+        if path is not None and not os.path.lexists(path):
+            changed[number] = key
+    return dict(sorted(changed.items()))
+
+
+def state_of(dataset: MediaDataset, number: int) -> FileState | None:
+    """What the file of an item is now; None where it has none, or it cannot be read."""
+    path = dataset.items[number].path
+    if path is None or not os.path.isfile(path):
+        return None
+    found = os.stat(path)
+    content = _content(dataset, number)
+    return None if content is None else FileState(found.st_size, found.st_mtime_ns, content)
+
+
+def keys_below(index: MediaIndex, path: str | os.PathLike[str]) -> list[str]:
+    """Keys of the items that come from a file, or from a folder and those below it; nothing is read."""
+    real = os.path.realpath(path)
+    within = real.rstrip(os.sep) + os.sep
+    origins = [(item.key, origin_of(item) or "") for item in index.items]
+    return [key for key, origin in origins if origin == real or origin.startswith(within)]
+
+
+def gone_keys(index: MediaIndex, folder: str | os.PathLike[str]) -> list[str]:
+    """Keys of the items below a folder whose files are there no more."""
+    keys = []
+    for key in keys_below(index, folder):
+        path = index.items[index.id_of(key)].path
+        if path is not None and not os.path.lexists(path):
+            keys.append(key)
+    return keys
+
+
+def _content(dataset: MediaDataset, number: int) -> str | None:
+    try:
+        return dataset.content_hash(number)
+    except (MediaError, NotImplementedError):
+        return None
+
+
+def _same_content(indexed: MediaItem, dataset: MediaDataset, number: int) -> bool:
+    """Whether a file has the content that an indexed file of the same key had, or has where the index does not know."""
+    path = dataset.items[number].path
+    if path is None or not os.path.isfile(path) or indexed.path is None:
+        return False
+    known = indexed.file
+    if known is None:
+        if not os.path.isfile(indexed.path):
+            return False
+        known = state_of(MediaFiles([indexed], probe=False), 0)
+    return known is not None and known.size == os.stat(path).st_size and known.content == _content(dataset, number)
 
 
 def query_items(queries: MediaDataset, index: MediaIndex) -> tuple[MediaItem, ...]:
@@ -71,7 +168,7 @@ def query_items(queries: MediaDataset, index: MediaIndex) -> tuple[MediaItem, ..
     another file keeps it as its source: it may be a copy, which must not find itself.
     """
     items = list(queries.items)
-    for number, key in match_items(queries, index).present.items():
+    for number, key in match_items(queries, index).known.items():
         if items[number].source == items[number].key:
             items[number] = dataclasses.replace(items[number], source=index.items[index.id_of(key)].source)
     return tuple(items)

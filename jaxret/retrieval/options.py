@@ -151,10 +151,10 @@ class RegionSearch:
     def __post_init__(self) -> None:
         for name, least in (("candidates", 0), ("expand", 0), ("min_words", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
-                raise ValueError(f"{name} must be a whole number in {least} .. {MOST}, got {value!r}")
-        if self.at is not None and not 0 <= self.at < math.inf:
-            raise ValueError(f"at must be a finite number of seconds of at least 0, got {self.at!r}")
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+            if value > MOST:
+                raise ValueError(f"{name} must be at most {MOST}, got {value}")
         if not 0 <= self.surroundings < math.inf:
             raise ValueError(f"surroundings must be a finite number of at least 0, got {self.surroundings!r}")
         if self.expand > self.candidates:

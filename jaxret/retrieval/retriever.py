@@ -89,7 +89,8 @@ class Retriever:
         threads: int = 2,
         on_item: Callable[[int], None] | None = None,
     ) -> AddReport:
-        """Encode and add the items of a data set; items that are in the index already are left alone.
+        """Encode and add the items of a data set; items that are in the index already are left alone,
+        unless their files were replaced since.
 
         A long addition is committed in parts, so that one that was stopped goes on where it was.
 

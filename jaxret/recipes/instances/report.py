@@ -71,7 +71,7 @@ def finish_instance_run(
     run = context.run
     retriever = _opened(run, encoder)
     with tqdm(total=len(dataset.items), desc="indexing", unit="item", disable=not context.show_progress) as bar:
-        bar.update(len(match_items(dataset, retriever.index).present))
+        bar.update(len(match_items(dataset, retriever.index).known))
         report = retriever.add(dataset, threads=config.threads, on_item=lambda _: bar.update())
     lost = list({error.path: error for error in (*failures, *report.skipped)}.values())
     context.log(f"{len(retriever.index)} items are in {run.index}; {len(lost)} files could not be read")
@@ -109,7 +109,7 @@ def _example(dataset: MediaDataset, retriever: Retriever, queries: Sequence[int]
     """A query to try: one of the images that were drawn, or the first frame of a video."""
     if queries:
         return [dataset.items[queries[0]].path or "IMAGE"]
-    for number in match_items(dataset, retriever.index).present:
+    for number in match_items(dataset, retriever.index).known:
         if (item := dataset.items[number]).kind == "video":
             return [item.path or "VIDEO", "--at", "0"]
     return ["IMAGE"]
@@ -117,7 +117,7 @@ def _example(dataset: MediaDataset, retriever: Retriever, queries: Sequence[int]
 
 def _searches(dataset: MediaDataset, retriever: Retriever) -> tuple[list[GalleryRow], list[int]]:
     """Some searches, and the item indices of their queries, images; none where no image is indexed."""
-    indexed = match_items(dataset, retriever.index).present
+    indexed = match_items(dataset, retriever.index).known
     images = [index for index, item in enumerate(dataset.items) if item.kind == "image" and index in indexed]
     chosen = evenly_spaced(len(images), _GALLERY_QUERIES)
     options = RegionSearch(_MIDDLE, candidates=50)

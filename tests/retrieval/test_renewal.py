@@ -1,0 +1,154 @@
+"""Files that change, move and go after they were indexed: renewed, dropped and removed from the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from jaxret.__main__ import dispatch
+from jaxret.cli.run import run_command
+from jaxret.index import MediaIndex
+from jaxret.models import TemporalEncoder, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.store import save_encoder
+from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval import Retriever
+
+NAMES = ["cat/a.png", "cat/b.png", "dog/c.png"]
+
+
+def image(path: Path, seed: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 255, (32, 32, 3), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    """Three images, and an index of them."""
+    for seed, name in enumerate(NAMES):
+        image(tmp_path / "media" / name, seed)
+    rngs = nnx.Rngs(0)
+    encoder = VideoEncoder(
+        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
+        TemporalEncoder(32, 16, rngs=rngs),
+        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
+    )
+    save_encoder(encoder, tmp_path / "encoder")
+    call(tmp_path / "media", "--encoder", str(tmp_path / "encoder"))
+    return tmp_path / "media"
+
+
+def call(media: object, *words: str) -> int:
+    index = Path(str(media)).parent / "index" if isinstance(media, Path) else Path("index")
+    return run_command(dispatch, ["index", str(media), str(index), "--quiet", *words])
+
+
+def keys(media: Path) -> list[str]:
+    return [item.key for item in MediaIndex.open(media.parent / "index").items]
+
+
+def test_what_changed_is_renewed_and_nothing_else(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(media) == 0
+    assert "\nrenewed" not in capsys.readouterr().out
+    os.utime(media / "cat/a.png", ns=(1, 1))  # another time, the same content
+    kept = (media / "cat/b.png").stat()
+    image(media / "dog/c.png", 77)
+    assert call(media, "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "would add 0 items and renew 1; 2 are there as they are" in told
+    assert "changed dog/c.png" in told
+    assert Retriever.open(media.parent / "index").search(media / "dog/c.png", 1)[0].distance > 1e-3
+    assert call(media) == 0
+    assert "added 0 items, 2 were there already, 0 could not" in (told := capsys.readouterr().out)
+    assert "renewed 1 items" in told
+    assert sorted(keys(media)) == NAMES
+    found = Retriever.open(media.parent / "index").search(media / "dog/c.png", 1)[0]
+    assert (found.item.key, found.distance) == ("dog/c.png", pytest.approx(0, abs=1e-3))
+    # A file of the same size and time counts as the same: nothing of it is read.
+    content = bytearray((media / "cat/b.png").read_bytes())
+    content[-1] ^= 1
+    (media / "cat/b.png").write_bytes(content)
+    os.utime(media / "cat/b.png", ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    capsys.readouterr()
+    call(media, "--dry-run")
+    assert "renew 0" in capsys.readouterr().out
+
+
+def test_prune_drops_what_is_gone_from_this_folder_alone(media: Path, tmp_path: Path, capsys) -> None:
+    other = image(tmp_path / "other" / "x.png", 9)
+    assert call(tmp_path / "other") == 0
+    other.unlink()
+    (media / "cat/b.png").unlink()
+    image(media / "dog/d.png", 10)
+    capsys.readouterr()
+    assert call(media, "--prune", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "would add 1 items" in told
+    assert "would prune 1 items" in told
+    assert "gone cat/b.png" in told
+    assert len(keys(media)) == 4
+    assert call(media, "--prune") == 0
+    assert "pruned 1 items" in capsys.readouterr().out
+    assert sorted(keys(media)) == ["cat/a.png", "dog/c.png", "dog/d.png", "x.png"]
+    shutil.rmtree(media / "cat")
+    shutil.rmtree(media / "dog")
+    assert call(media) == 2  # an empty folder may be a disk that is not there
+    assert call(media, "--prune") == 0
+    assert keys(media) == ["x.png"]
+    shutil.rmtree(tmp_path / "other")
+    assert call(tmp_path / "other", "--prune") == 2
+    assert keys(media) == ["x.png"]
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_remove_by_path_and_by_key_reads_nothing(media: Path, tmp_path: Path, capsys, monkeypatch, gone: bool) -> None:
+    for name in NAMES:
+        if gone:
+            (media / name).unlink()
+        else:
+            (media / name).write_bytes(b"no image any more")
+    capsys.readouterr()
+    index = str(tmp_path / "index")
+    assert run_command(dispatch, ["index", str(media / "cat/a.png"), index, "--remove", "--dry-run"]) == 0
+    assert "would remove 1 of 1 items; 2 are left" in capsys.readouterr().out
+    assert len(keys(media)) == 3
+    assert run_command(dispatch, ["index", str(media / "cat/a.png"), index, "--remove"]) == 0
+    assert keys(media) == NAMES[1:]
+    assert run_command(dispatch, ["index", "cat/b.png", index, "--remove"]) == 0
+    assert keys(media) == NAMES[2:]
+    assert run_command(dispatch, ["index", "cat/b.png", index, "--remove"]) == 2
+    monkeypatch.chdir(media)
+    (media / "cat").mkdir(exist_ok=True)
+    assert run_command(dispatch, ["index", "dog", index, "--remove"]) == 0
+    assert keys(media) == []
+
+
+def test_a_folder_that_moved_is_the_same_media(media: Path, tmp_path: Path, capsys) -> None:
+    media.rename(tmp_path / "moved")
+    capsys.readouterr()
+    assert call(tmp_path / "moved") == 0
+    assert "renewed 3 items" in capsys.readouterr().out
+    items = MediaIndex.open(tmp_path / "index").items
+    assert sorted(item.key for item in items) == NAMES
+    assert all(Path(item.path).parent.parent == tmp_path / "moved" for item in items)
+
+
+def test_a_copy_is_there_already_and_cannot_remove_the_first(media: Path, tmp_path: Path, capsys) -> None:
+    shutil.copytree(media, tmp_path / "copy")
+    capsys.readouterr()
+    assert call(tmp_path / "copy") == 0
+    assert "added 0 items, 3 were there already" in capsys.readouterr().out
+    assert call(tmp_path / "copy", "--remove") == 0
+    assert "removed 0 of 3 items; 3 are left" in capsys.readouterr().out
+
+
+def test_remove_and_prune_do_not_go_together(media: Path, capsys) -> None:
+    assert call(media, "--remove", "--prune") == 2
+    assert "give one" in capsys.readouterr().err
