@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxret.cli.flags import parse
+from jaxret.cli.index_changes import prune_media, remove_media, tell_added, tell_changes
 from jaxret.cli.run import check_threads, run_command
-from jaxret.errors import ConfigError, JaxretError
+from jaxret.errors import ConfigError
 from jaxret.files import is_there
 from jaxret.plain_text import print_text
 
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
 
     if args.remove:
         index = _index(args)
-        _remove(index, args)
+        remove_media(index, args.media, dry_run=args.dry_run)
     else:
         index = _renew(args)
     if args.compact and not args.dry_run:
@@ -78,7 +79,6 @@ def main(argv: Sequence[str]) -> int:
 def _renew(args: BuildIndex) -> MediaIndex:
     """Add what is new, renew what changed, and drop what is gone if that is wanted."""
     from jaxret.data.open import open_dataset
-    from jaxret.retrieval.matches import gone_keys
 
     try:
         dataset = open_dataset(args.media)
@@ -89,34 +89,15 @@ def _renew(args: BuildIndex) -> MediaIndex:
     if args.dry_run:
         index = _index(args)
         if dataset is not None:
-            _forecast(index, dataset)
+            tell_changes(index, dataset)
     else:
         retriever = _retriever(args)
         index = retriever.index
         if dataset is not None:
             _add(retriever, dataset, args)
     if args.prune:
-        gone = gone_keys(index, args.media)
-        if gone and not args.dry_run:
-            index.remove(gone)
-        print_text(f"{'would prune' if args.dry_run else 'pruned'} {len(gone)} items whose files are gone")
-        for key in gone:
-            print_text(f"  gone {key}")
+        prune_media(index, args.media, dry_run=args.dry_run)
     return index
-
-
-def _forecast(index: MediaIndex, dataset: MediaDataset) -> None:
-    from jaxret.retrieval.matches import changed_items, match_items
-
-    matches = match_items(dataset, index)
-    changed = changed_items(dataset, index, matches)
-    print_text(
-        f"would add {len(matches.fresh)} items and renew {len(changed)}; {len(matches.known) - len(changed)} are there"
-        " as they are"
-    )
-    for verb, keys in (("new", matches.fresh), ("changed", changed)):
-        for key in keys.values():
-            print_text(f"  {verb} {key}")
 
 
 def _index(args: BuildIndex) -> MediaIndex:
@@ -150,63 +131,12 @@ def _retriever(args: BuildIndex) -> Retriever:
     return Retriever.create(folder, load_encoder(find_encoder(args.encoder)), frames=not args.without_frames)
 
 
-def _remove(index: MediaIndex, args: BuildIndex) -> None:
-    """Remove the items that lie where the media are, or, where there is no such place, the one of that key."""
-    from jaxret.data.open import open_dataset
-    from jaxret.retrieval.matches import keys_below, match_items
-
-    keys = dict.fromkeys(keys_below(index, args.media))
-    clashes = 0
-    try:
-        dataset = open_dataset(args.media, probe=False)
-        matches = match_items(dataset, index)
-        keys |= dict.fromkeys(matches.present.values())
-        clashes = len(matches.clashes) + len(matches.twins)
-    except JaxretError:  # gone, unreadable, or a key
-        if not keys and args.media in index and not os.path.lexists(args.media):
-            keys = {args.media: None}
-        elif not keys:
-            raise
-    if keys and not args.dry_run:
-        index.remove(list(keys))
-    verb, left = ("would remove", len(index) - len(keys)) if args.dry_run else ("removed", len(index))
-    print_text(f"{verb} {len(keys)} of {len(keys) + clashes} items; {left} are left in {index.folder}")
-    if args.dry_run:
-        for key in keys:
-            print_text(f"  {key}")
-    if clashes:
-        print_text(f"{clashes} names belong to other files of the index, which were left alone")
-
-
 def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
     from tqdm import tqdm
 
-    from jaxret.data.datasets.media_kinds import passed_over_in_words
-
     with tqdm(total=len(dataset), unit="item", disable=args.quiet, dynamic_ncols=True) as bar:
         report = retriever.add(dataset, threads=args.threads, on_item=lambda _: bar.update())
-    skipped = [*dataset.skipped, *report.skipped]
-    print_text(
-        f"added {len(report.added)} items, {len(report.present)} were there already, {len(skipped)} could not"
-        f" be read; {len(retriever.index)} are in {retriever.index.folder}"
-    )
-    if report.renewed:
-        print_text(f"renewed {len(report.renewed)} items whose files changed")
-    for error in skipped:
-        print_text(f"  skipped {error}")
-    # What turned out while reading says more than what the files' headers did.
-    for error in {error.path: error for error in (*dataset.damaged, *report.damaged)}.values():
-        print_text(f"  damaged {error}")
-    if dataset.passed_over:
-        print_text(passed_over_in_words(dataset.passed_over))
-    for line in dataset.left_out:
-        print_text(f"  left out {line}")
-    if report.renamed:
-        key, renamed = next(iter(report.renamed.items()))
-        print_text(
-            f"{len(report.renamed)} names belonged to other files of the index: these items are in it by their full"
-            f" paths, such as {renamed} for {key}"
-        )
+    tell_added(report, dataset, retriever.index)
     for line in retriever.system.sizes(retriever.index):
         print_text(line)
 

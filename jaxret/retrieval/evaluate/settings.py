@@ -6,7 +6,6 @@ How the ranking is made is said by the options of a search (`jaxret.retrieval.op
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any, TypeVar, get_args
 
 from jaxret.errors import ConfigError
@@ -45,8 +44,10 @@ class LabelEvaluation:
         for name, known in (("relevant", Relevant), ("denominator", Denominator)):
             if (value := getattr(self, name)) not in get_args(known):
                 raise ConfigError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
-        if self.depth is not None and not 1 <= self.depth <= MOST:
-            raise ConfigError(f"depth must lie in 1 .. {MOST}, or be none, got {self.depth}")
+        if self.depth is not None and self.depth < 1:
+            raise ConfigError(f"depth must be at least 1 or none, got {self.depth}")
+        if self.depth is not None and self.depth > MOST:
+            raise ConfigError(f"depth must be at most {MOST}, got {self.depth}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +64,8 @@ class FilmEvaluation:
     tolerance: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tolerance < math.inf:
-            raise ConfigError(f"tolerance must be finite and at least 0 seconds, got {self.tolerance!r}")
+        if not self.tolerance >= 0:
+            raise ConfigError(f"tolerance must be at least 0 seconds, got {self.tolerance!r}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,110 @@
+"""What `jaxret index` does to an index beside adding, and what it tells of all of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from jaxret.errors import JaxretError
+from jaxret.plain_text import print_text
+
+if TYPE_CHECKING:
+    from jaxret.data.dataset import MediaDataset
+    from jaxret.index import MediaIndex
+    from jaxret.retrieval import AddReport
+
+__all__ = ["prune_media", "remove_media", "tell_added", "tell_changes"]
+
+
+def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
+    """Remove the items that lie where the media are, or, where there is no such place, the one of that key.
+
+    Nothing of another folder is removed, even where it has the same names.
+
+    Args:
+      index: that shrinks.
+      media: a folder, a file, a key, or the name of a data set.
+      dry_run: tell what would be removed, alone.
+
+    Raises:
+      JaxretError: `media` is none of these.
+    """
+    from jaxret.data.open import open_dataset
+    from jaxret.retrieval.matches import keys_below, match_items
+
+    keys = dict.fromkeys(keys_below(index, media))
+    clashes = 0
+    try:
+        dataset = open_dataset(media, probe=False)
+        matches = match_items(dataset, index)
+        keys |= dict.fromkeys(matches.present.values())
+        clashes = len(matches.clashes) + len(matches.twins)
+    except JaxretError:  # gone, unreadable, or a key
+        if not keys and media in index and not os.path.lexists(media):
+            keys = {media: None}
+        elif not keys:
+            raise
+    if keys and not dry_run:
+        index.remove(list(keys))
+    verb, left = ("would remove", len(index) - len(keys)) if dry_run else ("removed", len(index))
+    print_text(f"{verb} {len(keys)} of {len(keys) + clashes} items; {left} are left in {index.folder}")
+    if dry_run:
+        for key in keys:
+            print_text(f"  {key}")
+    if clashes:
+        print_text(f"{clashes} names belong to other files of the index, which were left alone")
+
+
+def prune_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
+    """Drop the items below a folder whose files are there no more; with `dry_run` only tell which."""
+    from jaxret.retrieval.matches import gone_keys
+
+    gone = gone_keys(index, media)
+    if gone and not dry_run:
+        index.remove(gone)
+    print_text(f"{'would prune' if dry_run else 'pruned'} {len(gone)} items whose files are gone")
+    for key in gone:
+        print_text(f"  gone {key}")
+
+
+def tell_changes(index: MediaIndex, dataset: MediaDataset) -> None:
+    """Print what an addition would add and renew."""
+    from jaxret.retrieval.matches import changed_items, match_items
+
+    matches = match_items(dataset, index)
+    changed = changed_items(dataset, index, matches)
+    print_text(
+        f"would add {len(matches.fresh)} items and renew {len(changed)}; {len(matches.known) - len(changed)} are there"
+        " as they are"
+    )
+    for verb, keys in (("new", matches.fresh), ("changed", changed)):
+        for key in keys.values():
+            print_text(f"  {verb} {key}")
+
+
+def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> None:
+    """Print what an addition did, and which files are missing from it, with the reasons."""
+    from jaxret.data.datasets.media_kinds import passed_over_in_words
+
+    skipped = [*dataset.skipped, *report.skipped]
+    print_text(
+        f"added {len(report.added)} items, {len(report.present)} were there already, {len(skipped)} could not"
+        f" be read; {len(index)} are in {index.folder}"
+    )
+    if report.renewed:
+        print_text(f"renewed {len(report.renewed)} items whose files changed")
+    for error in skipped:
+        print_text(f"  skipped {error}")
+    # What turned out while reading says more than what the files' headers did.
+    for error in {error.path: error for error in (*dataset.damaged, *report.damaged)}.values():
+        print_text(f"  damaged {error}")
+    if dataset.passed_over:
+        print_text(passed_over_in_words(dataset.passed_over))
+    for line in dataset.left_out:
+        print_text(f"  left out {line}")
+    if report.renamed:
+        key, renamed = next(iter(report.renamed.items()))
+        print_text(
+            f"{len(report.renamed)} names belonged to other files of the index: these items are in it by their full"
+            f" paths, such as {renamed} for {key}"
+        )
