@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from jaxret.errors import JaxretError
+from jaxret.errors import ConfigError, JaxretError
 from jaxret.plain_text import print_text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
       dry_run: tell what would be removed, alone.
 
     Raises:
-      JaxretError: `media` is none of these.
+      ConfigError: `media` is none of these.
     """
     from jaxret.data.open import open_dataset
     from jaxret.retrieval.matches import keys_below, match_items
@@ -39,11 +39,11 @@ def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
         matches = match_items(dataset, index)
         keys |= dict.fromkeys(matches.present.values())
         clashes = len(matches.clashes) + len(matches.twins)
-    except JaxretError:  # gone, unreadable, or a key
+    except JaxretError as error:  # gone, unreadable, or a key
         if not keys and media in index and not os.path.lexists(media):
             keys = {media: None}
         elif not keys:
-            raise
+            raise ConfigError(f"{media!r} is no key or place of an item of {index.folder}: {error}") from error
     if keys and not dry_run:
         index.remove(list(keys))
     verb, left = ("would remove", len(index) - len(keys)) if dry_run else ("removed", len(index))

@@ -238,7 +238,9 @@ def test_index_command(data: Path, runs: dict[str, Path], tmp_path: Path, capsys
     assert "an image (or a frame of a video) takes 0.5 kB" in out
     assert dispatch(["index", str(more / "a.png"), str(index), "--quiet"]) == 0
     assert "added 0 items, 1 were there already" in capsys.readouterr().out
-    assert dispatch(["index", str(more), str(index), "--remove", "--compact", "--quiet"]) == 0
+    assert dispatch(["index", str(more), str(index), "--remove", "--quiet"]) == 0  # a copy takes nothing of the data
+    assert "removed 0 of 1 items; 8 are left" in capsys.readouterr().out
+    assert dispatch(["index", str(data / "a.png"), str(index), "--remove", "--compact", "--quiet"]) == 0
     assert "removed 1 of 1 items; 7 are left" in capsys.readouterr().out
     kept = found(capsys, index, data / "a.png", "--region", "8,8,24,24", "-k", "9")
     assert len(kept) == 7
@@ -349,7 +351,7 @@ def test_a_stopped_run_goes_on(
             train.main([*words, "--out", str(parts)])
     assert not (parts / "encoder").exists()
     with monkeypatch.context() as patch:
-        patch.setattr("jaxret.recipes.instances.report._draw_searches", _stop)
+        patch.setattr("jaxret.recipes.instances.report._searches", _stop)
         with pytest.raises(KeyboardInterrupt):
             train.main(["--resume", str(parts), "--quiet"])
     Retriever.open(parts / "index").index.remove(["c.png"])  # as if stopped before it
