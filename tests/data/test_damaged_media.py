@@ -113,6 +113,20 @@ class TestHoles:
                 np.testing.assert_array_equal(frames, complete[shown])
                 assert "frames do not decode: 5 (at 0.200 s)" in reader.damage
 
+    def test_packets_that_a_broadcast_lost_are_counted(self, make_video, tmp_path):
+        settings = {"codec": "mpeg2video", "gop_size": 1, "max_b_frames": 0}
+        path = repacked(
+            make_video("broadcast.ts", **settings),
+            tmp_path / "lost.ts",
+            lambda n, packet: b"" if n in (7, 8, 20) else None,
+        )
+        with VideoReader(make_video("broadcast.ts", **settings)) as reader:
+            assert reader.damage is None
+            complete = reader.read()
+        with VideoReader(path) as reader:
+            assert "frames are missing: 2 after 0.2 s, 1 after 0.8 s" in reader.damage
+            np.testing.assert_array_equal(reader.read(), np.delete(complete, [7, 8, 20], axis=0))
+
     def test_the_first_frame_is_a_hole(self, make_video, tmp_path):
         whole = make_video("intra-holes.mkv", codec="mjpeg", pix_fmt="yuvj420p")
         path = repacked(whole, tmp_path / "hole.mkv", lambda n, packet: bytes(packet.size) if n == 0 else None)

@@ -28,7 +28,7 @@ from jaxret.data.decode.endings import missing_end
 from jaxret.data.decode.errors import MAX_PIXELS, OneLineErrors
 from jaxret.data.decode.packets import PacketTable, seconds_from_first
 from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
-from jaxret.data.sampling.frames import gaps_in_words, parts_between_gaps
+from jaxret.data.sampling.frames import gaps_in_words, lost_frames_in_words, parts_between_gaps
 from jaxret.data.sampling.transforms import FrameGeometry
 from jaxret.errors import MediaError
 from jaxret.files import require_regular
@@ -36,6 +36,7 @@ from jaxret.files import require_regular
 __all__ = ["VideoReader"]
 
 _MISSING = 0.5  # share of the wanted frames above which a film that does not decode is given up
+_BROADCAST = {"mpegts", "mpeg"}  # formats of a steady rate, and of lost packets
 _SKIP_PACKETS = 64  # up to this many packets are read and dropped rather than sought over
 _SAFE_TO_SKIP = {"h264", "mpeg4", "mpeg2video", "mpeg1video"}  # "non-reference" is exact in these codecs
 
@@ -109,6 +110,8 @@ class VideoReader(MediaReader):
         parts = parts_between_gaps(self.times, duration)
         if parts:
             self._notes.append(gaps_in_words(parts))
+        if self._container.format.name in _BROADCAST and (lost := lost_frames_in_words(self.times)):
+            self._notes.append(lost)
         self.info = MediaInfo(len(self.times), duration, size[1], size[0], parts)
         self._tell()
 

@@ -24,6 +24,7 @@ __all__ = [
     "evenly_spaced",
     "frames_on_display",
     "gaps_in_words",
+    "lost_frames_in_words",
     "moments_at_rate",
     "parts_between_gaps",
     "random_chunk",
@@ -66,6 +67,29 @@ def parts_between_gaps(times: Times, duration: float) -> tuple[tuple[float, floa
     lasts = [*gaps.tolist(), len(times) - 1]
     ends = [float(times[last] + (steps[last] if steps[last] <= LONGEST_FRAME else usual)) for last in lasts]
     return tuple((float(times[first]), end) for first, end in zip(firsts, ends, strict=True) if first < len(times))
+
+
+def lost_frames_in_words(times: Times) -> str | None:
+    """One line on frames that a steady rate lacks, or None; of recordings whose format promises a steady rate.
+
+    The rate is steady if nine of ten steps are alike. Gaps (`parts_between_gaps`) are not counted.
+
+    Example:
+      >>> lost_frames_in_words(np.delete(np.arange(50) / 25, [20, 21]))
+      'frames are missing: 2 after 0.8 s'
+      >>> lost_frames_in_words(np.array([0.0, 1.0, 3.0, 4.0])) is None
+      True
+    """
+    steps = np.diff(times)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    if not usual or np.mean(np.abs(steps - usual) < 0.1 * usual) < 0.9:
+        return None
+    lost = np.where(steps <= LONGEST_FRAME, np.rint(steps / usual).astype(np.int64) - 1, 0)
+    places = np.flatnonzero(lost > 0)
+    if not len(places):
+        return None
+    shown = [f"{lost[place]} after {times[place]:.1f} s" for place in places[:5]]
+    return f"frames are missing: {', '.join(shown)}{' ...' if len(places) > 5 else ''}"
 
 
 def gaps_in_words(parts: Parts) -> str:
