@@ -91,9 +91,10 @@ def test_a_damaged_query_is_told_beside_its_results(folder: Path, tmp_path: Path
         Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
     )
     Retriever.create(tmp_path / "index", encoder).add(open_dataset(folder))
-    assert search.main([str(tmp_path / "index"), str(folder / "jump.mkv"), "-k", "3", "--json"]) == 0
+    assert search.main([str(tmp_path / "index"), str(folder / "jump.mkv"), "-k", "6", "--json"]) == 0
     told = capsys.readouterr()
-    assert json.loads(told.out.splitlines()[0])["key"] == "jump.mkv"
+    found = [json.loads(line) for line in told.out.splitlines()]
+    assert "jump.mkv" in [hit["key"] for hit in found if hit["distance"] < 1e-3]
     assert "the query is damaged" in told.err
     assert "no new frame for more than 60 s" in told.err
 
