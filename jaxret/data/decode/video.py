@@ -162,7 +162,8 @@ class VideoReader(MediaReader):
     def _open(self) -> None:
         """(Re)open the file at its start, with a fresh decoder."""
         self.close()
-        require_regular(self.path)
+        if os.path.exists(self.path):
+            require_regular(self.path)
         try:
             # The prefix and the list keep FFmpeg from reading anything but this file, whatever its name.
             self._container = av.open(
