@@ -71,13 +71,13 @@ class NonFiniteLossError(JaxretError):
 
 
 def unknown_name_message(what: str, name: str, known: Iterable[str]) -> str:
-    """One line that names an unknown thing, the nearest known one, and all known ones.
+    """One line that names an unknown thing, the nearest known one if one is near, and all known ones.
 
     Example:
       >>> unknown_name_message("backbone", "vgg", ["vgg16", "small-convnet"])
       "unknown backbone 'vgg': did you mean 'vgg16'? Known: small-convnet, vgg16"
     """
     names = sorted(known)
-    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.0)
-    hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    return f"unknown {what} {name!r}: {hint}Known: {', '.join(names)}"
+    nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
+    hint = f": did you mean {nearest[0]!r}?" if nearest else "."
+    return f"unknown {what} {name!r}{hint} Known: {', '.join(names) or 'none'}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -193,8 +194,16 @@ class ClipConfig:
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ConfigError(f"threads must be at least 1, got {self.threads}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
+        if self.image_size is not None and self.image_size < 1:
+            raise ConfigError(f"image_size must be at least 1 or none, got {self.image_size}")
         if not 0 <= self.unseen_fraction < 1:
             raise ConfigError(f"unseen_fraction must be at least 0 and below 1, got {self.unseen_fraction}")
+        if not 1 <= self.zoom < math.inf:
+            raise ConfigError(f"zoom must be at least 1, got {self.zoom}")
+        if not 0 <= self.mirror <= 1:
+            raise ConfigError(f"mirror must be a probability in 0..1, got {self.mirror}")
 
     @property
     def channels(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -148,7 +149,8 @@ def replace_settings(config: Config, settings: Mapping[str, Any], *, owner: str)
       owner: whose settings they are, for messages.
 
     Raises:
-      ConfigError: no field has one of the names; the message names the nearest one.
+      ConfigError: no field has one of the names (the message names the nearest one), or a value is of another type than
+        its field.
 
     Example:
       >>> replace_settings(LoopConfig(), {"epochs": 3}, owner="a training").epochs
@@ -161,7 +163,10 @@ def replace_settings(config: Config, settings: Mapping[str, Any], *, owner: str)
     changes: dict[str, dict[str, Any]] = {}
     for name, value in settings.items():
         holder = getattr(config, holders[name]) if holders[name] else config
-        changes.setdefault(holders[name], {})[name] = _revive(typing.get_type_hints(type(holder))[name], value)
+        hint = typing.get_type_hints(type(holder))[name]
+        revived = _revive(hint, value)
+        _check_type(name, hint, revived)
+        changes.setdefault(holders[name], {})[name] = revived
     own = changes.pop("", {})
     nested = {
         field: dataclasses.replace(own.pop(field, getattr(config, field)), **values)
@@ -215,10 +220,40 @@ def _refuse_changed(defaults: Mapping[str, Any], config: Any, names: Iterable[st
             raise ConfigError(f"{name}={value!r} has no effect: {why}")
 
 
+def _check_type(name: str, hint: Any, value: Any) -> None:
+    """ConfigError where a value is of no type that its field has; tuples are left to the class."""
+    options = _options_of(hint)
+    wanted = [words for option in options if (words := _words_of(option)) is not None]
+    if len(wanted) == len(options) and not any(_is_of(option, value) for option in options):
+        raise ConfigError(f"{name} must be {' or '.join(wanted)}, got {value!r}")
+
+
+def _words_of(kind: Any) -> str | None:
+    """A type of a field, for messages; None for one that is not checked."""
+    if typing.get_origin(kind) is Literal:
+        return f"one of {', '.join(map(str, typing.get_args(kind)))}"
+    if dataclasses.is_dataclass(kind):
+        return f"of the class {kind.__name__}"  # type: ignore[union-attr]
+    words = {bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path"}
+    return words.get(kind, "None" if kind is type(None) else None)
+
+
+def _is_of(kind: Any, value: Any) -> bool:
+    if typing.get_origin(kind) is Literal:
+        return any(value == known and type(value) is type(known) for known in typing.get_args(kind))
+    if kind in (int, float):
+        return isinstance(value, numbers.Integral if kind is int else numbers.Real) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _options_of(hint: Any) -> tuple[Any, ...]:
+    """The members of a union, or the one type."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
 def _revive(hint: Any, value: Any) -> Any:
     """JSON has no dataclasses, paths or tuples: make them again where the field has such a type."""
-    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    for option in options:
+    for option in _options_of(hint):
         if dataclasses.is_dataclass(option) and isinstance(value, Mapping):
             return config_from_json(option, value)  # type: ignore[arg-type]
         if option is Objective and isinstance(value, str):
@@ -228,6 +263,8 @@ def _revive(hint: Any, value: Any) -> Any:
             return config_from_json(objective_class(fields.pop("name")), fields)
         if option is Path and isinstance(value, str):
             return Path(value)
+        if option is str and isinstance(value, Path):
+            return str(value)
         if typing.get_origin(option) is tuple and isinstance(value, list):
             return tuple(value)
     return value

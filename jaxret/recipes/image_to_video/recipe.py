@@ -128,6 +128,8 @@ class ImageToVideoConfig:
         for name in ("threads", "batch_size", "units", "whitening_frames"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
         if self.whitened_size is not None and self.whitened_size < 0:
             raise ConfigError(f"whitened_size must be at least 1, or 0 for no whitening, got {self.whitened_size}")
         if self.query_image_size < 32 or self.query_image_size % 32:

@@ -113,6 +113,8 @@ class FasterRcnnConfig:
         for name in ("threads", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
         if not 0 <= self.mirror <= 1:
             raise ConfigError(f"mirror must be a probability in 0..1, got {self.mirror}")
         if self.freeze and self.weights == "none":

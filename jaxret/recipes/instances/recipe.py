@@ -106,6 +106,8 @@ class InstanceSearchConfig:
         for name in ("words", "max_features", "levels", "training_images", "threads"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.seed < 0:
+            raise ConfigError(f"seed must be at least 0, got {self.seed}")
         if self.whitened_size < 0:
             raise ConfigError(f"whitened_size must be at least 1, or 0 for no whitening, got {self.whitened_size}")
         unused = {
