@@ -71,6 +71,8 @@ def main(argv: Sequence[str]) -> int:
     if options.resume is not None:
         run = RunFolder(options.resume)
         recipe, before = open_config(run)
+        if name not in (None, recipe.name):
+            raise ConfigError(f"{run.path} is a run of {recipe.name}, not of {name}: leave {name} out")
         config = _parse(recipe.name, before, words)
         _check_unchanged(before, config)
     else:
