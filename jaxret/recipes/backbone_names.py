@@ -20,9 +20,16 @@ def _frame_backbones_or_auto() -> Any:
     return Literal["auto", *known_backbones("frame")]
 
 
-BackboneName = Annotated[str, tyro.conf.arg(constructor_factory=_frame_backbones)]
+def _plain(default: str) -> str:
+    """Of a constructor's default, which tyro shows as a list, its one word."""
+    return f"(default: {default.strip('[]').strip(repr(''))})"
+
+
+BackboneName = Annotated[str, tyro.conf.arg(constructor_factory=_frame_backbones, help_behavior_hint=_plain)]
 """The name of a registered backbone that takes single frames; `--help` lists them."""
-BackboneNameOrAuto = Annotated[str, tyro.conf.arg(constructor_factory=_frame_backbones_or_auto)]
+BackboneNameOrAuto = Annotated[
+    str, tyro.conf.arg(constructor_factory=_frame_backbones_or_auto, help_behavior_hint=_plain)
+]
 """And `auto`, which leaves the choice to the recipe."""
 
 
