@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxret.cli.flags import chosen_options, parse
-from jaxret.cli.run import check_threads, run_command
+from jaxret.cli.run import check_threads, check_writable, run_command
 from jaxret.cli.tables import print_report
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
@@ -69,6 +69,8 @@ def main(argv: Sequence[str]) -> int:
 
     from jaxret.retrieval import Retriever
 
+    if args.json is not None:
+        check_writable(args.json)
     retriever = Retriever.open(args.index)
     system = retriever.system
     title = f"{args.index} is an index of {system.title}"

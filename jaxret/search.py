@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxret.cli.flags import chosen_options, parse
-from jaxret.cli.run import check_threads, run_command
+from jaxret.cli.run import check_threads, check_writable, run_command
 from jaxret.cli.tables import print_hits, print_json
 from jaxret.data.items import Kind
 from jaxret.errors import ConfigError
@@ -60,6 +60,8 @@ def main(argv: Sequence[str]) -> int:
     options = chosen_options(given, retriever.system.options, system)
     if args.figure is not None and RegionSearch not in retriever.system.options:
         raise ConfigError(f"--figure draws boxes, and {system}: leave it out")
+    if args.figure is not None:
+        check_writable(args.figure)
     query = single_file(args.query)
     for error in query.damaged:
         print(f"jaxret: the query is damaged: {error}", file=sys.stderr)

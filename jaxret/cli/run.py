@@ -1,4 +1,4 @@
-"""What every command shares: errors in one line, and the exit status."""
+"""What every command shares: errors in one line, the exit status, and files that results are to be written to."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from jaxret.errors import ConfigError, JaxretError
 from jaxret.files import with_free_space
 from jaxret.plain_text import print_text
 
-__all__ = ["MOST_THREADS", "check_threads", "run_command"]
+__all__ = ["MOST_THREADS", "check_threads", "check_writable", "run_command"]
 
 MOST_THREADS = 1024
 
@@ -61,3 +62,15 @@ def check_threads(threads: int | None) -> None:
     """ConfigError for an option `threads` that is out of range, before anything is made; None is the default."""
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise ConfigError(f"threads must lie in 1 .. {MOST_THREADS}, got {threads}")
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before the work whose result it is to hold.
+
+    Raises:
+      ConfigError: it is a folder, or it is to lie where no folder is.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: give the name of a file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: there is no folder {path.parent}")

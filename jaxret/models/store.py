@@ -70,13 +70,14 @@ def save_encoder(encoder: Any, folder: Path) -> None:
         partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
-def load_encoder(folder: Path) -> Any:
+def load_encoder(folder: str | Path) -> Any:
     """The encoder that `save_encoder` wrote, in evaluation mode.
 
     Raises:
       WeightsError: a file is missing, truncated, altered or of a later format; the message names it and lists
         every array that is missing, extra or of another shape.
     """
+    folder = Path(folder)
     settings = _read_settings(folder / "encoder.json")
     path = folder / "weights.safetensors"
     try:
@@ -91,7 +92,8 @@ def load_encoder(folder: Path) -> Any:
     try:
         encoder = create_encoder(settings["encoder"], rngs=nnx.Rngs(0))
     except (ConfigError, ValueError, AttributeError) as error:
-        raise WeightsError(f"{folder / 'encoder.json'} describes no encoder: {error}") from error
+        hint = "What another package registers is known once its module is imported"
+        raise WeightsError(f"{folder / 'encoder.json'} describes no encoder: {error}. {hint}") from error
     _check(path, encoder_arrays(encoder), arrays)
     if _fingerprint(encoder.config, arrays) != settings["fingerprint"]:
         raise WeightsError(f"{path} and {folder / 'encoder.json'} do not belong together, or one was altered")

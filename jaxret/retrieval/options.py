@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from typing import Any, Literal, get_args
 
 from jaxret.rank import METRICS
@@ -39,8 +40,8 @@ class VectorSearch:
     Attributes:
       space: "frame" compares single frames and finds edited copies, "clip" whole chunks of videos by what the encoder
         learned, "code" their binary codes. Default: frame for an image; for a video code where the index has codes,
-        clip where it has none or metric, min_cosine (--par) or probes need vectors, frame where it holds no videos
-        or only images are wanted. With an encoder of shots always clip.
+        clip where it has none or another option needs vectors, frame where it holds no videos or only images are
+        wanted. With an encoder of shots always clip.
       metric: distance, a name in `jaxret.rank.METRICS`: "euclidean", "cosine" (1 - cosine similarity), or "hamming"
         (bits that differ) for codes.
         Default: hamming in the code space, else euclidean.
@@ -70,8 +71,8 @@ class VectorSearch:
         for name, known in (("space", get_args(SpaceName)), ("metric", METRICS)):
             if (value := getattr(self, name)) not in (None, *known):
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
-        if self.min_cosine is not None and not math.isfinite(self.min_cosine):
-            raise ValueError(f"min_cosine must be a finite number, got {self.min_cosine}")
+        if self.min_cosine is not None and not _is_finite(self.min_cosine):
+            raise ValueError(f"min_cosine must be a finite number, got {self.min_cosine!r}")
         for name in ("rerank", "probes"):
             if getattr(self, name) is not None:
                 check_count(getattr(self, name), name)
@@ -135,6 +136,7 @@ class RegionSearch:
       min_words: local features that the region must hold.
 
     Raises:
+      TypeError: region is not a `Region`.
       ValueError: a setting is out of range or does not fit the others.
     """
 
@@ -151,11 +153,15 @@ class RegionSearch:
     def __post_init__(self) -> None:
         for name, least in (("candidates", 0), ("expand", 0), ("min_words", 1)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
             if value > MOST:
                 raise ValueError(f"{name} must be at most {MOST}, got {value}")
-        if not 0 <= self.surroundings < math.inf:
+        if self.region is not None and not isinstance(self.region, Region):
+            raise TypeError(f"region must be a Region(x, y, width, height), got {self.region!r}")
+        if self.at is not None and not _is_finite(self.at):
+            raise ValueError(f"at must be a finite number of seconds, got {self.at!r}")
+        if not _is_finite(self.surroundings) or self.surroundings < 0:
             raise ValueError(f"surroundings must be a finite number of at least 0, got {self.surroundings!r}")
         if self.expand > self.candidates:
             raise ValueError(
@@ -164,6 +170,10 @@ class RegionSearch:
             )
         if self.verify and not self.candidates:
             raise ValueError("verify looks at the candidates that are re-ranked: give more than 0")
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)
 
 
 OPTION_CLASSES: tuple[type[Any], ...] = (VectorSearch, SequenceSearch, RegionSearch)

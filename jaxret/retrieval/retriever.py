@@ -100,7 +100,12 @@ class Retriever:
             are skipped.
           threads: files decoded at once.
           on_item: called with each item's number when it is encoded.
+
+        Raises:
+          TypeError: `dataset` is no data set.
         """
+        if not isinstance(dataset, MediaDataset):
+            raise TypeError(f"dataset must be a data set, as jaxret.open_dataset(...) opens it, got {dataset!r:.80}")
         fresh = fresh_items(dataset, self.index)
         if media is None:
             stream = self.system.vectors(dataset, fresh, threads=threads, on_item=on_item)

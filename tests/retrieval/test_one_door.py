@@ -6,7 +6,7 @@ import importlib.util
 import json
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -160,3 +160,54 @@ def test_a_system_from_outside_is_indexed_and_searched(
         dispatch(["search", str(index), str(images / "blue.png"), "--par", "0.5"])
     assert dispatch(["index", str(images), str(index), "--quiet"]) == 0
     assert "added 0 items, 3 were there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_as_many_results_as_there_are_take_no_more_memory(name: str, made: Path) -> None:
+    retriever = Retriever.open(made / "runs" / name)
+    query = made / ("frame.png" if name in ("things", "films") else "query.mp4")
+    every = [hit.item.key for hit in retriever.search(query, len(retriever.index))]
+    assert [hit.item.key for hit in retriever.search(query, 10**15)] == every
+    if name == "codes":
+        assert len(retriever.search(query, 2, options=VectorSearch(rerank=10**15))) == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: VectorSearch(min_cosine="x"), "min_cosine must be a finite number, got 'x'"),
+        (
+            lambda: RegionSearch(region=(1, 2, 3, 4)),
+            r"region must be a Region\(x, y, width, height\), got \(1, 2, 3, 4\)",
+        ),
+        (lambda: RegionSearch(at="x"), "at must be a finite number of seconds, got 'x'"),
+        (lambda: RegionSearch(at=float("nan")), "at must be a finite number of seconds, got nan"),
+        (lambda: RegionSearch(surroundings="x"), "surroundings must be a finite number of at least 0, got 'x'"),
+    ],
+)
+def test_values_of_the_wrong_type_are_named(make: Callable[[], object], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        make()
+
+
+def test_what_is_no_data_set_is_named(made: Path) -> None:
+    clips = Retriever.open(made / "runs" / "clips")
+    with pytest.raises(TypeError, match=r"dataset must be a data set, as jaxret.open_dataset.* got 'MORE'"):
+        clips.add("MORE")
+    with pytest.raises(ConfigError, match=r"str will not do: open it with jaxret.open_dataset"):
+        clips.evaluate("MORE")
+    with pytest.raises(ConfigError, match=r"nothing to measure: .* in the gallery of the split 'no such'"):
+        clips.evaluate(settings=LabelEvaluation(split="no such"))
+
+
+def test_an_encoder_is_loaded_by_the_name_of_its_folder(made: Path) -> None:
+    folder = made / "runs" / "clips" / "index" / "encoder"
+    assert jaxret.load_encoder(str(folder)).config == jaxret.load_encoder(folder).config
+
+
+def test_a_result_file_is_refused_before_the_work(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match="cannot be written: there is no folder"):
+        dispatch(["evaluate", str(made / "runs" / "clips"), "--json", str(made / "nowhere" / "x.json")])
+    with pytest.raises(ConfigError, match="is a folder"):
+        dispatch(["search", str(made / "runs" / "things"), str(made / "frame.png"), "--figure", str(made)])
+    assert capsys.readouterr().out == ""

@@ -99,7 +99,8 @@ def evaluate_labels(
         )
     if not figures:
         other = " of another source" if settings.relevant == "label" else ""
-        raise ConfigError(f"nothing to measure: no query has a relevant item{other} in the gallery")
+        of_split = "" if settings.split is None else f" of the split {settings.split!r}"
+        raise ConfigError(f"nothing to measure: no query has a relevant item{other} in the gallery{of_split}")
     words = f"{space} space by {measure}; mAP@k divides by {settings.denominator}; equal distances in order of id"
     return Report(figures, words, options, settings)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from jaxret.data.dataset import MediaDataset
@@ -130,9 +131,10 @@ class System(abc.ABC):
         """ConfigError unless the index can be evaluated with queries of this class."""
         if not issubclass(kind, self.queries):
             names = " or ".join(known.__name__ for known in self.queries if known is not type(None))
+            opened = ": open it with jaxret.open_dataset" if issubclass(kind, str | Path) else ""
             raise ConfigError(
                 f"{index.folder} is an index of {self.title}, which is evaluated with {names or 'nothing'}: "
-                f"{'no queries' if kind is type(None) else kind.__name__} will not do"
+                f"{'no queries' if kind is type(None) else kind.__name__} will not do{opened}"
             )
 
     def sizes(self, index: MediaIndex) -> list[str]:

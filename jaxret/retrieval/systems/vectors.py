@@ -272,7 +272,7 @@ class _VectorQuery:
         return index.search(
             space,
             rows.vectors,
-            count,
+            min(count, max(1, len(index))),  # memory is taken for as many as are wanted
             options=SearchOptions(options.metric, options.min_cosine, probes=options.probes),
             kinds=self.kinds,
             threads=self.threads,
