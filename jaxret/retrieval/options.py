@@ -155,7 +155,7 @@ class RegionSearch:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-            if value > MOST:
+            if int(value) > MOST:
                 raise ValueError(f"{name} must be at most {MOST}, got {value}")
         if self.region is not None and not isinstance(self.region, Region):
             raise TypeError(f"region must be a Region(x, y, width, height), got {self.region!r}")
