@@ -165,6 +165,7 @@ _SEQUENCE_ENCODERS = _Registry(
     {
         "recurrent": "jaxret.models.temporal.recurrent",
         "mean": "jaxret.models.temporal.pooling",
+        "open-set": "jaxret.models.temporal.open_set",
         "sum": "jaxret.models.temporal.pooling",
         "max": "jaxret.models.temporal.pooling",
         "unit-length": "jaxret.models.temporal.pooling",

@@ -49,6 +49,10 @@ _BUILT_IN = {
         "clips.ndvr_dml",
         "near-duplicate videos by one learned vector each (Kordopatis-Zilos et al., 2017)",
     ),
+    "open-set": (
+        "clips.open_set",
+        "an encoder for classes trained on and for others: mean frame vectors beside an open-set posterior",
+    ),
     "moving-digits": (
         "clips.moving_digits",
         "the same system sized for the embedded moving digits; what runs without arguments",

@@ -1,0 +1,129 @@
+"""The mean beside an open-set posterior: equal to its equations in NumPy, of constant length, blind to padding."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from scipy.special import expit, logsumexp, softmax
+
+from jaxret.errors import ConfigError
+from jaxret.models.registry import create_sequence_encoder
+from jaxret.models.temporal.open_set import OpenSetEncoder
+
+B, T, D, K = 5, 7, 6, 4
+
+
+def arrays(seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    prototypes = rng.normal(size=(K, D))
+    return {
+        "kernel": rng.normal(size=(3 * D, K)),
+        "bias": rng.normal(size=K),
+        "prototypes": prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True),
+        "known_kernel": 0.3 * rng.normal(size=8),
+        "known_bias": np.array([0.1]),
+    }
+
+
+def fitted(weight: float = 1.5) -> OpenSetEncoder:
+    encoder = OpenSetEncoder(D, K, weight=weight, rngs=nnx.Rngs(0))
+    encoder.assign(arrays())
+    return encoder
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(x)
+    return x / length if length > 0 else x
+
+
+def twin(sequence: np.ndarray, weight: float) -> np.ndarray:
+    """One sequence (T, D) by the equations, step by step in float64."""
+    given = {name: np.asarray(value, np.float64) for name, value in arrays().items()}
+    mean = unit(sequence.mean(axis=0))
+    seen = np.concatenate([mean, unit(sequence.max(axis=0)), unit(sequence.std(axis=0))])
+    logits = seen @ given["kernel"] + given["bias"]
+    posterior = softmax(logits)
+    cosines = sorted(mean @ given["prototypes"].T)
+    statistics = [
+        np.log(posterior.max() + 1e-6),
+        np.log(1 - posterior.max() + 1e-6),
+        -(posterior * np.log(posterior + 1e-6)).sum(),
+        logits.max(),
+        logsumexp(logits),
+        cosines[-1],
+        cosines[-1] - cosines[-2],
+        mean @ given["prototypes"][logits.argmax()],
+    ]
+    known = expit(np.array(statistics) @ given["known_kernel"] + given["known_bias"][0])
+    return np.concatenate([mean, np.sqrt(weight * known * posterior), [np.sqrt(weight * (1 - known))]])
+
+
+def test_it_equals_its_equations() -> None:
+    vectors = np.random.default_rng(1).normal(size=(B, T, D)).astype(np.float32)
+    encoding = fitted()(jnp.asarray(vectors))
+    np.testing.assert_allclose(
+        encoding.embedding, [twin(v.astype(np.float64), 1.5) for v in vectors], rtol=2e-4, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
+def test_all_embeddings_have_one_length_so_that_all_distances_rank_alike(weight: float) -> None:
+    vectors = jnp.asarray(np.random.default_rng(2).normal(size=(B, T, D)), jnp.float32)
+    embedding = np.asarray(fitted(weight)(vectors).embedding)
+    np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), np.sqrt(1 + weight), rtol=1e-5)
+
+
+def test_before_it_is_fitted_it_ranks_as_the_mean_does() -> None:
+    vectors = np.random.default_rng(3).normal(size=(B, T, D)).astype(np.float32)
+    encoder = OpenSetEncoder(D, K, rngs=nnx.Rngs(0))
+    embedding = np.asarray(encoder(jnp.asarray(vectors)).embedding)
+    means = vectors.mean(axis=1)
+    cosines = np.array([[unit(a) @ unit(b) for b in means] for a in means])
+    np.testing.assert_allclose(embedding @ embedding.T, cosines + 1, rtol=1e-5, atol=1e-5)
+
+
+def test_padding_changes_nothing() -> None:
+    vectors = np.random.default_rng(4).normal(size=(2, T, D)).astype(np.float32)
+    lengths = np.array([3, T])
+    padded = vectors.copy()
+    padded[0, 3:] = 1e6
+    encoder = fitted()
+    together = encoder(jnp.asarray(padded), jnp.asarray(lengths)).embedding
+    alone = encoder(jnp.asarray(vectors[:1, :3])).embedding
+    np.testing.assert_allclose(together[0], alone[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("sequence", [np.zeros((1, 1, D)), np.ones((1, 1, D)), np.full((1, T, D), 3.0)])
+def test_still_and_empty_sequences_are_finite_with_finite_gradients(sequence: np.ndarray) -> None:
+    encoder = fitted()
+
+    def total(vectors: jax.Array) -> jax.Array:
+        return encoder(vectors).embedding.sum()
+
+    value, gradient = jax.value_and_grad(total)(jnp.asarray(sequence, jnp.float32))
+    assert np.isfinite(value)
+    assert np.isfinite(gradient).all()
+
+
+def test_its_config_makes_it_again() -> None:
+    encoder = fitted(0.5)
+    again = create_sequence_encoder(**encoder.config, rngs=nnx.Rngs(0))
+    assert again.config == encoder.config
+    assert again.embedding_size == D + K + 1
+
+
+def test_bad_settings_and_arrays_are_refused() -> None:
+    with pytest.raises(ConfigError, match="classes must be at least 2, got 1"):
+        OpenSetEncoder(D, 1, rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="weight must be a finite number of at least 0, got -1"):
+        OpenSetEncoder(D, K, weight=-1, rngs=nnx.Rngs(0))
+    encoder = OpenSetEncoder(D, K, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"kernel must have shape \(18, 4\), got \(4, 18\)"):
+        encoder.assign(arrays() | {"kernel": arrays()["kernel"].T})
+    with pytest.raises(ValueError, match="bias must be finite"):
+        encoder.assign(arrays() | {"bias": np.full(K, np.nan)})
+    with pytest.raises(ValueError, match="arrays must be kernel, bias"):
+        encoder.assign({"kernel": arrays()["kernel"]})
