@@ -10,8 +10,9 @@ Nothing published: an answer to what the trainings of `jaxret.recipes.clips.cnn_
 
 Run: `python -m jaxret.train open-set --data FOLDER --weights imagenet`.
 
-Measured (`python benchmarks/accuracy_open_set.py`, five draws, benchmarks/results/accuracy_open_set.json): mAP of classes trained on and of others 0.903 and 0.818 on UCF101's first 15 (the mean vector: 0.711 and 0.748), 0.433
-and 0.302 on JHMDB with MobileNet V1 (the mean vector: 0.204 and 0.241).
+Measured (`python benchmarks/accuracy_open_set.py`, five draws, benchmarks/results/accuracy_open_set.json): mAP of
+classes trained on and of others 0.903 and 0.818 on UCF101's first 15 (the mean vector: 0.711 and 0.748), 0.433 and
+0.302 on JHMDB with MobileNet V1 (the mean vector: 0.204 and 0.241).
 """
 
 from __future__ import annotations
