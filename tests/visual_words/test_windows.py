@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from reference import words as slow
 
@@ -44,6 +44,7 @@ def query_dict(query, idf):
 
 @settings(max_examples=120, deadline=None)
 @given(st.integers(0, 10**6), st.booleans(), st.booleans())
+@example(49, False, False)  # two windows of one cosine, up to rounding
 def test_best_windows_equal_brute_force(seed, points, with_idf):
     rng = np.random.default_rng(seed)
     image, query = random_image(rng, points), random_query(rng)
@@ -59,7 +60,14 @@ def test_best_windows_equal_brute_force(seed, points, with_idf):
     if window is None:
         assert np.isnan(box).all()
     else:
-        np.testing.assert_array_equal(box, window_boxes([window], image)[0])
+        # Cosines are rounded before the first of the largest is taken: one on the border between two rounded values may
+        # fall to either side, so windows that are that near to the best are as good as it.
+        searched = query_dict(query, idf)
+        cosines = [slow.cosine(searched, slow.histogram(slow.in_window(image, one), idf)) for one in windows]
+        best = [one for one, value in zip(windows, cosines, strict=True) if value > expected - 2**-39]
+        assert box.tolist() in window_boxes(best, image).tolist()
+        if len(best) == 1:
+            np.testing.assert_array_equal(box, window_boxes([window], image)[0])
     kept = best_window(query, image, windows, idf=idf, lengths=lengths)
     assert kept.cosine == cosine
 
