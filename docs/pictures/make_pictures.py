@@ -1,8 +1,9 @@
 """Makes the README's three pictures from real runs: `python docs/pictures/make_pictures.py RUN`.
 
-RUN is the folder that `python -m jaxret.train` leaves; its gallery is cut to four rows. The region is a cut of
-`benchmarks/results/instance_faster_r_cnn.jpg`. For the moment in a film, moving digits are cut together to three films,
-a screen photo of one frame is the query, and shots are compared by the sum of R-MAC vectors of an untrained network.
+RUN is the folder that `python -m jaxret.train` leaves; the first four queries of its gallery are shown. The region is
+the first three of `benchmarks/results/instance_faster_r_cnn.jpg`. For the moment in a film, moving digits are cut
+together to three films, a screen photo of one frame is the query, and shots are compared by the sum of R-MAC vectors of
+an untrained network.
 """
 
 from __future__ import annotations
@@ -32,16 +33,15 @@ FPS, SHOTS = 12, 10
 
 def main() -> None:
     """All three."""
-    cut(Path(sys.argv[1]) / "gallery.png", PICTURES / "search.jpg", [(0, 161), (443, 583), (722, 1003)])
-    cut(RESULTS / "instance_faster_r_cnn.jpg", PICTURES / "region.jpg", [(0, 20), (490, 960)])
+    cut(Path(sys.argv[1]) / "gallery.png", PICTURES / "search.jpg", bottom=583)
+    cut(RESULTS / "instance_faster_r_cnn.jpg", PICTURES / "region.jpg", bottom=475)
     moment(PICTURES / "moment.jpg")
 
 
-def cut(source: Path, target: Path, rows: list[tuple[int, int]]) -> None:
-    """Bands of pixel rows of an image, one under the other, at WIDTH."""
+def cut(source: Path, target: Path, *, bottom: int) -> None:
+    """The upper part of an image, at WIDTH: the first queries of a gallery, none chosen."""
     with Image.open(source) as image:
-        pixels = np.asarray(image.convert("RGB"))
-    shown = Image.fromarray(np.concatenate([pixels[top:bottom] for top, bottom in rows]))
+        shown = image.convert("RGB").crop((0, 0, image.width, bottom))
     shown.resize((WIDTH, round(shown.height * WIDTH / shown.width))).save(target, quality=80)
 
 

@@ -259,7 +259,7 @@ class TestBrokenFiles:
         assert "\n" not in str(caught.value)
 
     def test_missing(self, tmp_path):
-        with pytest.raises(MediaError, match="no such file"):
+        with pytest.raises(MediaError, match=r"nowhere\.mp4: No such file or directory"):
             VideoReader(tmp_path / "nowhere.mp4")
 
     def test_mp4_without_its_end_cannot_be_opened(self, make_video, tmp_path):

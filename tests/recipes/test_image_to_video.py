@@ -97,6 +97,7 @@ def test_stopped_and_resumed_equals_one_run(films: Path, run: Path, tmp_path: Pa
         np.testing.assert_array_equal(array, second[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_two_processes_leave_one_run(films: Path, run: Path, tmp_path: Path) -> None:
     """The first one prepares, indexes and reports; together they see the batches that one process sees."""
     out = tmp_path / "both"

@@ -303,7 +303,7 @@ def test_evaluate_command(
         ("search {run} {a} --metric cosine", "is an index of regions of images: leave it out"),
         ("search {run} {a} --sequence dtw", "--sequence belongs to sequence search, and"),
         ("search {run} {a} --figure {here}/x.foo", "unknown file extension: .foo"),
-        ("search {run} {a} --figure {here}/none/x.png", "No such file or directory"),
+        ("search {run} {a} --figure {here}/none/x.png", "cannot be written: there is no folder"),
         ("search {run} {here}/none.png", "none.png: no such file"),
         ("search {run} {here}/broken.png", "broken.png: not an image that Pillow can read"),
         ("search {rmac} {a} --centre", "a prior for the centre weights visual words, and the index has none"),

@@ -35,11 +35,15 @@ resource = pytest.importorskip("resource")
 def files_up_to(size: int) -> Iterator[None]:
     """Writing past so many bytes of a file fails, as it does where a disk or a quota is full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept_from = jax.config.jax_persistent_cache_min_compile_time_secs
+    # Programs compiled meanwhile would be cut in the tests' cache, which other tests read.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 1e9)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", kept_from)
 
 
 @pytest.fixture(scope="module")
