@@ -57,10 +57,12 @@ def print_hits(hits: Sequence[Hit], nothing: str = "nothing found", *, in_query:
 
 
 def print_report(report: Report) -> None:
-    """Print what was measured, and the figures, a line a group."""
+    """Print what was measured, and the figures, a line a group, in tables that fit a terminal."""
     print_text(report.measured)
-    header, rows = report.table()
-    _print_table(header, rows, ["left", *["right"] * (len(header) - 1)])
+    for number, (header, rows) in enumerate(report.tables()):
+        if number:
+            print()
+        _print_table(header, rows, ["left", *["right"] * (len(header) - 1)])
 
 
 def _box(hit: Hit) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jaxret.retrieval.draw import draw_hits, hit_row
     from jaxret.retrieval.evaluate.region_queries import RegionQueries, RegionQuery, Relevance, read_region_queries
     from jaxret.retrieval.evaluate.report import Report
+    from jaxret.retrieval.evaluate.request import EvaluationRequest
     from jaxret.retrieval.evaluate.settings import FilmEvaluation, LabelEvaluation, RegionEvaluation
     from jaxret.retrieval.hit import Hit
     from jaxret.retrieval.options import RegionSearch, SequenceSearch, VectorSearch
@@ -26,6 +27,7 @@ _MODULES = {
     "draw": ("draw_hits", "hit_row"),
     "evaluate.region_queries": ("RegionQueries", "RegionQuery", "Relevance", "read_region_queries"),
     "evaluate.report": ("Report",),
+    "evaluate.request": ("EvaluationRequest",),
     "evaluate.settings": ("FilmEvaluation", "LabelEvaluation", "RegionEvaluation"),
     "hit": ("Hit",),
     "options": ("RegionSearch", "SequenceSearch", "VectorSearch"),
@@ -38,6 +40,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 
 __all__ = [
     "AddReport",
+    "EvaluationRequest",
     "FilmEvaluation",
     "Hit",
     "LabelEvaluation",

@@ -20,6 +20,7 @@ from jaxret.retrieval.additions import AddReport, add_media, fresh_items
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.hit import Hit
 from jaxret.retrieval.query_file import single_file
 from jaxret.retrieval.store import create_with_encoder, index_folder, open_with_encoder
@@ -166,17 +167,18 @@ class Retriever:
           options: of the search, see `search`.
           settings: a `LabelEvaluation`, `FilmEvaluation` or `RegionEvaluation`, as the queries are; None: its defaults.
           ks: cut-offs, of an evaluation by labels; None for 1, 5 and 10.
-          threads: query files decoded at once.
+          threads: query files decoded at once, 1 to 1024.
           on_query: called with the number of each region query that is done.
 
         Raises:
+          TypeError, ValueError: `ks` is no sequence of whole numbers of at least 1, or `threads` is out of range.
           MediaError: a query with ground truth cannot be read.
           ConfigError: the queries, options or settings do not fit the index or each other, or no query has a relevant
             item.
         """
         self.system.check_queries(self.index, type(queries))
         options = None if options is None else self._fitting(options)
-        return self.system.evaluate(self.index, queries, options, settings, ks, threads, on_query)
+        return self.system.evaluate(self.index, EvaluationRequest(queries, options, settings, ks, threads, on_query))
 
     def bytes_of(self, space: str) -> int:
         """Bytes that the rows of a space take."""

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,14 @@ from jaxret.data.ground_truth.films import FilmQueries
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval import FilmEvaluation, LabelEvaluation, RegionEvaluation, single_file
+from jaxret.retrieval import (
+    EvaluationRequest,
+    FilmEvaluation,
+    LabelEvaluation,
+    RegionEvaluation,
+    Report,
+    single_file,
+)
 
 MADE_BEFORE = Path(__file__).parents[1] / "compatibility" / "made_before"
 EXAMPLE = Path(__file__).parents[2] / "docs" / "extending" / "mean_colour.py"
@@ -107,15 +115,46 @@ def test_an_evaluation_says_what_it_measured(made: Path) -> None:
     assert (report.options, report.settings) == (VectorSearch(min_cosine=0.5), LabelEvaluation(by_class=True))
     assert list(report.figures) == ["all", "left", "right"]
     assert json.loads(json.dumps(report.to_json())) == report.figures
-    header, rows = report.table()
+    header, rows = report.tables()[0]
     assert [row[0] for row in rows] == list(report.figures)
-    assert rows[0][header.index("P@1")] == f"{report.figures['all']['P@1']:.4f}"
     assert rows[0][header.index("queries")] == "12"
     assert "queries_excluded" not in header
     lines = str(report).splitlines()
     assert lines[0] == report.measured
-    assert [line.split() for line in lines[2:]] == rows
-    assert len({len(line) for line in lines[1:]}) == 1
+    assert [line.split() for line in lines[2 : 2 + len(rows)]] == rows
+
+
+def test_a_wide_table_is_cut_at_the_cut_offs_and_a_narrow_one_is_not() -> None:
+    metrics = ("mAP", "P", "recall", "F1", "accuracy", "R", "NDCG")
+    wide = {"mAP": 0.5, **{f"{name}@{k}": k / 20 for k in (1, 5, 10) for name in metrics}, "queries": 12.0}
+    report = Report({"all": wide, "a class": wide}, "words", None, None, {"chance": {"all": {"mAP": 0.1, "P@5": 0.2}}})
+    tables = report.tables()
+    assert [header[1:] for header, _ in tables] == [
+        ["mAP", "queries"],
+        *[[f"{name}@{k}" for name in metrics] for k in (1, 5, 10)],
+    ]
+    assert [row[0] for row in tables[0][1]] == ["all", "all: chance", "a class"]
+    assert tables[2][1][1] == ["all: chance", "", "0.2000", "", "", "", "", ""]
+    assert [row[0] for row in tables[1][1]] == ["all", "a class"]  # a baseline without figures there has no line
+    assert max(map(len, str(report).splitlines())) <= 100
+    assert list(report.to_json()) == ["all", "all: chance", "a class"]
+    films = dict.fromkeys(("mAP", "R@1", "shot R@1", "moment R@1", "queries"), 0.5)
+    assert len(Report({"all": films}, "words", None, None).tables()) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ks": 5}, r"ks must be a sequence of cut-offs such as \(1, 5, 10\), got 5"),
+        ({"ks": (1, 0)}, "each of ks must be at least 1, got 0"),
+        ({"ks": (1, 2.5)}, r"each of ks must be an integer, got 2\.5"),
+        ({"threads": 0}, "threads must be at least 1, got 0"),
+        ({"threads": 5000}, "threads must be at most 1024, got 5000"),
+    ],
+)
+def test_a_bad_request_is_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        EvaluationRequest(**values)
 
 
 @pytest.fixture

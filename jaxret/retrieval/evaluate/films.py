@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +12,8 @@ from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
-from jaxret.retrieval.evaluate.settings import FilmEvaluation, settings_or_default
+from jaxret.retrieval.evaluate.request import EvaluationRequest
+from jaxret.retrieval.evaluate.settings import FilmEvaluation
 from jaxret.retrieval.hit import hits_of_rows
 from jaxret.retrieval.options import VectorSearch
 from jaxret.retrieval.systems.shots import with_best_frames
@@ -25,22 +24,15 @@ __all__ = ["evaluate_films"]
 def evaluate_films(
     index: MediaIndex,
     encoder: VideoEncoder,
-    queries: FilmQueries,
-    *,
-    options: Any = None,
-    settings: FilmEvaluation | None = None,
-    ks: Sequence[int] | None = None,
-    threads: int = 2,
+    request: EvaluationRequest,
 ) -> Report:
     """Search with screen photos for the videos of an index, each of which counts by its best shot.
 
     Args:
       index: holds the films, and may hold others.
       encoder: of the index, one of shots.
-      queries: screen photos, with the film and the time that each shows.
-      options, ks: None: films are ranked by their best shots, to the end.
-      settings: see there.
-      threads: photos decoded at once.
+      request: its queries are `FilmQueries`, screen photos with the film and the time that each shows; its settings are
+        a `FilmEvaluation`. It has no options and cut-offs: films are ranked by their best shots, to the end.
 
     Returns:
       `mAP` and `R@1` of finding the film (one film is right, so an average precision is 1 / its rank); `shot R@1`, the
@@ -52,8 +44,9 @@ def evaluate_films(
         cut-offs are given.
       MediaError: a photo cannot be read.
     """
-    settings = settings_or_default(settings, FilmEvaluation, ks)
-    if options is not None:
+    queries: FilmQueries = request.queries
+    settings = request.settings_of(FilmEvaluation)
+    if request.options is not None:
         raise ConfigError("screen photos rank films by their best shots: leave the options of a search out")
     if encoder.preprocessing.shots is None:
         raise ConfigError("screen photos are queries for shots, and this index was made by an encoder of chunks")
@@ -65,7 +58,7 @@ def evaluate_films(
             raise ConfigError(f"the film {path} is not in the index")
         films.append(known[path])
     media = {}
-    for number, vectors in frame_vectors(queries.photographs, encoder, threads=threads):
+    for number, vectors in frame_vectors(queries.photographs, encoder, threads=request.threads):
         if isinstance(vectors, MediaError):
             raise vectors
         media[number] = vectors

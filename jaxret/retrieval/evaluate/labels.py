@@ -16,7 +16,8 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import METRICS, metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
-from jaxret.retrieval.evaluate.settings import LabelEvaluation, settings_or_default
+from jaxret.retrieval.evaluate.request import EvaluationRequest
+from jaxret.retrieval.evaluate.settings import LabelEvaluation
 from jaxret.retrieval.matches import query_items
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.systems.sequences import in_order_of_time
@@ -29,24 +30,17 @@ DEFAULT_KS = (1, 5, 10)
 def evaluate_labels(
     index: MediaIndex,
     encoder: VideoEncoder,
-    queries: MediaDataset | None = None,
-    *,
-    options: VectorSearch | SequenceSearch | None = None,
-    settings: LabelEvaluation | None = None,
-    ks: Sequence[int] | None = None,
-    threads: int = 2,
+    request: EvaluationRequest,
 ) -> Report:
     """Figures over all labelled queries (`all`) and, if set, by class; see `jaxret.metrics.retrieval_summary`.
 
     Args:
       index: the gallery.
       encoder: of the index.
-      queries: labelled media; None: the indexed items are queries for each other (leave-one-out).
-      options: space, distance and PAR's threshold of a `VectorSearch`, or a `SequenceSearch`, which ranks the videos as
-        sequences of clip vectors. None: of codes where the index has them, else of clips, else of frames.
-      settings: see there.
-      ks: cut-offs; None for 1, 5 and 10.
-      threads: query files decoded at once.
+      request: its queries are labelled media, or None: the indexed items are queries for each other (leave-one-out).
+        Its options are space, distance and PAR's threshold of a `VectorSearch`, or a `SequenceSearch`, which ranks
+        the videos as sequences of clip vectors; None: of codes where the index has them, else of clips, else of frames.
+        Its settings are a `LabelEvaluation`, its cut-offs by default 1, 5 and 10.
 
     Returns:
       Of codes each mAP is also given averaged over the orders of its ties (see `evaluate_queries`).
@@ -55,8 +49,9 @@ def evaluate_labels(
       ConfigError: an option has no part in an evaluation or does not fit the index or the others, indexed items are to
         find their own source, or no query has a relevant item.
     """
-    settings = settings_or_default(settings, LabelEvaluation)
-    options = VectorSearch() if options is None else options
+    queries: MediaDataset | None = request.queries
+    settings = request.settings_of(LabelEvaluation, cut_offs=True)
+    options: VectorSearch | SequenceSearch = VectorSearch() if request.options is None else request.options
     if settings.relevant == "source" and queries is None:
         raise ConfigError("relevant source is for queries from elsewhere: indexed items would find themselves")
     if isinstance(options, SequenceSearch):
@@ -77,14 +72,14 @@ def evaluate_labels(
     if queries is not None:
         media = {
             number: vectors
-            for number, vectors in frame_vectors(queries, encoder, threads=threads)
+            for number, vectors in frame_vectors(queries, encoder, threads=request.threads)
             if not isinstance(vectors, MediaError)
         }
         query_rows = _query_rows(media, encoder, space)
         own, own_items = _of_some(query_rows, query_items(queries, index), lambda item: item.kind in kinds)
     classes = sorted({str(item.label) for item in own_items if item.label is not None}) if settings.by_class else []
     protocol = LabelProtocol(
-        ks=tuple(DEFAULT_KS if ks is None else ks),
+        ks=DEFAULT_KS if request.ks is None else request.ks,
         groups={name: [name] for name in classes},
         relevant=settings.relevant,
         denominator=settings.denominator,

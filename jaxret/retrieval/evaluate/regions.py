@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +13,8 @@ from jaxret.index import MediaIndex
 from jaxret.metrics import average_precision, best_box_iou, ndcg, relevance_by_lists, trapezoidal_average_precision
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.report import Report
-from jaxret.retrieval.evaluate.settings import RegionEvaluation, settings_or_default
+from jaxret.retrieval.evaluate.request import EvaluationRequest
+from jaxret.retrieval.evaluate.settings import RegionEvaluation
 from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.query_file import single_file
 from jaxret.retrieval.region import Region
@@ -29,23 +30,15 @@ _FOUND = 0.5  # IoU from which a box counts as right (PASCAL VOC)
 def evaluate_regions(
     system: TwoPassSystem[Any],
     index: MediaIndex,
-    queries: RegionQueries,
-    *,
-    options: RegionSearch | None = None,
-    settings: RegionEvaluation | None = None,
-    ks: Sequence[int] | None = None,
-    on_query: Callable[[int], None] | None = None,
+    request: EvaluationRequest,
 ) -> Report:
     """Search the whole index with each region.
 
     Args:
       system: of the index.
       index: that the queries were read for.
-      queries: regions and what is relevant to them.
-      options: of the search, without a region of its own.
-      settings: see there.
-      ks: None: rankings have no cut-offs.
-      on_query: called with the number of each query that is done.
+      request: its queries are `RegionQueries`, regions and what is relevant to them; its options a `RegionSearch`
+        without a region of its own, its settings a `RegionEvaluation`. Rankings have no cut-offs.
 
     Returns:
       by ground truth: `mAP` (mean of i / r_i), `mAP (trapezoidal)` (as the programs of Oxford5k and the revisited sets
@@ -57,8 +50,9 @@ def evaluate_regions(
       ConfigError: no query has a relevant item in the index, or an option has no part in an evaluation.
       ValueError: a box lies outside its image or holds too little.
     """
-    settings = settings_or_default(settings, RegionEvaluation, ks)
-    options = RegionSearch() if options is None else options
+    queries: RegionQueries = request.queries
+    settings = request.settings_of(RegionEvaluation)
+    options: RegionSearch = RegionSearch() if request.options is None else request.options
     if options.region is not None or options.at is not None:
         raise ConfigError("the queries bring their own images and regions: leave region and at out")
     if not any(any(lists.relevant) for lists in queries.relevance.values()):
@@ -77,8 +71,8 @@ def evaluate_regions(
         rankings[number] = ranking.ids
         if queries.boxes is not None and options.candidates:
             overlaps.append(_overlaps(system, index, ranking, queries, number, options.candidates))
-        if on_query is not None:
-            on_query(number)
+        if request.on_query is not None:
+            request.on_query(number)
     figures: dict[str, dict[str, float]] = {}
     for name, lists in queries.relevance.items():
         result = relevance_by_lists(rankings, lists.relevant, len(index), junk=lists.junk)

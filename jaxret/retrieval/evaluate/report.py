@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxret.evaluation import GroupFigures
 
-__all__ = ["Report"]
+__all__ = ["Report", "TextTable"]
+
+TextTable = tuple[list[str], list[list[str]]]
+"""Column names, and rows of text."""
 
 _COUNTS = ("queries", "queries_excluded")
+_WIDTH = 100  # characters of a line, from which on a table is cut into several
+_CUT_OFF = re.compile(r"@(\d+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,35 +28,67 @@ class Report:
       measured: the protocol in words.
       options: of the search that was measured.
       settings: of the evaluation.
+      baselines: figures of the same queries by what is to be beaten ("chance", a random ranking), by its name.
     """
 
     figures: GroupFigures
     measured: str
     options: Any
     settings: Any
+    baselines: Mapping[str, GroupFigures] = dataclasses.field(default_factory=dict)
 
-    def to_json(self) -> GroupFigures:
-        """The figures, what `jaxret evaluate --json` writes."""
-        return {group: dict(row) for group, row in self.figures.items()}
-
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Column names, and a row of text for each group.
+    def rows(self) -> GroupFigures:
+        """Figures by the name of their line: those of a group, and after them its baselines, as "all: chance".
 
         Example:
-          >>> Report({"all": {"mAP": 0.5, "queries": 12.0}}, "by hand", None, None).table()
-          (['', 'mAP', 'queries'], [['all', '0.5000', '12']])
+          >>> list(Report({"all": {"mAP": 0.5}}, "by hand", None, None, {"chance": {"all": {"mAP": 0.1}}}).rows())
+          ['all', 'all: chance']
+        """
+        rows: GroupFigures = {}
+        for group, row in self.figures.items():
+            rows[group] = dict(row)
+            rows |= {f"{group}: {name}": dict(found[group]) for name, found in self.baselines.items() if group in found}
+        return rows
+
+    def to_json(self) -> GroupFigures:
+        """The lines, what `jaxret evaluate --json` writes."""
+        return self.rows()
+
+    def tables(self) -> list[TextTable]:
+        """Lines as tables: one, or where it would be too wide to read, one without cut-offs and one for each cut-off.
+
+        Example:
+          >>> Report({"all": {"mAP": 0.5, "queries": 12.0}}, "by hand", None, None).tables()
+          [(['', 'mAP', 'queries'], [['all', '0.5000', '12']])]
         """
         names = list(dict.fromkeys(name for row in self.figures.values() for name in row))
         names = [name for name in names if name != "queries_excluded"]
-        rows = [[group, *(_text(name, row.get(name)) for name in names)] for group, row in self.figures.items()]
-        return ["", *names], rows
+        whole = self._table(names)
+        if sum(width + 2 for width in _widths(whole)) - 2 <= _WIDTH:
+            return [whole]
+        parts: dict[str, list[str]] = {"": []}
+        for name in names:
+            cut_off = _CUT_OFF.search(name)
+            parts.setdefault(cut_off[1] if cut_off else "", []).append(name)
+        return [self._table(part) for part in parts.values() if part]
+
+    def _table(self, names: Sequence[str]) -> TextTable:
+        rows = [[line, *(_text(name, row.get(name)) for name in names)] for line, row in self.rows().items()]
+        return ["", *names], [row for row in rows if any(row[1:])]
 
     def __str__(self) -> str:
-        """What was measured, and the table in plain text."""
-        header, rows = self.table()
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = [[f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])] for row in (header, *rows)]
-        return "\n".join([self.measured, *("  ".join(line) for line in lines)])
+        """What was measured, and the tables in plain text."""
+        blocks = []
+        for header, rows in self.tables():
+            widths = _widths((header, rows))
+            lines = [[f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])] for row in (header, *rows)]
+            blocks.append("\n".join("  ".join(line) for line in lines))
+        return "\n".join([self.measured, "\n\n".join(blocks)])
+
+
+def _widths(table: TextTable) -> list[int]:
+    header, rows = table
+    return [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
 
 def _text(name: str, value: float | None) -> str:

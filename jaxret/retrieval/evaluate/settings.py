@@ -6,16 +6,14 @@ How the ranking is made is said by the options of a search (`jaxret.retrieval.op
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar, get_args
+from typing import get_args
 
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Relevant
 from jaxret.metrics import Denominator
 from jaxret.rank.validation import MOST
 
-__all__ = ["FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "settings_or_default"]
-
-Settings = TypeVar("Settings")
+__all__ = ["FilmEvaluation", "LabelEvaluation", "RegionEvaluation"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,16 +75,3 @@ class RegionEvaluation:
     """
 
     whole_images: bool = False
-
-
-def settings_or_default(settings: Any, kind: type[Settings], ks: Any = None) -> Settings:
-    """The settings of an evaluation; None stands for its defaults.
-
-    Raises:
-      ConfigError: they are of another evaluation, or there are cut-offs `ks`, which only labels have.
-    """
-    if settings is not None and not isinstance(settings, kind):
-        raise ConfigError(f"these queries are evaluated with {kind.__name__}, got {type(settings).__name__}")
-    if ks is not None:
-        raise ConfigError(f"cut-offs (ks, -k) are of an evaluation by labels: leave them out, got {list(ks)}")
-    return kind() if settings is None else settings

@@ -17,6 +17,7 @@ from jaxret.errors import ConfigError, MediaError, unknown_name_message
 from jaxret.index import MediaIndex, Space
 from jaxret.retrieval.encode import FrameVectors, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.hit import Hit
 
 __all__ = ["OfRevision", "System", "register_system", "system_of"]
@@ -104,23 +105,12 @@ class System(abc.ABC):
         """The options of a search that names none."""
         return self.options[0]()
 
-    def evaluate(
-        self,
-        index: MediaIndex,
-        queries: Any,
-        options: Any,
-        settings: Any,
-        ks: Sequence[int] | None,
-        threads: int,
-        on_query: Callable[[int], None] | None,
-    ) -> Report:
+    def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure retrieval, see `jaxret.retrieval.Retriever.evaluate`.
 
         Args:
           index: of this system.
-          queries: of a class in `self.queries`.
-          settings, ks, threads, on_query: see there; None stands for the defaults of the evaluation.
-          options: of a class in `self.options`, or None.
+          request: its queries are of a class in `self.queries`, its options of one in `self.options`, or None.
 
         Raises:
           ConfigError: something does not fit the index or the others, or no query has a relevant item.

@@ -28,6 +28,7 @@ from jaxret.retrieval.encode import FrameVectors, frame_rows, frame_vectors
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.regions import evaluate_regions
 from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.hit import Hit
 from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.region import Box, scaled_box
@@ -230,18 +231,9 @@ class TwoPassSystem(System, Generic[Query]):
         image, size = self.image(query, options.at)
         return self._hits(index, self.rank(index, self.region_query(image, size, options), options, kinds), k)
 
-    def evaluate(
-        self,
-        index: MediaIndex,
-        queries: Any,
-        options: Any,
-        settings: Any,
-        ks: Sequence[int] | None,
-        threads: int,
-        on_query: Callable[[int], None] | None,
-    ) -> Report:
+    def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure with regions whose results are known; see `System.evaluate`."""
-        return evaluate_regions(self, index, queries, options=options, settings=settings, ks=ks, on_query=on_query)
+        return evaluate_regions(self, index, request)
 
     def image(self, dataset: MediaDataset, at: float | None = None) -> tuple[Pixels, tuple[int, int]]:
         """The first item of a data set, of a video the frame on display at `at` seconds, as the encoder sees it.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_ro
 from jaxret.retrieval.evaluate.films import evaluate_films
 from jaxret.retrieval.evaluate.labels import evaluate_labels
 from jaxret.retrieval.evaluate.report import Report
+from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.hit import Hit, best_per_item, hits_of_rows
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.storage import bytes_a_video, bytes_an_hour
@@ -112,22 +112,10 @@ class VectorSystem(System):
             return sequence_hits(index, self.sequences(index), clips, k, options.ranking(), threads=threads)
         return _VectorQuery(vectors, is_image, k, options, kinds, threads).hits(index, self.encoder)
 
-    def evaluate(
-        self,
-        index: MediaIndex,
-        queries: Any,
-        options: Any,
-        settings: Any,
-        ks: Sequence[int] | None,
-        threads: int,
-        on_query: Callable[[int], None] | None,
-    ) -> Report:
+    def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure by labels, or with screen photos of films; see `System.evaluate`."""
-        if isinstance(queries, FilmQueries):
-            return evaluate_films(
-                index, self.encoder, queries, options=options, settings=settings, ks=ks, threads=threads
-            )
-        return evaluate_labels(index, self.encoder, queries, options=options, settings=settings, ks=ks, threads=threads)
+        measure = evaluate_films if isinstance(request.queries, FilmQueries) else evaluate_labels
+        return measure(index, self.encoder, request)
 
     def sizes(self, index: MediaIndex) -> list[str]:
         """See `System.sizes`."""
