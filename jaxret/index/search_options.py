@@ -23,7 +23,8 @@ class SearchOptions:
         (`jaxret.rank.HammingIndex`) instead of scanning all codes. The results are the same. The tables are
         built in memory at the first such search of each segment and kept with the opened index, also while it
         grows or shrinks; they are not written to disk. They pay from some 100,000 codes on if codes cluster,
-        as trained ones do (`benchmarks/speed_code_search.py`). One thread may search with them at a time.
+        as trained ones do (`benchmarks/speed_code_search.py`); where a scan is expected to be cheaper, it is made
+        instead. One thread may search with them at a time.
       probes: for spaces of vectors and the Euclidean distance: look only into this many cells of each segment,
         those whose centroids are nearest (`jaxret.rank.CentroidIndex`), instead of comparing all vectors. What is
         found has its exact distance and order; items in other cells are missed, and fewer than k may be found. A

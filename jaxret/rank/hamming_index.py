@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank import hamming_files
 from jaxret.rank.hamming import hamming_topk, hamming_within
+from jaxret.rank.hamming_cost import SAMPLED_CODES, SCANNED_WORDS, scan_cost, table_costs, units_worth
 from jaxret.rank.search_result import IndexedResult, RadiusResult, SearchResult, merge_results
 from jaxret.rank.simd import simd_level
 from jaxret.rank.substring_tables import SubstringTables
@@ -44,10 +45,13 @@ class HammingIndex:
     Results are those of `hamming_topk` and `hamming_within`, always.
 
     It is fast where the k-th neighbour is near, as in trained codes, which cluster; it cannot be for the far
-    neighbours of uniformly random codes. A query that would take more work than a linear scan is therefore given
-    to one (all such queries of a call together), and `candidates` says so. Codes added after the tables were
-    built are scanned linearly until they are a quarter as many as those in the tables (at least 65,536), when
-    the tables are built again, at the next search.
+    neighbours of uniformly random codes. So it steps aside where a linear scan is cheaper. Few codes are scanned, and
+    no table is made. Of many, 16 are searched for in the tables, once for each size of k or each radius: what that
+    costs, counted in buckets and codes (`jaxret.rank.hamming_cost`), decides for all queries. Last, a query that has
+    taken half the work of a scan is given to one (all such queries of a call together). `candidates` says which were.
+
+    Codes added after the tables were built are scanned linearly until they are a quarter as many as those in the
+    tables (at least 65,536), when the tables are built again, at the next search.
 
     An index holds at most 2^32 - 1 codes; a larger gallery is several indexes, whose results
     `merge_results` joins. One thread may search or add at a time.
@@ -64,6 +68,7 @@ class HammingIndex:
         self._buffer: CodeMatrix = np.empty((0, self._code_bytes), np.uint8)
         self._size = 0
         self._tables: SubstringTables | None = None
+        self._verdicts: dict[tuple[int, int, int], bool] = {}
 
     def __len__(self) -> int:
         """The number of codes."""
@@ -121,6 +126,9 @@ class HammingIndex:
         """
         queries, workers = self._check(query_codes, threads)
         count = check_k(k, self._size)
+        if not self._tables_pay(len(queries), count, 0, workers):
+            scan = hamming_topk(queries, self.codes, count, threads=workers)
+            return IndexedResult(scan.ids, scan.distances, np.full(len(queries), self._size, np.int64))
         tables = self._built(workers)
         tail = self.codes[len(tables.codes) :]
         width = min(count, len(tables.codes))
@@ -158,6 +166,10 @@ class HammingIndex:
         """
         queries, workers = self._check(query_codes, threads)
         bits = min(check_radius(radius), 8 * self._code_bytes)
+        if not self._tables_pay(len(queries), 0, bits, workers):
+            scan = hamming_within(queries, self.codes, bits, threads=workers)
+            candidates = np.full(len(queries), self._size, np.int64)
+            return IndexedRadiusResult(scan.offsets, scan.ids, scan.distances, candidates)
         tables = self._built(workers)
         tail = self.codes[len(tables.codes) :]
         counts, ids, distances, candidates = _search(tables, queries, 0, bits, workers, progress)
@@ -227,15 +239,50 @@ class HammingIndex:
         allowed = 0 if whole or not inside else max(_TAIL_CODES, inside // 4)
         if self._tables is None or self._size - inside > allowed:
             self._tables = SubstringTables.build(self.codes, threads)
+            self._verdicts = {}
         return self._tables
+
+    def _tables_pay(self, queries: int, k: int, radius: int, threads: int) -> bool:
+        """Whether the tables are expected to answer so many queries sooner than a scan does."""
+        if self._size * -(-self._code_bytes // 8) <= SCANNED_WORDS:
+            return False
+        tables = self._built(threads)
+        # One verdict holds for numbers of queries, and for k, that are less than twice apart: the smallest's.
+        at_once, k = (1 << number.bit_length() >> 1 for number in (queries, k))
+        if (key := (at_once, k, radius)) not in self._verdicts:
+            scan = scan_cost(len(tables.codes), self._code_bytes, at_once)
+            self._verdicts[key] = _sampled_cost(tables, at_once, k, radius, threads) < scan
+        return self._verdicts[key]
+
+
+def _sampled_cost(tables: SubstringTables, queries: int, k: int, radius: int, threads: int) -> float:
+    """Nanoseconds a query that the tables take, with the scan of those queries that they give up."""
+    size, code_bytes = tables.codes.shape
+    sample = tables.codes[np.linspace(0, size - 1, min(SAMPLED_CODES, size)).astype(np.int64)]
+    width = min(k + 1, size) if k else 0  # a stored code is the nearest to itself
+    _, _, distances, compared = _search(tables, sample, width, radius, threads, None, at_once=queries)
+    answered = compared >= 0
+    reached = distances.reshape(-1, width)[:, -1] if k else np.full(int(answered.sum()), radius, np.float32)
+    costs = table_costs(reached, compared[answered], tables.bounds, size, code_bytes)
+    given_up = 1.5 * scan_cost(size, code_bytes, queries)
+    return float((costs.sum() + given_up * (~answered).sum()) / len(sample))
 
 
 def _search(
-    tables: SubstringTables, queries: CodeMatrix, k: int, radius: int, threads: int, progress: Progress | None
+    tables: SubstringTables,
+    queries: CodeMatrix,
+    k: int,
+    radius: int,
+    threads: int,
+    progress: Progress | None,
+    *,
+    at_once: int | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]:
-    # A probe or a comparison costs some 10 ns, a linear scan 0.05 to 0.8 ns a word of a code, by batch size.
-    words = -(-tables.codes.shape[1] // 8)
-    budget = max(len(tables.codes) * words // (100 if len(queries) > 8 else 20), 1)
+    """Counts, ids, distances and codes compared, -1 for a query that was given up: it took half the work of a scan, of
+    `at_once` queries (None: of these)."""
+    size, code_bytes = tables.codes.shape
+    half = scan_cost(size, code_bytes, at_once or len(queries)) / 2
+    budget = units_worth(half, size, code_bytes, len(tables.bounds) - 1)
     popcount = simd_level() not in ("portable", "neon")
     return tables._tables.search(queries, k, radius, budget, threads, popcount, progress)
 

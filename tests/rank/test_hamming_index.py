@@ -7,11 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from jaxret.errors import IndexFormatError
 from jaxret.rank import HammingIndex, hamming_topk, hamming_within
+from jaxret.rank.hamming_cost import table_costs
 from jaxret.rank.substring_tables import substring_bounds
 
 
@@ -30,9 +31,16 @@ def assert_linear(index: HammingIndex, queries: np.ndarray, codes: np.ndarray, k
     np.testing.assert_array_equal(near.distances, linear.distances)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.fixture
+def always_tables(monkeypatch):
+    """The tables answer, however few the codes are."""
+    monkeypatch.setattr(HammingIndex, "_tables_pay", lambda *_: True)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.parametrize("budget", ["as usual", "endless"])
+@pytest.mark.usefixtures("always_tables")
 def test_equals_linear_scan(budget, data):
     """Also with an endless budget, so that every query is answered from the tables alone."""
     size, width = data.draw(st.integers(1, 900)), data.draw(st.integers(1, 12))
@@ -73,7 +81,65 @@ def test_near_neighbours_touch_few_codes():
     assert (far.candidates == 50_000).all()  # a linear scan, and it says so
 
 
-def test_grows_by_parts(monkeypatch):
+@pytest.mark.parametrize(
+    ("size", "width", "flips", "k", "radius", "scanned"),
+    [
+        (2_000, 8, 0.02, 5, 2, True),  # a scan takes a microsecond
+        (50_000, 8, 0.02, 5, 2, False),
+        (50_000, 8, 0.5, 5, 12, True),  # nothing is near
+        (50_000, 8, 0.02, 30_000, 60, True),  # almost all are wanted
+        (20_000, 64, 0.02, 5, 8, False),
+        (20_000, 64, 0.25, 5, 200, True),
+    ],
+)
+def test_steps_aside_where_a_scan_is_cheaper(size, width, flips, k, radius, scanned):
+    rng = np.random.default_rng(0)
+    codes = clustered(rng, size, width, flips)
+    index = HammingIndex(width)
+    index.add(codes)
+    queries = codes[:40] ^ np.packbits(rng.random((40, 8 * width)) < flips / 4, axis=1)
+    assert_linear(index, queries, codes, k, radius)
+    for found in (index.topk(queries, k), index.within(queries, radius)):
+        assert (found.candidates == size).all() if scanned else np.median(found.candidates) < size / 10, found
+
+
+def test_few_codes_make_no_tables():
+    index = HammingIndex(8)
+    index.add(clustered(np.random.default_rng(0), 10_000, 8, 0.02))
+    index.topk(index.codes[:3], 5)
+    assert index._tables is None
+    index.add(index.codes)
+    index.add(index.codes)
+    index.topk(index.codes[:3], 5)
+    assert len(index._tables.codes) == 40_000
+
+
+def test_the_same_question_goes_the_same_way():
+    """Costs are counted: what was searched before, and how busy the machine is, changes nothing."""
+    codes = clustered(np.random.default_rng(0), 50_000, 16, 0.1)
+    orders = ([1, 300, 5, 40, 63, 7], [7, 63, 40, 5, 300, 1])
+    answers = []
+    for ks in orders:
+        index = HammingIndex(16)
+        index.add(codes)
+        answers.append({k: index.topk(codes[:9], k).candidates.tolist() for k in ks})
+    assert answers[0] == answers[1]
+
+
+def test_buckets_are_counted_as_they_are_probed():
+    """One table after another, each a bit further in every round, by brute force over the values of 8 bits."""
+    bounds = substring_bounds(24, 256)
+    assert bounds.tolist() == [0, 8, 16, 24]
+    probed = [
+        sum(sum(bin(value).count("1") == step // 3 for value in range(256)) for step in range(distance + 1))
+        for distance in range(9)
+    ]
+    nothing = np.zeros(9, np.int64)
+    costs = table_costs(np.arange(9, dtype=np.float32), nothing, bounds, 1, 3)
+    np.testing.assert_allclose(costs / costs[0], probed)
+
+
+def test_grows_by_parts(monkeypatch, always_tables):
     monkeypatch.setattr("jaxret.rank.hamming_index._TAIL_CODES", 50)
     rng = np.random.default_rng(1)
     codes = clustered(rng, 900, 6, 0.1)
@@ -92,7 +158,7 @@ def test_grows_by_parts(monkeypatch):
         index.codes[0] = 0
 
 
-def test_k_reaches_into_the_tail():
+def test_k_reaches_into_the_tail(always_tables):
     codes = np.arange(12, dtype=np.uint8)[:, None]
     index = HammingIndex(1)
     index.add(codes[:2])
@@ -102,7 +168,7 @@ def test_k_reaches_into_the_tail():
 
 
 @pytest.mark.parametrize("verify", [True, False])
-def test_save_and_load(tmp_path, verify):
+def test_save_and_load(tmp_path, verify, always_tables):
     rng = np.random.default_rng(2)
     codes = clustered(rng, 700, 5, 0.1)
     index = HammingIndex(5)
@@ -174,7 +240,7 @@ def test_edited_manifest(saved, change):
 
 @pytest.mark.parametrize("name", ["bucket_offsets", "bucket_ids"])
 @pytest.mark.parametrize("value", [2**32 - 1, 300, 301])
-def test_edited_tables_cannot_crash_a_search(saved, name, value):
+def test_edited_tables_cannot_crash_a_search(saved, name, value, always_tables):
     table = np.load(saved / f"{name}.npy")
     np.save(saved / f"{name}.npy", np.full_like(table, value))
     index = HammingIndex.load(saved, verify=False)
