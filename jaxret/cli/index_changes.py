@@ -102,6 +102,8 @@ def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> N
         print_text(passed_over_in_words(dataset.passed_over))
     for line in dataset.left_out:
         print_text(f"  left out {line}")
+    for line in dataset.notes:
+        print_text(f"note: {line}")
     if report.renamed:
         key, renamed = next(iter(report.renamed.items()))
         print_text(

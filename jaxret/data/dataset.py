@@ -31,6 +31,7 @@ class MediaDataset(ABC):
       damaged: what is kept although something is missing from it, each a MediaError with its path and what.
       passed_over: how many files of a folder are no media, by extension.
       left_out: what of a folder was left out on purpose, a line each.
+      notes: what a user should know of the data, a line each.
     """
 
     items: tuple[MediaItem, ...]
@@ -38,6 +39,7 @@ class MediaDataset(ABC):
     damaged: tuple[MediaError, ...] = ()
     passed_over: Mapping[str, int] = MappingProxyType({})
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def open(self, index: int) -> MediaReader:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.datasets.action_videos import official_split, open_action_videos, sources_in_names
 from jaxret.data.datasets.cc_web_video import open_cc_web_video
 from jaxret.data.datasets.csv_lines import csv_header
 from jaxret.data.datasets.folders import MediaFiles, media_kind, read_csv
@@ -21,11 +24,42 @@ from jaxret.data.items import MediaItem
 from jaxret.data.spec import parse_spec
 from jaxret.errors import ConfigError
 
-__all__ = ["open_dataset"]
+__all__ = ["PUBLISHED", "Published", "open_dataset"]
+
+OptionReader = Callable[[str], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A data set that is opened as it is published.
+
+    Attributes:
+      open: called with the folder, `probe` and the options that were given.
+      options: what reads the text of each option, see `jaxret.data.spec.parse_spec`.
+    """
+
+    open: Callable[..., MediaDataset]
+    options: Mapping[str, OptionReader] = dataclasses.field(default_factory=dict)
+
+
+_RATES: Mapping[str, OptionReader] = {"rate": float, "frames": int}
+_SPLIT: Mapping[str, OptionReader] = {"split": official_split}
+
+PUBLISHED: Mapping[str, Published] = {
+    "stanford-rooms": Published(open_stanford_rooms, {**_RATES, "label": str}),
+    "synthia-sf": Published(open_synthia_sf, _RATES),
+    "cc-web-video": Published(open_cc_web_video),
+    "youtube-8m": Published(open_youtube8m),
+    "ucf50": Published(functools.partial(open_action_videos, "ucf50")),
+    "ucf101": Published(functools.partial(open_action_videos, "ucf101"), _SPLIT),
+    "hmdb51": Published(functools.partial(open_action_videos, "hmdb51"), _SPLIT),
+    "kth": Published(functools.partial(open_action_videos, "kth"), _SPLIT),
+}
+"""Data sets in the layout that they are published in, by the name before the colon."""
 
 _CHOICES = (
-    "moving-digits, tfds:NAME[:CONFIG], rgbd:FOLDER, stanford-rooms:FOLDER, synthia-sf:FOLDER, cc-web-video:FOLDER, "
-    "youtube-8m:FOLDER, a folder of classes, a CSV with a column path, or a media file"
+    f"moving-digits, tfds:NAME[:CONFIG], rgbd:FOLDER, {', '.join(f'{name}:FOLDER' for name in PUBLISHED)}, a folder of "
+    "classes, a CSV with a column path, or a media file"
 )
 
 
@@ -49,6 +83,8 @@ def open_dataset(
         `stanford-rooms:FOLDER` (options label, rate, frames), `synthia-sf:FOLDER` (rate, frames),
         `cc-web-video:FOLDER` and `youtube-8m:FOLDER`, data sets in the layout that they are published in, see the
         modules of these names;
+        `ucf50:FOLDER`, `ucf101:FOLDER`, `hmdb51:FOLDER` and `kth:FOLDER`, the last three with `,split=1` (2, 3) or
+        `,split=none`, see `jaxret.data.datasets.action_videos`;
         a folder ROOT/<class>/<file>; one that directly holds a CSV with a column `path`, and not one of
         boxes (`jaxret.data.ground_truth.boxes`), is read by it;
         a CSV that lists files with path, label, source and split;
@@ -76,7 +112,7 @@ def open_dataset(
     if path.is_dir():
         table = _table_of(path)
         if table is None:
-            return MediaFiles.of_folder(path, probe=probe)
+            return _folder(path, probe)
         return MediaFiles(read_csv(table, root, split_column=split_column), probe=probe)
     if path.suffix.lower() == ".csv":
         return MediaFiles(read_csv(path, root, split_column=split_column), probe=probe)
@@ -89,17 +125,19 @@ def open_dataset(
     return files
 
 
+def _folder(path: Path, probe: bool) -> MediaFiles:
+    files = MediaFiles.of_folder(path, probe=probe)
+    note = sources_in_names(files.items, path)
+    files.notes = () if note is None else (note,)
+    return files
+
+
 def _published(spec: str, probe: bool) -> MediaDataset | None:
     """The data set in its published layout that `spec` names, if it is one."""
-    rates: dict[str, Callable[[str], Any]] = {"rate": float, "frames": int}
-    if (parsed := parse_spec(spec, "stanford-rooms", {**rates, "label": str})) is not None:
-        return open_stanford_rooms(parsed[0], probe=probe, **parsed[1])
-    if (parsed := parse_spec(spec, "synthia-sf", rates)) is not None:
-        return open_synthia_sf(parsed[0], probe=probe, **parsed[1])
-    if (parsed := parse_spec(spec, "cc-web-video", {})) is not None:
-        return open_cc_web_video(parsed[0], probe=probe)
-    if (parsed := parse_spec(spec, "youtube-8m", {})) is not None:
-        return open_youtube8m(parsed[0], probe=probe)
+    for name, published in PUBLISHED.items():
+        if (parsed := parse_spec(spec, name, published.options)) is not None:
+            folder, options = parsed
+            return published.open(folder, probe=probe, **options)
     return None
 
 

@@ -58,7 +58,8 @@ def open_data(config: DataConfig, what: str) -> MediaDataset:
 def opened(config: DataConfig, dataset: MediaDataset) -> str:
     """The first words of the log: how many items there are."""
     left_out = "".join(f"; left out {line}" for line in dataset.left_out)
-    return f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable{left_out})"
+    notes = "".join(f"; note: {line}" for line in dataset.notes)
+    return f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable{left_out}{notes})"
 
 
 def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:
