@@ -14,7 +14,12 @@ from jaxret.cli.run import check_threads, check_writable, run_command
 from jaxret.cli.tables import print_report
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
-from jaxret.retrieval.evaluate.settings import FilmEvaluation, LabelEvaluation, RegionEvaluation
+from jaxret.retrieval.evaluate.settings import (
+    FilmEvaluation,
+    LabelEvaluation,
+    RegionEvaluation,
+    SceneEvaluation,
+)
 from jaxret.retrieval.options import OPTION_CLASSES
 
 if TYPE_CHECKING:
@@ -38,10 +43,13 @@ class Evaluate:
       queries: folder, CSV or tfds:NAME of labelled media to search with (default: the index's own items).
       photographs: with an encoder of shots: a CSV of screen photos of films with the times that they show; columns
         path, start and, if need be, end and film.
+      stanford_i2v: with an encoder of shots: a ground-truth file of Stanford I2V, such as light_dataset_public.txt,
+        whose videos are in the index under their names.
       regions: with an index of regions: queries with boxes and ground truth, KIND:PATH. oxford:FOLDER (Oxford5k,
         Paris6k, Sculptures), revisited:FILE.mat, instre:ROOT, or boxes:CSV (path,left,top,right,bottom,label,split;
         the boxes of the split test are the queries).
-      query_folder: with --regions, where the query images of the revisited sets lie.
+      query_folder: with --regions, where the query images of the revisited sets lie; with --stanford-i2v, where the
+        query images lie, named by their numbers (default: beside the file).
       without_query: with --regions, the query image itself does not count as found.
       k: cut-offs (default 1 5 10).
       json: also write the figures to this file.
@@ -51,6 +59,7 @@ class Evaluate:
     index: Path
     queries: str | None = None
     photographs: Path | None = None
+    stanford_i2v: Path | None = None
     regions: str | None = None
     query_folder: Path | None = None
     without_query: bool = False
@@ -64,7 +73,7 @@ class Evaluate:
 
 def main(argv: Sequence[str]) -> int:
     """Parse, rank, print."""
-    settings_of = (LabelEvaluation, FilmEvaluation, RegionEvaluation)
+    settings_of = (LabelEvaluation, FilmEvaluation, SceneEvaluation, RegionEvaluation)
     args, given = parse(argv, Evaluate, (*OPTION_CLASSES, *settings_of), prog="jaxret evaluate", without=_NO_PART)
 
     from jaxret.retrieval import Retriever
@@ -100,17 +109,21 @@ def main(argv: Sequence[str]) -> int:
 def _queries(args: Evaluate, retriever: Retriever) -> tuple[Any, type[Any], str]:
     """The queries, the class of settings that their evaluation has, and what they are."""
     from jaxret.data.ground_truth.films import FilmQueries, read_film_queries
+    from jaxret.data.ground_truth.stanford_i2v import I2VQueries, read_i2v_queries
     from jaxret.data.open import open_dataset
     from jaxret.retrieval import RegionQueries, read_region_queries
 
     if RegionQueries in retriever.system.queries and args.regions is None:
         title = retriever.system.title
         raise ConfigError(f"{args.index} is an index of {title}: name queries with boxes by --regions KIND:PATH")
-    given = [name for name in ("queries", "photographs", "regions") if getattr(args, name) is not None]
+    kinds = ("queries", "photographs", "stanford_i2v", "regions")
+    given = ["--" + name.replace("_", "-") for name in kinds if getattr(args, name) is not None]
     if len(given) > 1:
-        raise ConfigError(f"--{given[0]} and --{given[1]} are both queries: give one")
-    if args.regions is None and (args.query_folder is not None or args.without_query):
-        raise ConfigError("--query-folder and --without-query are of region queries: name them with --regions")
+        raise ConfigError(f"{given[0]} and {given[1]} are both queries: give one")
+    if args.regions is None and args.without_query:
+        raise ConfigError("--without-query is of region queries: name them with --regions")
+    if args.regions is None and args.stanford_i2v is None and args.query_folder is not None:
+        raise ConfigError("--query-folder is of queries that it holds the images of: name --regions or --stanford-i2v")
     if args.regions is not None:
         retriever.system.check_queries(retriever.index, RegionQueries)
         queries = read_region_queries(
@@ -120,6 +133,10 @@ def _queries(args: Evaluate, retriever: Retriever) -> tuple[Any, type[Any], str]
     if args.photographs is not None:
         retriever.system.check_queries(retriever.index, FilmQueries)
         return read_film_queries(args.photographs), FilmEvaluation, "the queries are screen photos (--photographs)"
+    if args.stanford_i2v is not None:
+        retriever.system.check_queries(retriever.index, I2VQueries)
+        scenes = read_i2v_queries(args.stanford_i2v, args.query_folder)
+        return scenes, SceneEvaluation, "the queries are Stanford I2V's (--stanford-i2v)"
     return (
         None if args.queries is None else open_dataset(args.queries),
         LabelEvaluation,

@@ -11,6 +11,7 @@ import jaxret.retrieval.systems.vectors
 import jaxret.retrieval.systems.words  # noqa: F401 - these register the systems of this package
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.ground_truth.films import FilmQueries
+from jaxret.data.ground_truth.stanford_i2v import I2VQueries
 from jaxret.data.items import Kind
 from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex
@@ -150,7 +151,7 @@ class Retriever:
 
     def evaluate(
         self,
-        queries: MediaDataset | FilmQueries | RegionQueries | None = None,
+        queries: MediaDataset | FilmQueries | I2VQueries | RegionQueries | None = None,
         *,
         options: Any = None,
         settings: Any = None,
@@ -162,10 +163,12 @@ class Retriever:
 
         Args:
           queries: labelled media; None: the indexed items are queries for each other. For an index of shots also screen
-            photos of its films (`jaxret.data.ground_truth.films.read_film_queries`); for one of regions what
-            `read_region_queries` gives.
+            photos of its films (`jaxret.data.ground_truth.films.read_film_queries`) or Stanford I2V's queries
+            (`jaxret.data.ground_truth.stanford_i2v.read_i2v_queries`); for one of regions what `read_region_queries`
+            gives.
           options: of the search, see `search`.
-          settings: a `LabelEvaluation`, `FilmEvaluation` or `RegionEvaluation`, as the queries are; None: its defaults.
+          settings: a `LabelEvaluation`, `FilmEvaluation`, `SceneEvaluation` or `RegionEvaluation`, as the queries
+            are; None: its defaults.
           ks: cut-offs, of an evaluation by labels; None for 1, 5 and 10.
           threads: query files decoded at once, 1 to 1024.
           on_query: called with the number of each region query that is done.

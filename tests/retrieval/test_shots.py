@@ -15,6 +15,7 @@ from flax import nnx
 from PIL import Image
 
 from jaxret.__main__ import dispatch
+from jaxret.data.ground_truth.stanford_i2v import read_refinement_results, read_scene_results
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import read_at_rate
 from jaxret.errors import ConfigError
@@ -238,6 +239,78 @@ def test_photographs_are_scored_by_film_shot_and_moment(films: Path, tmp_path: P
     table.write_text("path,film,start\n0.png,other.mp4,1")
     with pytest.raises(ConfigError, match=r"the film .*other\.mp4 is not in the index"):
         dispatch(command)
+
+
+def test_stanford_i2v_is_scored_and_its_result_files_are_written(films: Path, tmp_path: Path, capsys) -> None:
+    save_encoder(make_encoder(), tmp_path / "encoder")
+    index, results = tmp_path / "index", tmp_path / "results"
+    assert dispatch(["index", str(films), str(index), "--encoder", str(tmp_path / "encoder"), "--quiet"]) == 0
+    for number, (film, second) in {4: ("a.mp4", 1.0), 12: ("c.mp4", 1.4)}.items():
+        with open_dataset(films / film).open(0) as reader:
+            Image.fromarray(reader.read_at([second])[0]).save(tmp_path / f"{number:03}.png")
+    folder = films.name  # names of videos are the ends of their paths
+    truth = tmp_path / "light_dataset_public.txt"
+    truth.write_text(f"4 {folder}/a.mp4 0:00 0:01 {folder}/b.mp4 0:01 0:01\n12 c.mp4 0:03 0:04 c.mp4 0:09 0:09\n")
+    command = ["evaluate", str(index), "--stanford-i2v", str(truth)]
+    written = tmp_path / "figures.json"
+    assert dispatch([*command, "--results", str(results), "--json", str(written)]) == 0
+    assert "the first 100 count" in capsys.readouterr().out
+    # The same by searches, and by sets of seconds: true ones are longer by a second on both sides.
+    retriever = Retriever.open(index)
+    ranked = {n: retriever.search(tmp_path / f"{n:03}.png", 9, kinds=("video",)) for n in (4, 12)}
+    order = {n: [hit.item.key for hit in hits] for n, hits in ranked.items()}
+    places = sorted(1 + order[4].index(name) for name in ("a.mp4", "b.mp4"))
+    precisions = [(1 / places[0] + 2 / places[1]) / 2, 1 / (1 + order[12].index("c.mp4"))]
+    seconds = {
+        (n, hit.item.key): {s for s in range(9) if hit.start < s + 1 and s < hit.end}
+        for n, hits in ranked.items()
+        for hit in hits
+    }
+    true = {(4, "a.mp4"): {0, 1, 2}, (4, "b.mp4"): {0, 1, 2}, (12, "c.mp4"): {2, 3, 4, 5, 8, 9, 10}}
+    overlap = {key: len(own & seconds[key]) / len(own | seconds[key]) for key, own in true.items()}
+    assert json.loads(written.read_text())["all"] == {
+        "mAP": pytest.approx(np.mean(precisions)),
+        "P@1": pytest.approx(np.mean([order[4][0] in ("a.mp4", "b.mp4"), order[12][0] == "c.mp4"])),
+        "Jaccard": pytest.approx(np.mean([(overlap[4, "a.mp4"] + overlap[4, "b.mp4"]) / 2, overlap[12, "c.mp4"]])),
+        "queries": 2,
+    }
+    scenes = read_scene_results(results / "scene_retrieval.txt")
+    own_names = {"a.mp4": f"{folder}/a.mp4", "b.mp4": f"{folder}/b.mp4", "c.mp4": "c.mp4"}
+    assert scenes == {n: tuple(own_names[key] for key in keys) for n, keys in order.items()}
+    spans = read_refinement_results(results / "temporal_refinement.txt")
+    assert {n: set(videos) for n, videos in spans.items()} == {
+        4: {f"{folder}/a.mp4", f"{folder}/b.mp4"},
+        12: {"c.mp4"},
+    }
+    assert spans[12]["c.mp4"] == ((min(seconds[12, "c.mp4"]), max(seconds[12, "c.mp4"])),)
+
+
+def test_what_does_not_fit_stanford_i2v_is_named(films: Path, tmp_path: Path, retriever: Retriever) -> None:
+    index, truth = str(retriever.index.folder), tmp_path / "truth.txt"
+    truth.write_text("4 d/nowhere.mp4 0:00 0:01\n")
+    command = ["evaluate", index, "--stanford-i2v", str(truth)]
+    with pytest.raises(ConfigError, match=r"query 4 must have one image in .*, named by its number, got none"):
+        dispatch(command)
+    for name in ("4.png", "04.jpg"):
+        Image.new("RGB", (40, 30)).save(tmp_path / name)
+    with pytest.raises(ConfigError, match=r"got 04\.jpg, 4\.png"):
+        dispatch(command)
+    (tmp_path / "04.jpg").unlink()
+    with pytest.raises(ConfigError, match=r"the video d/nowhere\.mp4 of the ground truth is not in the index"):
+        dispatch(command)
+    with pytest.raises(ConfigError, match=r"/none is no folder of query images: name it with --query-folder"):
+        dispatch([*command, "--query-folder", str(tmp_path / "none")])
+    truth.write_text("4 a.mp4 0:00 0:01\n")
+    with pytest.raises(ConfigError, match=r"results: .*4\.png/x cannot be made: Not a directory"):
+        dispatch([*command, "--results", str(tmp_path / "4.png" / "x")])
+    with pytest.raises(ConfigError, match="Stanford I2V ranks videos by their best shots: leave the options"):
+        dispatch([*command, "--par", "0.5"])
+    with pytest.raises(ConfigError, match="--photographs and --stanford-i2v are both queries: give one"):
+        dispatch([*command, "--photographs", str(truth)])
+    with pytest.raises(ConfigError, match="--query-folder is of queries that it holds the images of"):
+        dispatch(["evaluate", index, "--query-folder", str(tmp_path)])
+    with pytest.raises(ConfigError, match="--results belongs to scene evaluation, and the queries are labelled"):
+        dispatch(["evaluate", index, "--results", str(tmp_path)])
 
 
 def test_the_commands_print_sizes_and_moments(films: Path, tmp_path: Path, capsys) -> None:

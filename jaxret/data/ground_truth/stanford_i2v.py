@@ -15,13 +15,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.ground_truth.clock_times import format_clock, parse_clock
+from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
 
 __all__ = [
+    "I2VQueries",
     "I2VQuery",
     "Spans",
     "read_ground_truth",
+    "read_i2v_queries",
     "read_refinement_results",
     "read_scene_results",
     "write_refinement_results",
@@ -47,6 +51,51 @@ class I2VQuery:
 
     number: int
     spans: Mapping[str, Spans]
+
+
+@dataclasses.dataclass(frozen=True)
+class I2VQueries:
+    """The queries of a ground-truth file with their images.
+
+    Attributes:
+      truth: where each query is seen, in the order of the file.
+      images: the query images, in the same order.
+    """
+
+    truth: tuple[I2VQuery, ...]
+    images: MediaFiles
+
+
+def read_i2v_queries(path: str | os.PathLike[str], folder: str | os.PathLike[str] | None = None) -> I2VQueries:
+    """The queries of a ground-truth file, and their images, which are named by their numbers: `7.jpg`, `007.png`.
+
+    Args:
+      path: the ground-truth file.
+      folder: of the images; None: the file's own.
+
+    Raises:
+      ConfigError: as `read_ground_truth`; or a query has no image or several.
+      MediaError: an image cannot be read.
+    """
+    truth = read_ground_truth(path)
+    place = Path(path).parent if folder is None else Path(folder)
+    if not place.is_dir():
+        raise ConfigError(f"{place} is no folder of query images: name it with --query-folder")
+    named: dict[int, list[Path]] = {}
+    for file in sorted(place.iterdir()):
+        if file.stem.isdecimal() and file.is_file() and media_kind(file) == "image":
+            named.setdefault(int(file.stem), []).append(file)
+    files = []
+    for query in truth:
+        found = named.get(query.number, [])
+        if len(found) != 1:
+            listed = ", ".join(file.name for file in found) or "none"
+            raise ConfigError(f"query {query.number} must have one image in {place}, named by its number, got {listed}")
+        files.append(found[0])
+    images = MediaFiles([MediaItem(file.name, "image", path=str(file)) for file in files])
+    for broken in images.skipped:
+        raise broken
+    return I2VQueries(truth, images)
 
 
 def read_ground_truth(path: str | os.PathLike[str]) -> tuple[I2VQuery, ...]:

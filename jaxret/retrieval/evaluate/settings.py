@@ -6,6 +6,7 @@ How the ranking is made is said by the options of a search (`jaxret.retrieval.op
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import get_args
 
 from jaxret.errors import ConfigError
@@ -13,7 +14,7 @@ from jaxret.evaluation import Relevant
 from jaxret.metrics import Denominator
 from jaxret.rank.validation import MOST
 
-__all__ = ["FilmEvaluation", "LabelEvaluation", "RegionEvaluation"]
+__all__ = ["FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "SceneEvaluation"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,3 +76,14 @@ class RegionEvaluation:
     """
 
     whole_images: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class SceneEvaluation:
+    """Image queries with the ground truth of Stanford I2V.
+
+    Attributes:
+      results: folder to write the published result files into, scene_retrieval.txt and temporal_refinement.txt.
+    """
+
+    results: Path | None = None

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.ground_truth.films import FilmQueries
+from jaxret.data.ground_truth.stanford_i2v import I2VQueries
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, MediaSearchResult, SearchOptions, Space
@@ -19,6 +20,7 @@ from jaxret.retrieval.evaluate.films import evaluate_films
 from jaxret.retrieval.evaluate.labels import evaluate_labels
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
+from jaxret.retrieval.evaluate.stanford_i2v import evaluate_stanford_i2v
 from jaxret.retrieval.hit import Hit, best_per_item, hits_of_rows
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.storage import bytes_a_video, bytes_an_hour
@@ -43,7 +45,7 @@ class VectorSystem(System):
 
     title = "whole images and clips"
     options = (VectorSearch, SequenceSearch)
-    queries = (type(None), MediaDataset, FilmQueries)
+    queries = (type(None), MediaDataset, FilmQueries, I2VQueries)
     encoder: VideoEncoder
 
     def __init__(self, encoder: VideoEncoder):
@@ -113,7 +115,9 @@ class VectorSystem(System):
         return _VectorQuery(vectors, is_image, k, options, kinds, threads).hits(index, self.encoder)
 
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
-        """Measure by labels, or with screen photos of films; see `System.evaluate`."""
+        """Measure by labels, with screen photos of films, or as Stanford I2V does; see `System.evaluate`."""
+        if isinstance(request.queries, I2VQueries):
+            return evaluate_stanford_i2v(index, self.encoder, request)
         measure = evaluate_films if isinstance(request.queries, FilmQueries) else evaluate_labels
         return measure(index, self.encoder, request)
 
