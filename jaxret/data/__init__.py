@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jaxret.data.decode.rgbd import RgbdFrame, RgbdVideo, RgbdVideos
     from jaxret.data.decode.write import write_video
     from jaxret.data.items import MediaItem
+    from jaxret.data.merge import LabelMap, RelistedDataset, merge_datasets, read_label_map
     from jaxret.data.open import open_dataset
     from jaxret.data.readers import ArrayReader, Chunk, MediaInfo, MediaReader
     from jaxret.data.rows import Rows
@@ -66,6 +67,12 @@ _MODULES = {
     ),
     "decode.write": ("write_video",),
     "items": ("MediaItem",),
+    "merge": (
+        "LabelMap",
+        "RelistedDataset",
+        "merge_datasets",
+        "read_label_map",
+    ),
     "open": ("open_dataset",),
     "readers": (
         "ArrayReader",
@@ -97,6 +104,7 @@ __all__ = [
     "DataSplits",
     "FeatureCache",
     "FeatureTable",
+    "LabelMap",
     "MediaDataset",
     "MediaFiles",
     "MediaInfo",
@@ -104,12 +112,14 @@ __all__ = [
     "MediaReader",
     "MediaSubset",
     "MovingDigits",
+    "RelistedDataset",
     "RgbdFrame",
     "RgbdVideo",
     "RgbdVideos",
     "Rows",
     "ShuffledBatches",
     "TrainingInput",
+    "merge_datasets",
     "open_dataset",
     "open_media",
     "read_chunks",
@@ -117,6 +127,7 @@ __all__ = [
     "read_depth",
     "read_image",
     "read_in_parallel",
+    "read_label_map",
     "read_training_clip",
     "scan_folder",
     "split_by_source",

@@ -103,11 +103,12 @@ def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -
         kept_out = set(unseen_labels()) & set(classes)
     elif unseen_fraction and classes:
         kept_out = set(split_classes(classes, unseen_fraction, seed=seed)[1])
-    usable = np.array([n for n, label in enumerate(labels) if label is not None and label not in kept_out], np.int64)
+    used = [n for n, item in enumerate(dataset.items) if item.label is not None and item.split != UNUSED]
+    usable = np.array([n for n in used if labels[n] not in kept_out], np.int64)
     splits = named_splits(dataset, usable) or _dealt(dataset, usable, _LABELLED, seed)
     if not len(splits["validation"]):
         splits |= _dealt(dataset, splits["train"], _LABELLED_TRAINING, seed)
-    hidden = np.array([n for n, label in enumerate(labels) if label in kept_out], np.int64)
+    hidden = np.array([n for n in used if labels[n] in kept_out], np.int64)
     test = np.union1d(splits["test"], hidden)
     seen = {str(labels[n]) for n in splits["train"].tolist()}
     if len(seen) < 2:

@@ -162,6 +162,16 @@ class ClipConfig:
     """For a CSV: the column that names each item's split (train, validation or test)."""
     download: bool = False
     """For tfds: fetch the data set if it is not on this machine yet."""
+    train_data: tuple[str, ...] = ()
+    """Further data sets to train on, each named as in data."""
+    test_data: tuple[str, ...] = ()
+    """Data sets to test on, each named as in data. All of their items are tested, or their own test split where they
+    name one; items of a source that trains are left out."""
+    label_map: Path | None = None
+    """A CSV with the columns dataset, label and name: what the classes of the data sets are called, such as
+    kth,boxing,Punch. Seen and unseen classes are told apart after it."""
+    least_class_size: int = 0
+    """Classes with fewer training items take no part in training. 0: any number."""
     out: Path | None = None
     """The run folder to make; none: runs/<recipe>-<number>."""
     image_size: int | None = None
@@ -194,6 +204,8 @@ class ClipConfig:
     def __post_init__(self) -> None:
         if self.threads < 1:
             raise ConfigError(f"threads must be at least 1, got {self.threads}")
+        if self.least_class_size < 0:
+            raise ConfigError(f"least_class_size must be at least 0, got {self.least_class_size}")
         if self.seed < 0:
             raise ConfigError(f"seed must be at least 0, got {self.seed}")
         if self.image_size is not None and self.image_size < 1:
@@ -204,6 +216,16 @@ class ClipConfig:
             raise ConfigError(f"zoom must be at least 1, got {self.zoom}")
         if not 0 <= self.mirror <= 1:
             raise ConfigError(f"mirror must be a probability in 0..1, got {self.mirror}")
+
+    @property
+    def all_data(self) -> tuple[str, ...]:
+        """The data sets, those to test on last."""
+        return (self.data, *self.train_data, *self.test_data)
+
+    @property
+    def data_in_words(self) -> str:
+        """Their names in a line."""
+        return " + ".join(self.all_data)
 
     @property
     def channels(self) -> int:

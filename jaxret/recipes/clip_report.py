@@ -18,6 +18,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.decode.write import write_video
 from jaxret.data.items import MediaItem
+from jaxret.data.merge import with_splits
 from jaxret.data.readers import MediaInfo
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import DataSplits
@@ -146,7 +147,8 @@ def finish_run(
     example = _example_query(run, dataset, embedded.splits, embedded.media)
     figures = _figures(embedded) | extras.figures
     indexed = {index: vectors for index, vectors in embedded.media.items() if index != example.leave_out}
-    retriever = make_run_index(run, dataset, indexed, encoder, threads=config.threads, log=context.log)
+    dealt = with_splits(dataset, embedded.splits)
+    retriever = make_run_index(run, dealt, indexed, encoder, threads=config.threads, log=context.log)
     curves = curve_parts(run, panels) if extras.curves is None else list(extras.curves)
     command = command_line_of("search", run.index, example.path)
     shown = "Test items are queries against the others: green shares the query's class, red does not, grey: no class."

@@ -6,13 +6,14 @@ import dataclasses
 from typing import Protocol
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.merge import merge_datasets, names_of_specs, read_label_map
 from jaxret.data.open import open_dataset
 from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.errors import ConfigError
 from jaxret.recipes.base import ClipConfig
 from jaxret.training import RunContext
 
-__all__ = ["DataConfig", "LabelledData", "open_data", "open_labelled_data", "opened"]
+__all__ = ["DataConfig", "LabelledData", "open_clip_data", "open_data", "open_labelled_data", "opened"]
 
 
 class DataConfig(Protocol):
@@ -55,11 +56,28 @@ def open_data(config: DataConfig, what: str) -> MediaDataset:
     return open_dataset(config.data, split_column=config.split_column, download=config.download)
 
 
-def opened(config: DataConfig, dataset: MediaDataset) -> str:
-    """The first words of the log: how many items there are."""
+def open_clip_data(config: ClipConfig, what: str) -> MediaDataset:
+    """The data set that the settings name, with the further ones to train and test on; see `open_data`.
+
+    Raises:
+      ConfigError: see `open_data`, `jaxret.data.merge.read_label_map` and `merge_datasets`.
+    """
+    datasets = [open_data(dataclasses.replace(config, data=spec), what) for spec in config.all_data]
+    named = list(zip(names_of_specs(config.all_data), datasets, strict=True))
+    trained = 1 + len(config.train_data)
+    return merge_datasets(
+        dict(named[:trained]),
+        dict(named[trained:]),
+        label_map=None if config.label_map is None else read_label_map(config.label_map),
+        least_class_size=config.least_class_size,
+    )
+
+
+def opened(data: str, dataset: MediaDataset) -> str:
+    """The first words of the log: how many items there are, and what a user should know of them."""
     left_out = "".join(f"; left out {line}" for line in dataset.left_out)
     notes = "".join(f"; note: {line}" for line in dataset.notes)
-    return f"{config.data}: {len(dataset)} items ({len(dataset.skipped)} unreadable{left_out}{notes})"
+    return f"{data}: {len(dataset)} items ({len(dataset.skipped)} unreadable{left_out}{notes})"
 
 
 def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:
@@ -68,10 +86,11 @@ def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:
     Raises:
       ConfigError: fewer than two classes can train; or see `open_data`.
     """
-    dataset = open_data(config, "the media")
+    dataset = open_clip_data(config, "the media")
     splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
     context.log(
-        f"{opened(config, dataset)}, {len(splits.seen)} classes to train on and {len(splits.unseen)} unseen;"
+        f"{opened(config.data_in_words, dataset)}, {len(splits.seen)} classes to train on and"
+        f" {len(splits.unseen)} unseen;"
         f" {len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
     )
     return LabelledData(dataset, splits)

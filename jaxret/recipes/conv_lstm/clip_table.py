@@ -19,7 +19,7 @@ from jaxret.data.splits import AutoencoderData, split_for_autoencoder
 from jaxret.errors import ConfigError, MediaError
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.conv_lstm.settings import StepsConfig
-from jaxret.recipes.opening import open_data, opened
+from jaxret.recipes.opening import open_clip_data, opened
 from jaxret.training import RunContext
 
 __all__ = [
@@ -112,13 +112,14 @@ class StepsData:
 
 def open_videos(config: StepsConfig, context: RunContext) -> tuple[MediaDataset, AutoencoderData]:
     """The data set and its splits, logged; ConfigError where they do not have what the steps need."""
-    dataset = open_data(config, "the videos")
+    dataset = open_clip_data(config, "the videos")
     data = split_for_autoencoder(
         dataset, steps_with_labels=config.needs_labels, unseen_fraction=config.unseen_fraction, seed=config.seed
     )
     splits = data.splits
     context.log(
-        f"{opened(config, dataset)}, {len(splits.seen)} classes to train on and {len(splits.unseen)} unseen;"
+        f"{opened(config.data_in_words, dataset)}, {len(splits.seen)} classes to train on and"
+        f" {len(splits.unseen)} unseen;"
         f" {len(splits.train)} train, {len(data.unlabelled)} more without a label,"
         f" {len(splits.validation)} validation, {len(splits.test)} test"
     )

@@ -66,7 +66,7 @@ def open_films(config: ImageToVideoConfig, context: RunContext) -> Films:
     dataset = open_data(config, "the films")
     splits = split_items(dataset, "video", seed=config.seed)
     counts = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
-    context.log(f"{opened(config, dataset)}; videos: {counts}")
+    context.log(f"{opened(config.data, dataset)}; videos: {counts}")
     return Films(dataset, splits)
 
 

@@ -212,7 +212,7 @@ def train(config: InstanceSearchConfig, context: RunContext) -> Run:
     if context.stop_after is not None or jax.process_count() > 1:
         raise ConfigError(f"{context.recipe} trains no steps: run it in one process, without --stop-after")
     dataset, run = open_data(config, "the images"), context.run
-    context.log(opened(config, dataset))
+    context.log(opened(config.data, dataset))
     if (run.encoder / "encoder.json").exists():
         encoder = load_encoder(run.encoder)
     else:
