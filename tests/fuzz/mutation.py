@@ -6,37 +6,8 @@ import numpy as np
 
 __all__ = ["mutated"]
 
-_NUMBERS = (
-    0,
-    1,
-    2,
-    0x7F,
-    0x80,
-    0xFF,
-    0x100,
-    0x7FFF,
-    0xFFFF,
-    0x7FFFFFFF,
-    0x80000000,
-    0xFFFFFFFF,
-    2**62,
-    2**63,
-    2**64 - 1,
-)
-_WORDS = (
-    b"nan",
-    b"-1",
-    b"1e999",
-    b"99999999999999999999",
-    b"null",
-    b"{",
-    b'"',
-    b"\0",
-    b"\xff\xfe",
-    b"../",
-    b"\n",
-    b",",
-)
+_NUMBERS = (0, 1, 2, *(2**bits + more for bits in (7, 8, 15, 16, 31, 32, 62, 63) for more in (-1, 0)))
+_WORDS = tuple(b'nan -1 1e999 99999999999999999999 null { " \0 \xff\xfe ../ \n ,'.split(b" "))
 
 
 def mutated(data: bytes, rng: np.random.Generator, longest: int, other: bytes = b"") -> bytes:

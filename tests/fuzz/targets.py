@@ -58,8 +58,7 @@ class Target:
             warnings.simplefilter("ignore")  # decoders warn of what they find
             try:
                 self.read(data, suffix, scratch)
-            except JaxretError as error:
-                assert str(error)
+            except JaxretError:
                 return False
         return True
 
@@ -90,7 +89,8 @@ def _read_media(data: bytes, suffix: str, scratch: Path) -> None:
         raise files.skipped[0]
     for preprocessing in (_CHUNKS, _SHOTS):
         for count, chunk in enumerate(read_encoded(files, 0, preprocessing)):
-            assert chunk.pixels.dtype == np.uint8 and np.isfinite(chunk.times).all()
+            assert chunk.pixels.dtype == np.uint8
+            assert np.isfinite(chunk.times).all()
             assert count < 64, "a few frames became many chunks"
 
 
