@@ -4,6 +4,7 @@ Large backbones are not imported here: `create_backbone` makes one by its name, 
 classes.
 """
 
+from jaxret.models.backbones.map_grid import MapGrid
 from jaxret.models.backbones.pooled import MaxPooledLayers, PooledBackbone
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder, create_autoencoder
@@ -28,6 +29,7 @@ from jaxret.models.registry import (
 )
 from jaxret.models.store import fingerprint, load_encoder, save_encoder
 from jaxret.models.temporal.attention import AttentionFusion
+from jaxret.models.temporal.convolution_3d import Convolution3dFusion
 from jaxret.models.temporal.fusion import ConvolutionFusion, WeightedAverage
 from jaxret.models.temporal.heads import DenseEmbedding, HashLayer, SoftmaxHead, TanhHead
 from jaxret.models.temporal.pooling import Maximum, Mean, Sum, UnitLength
@@ -39,6 +41,7 @@ __all__ = [
     "Backbone",
     "BackboneInfo",
     "ConvLstmAutoencoder",
+    "Convolution3dFusion",
     "ConvolutionFusion",
     "DenseEmbedding",
     "DetectorSettings",
@@ -46,6 +49,7 @@ __all__ = [
     "FasterRCNN",
     "HashLayer",
     "LinearProjection",
+    "MapGrid",
     "MapWordEncoder",
     "MaxPooledLayers",
     "Maximum",

@@ -158,6 +158,7 @@ _BACKBONES = _Registry(
         "projected": "jaxret.models.projection",
         "pooled": "jaxret.models.backbones.pooled",
         "layer-maxima": "jaxret.models.backbones.pooled",
+        "map-grid": "jaxret.models.backbones.map_grid",
     },
 )
 _SEQUENCE_ENCODERS = _Registry(
@@ -171,6 +172,7 @@ _SEQUENCE_ENCODERS = _Registry(
         "unit-length": "jaxret.models.temporal.pooling",
         "weighted-average": "jaxret.models.temporal.fusion",
         "convolution": "jaxret.models.temporal.fusion",
+        "convolution-3d": "jaxret.models.temporal.convolution_3d",
         "attention": "jaxret.models.temporal.attention",
         "dense-embedding": "jaxret.models.temporal.heads",
         "hash": "jaxret.models.temporal.heads",
@@ -275,7 +277,8 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **settings: Any) -> Backbone:
     """A backbone with random weights, in evaluation mode.
 
     Args:
-      name: one of `known_backbones()`, or one that wraps others: `streams`, `projected`, `pooled` or `layer-maxima`.
+      name: one of `known_backbones()`, or one that wraps others: `streams`, `projected`, `pooled`,
+        `layer-maxima` or `map-grid`.
       rngs: source of the initial weights.
       settings: of that backbone, such as `width` of mobilenet-v1; see its class.
 

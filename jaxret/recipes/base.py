@@ -292,7 +292,7 @@ class ClipTrainingConfig(ClipConfig):
         self.objective()  # refuses weights that are out of range
         if self.needs_positives and self.samples_per_class < 2:
             raise ConfigError("samples_per_class must be at least 2 for the triplet loss: 1 leaves no positive, got 1")
-        if self.needs_positives and self.batch_size % self.samples_per_class:
+        if self.batches_of_classes and self.batch_size % self.samples_per_class:
             raise ConfigError(
                 f"batch_size {self.batch_size} must be a multiple of samples_per_class {self.samples_per_class}"
             )
@@ -334,10 +334,15 @@ class ClipTrainingConfig(ClipConfig):
 
     @property
     def needs_positives(self) -> bool:
-        """Whether batches hold `samples_per_class` items of each class."""
+        """Whether the loss compares items of one class, so that a batch must hold several of each."""
         if self.loss is not None:
             return bool(getattr(self.loss, "needs_positives", False))
         return bool(self.triplet_weight)
+
+    @property
+    def batches_of_classes(self) -> bool:
+        """Whether batches hold `samples_per_class` items of each class; by default where the loss needs positives."""
+        return self.needs_positives
 
     @property
     def frozen(self) -> bool:

@@ -15,6 +15,7 @@ from jitted import apply
 from jaxret.errors import ConfigError
 from jaxret.models import (
     AttentionFusion,
+    Convolution3dFusion,
     ConvolutionFusion,
     HashLayer,
     Maximum,
@@ -49,6 +50,7 @@ def all_kinds() -> list[SequenceEncoder]:
         Mean(D, rngs=rngs),
         WeightedAverage(D, rngs=rngs),
         ConvolutionFusion(D, 6, layers=3, rngs=rngs),
+        Convolution3dFusion(D, 6, grid=2, channels=3, rngs=rngs),
         AttentionFusion(D, 12, heads=3, layers=2, rngs=rngs),
         StreamFusion([WeightedAverage(3, rngs=rngs), ConvolutionFusion(5, 4, rngs=rngs)]),
         Sum(D, rngs=rngs),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.models.store import load_encoder
 from jaxret.rank import pack_bits
-from jaxret.recipes.clips.deep_hash import DeepHashConfig
+from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_encoder
 from jaxret.retrieval import Retriever
 
 SMALL = [
@@ -54,6 +55,26 @@ def test_a_run_leaves_an_index_of_codes_that_are_the_rounded_activations(media: 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[0] == "bits"
     assert any(line.endswith(str(video.resolve())) and line.split()[1] == "0" for line in lines[1:])
+
+
+def test_maps_are_fused_in_space_and_time(media: Path, tmp_path: Path) -> None:
+    words = ["--bits", "8", "--fusion", "convolution-3d", "--map-grid", "2", "--epochs", "1"]
+    encoder = load_encoder(run_recipe(media, tmp_path / "run", *words) / "encoder")
+    assert (encoder.backbone.name, encoder.temporal.encoder.kind) == ("map-grid", "convolution-3d")
+    assert encoder.frame_embedding_size == 2 * 2 * 32
+    assert len(Retriever.open(tmp_path / "run").index.rows("code").vectors) == 24
+
+
+def test_a_frozen_backbone_under_maps_serves_all_streams() -> None:
+    config = DeepHashConfig(
+        fusion="convolution-3d", backbone="small-convnet", weights="x", freeze=True, image_size=32, map_grid=2,
+        modalities=("rgb", "difference"),
+    )  # fmt: skip
+    shared = make_encoder(dataclasses.replace(config, weights="none", freeze=None)).backbone
+    assert not shared.shared  # trained ones go ways of their own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jaxret.recipes.clips.model.load_pretrained", lambda *_: None)
+        assert make_encoder(config).backbone.shared
 
 
 def test_streams_are_separate_where_they_are_trained(media: Path, tmp_path: Path) -> None:
@@ -98,6 +119,7 @@ def test_codes_of_pictures_are_refused(tmp_path: Path) -> None:
         ({"bits": 0, "quantisation_weight": 0.1}, "quantisation_weight is a term of binary codes: set bits as well"),
         ({"cross_entropy_weight": 0.0, "triplet_weight": 0.0}, "not both 0"),
         ({"modalities": ("rgb", "rgb")}, "modality 'rgb' is there twice"),
+        ({"map_grid": 0}, "map_grid must be at least 1, got 0"),
     ],
 )
 def test_bad_settings_say_what_to_change(media: Path, tmp_path: Path, settings: dict, message: str) -> None:

@@ -16,7 +16,7 @@ from jaxret.evaluation import Ranking, evaluate_leave_one_out
 from jaxret.models import HashLayer, SoftmaxHead, WeightedAverage
 from jaxret.rank import RandomHyperplanes, pack_bits
 from jaxret.recipes.clips.deep_hash import DeepHashConfig
-from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
+from jaxret.recipes.clips.fit import ClassifierTask, _batch_plan, fit_classifier
 from jaxret.training import LoopConfig, RunContext, RunFolder, Validation
 
 CLASSES, PER_CLASS, T, D, BITS = 6, 24, 5, 32, 16
@@ -97,6 +97,21 @@ def test_a_head_that_is_given_classifies_afterwards(tmp_path: Path) -> None:
     )
     fit_classifier(task, config, RunContext(run, log=str, show_progress=False))
     assert right() == seen[-1] > max(0.8, untrained)
+
+
+@pytest.mark.parametrize("settings", [{}, {"triplet_weight": 0.0}, {"cross_entropy_weight": 0.0}, {"bits": 0}])
+def test_the_weights_of_the_losses_change_no_batch(settings: dict) -> None:
+    labels = [number % 7 for number in range(50)]
+    usual, other = (_batch_plan(labels, DeepHashConfig(batch_size=12, **given)) for given in ({}, settings))
+    assert (other.batch_size, other.steps_per_epoch) == (usual.batch_size, usual.steps_per_epoch)
+    for step in range(10):
+        np.testing.assert_array_equal(other.batch(step, 3), usual.batch(step, 3))
+
+
+def test_without_triplets_a_batch_may_have_one_item_a_class() -> None:
+    config = DeepHashConfig(batch_size=5, samples_per_class=1, triplet_weight=0.0)
+    items = _batch_plan(list(range(8)), config).batch(0, 0)
+    assert len(set(items.tolist())) == 5
 
 
 def test_classes_of_one_item_have_no_positives(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Encoders of frame-vector sequences: recurrent layers, learned fusions, pooling, and the layers after them."""
 
 from jaxret.models.temporal.attention import AttentionFusion
+from jaxret.models.temporal.convolution_3d import Convolution3dFusion
 from jaxret.models.temporal.fusion import ConvolutionFusion, WeightedAverage
 from jaxret.models.temporal.heads import DenseEmbedding, HashLayer, SoftmaxHead, TanhHead
 from jaxret.models.temporal.pooling import Maximum, Mean, Sum, UnitLength
@@ -8,6 +9,7 @@ from jaxret.models.temporal.recurrent import GRUCell, LSTMCell, TemporalEncoder
 
 __all__ = [
     "AttentionFusion",
+    "Convolution3dFusion",
     "ConvolutionFusion",
     "DenseEmbedding",
     "GRUCell",

@@ -22,12 +22,23 @@ Run: `python -m jaxret.train deep-hash --data FOLDER --bits 256`.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 from flax import nnx
 
+from jaxret.errors import ConfigError
 from jaxret.losses import Mining
-from jaxret.models import AttentionFusion, ConvolutionFusion, SequenceEncoder, TemporalEncoder, WeightedAverage
+from jaxret.models import (
+    AttentionFusion,
+    Backbone,
+    Convolution3dFusion,
+    ConvolutionFusion,
+    MapGrid,
+    SequenceEncoder,
+    TemporalEncoder,
+    WeightedAverage,
+    backbone_info,
+)
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
@@ -36,7 +47,7 @@ from jaxret.recipes.opening import open_labelled_data
 
 __all__ = ["RECIPE", "DeepHashConfig", "make_encoder", "make_fusion", "train"]
 
-Fusion = Literal["weighted-average", "lstm", "convolution", "attention"]
+Fusion = Literal["weighted-average", "lstm", "convolution", "convolution-3d", "attention"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +58,10 @@ class DeepHashConfig(FrameBackboneConfig):
     """Length of the codes, a multiple of 8. 0: none; the real-valued embedding is trained and searched."""
     fusion: Fusion = "weighted-average"
     """How a clip's frame vectors become one vector: their weighted average, an LSTM, convolution and pooling over
-    time, or a transformer."""
+    time, or a transformer. convolution-3d: convolution and pooling over time, height and width of the backbone's last
+    feature map; a frame's vector is then that map."""
+    map_grid: int = 4
+    """With convolution-3d: the feature map is averaged into this many places a side."""
     units: int = 256
     """Width of the fusion; the weighted average is as wide as a frame vector."""
     triplet_weight: float = 1.0
@@ -55,32 +69,38 @@ class DeepHashConfig(FrameBackboneConfig):
     mining: Mining = "all"
     """Triplets that count: of every batch the hardest, the semi-hard, or all that break the margin."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.map_grid < 1:
+            raise ConfigError(f"map_grid must be at least 1, got {self.map_grid}")
 
-def make_fusion(
-    fusion: Fusion, input_size: int, units: int, *, dropout: float, dtype: str, rngs: nnx.Rngs
-) -> SequenceEncoder:
-    """The temporal fusion of that name, from vectors of `input_size`."""
-    if fusion == "weighted-average":
+    @property
+    def batches_of_classes(self) -> bool:
+        """Always but for a loss of one's own that wants none: the weights of the losses change no batch."""
+        return self.loss is None or super().batches_of_classes
+
+
+def make_fusion(config: DeepHashConfig, input_size: int, rngs: nnx.Rngs) -> SequenceEncoder:
+    """The fusion that the settings name, from frame vectors of `input_size`."""
+    if config.fusion == "weighted-average":
         return WeightedAverage(input_size, rngs=rngs)
-    made = {"lstm": TemporalEncoder, "convolution": ConvolutionFusion, "attention": AttentionFusion}[fusion]
-    return made(input_size, units, dropout=dropout, dtype=dtype, rngs=rngs)
+    shared: Any = {"dropout": config.dropout, "dtype": config.precision, "rngs": rngs}
+    if config.fusion == "convolution-3d":
+        return Convolution3dFusion(input_size, config.units, grid=config.map_grid, **shared)
+    made = {"lstm": TemporalEncoder, "convolution": ConvolutionFusion, "attention": AttentionFusion}[config.fusion]
+    return made(input_size, config.units, **shared)
 
 
 def make_encoder(config: DeepHashConfig) -> VideoEncoder:
     """The encoder with its initial weights; `config` is resolved (see `jaxret.recipes.clips.model`)."""
     rngs = nnx.Rngs(config.seed)
-    backbones = frame_backbones(config, rngs)
-    sequences = [
-        make_fusion(
-            config.fusion,
-            backbone.embedding_size,
-            config.units,
-            dropout=config.dropout,
-            dtype=config.precision,
-            rngs=rngs,
-        )
-        for backbone in backbones
-    ]
+    backbones: list[Backbone] = frame_backbones(config, rngs)
+    if config.fusion == "convolution-3d":
+        stage = backbone_info(config.backbone).stage("rmac")  # the last map
+        # A frozen backbone is one object for all streams, and stays one.
+        made = {id(backbone): MapGrid(backbone, stage, grid=config.map_grid) for backbone in backbones}
+        backbones = [made[id(backbone)] for backbone in backbones]
+    sequences = [make_fusion(config, backbone.embedding_size, rngs) for backbone in backbones]
     return build_encoder(config, backbones, sequences, rngs)
 
 

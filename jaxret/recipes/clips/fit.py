@@ -107,12 +107,12 @@ def fit_classifier(task: ClassifierTask, config: ClipTrainingConfig, context: Ru
 
 
 def _batch_plan(labels: Sequence[int], config: ClipTrainingConfig) -> BatchPlan:
-    if config.needs_positives:
-        if max(Counter(labels).values()) < 2:
-            raise ConfigError(
-                f"the loss needs positives, and each of the {len(labels)} training classes has one item: add "
-                "items, or take one that does not (triplet_weight 0)"
-            )
+    if config.needs_positives and max(Counter(labels).values()) < 2:
+        raise ConfigError(
+            f"the loss needs positives, and each of the {len(labels)} training classes has one item: add "
+            "items, or take one that does not (triplet_weight 0)"
+        )
+    if config.batches_of_classes:
         classes = min(config.batch_size // config.samples_per_class, len(set(labels)))
         return ClassBatches(labels, classes, config.samples_per_class)
     return ShuffledBatches(len(labels), min(config.batch_size, len(labels)))
