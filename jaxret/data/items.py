@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-__all__ = ["FileState", "Kind", "MediaItem"]
+__all__ = ["ColumnValue", "FileState", "Kind", "MediaItem", "check_column_name"]
 
 Kind = Literal["image", "video"]
+
+ColumnValue = str | int | float | bool
+"""A value in a column of the user's own."""
+
+_MOST_WHOLE = 1 << 63
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,10 +55,13 @@ class MediaItem:
       origin: what `MediaDataset.origin` gives, where that is not the path: it tells items of one key apart. An index
         fills it in.
       file: what the file was when it was indexed; None where that is not known, or there is no file.
+      columns: values of the user's own by the name of their column: strings, numbers or truth values. None is as good
+        as no value.
 
     Raises:
       TypeError: a field is of another type.
-      ValueError: `key` is empty, `kind` is unknown, or `duration` is negative or not finite.
+      ValueError: `key` is empty, `kind` is unknown, `duration` is negative or not finite, a column has the name of a
+        field, or a number in one does not fit.
 
     Example:
       >>> MediaItem("walk/a.mp4", "video", label="walk", duration=3.5).source
@@ -68,6 +77,7 @@ class MediaItem:
     duration: float | None = None
     origin: str | None = None
     file: FileState | None = None
+    columns: Mapping[str, ColumnValue] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("key", "source"):
@@ -90,11 +100,27 @@ class MediaItem:
             raise TypeError(f"file of item {self.key!r} must be a FileState or None, got {self.file!r}")
         if not self.source:
             object.__setattr__(self, "source", self.key)
+        object.__setattr__(self, "columns", self._checked_columns())
+
+    def _checked_columns(self) -> dict[str, ColumnValue]:
+        if not isinstance(self.columns, Mapping):
+            raise TypeError(f"columns of item {self.key!r} must be a mapping of names to values, got {self.columns!r}")
+        kept = {name: value for name, value in self.columns.items() if value is not None}
+        for name, value in kept.items():
+            check_column_name(name)
+            where = f"column {name!r} of item {self.key!r}"
+            if not isinstance(value, ColumnValue):
+                raise TypeError(f"{where} must be a string, a number or a truth value, got {value!r}")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{where} must be finite, got {value!r}")
+            if type(value) is int and not -_MOST_WHOLE <= value < _MOST_WHOLE:
+                raise ValueError(f"{where} must fit into 64 bits, got {value!r}")
+        return kept
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as a dict of JSON values; `origin` and `file` only where they are known."""
+        """The fields as a dict of JSON values; `origin`, `file` and `columns` only where there are some."""
         fields = dataclasses.asdict(self)
-        return {name: value for name, value in fields.items() if value is not None or name not in _OPTIONAL}
+        return {name: value for name, value in fields.items() if name not in _OPTIONAL or value not in (None, {})}
 
     @classmethod
     def from_json(cls, fields: Any) -> MediaItem:
@@ -109,4 +135,24 @@ class MediaItem:
         return cls(**fields)
 
 
-_OPTIONAL = frozenset({"origin", "file"})
+def check_column_name(name: Any) -> None:
+    """Refuse a name that no column of a user's own can have.
+
+    Raises:
+      TypeError: it is no string.
+      ValueError: it is empty, or is that of a field of every item.
+
+    Example:
+      >>> check_column_name("year")
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name of a column must be a string, got {name!r}")
+    if not name or name in _FIELD_NAMES:
+        taken = ", ".join(sorted(_FIELD_NAMES))
+        raise ValueError(f"the name of a column must be none of {taken}, and not empty, got {name!r}")
+
+
+_OPTIONAL = frozenset({"origin", "file", "columns"})
+_FIELD_NAMES = frozenset(
+    name for kind in (MediaItem, FileState) for name in kind.__dataclass_fields__ if name not in ("file", "columns")
+)

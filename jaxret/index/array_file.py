@@ -11,7 +11,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,10 +24,11 @@ from jaxret.errors import IndexFormatError
 __all__ = [
     "ArrayEntry",
     "FileEntry",
+    "HashingFile",
     "file_sha256",
     "open_array",
     "write_array",
-    "write_bytes",
+    "write_through",
 ]
 
 ALLOWED_DTYPES = ("float16", "float32", "float64", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
@@ -60,8 +61,14 @@ class ArrayEntry(FileEntry):
     shape: tuple[int, ...]
 
 
-class _HashingFile:
-    """Writes through to a file, counting and hashing what passes."""
+class HashingFile:
+    """Writes through to a file, counting and hashing what passes.
+
+    Attributes:
+      closed: what libraries look at before they write.
+    """
+
+    closed = False
 
     def __init__(self, path: Path):
         self._file = open(path, "xb")  # noqa: SIM115 - closed by finish()
@@ -69,6 +76,7 @@ class _HashingFile:
         self._size = 0
 
     def write(self, data: bytes | memoryview) -> None:
+        """Write and hash."""
         self._file.write(data)
         self._sha256.update(data)
         self._size += len(data)
@@ -80,16 +88,25 @@ class _HashingFile:
         self._file.close()
         return self._size, self._sha256.hexdigest()
 
+    def flush(self) -> None:
+        """Nothing: `finish` does."""
+
     def abandon(self) -> None:
+        """Close the file, whatever is in it."""
         self._file.close()
 
 
-def write_bytes(path: Path, name: str, blocks: Iterable[bytes]) -> FileEntry:
-    """Write a new file; `name` is its path within the index folder. FileExistsError where there is one."""
-    out = _HashingFile(path)
+def write_through(path: Path, name: str, write: Callable[[HashingFile], None]) -> FileEntry:
+    """Write a new file; FileExistsError where there is one.
+
+    Args:
+      path: where it is written.
+      name: its path within the index folder.
+      write: writes what is to be in it.
+    """
+    out = HashingFile(path)
     try:
-        for block in blocks:
-            out.write(block)
+        write(out)
         return FileEntry(name, *out.finish())
     finally:
         out.abandon()
@@ -111,7 +128,7 @@ def write_array(
       ValueError: the blocks hold more or fewer numbers than `shape`.
     """
     little = np.dtype(dtype).newbyteorder("<")
-    out = _HashingFile(path)
+    out = HashingFile(path)
     try:
         header = {"descr": npy_format.dtype_to_descr(little), "fortran_order": False, "shape": shape}
         npy_format.write_array_header_1_0(out, header)  # it only calls write

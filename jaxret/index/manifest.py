@@ -1,15 +1,17 @@
 """`manifest.json`: the one file that says what an index holds, replaced atomically at each commit.
 
-    format, format_version   "jaxret-index", 1; a reader refuses a later version
+    format, format_version   "jaxret-index", 2; a reader refuses a later version
     created_by, updated_by   version of this library
     revision                 counts commits, from 1
     next_segment             number of the next segment folder; never reused
     encoder                  fingerprint, preprocessing, free-form description of what made the vectors
+    media_root               the folder that items' paths are relative to, where they are; null for none
     spaces                   name, representation, dimension, dtype, metrics of each
-    segments                 in order: name, n_items, removed (local item numbers), items (file, size,
-    sha256) and
-                             arrays: space -> array name -> file, size, sha256, dtype, shape
+    segments                 in order: name, n_items, removed (local item numbers), items (file, size, sha256), keys
+                             (the same with dtype and shape, or null) and arrays: space -> array name -> as keys
     checksum                 SHA-256 of all the above, so that an edited manifest is noticed
+
+Version 1 has no media_root and no keys; its items are JSON lines, those of version 2 Arrow files as well.
 
 An array's first axis is rows; a "vector" space has `vectors` (N, D), a "code" space `codes` uint8 (N, bits / 8), a
 "record" space `records` (N, D), each with `items` int64 (N,) and `spans` float64 (N, 2). Other representations may
@@ -35,7 +37,7 @@ from jaxret.preprocessing import Preprocessing
 __all__ = ["EncoderRecord", "Manifest", "SegmentEntry", "read_manifest", "write_manifest"]
 
 FORMAT = "jaxret-index"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 
 
@@ -84,7 +86,8 @@ class SegmentEntry:
       name: its folder under `segments/`.
       n_items: items written, removed ones included.
       removed: ascending local numbers of the items that are no more.
-      items: the `items.jsonl` file.
+      items: the Arrow file of items, or the JSON lines of an older version.
+      keys: the table that finds an item by its key, see `jaxret.index.items.keys`; None beside JSON lines.
       arrays: space name -> array name -> file.
     """
 
@@ -92,12 +95,14 @@ class SegmentEntry:
     n_items: int
     removed: tuple[int, ...]
     items: FileEntry
+    keys: ArrayEntry | None
     arrays: Mapping[str, Mapping[str, ArrayEntry]]
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """Every file of the segment."""
-        return (self.items, *(entry for arrays in self.arrays.values() for entry in arrays.values()))
+        of_spaces = (entry for arrays in self.arrays.values() for entry in arrays.values())
+        return (self.items, *([] if self.keys is None else [self.keys]), *of_spaces)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +116,7 @@ class Manifest:
     next_segment: int
     created_by: str
     updated_by: str
+    media_root: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON values, its checksum included."""
@@ -122,6 +128,7 @@ class Manifest:
             "revision": self.revision,
             "next_segment": self.next_segment,
             "encoder": self.encoder.to_json(),
+            "media_root": self.media_root,
             "spaces": [space.to_json() for space in self.spaces],
             "segments": [dataclasses.asdict(segment) for segment in self.segments],
         }
@@ -162,9 +169,9 @@ def read_manifest(root: Path) -> Manifest:
     if not isinstance(body, dict) or body.get("format") != FORMAT:
         raise IndexFormatError(f"{path}: is not the manifest of a {FORMAT}")
     version = body.get("format_version")
-    if version != FORMAT_VERSION or isinstance(version, bool):
+    if isinstance(version, bool) or version not in range(1, FORMAT_VERSION + 1):
         raise IndexFormatError(
-            f"{path}: has format version {version!r}, this jaxret reads version {FORMAT_VERSION}"
+            f"{path}: has format version {version!r}, this jaxret reads versions up to {FORMAT_VERSION}"
             f" (written by {str(body.get('updated_by'))[:40]})"
         )
     if body.get("checksum") != manifest_checksum(body):
@@ -176,6 +183,11 @@ def read_manifest(root: Path) -> Manifest:
 
 
 def _parse(root: Path, body: dict[str, Any]) -> Manifest:
+    if body["format_version"] == 1 and isinstance(body.get("segments"), list):
+        entries = [{"keys": None, **entry} if isinstance(entry, dict) else entry for entry in body["segments"]]
+        body = {"media_root": None, **body, "segments": entries}
+    if body.get("media_root") is not None and not isinstance(body["media_root"], str):
+        raise ValueError(f"media_root of the manifest must be a string or null, got {body['media_root']!r:.60}")
     fields = {
         "format": str,
         "format_version": int,
@@ -184,6 +196,7 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
         "revision": int,
         "next_segment": int,
         "encoder": dict,
+        "media_root": object,
         "spaces": list,
         "segments": list,
         "checksum": str,
@@ -212,12 +225,12 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
         encoder=encoder,
         spaces=tuple(spaces),
         segments=segments,
-        **{name: body[name] for name in ("revision", "next_segment", "created_by", "updated_by")},
+        **{name: body[name] for name in ("revision", "next_segment", "created_by", "updated_by", "media_root")},
     )
 
 
 def _parse_segment(root: Path, body: Any, spaces: Mapping[str, Space]) -> SegmentEntry:
-    fields = {"name": str, "n_items": int, "removed": list, "items": dict, "arrays": dict}
+    fields = {"name": str, "n_items": int, "removed": list, "items": dict, "keys": object, "arrays": dict}
     _check_fields(body, fields, "a segment")
     name, n_items, removed = body["name"], body["n_items"], body["removed"]
     if not re.fullmatch(r"\d{6,12}", name):
@@ -227,6 +240,11 @@ def _parse_segment(root: Path, body: Any, spaces: Mapping[str, Space]) -> Segmen
     if removed != sorted(set(removed)):
         raise ValueError(f"the removed items of segment {name} are not in order")
     items = FileEntry(**_check_file(root, body["items"], {}))
+    if not items.file.endswith((".arrow", ".jsonl")):
+        raise ValueError(f"{items.file} is neither an Arrow file nor JSON lines")
+    keys = None if body["keys"] is None else _array_entry(root, body["keys"])
+    if keys is not None and (keys.dtype, keys.shape) != ("uint64", (2, n_items)):
+        raise ValueError(f"the keys of segment {name} do not fit its {n_items} items")
     arrays: dict[str, dict[str, ArrayEntry]] = {}
     for space, files in body["arrays"].items():
         if space not in spaces:
@@ -235,15 +253,19 @@ def _parse_segment(root: Path, body: Any, spaces: Mapping[str, Space]) -> Segmen
             raise ValueError(f"the arrays of space {space!r} in segment {name} must be an object")
         arrays[space] = {}
         for array, file in files.items():
-            kept = _check_file(root, file, {"dtype": str, "shape": list})
-            if kept["dtype"] not in ALLOWED_DTYPES:
-                raise ValueError(f"{kept['file']} has dtype {kept['dtype']!r}")
-            if not kept["shape"] or not all(type(n) is int and n >= 0 for n in kept["shape"]):
-                raise ValueError(f"{kept['file']} has shape {kept['shape']!r}")
-            arrays[space][array] = ArrayEntry(**{**kept, "shape": tuple(kept["shape"])})
+            arrays[space][array] = _array_entry(root, file)
         if spaces[space].representation in ARRAY_NAMES:
             _check_row_arrays(spaces[space], arrays[space], name)
-    return SegmentEntry(name, n_items, tuple(removed), items, arrays)
+    return SegmentEntry(name, n_items, tuple(removed), items, keys, arrays)
+
+
+def _array_entry(root: Path, body: Any) -> ArrayEntry:
+    kept = _check_file(root, body, {"dtype": str, "shape": list})
+    if kept["dtype"] not in ALLOWED_DTYPES:
+        raise ValueError(f"{kept['file']} has dtype {kept['dtype']!r}")
+    if not kept["shape"] or not all(type(n) is int and n >= 0 for n in kept["shape"]):
+        raise ValueError(f"{kept['file']} has shape {kept['shape']!r}")
+    return ArrayEntry(**{**kept, "shape": tuple(kept["shape"])})
 
 
 def _check_row_arrays(space: Space, arrays: Mapping[str, ArrayEntry], segment: str) -> None:
@@ -277,5 +299,5 @@ def _check_fields(body: Any, fields: Mapping[str, type], where: str) -> None:
     if odd := sorted(set(body) ^ set(fields)):
         raise ValueError(f"{where} has missing or unknown fields: {', '.join(odd)}")
     for name, kind in fields.items():
-        if not isinstance(body[name], kind) or isinstance(body[name], bool):
+        if not isinstance(body[name], kind) or (isinstance(body[name], bool) and kind is not object):
             raise ValueError(f"{name} of {where} must be {kind.__name__}, got {body[name]!r:.60}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,8 @@ from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import EncoderMismatchError, IndexFormatError, WriteError
 from jaxret.index.item_search import gallery_of
+from jaxret.index.items.columns import FIELDS
+from jaxret.index.items.item_list import ItemList
 from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.media_search import rank_media
 from jaxret.index.media_search_result import MediaSearchResult
@@ -117,15 +120,35 @@ class MediaIndex:
         return len(self._snapshot.items)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._snapshot.places
+        return isinstance(key, str) and self._snapshot.places([key])[0] is not None
 
     def __repr__(self) -> str:
         return f"MediaIndex({str(self.folder)!r}, {len(self)} items, spaces {', '.join(self.spaces)})"
 
     @property
-    def items(self) -> tuple[MediaItem, ...]:
-        """The items, in the order they were added; positions are the ids that searches return."""
+    def items(self) -> ItemList:
+        """The items, in the order they were added; positions are the ids that searches return. Each is read when it is
+        needed; `values` reads a column of all.
+        """
         return self._snapshot.items
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the user's own columns, see `MediaItem.columns`."""
+        return tuple(self._snapshot.own_columns)
+
+    def values(self, column: str) -> list[Any]:
+        """A column of all items, in order of their ids; None where an item has no value.
+
+        Args:
+          column: a field of `MediaItem`; "size", "modified" (nanoseconds) or "content" of its file; one of `columns`.
+
+        Raises:
+          ValueError: there is no such column.
+        """
+        if column not in FIELDS and column not in self.columns:
+            raise ValueError(f"column must be one of {', '.join((*FIELDS, *self.columns))}, got {column!r}")
+        return self._snapshot.values(column)
 
     @property
     def spaces(self) -> dict[str, Space]:
@@ -152,9 +175,10 @@ class MediaIndex:
 
     def id_of(self, key: str) -> int:
         """The id of the item with this key; ValueError where there is none."""
-        if key not in self._snapshot.places:
+        (place,) = self._snapshot.places([key])
+        if place is None:
             raise ValueError(f"key {key!r} is not in the index")
-        segment, local = self._snapshot.places[key]
+        segment, local = place
         return int(self._snapshot.positions[segment][local])
 
     def refresh(self) -> bool:
@@ -331,13 +355,14 @@ class MediaIndex:
         self._commit(lambda now: compacted(self.folder, now))
 
     def verify(self) -> None:
-        """Read everything and check it: checksums of all files, rows against items, finite vectors.
+        """Read everything and check it: checksums of all files, items, rows against items, finite vectors.
 
         Raises:
           IndexFormatError: names every file that is wrong, and how.
         """
         problems = [problem for segment in self._snapshot.segments for problem in segment.problems()]
         if not problems:
+            problems = [f"{self.folder}: two items have the key {key!r}" for key in self._snapshot.repeated_keys()]
             for space in self._snapshot.spaces.values():
                 known = space.representation in ARRAY_NAMES
                 blocks = self._snapshot.row_blocks(space.name) if known else ()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
-import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
 from jaxret.files import sync_folder, writing
@@ -22,13 +21,18 @@ from jaxret.index.array_file import (
     file_sha256,
     open_array,
     write_array,
-    write_bytes,
 )
+from jaxret.index.items.columns import plain_values
+from jaxret.index.items.item_file import ItemFile, open_items, write_items
+from jaxret.index.items.keys import KeyTable, key_hashes, key_table, places_of_hashes
 from jaxret.index.manifest import SegmentEntry
 from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.rank import CentroidIndex, HammingIndex
 
-__all__ = ["Segment", "write_segment"]
+__all__ = ["ItemBatches", "Segment", "write_item_files", "write_segment"]
+
+ItemBatches = tuple[pa.Schema, Iterable[pa.RecordBatch]]
+"""Items as columns: the schema, and consecutive record batches of it."""
 
 SMALL_FILE = 1 << 18
 """Files up to this many bytes have their checksum checked whenever the index is opened."""
@@ -37,7 +41,7 @@ SMALL_FILE = 1 << 18
 def write_segment(
     root: Path,
     number: int,
-    items: Sequence[MediaItem],
+    items: ItemBatches,
     spaces: Mapping[str, Space],
     rows: Mapping[str, tuple[int, Iterable[Rows]]],
 ) -> SegmentEntry:
@@ -67,7 +71,7 @@ def write_segment(
 def _write_into(
     temporary: Path,
     name: str,
-    items: Sequence[MediaItem],
+    items: ItemBatches,
     spaces: Mapping[str, Space],
     rows: Mapping[str, tuple[int, Iterable[Rows]]],
 ) -> SegmentEntry:
@@ -76,8 +80,7 @@ def _write_into(
     def within(file: str) -> tuple[Path, str]:
         return temporary / file, f"segments/{name}/{file}"
 
-    lines = (json.dumps(item.to_json()).encode() + b"\n" for item in items)
-    items_file = write_bytes(*within("items.jsonl"), lines)
+    items_file, keys_file = write_item_files(temporary, f"segments/{name}", "items", items)
     arrays: dict[str, dict[str, ArrayEntry]] = {}
     for space_name, (n, blocks) in rows.items():
         if n:
@@ -98,7 +101,30 @@ def _write_into(
     sync_folder(temporary)
     temporary.rename(temporary.with_name(name))
     sync_folder(temporary.parent)
-    return SegmentEntry(name, len(items), (), items_file, arrays)
+    return SegmentEntry(name, keys_file.shape[1], (), items_file, keys_file, arrays)
+
+
+def write_item_files(folder: Path, place: str, stem: str, items: ItemBatches) -> tuple[FileEntry, ArrayEntry]:
+    """Write the two files of a segment's items: the columns, and the table that finds a key.
+
+    Args:
+      folder: where they are written.
+      place: the folder's path within the index.
+      stem: what their names begin with.
+      items: at least one.
+    """
+    schema, batches = items
+    hashes: list[NDArray[np.uint64]] = []
+
+    def passed_on() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            hashes.append(key_hashes(plain_values(batch, "key")))
+            yield batch
+
+    items_file = write_items(folder / f"{stem}.arrow", f"{place}/{stem}.arrow", schema, passed_on())
+    table = key_table(np.concatenate(hashes))
+    keys_file = write_array(folder / f"{stem}.keys.npy", f"{place}/{stem}.keys.npy", [table], "uint64", table.shape)
+    return items_file, keys_file
 
 
 def _vectors_then(
@@ -119,6 +145,8 @@ class Segment:
       items: all its items, removed ones included.
     """
 
+    items: ItemFile
+
     def __init__(self, root: Path, entry: SegmentEntry):
         """Open it; IndexFormatError where a file is missing, of another form, or (small ones) altered."""
         self.entry = entry
@@ -126,7 +154,8 @@ class Segment:
         for file in entry.files:
             if file.size <= SMALL_FILE:
                 self._check_sum(file)
-        self.items = self._read_items()
+        self.items = open_items(root, entry.items, entry.n_items)
+        self._keys = None if entry.keys is None else open_array(root, entry.keys)
         self._arrays = {
             space: {name: open_array(root, file) for name, file in arrays.items()}
             for space, arrays in entry.arrays.items()
@@ -139,7 +168,8 @@ class Segment:
         """The same opened files under a newer manifest's entry."""
         twin = object.__new__(Segment)
         twin.__dict__.update(self.__dict__, entry=entry)
-        twin.__dict__.pop("alive", None)
+        for name in ("alive", "live"):
+            twin.__dict__.pop(name, None)
         return twin
 
     @functools.cached_property
@@ -148,6 +178,24 @@ class Segment:
         alive = np.ones(self.entry.n_items, bool)
         alive[list(self.entry.removed)] = False
         return alive
+
+    @functools.cached_property
+    def live(self) -> NDArray[np.int64]:
+        """int64, the local numbers of the items that are not removed, ascending."""
+        return np.flatnonzero(self.alive)
+
+    def values(self, name: str) -> list[Any]:
+        """A column of the items that are not removed, as Python has it; None where an item has no value."""
+        values = self.items.values(name)
+        return values if len(self.live) == len(values) else [values[local] for local in self.live.tolist()]
+
+    def live_batches(self) -> Iterator[pa.RecordBatch]:
+        """The items that are not removed, as columns."""
+        first = 0
+        for batch in self.items.batches():
+            alive = self.alive[first : first + len(batch)]
+            first += len(batch)
+            yield batch if alive.all() else batch.filter(pa.array(alive))
 
     def rows(self, space: str) -> Rows | None:
         """The rows of a space in order of their local item numbers, memory-mapped; None where the segment has none.
@@ -209,6 +257,32 @@ class Segment:
             self._cells[space] = cells
         return self._cells[space]
 
+    @property
+    def key_table(self) -> KeyTable:
+        """Finds items by their keys; of JSON lines it is made at the first call."""
+        if self._keys is None:
+            self._keys = key_table(key_hashes(self.items.values("key")))
+        return self._keys
+
+    def find(self, keys: Sequence[str], hashes: NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+        """For each of the keys that a live item has: its place among them, and the item's local number.
+
+        Args:
+          keys: looked for.
+          hashes: of them, as `jaxret.index.items.keys.key_hashes` gives them.
+
+        Raises:
+          IndexFormatError: the table points to no item.
+        """
+        numbers, locals_ = places_of_hashes(self.key_table, hashes)
+        if locals_.size and not 0 <= locals_.min() <= locals_.max() < self.entry.n_items:
+            raise IndexFormatError(
+                f"{self.items.path}: its table of keys points outside the {self.entry.n_items} items"
+            )
+        for number, local in zip(numbers.tolist(), locals_.tolist(), strict=True):
+            if self.alive[local] and self.items.key(local) == keys[number]:
+                yield number, local
+
     def problems(self) -> list[str]:
         """What a full check of all files finds wrong, one line each."""
         found = []
@@ -217,29 +291,24 @@ class Segment:
                 self._check_sum(file)
             except IndexFormatError as error:
                 found.append(str(error))
+        if not found:
+            found += self._problems_of_items()
         return found
+
+    def _problems_of_items(self) -> list[str]:
+        try:
+            for _ in self.items.take(range(self.entry.n_items)):
+                pass  # each is checked
+            keys = key_table(key_hashes(self.items.values("key")))
+        except IndexFormatError as error:
+            return [str(error)]
+        if not np.array_equal(keys, self.key_table):
+            return [f"{self.items.path}: its table of keys is not that of its items"]
+        return []
 
     def _check_sum(self, file: FileEntry) -> None:
         if file_sha256(self._root, file) != file.sha256:
             raise IndexFormatError(f"{self._root / file.file}: was altered: its checksum does not match")
-
-    def _read_items(self) -> tuple[MediaItem, ...]:
-        path = self._root / self.entry.items.file
-        try:
-            text = path.read_bytes()
-        except OSError as error:
-            raise IndexFormatError(f"{path}: cannot be read: {error.strerror}") from error
-        if len(text) != self.entry.items.size:
-            raise IndexFormatError(f"{path}: has {len(text)} bytes where the manifest says {self.entry.items.size}")
-        items = []
-        for number, line in enumerate(text.splitlines(), 1):
-            try:
-                items.append(MediaItem.from_json(json.loads(line)))
-            except (ValueError, TypeError, RecursionError) as error:
-                raise IndexFormatError(f"{path}: line {number}: {error}") from error
-        if len(items) != self.entry.n_items:
-            raise IndexFormatError(f"{path}: holds {len(items)} items where the manifest says {self.entry.n_items}")
-        return tuple(items)
 
 
 def _vectors_of(arrays: Mapping[str, ArrayEntry]) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
+from jaxret.index.items.columns import cast_batch, schema_of, united_columns
+from jaxret.index.items.item_list import ItemList
+from jaxret.index.items.keys import key_hashes
 from jaxret.index.manifest import Manifest, read_manifest
 from jaxret.index.segment import Segment
 from jaxret.index.space import Space
@@ -29,46 +33,73 @@ class Snapshot:
     Attributes:
       manifest: the revision.
       segments: opened, in order.
-      items: live items; the position in this tuple is the id that searches return.
+      items: live items; the position in this list is the id that searches return.
       positions: for each segment int64 (n_items,), the id of each of its items, -1 for removed ones.
-      places: key of a live item -> (segment number, local item number).
       galleries: what `item_search` has prepared from this snapshot.
     """
 
-    def __init__(self, root: Path, manifest: Manifest, segments: Sequence[Segment], known: Snapshot | None = None):
-        """Number the live items; IndexFormatError where two of them have one key.
-
-        An earlier snapshot lends what it knows of the first segments, where these are the same, so that an addition
-        costs what it adds.
-        """
+    def __init__(self, root: Path, manifest: Manifest, segments: Sequence[Segment]):
+        """Number the live items."""
         self.root = root
         self.manifest = manifest
         self.segments = tuple(segments)
-        self.items: tuple[MediaItem, ...]
-        same = 0 if known is None else _shared_segments(self.segments, known.segments)
-        items: list[MediaItem] = []
+        self.items = ItemList([(segment.items, segment.live) for segment in self.segments])
         self.positions: list[NDArray[np.int64]] = []
-        self.places: dict[str, tuple[int, int]] = {}
-        if known is not None and same:
-            self.positions = known.positions[:same]
-            count = sum(segment.entry.n_items - len(segment.entry.removed) for segment in self.segments[:same])
-            items = list(known.items[:count])
-            self.places = dict(known.places)
-            for item in known.items[count:]:
-                del self.places[item.key]
-        for number, segment in enumerate(self.segments[same:], start=same):
+        first = 0
+        for segment in self.segments:
             position = np.full(segment.entry.n_items, -1, np.int64)
-            for local in np.flatnonzero(segment.alive).tolist():
-                item = segment.items[local]
-                if item.key in self.places:
-                    raise IndexFormatError(f"{root}: two items have the key {item.key!r}")
-                self.places[item.key] = (number, local)
-                position[local] = len(items)
-                items.append(item)
+            position[segment.live] = np.arange(first, first + len(segment.live))
             self.positions.append(position)
-        self.items = tuple(items)
+            first += len(segment.live)
         self.galleries: dict[Any, Any] = {}
         self._row_counts: dict[str, int] = {}
+
+    def places(self, keys: Sequence[str]) -> list[tuple[int, int] | None]:
+        """For each key (segment number, local item number) of the live item that has it, None where none has.
+
+        Raises:
+          IndexFormatError: two items have the key.
+        """
+        hashes = key_hashes(keys)
+        found: list[tuple[int, int] | None] = [None] * len(keys)
+        for number, segment in enumerate(self.segments):
+            for place, local in segment.find(keys, hashes):
+                if found[place] is not None:
+                    raise IndexFormatError(f"{self.root}: two items have the key {keys[place]!r}")
+                found[place] = number, local
+        return found
+
+    def values(self, name: str) -> list[Any]:
+        """A column of the live items, in order of their ids; None where an item has no value."""
+        return [value for segment in self.segments for value in segment.values(name)]
+
+    @functools.cached_property
+    def own_columns(self) -> dict[str, pa.DataType]:
+        """The user's own columns of all segments.
+
+        Raises:
+          IndexFormatError: segments disagree about one.
+        """
+        try:
+            return united_columns(segment.items.own for segment in self.segments)
+        except ValueError as error:
+            raise IndexFormatError(f"{self.root}: {error}") from error
+
+    def item_batches(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """The live items as columns, those of the user's own that any segment has included."""
+        schema = schema_of(self.own_columns)
+        batches = (batch for segment in self.segments for batch in segment.live_batches())
+        return schema, (cast_batch(batch, schema) for batch in batches)
+
+    def repeated_keys(self) -> list[str]:
+        """Keys that two live items have, which no sound index holds."""
+        keys = self.values("key")
+        hashes = key_hashes(keys)
+        numbers, counts = np.unique(hashes, return_counts=True)
+        if not (suspect := numbers[counts > 1]).size:
+            return []
+        chosen = collections.Counter(keys[place] for place in np.flatnonzero(np.isin(hashes, suspect)))
+        return sorted(key for key, count in chosen.items() if count > 1)
 
     @functools.cached_property
     def spaces(self) -> dict[str, Space]:
@@ -79,14 +110,15 @@ class Snapshot:
     def source_codes(self) -> dict[str, int]:
         """Every source among the live items, numbered."""
         table: dict[str, int] = {}
-        for item in self.items:
-            table.setdefault(item.source, len(table))
+        for source in self.values("source"):
+            table.setdefault(source, len(table))
         return table
 
     @functools.cached_property
     def item_sources(self) -> NDArray[np.int64]:
         """int64 (n,), the number of each live item's source."""
-        return np.fromiter((self.source_codes[item.source] for item in self.items), np.int64, len(self.items))
+        codes = self.source_codes
+        return np.fromiter((codes[source] for source in self.values("source")), np.int64, len(self.items))
 
     def segment_rows(self, space: str) -> Iterator[tuple[int, Rows]]:
         """(segment number, rows) for each segment that has rows of a space."""
@@ -139,17 +171,7 @@ class Snapshot:
         """bool (n,), which live items are of one of the kinds (None for all)."""
         if kinds is None:
             return np.ones(len(self.items), bool)
-        return np.fromiter((item.kind in kinds for item in self.items), bool, len(self.items))
-
-
-def _shared_segments(segments: Sequence[Segment], known: Sequence[Segment]) -> int:
-    """How many segments at the beginning are the same, with the same items removed."""
-    count = 0
-    for one, other in zip(segments, known, strict=False):
-        if one.entry != other.entry:
-            break
-        count += 1
-    return count
+        return np.fromiter((kind in kinds for kind in self.values("kind")), bool, len(self.items))
 
 
 def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
@@ -165,10 +187,12 @@ def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
             return known
         try:
             segments = [
-                opened[entry.name].with_entry(entry) if entry.name in opened else Segment(root, entry)
+                opened[entry.name].with_entry(entry)
+                if entry.name in opened and opened[entry.name].entry.files == entry.files
+                else Segment(root, entry)
                 for entry in manifest.segments
             ]
-            return Snapshot(root, manifest, segments, known)
+            return Snapshot(root, manifest, segments)
         except IndexFormatError:
             # A writer may have compacted in between and deleted what the manifest just read still named.
             if read_manifest(root).revision == manifest.revision:

@@ -20,6 +20,7 @@ from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, IndexFormatError
 from jaxret.files import is_there, partial_name
+from jaxret.index.items.columns import batches_of_items, check_schema, united_columns
 from jaxret.index.manifest import MANIFEST_NAME, EncoderRecord, Manifest, SegmentEntry, write_manifest
 from jaxret.index.segment import write_segment
 from jaxret.index.snapshot import Snapshot, open_snapshot
@@ -110,25 +111,27 @@ def check_rows(spaces: Mapping[str, Space], items: Sequence[MediaItem], rows: Ma
 
 def added(root: Path, now: Snapshot, items: Sequence[MediaItem], rows: Mapping[str, Rows], replace: bool) -> Manifest:
     """Write a segment of new items; the manifest that names it."""
-    keys = [item.key for item in items if item.key in now.places]
+    given = [item.key for item in items]
+    keys = [key for key, place in zip(given, now.places(given), strict=True) if place is not None]
     if keys and not replace:
         raise ValueError(f"key {keys[0]!r} is in the index already (replace=True replaces it)")
     manifest = without(now, keys) if keys else now.manifest
     blocks = {name: (len(block.items), [block]) for name, block in rows.items()}
-    entry = write_segment(root, manifest.next_segment, items, now.spaces, blocks)
+    columns = batches_of_items(items)
+    united_columns((now.own_columns, check_schema(columns[0])))
+    entry = write_segment(root, manifest.next_segment, columns, now.spaces, blocks)
     return dataclasses.replace(manifest, segments=(*manifest.segments, entry), next_segment=manifest.next_segment + 1)
 
 
 def without(now: Snapshot, keys: Sequence[str]) -> Manifest:
     """The manifest with these items removed; a segment left without live items is dropped."""
-    if unknown := [key for key in keys if key not in now.places]:
-        raise ValueError(f"key {unknown[0]!r} is not in the index")
     if not keys:
         return now.manifest
     removed = [set(segment.entry.removed) for segment in now.segments]
-    for key in keys:
-        segment, local = now.places[key]
-        removed[segment].add(local)
+    for key, place in zip(keys, now.places(keys), strict=True):
+        if place is None:
+            raise ValueError(f"key {key!r} is not in the index")
+        removed[place[0]].add(place[1])
     entries = [
         dataclasses.replace(segment.entry, removed=tuple(sorted(gone)))
         for segment, gone in zip(now.segments, removed, strict=True)
@@ -189,7 +192,7 @@ def merged(root: Path, now: Snapshot) -> Manifest:
 def _written(root: Path, number: int, part: Snapshot) -> SegmentEntry:
     """All live items of a snapshot as one new segment, a bounded number of rows at a time."""
     blocks = {name: (part.count_rows(name), part.row_blocks(name)) for name in part.spaces}
-    return write_segment(root, number, part.items, part.spaces, blocks)
+    return write_segment(root, number, part.item_batches(), part.spaces, blocks)
 
 
 def require_known(space: Space, verb: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
@@ -59,9 +59,9 @@ def origin_of(item: MediaItem) -> str | None:
 def match_items(dataset: MediaDataset, index: MediaIndex) -> Matches:
     """Compare a data set with an index by origin, by key where either has none, by content where only keys agree."""
     by_origin: dict[str, list[str]] = {}
-    for item in index.items:
-        if (origin := origin_of(item)) is not None:
-            by_origin.setdefault(origin, []).append(item.key)
+    for key, origin in _origins(index):
+        if origin is not None:
+            by_origin.setdefault(origin, []).append(key)
     present: dict[int, str] = {}
     twins: dict[int, str] = {}
     fresh: dict[int, str] = {}
@@ -127,8 +127,7 @@ def keys_below(index: MediaIndex, path: str | os.PathLike[str]) -> list[str]:
     """Keys of the items that come from a file, or from a folder and those below it; nothing is read."""
     real = os.path.realpath(path)
     within = real.rstrip(os.sep) + os.sep
-    origins = [(item.key, origin_of(item) or "") for item in index.items]
-    return [key for key, origin in origins if origin == real or origin.startswith(within)]
+    return [key for key, origin in _origins(index) if origin is not None and f"{origin}{os.sep}".startswith(within)]
 
 
 def gone_keys(index: MediaIndex, folder: str | os.PathLike[str]) -> list[str]:
@@ -139,6 +138,13 @@ def gone_keys(index: MediaIndex, folder: str | os.PathLike[str]) -> list[str]:
         if path is not None and not os.path.lexists(path):
             keys.append(key)
     return keys
+
+
+def _origins(index: MediaIndex) -> Iterator[tuple[str, str | None]]:
+    """The key of each item, and where it comes from."""
+    columns = (index.values(name) for name in ("key", "origin", "path"))
+    for key, origin, path in zip(*columns, strict=True):
+        yield key, origin or path
 
 
 def _content(dataset: MediaDataset, number: int) -> str | None:

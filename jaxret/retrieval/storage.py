@@ -22,7 +22,7 @@ def bytes_a_video(index: MediaIndex, space: str) -> float:
 
 def bytes_an_hour(index: MediaIndex, space: str) -> float:
     """Bytes that the rows of a space take, divided by the hours of video in the index; 0 where it has none."""
-    hours = sum(item.duration or 0.0 for item in index.items) / 3600
+    hours = sum(duration or 0.0 for duration in index.values("duration")) / 3600
     return bytes_of(index, space) / hours if hours else 0.0
 
 

@@ -3,13 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, SearchOptions, Space
+from jaxret.index.manifest import manifest_checksum
 from jaxret.preprocessing import Preprocessing
+
+
+def as_version_1(folder: Path) -> None:
+    """Rewrite an index as versions before Arrow files wrote it: items as JSON lines, no table of keys."""
+    path = folder / "manifest.json"
+    body = json.loads(path.read_text())
+    body["format_version"] = 1
+    del body["media_root"]
+    items = [item.to_json() for item in MediaIndex.open(folder)._snapshot.items]
+    for segment in body["segments"]:
+        (folder / segment["items"]["file"]).unlink()
+        (folder / segment.pop("keys")["file"]).unlink()
+        assert not segment["removed"]
+        lines = [json.dumps(items.pop(0)).encode() + b"\n" for _ in range(segment["n_items"])]
+        file = f"segments/{segment['name']}/items.jsonl"
+        (folder / file).write_bytes(b"".join(lines))
+        digest = hashlib.sha256(b"".join(lines)).hexdigest()
+        segment["items"] = {"file": file, "size": sum(map(len, lines)), "sha256": digest}
+    body["checksum"] = manifest_checksum(body)
+    path.write_text(json.dumps(body))
 
 
 @dataclasses.dataclass
@@ -53,6 +76,17 @@ class Maker:
         index.add([self.item("d")], {"frame": self.rows([[3, 0, 0]])})
         index.remove(["b"])
         return index
+
+    def version_1(self) -> MediaIndex:
+        """An index of two segments as older versions wrote it: items a and b in the first, c in the second."""
+        index = self.empty()
+        index.add(
+            [self.item("a", source="film"), self.item("b", "image")],
+            {"frame": self.rows([[0, 0, 0], [1, 0, 0]], [[5, 0, 0]])},
+        )
+        index.add([self.item("c", label="jump", source="film")], {"frame": self.rows([[2, 0, 0], [9, 9, 9]])})
+        as_version_1(index.folder)
+        return MediaIndex.open(index.folder)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -39,8 +39,8 @@ def main(folder: str, verb: str, fatal: int) -> None:
         self_write(self, data[len(data) // 2 :])
 
     index = MediaIndex.open(folder)
-    self_write = array_file._HashingFile.write
-    array_file._HashingFile.write = half_written
+    self_write = array_file.HashingFile.write
+    array_file.HashingFile.write = half_written
     os.fsync = before(os.fsync)
     os.replace = before(os.replace)
     os.rename = before(os.rename)

@@ -7,13 +7,15 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import jaxret.index.segment as segment_module
 from jaxret.errors import IndexFormatError
-from jaxret.index import MediaIndex, Space
+from jaxret.index import MediaIndex, MediaItem, Space
+from jaxret.index.items.columns import batches_of_items
 from jaxret.index.manifest import manifest_checksum
 
 VECTORS = "segments/000001/frame.vectors.npy"
@@ -55,7 +57,7 @@ def test_the_files_of_an_index(make):
         *(
             f"segments/00000{s}/{name}"
             for s in (1, 2, 3)
-            for name in ("frame.items.npy", "frame.spans.npy", "frame.vectors.npy", "items.jsonl")
+            for name in ("frame.items.npy", "frame.spans.npy", "frame.vectors.npy", "items.arrow", "items.keys.npy")
         ),
     ]
 
@@ -63,7 +65,7 @@ def test_the_files_of_an_index(make):
 @pytest.mark.parametrize("large", [False, True], ids=["checked at open", "checked by verify"])
 def test_truncation_is_noticed_when_opened(make, monkeypatch, large):
     index = make.filled()
-    every_offset_of = "segments/000001/items.jsonl" if large else VECTORS
+    every_offset_of = "segments/000001/items.arrow" if large else VECTORS
     if large:
         monkeypatch.setattr(segment_module, "SMALL_FILE", -1)
     for name in files_of(index.folder):
@@ -300,7 +302,7 @@ def put(*path_and_value):
     ("change", "message"),
     [
         (put("format", "faiss"), "is not the manifest of a jaxret-index"),
-        (put("format_version", 2), "format version 2, this jaxret reads version 1"),
+        (put("format_version", 3), "format version 3, this jaxret reads versions up to 2"),
         (put("format_version", True), "format version True"),
         (put("format_version", "1"), "format version '1'"),
         (put("revision", "3"), "revision of the manifest must be int, got '3'"),
@@ -324,7 +326,7 @@ def put(*path_and_value):
         (put("segments", 0, "name", "000002"), "two segments have one name"),
         (put("next_segment", 2), "next_segment 2 is not above"),
         (put("segments", 0, "n_items", 0), "has 0 items"),
-        (put("segments", 0, "n_items", 10**30), "holds 2 items where the manifest says"),
+        (put("segments", 0, "n_items", 10**30), "keys of segment 000001 do not fit"),
         (put("segments", 0, "n_items", 1), "removed ones that are not among them"),
         (put("segments", 0, "removed", [2]), "removed ones that are not among them"),
         (put("segments", 0, "removed", [-1]), "removed ones that are not among them"),
@@ -333,7 +335,12 @@ def put(*path_and_value):
         (put("segments", 0, "removed", [0, 0]), "not in order"),
         (put("segments", 0, "items", "size", -1), "malformed size"),
         (put("segments", 0, "items", "sha256", "xyz"), "malformed size or checksum"),
-        (put("segments", 0, "items", "sha256", "0" * 64), "items.jsonl: was altered"),
+        (put("segments", 0, "items", "sha256", "0" * 64), "items.arrow: was altered"),
+        (put("segments", 0, "items", "file", "segments/000001/frame.items.npy"), "neither an Arrow file nor JSON"),
+        (put("segments", 0, "keys", 5), "a file must be an object"),
+        (put("segments", 0, "keys", "dtype", "object"), "has dtype 'object'"),
+        (put("segments", 0, "keys", "shape", [2, 3]), "keys of segment 000001 do not fit its 2 items"),
+        (put("media_root", 5), "media_root of the manifest must be a string or null, got 5"),
         (put("segments", 0, "arrays", "frame", []), "must be an object"),
         (put("segments", 0, "arrays", "frame", {}), "do not fit together"),
         (put("segments", 0, "arrays", "frame", "spans", "dtype", "object"), "has dtype 'object'"),
@@ -383,22 +390,101 @@ def test_a_manifest_that_is_none(make, text):
         item_line(key=1),
         item_line(kind="odd"),
         item_line(duration=float("nan")),
-        item_line(key="c"),
         item_line(surprise=1),
     ],
 )
-def test_malformed_items_with_a_true_checksum(make, line):
-    index = make.filled()
-    path = index.folder / "segments/000001/items.jsonl"
-    data = line + b"\n" + path.read_bytes().splitlines()[1] + b"\n"
-    path.write_bytes(data)
-
-    def sign(body):
-        body["segments"][0]["items"] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-    resign(index.folder, sign)
-    with pytest.raises(IndexFormatError, match=r"items.jsonl: line 1: |two items have the key 'c'"):
+def test_malformed_items_of_version_1_with_a_true_checksum(make, line):
+    index = make.version_1()
+    sign_items(index, line + b"\n" + (index.folder / LINES).read_bytes().splitlines()[1] + b"\n")
+    with pytest.raises(IndexFormatError, match=r"items.jsonl: line 1: "):
         MediaIndex.open(index.folder)
+
+
+def test_two_items_of_one_key_are_noticed(make):
+    index = make.version_1()
+    sign_items(index, item_line(key="c") + b"\n" + (index.folder / LINES).read_bytes().splitlines()[1] + b"\n")
+    opened = MediaIndex.open(index.folder)
+    for use in (opened.verify, lambda: opened.id_of("c"), lambda: opened.remove(["c"])):
+        with pytest.raises(IndexFormatError, match="two items have the key 'c'"):
+            use()
+    assert opened.id_of("b") == 1
+
+
+LINES, COLUMNS, KEYS = (f"segments/000001/items.{ending}" for ending in ("jsonl", "arrow", "keys.npy"))
+
+
+def sign_items(index, data: bytes, file: str | None = None) -> None:
+    """Put other bytes into a file of items, with their true size and checksum."""
+    field = "keys" if file == KEYS else "items"
+    body = json.loads((index.folder / "manifest.json").read_text())
+    (index.folder / body["segments"][0][field]["file"]).write_bytes(data)
+    signed = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    resign(index.folder, lambda body: body["segments"][0][field].update(signed))
+
+
+def arrow_bytes(*batches: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, batches[0].schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def two_items(**columns) -> pa.RecordBatch:
+    """The columns of two sound items, but for those given."""
+    schema, (batch,) = batches_of_items([MediaItem("a", "video"), MediaItem("b", "image")])
+    arrays = {**dict(zip(schema.names, batch.columns, strict=True)), **columns}
+    return pa.record_batch(list(arrays.values()), names=list(arrays))
+
+
+def beyond_the_data() -> pa.RecordBatch:
+    """Items whose first key is said to end a gigabyte away."""
+    offsets, letters = np.array([0, 2**30, 2], np.int32), b"ab"
+    keys = pa.StringArray.from_buffers(2, pa.py_buffer(offsets.tobytes()), pa.py_buffer(letters))
+    return two_items(key=keys)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (lambda: b"ARROW1\0\0" + b"\xff" * 100, "is no Arrow file"),
+        (lambda: b"", "is no Arrow file"),
+        (lambda: arrow_bytes(pa.record_batch({"key": ["a", "b"]})), "must begin with the columns key, kind"),
+        (lambda: arrow_bytes(two_items(duration=pa.array([1, 2]))), "must begin with the columns"),
+        (lambda: arrow_bytes(two_items(more=pa.array([[1], [2]]))), "column 'more' is of type list"),
+        (lambda: arrow_bytes(two_items(file=pa.array(["x", "y"]), **{"": pa.array([1, 2])})), "name of a column must"),
+        (lambda: arrow_bytes(two_items(), two_items()), "has 2 batches where the manifest says 2 items"),
+        (lambda: arrow_bytes(two_items().slice(1)), "batch 0 does not hold 2 items"),
+        (lambda: arrow_bytes(two_items(key=pa.array(["a", None]))), "batch 0 does not hold 2 items"),
+        (lambda: arrow_bytes(two_items(kind=pa.array(["audio", "image"]))), "kind of item 'a' must be image or video"),
+        (lambda: arrow_bytes(two_items(duration=pa.array([-1.0, 0]))), "duration of item 'a' must be finite"),
+        (lambda: arrow_bytes(two_items(size=pa.array([1, None]))), "modified of a file must be a whole number"),
+        (lambda: arrow_bytes(two_items(label=pa.array(["\0\u00e9", "b"]))), "'ascii' codec can't encode"),
+        (lambda: arrow_bytes(beyond_the_data()), "is damaged"),
+        (lambda: arrow_bytes(two_items(key=pa.array([b"\xff", b"b"]).view(pa.string()))), "is damaged"),
+    ],
+)
+def test_malformed_columns_with_a_true_checksum(make, data, message):
+    index = make.empty()
+    index.add([make.item("a"), make.item("b", "image")], {"frame": make.rows([[0, 0, 0]], [[5, 0, 0]])})
+    sign_items(index, data())
+    with pytest.raises(IndexFormatError, match=rf"items.arrow: .*{message}"):
+        everything(index.folder)
+
+
+def test_a_table_of_keys_that_is_not_that_of_the_items(make):
+    index = make.empty()
+    index.add([make.item("a"), make.item("b", "image")], {"frame": make.rows([[0, 0, 0]], [[5, 0, 0]])})
+    whole = (index.folder / KEYS).read_bytes()
+    hashes, places = whole[:-16], np.frombuffer(whole[-16:], "<u8")
+    sign_items(index, hashes + places[::-1].tobytes(), KEYS)
+    opened = MediaIndex.open(index.folder)
+    assert "a" not in opened  # a wrong table misses, and never names another item
+    with pytest.raises(IndexFormatError, match=r"items.arrow: its table of keys is not that of its items"):
+        opened.verify()
+    sign_items(index, hashes + (places + 2**40).tobytes(), KEYS)
+    with pytest.raises(IndexFormatError, match=r"table of keys points outside the 2 items"):
+        MediaIndex.open(index.folder).id_of("a")
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

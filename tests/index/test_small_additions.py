@@ -36,8 +36,9 @@ def test_each_item_is_written_twice_at_most_and_results_are_those_of_one_additio
     write_segment = writer.write_segment
 
     def counted(root, number, items, spaces, rows):
-        written.append(len(items))
-        return write_segment(root, number, items, spaces, rows)
+        entry = write_segment(root, number, items, spaces, rows)
+        written.append(entry.n_items)
+        return entry
 
     monkeypatch.setattr(writer, "write_segment", counted)
     add_one_by_one(index, 0, 100)

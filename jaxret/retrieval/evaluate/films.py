@@ -50,7 +50,7 @@ def evaluate_films(
         raise ConfigError("screen photos rank films by their best shots: leave the options of a search out")
     if encoder.preprocessing.shots is None:
         raise ConfigError("screen photos are queries for shots, and this index was made by an encoder of chunks")
-    known = {item.path: number for number, item in enumerate(index.items)}
+    known = {path: number for number, path in enumerate(index.values("path"))}
     films = []
     for item in queries.films.items:
         path = str(Path(str(item.path)).resolve())

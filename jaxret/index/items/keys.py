@@ -1,0 +1,39 @@
+"""Which item has a key: hashes of all keys of a segment in order, looked up by bisection."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["KeyTable", "key_hashes", "key_table", "places_of_hashes"]
+
+KeyTable = NDArray[np.uint64]
+"""uint64 (2, n): hashes of keys, ascending, and under each the local number of its item."""
+
+
+def key_hashes(keys: Iterable[str]) -> NDArray[np.uint64]:
+    """uint64 (n,): BLAKE2b of eight bytes of each key."""
+    digests = b"".join(hashlib.blake2b(_bytes(key), digest_size=8).digest() for key in keys)
+    return np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)
+
+
+def _bytes(key: str) -> bytes:
+    return key.encode("utf-8", "surrogatepass")
+
+
+def key_table(hashes: NDArray[np.uint64]) -> KeyTable:
+    """The table of items whose keys have these hashes, in their order."""
+    order = np.argsort(hashes, kind="stable")
+    return np.stack([hashes[order], order.astype(np.uint64)])
+
+
+def places_of_hashes(table: KeyTable, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Which items may have which keys: pairs of the number of a hash and the local number of an item."""
+    first = np.searchsorted(table[0], hashes, side="left")
+    counts = np.searchsorted(table[0], hashes, side="right") - first
+    numbers = np.repeat(np.arange(len(hashes)), counts)
+    within = np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return numbers, table[1][first[numbers] + within].astype(np.int64)
