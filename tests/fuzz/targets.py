@@ -182,6 +182,9 @@ class _IndexFolder:
         if not data[:1] or not data[0] & 2:
             return
         self._search(index, "frame", vectors, SearchOptions(probes=1))
+        for name in ("key", "modified", "duration"):
+            with _refused():
+                index.values(name)
         with _refused():
             index.remove([item.key for item in index.items[:1]])
             index.compact()
@@ -237,8 +240,8 @@ def _fitting(files: dict[str, bytes]) -> bytes:
     try:
         body = json.loads(files["manifest.json"])
         for segment in body["segments"]:
-            entries = [segment["items"], *(file for arrays in segment["arrays"].values() for file in arrays.values())]
-            for entry in entries:
+            of_spaces = [file for arrays in segment["arrays"].values() for file in arrays.values()]
+            for entry in [segment["items"], segment["keys"], *of_spaces]:
                 content = files.get(entry["file"], b"")
                 entry.update(size=len(content), sha256=hashlib.sha256(content).hexdigest())
         body["checksum"] = manifest_checksum(body)
