@@ -20,7 +20,7 @@ from jaxret.data.sampling.transforms import Augmentation
 from jaxret.errors import MediaError
 from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, evaluate_leave_one_out
 from jaxret.models.encoder import VideoEncoder
-from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.retrieval.encode import FrameEncoder, FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
 
 __all__ = [
     "Mode",
@@ -65,7 +65,7 @@ def clip_reader(
 
 def embed_items(
     dataset: MediaDataset,
-    encoder: VideoEncoder,
+    encoder: FrameEncoder,
     indices: Sequence[int],
     *,
     threads: int,

@@ -38,6 +38,7 @@ from jaxret.recipes.finish import (
     write_figures,
 )
 from jaxret.recipes.opening import LabelledData
+from jaxret.recipes.pixel_baseline import GRID, embed_beside_pixels
 from jaxret.reporting import (
     GalleryRow,
     Section,
@@ -69,6 +70,7 @@ class EmbeddedRun:
       untrained: the same encoder with its initial weights, the baseline.
       media: frame vectors of the items that read, by item index.
       before: frame vectors of the test items by `untrained`.
+      pixels: cells of the frames of the test items that were not at hand, see `jaxret.recipes.pixel_baseline`.
       failures: the items that do not read.
     """
 
@@ -78,6 +80,7 @@ class EmbeddedRun:
     untrained: VideoEncoder
     media: dict[int, FrameVectors]
     before: dict[int, FrameVectors]
+    pixels: dict[int, FrameVectors]
     failures: list[MediaError]
 
     @property
@@ -120,9 +123,10 @@ def embed_run(
     media |= at_hand
     test = [int(n) for n in data.splits.test if int(n) in media]
     before = {index: known[index] for index in test if index in known}
-    before |= embed_items(data.dataset, untrained, [n for n in test if n not in known], threads=threads)[0]
+    unknown = [n for n in test if n not in known]
+    beside, pixels = embed_beside_pixels(data.dataset, untrained, unknown, threads=threads)
     failures = [*data.dataset.skipped, *failures]
-    return EmbeddedRun(data.dataset, data.splits, encoder, untrained, media, before, failures)
+    return EmbeddedRun(data.dataset, data.splits, encoder, untrained, media, before | beside, pixels, failures)
 
 
 def finish_run(
@@ -186,6 +190,9 @@ def _figures(embedded: EmbeddedRun) -> dict[str, GroupFigures]:
         if encoder.unit == "frame":
             figures["mean of frame vectors"] = evaluate_rows(dataset, mean_frame_rows(videos), groups=groups)
     figures["untrained"] = evaluate_items(dataset, embedded.before, embedded.untrained, groups=groups)
+    ranked = videos or test
+    if pixels := {n: vectors for n, vectors in embedded.pixels.items() if n in ranked}:
+        figures["mean of pixels"] = evaluate_rows(dataset, mean_frame_rows(pixels), groups=groups)
     return figures
 
 
@@ -299,7 +306,8 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     text = (
         "Every test item is a query against all other test items, those of its own source left out. Seen classes were "
         "trained on, unseen ones were not. 'Mean of frame vectors' averages the same trained frame vectors "
-        "and so cannot see their order; 'untrained' is the encoder before its first step. Codes, where there are any, "
+        "and so cannot see their order; 'untrained' is the encoder before its first step, 'mean of pixels' the frames "
+        f"themselves, averaged into {GRID} x {GRID} cells and over time. Codes, where there are any, "
         "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations. "
         "'Before PCA' ranks by whole clip vectors; the index holds their principal components alone."
     )

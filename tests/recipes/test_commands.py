@@ -66,7 +66,7 @@ def test_a_run_folder_holds_everything(media: Path, run: Path) -> None:
     report = (run / "report.html").read_text(encoding="utf-8")
     assert "broken.mp4" in report
     figures = json.loads((run / "figures.json").read_text())
-    assert set(figures) == {"trained", "untrained", "mean of frame vectors"}
+    assert set(figures) == {"trained", "untrained", "mean of frame vectors", "mean of pixels"}
     assert [row["epoch"] for row in read_run_log(run / "metrics.jsonl")] == [2.0]
 
 

@@ -42,7 +42,13 @@ def run_recipe(media: Path, out: Path, *words: str) -> Path:
 def test_a_run_leaves_an_index_of_codes_that_are_the_rounded_activations(media: Path, tmp_path: Path, capsys) -> None:
     run = run_recipe(media, tmp_path / "run", "--bits", "24", "--fusion", "convolution", "--balance-weight", "0.1")
     figures = json.loads((run / "figures.json").read_text())
-    assert set(figures) == {"trained", "trained, before rounding", "mean of frame vectors", "untrained"}
+    assert set(figures) == {
+        "trained",
+        "trained, before rounding",
+        "mean of frame vectors",
+        "untrained",
+        "mean of pixels",
+    }
     assert "mAP tie-averaged" in figures["trained"]["all"]
     retriever = Retriever.open(run / "index")
     codes, clips = retriever.index.rows("code"), retriever.index.rows("clip")

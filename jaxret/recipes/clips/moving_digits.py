@@ -1,7 +1,8 @@
 """System 1 sized for the embedded moving digits, what `jaxret train` runs without arguments.
 
-The paper and the model are those of `jaxret.recipes.clips.cnn_lstm`; a triplet loss is added, and everything is trained
-end to end.
+The paper and the model are those of `jaxret.recipes.clips.cnn_lstm`, with a small network that is trained end to end.
+What a class is, a digit and the way it moves, shows in few frames and without colours. So clips are grey and of four
+frames, drawn at random one from each quarter: three times as many clips in the same time, none seen twice alike.
 
 Run: `python -m jaxret.train`.
 """
@@ -15,24 +16,23 @@ from jaxret.training import LoopConfig, OptimiserConfig
 __all__ = ["MOVING_DIGITS", "RECIPE"]
 
 MOVING_DIGITS = CnnLstmConfig(
-    frames=12,
+    grey=True,
+    frames=4,
     chunk_seconds=1.0,
     units=128,
-    triplet_weight=1.0,
     mirror=0.0,  # left and right are classes here
-    zoom=1.0,
     batch_size=48,
     optimiser=OptimiserConfig(
         algorithm="adamw",
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         schedule="cosine",
         warmup_steps=50,
         weight_decay=1e-4,
         clip_norm=1.0,
     ),
-    loop=LoopConfig(epochs=8, evaluate_every=2, patience=0),
+    loop=LoopConfig(epochs=60, evaluate_every=10, patience=0),
 )
-"""The same system sized for the embedded data: clips of 12 frames of 32 x 32, trained end to end in minutes."""
+"""The same system sized for the embedded data: 4 frames of 32 x 32 a clip, trained end to end in minutes."""
 
 RECIPE = Recipe(
     "moving-digits",
