@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from jaxret.cli.flags import parse
 from jaxret.cli.index_changes import prune_media, remove_media, tell_added, tell_changes
 from jaxret.cli.run import check_threads, run_command
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, MediaError
 from jaxret.files import is_there
 from jaxret.plain_text import print_text
 
@@ -36,7 +36,7 @@ class BuildIndex:
       encoder: a run folder, an encoder folder or another index: whose encoder a new index gets.
       remove: remove the media's items from the index instead of adding them: what lies in the folder, a file, or one
         item by its key. Files are not read and need not be there any more.
-      prune: also drop the items of the folder whose files are there no more.
+      prune: also drop the items of the folder whose files are there no more, or changed and cannot be read.
       dry_run: tell what would be added, renewed, pruned or removed, and change nothing.
       compact: afterwards rewrite the index as one segment.
       without_frames: with an encoder of shots, for a new index: keep shots alone, a tenth of the size; an image then
@@ -78,14 +78,17 @@ def main(argv: Sequence[str]) -> int:
 
 def _renew(args: BuildIndex) -> MediaIndex:
     """Add what is new, renew what changed, and drop what is gone if that is wanted."""
-    from jaxret.data.open import open_dataset
+    from jaxret.data.open import open_dataset, place_of
 
+    if args.prune and not os.path.isdir(place := place_of(args.media)):
+        raise ConfigError(f"--prune drops what is gone from a folder, and {place} is none: leave it out")
     try:
         dataset = open_dataset(args.media)
     except ConfigError:
-        if not (args.prune and os.path.isdir(args.media)):
+        if not args.prune:
             raise
         dataset = None  # all media are gone
+    unread = () if dataset is None else dataset.skipped
     if args.dry_run:
         index = _index(args)
         if dataset is not None:
@@ -94,9 +97,9 @@ def _renew(args: BuildIndex) -> MediaIndex:
         retriever = _retriever(args)
         index = retriever.index
         if dataset is not None:
-            _add(retriever, dataset, args)
+            unread = _add(retriever, dataset, args)
     if args.prune:
-        prune_media(index, args.media, dry_run=args.dry_run)
+        prune_media(index, args.media, unread, dry_run=args.dry_run)
     return index
 
 
@@ -131,7 +134,8 @@ def _retriever(args: BuildIndex) -> Retriever:
     return Retriever.create(folder, load_encoder(find_encoder(args.encoder)), frames=not args.without_frames)
 
 
-def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
+def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> tuple[MediaError, ...]:
+    """Add, and tell what came of it; what could not be read."""
     from tqdm import tqdm
 
     with tqdm(total=len(dataset), unit="item", disable=args.quiet, dynamic_ncols=True) as bar:
@@ -139,6 +143,7 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> None:
     tell_added(report, dataset, retriever.index)
     for line in retriever.system.sizes(retriever.index):
         print_text(line)
+    return (*dataset.skipped, *report.skipped)
 
 
 def find_encoder(path: Path) -> Path:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from jaxret.errors import ConfigError, JaxretError
+from jaxret.errors import ConfigError, JaxretError, MediaError
 from jaxret.plain_text import print_text
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
     Raises:
       ConfigError: `media` is none of these.
     """
-    from jaxret.data.open import open_dataset
+    from jaxret.data.open import open_dataset, place_of
     from jaxret.retrieval.matches import keys_below, match_items
 
-    keys = dict.fromkeys(keys_below(index, media))
+    keys = dict.fromkeys(keys_below(index, place_of(media)))
     clashes = 0
     try:
         dataset = open_dataset(media, probe=False)
@@ -55,16 +56,25 @@ def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
         print_text(f"{clashes} names belong to other files of the index, which were left alone")
 
 
-def prune_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
-    """Drop the items below a folder whose files are there no more; with `dry_run` only tell which."""
-    from jaxret.retrieval.matches import gone_keys
+def prune_media(index: MediaIndex, media: str, unread: Iterable[MediaError], *, dry_run: bool) -> None:
+    """Drop the items below a folder whose files are there no more, or changed and cannot be read.
 
-    gone = gone_keys(index, media)
-    if gone and not dry_run:
-        index.remove(gone)
-    print_text(f"{'would prune' if dry_run else 'pruned'} {len(gone)} items whose files are gone")
-    for key in gone:
-        print_text(f"  gone {key}")
+    Args:
+      index: that shrinks.
+      media: the folder, or the name of a data set in one.
+      unread: what of it could not be read.
+      dry_run: tell what would be dropped, alone.
+    """
+    from jaxret.data.open import place_of
+    from jaxret.retrieval.matches import gone_keys, stale_keys
+
+    gone, stale = gone_keys(index, place_of(media)), stale_keys(index, unread)
+    if (dropped := [*gone, *stale]) and not dry_run:
+        index.remove(dropped)
+    print_text(f"{'would prune' if dry_run else 'pruned'} {len(dropped)} items whose files are gone or unreadable")
+    for verb, keys in (("gone", gone), ("stale", stale)):
+        for key in keys:
+            print_text(f"  {verb} {key}")
 
 
 def tell_changes(index: MediaIndex, dataset: MediaDataset) -> None:
@@ -95,6 +105,13 @@ def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> N
         print_text(f"renewed {len(report.renewed)} items whose files changed")
     for error in skipped:
         print_text(f"  skipped {error}")
+    if report.stale:
+        print_text(
+            f"{len(report.stale)} items stay as they were, though their files changed and cannot be read now"
+            " (--prune drops them)"
+        )
+    for key in report.stale:
+        print_text(f"  stale {key}")
     # What turned out while reading says more than what the files' headers did.
     for error in {error.path: error for error in (*dataset.damaged, *report.damaged)}.values():
         print_text(f"  damaged {error}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -17,7 +18,7 @@ from jaxret.data.sampling.transforms import FrameGeometry
 from jaxret.errors import MediaError
 from jaxret.files import require_regular
 
-__all__ = ["MediaDataset", "MediaSubset"]
+__all__ = ["MediaDataset", "MediaSubset", "stamp_of"]
 
 
 class MediaDataset(ABC):
@@ -87,6 +88,15 @@ class MediaDataset(ABC):
         except OSError as error:
             raise MediaError(path, error.strerror or str(error)) from error
 
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Bytes of what item `index` is made of, and when that was last written, nanoseconds since 1970.
+
+        It is cheap to know, and while it stays the same the content is taken to be the same. None where there is no
+        file, or it cannot be looked at.
+        """
+        path = self.items[index].path
+        return None if path is None else stamp_of([path])
+
     def origin(self, index: int) -> str | None:
         """What tells item `index` from those of other data sets that have its key; None where the key alone does.
 
@@ -105,6 +115,17 @@ class MediaDataset(ABC):
         Example: `dataset.select(lambda item: item.split == "train")`.
         """
         return self.subset([number for number, item in enumerate(self.items) if keep(item)])
+
+
+def stamp_of(paths: Iterable[str | os.PathLike[str]]) -> tuple[int, int] | None:
+    """Bytes of regular files together, and the latest time that one was written; None where one is none."""
+    try:
+        found = [os.stat(path) for path in paths]
+    except (OSError, ValueError):
+        return None
+    if not all(stat.S_ISREG(each.st_mode) for each in found):
+        return None
+    return sum(each.st_size for each in found), max(each.st_mtime_ns for each in found)
 
 
 def _hasher() -> hashlib.blake2b:
@@ -142,6 +163,10 @@ class MediaSubset(MediaDataset):
     def content_hash(self, index: int) -> str:
         """The hash of the subset's item `index`."""
         return self.parent.content_hash(int(self.indices[index]))
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Size and time of the subset's item `index`."""
+        return self.parent.stamp(int(self.indices[index]))
 
     def origin(self, index: int) -> str | None:
         """Where the subset's item `index` comes from."""

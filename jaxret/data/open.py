@@ -24,7 +24,7 @@ from jaxret.data.items import MediaItem
 from jaxret.data.spec import parse_spec
 from jaxret.errors import ConfigError
 
-__all__ = ["PUBLISHED", "Published", "open_dataset"]
+__all__ = ["PUBLISHED", "Published", "open_dataset", "place_of"]
 
 OptionReader = Callable[[str], Any]
 
@@ -61,6 +61,17 @@ _CHOICES = (
     f"moving-digits, tfds:NAME[:CONFIG], rgbd:FOLDER, {', '.join(f'{name}:FOLDER' for name in PUBLISHED)}, a folder of "
     "classes, a CSV with a column path, or a media file"
 )
+
+
+def place_of(spec: str) -> str:
+    """The folder or file that the name of a data set leads to; the name itself where it has none before a colon.
+
+    Example:
+      >>> place_of("rgbd,frames=60:walks"), place_of("films"), place_of("moving-digits")
+      ('walks', 'films', 'moving-digits')
+    """
+    head, _, folder = spec.partition(":")
+    return folder if folder and head.split(",")[0] in ("rgbd", *PUBLISHED) else spec
 
 
 def open_dataset(

@@ -14,7 +14,7 @@ from jaxret.data.rows import Rows
 from jaxret.errors import MediaError
 from jaxret.index import MediaIndex
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.retrieval.matches import changed_items, match_items, state_of
+from jaxret.retrieval.matches import changed_items, match_items, stale_keys, state_of
 
 __all__ = ["AddReport", "add_media", "fresh_items"]
 
@@ -32,6 +32,7 @@ class AddReport:
       skipped: files that could not be read, with the reason.
       damaged: items that were added although something is missing from them, with what.
       renewed: keys of items that were there, and were described anew because their files are others now.
+      stale: keys of items that stay as they were although their files changed, because these cannot be read now.
       renamed: keys of added items that belong to other files of the index -> the keys that the items have instead.
     """
 
@@ -40,6 +41,7 @@ class AddReport:
     skipped: tuple[MediaError, ...]
     damaged: tuple[MediaError, ...] = ()
     renewed: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -106,6 +108,7 @@ def add_media(
         tuple(skipped),
         tuple(damaged),
         tuple(changed[number] for number in added if number in changed),
+        tuple(stale_keys(index, (*dataset.skipped, *skipped))),
         {dataset.items[number].key: matches.fresh[number] for number in matches.clashes if number in done},
     )
 

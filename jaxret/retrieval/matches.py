@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
-from jaxret.data.dataset import MediaDataset
+from jaxret.data.dataset import MediaDataset, stamp_of
 from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.items import FileState, MediaItem
 from jaxret.errors import MediaError
@@ -25,6 +25,7 @@ __all__ = [
     "match_items",
     "origin_of",
     "query_items",
+    "stale_keys",
     "state_of",
 ]
 
@@ -95,16 +96,10 @@ def changed_items(dataset: MediaDataset, index: MediaIndex, matches: Matches) ->
     """
     changed = {}
     for number, key in matches.present.items():
-        indexed, path = index.items[index.id_of(key)], dataset.items[number].path
-        if indexed.file is None or path is None:
+        known = index.items[index.id_of(key)].file
+        if known is None or dataset.stamp(number) in (None, (known.size, known.modified)):
             continue
-        try:
-            found = os.stat(path)
-        except OSError:
-            continue
-        if (found.st_size, found.st_mtime_ns) == (indexed.file.size, indexed.file.modified):
-            continue
-        if found.st_size != indexed.file.size or _content(dataset, number) != indexed.file.content:
+        if _content(dataset, number) != known.content:
             changed[number] = key
     for number, key in matches.twins.items():
         path = index.items[index.id_of(key)].path
@@ -114,13 +109,10 @@ def changed_items(dataset: MediaDataset, index: MediaIndex, matches: Matches) ->
 
 
 def state_of(dataset: MediaDataset, number: int) -> FileState | None:
-    """What the file of an item is now; None where it has none, or it cannot be read."""
-    path = dataset.items[number].path
-    if path is None or not os.path.isfile(path):
-        return None
-    found = os.stat(path)
-    content = _content(dataset, number)
-    return None if content is None else FileState(found.st_size, found.st_mtime_ns, content)
+    """What the files of an item are now; None where it has none, or they cannot be read."""
+    stamp = dataset.stamp(number)
+    content = None if stamp is None else _content(dataset, number)
+    return None if stamp is None or content is None else FileState(*stamp, content)
 
 
 def keys_below(index: MediaIndex, path: str | os.PathLike[str]) -> list[str]:
@@ -134,10 +126,32 @@ def gone_keys(index: MediaIndex, folder: str | os.PathLike[str]) -> list[str]:
     """Keys of the items below a folder whose files are there no more."""
     keys = []
     for key in keys_below(index, folder):
-        path = index.items[index.id_of(key)].path
-        if path is not None and not os.path.lexists(path):
+        item = index.items[index.id_of(key)]
+        # An item that a walk was cut into has no path: its origin begins with that of its first frame.
+        path = item.path or (item.origin or "").partition("..")[0]
+        if path and not os.path.lexists(path):
             keys.append(key)
     return keys
+
+
+def stale_keys(index: MediaIndex, unread: Iterable[MediaError]) -> list[str]:
+    """Keys of the items that are described as their files were, but the files changed and cannot be read now.
+
+    Args:
+      index: that holds items.
+      unread: what could not be read, as `MediaDataset.skipped` and `AddReport.skipped` tell it.
+    """
+    paths = {os.path.realpath(error.path) for error in unread}
+    keys = [key for key, origin in _origins(index) if origin in paths] if paths else []
+    return [key for key in keys if _is_another(index.items[index.id_of(key)])]
+
+
+def _is_another(item: MediaItem) -> bool:
+    """Whether what lies where an item came from is not what was indexed, by size and time."""
+    path = origin_of(item)
+    if path is None or item.file is None or not os.path.lexists(path):
+        return False
+    return stamp_of([path]) != (item.file.size, item.file.modified)
 
 
 def _origins(index: MediaIndex) -> Iterator[tuple[str, str | None]]:

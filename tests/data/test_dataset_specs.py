@@ -147,6 +147,12 @@ class TestTfds:
             assert green == 0
             assert item.label == ("red" if red else "blue")
         assert len({dataset.content_hash(index) for index in range(9)}) == 6  # the test images repeat
+        stamps = {item.split: dataset.stamp(index) for index, item in enumerate(dataset.items)}
+        files = {split: list(prepared.glob(f"jaxret_test_images/**/*-{split}.*")) for split in stamps}
+        assert stamps == {
+            split: (sum(path.stat().st_size for path in paths), max(path.stat().st_mtime_ns for path in paths))
+            for split, paths in files.items()
+        }
 
     def test_videos_as_arrays(self, prepared):
         dataset = open_dataset("tfds:jaxret_test_videos:small", data_dir=prepared)

@@ -147,9 +147,34 @@ def test_damage(walk, tmp_path):
     assert "000000.depth.png: not an image" in str(dataset.skipped[0])
     with pytest.raises(MediaError, match=r"000000\.depth\.png"):
         list(open_rgbd(RgbdFolders(str(folder)), probe=False).open(0).depths([0]))
-    (folder / "000003.depth.png").unlink()
-    with pytest.raises(ConfigError, match=r"000003\.color\.png has no 000003\.depth\.png beside it"):
-        open_dataset(f"rgbd:{folder}")
+
+
+def test_frames_without_depth_are_left_out_and_told(walk):
+    folder, colours, depths = walk
+    for number in (0, 3):
+        (folder / f"{number:06d}.depth.png").unlink()
+    Image.fromarray(colours[0]).save(folder / "000005.color.webp")  # a second image of frame 5
+    dataset = open_dataset(f"rgbd:{folder}")
+    (told,) = dataset.damaged
+    assert "2 of 12 frames have no depth image and are left out, such as" in told.reason
+    assert "000000.color.png" in told.reason
+    assert "two colour images of frame 5: 000005.color.webp is left out" in told.reason
+    left = [1, 2, *range(4, 12)]
+    np.testing.assert_allclose(dataset.times(0), (np.array(left) - 1) / 30)
+    assert dataset.poses(0).shape == (10, 4, 4)
+    with dataset.open(0) as reader:
+        assert reader.damage == told.reason
+        assert reader.info.duration == pytest.approx(11 / 30)
+        np.testing.assert_array_equal(reader.read(), colours[left])
+        np.testing.assert_allclose(np.stack(list(reader.depths(range(10)))), depths[left])
+    for number in range(1, 8):
+        (folder / f"{number:06d}.depth.png").unlink(missing_ok=True)
+    dataset = open_dataset(f"rgbd:{folder}")
+    assert len(dataset) == 0
+    assert "8 of 12 frames have no depth image" in str(dataset.skipped[0])
+    items = open_dataset(f"rgbd,frames=4:{folder}")
+    assert [item.key for item in items.items] == ["walk/000008-000011"]  # the others have none at all
+    assert len(items.skipped) == 2
 
 
 # Depth files and poses

@@ -13,6 +13,9 @@ from PIL import Image
 
 from jaxret.__main__ import dispatch
 from jaxret.cli.run import run_command
+from jaxret.data.datasets.rgbd import write_rgbd_folder
+from jaxret.data.decode.depth import write_depth
+from jaxret.data.open import open_dataset
 from jaxret.index import MediaIndex
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
@@ -152,3 +155,54 @@ def test_a_copy_is_there_already_and_cannot_remove_the_first(media: Path, tmp_pa
 def test_remove_and_prune_do_not_go_together(media: Path, capsys) -> None:
     assert call(media, "--remove", "--prune") == 2
     assert "give one" in capsys.readouterr().err
+
+
+def test_what_changed_and_cannot_be_read_is_told_and_dropped_on_demand(media: Path, capsys) -> None:
+    (media / "cat/a.png").write_bytes(b"a download that was begun")
+    told_at = os.stat(media / "cat/b.png")
+    os.utime(media / "cat/b.png", ns=(told_at.st_atime_ns, 5))  # another time alone: it is read
+    capsys.readouterr()
+    assert call(media) == 0
+    told = capsys.readouterr().out
+    assert "1 items stay as they were, though their files changed and cannot be read now (--prune drops them)" in told
+    assert "\n  stale cat/a.png\n" in told
+    assert sorted(keys(media)) == NAMES
+    assert call(media, "--prune", "--dry-run") == 0
+    assert "would prune 1 items whose files are gone or unreadable\n  stale cat/a.png" in capsys.readouterr().out
+    assert call(media, "--prune") == 0
+    assert sorted(keys(media)) == NAMES[1:]
+    image(media / "cat/a.png", 0)
+    assert call(media) == 0
+    assert sorted(keys(media)) == NAMES
+
+
+def test_walks_of_rgbd_are_renewed_and_pruned_whole_or_cut(media: Path, tmp_path: Path, capsys) -> None:
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
+    for name in ("one", "two"):
+        write_rgbd_folder(tmp_path / "walks" / name, frames, np.ones((8, 32, 32)))
+
+    def renewed(specification: str) -> list[str]:
+        capsys.readouterr()
+        assert run_command(dispatch, ["index", specification, str(tmp_path / "index"), "--dry-run"]) == 0
+        return [line.split()[1] for line in capsys.readouterr().out.splitlines() if line.startswith("  changed")]
+
+    for specification, expected in (
+        (f"rgbd:{tmp_path / 'walks'}", ["two"]),
+        (f"rgbd,frames=4:{tmp_path / 'walks'}", ["two/000004-000007"]),
+    ):
+        index = MediaIndex.open(tmp_path / "index")
+        Retriever.open(index.folder).add(open_dataset(specification))
+        assert renewed(specification) == []
+        os.utime(tmp_path / "walks/one/000002.color.png", ns=(1, 1))
+        write_depth(tmp_path / "walks/two/000005.depth.png", np.full((32, 32), rng.random() + 1))
+        assert renewed(specification) == expected
+        Retriever.open(index.folder).add(open_dataset(specification))
+        assert renewed(specification) == []
+    shutil.rmtree(tmp_path / "walks/one")
+    words = ["index", f"rgbd:{tmp_path / 'walks'}", str(tmp_path / "index"), "--quiet", "--prune"]
+    assert run_command(dispatch, words) == 0
+    told = capsys.readouterr().out
+    assert [line.split()[1] for line in told.splitlines() if line.startswith("  gone")] == [
+        "one", "one/000000-000003", "one/000004-000007",
+    ]  # fmt: skip

@@ -95,8 +95,7 @@ def open_rgbd(
       probe: see `RgbdVideos`.
 
     Raises:
-      ConfigError: no such folder, no frames in it or in one that the table lists, a frame has no depth, or the table is
-        malformed.
+      ConfigError: no such folder, no frames in it or in one that the table lists, or the table is malformed.
     """
     root = Path(source.root)
     if not root.is_dir():
@@ -182,15 +181,12 @@ def open_rgbd_folder(folder: str | os.PathLike[str], walk: MediaItem, source: Rg
       folder: where the frames are.
       walk: what the video is called.
       source: its rate, and whether it is cut.
-
-    Raises:
-      ConfigError: a frame has no depth, or two have one number.
     """
-    numbers, frames = _frames(Path(folder))
+    numbers, frames, damage = _frames(Path(folder))
     times, duration = times_of_frames(numbers, source.rate)
     # A path says how to open the item again, and a folder by itself is opened at the usual rate.
     item = walk if source.rate == _RATE else dataclasses.replace(walk, source=walk.source, path=None)
-    video = RgbdVideo(item, tuple(frames), times, duration)
+    video = RgbdVideo(item, tuple(frames), times, duration, damage=damage)
     if source.frames is None:
         return [video]
     return cut_video(
@@ -198,19 +194,21 @@ def open_rgbd_folder(folder: str | os.PathLike[str], walk: MediaItem, source: Rg
     )
 
 
-def _frames(folder: Path) -> tuple[npt.NDArray[np.int64], list[RgbdFrame]]:
-    """The frames of a folder by number."""
+def _frames(folder: Path) -> tuple[npt.NDArray[np.int64], list[RgbdFrame], str | None]:
+    """The frames of a folder by number, and what was left out: of two colour images of one frame the second."""
     found: dict[int, RgbdFrame] = {}
+    damage = None
     names = set(os.listdir(folder))
     for name in sorted(names):
         if match := _colour(name):
-            depth, pose = f"{match['stem']}.depth.png", f"{match['stem']}.pose.txt"
-            if depth not in names:
-                raise ConfigError(f"{folder / name} has no {depth} beside it")
-            if int(match["number"]) in found:
-                raise ConfigError(f"{folder / name}: there are two colour images of frame {int(match['number'])}")
-            found[int(match["number"])] = RgbdFrame(
-                str(folder / name), str(folder / depth), str(folder / pose) if pose in names else None
+            number = int(match["number"])
+            if number in found:
+                damage = f"there are two colour images of frame {number}: {name} is left out"
+                continue
+            depth, pose = (
+                str(folder / other) if other in names else None
+                for other in (f"{match['stem']}.depth.png", f"{match['stem']}.pose.txt")
             )
+            found[number] = RgbdFrame(str(folder / name), depth, pose)
     numbers = np.array(sorted(found), np.int64)
-    return numbers, [found[int(number)] for number in numbers]
+    return numbers, [found[int(number)] for number in numbers], damage

@@ -101,8 +101,8 @@ def open_stanford_rooms(
       probe: see `RgbdVideos`.
 
     Raises:
-      ConfigError: no such folder, no images with depth in it (point clouds alone are no video), an image without
-        depth, or an option is out of range.
+      ConfigError: no such folder, no images with depth in it (point clouds alone are no video), or an option
+        is out of range.
     """
     if label not in get_args(RoomLabel):
         raise ConfigError(f"label must be one of {', '.join(get_args(RoomLabel))}, got {label!r}")
@@ -140,8 +140,6 @@ def _of_area(area: int, folder: Path, label: RoomLabel, options: RgbdFolders) ->
             depth, pose = (
                 _beside(colours / name, kind, ending) for kind, ending in (("depth", "png"), ("pose", "json"))
             )
-            if depth is None:
-                raise ConfigError(f"{colours / name} has no depth image in {folder / 'data' / 'depth'}")
             cameras[match["room"], match["camera"]][int(match["frame"])] = RgbdFrame(str(colours / name), depth, pose)
     for (room, camera), images in sorted(cameras.items()):
         # The numbers name directions and not times: images follow each other steadily.

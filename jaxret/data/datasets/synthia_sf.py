@@ -39,7 +39,7 @@ def open_synthia_sf(
       probe: see `RgbdVideos`.
 
     Raises:
-      ConfigError: no such folder, no sequence in it, a frame without depth, or a number is out of range.
+      ConfigError: no such folder, no sequence in it, or a number is out of range.
     """
     options = RgbdFolders(os.fspath(root), rate, frames)
     base = Path(root)
@@ -58,9 +58,7 @@ def _of_sequence(folder: Path, images: list[Path], options: RgbdFolders) -> list
     files = []
     for image in images:
         depth = folder / "DepthLeft" / image.name
-        if not depth.is_file():
-            raise ConfigError(f"{image} has no depth image {depth}")
-        files.append(RgbdFrame(str(image), str(depth)))
+        files.append(RgbdFrame(str(image), str(depth) if depth.is_file() else None))
     times, duration = times_of_frames(np.arange(len(files)), options.rate)
     whole = RgbdVideo(MediaItem(folder.name, "video", folder.name), tuple(files), times, duration, "rgb24")
     if options.frames is None:

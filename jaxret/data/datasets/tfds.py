@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxret.data.dataset import MediaDataset
+from jaxret.data.dataset import MediaDataset, stamp_of
 from jaxret.data.decode.image import ImageReader
 from jaxret.data.items import Kind, MediaItem
 from jaxret.data.readers import ArrayReader, MediaReader
@@ -55,8 +55,10 @@ class TfdsDataset(MediaDataset):
         kind: Kind = "video" if self._is_video else "image"
         self._places: list[tuple[str, int]] = []
         self._sources: dict[str, Any] = {}
+        self._stamps: dict[str, tuple[int, int] | None] = {}
         for split in sorted(builder.info.splits):
             self._sources[split] = builder.as_data_source(split, decoders=decoders)
+            self._stamps[split] = stamp_of(builder.info.splits[split].filepaths)
             labels = _read_labels(builder.as_data_source(split, decoders=skip), self._label)
             for number in range(len(self._sources[split])):
                 label = names[labels[number]] if labels is not None and labels[number] >= 0 else None
@@ -78,6 +80,11 @@ class TfdsDataset(MediaDataset):
     def origin(self, index: int) -> str:
         """The name of the data set and the item's key."""
         return f"tfds:{self.name}/{self.items[index].key}"
+
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Bytes of the files of the item's split, and the latest time that one was written."""
+        split, _ = self._places[index]
+        return self._stamps[split]
 
     def content_hash(self, index: int) -> str:
         """A hash of the item's bytes or pixels."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from jaxret.data.dataset import MediaDataset
+from jaxret.data.dataset import MediaDataset, stamp_of
 from jaxret.data.decode.depth import DepthFormat, read_depth
 from jaxret.data.decode.image import ImageReader
 from jaxret.data.ground_truth.camera_poses import read_pose
@@ -20,16 +20,21 @@ from jaxret.data.sampling.frames import gaps_in_words, parts_between_gaps
 from jaxret.data.sampling.transforms import FrameGeometry, resize_nearest
 from jaxret.errors import MediaError
 
-__all__ = ["RgbdFrame", "RgbdReader", "RgbdVideo", "RgbdVideos", "cut_video", "times_of_frames"]
+__all__ = ["RgbdFrame", "RgbdReader", "RgbdVideo", "RgbdVideos", "cut_video", "times_of_frames", "with_depth"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RgbdFrame:
-    """The files of one frame; `pose` is None where there is none."""
+    """The files of one frame; `depth` and `pose` are None where there is none."""
 
     colour: str
-    depth: str
+    depth: str | None
     pose: str | None = None
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The images of the frame: colour, and depth where there is one."""
+        return (self.colour,) if self.depth is None else (self.colour, self.depth)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +47,7 @@ class RgbdVideo:
       times: float64 (N,), seconds from the first frame, ascending from 0.
       duration: seconds to the end of the last frame.
       depth_format: of the depth images.
+      damage: one line on what was left out of it; None where nothing was.
 
     Raises:
       ValueError: there is no frame, or not one time a frame.
@@ -52,10 +58,38 @@ class RgbdVideo:
     times: npt.NDArray[np.float64]
     duration: float
     depth_format: DepthFormat = "millimetres"
+    damage: str | None = None
 
     def __post_init__(self) -> None:
         if not self.frames or self.times.shape != (len(self.frames),):
             raise ValueError(f"{self.item.key}: {len(self.frames)} frames and times of shape {self.times.shape}")
+
+
+def with_depth(video: RgbdVideo) -> RgbdVideo:
+    """The video without the frames that have no depth image; `damage` names one of them.
+
+    Raises:
+      MediaError: fewer than half of its frames have one.
+    """
+    there = [number for number, frame in enumerate(video.frames) if frame.depth is not None]
+    absent, total = [frame for frame in video.frames if frame.depth is None], len(video.frames)
+    if not absent:
+        return video
+    told = f"{len(absent)} of {total} frames have no depth image and are left out, such as {absent[0].colour}"
+    if 2 * len(there) < total:
+        raise MediaError(video.item.path or video.item.key, told)
+    start = float(video.times[there[0]])
+    return dataclasses.replace(
+        video,
+        frames=tuple(video.frames[number] for number in there),
+        times=video.times[there] - start,
+        duration=video.duration - start,
+        damage=_both(video.damage, told),
+    )
+
+
+def _both(one: str | None, other: str | None) -> str | None:
+    return "; ".join(told for told in (one, other) if told) or None
 
 
 def times_of_frames(numbers: npt.ArrayLike, rate: float) -> tuple[npt.NDArray[np.float64], float]:
@@ -99,7 +133,9 @@ def cut_video(video: RgbdVideo, frames: int, names: Sequence[str], *, own_source
         item = dataclasses.replace(video.item, key=key, source=key if own_source else video.item.source, path=None)
         times = video.times[first:stop] - video.times[first]
         duration = float(ends[stop - 1] - video.times[first])
-        parts.append(RgbdVideo(item, video.frames[first:stop], times, duration, video.depth_format))
+        parts.append(
+            dataclasses.replace(video, item=item, frames=video.frames[first:stop], times=times, duration=duration)
+        )
     return parts
 
 
@@ -107,7 +143,7 @@ class RgbdReader(MediaReader):
     """An opened RGB-D video: colour as any other video's, and `depths`. Depth images may be of another size.
 
     Args:
-      video: what to read.
+      video: what to read; every frame has depth (`with_depth`).
 
     Raises:
       MediaError: the first colour image cannot be read.
@@ -122,7 +158,7 @@ class RgbdReader(MediaReader):
         with ImageReader(video.frames[0].colour) as first:
             size = first.info
         parts = parts_between_gaps(video.times, video.duration)
-        self.damage = gaps_in_words(parts) if parts else None
+        self.damage = _both(video.damage, gaps_in_words(parts) if parts else None)
         self.info = MediaInfo(len(video.frames), video.duration, size.width, size.height, parts)
 
     def frames(self, indices: Indices, geometry: FrameGeometry | None = None, channels: int = 3) -> Iterator[Pixels]:
@@ -136,7 +172,10 @@ class RgbdReader(MediaReader):
         """Yield the depth of the wanted frames; see `MediaReader.depths`."""
         plan = geometry or self._whole
         for index in check_indices(indices, self.info.frame_count):
-            yield resize_nearest(read_depth(self._video.frames[index].depth, self._video.depth_format), plan)
+            frame = self._video.frames[index]
+            if frame.depth is None:
+                raise MediaError(frame.colour, "the frame has no depth image")
+            yield resize_nearest(read_depth(frame.depth, self._video.depth_format), plan)
 
     @property
     def _whole(self) -> FrameGeometry:
@@ -146,6 +185,8 @@ class RgbdReader(MediaReader):
 
 class RgbdVideos(MediaDataset):
     """RGB-D videos on disk.
+
+    Frames without depth are left out of their videos, and told; a video of which fewer than half are left is skipped.
 
     Args:
       videos: what to read.
@@ -157,7 +198,7 @@ class RgbdVideos(MediaDataset):
     Attributes:
       items: the videos that can be read, in the order given.
       skipped: what cannot, each a MediaError with path and reason.
-      damaged: what has gaps, each a MediaError with path and where.
+      damaged: what has gaps or lacks frames, each a MediaError with path and where.
     """
 
     def __init__(
@@ -169,8 +210,9 @@ class RgbdVideos(MediaDataset):
         left_out: Sequence[str] = (),
     ):
         kept, skipped, damaged = [], list(unread), []
-        for video in videos:
+        for given in videos:
             try:
+                video = with_depth(given)
                 if probe:
                     with RgbdReader(video) as reader:
                         next(reader.frames([0]))
@@ -214,13 +256,17 @@ class RgbdVideos(MediaDataset):
             return os.path.realpath(item.path)
         return f"{os.path.realpath(frames[0].colour)}..{os.path.basename(frames[-1].colour)}"
 
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Bytes of all colour and depth files of video `index`, and the latest time that one was written."""
+        return stamp_of(path for frame in self._videos[index].frames for path in frame.files)
+
     def content_hash(self, index: int) -> str:
         """A hash of the times of video `index` and of every colour and depth file; see `MediaDataset.content_hash`."""
         video = self._videos[index]
         digest = hashlib.blake2b(digest_size=16)
         digest.update(f"{video.depth_format} {video.duration!r} {video.times.tolist()}".encode())
         for frame in video.frames:
-            for path in (frame.colour, frame.depth):
+            for path in frame.files:
                 try:
                     with open(path, "rb") as file:
                         digest.update(hashlib.file_digest(file, "blake2b").digest())
