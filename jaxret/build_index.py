@@ -1,4 +1,4 @@
-"""`python -m jaxret.build_index MEDIA INDEX --encoder RUN`: put images and videos into an index."""
+"""`python -m jaxret.build_index MEDIA INDEX --weights FOLDER`: put images and videos into an index."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from jaxret.cli.flags import parse
 from jaxret.cli.index_changes import prune_media, remove_media, tell_added, tell_changes
+from jaxret.cli.index_encoder import NewIndex, open_or_create
 from jaxret.cli.run import check_threads, run_command
 from jaxret.errors import ConfigError, MediaError
-from jaxret.files import is_there
 from jaxret.plain_text import print_text
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ class BuildIndex:
       media: folder, CSV, tfds:NAME, moving-digits, or one media file.
       index: index folder, made if it does not exist, or a run folder that holds one.
       encoder: a run folder, an encoder folder or another index: whose encoder a new index gets.
+      weights: of an encoder that a new index uses as it is, without training: a folder as Hugging Face lays it out or a
+        file of a published encoder (`jaxret weights` lists them), imagenet (extra `weights`), or with `backbone` a file
+        of its weights. A frame's vector has length 1, a chunk's is the direction of their mean.
+      backbone: with `weights`, what they are of, where the files do not tell it: mobilenet-v1, vgg16 ...
+      image_size: with `weights`, side of the images that the encoder sees, in pixels. Default: its own.
+      whiten: with `weights`, whiten the frame vectors to so many components, fitted on the media; 0: as they are.
       remove: remove the media's items from the index instead of adding them: what lies in the folder, a file, or one
         item by its key. Files are not read and need not be there any more.
       prune: also drop the items of the folder whose files are there no more, or changed and cannot be read.
@@ -48,6 +54,10 @@ class BuildIndex:
     media: str
     index: Path
     encoder: Path | None = None
+    weights: str | None = None
+    backbone: str = "auto"
+    image_size: int | None = None
+    whiten: int = 0
     remove: bool = False
     prune: bool = False
     dry_run: bool = False
@@ -60,6 +70,12 @@ class BuildIndex:
         check_threads(self.threads)
         if self.remove and self.prune:
             raise ConfigError("--remove takes out what is named, --prune what is gone: give one")
+        self.new_index()
+
+    def new_index(self) -> NewIndex:
+        """What a new index is made with; ConfigError where two encoders are named."""
+        frames = not self.without_frames
+        return NewIndex(self.encoder, self.weights, self.backbone, self.image_size, self.whiten, frames, self.threads)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -94,7 +110,7 @@ def _renew(args: BuildIndex) -> MediaIndex:
         if dataset is not None:
             tell_changes(index, dataset)
     else:
-        retriever = _retriever(args)
+        retriever = open_or_create(args.index, args.new_index(), dataset)
         index = retriever.index
         if dataset is not None:
             unread = _add(retriever, dataset, args)
@@ -111,29 +127,6 @@ def _index(args: BuildIndex) -> MediaIndex:
     return MediaIndex.open(index_folder(args.index))
 
 
-def _retriever(args: BuildIndex) -> Retriever:
-    """The index that exists, or a new one of the encoder that was named."""
-    from jaxret.models.store import fingerprint_in, load_encoder
-    from jaxret.retrieval import Retriever
-    from jaxret.retrieval.store import index_folder
-
-    folder = index_folder(args.index)
-    if is_there(folder / "manifest.json"):
-        retriever = Retriever.open(folder)
-        # The command that made the index, given once more, goes on with it.
-        if (
-            args.encoder is not None
-            and fingerprint_in(find_encoder(args.encoder)) != retriever.index.encoder.fingerprint
-        ):
-            raise ConfigError(f"{folder} exists and has an encoder of its own, another one: leave --encoder out")
-        if args.without_frames and "frame" in retriever.index.spaces:
-            raise ConfigError(f"{folder} exists, and keeps frames: leave --without-frames out")
-        return retriever
-    if args.encoder is None:
-        raise ConfigError(f"{folder} does not exist yet: name the encoder of the new index with --encoder RUN_FOLDER")
-    return Retriever.create(folder, load_encoder(find_encoder(args.encoder)), frames=not args.without_frames)
-
-
 def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> tuple[MediaError, ...]:
     """Add, and tell what came of it; what could not be read."""
     from tqdm import tqdm
@@ -144,14 +137,6 @@ def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> tuple
     for line in retriever.system.sizes(retriever.index):
         print_text(line)
     return (*dataset.skipped, *report.skipped)
-
-
-def find_encoder(path: Path) -> Path:
-    """The encoder folder in a run folder or index, or `path` itself if it is one."""
-    for candidate in (path, path / "encoder"):
-        if is_there(candidate / "encoder.json"):
-            return candidate
-    raise ConfigError(f"{path} holds no encoder: give a run folder whose training is finished, or an index")
 
 
 if __name__ == "__main__":

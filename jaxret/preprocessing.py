@@ -18,6 +18,7 @@ __all__ = [
     "FreeResize",
     "Modality",
     "Preprocessing",
+    "Resampling",
     "Resize",
     "ShotSampling",
 ]
@@ -27,6 +28,10 @@ FixedResize = Literal["crop", "squash", "pad"]
 FreeResize = Literal["limit", "fit"]
 """The ways that keep the whole image and let the size follow its shape."""
 Resize = FixedResize | FreeResize
+Resampling = Literal["fast", "bilinear", "bicubic"]
+"""How pixels are scaled. "fast": bilinear, and large JPEG files are decoded at a half, a quarter or an eighth of their
+size where that is above twice what is wanted. "bilinear" and "bicubic" scale the whole image, as Pillow does it and as
+the published encoders were trained."""
 _STORED_IMAGE_SIDE = "picture_side"  # what files call it
 SIDE_STEP = 32
 """Sides of frames resized with `limit` or `fit` are multiples of this many pixels."""
@@ -125,13 +130,16 @@ class Preprocessing:
         `chunk_seconds` then say nothing. Goes with `limit`. None: chunks.
       chunk_overlap: the share of a chunk that the next one shows again, at least 0 (chunks follow each other) and
         below 1.
+      shortest: with `crop`, pixels of the frame's shorter side when the window is cut from it, at least those of the
+        window's longer side; None: the frame just covers the window.
+      resampling: see `Resampling`; videos know bilinear and bicubic alone.
       depth: of RGB-D videos: after the channels of the modalities comes one with the number of the depth plane that
         each pixel lies in, 1..Z, 0 for no reading. None: colour alone.
 
     Raises:
       ConfigError: a size, count or duration is not positive, or with `limit` or `fit` no multiple of 32; `resize`,
         `channels` or a modality is unknown; no modality or one twice; a modality of motion, which has 3 channels,
-        beside channels=1; shots without `limit`, or with an overlap.
+        beside channels=1; shots without `limit`, or with an overlap; `shortest` without `crop`, or too small.
 
     Example:
       >>> Preprocessing(height=224, width=224, frames=16).to_json()["chunk_seconds"]
@@ -152,6 +160,8 @@ class Preprocessing:
     shots: ShotSampling | None = None
     chunk_overlap: float = 0.0
     depth: DepthPlanes | None = None
+    shortest: int | None = None
+    resampling: Resampling = "fast"
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "frames"):
@@ -171,6 +181,15 @@ class Preprocessing:
             raise ConfigError(
                 f"with resize={self.resize!r} height and width must be multiples of {SIDE_STEP}, "
                 f"got {self.height} x {self.width}"
+            )
+        if self.resampling not in get_args(Resampling):
+            raise ConfigError(f"resampling must be one of {', '.join(get_args(Resampling))}, got {self.resampling!r}")
+        if self.shortest is not None and self.resize != "crop":
+            raise ConfigError(f"shortest={self.shortest} is of resize='crop', got {self.resize!r}: leave it out")
+        window = max(self.height, self.width)
+        if self.shortest is not None and (not isinstance(self.shortest, int) or self.shortest < window):
+            raise ConfigError(
+                f"shortest must be a whole number of at least the window's {window} pixels, got {self.shortest!r}"
             )
         if isinstance(self.shots, dict):  # from JSON
             object.__setattr__(self, "shots", ShotSampling.from_json(self.shots))
@@ -240,4 +259,4 @@ class Preprocessing:
             raise ConfigError(f"the settings of shots or depth are malformed: {error}") from error
 
 
-_LATER = {"shots": None, "chunk_overlap": 0.0, "depth": None}
+_LATER = {"shots": None, "chunk_overlap": 0.0, "depth": None, "shortest": None, "resampling": "fast"}

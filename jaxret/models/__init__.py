@@ -12,7 +12,9 @@ from jaxret.models.descriptors.rmac import RegionalEncoder, Regions
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.detection.settings import DetectorSettings
-from jaxret.models.encoder import VideoEncoder
+from jaxret.models.encoder import VideoEncoder, WeightsOrigin
+from jaxret.models.foundation import Foundation, Sizing, open_published
+from jaxret.models.frozen import FrozenSettings, frozen_encoder
 from jaxret.models.multi_stream import StreamBackbone, StreamFusion
 from jaxret.models.projection import LinearProjection, ProjectedBackbone, ProjectedEncoder
 from jaxret.models.registry import (
@@ -47,6 +49,8 @@ __all__ = [
     "DetectorSettings",
     "Encoding",
     "FasterRCNN",
+    "Foundation",
+    "FrozenSettings",
     "HashLayer",
     "LinearProjection",
     "MapGrid",
@@ -62,6 +66,7 @@ __all__ = [
     "Regions",
     "SequenceEncoder",
     "SiftWordEncoder",
+    "Sizing",
     "SoftmaxHead",
     "StreamBackbone",
     "StreamFusion",
@@ -71,15 +76,18 @@ __all__ = [
     "UnitLength",
     "VideoEncoder",
     "WeightedAverage",
+    "WeightsOrigin",
     "backbone_info",
     "create_autoencoder",
     "create_backbone",
     "create_encoder",
     "create_sequence_encoder",
     "fingerprint",
+    "frozen_encoder",
     "known_backbones",
     "load_encoder",
     "load_pretrained",
+    "open_published",
     "register_backbone",
     "register_encoder",
     "register_sequence_encoder",

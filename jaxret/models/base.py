@@ -75,7 +75,7 @@ class Backbone(nnx.Module):
     """
 
     name: ClassVar[str]
-    unit: ClassVar[Unit] = "frame"
+    unit: Unit = "frame"
     normalisation: ClassVar[dict[str, Any]]
     embedding_size: int
     stage_names: tuple[str, ...]

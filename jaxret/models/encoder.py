@@ -6,6 +6,7 @@ the same shape. Kinds register here by name; the store and the index know none o
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -19,7 +20,20 @@ from jaxret.models.base import Backbone, Encoding, SequenceEncoder, Unit
 from jaxret.models.registry import create_backbone, create_sequence_encoder, register_encoder
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["VideoEncoder"]
+__all__ = ["VideoEncoder", "WeightsOrigin"]
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightsOrigin:
+    """Where the weights of a backbone come from; it is written into encoders and the manifests of their indices.
+
+    Attributes:
+      family: of published encoders, such as "dinov2", or the name of the backbone.
+      sha256: of the weights' files, in hex.
+    """
+
+    family: str
+    sha256: str
 
 
 @register_encoder
@@ -34,6 +48,7 @@ class VideoEncoder(nnx.Module):
       backbone: images or chunks to vectors.
       temporal: sequences of those vectors to one vector; with a hash layer, to the activations of a code.
       preprocessing: size, frame count and chunking of the input, or how it is cut into shots.
+      origin: of the backbone's weights, where it is known.
 
     Raises:
       ConfigError: the parts do not fit together.
@@ -53,7 +68,13 @@ class VideoEncoder(nnx.Module):
 
     kind: ClassVar[str] = "frames-then-sequence"
 
-    def __init__(self, backbone: Backbone, temporal: SequenceEncoder, preprocessing: Preprocessing):
+    def __init__(
+        self,
+        backbone: Backbone,
+        temporal: SequenceEncoder,
+        preprocessing: Preprocessing,
+        origin: WeightsOrigin | None = None,
+    ):
         if temporal.input_size != backbone.embedding_size:
             raise ConfigError(
                 f"the temporal encoder takes vectors of {temporal.input_size}, "
@@ -73,6 +94,7 @@ class VideoEncoder(nnx.Module):
         self.backbone = backbone
         self.temporal = temporal
         self.preprocessing = preprocessing
+        self.origin = origin
         self.unit: Unit = backbone.unit
         self.frame_embedding_size = backbone.embedding_size
         self.clip_embedding_size = temporal.embedding_size
@@ -91,12 +113,14 @@ class VideoEncoder(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        return {
+        config = {
             "kind": self.kind,
             "backbone": self.backbone.config,
             "temporal": self.temporal.config,
             "preprocessing": self.preprocessing.to_json(),
         }
+        # Left out where it is not known, so that what was written before it keeps its fingerprint.
+        return config if self.origin is None else {**config, "weights": dataclasses.asdict(self.origin)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
@@ -105,6 +129,7 @@ class VideoEncoder(nnx.Module):
             create_backbone(**config["backbone"], rngs=rngs),
             create_sequence_encoder(**config["temporal"], rngs=rngs),
             Preprocessing.from_json(config["preprocessing"]),
+            WeightsOrigin(**config["weights"]) if "weights" in config else None,
         )
 
     def __call__(self, clips: jax.Array) -> Encoding:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from av.sidedata.sidedata import Type as SideDataType
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from jaxret.data.sampling.transforms import FrameGeometry, cut_window
 
@@ -63,24 +63,28 @@ class FrameConverter:
     def convert(self, frame: Any, geometry: FrameGeometry | None, channels: int) -> npt.NDArray[np.uint8]:
         """Apply `geometry` (None: keep the displayed size) to one frame: uint8 (H, W, channels).
 
-        Scaling is FFmpeg's bilinear over the footprint of an output pixel; 1 channel is the video's luma in
-        full range. A frame whose size differs from the first's is brought to the same size.
+        Scaling is FFmpeg's, bilinear or bicubic, over the footprint of an output pixel; 1 channel is the luma in full
+        range. A frame whose size differs from the first's is brought to the same size.
         """
         plan = geometry or FrameGeometry(*self.displayed_size, 0, 0, *self.displayed_size)
         height, width = plan.scaled_height, plan.scaled_width
         if self._transposed:
             height, width = width, height
+        cubic = Interpolation.BICUBIC if plan.resampling == "bicubic" else None  # None: bilinear
         matrix = int(frame.colorspace)
         if matrix not in _CONVERTED:
             frame.colorspace = _BT2020 if matrix in _WIDE else _BT709
         if matrix == _YCGCO and channels == 3:
-            return cut_window(self._upright(self._from_ycgco(frame, height, width)), plan)
+            return cut_window(self._upright(self._from_ycgco(frame, height, width, cubic)), plan)
         target = "rgb24" if channels == 3 else "gray"
         if target == "rgb24" and (height, width) != (frame.height, frame.width) and frame.format.name.startswith("yuv"):
             # Scaled planes converted by FFmpeg's fast unscaled path: half the time of doing both in one call,
             # and closer to conversion with full chroma.
-            frame = self._scaler.reformat(frame, width=width, height=height, format="yuv420p", threads=1)
-        converted = self._converter.reformat(frame, width=width, height=height, format=target, threads=1)
+            size = {"width": width, "height": height}
+            frame = self._scaler.reformat(frame, **size, format="yuv420p", interpolation=cubic, threads=1)
+        converted = self._converter.reformat(
+            frame, width=width, height=height, format=target, interpolation=cubic, threads=1
+        )
         pixels: npt.NDArray[np.uint8] = np.asarray(converted.to_ndarray(), np.uint8).reshape(height, width, channels)
         return cut_window(self._upright(pixels), plan)
 
@@ -90,10 +94,11 @@ class FrameConverter:
             pixels = pixels.swapaxes(0, 1)
         return pixels[:: -1 if self._flip_rows else 1, :: -1 if self._flip_columns else 1]
 
-    def _from_ycgco(self, frame: Any, height: int, width: int) -> npt.NDArray[np.uint8]:
+    def _from_ycgco(self, frame: Any, height: int, width: int, cubic: Interpolation | None) -> npt.NDArray[np.uint8]:
         """(H, W, 3) of a frame in luma, green and orange differences, which swscale leaves as they are."""
         full = int(frame.color_range) == 2
-        planes = self._converter.reformat(frame, width=width, height=height, format="yuv444p", threads=1)
+        size = {"width": width, "height": height}
+        planes = self._converter.reformat(frame, **size, format="yuv444p", interpolation=cubic, threads=1)
         luma, green, orange = planes.to_ndarray().reshape(3, height, width).astype(np.float32)
         luma = luma if full else (luma - 16) * (255 / 219)
         green, orange = ((plane - 128) * (1 if full else 255 / 224) for plane in (green, orange))

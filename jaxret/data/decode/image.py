@@ -72,7 +72,7 @@ class ImageReader(MediaReader):
         if not count:
             return
         with OneLineErrors(self.path):
-            if geometry is not None:
+            if geometry is not None and geometry.resampling == "fast":
                 # JPEG decodes at 1/2, 1/4 or 1/8 almost for free; stay at twice the size or above, so that
                 # the last reduction still averages.
                 size = 2 * max(geometry.scaled_width, geometry.scaled_height)

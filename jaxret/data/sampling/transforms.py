@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from jaxret.preprocessing import SIDE_STEP, FreeResize, Preprocessing
+from jaxret.preprocessing import SIDE_STEP, FreeResize, Preprocessing, Resampling
 
 __all__ = [
     "Augmentation",
@@ -39,6 +39,7 @@ class FrameGeometry:
       top, left: corner of the output window in the scaled frame; negative where the window hangs over.
       height, width: size of the output window.
       mirror: whether the result is flipped left to right.
+      resampling: how it is scaled.
     """
 
     scaled_height: int
@@ -48,6 +49,7 @@ class FrameGeometry:
     height: int
     width: int
     mirror: bool = False
+    resampling: Resampling = "fast"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -91,6 +93,11 @@ def _scaled_size(height: int, width: int, preprocessing: Preprocessing, zoom: fl
     target = _window_size(height, width, preprocessing)
     if preprocessing.resize in ("squash", *get_args(FreeResize)):
         return round(target[0] * zoom), round(target[1] * zoom)
+    if preprocessing.shortest is not None:
+        # Downwards, as in the programs that the published encoders were trained with.
+        wanted = preprocessing.shortest * Fraction(zoom)
+        down, across = (math.floor(side * wanted / min(height, width)) for side in (height, width))
+        return max(down, target[0]), max(across, target[1])
     # Exact ratios: in floating point the side that fits exactly could come out one pixel off.
     ratios = (Fraction(target[0], height), Fraction(target[1], width))
     covers = preprocessing.resize == "crop"
@@ -109,15 +116,17 @@ def centre_geometry(height: int, width: int, preprocessing: Preprocessing) -> Fr
       preprocessing: target size and resize mode.
 
     Example:
-      >>> centre_geometry(100, 300, Preprocessing(height=50, width=50))
-      FrameGeometry(scaled_height=50, scaled_width=150, top=0, left=50, height=50, width=50, mirror=False)
-      >>> centre_geometry(1080, 1920, Preprocessing(height=1024, width=1024, resize="limit"))
-      FrameGeometry(scaled_height=576, scaled_width=1024, top=0, left=0, height=576, width=1024, mirror=False)
+      >>> covering = centre_geometry(100, 300, Preprocessing(height=50, width=50))
+      >>> covering == FrameGeometry(scaled_height=50, scaled_width=150, top=0, left=50, height=50, width=50)
+      True
+      >>> limited = centre_geometry(1080, 1920, Preprocessing(height=1024, width=1024, resize="limit"))
+      >>> limited.height, limited.width
+      (576, 1024)
     """
     scaled = _scaled_size(height, width, preprocessing, 1.0)
     target = _window_size(height, width, preprocessing)
     top, left = ((have - want) // 2 for have, want in zip(scaled, target, strict=True))
-    return FrameGeometry(*scaled, top, left, *target)
+    return FrameGeometry(*scaled, top, left, *target, resampling=preprocessing.resampling)
 
 
 def random_geometry(
@@ -139,7 +148,8 @@ def random_geometry(
         int(rng.integers(min(have - want, 0), max(have - want, 0), endpoint=True))
         for have, want in zip(scaled, target, strict=True)
     )
-    return FrameGeometry(*scaled, top, left, *target, mirror=bool(rng.random() < augmentation.mirror))
+    mirror = bool(rng.random() < augmentation.mirror)
+    return FrameGeometry(*scaled, top, left, *target, mirror, preprocessing.resampling)
 
 
 def cut_window(scaled: npt.NDArray[np.uint8], geometry: FrameGeometry) -> npt.NDArray[np.uint8]:
@@ -177,13 +187,14 @@ def resize_frame(
 ) -> npt.NDArray[np.uint8]:
     """Apply `geometry` (None: leave the size) to one RGB frame: uint8 (H0, W0, 3) -> uint8 (H, W, channels).
 
-    Scaling is bilinear over the whole footprint of an output pixel, so that reducing does not alias.
+    Scaling is over the whole footprint of an output pixel, so that reducing does not alias.
     """
     if geometry is not None:
         size = (geometry.scaled_width, geometry.scaled_height)
         if frame.shape[:2] != size[::-1]:
             image = Image.fromarray(np.ascontiguousarray(frame))
-            frame = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+            cubic = geometry.resampling == "bicubic"
+            frame = np.asarray(image.resize(size, Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR))
         frame = cut_window(frame, geometry)
     return np.ascontiguousarray(frame if channels == 3 else to_grey(frame))
 

@@ -13,10 +13,22 @@ _MODULES = {
     "MobileNetV1": "mobilenet_v1",
     "PooledBackbone": "pooled",
     "SmallConvNet": "small_convnet",
+    "UnitLengthBackbone": "unit_length",
     "VGG16": "vgg16",
+    "VisionTransformer": "vision_transformer",
 }
 
-__all__ = ["C3D", "VGG16", "EfficientNetLite0", "MaxPooledLayers", "MobileNetV1", "PooledBackbone", "SmallConvNet"]
+__all__ = [
+    "C3D",
+    "VGG16",
+    "EfficientNetLite0",
+    "MaxPooledLayers",
+    "MobileNetV1",
+    "PooledBackbone",
+    "SmallConvNet",
+    "UnitLengthBackbone",
+    "VisionTransformer",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -90,7 +90,7 @@ class C3D(Backbone):
     """
 
     name: ClassVar[str] = "c3d"
-    unit: ClassVar[Unit] = "chunk"
+    unit: Unit = "chunk"
     normalisation: ClassVar[dict[str, Any]] = {"mean": 127.5, "scale": 1 / 64}
 
     def __init__(

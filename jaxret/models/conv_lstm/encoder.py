@@ -71,7 +71,7 @@ class ConvLstmEncoder(Backbone):
     """
 
     name: ClassVar[str] = "conv-lstm"
-    unit: ClassVar[Unit] = "chunk"
+    unit: Unit = "chunk"
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from jaxret.models.weights.keras import read_keras_file
 from jaxret.models.weights.names import Slot, WeightTable, own_table, variables_by_path
 from jaxret.models.weights.torch import read_torch_file
 
-__all__ = ["find_imagenet_weights", "load_arrays", "load_pretrained", "read_weights"]
+__all__ = ["fill_module", "find_imagenet_weights", "load_arrays", "load_pretrained", "read_weights"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -76,8 +77,8 @@ def find_imagenet_weights(name: str) -> Path:
 def read_weights(path: str | Path) -> Arrays:
     """All arrays of a weights file by name, after its kind: Keras HDF5, safetensors, or PyTorch.
 
-    Kinds are told by suffix: `.h5` and `.hdf5` (see `read_keras_file`), `.safetensors`, and
-    `.pth`, `.pt`, `.bin` (see `read_torch_file`, which executes nothing).
+    Kinds are told by suffix: `.h5` and `.hdf5` (see `read_keras_file`), `.safetensors`, NumPy's `.npz` (without
+    pickled objects), and `.pth`, `.pt`, `.bin` (see `read_torch_file`, which executes nothing).
 
     Raises:
       WeightsError: the suffix is unknown, or the file is damaged.
@@ -100,12 +101,21 @@ def read_weights(path: str | Path) -> Arrays:
                 return load_file(path)
             except (SafetensorError, ValueError, TypeError, KeyError) as error:
                 raise WeightsError(f"{path} is damaged or not a safetensors file: {error}") from error
+        case ".npz":
+            return _read_npz(path)
         case ".pth" | ".pt" | ".bin":
             return read_torch_file(path)
         case suffix:
-            raise WeightsError(
-                f"{path}: weights are read from .h5, .hdf5, .safetensors, .pth, .pt and .bin files, not {suffix!r}"
-            )
+            known = ".h5, .hdf5, .safetensors, .npz, .pth, .pt and .bin"
+            raise WeightsError(f"{path}: weights are read from {known} files, not {suffix!r}")
+
+
+def _read_npz(path: Path) -> Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"{path} is damaged or not a file of NumPy arrays: {error}") from error
 
 
 def load_arrays(backbone: Backbone, arrays: Arrays, *, source: str) -> None:
@@ -121,24 +131,41 @@ def load_arrays(backbone: Backbone, arrays: Arrays, *, source: str) -> None:
     first = table.first_kernel
     if first in arrays and variables[table.slots[first].path].shape[-2] == 1:
         arrays = {**arrays, first: _grey(arrays[first], table)}
-    problems = [f"missing {name}" for name in table.slots if name not in arrays]
-    problems += [f"extra {name}" for name in arrays if name not in table.slots and not table.unused(name)]
+    fill_module(backbone, table, arrays, source=source, name=backbone.name)
+
+
+def fill_module(module: nnx.Module, table: WeightTable, arrays: Arrays, *, source: str, name: str) -> None:
+    """Replace the weights of a module by arrays, all or nothing; its own may be shapes alone.
+
+    Args:
+      module: changed in place.
+      table: what the arrays are called.
+      arrays: by name.
+      source: where they come from, for messages.
+      name: of the module, for messages.
+
+    Raises:
+      WeightsError: arrays are missing, extra, of another shape or not floating; all are listed.
+    """
+    variables = variables_by_path(module)
+    problems = [f"missing {wanted}" for wanted in table.slots if wanted not in arrays]
+    problems += [f"extra {found}" for found in arrays if found not in table.slots and not table.unused(found)]
     values: dict[Any, npt.NDArray[np.float32]] = {}
-    for name, slot in table.slots.items():
-        if name not in arrays:
+    for wanted, slot in table.slots.items():
+        if wanted not in arrays:
             continue
-        array = arrays[name]
+        array = arrays[wanted]
         expected = _shape_in_file(slot, variables[slot.path].shape)
         if array.shape != expected:
-            problems.append(f"{name} has shape {array.shape}, not {expected}")
+            problems.append(f"{wanted} has shape {array.shape}, not {expected}")
         elif not jnp.issubdtype(array.dtype, jnp.floating):
-            problems.append(f"{name} has element type {array.dtype}, not floating")
+            problems.append(f"{wanted} has element type {array.dtype}, not floating")
         else:
             values[slot.path] = np.ascontiguousarray(slot.change(array), np.float32)
     if problems:
-        raise WeightsError(f"{source} does not fit {backbone.name} with {table.family} names: {'; '.join(problems)}")
+        raise WeightsError(f"{source} does not fit {name} with {table.family} names: {'; '.join(problems)}")
     loaded = [(path, variables[path].replace(jnp.asarray(value))) for path, value in values.items()]
-    nnx.update(backbone, nnx.from_flat_state(loaded))
+    nnx.update(module, nnx.from_flat_state(loaded))
 
 
 def _shape_in_file(slot: Slot, shape: tuple[int, ...]) -> tuple[int, ...]:

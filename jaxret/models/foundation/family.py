@@ -1,0 +1,106 @@
+"""What a family of published encoders is, and the words of their settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxret.errors import WeightsError
+from jaxret.models.foundation.files import Arrays, WeightFiles
+from jaxret.models.foundation.sizing import Sizing
+from jaxret.models.transformer.block import ActivationName
+from jaxret.models.weights.patterns import Patterns
+
+__all__ = ["IMAGENET_COLOURS", "Family", "activation_name", "settings_with", "square"]
+
+Settings = dict[str, Any]
+
+IMAGENET_COLOURS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+_ACTIVATIONS: dict[str, ActivationName] = {
+    "gelu": "gelu",
+    "gelu_python": "gelu",
+    "gelu_pytorch_tanh": "gelu-tanh",
+    "gelu_new": "gelu-tanh",
+    "quick_gelu": "quick-gelu",
+    "silu": "silu",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """One layout of files, and the backbone that they are for.
+
+    Attributes:
+      name: of the family, for messages and manifests.
+      recognises: whether files are of it.
+      settings: of the backbone, learnt from the files.
+      prepare: arrays as they are stored to those that `patterns` names.
+      patterns: what the arrays of a backbone with these settings are called.
+      sizing: where no `preprocessor_config.json` tells it, of images of this side.
+      unused: a regular expression of the names of arrays that may be there and are left out.
+      torch: whether arrays lie as in PyTorch; else as in Flax.
+      backbone: the name of its class.
+    """
+
+    name: str
+    recognises: Callable[[WeightFiles], bool]
+    settings: Callable[[WeightFiles], Settings]
+    prepare: Callable[[Arrays], Arrays]
+    patterns: Callable[[Settings], Patterns]
+    sizing: Callable[[int], Sizing]
+    unused: str = r"(?!)"
+    torch: bool = True
+    backbone: str = "vision-transformer"
+
+    def leaves_out(self, name: str) -> bool:
+        """Whether an array of this name may be there and is left out."""
+        return re.search(self.unused, name) is not None
+
+
+def settings_with(defaults: Mapping[str, Any], files: WeightFiles, *, part: str = "") -> dict[str, Any]:
+    """The settings of `config.json`, or of a part of it, over the defaults of its format.
+
+    Raises:
+      WeightsError: a setting is of another type than its default.
+    """
+    config = files.config or {}
+    given = config.get(part, config) if part else config
+    settings = dict(defaults)
+    for name, default in defaults.items():
+        value = given.get(name, default)
+        whole = isinstance(default, int) and not isinstance(default, bool)
+        if isinstance(value, list) and whole and len(set(value)) == 1:
+            value = value[0]  # a side for height and width
+        fits = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
+        if not fits:
+            raise WeightsError(f"{files.path / 'config.json'}: {name} must be like {default!r}, got {value!r}")
+        settings[name] = value
+    return settings
+
+
+def activation_name(hidden_act: str, files: WeightFiles) -> ActivationName:
+    """Our name of an activation.
+
+    Raises:
+      WeightsError: it is not known.
+    """
+    if hidden_act not in _ACTIVATIONS:
+        raise WeightsError(
+            f"{files.path / 'config.json'}: hidden_act must be one of {', '.join(_ACTIVATIONS)}, got {hidden_act!r}"
+        )
+    return _ACTIVATIONS[hidden_act]
+
+
+def square(positions: int, files: WeightFiles) -> int:
+    """The side of a square grid of so many positions.
+
+    Raises:
+      WeightsError: they are no square.
+    """
+    side = round(positions**0.5)
+    if side * side != positions:
+        raise WeightsError(f"{files.path}: {positions} positions of patches are no square grid")
+    return side

@@ -1,0 +1,131 @@
+"""Attention of several heads (Vaswani et al. 2017, arXiv:1706.03762), with rotary positions (Su et al. 2021,
+arXiv:2104.09864) and capped logits where a model has them."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.typing import DTypeLike
+
+from jaxret.models.base import check_sizes
+from jaxret.models.layers.init import glorot_uniform
+
+__all__ = ["Attention", "attend", "rotate"]
+
+
+class Attention(nnx.Module):
+    """Tokens look at tokens: out(softmax(q k^T / sqrt(d)) v), head by head.
+
+    Args:
+      units: width of the tokens.
+      heads: of the attention, each of units / heads numbers.
+      key_bias: whether keys have a bias (DINOv3 has none).
+      softcap: c, logits l become c tanh(l / c); 0: they stay as they are.
+      dtype: compute dtype.
+      rngs: source of the initial weights.
+
+    Raises:
+      ConfigError: a size is below 1.
+      ValueError: the width is no multiple of the heads.
+
+    Example:
+      >>> attention = Attention(16, 4, rngs=nnx.Rngs(0))
+      >>> jax.eval_shape(attention, jnp.ones((2, 5, 16))).shape
+      (2, 5, 16)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        heads: int,
+        *,
+        key_bias: bool = True,
+        softcap: float = 0.0,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        check_sizes(units=units, heads=heads)
+        if units % heads:
+            raise ValueError(f"units must be a multiple of the {heads} heads, got {units}")
+        self.heads, self.softcap = heads, softcap
+
+        def project(use_bias: bool = True) -> nnx.Linear:
+            return nnx.Linear(units, units, use_bias=use_bias, kernel_init=glorot_uniform, dtype=dtype, rngs=rngs)
+
+        self.query, self.key, self.value, self.out = project(), project(key_bias), project(), project()
+
+    def __call__(
+        self,
+        x: jax.Array,
+        context: jax.Array | None = None,
+        *,
+        angles: jax.Array | None = None,
+        mask: jax.Array | None = None,
+    ) -> jax.Array:
+        """What the tokens x (B, T, D) see of the context.
+
+        Args:
+          x: (B, T, D).
+          context: (B, S, D); None: x itself.
+          angles: (P, d / 2) radians, by which queries and keys of the last P tokens are turned.
+          mask: bool, of a shape that goes with (B, heads, T, S): False where a token must not look.
+
+        Returns:
+          (B, T, D).
+        """
+        seen = x if context is None else context
+        q, k, v = (self._split(part) for part in (self.query(x), self.key(seen), self.value(seen)))  # (B, T, heads, d)
+        if angles is not None:
+            q, k = rotate(q, angles), rotate(k, angles)
+        return self.out(attend(q, k, v, mask=mask, softcap=self.softcap).reshape(x.shape))
+
+    def _split(self, x: jax.Array) -> jax.Array:
+        return x.reshape(*x.shape[:2], self.heads, -1)
+
+
+def attend(
+    q: jax.Array, k: jax.Array, v: jax.Array, *, mask: jax.Array | None = None, softcap: float = 0.0
+) -> jax.Array:
+    """softmax(q k^T / sqrt(d)) v, the softmax in float32; by JAX's fused kernel where the backend has one.
+
+    Args:
+      q: (B, T, heads, d).
+      k, v: (B, S, heads, d).
+      mask: bool, of a shape that goes with (B, heads, T, S): False where q must not look; None: everywhere.
+      softcap: c, logits l become c tanh(l / c); 0: they stay as they are.
+
+    Returns:
+      (B, T, heads, d) in the dtype of q.
+    """
+    if not softcap:
+        with jax.numpy_dtype_promotion("standard"):  # JAX's own attention finds float32 for its softmax by promotion
+            return jax.nn.dot_product_attention(q, k, v, mask=mask)
+    logits = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) / q.shape[-1] ** 0.5
+    logits = softcap * jnp.tanh(logits / softcap)
+    if mask is not None:
+        logits = jnp.where(mask, logits, -jnp.inf)
+    return jnp.einsum("bhts,bshd->bthd", jax.nn.softmax(logits, axis=-1).astype(v.dtype), v)
+
+
+def rotate(x: jax.Array, angles: jax.Array) -> jax.Array:
+    """Turn the last P tokens by their angles, number i together with number i + d / 2; those before stay.
+
+    Args:
+      x: (B, T, heads, d) queries or keys.
+      angles: (P, d / 2) radians, P at most T.
+
+    Returns:
+      (B, T, heads, d) in the dtype of x; computed in float32.
+
+    Example:
+      >>> turned = rotate(jnp.ones((1, 2, 1, 2)), jnp.full((1, 1), jnp.pi / 2))
+      >>> turned[0, :, 0].round(3).tolist()
+      [[1.0, 1.0], [-1.0, 1.0]]
+    """
+    first = x.shape[1] - len(angles)
+    still, turned = x[:, :first], x[:, first:].astype(jnp.float32)
+    a, b = jnp.split(turned, 2, axis=-1)
+    cos, sin = jnp.cos(angles)[None, :, None], jnp.sin(angles)[None, :, None]  # (1, P, 1, d / 2)
+    turned = jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+    return jnp.concatenate([still, turned.astype(x.dtype)], axis=1)

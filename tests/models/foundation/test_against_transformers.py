@@ -1,0 +1,105 @@
+"""Published encoders against Hugging Face's `transformers`, on random tiny configurations in its own files.
+
+It needs the extra `parity` (PyTorch and transformers), and is skipped without it; the slow twins beside these tests
+hold the same ground without.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxret.data.decode.image import ImageReader
+from jaxret.data.sampling.transforms import centre_geometry
+from jaxret.models.foundation import open_published
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # theirs
+    torch = pytest.importorskip("torch", reason="needs PyTorch: the extra parity")
+    transformers = pytest.importorskip("transformers", reason="needs transformers: the extra parity")
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+TOLERANCE = 1e-4
+COMMON = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def relative(ours, theirs) -> float:
+    theirs = theirs.numpy() if hasattr(theirs, "numpy") else np.asarray(theirs)
+    assert ours.shape == theirs.shape
+    return float(np.abs(np.asarray(ours, np.float64) - theirs).max() / np.abs(theirs).max())
+
+
+def saved(model, folder):
+    """The model with weights of which every one counts, in a folder."""
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.1)
+        else:
+            torch.nn.init.normal_(parameter, mean=0.5, std=0.2)
+    model.save_pretrained(folder)
+    return model.eval()
+
+
+def normalised(pixels, sizing):
+    values = (pixels / 255 - np.array(sizing.mean)) / np.array(sizing.deviation)
+    return torch.tensor(np.moveaxis(values, -1, -3).astype(np.float32))
+
+
+def compare_images(model, folder, size, **arguments) -> float:
+    """The largest relative difference over all stages."""
+    found = open_published(folder)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    ours = jax.jit(lambda net, x: net(x).stages)(found.backbone, pixels)
+    with torch.no_grad():
+        theirs = model(pixel_values=normalised(pixels, found.sizing), output_hidden_states=True, **arguments)
+    grid = ours["patch_grid"].reshape(2, -1, ours["patch_grid"].shape[-1])
+    worst = [relative(grid, theirs.last_hidden_state[:, -grid.shape[1] :])]
+    worst += [relative(ours[f"block_{n + 1}"], state) for n, state in enumerate(theirs.hidden_states[1:])]
+    worst += [relative(ours["pooled"], theirs.pooler_output)]
+    return max(worst)
+
+
+@pytest.mark.parametrize("size", [(56, 56), (42, 70)])
+@pytest.mark.parametrize("gated", [False, True])
+def test_dinov2(tmp_path, size, gated):
+    config = transformers.Dinov2Config(image_size=56, patch_size=14, mlp_ratio=2, use_swiglu_ffn=gated, **COMMON)
+    assert compare_images(saved(transformers.Dinov2Model(config), tmp_path), tmp_path, size) <= TOLERANCE
+
+
+@pytest.mark.parametrize("size", [(56, 56), (84, 42)])
+def test_dinov2_with_registers(tmp_path, size):
+    config = transformers.Dinov2WithRegistersConfig(image_size=56, patch_size=14, num_register_tokens=3, **COMMON)
+    assert compare_images(saved(transformers.Dinov2WithRegistersModel(config), tmp_path), tmp_path, size) <= TOLERANCE
+
+
+@pytest.mark.parametrize("shape", [(301, 467), (640, 333)])
+def test_photographs_of_odd_sizes_are_prepared_alike(tmp_path, shape):
+    """From a JPEG file to the vector, by their image processor and by ours."""
+    config = transformers.Dinov2Config(image_size=56, patch_size=14, mlp_ratio=2, **COMMON)
+    model = saved(transformers.Dinov2Model(config), tmp_path)
+    processor = transformers.BitImageProcessorPil(
+        size={"shortest_edge": 64},
+        crop_size={"height": 56, "width": 56},
+        resample=3,
+        image_mean=[0.485, 0.456, 0.406],
+        image_std=[0.229, 0.224, 0.225],
+    )
+    processor.save_pretrained(tmp_path)
+    path = tmp_path / "photo.jpg"
+    rng = np.random.default_rng(0)
+    coarse = Image.fromarray(rng.integers(0, 256, (9, 11, 3), np.uint8))
+    coarse.resize(shape[::-1], Image.Resampling.BICUBIC).save(path, quality=90)
+    found = open_published(tmp_path)
+    size = found.sizing.preprocessing()
+    with ImageReader(path) as reader:
+        pixels = np.stack(list(reader.frames([0], centre_geometry(*shape, size))))
+    ours = found.backbone(pixels).embedding
+    with Image.open(path) as image, torch.no_grad():
+        inputs = processor(images=image.convert("RGB"), return_tensors="pt")
+        theirs = model(**inputs).pooler_output
+    assert relative(ours, theirs) <= TOLERANCE

@@ -1,0 +1,147 @@
+"""Slow twins of published encoders, in float64 NumPy, on arrays by the names of their files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import erf
+
+Arrays = dict[str, np.ndarray]
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    return x * 0.5 * (1 + erf(x / math.sqrt(2)))
+
+
+def gelu_tanh(x: np.ndarray) -> np.ndarray:
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def quick_gelu(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-1.702 * x))
+
+
+def silu(x: np.ndarray) -> np.ndarray:
+    return x / (1 + np.exp(-x))
+
+
+def norm(x: np.ndarray, arrays: Arrays, name: str, epsilon: float) -> np.ndarray:
+    centred = x - x.mean(-1, keepdims=True)
+    scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + epsilon)
+    return scaled * arrays[f"{name}.weight"] + arrays[f"{name}.bias"]
+
+
+def dense(x: np.ndarray, arrays: Arrays, name: str) -> np.ndarray:
+    out = x @ arrays[f"{name}.weight"].astype(np.float64).T
+    return out + arrays[f"{name}.bias"] if f"{name}.bias" in arrays else out
+
+
+def attention(
+    x: np.ndarray,
+    arrays: Arrays,
+    names: tuple[str, str, str, str],
+    heads: int,
+    *,
+    context: np.ndarray | None = None,
+    turn: Callable[[np.ndarray], np.ndarray] = lambda head: head,
+    causal: bool = False,
+    cap: float = 0.0,
+) -> np.ndarray:
+    """Of one sequence (T, D), a head after the other; `turn` is what is done to queries and keys of a head."""
+    seen = x if context is None else context
+    q, k, v = dense(x, arrays, names[0]), dense(seen, arrays, names[1]), dense(seen, arrays, names[2])
+    size = x.shape[-1] // heads
+    outs = []
+    for head in range(heads):
+        part = slice(head * size, (head + 1) * size)
+        logits = turn(q[:, part]) @ turn(k[:, part]).T / math.sqrt(size)
+        if cap:
+            logits = cap * np.tanh(logits / cap)
+        if causal:
+            logits = np.where(np.tri(len(x), dtype=bool), logits, -np.inf)
+        weights = np.exp(logits - logits.max(-1, keepdims=True))
+        outs.append(weights / weights.sum(-1, keepdims=True) @ v[:, part])
+    return dense(np.concatenate(outs, -1), arrays, names[3])
+
+
+def patches(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """An image (H, W, 3), normalised, by a convolution (D, 3, p, p) of stride p: (h, w, D)."""
+    p = kernel.shape[-1]
+    grid = np.zeros((image.shape[0] // p, image.shape[1] // p, len(kernel)))
+    for row in range(grid.shape[0]):
+        for column in range(grid.shape[1]):
+            cell = image[row * p : (row + 1) * p, column * p : (column + 1) * p].transpose(2, 0, 1)
+            grid[row, column] = (kernel.astype(np.float64) * cell).sum((1, 2, 3))
+    return grid if bias is None else grid + bias
+
+
+def cubic(x: float, a: float) -> float:
+    x = abs(x)
+    if x < 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a if x < 2 else 0.0
+
+
+def resized(grid: np.ndarray, height: int, width: int, *, antialias: bool, offset: float = 0.0) -> np.ndarray:
+    """Positions (h, w, D) bicubically at another size, pixel by pixel."""
+
+    def row_of(values: np.ndarray, new: int) -> np.ndarray:
+        old = len(values)
+        step = old / (new + offset)
+        out = np.zeros((new, *values.shape[1:]))
+        for place in range(new):
+            centre = (place + 0.5) * step
+            if not antialias:
+                first = math.floor(centre - 0.5)
+                for cell in range(first - 1, first + 3):
+                    out[place] += cubic(centre - 0.5 - cell, -0.75) * values[min(max(cell, 0), old - 1)]
+                continue
+            stretch = max(step, 1.0)
+            low, high = max(int(centre - 2 * stretch + 0.5), 0), min(int(centre + 2 * stretch + 0.5), old)
+            weights = [cubic((cell + 0.5 - centre) / stretch, -0.5) for cell in range(low, high)]
+            for cell, weight in zip(range(low, high), weights, strict=True):
+                out[place] += weight / sum(weights) * values[cell]
+        return out
+
+    return row_of(row_of(grid, height).swapaxes(0, 1), width).swapaxes(0, 1)
+
+
+def dinov2(
+    arrays: Arrays, image: np.ndarray, heads: int, *, epsilon: float = 1e-6, offset: float = 0.0
+) -> dict[str, np.ndarray]:
+    """One normalised image (H, W, 3) through a DINOv2 of Hugging Face's names: tokens after each block, and normed."""
+    grid = patches(
+        image,
+        arrays["embeddings.patch_embeddings.projection.weight"],
+        arrays["embeddings.patch_embeddings.projection.bias"],
+    )
+    height, width, _ = grid.shape
+    places = arrays["embeddings.position_embeddings"][0].astype(np.float64)
+    side = math.isqrt(len(places) - 1)
+    registers = arrays.get("embeddings.register_tokens")
+    square = places[1:].reshape(side, side, -1)
+    if (height, width) != (side, side) or offset:
+        square = resized(square, height, width, antialias=registers is not None, offset=offset)
+    x = (grid + square).reshape(height * width, -1)
+    before = [arrays["embeddings.cls_token"][0] + places[:1]]
+    before += [] if registers is None else [registers[0]]
+    x = np.concatenate([*before, x])
+    stages = {}
+    for number in range(sum(name.endswith("norm1.weight") for name in arrays)):
+        block = f"encoder.layer.{number}"
+        names = tuple(f"{block}.attention.attention.{part}" for part in ("query", "key", "value"))
+        attended = attention(
+            norm(x, arrays, f"{block}.norm1", epsilon), arrays, (*names, f"{block}.attention.output.dense"), heads
+        )
+        x = x + arrays[f"{block}.layer_scale1.lambda1"] * attended
+        inner = norm(x, arrays, f"{block}.norm2", epsilon)
+        if f"{block}.mlp.weights_in.weight" in arrays:
+            gate, wide = np.split(dense(inner, arrays, f"{block}.mlp.weights_in"), 2, axis=-1)
+            out = dense(silu(gate) * wide, arrays, f"{block}.mlp.weights_out")
+        else:
+            out = dense(gelu(dense(inner, arrays, f"{block}.mlp.fc1")), arrays, f"{block}.mlp.fc2")
+        x = stages[f"block_{number + 1}"] = x + arrays[f"{block}.layer_scale2.lambda1"] * out
+    x = norm(x, arrays, "layernorm", epsilon)
+    return {**stages, "cls": x[0], "patch_grid": x[len(x) - height * width :].reshape(height, width, -1)}
