@@ -15,7 +15,7 @@ import numpy.typing as npt
 from jaxret.data.rows import Rows
 from jaxret.evaluation.item_ranking import rank_items
 from jaxret.evaluation.ranking import Ranking
-from jaxret.metrics import Denominator, relevance_by_label, retrieval_summary
+from jaxret.metrics import Denominator, RankedRelevance, chance_summary, relevance_by_label, retrieval_summary
 from jaxret.rank import METRICS, SearchResult
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "LabelProtocol",
     "LabelledItem",
     "Relevant",
+    "chance_figures",
     "evaluate_leave_one_out",
     "evaluate_queries",
     "evaluate_rankings",
@@ -65,9 +66,13 @@ class LabelProtocol:
         queries must not be gallery items themselves, which would be found first.
       keep_source: by label: leave items of the query's own source in, where they count as all others do.
       denominator: of `mAP@k`, see `jaxret.metrics.Denominator`.
+      relevant_items: by label: give every query a gallery of its own with so many items of each class, drawn at random
+        from those of other sources, so that queries of large and small classes have as many relevant items among as
+        many others. Queries whose class has fewer are left out. None: the gallery is what it is.
+      seed: of that draw.
 
     Raises:
-      ValueError: `relevant` is unknown.
+      ValueError: `relevant` is unknown, or `relevant_items` is below 1 or goes with relevance by source.
     """
 
     ks: Sequence[int] = (1, 5, 10)
@@ -75,10 +80,16 @@ class LabelProtocol:
     relevant: Relevant = "label"
     keep_source: bool = False
     denominator: Denominator = "min(n_relevant,k)"
+    relevant_items: int | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.relevant not in get_args(Relevant):
             raise ValueError(f"relevant must be label or source, got {self.relevant!r}")
+        if self.relevant_items is not None and self.relevant_items < 1:
+            raise ValueError(f"relevant_items must be at least 1 or none, got {self.relevant_items}")
+        if self.relevant_items is not None and self.relevant == "source":
+            raise ValueError("relevant_items draws items of each class: leave it out where relevance is by source")
 
     @property
     def leaves_source_out(self) -> bool:
@@ -157,6 +168,51 @@ def evaluate_rankings(
     Raises:
       ValueError: an unknown denominator, or what `jaxret.metrics.relevance_by_label` refuses.
     """
+
+    def summary(relevance: RankedRelevance) -> dict[str, float]:
+        return retrieval_summary(relevance, protocol.ks, denominator=protocol.denominator, tie_averaged=tie_averaged)
+
+    return _figures(rank, query_items, gallery_items, protocol, summary, ranked=True)
+
+
+def chance_figures(
+    query_items: Sequence[LabelledItem],
+    gallery_items: Sequence[LabelledItem],
+    protocol: LabelProtocol = LabelProtocol(),
+) -> GroupFigures:
+    """What a random ranking of the gallery scores, exactly; see `jaxret.metrics.chance_summary`.
+
+    Args:
+      query_items, gallery_items, protocol: as for `evaluate_rankings`.
+
+    Returns:
+      Figures of the groups that `evaluate_rankings` has.
+    """
+
+    def rank_nothing(some: slice, excluded: npt.NDArray[np.bool_] | None) -> SearchResult:
+        shape = some.stop - some.start, 0
+        return SearchResult(np.zeros(shape, np.int64), np.zeros(shape, np.float32))
+
+    def summary(relevance: RankedRelevance) -> dict[str, float]:
+        return chance_summary(relevance, protocol.ks, denominator=protocol.denominator)
+
+    found = _figures(rank_nothing, query_items, gallery_items, protocol, summary, ranked=False)
+    return {group: {name: row[name] for name in row if name != "empty_share"} for group, row in found.items()}
+
+
+def _figures(
+    rank: RankQueries,
+    query_items: Sequence[LabelledItem],
+    gallery_items: Sequence[LabelledItem],
+    protocol: LabelProtocol,
+    summary: Callable[[RankedRelevance], dict[str, float]],
+    *,
+    ranked: bool,
+) -> GroupFigures:
+    """What `summary` makes of each group's relevance, over blocks of queries.
+
+    Groups without a query that counts are left out. `ranked` is whether `rank` gives rankings at all.
+    """
     labels = _column([item.label for item in query_items])
     sources = _column([item.source for item in query_items])
     gallery_labels = _column([item.label for item in gallery_items])
@@ -169,11 +225,14 @@ def evaluate_rankings(
     }
     leave_out = protocol.leaves_source_out
     shared, gallery_shared = (sources, gallery_sources) if by_source else (labels, gallery_labels)
+    drawn = None if protocol.relevant_items is None else _DrawnGalleries(gallery_labels, protocol)
     parts: dict[str, list[_Part]] = {name: [] for name in members}
     block = max(1, _BLOCK_PAIRS // max(1, len(gallery_items)))
     for start in range(0, len(query_items), block):
         some = slice(start, min(start + block, len(query_items)))
-        result = rank(some, sources[some, None] == gallery_sources[None, :] if leave_out else None)
+        excluded = sources[some, None] == gallery_sources[None, :] if leave_out else None
+        searched = drawn.of(labels[some], excluded) if drawn is not None else None
+        result = rank(some, excluded if searched is None else ~searched)
         for name, in_group in members.items():
             chosen_rows = np.flatnonzero(in_group[some])
             if not len(chosen_rows):
@@ -184,15 +243,35 @@ def evaluate_rankings(
                 gallery_shared,
                 query_sources=sources[some][chosen_rows] if leave_out else None,
                 gallery_sources=gallery_sources if leave_out else None,
+                in_gallery=None if searched is None else searched[chosen_rows],
                 distances=result.distances[chosen_rows],
             )
-            figures = {}
-            if relevance.counted.any():
-                figures = retrieval_summary(
-                    relevance, protocol.ks, denominator=protocol.denominator, tie_averaged=tie_averaged
-                )
-            parts[name].append(_Part(figures, len(chosen_rows), relevance.complete, relevance.empty_share))
+            figures = summary(relevance) if relevance.counted.any() else {}
+            complete = relevance.complete or not ranked
+            parts[name].append(_Part(figures, len(chosen_rows), complete, relevance.empty_share))
     return {name: _pooled(found) for name, found in parts.items() if any(part.figures for part in found)}
+
+
+class _DrawnGalleries:
+    """Galleries with as many items of each class, see `LabelProtocol.relevant_items`."""
+
+    def __init__(self, labels: np.ndarray, protocol: LabelProtocol):
+        assert protocol.relevant_items is not None
+        self._wanted, self._size = protocol.relevant_items, len(labels)
+        order = np.random.default_rng(protocol.seed).permutation(len(labels))
+        classes = {label for label in labels if label is not None}
+        self._members = {label: order[labels[order] == label] for label in sorted(classes)}
+
+    def of(self, query_labels: np.ndarray, excluded: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+        """bool (Q, N): of each class the first items of the draw that a query may find; none of its own class where
+        these are too few."""
+        searched = np.zeros((len(query_labels), self._size), bool)
+        for label, members in self._members.items():
+            free = np.ones((len(searched), len(members)), bool) if excluded is None else ~excluded[:, members]
+            taken = free & (np.cumsum(free, axis=1) <= self._wanted)
+            too_few = (query_labels == label) & (taken.sum(axis=1) < self._wanted)
+            searched[:, members] = taken & ~too_few[:, None]
+        return searched
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from jaxret.metrics.average_precision import (
     mean_average_precision,
 )
 from jaxret.metrics.boxes import best_box_iou, box_area, box_iou, box_overlap, pairwise_box_iou
+from jaxret.metrics.chance import chance_of_vote, chance_summary
 from jaxret.metrics.detection import (
     DetectionScores,
     ImageBoxes,
@@ -59,6 +60,8 @@ __all__ = [
     "box_area",
     "box_iou",
     "box_overlap",
+    "chance_of_vote",
+    "chance_summary",
     "detection_scores",
     "f1_at",
     "hit_rate_at",

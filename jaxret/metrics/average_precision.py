@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from jaxret.metrics.ranked_relevance import QueryScores, RankedRelevance
 from jaxret.metrics.tie_groups import Ties, require_ties, tie_groups
 
-__all__ = ["Denominator", "average_precision", "average_precision_at", "mean_average_precision"]
+__all__ = ["Denominator", "average_precision", "average_precision_at", "check_denominator", "mean_average_precision"]
 
 Denominator = Literal["min(n_relevant,k)", "relevant", "retrieved"]
 """What the sum of precisions is divided by. Papers differ, and figures with different ones do not compare:
@@ -69,11 +69,16 @@ def average_precision_at(
       ...  for d in ("min(n_relevant,k)", "relevant", "retrieved")]
       [0.5, 0.25, 1.0]
     """
-    if denominator not in get_args(Denominator):
-        raise ValueError(f"denominator must be one of {', '.join(get_args(Denominator))}, got {denominator!r}")
+    check_denominator(denominator)
     relevance.require_depth(k, f"average precision at {k}")
     require_ties(relevance, ties, k)
     return _scores(relevance, k, denominator, ties)
+
+
+def check_denominator(denominator: str) -> None:
+    """ValueError for an unknown one."""
+    if denominator not in get_args(Denominator):
+        raise ValueError(f"denominator must be one of {', '.join(get_args(Denominator))}, got {denominator!r}")
 
 
 def mean_average_precision(

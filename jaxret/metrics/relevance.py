@@ -43,7 +43,8 @@ def relevance_by_label(
       query_sources, gallery_sources: the recording each comes from; gallery items of the query's own source
         are junk. None as a source matches nothing. Give both or neither.
       query_ids: int (Q,), the query's own row in the gallery (junk), or -1 where it is not in it.
-      in_gallery: bool (N,), the items that were searched at all, if not all of them.
+      in_gallery: bool (N,), the items that were searched at all, if not all of them; (Q, N) where each query has a
+        gallery of its own.
       distances: float (Q, k), kept for metrics that average over ties.
 
     Returns:
@@ -61,9 +62,10 @@ def relevance_by_label(
     n = len(gallery_labels)
     ids = _check_ids(result_ids, len(query_labels), n)
     searched = np.ones(n, bool) if in_gallery is None else np.asarray(in_gallery, bool)
-    if searched.shape != (n,):
-        raise ValueError(f"in_gallery must have shape ({n},), got {searched.shape}")
-    if not searched[ids[ids >= 0]].all():
+    if searched.shape not in ((n,), (len(ids), n)):
+        raise ValueError(f"in_gallery must have shape ({n},) or ({len(ids)}, {n}), got {searched.shape}")
+    found = ids >= 0
+    if not (searched[ids[found]] if searched.ndim == 1 else searched[np.nonzero(found)[0], ids[found]]).all():
         raise ValueError("result_ids hold an item that is not in_gallery")
     query_class, gallery_class = _codes(query_labels, gallery_labels)
     if (query_sources is None) != (gallery_sources is None):
@@ -80,25 +82,9 @@ def relevance_by_label(
     if own.shape != (len(ids),) or own.dtype.kind not in "iu" or (own < -1).any() or (own >= n).any():
         raise ValueError(f"query_ids must be {len(ids)} ids from -1 to {n - 1}, got {query_ids!r}")
 
-    # Counts over the whole gallery without a (Q, N) table: class, source, and class within source.
-    def count(query_codes: NDArray[np.int64], gallery_codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        known = searched & (gallery_codes >= 0)
-        table = np.bincount(gallery_codes[known], minlength=int(query_codes.max(initial=0)) + 1)
-        return np.where(query_codes >= 0, table[query_codes], 0)
-
-    n_classes = int(max(query_class.max(initial=-1), gallery_class.max(initial=-1))) + 1
-    same_source = count(query_source, gallery_source)
-    pair_query = np.where((query_class < 0) | (query_source < 0), -1, query_source * n_classes + query_class)
-    pair_gallery = np.where((gallery_class < 0) | (gallery_source < 0), -1, gallery_source * n_classes + gallery_class)
-    pair_query, pair_gallery = _codes(
-        [None if p < 0 else p for p in pair_query.tolist()],
-        [None if p < 0 else p for p in pair_gallery.tolist()],
-    )
-    self_apart = (own >= 0) & searched[own] if n else np.zeros(len(ids), bool)
-    self_apart &= ~_equal(query_source, gallery_source, own)  # not counted already as of the same source
-    n_gallery = int(searched.sum()) - same_source - self_apart
-    n_relevant = count(query_class, gallery_class) - count(pair_query, pair_gallery)
-    n_relevant -= self_apart & _equal(query_class, gallery_class, own)
+    classes, sources = (query_class, gallery_class), (query_source, gallery_source)
+    counted = _counts_in_own_galleries if searched.ndim == 2 else _counts_in_one_gallery
+    n_relevant, n_gallery = counted(searched, classes, sources, own)
 
     missing = ids < 0
     junk = (ids == own[:, None]) & ~missing
@@ -166,6 +152,54 @@ def relevance_by_lists(
         for q, grades in enumerate(ideal):
             ideal_gains[q, : len(grades)] = grades
     return _pack(ids, gains, is_junk, n_relevant, n_left, ideal_gains, distances)
+
+
+Codes = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Of the queries (Q,) and of the gallery (N,); -1 for None."""
+
+
+def _counts_in_one_gallery(
+    searched: NDArray[np.bool_], classes: Codes, sources: Codes, own: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Relevant items and items of each query's gallery, junk removed, without a (Q, N) table.
+
+    Counted are class, source, and class within source.
+    """
+    (query_class, gallery_class), (query_source, gallery_source) = classes, sources
+
+    def count(query_codes: NDArray[np.int64], gallery_codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        known = searched & (gallery_codes >= 0)
+        table = np.bincount(gallery_codes[known], minlength=int(query_codes.max(initial=0)) + 1)
+        return np.where(query_codes >= 0, table[query_codes], 0)
+
+    n_classes = int(max(query_class.max(initial=-1), gallery_class.max(initial=-1))) + 1
+    same_source = count(query_source, gallery_source)
+    pair_query = np.where((query_class < 0) | (query_source < 0), -1, query_source * n_classes + query_class)
+    pair_gallery = np.where((gallery_class < 0) | (gallery_source < 0), -1, gallery_source * n_classes + gallery_class)
+    pair_query, pair_gallery = _codes(
+        [None if p < 0 else p for p in pair_query.tolist()],
+        [None if p < 0 else p for p in pair_gallery.tolist()],
+    )
+    self_apart = (own >= 0) & searched[own] if len(searched) else np.zeros(len(own), bool)
+    self_apart &= ~_equal(query_source, gallery_source, own)  # not counted already as of the same source
+    n_gallery = int(searched.sum()) - same_source - self_apart
+    n_relevant = count(query_class, gallery_class) - count(pair_query, pair_gallery)
+    n_relevant -= self_apart & _equal(query_class, gallery_class, own)
+    return n_relevant, n_gallery
+
+
+def _counts_in_own_galleries(
+    searched: NDArray[np.bool_], classes: Codes, sources: Codes, own: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As `_counts_in_one_gallery`, where `searched` is (Q, N)."""
+    (query_class, gallery_class), (query_source, gallery_source) = classes, sources
+    n_relevant, n_gallery = np.zeros(len(own), np.int64), np.zeros(len(own), np.int64)
+    everything = np.arange(len(gallery_class))
+    for q, row in enumerate(searched):
+        left = row & ~_equal(query_source[q], gallery_source, everything) & (everything != own[q])
+        n_gallery[q] = left.sum()
+        n_relevant[q] = (left & _equal(query_class[q], gallery_class, everything)).sum()
+    return n_relevant, n_gallery
 
 
 def _check_ids(result_ids: ArrayLike, n_queries: int, n_gallery: int) -> NDArray[np.int64]:

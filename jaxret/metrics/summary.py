@@ -24,8 +24,10 @@ def retrieval_summary(
     For each k: `mAP@k` (denominator min(n_relevant,k); with another one its name says so, as
     `mAP@k (retrieved)`), `P@k`, `recall@k` (share of relevant items found), `F1@k`, `accuracy@k`, `R@k` (hit rate),
     `NDCG@k`; precision over what is returned, an empty answer scoring 0. `mAP` and `NDCG` of the whole ranking are
-    present exactly where every list ranks its whole gallery: a cut or filtered list has no full mAP. `queries` were
-    averaged, `queries_excluded` have no relevant item, and `empty_share` of all queries got an empty answer.
+    present exactly where every list ranks its whole gallery: a cut or filtered list has no full mAP. A query has
+    `relevant items` to be found on average. `queries` were averaged, `queries_excluded` have no relevant item, and
+    `empty_share` of all queries got an empty answer. What a random ranking scores is
+    `jaxret.metrics.chance_summary`.
 
     Results at equal distance stay in their order, by id. With `tie_averaged` each `mAP` and `mAP@k` has a second
     figure, `mAP@k tie-averaged`, the expected value over all orders of results at equal distance: of codes, whose
@@ -67,6 +69,7 @@ def retrieval_summary(
         summary[f"accuracy@{k}"] = accuracy_at(relevance, k).mean
         summary[f"R@{k}"] = hit_rate_at(relevance, k).mean
         summary[f"NDCG@{k}"] = ndcg(relevance, k).mean
+    summary["relevant items"] = float(relevance.n_relevant[relevance.counted].mean())
     summary["queries"] = float(relevance.counted.sum())
     summary["queries_excluded"] = float((~relevance.counted).sum())
     summary["empty_share"] = relevance.empty_share

@@ -23,7 +23,7 @@ from jaxret.data.readers import MediaInfo
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import DataSplits
 from jaxret.errors import MediaError
-from jaxret.evaluation import GroupFigures, rank_items
+from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, rank_items
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import METRICS
 from jaxret.recipes.base import Run
@@ -55,7 +55,7 @@ from jaxret.training import RunContext, RunFolder
 
 __all__ = ["EmbeddedRun", "embed_run", "finish_run"]
 
-_SHOWN_METRICS = ("mAP", "P@1", "P@5", "P@10", "NDCG")
+_SHOWN_METRICS = ("mAP", "P@1", "P@5", "P@10", "NDCG", "relevant items")
 _GALLERY_QUERIES, _GALLERY_RESULTS = 8, 5
 
 
@@ -188,11 +188,14 @@ def _figures(embedded: EmbeddedRun) -> dict[str, GroupFigures]:
         if (unprojected := without_projection(encoder)) is not None:
             figures["trained, before PCA"] = evaluate_items(dataset, videos, unprojected, groups=groups)
         if encoder.unit == "frame":
-            figures["mean of frame vectors"] = evaluate_rows(dataset, mean_frame_rows(videos), groups=groups)
+            means = mean_frame_rows(videos)
+            figures["mean of frame vectors"] = evaluate_rows(dataset, means, ranking=Ranking("cosine"), groups=groups)
     figures["untrained"] = evaluate_items(dataset, embedded.before, embedded.untrained, groups=groups)
     ranked = videos or test
     if pixels := {n: vectors for n, vectors in embedded.pixels.items() if n in ranked}:
         figures["mean of pixels"] = evaluate_rows(dataset, mean_frame_rows(pixels), groups=groups)
+    compared = [dataset.items[n] for n in np.unique(ranked_rows(test, encoder)[0].items)]
+    figures["chance"] = chance_figures(compared, compared, LabelProtocol(groups=groups))
     return figures
 
 
@@ -305,10 +308,11 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     ]
     text = (
         "Every test item is a query against all other test items, those of its own source left out. Seen classes were "
-        "trained on, unseen ones were not. 'Mean of frame vectors' averages the same trained frame vectors "
-        "and so cannot see their order; 'untrained' is the encoder before its first step, 'mean of pixels' the frames "
-        f"themselves, averaged into {GRID} x {GRID} cells and over time. Codes, where there are any, "
-        "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations. "
+        "trained on, unseen ones were not. 'Mean of frame vectors' averages the same trained frame vectors, which are "
+        "then compared by cosine, and so cannot see their order; 'untrained' is the encoder before its first step; 'mean "
+        f"of pixels' are the frames themselves, averaged into {GRID} x {GRID} cells and over time; 'chance' is what a "
+        "random order scores, which depends on how many relevant items a query has. Codes, where there are any, are "
+        "ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations. "
         "'Before PCA' ranks by whole clip vectors; the index holds their principal components alone."
     )
     return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), paragraph(text)]

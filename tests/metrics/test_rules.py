@@ -155,7 +155,7 @@ def test_summary_of_a_whole_ranking_and_of_a_filtered_one():
     assert summary["recall@2"] == 0.75
     assert summary["queries"] == 2.0
     assert set(summary) == {
-        *("mAP", "NDCG", "queries", "queries_excluded", "empty_share"),
+        *("mAP", "NDCG", "relevant items", "queries", "queries_excluded", "empty_share"),
         *(f"{m}@{k}" for m in ("mAP", "P", "recall", "F1", "accuracy", "R", "NDCG") for k in (1, 2)),
     }
     filtered = retrieval_summary(PAR_LIKE)

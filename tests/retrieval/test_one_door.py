@@ -111,17 +111,21 @@ def test_an_evaluation_says_what_it_measured(made: Path) -> None:
     report = Retriever.open(made / "runs" / "clips").evaluate(
         options=VectorSearch(min_cosine=0.5), settings=LabelEvaluation(by_class=True), ks=[1]
     )
-    assert report.measured == "clip space by par; mAP@k divides by min(n_relevant,k); equal distances in order of id"
+    assert report.measured == (
+        "clip space by par; mAP@k divides by min(n_relevant,k); equal distances in order of id; "
+        "mean of frames: their mean vectors, without order, by cosine"
+    )
     assert (report.options, report.settings) == (VectorSearch(min_cosine=0.5), LabelEvaluation(by_class=True))
     assert list(report.figures) == ["all", "left", "right"]
-    assert json.loads(json.dumps(report.to_json())) == report.figures
+    assert list(report.baselines) == ["chance", "mean of frames"]
+    assert json.loads(json.dumps(report.to_json()))["all"] == report.figures["all"]
     header, rows = report.tables()[0]
-    assert [row[0] for row in rows] == list(report.figures)
+    assert [row[0] for row in rows[:3]] == ["all", "all: chance", "all: mean of frames"]
     assert rows[0][header.index("queries")] == "12"
     assert "queries_excluded" not in header
     lines = str(report).splitlines()
     assert lines[0] == report.measured
-    assert [line.split() for line in lines[2 : 2 + len(rows)]] == rows
+    assert [line.split() for line in lines[2 : 2 + len(rows)]] == [" ".join(row).split() for row in rows]
 
 
 def test_a_wide_table_is_cut_at_the_cut_offs_and_a_narrow_one_is_not() -> None:

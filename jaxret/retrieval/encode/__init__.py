@@ -4,7 +4,14 @@ from jaxret.retrieval.encode.frame_vectors import FrameEncoder, FrameVectors, en
 from jaxret.retrieval.encode.read_ahead import Read, read_ahead
 from jaxret.retrieval.encode.shot_rows import ShotEncoder, encode_shots, shots_of
 from jaxret.retrieval.encode.shots import Shot, ShotDetector, detect_cuts, random_cuts, shots_between
-from jaxret.retrieval.encode.spaces import ClipEncoder, clip_rows, code_rows, frame_rows, mean_frame_rows
+from jaxret.retrieval.encode.spaces import (
+    ClipEncoder,
+    clip_rows,
+    code_rows,
+    frame_rows,
+    mean_frame_rows,
+    mean_rows_of_chunks,
+)
 
 __all__ = [
     "ClipEncoder",
@@ -22,6 +29,7 @@ __all__ = [
     "frame_rows",
     "frame_vectors",
     "mean_frame_rows",
+    "mean_rows_of_chunks",
     "random_cuts",
     "read_ahead",
     "shots_between",

@@ -20,7 +20,7 @@ from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.retrieval.encode.frame_vectors import FrameVectors
 from jaxret.retrieval.encode.shot_rows import ShotEncoder, encode_shots, shots_of
 
-__all__ = ["ClipEncoder", "clip_rows", "code_rows", "frame_rows", "mean_frame_rows"]
+__all__ = ["ClipEncoder", "clip_rows", "code_rows", "frame_rows", "mean_frame_rows", "mean_rows_of_chunks"]
 
 _CLIPS_AT_ONCE = 64
 
@@ -98,6 +98,29 @@ def mean_frame_rows(media: Mapping[int, FrameVectors]) -> Rows:
     """One row a chunk: the mean of its frame vectors, the baseline that does not see the order of frames."""
     means = [item.vectors.mean(axis=1) for _, item in sorted(media.items())]
     return _chunk_rows(dict(sorted(media.items())), np.concatenate(means))
+
+
+def mean_rows_of_chunks(frames: Rows, chunks: Rows) -> Rows:
+    """The same baseline from rows of the frame space: one row a chunk, the mean of the frames shown in it.
+
+    A frame that overlapping chunks share counts for the last of them; a chunk without a frame has no row.
+
+    Args:
+      frames: rows of the frame space, items ascending.
+      chunks: rows of the clip or code space of the same items, in order of item and time.
+    """
+    longest = 1.0 + max(frames.starts.max(initial=0.0), chunks.starts.max(initial=0.0))
+    chunk_of = np.searchsorted(
+        chunks.items * longest + chunks.starts, frames.items * longest + frames.starts, side="right"
+    ) - 1  # fmt: skip
+    shown = chunk_of >= 0
+    shown[shown] = chunks.items[chunk_of[shown]] == frames.items[shown]
+    owners, counts = np.unique(chunk_of[shown], return_counts=True)
+    order = np.argsort(chunk_of[shown], kind="stable")
+    vectors = frames.vectors[shown][order].astype(np.float32)
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
+    means = np.add.reduceat(vectors, starts, axis=0) / counts[:, None] if len(owners) else vectors
+    return dataclasses.replace(chunks.take(owners), vectors=means.astype(np.float32))
 
 
 def _chunk_rows(media: Mapping[int, FrameVectors], vectors: npt.NDArray[np.float32]) -> Rows:

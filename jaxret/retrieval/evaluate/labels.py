@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Sequence
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
-from jaxret.evaluation import LabelProtocol, Ranking, evaluate_queries, evaluate_sequences
+from jaxret.evaluation import LabelProtocol, Ranking, chance_figures, evaluate_queries, evaluate_sequences
 from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import METRICS, metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.retrieval.evaluate.labelled_part import LabelledPart
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.settings import LabelEvaluation
@@ -63,41 +62,60 @@ def evaluate_labels(
         space, ranking = _vector_ranking(index, options, settings.depth)
         measure = ranking.distance if ranking.min_cosine is None else "par"
     kinds = ("video",) if isinstance(options, SequenceSearch) else ("image", "video")
-    gallery, gallery_items = _of_some(
+    gallery = LabelledPart.of(
         index.rows(space),
         index.items,
         lambda item: item.kind in kinds and (settings.split is None or item.split == settings.split),
     )
-    own, own_items = gallery, gallery_items
+    own, media = gallery, None
     if queries is not None:
         media = {
             number: vectors
             for number, vectors in frame_vectors(queries, encoder, threads=request.threads)
             if not isinstance(vectors, MediaError)
         }
-        query_rows = _query_rows(media, encoder, space)
-        own, own_items = _of_some(query_rows, query_items(queries, index), lambda item: item.kind in kinds)
-    classes = sorted({str(item.label) for item in own_items if item.label is not None}) if settings.by_class else []
+        rows = _query_rows(media, encoder, space)
+        own = LabelledPart.of(rows, query_items(queries, index), lambda item: item.kind in kinds)
+    classes = sorted({str(item.label) for item in own.items if item.label is not None}) if settings.by_class else []
     protocol = LabelProtocol(
         ks=DEFAULT_KS if request.ks is None else request.ks,
-        groups={name: [name] for name in classes},
+        groups={**_seen_and_unseen(index, own.items), **{name: [name] for name in classes}},
         relevant=settings.relevant,
         denominator=settings.denominator,
+        relevant_items=settings.relevant_items,
     )
     figures = {}
     if not isinstance(options, SequenceSearch):
-        figures = evaluate_queries(own, own_items, gallery, gallery_items, ranking, protocol)
-    elif own_items and gallery_items:
-        sequences, gallery_sequences = in_order_of_time(own)[0], in_order_of_time(gallery)[0]
+        figures = evaluate_queries(own.rows, own.items, gallery.rows, gallery.items, ranking, protocol)
+    elif own.items and gallery.items:
+        sequences, gallery_sequences = in_order_of_time(own.rows)[0], in_order_of_time(gallery.rows)[0]
         figures = evaluate_sequences(
-            sequences, own_items, gallery_sequences, gallery_items, options.ranking(), protocol
+            sequences, own.items, gallery_sequences, gallery.items, options.ranking(), protocol
         )
     if not figures:
         other = " of another source" if settings.relevant == "label" else ""
         of_split = "" if settings.split is None else f" of the split {settings.split!r}"
         raise ConfigError(f"nothing to measure: no query has a relevant item{other} in the gallery{of_split}")
     words = f"{space} space by {measure}; mAP@k divides by {settings.denominator}; equal distances in order of id"
-    return Report(figures, words, options, settings)
+    if settings.relevant_items is not None:
+        words += f"; galleries of {settings.relevant_items} items a class"
+    baselines = {"chance": chance_figures(own.items, gallery.items, protocol)}
+    if space in ("clip", "code") and "frame" in index.spaces and encoder.preprocessing.shots is None:
+        means = gallery.mean_frames_in(index)
+        own_means = means if media is None else own.mean_frames_of(media)
+        by_cosine = Ranking("cosine", depth=settings.depth)
+        baselines["mean of frames"] = evaluate_queries(own_means, own.items, means, gallery.items, by_cosine, protocol)
+        words += "; mean of frames: their mean vectors, without order, by cosine"
+    return Report(figures, words, options, settings, baselines)
+
+
+def _seen_and_unseen(index: MediaIndex, items: Sequence[MediaItem]) -> dict[str, set[str]]:
+    """The classes that the index has training items of, and the others, as groups; none where all are the one or the
+    other."""
+    trained = {str(item.label) for item in index.items if item.split == "train" and item.label is not None}
+    labels = {str(item.label) for item in items if item.label is not None}
+    seen, unseen = labels & trained, labels - trained
+    return {"seen": seen, "unseen": unseen} if seen and unseen else {}
 
 
 def _vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None) -> tuple[SpaceName, Ranking]:
@@ -121,14 +139,6 @@ def _vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None)
     if (space == "code") != (METRICS[distance].dtype == "uint8"):
         raise ConfigError(f"hamming and the code space go together, got {distance} in space {space}")
     return space, Ranking(distance, options.min_cosine, depth)
-
-
-def _of_some(
-    rows: Rows, items: Sequence[MediaItem], wanted: Callable[[MediaItem], bool]
-) -> tuple[Rows, list[MediaItem]]:
-    """The wanted ones of the items that have rows, and their rows, numbered anew."""
-    numbers = np.array([number for number in np.unique(rows.items).tolist() if wanted(items[number])], np.int64)
-    return rows.of_items(numbers), [items[number] for number in numbers.tolist()]
 
 
 def _query_rows(media: dict[int, FrameVectors], encoder: VideoEncoder, space: SpaceName) -> Rows:

@@ -92,4 +92,5 @@ def _widths(table: TextTable) -> list[int]:
 
 
 def _text(name: str, value: float | None) -> str:
-    return "" if value is None else f"{value:.{0 if name in _COUNTS else 4}f}"
+    digits = 0 if name in _COUNTS else 1 if name == "relevant items" else 4
+    return "" if value is None else f"{value:.{digits}f}"

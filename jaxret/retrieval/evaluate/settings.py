@@ -28,6 +28,8 @@ class LabelEvaluation:
       denominator: what mAP@k divides by: min(n_relevant,k), all relevant items, or those retrieved among the first k.
       by_class: add a group for each class.
       depth: results kept a query. Default: the whole gallery, which mAP needs.
+      relevant_items: give every query a gallery of its own with so many items of each class, drawn at random from those
+        of other sources, so that large and small classes compare. Default: the gallery is what it is.
 
     Raises:
       ConfigError: a value is unknown or out of range.
@@ -38,15 +40,21 @@ class LabelEvaluation:
     denominator: Denominator = "min(n_relevant,k)"
     by_class: bool = False
     depth: int | None = None
+    relevant_items: int | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("relevant", Relevant), ("denominator", Denominator)):
             if (value := getattr(self, name)) not in get_args(known):
                 raise ConfigError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
-        if self.depth is not None and self.depth < 1:
-            raise ConfigError(f"depth must be at least 1 or none, got {self.depth}")
-        if self.depth is not None and self.depth > MOST:
-            raise ConfigError(f"depth must be at most {MOST}, got {self.depth}")
+        for name in ("depth", "relevant_items"):
+            if (count := getattr(self, name)) is None:
+                continue
+            if count < 1:
+                raise ConfigError(f"{name} must be at least 1 or none, got {count}")
+            if count > MOST:
+                raise ConfigError(f"{name} must be at most {MOST}, got {count}")
+        if self.relevant_items is not None and self.relevant == "source":
+            raise ConfigError("relevant_items draws items of each class: leave it out where relevance is by source")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""What stands beside every evaluation by labels: chance and the mean of the frames; seen and unseen classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxret import Retriever, VectorSearch
+from jaxret.__main__ import dispatch
+from jaxret.data.merge import RelistedDataset
+from jaxret.data.open import open_dataset
+from jaxret.data.rows import Rows
+from jaxret.errors import ConfigError
+from jaxret.evaluation import LabelProtocol, Ranking, chance_figures, evaluate_leave_one_out
+from jaxret.retrieval import LabelEvaluation
+from jaxret.retrieval.encode import mean_rows_of_chunks
+from jaxret.retrieval.evaluate import labelled_part
+
+MADE_BEFORE = Path(__file__).parents[1] / "compatibility" / "made_before"
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    """The media of two classes, of which `left` has training items."""
+    folder = tmp_path_factory.mktemp("index") / "index"
+    retriever = Retriever.create(folder, Retriever.open(MADE_BEFORE / "runs" / "clips" / "index").encoder)
+    media = open_dataset(MADE_BEFORE / "media")
+    split_of = {"left/l0.mp4": "train", "left/l1.mp4": "validation"}
+    items = [dataclasses.replace(item, split=split_of.get(item.key, "test")) for item in media.items]
+    retriever.add(RelistedDataset([media], items))
+    return retriever
+
+
+@pytest.mark.parametrize("at_once", [3, 1000])
+def test_the_baselines_are_what_they_say(index: Retriever, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(labelled_part, "_ITEMS_AT_ONCE", at_once)
+    report = index.evaluate(ks=(1, 3))
+    stored, items = index.index.rows("frame"), index.index.items
+    chunks = index.index.rows("clip")
+    assert len(chunks) > len(items)
+    means = []
+    for item, start, end in zip(chunks.items, chunks.starts, chunks.ends, strict=True):
+        shown = (stored.items == item) & (stored.starts >= start) & (stored.starts < end)
+        means.append(stored.vectors[shown].mean(axis=0))
+    protocol = LabelProtocol((1, 3), {"seen": ["left"], "unseen": ["right"]})
+    expected = evaluate_leave_one_out(Rows(np.array(means), chunks.items), items, Ranking("cosine"), protocol)
+    assert list(report.figures) == ["all", "seen", "unseen"]
+    for group, row in expected.items():
+        assert report.baselines["mean of frames"][group] == pytest.approx(row, abs=1e-5), group
+    assert report.baselines["chance"] == chance_figures(items, items, protocol)
+    assert report.figures["unseen"] != pytest.approx(expected["unseen"])
+
+
+def test_queries_from_elsewhere_have_the_same_baselines(index: Retriever) -> None:
+    own, outside = index.evaluate(ks=(1,)), index.evaluate(open_dataset(MADE_BEFORE / "media"), ks=(1,))
+    for name, groups in own.baselines.items():
+        for group, row in groups.items():
+            assert outside.baselines[name][group] == pytest.approx(row, abs=1e-5)
+
+
+def test_without_training_items_or_frames_there_is_less_to_tell(index: Retriever) -> None:
+    report = index.evaluate(options=VectorSearch("frame"), ks=(1,))
+    assert list(report.baselines) == ["chance"]
+    tested = index.evaluate(settings=LabelEvaluation(split="test"), ks=(1,))
+    assert list(tested.figures) == ["all", "seen", "unseen"]
+    assert tested.figures["all"]["queries"] == 10
+    old = Retriever.open(MADE_BEFORE / "runs" / "clips" / "index").evaluate(ks=(1,))
+    assert list(old.figures) == ["all"]
+
+
+def test_equal_galleries_from_the_command_line(index: Retriever, capsys: pytest.CaptureFixture[str]) -> None:
+    assert dispatch(["evaluate", str(index.index.folder), "--relevant-items", "4", "-k", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "; galleries of 4 items a class" in out
+    assert "all: chance" in out
+    assert "unseen: mean of frames" in out
+    report = index.evaluate(settings=LabelEvaluation(relevant_items=4), ks=(1,))
+    assert {row["relevant items"] for row in report.figures.values()} == {4.0}
+    assert report.baselines["chance"]["seen"]["P@1"] == pytest.approx(0.5)
+    with pytest.raises(ConfigError, match="relevant_items must be at least 1 or none, got 0"):
+        LabelEvaluation(relevant_items=0)
+    with pytest.raises(ConfigError, match="relevant_items draws items of each class"):
+        LabelEvaluation(relevant_items=2, relevant="source")
+
+
+def test_means_of_chunks_follow_the_times() -> None:
+    frames = Rows(
+        np.arange(12.0, dtype=np.float32)[:, None], [0] * 5 + [1] * 4 + [3] * 3, [0, 1, 2, 3, 4, 0, 2, 4, 6, 0, 1, 9]
+    )
+    chunks = Rows(np.zeros((5, 2), np.float32), [0, 0, 1, 2, 3], [0, 2.5, 0, 0, 5], [2.5, 5, 8, 4, 10], n_items=4)
+    means = mean_rows_of_chunks(frames, chunks)
+    assert means.vectors[:, 0].tolist() == [
+        1.0,
+        3.5,
+        6.5,
+        11.0,
+    ]  # item 2 has no frame; two of item 3 come before its chunk
+    assert means.items.tolist() == [0, 0, 1, 3]
+    assert means.starts.tolist() == [0, 2.5, 0, 5]
+    assert means.n_items == 4
