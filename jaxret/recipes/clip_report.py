@@ -309,10 +309,10 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     text = (
         "Every test item is a query against all other test items, those of its own source left out. Seen classes were "
         "trained on, unseen ones were not. 'Mean of frame vectors' averages the same trained frame vectors, which are "
-        "then compared by cosine, and so cannot see their order; 'untrained' is the encoder before its first step; 'mean "
-        f"of pixels' are the frames themselves, averaged into {GRID} x {GRID} cells and over time; 'chance' is what a "
-        "random order scores, which depends on how many relevant items a query has. Codes, where there are any, are "
-        "ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations. "
+        "then compared by cosine, and so cannot see their order; 'untrained' is the encoder before its first step; "
+        f"'mean of pixels' are the frames themselves, averaged into {GRID} x {GRID} cells and over time; 'chance' is "
+        "what a random order scores, which depends on how many relevant items a query has. Codes, where there are any, "
+        "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations. "
         "'Before PCA' ranks by whole clip vectors; the index holds their principal components alone."
     )
     return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), paragraph(text)]
