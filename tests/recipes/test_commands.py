@@ -66,7 +66,7 @@ def test_a_run_folder_holds_everything(media: Path, run: Path) -> None:
     report = (run / "report.html").read_text(encoding="utf-8")
     assert "broken.mp4" in report
     figures = json.loads((run / "figures.json").read_text())
-    assert set(figures) == {"trained", "untrained", "mean of frame vectors", "mean of pixels"}
+    assert set(figures) == {"trained", "untrained", "mean of frame vectors", "mean of pixels", "chance"}
     assert [row["epoch"] for row in read_run_log(run / "metrics.jsonl")] == [2.0]
 
 
@@ -96,7 +96,8 @@ def test_index_adds_once_and_removes(media: Path, run: Path, tmp_path: Path, cap
 def test_evaluate_writes_what_it_prints(run: Path, tmp_path: Path, capsys) -> None:
     assert dispatch(["evaluate", str(run), "--json", str(tmp_path / "f.json"), "-k", "1", "--by-class"]) == 0
     figures = json.loads((tmp_path / "f.json").read_text())
-    assert set(figures) == {"all", "0-up", "1-left", "2-right", "3-up"}
+    assert {name for name in figures if ":" not in name} == {"all", "0-up", "1-left", "2-right", "3-up"}
+    assert {"all: chance", "all: mean of frames", "3-up: chance"} <= set(figures)
     assert f"{figures['all']['mAP']:.4f}" in capsys.readouterr().out
 
 

@@ -48,6 +48,7 @@ def test_a_run_leaves_an_index_of_codes_that_are_the_rounded_activations(media: 
         "mean of frame vectors",
         "untrained",
         "mean of pixels",
+        "chance",
     }
     assert "mAP tie-averaged" in figures["trained"]["all"]
     retriever = Retriever.open(run / "index")

@@ -34,7 +34,7 @@ def test_a_tiny_training_finds_more_than_its_baselines(tmp_path: Path, monkeypat
     found = {
         method: {group: figures["mAP"] for group, figures in groups.items()} for method, groups in run.figures.items()
     }
-    assert set(found) == {"trained", "mean of frame vectors", "untrained", "mean of pixels"}
+    assert set(found) == {"trained", "mean of frame vectors", "untrained", "mean of pixels", "chance"}
     for group in ("seen", "unseen"):
         baselines = [scores[group] for method, scores in found.items() if method != "trained"]
         assert found["trained"][group] > max(0.45, 1.5 * max(baselines)), (group, found)
