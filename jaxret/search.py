@@ -32,6 +32,8 @@ class Search:
       query: an image or a video.
       k: results wanted, at least 1; more than the index has are all.
       kind: find only images, or only videos.
+      where: find only items whose columns pass this filter, as in "label = 'cat' and duration > 10 and key like 'a/%'"
+        (docs/filters).
       json: print JSON, one object a result.
       figure: draw the query and the results with their boxes (PNG), with an index of regions.
       threads: of the ranking kernels, 1 to 1024 (default: all cores).
@@ -41,6 +43,7 @@ class Search:
     query: str
     k: int = 10
     kind: Kind | None = None
+    where: str | None = None
     json: bool = False
     figure: Path | None = None
     threads: int | None = None
@@ -66,7 +69,7 @@ def main(argv: Sequence[str]) -> int:
     for error in query.damaged:
         print(f"jaxret: the query is damaged: {error}", file=sys.stderr)
     kinds = None if args.kind is None else (args.kind,)
-    hits = retriever.search(query, args.k, options=options, kinds=kinds, threads=args.threads)
+    hits = retriever.search(query, args.k, options=options, kinds=kinds, where=args.where, threads=args.threads)
     if args.json:
         print_json(hits)
     else:

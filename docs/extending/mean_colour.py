@@ -81,6 +81,7 @@ class ColourSystem(System):
         k: int,
         options: ColourSearch,
         kinds: frozenset[str] | None,
+        where: str | None,
         threads: int | None,
     ) -> list[Hit]:
         """See `System.search`."""
@@ -89,5 +90,5 @@ class ColourSystem(System):
             raise vectors
         rows = frame_rows({0: vectors})
         colours = rows.vectors * np.float32(options.brightness)
-        found = index.search("colour", colours, k, kinds=kinds, threads=threads)
+        found = index.search("colour", colours, k, kinds=kinds, where=where, threads=threads)
         return best_per_item(hits_of_rows(found, rows, "euclidean"), k, index)

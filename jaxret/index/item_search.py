@@ -8,7 +8,8 @@ in the order of their items, (distance, row) of best rows orders items exactly a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,15 +25,26 @@ __all__ = ["Gallery", "gallery_of"]
 MAX_CELLS = 1 << 22
 """Results held at once for a segment: queries go in groups so that group x depth stays below this."""
 
+_KEPT_GALLERIES = 8  # of the last filters
+
 
 Way = Literal["scan", "hash tables", "cells"]
 
 
-def gallery_of(snapshot: Snapshot, space: str, kinds: frozenset[str] | None, way: Way = "scan") -> Gallery:
-    """The searchable rows of a space, prepared once for each choice of kinds and each way to search them."""
-    key = (space, kinds, way)
+def gallery_of(
+    snapshot: Snapshot, space: str, kinds: frozenset[str] | None, where: str | None, way: Way = "scan"
+) -> Gallery:
+    """The searchable rows of a space, prepared once for each choice of items and each way to search them.
+
+    Raises:
+      FilterError: `where` is malformed, or does not fit the columns.
+    """
+    key = (space, kinds, where, way)
     if key not in snapshot.galleries:
-        snapshot.galleries[key] = Gallery(snapshot, space, kinds, way)
+        snapshot.galleries[key] = Gallery(snapshot, space, snapshot.passing(kinds, where), way)
+        filtered = [known for known in snapshot.galleries if known[2] is not None]
+        if len(filtered) > _KEPT_GALLERIES:
+            del snapshot.galleries[filtered[0]]
     return snapshot.galleries[key]
 
 
@@ -42,33 +54,40 @@ class Gallery:
     Rows are numbered through all segments that have any, removed items' rows included.
     """
 
-    def __init__(self, snapshot: Snapshot, space: str, kinds: frozenset[str] | None, way: Way):
-        """Prepare the rows of items of these kinds (None for all)."""
+    def __init__(self, snapshot: Snapshot, space: str, wanted: Sequence[NDArray[np.bool_]], way: Way):
+        """Prepare the rows of some items, see `Snapshot.passing`."""
         make_shard = {"scan": scanned_shard, "hash tables": HashedShard, "cells": CelledShard}[way]
+        self._snapshot = snapshot
         self._shards: list[Shard] = []
         first = 0
-        wanted = snapshot.of_kinds(kinds)
         for number, rows in snapshot.segment_rows(space):
-            self._shards.append(make_shard(snapshot, number, space, rows, first, wanted))
-            first += len(rows.items)
-        self._searched = [shard for shard in self._shards if len(shard.found_ids)]
-        self.searchable: NDArray[np.bool_] = np.zeros(len(snapshot.items), bool)
-        """bool (n,), the live items that may be found: of these kinds, and with rows."""
+            self._shards.append(make_shard(snapshot, number, space, rows, first, wanted[number]))
+            first += len(rows)
+        self._searched = [shard for shard in self._shards if shard.n_items]
+        self._n_items = sum(shard.n_items for shard in self._searched)
+
+    @functools.cached_property
+    def searchable(self) -> NDArray[np.bool_]:
+        """bool (n,), the live items that may be found: those wanted that have rows."""
+        searchable = np.zeros(len(self._snapshot.items), bool)
         for shard in self._searched:
-            self.searchable[shard.found_ids] = True
-        self._n_items = int(self.searchable.sum())
-        self._items_of_source = np.bincount(
-            snapshot.item_sources[self.searchable], minlength=max(1, len(snapshot.source_codes))
-        )
+            searchable[shard.found_ids] = True
+        return searchable
+
+    @functools.cached_property
+    def _items_of_source(self) -> NDArray[np.int64]:
+        """int64 (sources,), how many items that may be found each source has."""
+        sources = self._snapshot.item_sources[self.searchable]
+        return np.bincount(sources, minlength=max(1, len(self._snapshot.source_codes)))
 
     def split(
         self, row_numbers: NDArray[np.int64]
     ) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64], Rows]]:
         """For each segment: which of the numbers lie in it, their local numbers, item ids, and its rows."""
         for shard in self._shards:
-            inside = (row_numbers >= shard.first) & (row_numbers < shard.first + len(shard.ids))
+            inside = (row_numbers >= shard.first) & (row_numbers < shard.first + len(shard.rows))
             local = row_numbers[inside] - shard.first
-            yield inside, local, shard.ids[local], shard.rows
+            yield inside, local, shard.ids_of(local), shard.rows
 
     def nearest_items(
         self,

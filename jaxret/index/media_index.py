@@ -242,14 +242,28 @@ class MediaIndex:
         """
         yield from self._snapshot.row_blocks(self._known_space(space).name)
 
-    def searchable(self, space: str, kinds: Collection[str] | None = None) -> NDArray[np.bool_]:
+    def passing(self, kinds: Collection[str] | None = None, where: str | None = None) -> NDArray[np.bool_]:
+        """bool (len,), the items that are of some kinds and pass a filter.
+
+        Args:
+          kinds: "image", "video"; None for both.
+          where: a filter, such as `label = 'cat' and duration > 10`, see `docs/filters`; None for none.
+
+        Raises:
+          ValueError: a kind is unknown, or the filter is malformed or does not fit the columns; the message names the
+            character.
+        """
+        return self._snapshot.ids_passing(_check_kinds(kinds), where)
+
+    def searchable(
+        self, space: str, kinds: Collection[str] | None = None, where: str | None = None
+    ) -> NDArray[np.bool_]:
         """bool (len,), the items that a search of this space can find: the gallery of an evaluation.
 
         Raises:
-          ValueError: the space or a kind is unknown.
+          ValueError: the space or a kind is unknown, or the filter is none.
         """
-        gallery = gallery_of(self._snapshot, self._known_space(space).name, _check_kinds(kinds))
-        return gallery.searchable.copy()
+        return gallery_of(self._snapshot, self._known_space(space).name, _check_kinds(kinds), where).searchable.copy()
 
     def search(
         self,
@@ -259,6 +273,7 @@ class MediaIndex:
         *,
         options: SearchOptions | None = None,
         kinds: Collection[str] | None = None,
+        where: str | None = None,
         exclude_sources: Sequence[str | None] | None = None,
         threads: int | None = None,
     ) -> MediaSearchResult:
@@ -272,14 +287,15 @@ class MediaIndex:
           k: items a query, at least 1; more than there are fills up with id -1, up to 2^22 in all.
           options: the metric, PAR's threshold and indexes to search with; None: the space's default metric, exactly.
           kinds: find only these kinds ("image", "video"); None for both.
+          where: find only what passes this filter, see `passing`; the k nearest are those of what passes.
           exclude_sources: for each query a source whose items are left out, or None: the query's own, so
             that what it was cut from does not answer for it.
           threads: of the ranking kernels; None lets them choose.
 
         Raises:
           TypeError: `vectors` are not floats (of codes: not uint8), or k or probes is not a whole number.
-          ValueError: the space or a kind is unknown, the options do not fit the space, shapes disagree, a vector is
-            not finite, or k is out of range.
+          ValueError: the space or a kind is unknown, the filter is malformed or does not fit, the options do not fit
+            the space, shapes disagree, a vector is not finite, or k is out of range.
           IndexFormatError: what is stored turns out to be damaged.
         """
         return rank_media(
@@ -288,7 +304,7 @@ class MediaIndex:
             vectors,
             k,
             options=options or SearchOptions(),
-            kinds=_check_kinds(kinds),
+            chosen=(_check_kinds(kinds), where),
             exclude_sources=exclude_sources,
             threads=threads,
         )
@@ -300,13 +316,21 @@ class MediaIndex:
         *,
         options: SearchOptions | None = None,
         kinds: Collection[str] | None = None,
+        where: str | None = None,
         exclude_sources: Sequence[str | None] | None = None,
         threads: int | None = None,
     ) -> MediaSearchResult:
         """`search` for every item, the whole ranking that a full mAP needs; ids (Q, len), at least 1 wide."""
         wanted = max(1, len(self))
         return self.search(
-            space, vectors, wanted, options=options, kinds=kinds, exclude_sources=exclude_sources, threads=threads
+            space,
+            vectors,
+            wanted,
+            options=options,
+            kinds=kinds,
+            where=where,
+            exclude_sources=exclude_sources,
+            threads=threads,
         )
 
     def add(self, items: Sequence[MediaItem], rows: Mapping[str, Rows], *, replace: bool = False) -> None:

@@ -31,11 +31,11 @@ def rank_media(
     k: int,
     *,
     options: SearchOptions,
-    kinds: frozenset[str] | None,
+    chosen: tuple[frozenset[str] | None, str | None],
     exclude_sources: Sequence[str | None] | None,
     threads: int | None,
 ) -> MediaSearchResult:
-    """`MediaIndex.search` on a snapshot; arguments and errors are described there."""
+    """`MediaIndex.search` on a snapshot; arguments and errors are described there. `chosen` are kinds and filter."""
     if space.representation == "record":
         raise ValueError(f"space {space.name!r} holds records, which are not compared: read them with rows()")
     queries = _checked_queries(space, vectors)
@@ -46,7 +46,7 @@ def rank_media(
     check_threads(threads)
     excluded = _source_numbers(snapshot, exclude_sources, len(queries))
     way: Way = "hash tables" if options.multi_index else "scan" if options.probes is None else "cells"
-    gallery = gallery_of(snapshot, space.name, kinds, way)
+    gallery = gallery_of(snapshot, space.name, *chosen, way)
     best = gallery.nearest_items(queries, k, metric, excluded, threads, options.probes)
     cosines = None
     if options.min_cosine is not None:

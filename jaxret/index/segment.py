@@ -161,6 +161,7 @@ class Segment:
             for space, arrays in entry.arrays.items()
         }
         self._rows: dict[str, Rows | None] = {}
+        self._item_counts: dict[str, int] = {}
         self._hash_tables: dict[str, HammingIndex] = {}
         self._cells: dict[str, CentroidIndex] = {}
 
@@ -217,6 +218,14 @@ class Segment:
             starts, ends = arrays["spans"].T
             self._rows[space] = Rows(arrays[_vectors_of(files)], items, starts, ends, self.entry.n_items)
         return self._rows[space]
+
+    def count_items(self, space: str) -> int:
+        """How many items, removed ones included, have rows of a space."""
+        if space not in self._item_counts:
+            rows = self.rows(space)
+            items = np.zeros(0, np.int64) if rows is None else rows.items
+            self._item_counts[space] = int(np.count_nonzero(np.diff(items))) + (len(items) > 0)
+        return self._item_counts[space]
 
     def vectors_file(self, space: str) -> Path:
         """Where the vectors, codes or records of a space lie, for messages."""

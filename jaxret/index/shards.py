@@ -23,30 +23,39 @@ class Shard:
     Attributes:
       rows: all rows of the segment.
       first: the number of its first row.
-      ids: int64 (N,), the item id of each row, -1 for removed items.
       n_rows: rows that are searched, the greatest depth.
-      found_ids: the ids of the items that take part, ascending.
+      n_items: items that they belong to.
     """
 
     def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
+        """Prepare the rows of the wanted items; `wanted` is bool (n_items,) of the segment."""
         self.rows, self.first = rows, first
         self._segment, self._space = snapshot.segments[number], space
-        self.ids = snapshot.positions[number][rows.items]
-        self._item_sources = snapshot.item_sources
-        takes_part = (self.ids >= 0) & (wanted[self.ids] if len(wanted) else False)
+        self._positions = snapshot.positions[number]
+        self._snapshot = snapshot
+        self._wanted = wanted
         # None: all rows take part, and the mapped file is searched as it lies.
-        self._chosen = None if takes_part.all() else np.flatnonzero(takes_part)
-        chosen_ids = self.ids[takes_part]
-        self.n_rows = len(chosen_ids)
-        new = np.ones(self.n_rows, bool)
-        new[1:] = chosen_ids[1:] != chosen_ids[:-1]
-        self.found_ids = chosen_ids[new]
+        self._chosen = None if wanted.all() else _rows_of(rows.items, wanted)
+        if self._chosen is None:
+            self.n_rows, self.n_items = len(rows), self._segment.count_items(space)
+        else:
+            self.n_rows, self.n_items = len(self._chosen), _count_distinct(rows.items[self._chosen])
+
+    @property
+    def found_ids(self) -> NDArray[np.int64]:
+        """The ids of the items that take part, ascending."""
+        items = self.rows.items if self._chosen is None else self.rows.items[self._chosen]
+        return self._positions[np.unique(items)]
+
+    def ids_of(self, local: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The item ids of some rows, by their numbers in the segment."""
+        return self._positions[self.rows.items[local]]
 
     def first_depth(self, k: int) -> int:
         """Rows to look at first: enough for k items where rows of one item do not crowd too much."""
-        if k >= len(self.found_ids):
+        if k >= self.n_items:
             return self.n_rows
-        return min(self.n_rows, k if self.n_rows == len(self.found_ids) else 2 * k + 16)
+        return min(self.n_rows, k if self.n_rows == self.n_items else 2 * k + 16)
 
     def nearest_rows(
         self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
@@ -68,11 +77,11 @@ class Shard:
 
     def best_rows(self, rows: rank.SearchResult, k: int, excluded: NDArray[np.int64] | None) -> rank.SearchResult:
         """The first row of each distinct item in a ranking of rows, up to k of them, padded."""
-        items = np.where(rows.ids >= 0, self.ids[np.maximum(rows.ids - self.first, 0)], -1)  # (Q, depth)
+        items = np.where(rows.ids >= 0, self.ids_of(np.maximum(rows.ids - self.first, 0)), -1)  # (Q, depth)
         keep = rank.first_of_each(items)
         keep &= items >= 0
         if excluded is not None:
-            keep &= self._item_sources[items] != excluded[:, None]
+            keep &= self._snapshot.item_sources[items] != excluded[:, None]
         packed = np.argsort(~keep, axis=1, kind="stable")[:, :k]
         kept = np.take_along_axis(keep, packed, axis=1)
         best = missing_results(len(items), k)
@@ -111,11 +120,12 @@ class WholeShard(Shard):
     def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
         super().__init__(snapshot, number, space, rows, first, wanted)
         self._n_wanted = self.n_rows
-        if self._chosen is not None:
-            taking_part = np.full(len(self.ids), -1, np.int64)
-            taking_part[self._chosen] = self.ids[self._chosen]
-            self.ids = taking_part
-        self.n_rows = len(self.ids)
+        self.n_rows = len(rows)
+
+    def ids_of(self, local: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The item ids of some rows, -1 where they take no part."""
+        items = self.rows.items[local]
+        return np.where(self._wanted[items], self._positions[items], -1)
 
     def nearest_rows(
         self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
@@ -126,9 +136,9 @@ class WholeShard(Shard):
 
     def first_depth(self, k: int) -> int:
         """As of a plain shard, and more by the share of rows that take no part."""
-        if k >= len(self.found_ids):
+        if k >= self.n_items:
             return self.n_rows
-        wanted = k if self._n_wanted == len(self.found_ids) else 2 * k + 16
+        wanted = k if self._n_wanted == self.n_items else 2 * k + 16
         return min(self.n_rows, -(-wanted * self.n_rows // self._n_wanted))
 
 
@@ -161,8 +171,23 @@ def scanned_shard(
 ) -> Shard:
     """A shard that is searched by a scan: of its file, or of copies of the few rows that take part."""
     shard = Shard(snapshot, number, space, rows, first, wanted)
-    few = shard.n_rows < _SCANNED_SHARE * len(shard.ids)
-    return shard if few or shard.n_rows == len(shard.ids) else WholeShard(snapshot, number, space, rows, first, wanted)
+    few = shard.n_rows < _SCANNED_SHARE * len(rows)
+    return shard if few or shard.n_rows == len(rows) else WholeShard(snapshot, number, space, rows, first, wanted)
+
+
+def _rows_of(items: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The numbers of the rows whose items are wanted; `items` does not decrease."""
+    if np.count_nonzero(wanted) > _SCANNED_SHARE * len(wanted):
+        return np.flatnonzero(wanted[items])
+    few = np.flatnonzero(wanted)  # each is looked for: not even the items of all rows are read
+    begins = np.searchsorted(items, few)
+    counts = np.searchsorted(items, few, side="right") - begins
+    return np.repeat(begins - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+
+
+def _count_distinct(items: NDArray[np.int64]) -> int:
+    """How many numbers are in an array that does not decrease."""
+    return int(np.count_nonzero(np.diff(items))) + (len(items) > 0)
 
 
 def missing_results(n_queries: int, k: int) -> rank.SearchResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import functools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ __all__ = ["Snapshot", "open_snapshot"]
 
 BLOCK_ROWS = 1 << 15
 """Rows that are copied at once where rows must be gathered, so that no whole segment is ever in memory."""
+
+_KEPT_FILTERS = 16  # answers of the last filters: a byte an item each
 
 
 class Snapshot:
@@ -52,6 +54,7 @@ class Snapshot:
             self.positions.append(position)
             first += len(segment.live)
         self.galleries: dict[Any, Any] = {}
+        self._passing: dict[Any, list[NDArray[np.bool_]]] = {}
         self._row_counts: dict[str, int] = {}
 
     def places(self, keys: Sequence[str]) -> list[tuple[int, int] | None]:
@@ -167,11 +170,43 @@ class Snapshot:
             counts += np.bincount(self.positions[number][rows.items] % len(counts), minlength=len(counts))
         return counts[:-1]
 
-    def of_kinds(self, kinds: Collection[str] | None) -> NDArray[np.bool_]:
-        """bool (n,), which live items are of one of the kinds (None for all)."""
-        if kinds is None:
-            return np.ones(len(self.items), bool)
-        return np.fromiter((kind in kinds for kind in self.values("kind")), bool, len(self.items))
+    def passing(self, kinds: frozenset[str] | None = None, where: str | None = None) -> list[NDArray[np.bool_]]:
+        """For each segment bool (n_items,), which of its items are live, of one of the kinds, and pass the filter.
+
+        Args:
+          kinds: None for all.
+          where: see `jaxret.index.filters.parse`; None for none.
+
+        Raises:
+          FilterError: the filter is malformed, or does not fit the columns.
+        """
+        if kinds is None and where is None:
+            return [segment.alive for segment in self.segments]
+        chosen = (kinds, where)
+        if chosen not in self._passing:
+            self._passing[chosen] = self._find_passing(kinds, where)
+            if len(self._passing) > _KEPT_FILTERS:
+                self._passing.pop(next(iter(self._passing)))
+        return self._passing[chosen]
+
+    def _find_passing(self, kinds: frozenset[str] | None, where: str | None) -> list[NDArray[np.bool_]]:
+        from jaxret.index.filters.passing import Filter  # brings pyarrow.compute, which most searches do without
+
+        filters = [] if where is None else [Filter(where, self.own_columns)]
+        if kinds is not None:
+            filters.append(Filter(f"kind IN ({', '.join(map(repr, sorted(kinds)))})", {}))
+        found = []
+        for segment in self.segments:
+            passing = [
+                np.logical_and.reduce([one.passing(batch) for one in filters]) for batch in segment.items.batches()
+            ]
+            found.append(np.concatenate([np.zeros(0, bool), *passing]) & segment.alive)
+        return found
+
+    def ids_passing(self, kinds: frozenset[str] | None = None, where: str | None = None) -> NDArray[np.bool_]:
+        """bool (n,), which live items are of one of the kinds and pass the filter, see `passing`."""
+        parts = zip(self.passing(kinds, where), self.segments, strict=True)
+        return np.concatenate([np.zeros(0, bool), *(passing[segment.live] for passing, segment in parts)])
 
 
 def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:

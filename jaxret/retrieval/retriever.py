@@ -125,6 +125,7 @@ class Retriever:
         *,
         options: Any = None,
         kinds: Collection[str] | None = None,
+        where: str | None = None,
         threads: int | None = None,
     ) -> list[Hit]:
         """The k items nearest to a query, nearest first, each at its best place.
@@ -135,19 +136,24 @@ class Retriever:
           options: how to compare: a `VectorSearch` or `SequenceSearch` for an index of whole images and clips, a
             `RegionSearch` for one of regions; None for the index's default.
           kinds: find only "image" or only "video".
+          where: find only items that pass this filter, such as `label = 'cat' and duration > 10`: the k nearest of
+            those. See `docs/filters`.
           threads: of the ranking kernels.
 
         Raises:
           MediaError: the query cannot be read.
-          ValueError: k or kinds is out of range, or the options do not fit the index or the query.
+          ValueError: k or kinds is out of range, the filter is malformed or names a column that the index lacks, or the
+            options do not fit the index or the query.
         """
         if isinstance(k, int):
             k = min(k, max([1, len(self.index), *map(self.index.count_rows, self.index.spaces)]))
         k = check_count(k, "k")
         wanted = _checked_kinds(kinds)
+        if where is not None:
+            self.index.passing(wanted, where)  # a wrong filter is told before the query is read
         options = self.system.default_options() if options is None else self._fitting(options)
         dataset = query if isinstance(query, MediaDataset) else single_file(query)
-        return self.system.search(self.index, dataset, k, options, wanted, threads)
+        return self.system.search(self.index, dataset, k, options, wanted, where, threads)
 
     def evaluate(
         self,

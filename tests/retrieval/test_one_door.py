@@ -42,6 +42,45 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(MADE_BEFORE, tmp_path_factory.mktemp("made") / "made"))
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("clips", VectorSearch()),
+        ("clips", VectorSearch(space="frame")),
+        ("clips", VectorSearch(min_cosine=0.0)),
+        ("clips", VectorSearch(every_clip=True)),
+        ("codes", VectorSearch()),
+        ("sequences", SequenceSearch("bi-dtw")),
+        ("sequences", SequenceSearch("dtw", part="query")),
+        ("films", VectorSearch()),
+        ("things", RegionSearch()),
+        ("things", RegionSearch(candidates=0)),
+    ],
+    ids=str,
+)
+def test_a_filter_finds_the_nearest_of_what_passes(name: str, options: Any, made: Path) -> None:
+    query = made / "pictures" / "p0.png" if name == "things" else made / "query.mp4"
+    retriever = Retriever.open(made / "runs" / name)
+    passing = [hit for hit in retriever.search(query, 100, options=options) if set(hit.item.key) & set("035")]
+    assert 2 < len(passing) < 100
+    for kinds in (None, (passing[0].item.kind,)):
+        where = "key LIKE '%0%' OR key LIKE '%3%' OR key LIKE '%5%'"
+        assert retriever.search(query, 3, options=options, kinds=kinds, where=where) == passing[:3]
+    assert retriever.search(query, 3, options=options, where="key = 'none'") == []
+    with pytest.raises(ValueError, match="character 1: no column keys, there are key, kind"):
+        retriever.search("no such file.mp4", options=options, where="keys = 'none'")
+
+
+def test_a_filter_on_the_command_line(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["search", str(made / "runs" / "clips"), str(made / "query.mp4"), "--json", "--where"]
+    assert dispatch([*words, "label = 'left' AND duration > 0"]) == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(found) == 6
+    assert {hit["label"] for hit in found} == {"left"}
+    with pytest.raises(ValueError, match=r"filter 'label ~ 3', character 7: unexpected '~'"):
+        dispatch([*words, "label ~ 3"])
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_a_run_and_its_index_open_and_give_hits_of_one_shape(name: str, made: Path) -> None:
     query = made / "pictures" / "p0.png" if name == "things" else made / "query.mp4"

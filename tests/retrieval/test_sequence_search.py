@@ -152,14 +152,14 @@ def test_blocks_change_nothing_and_only_what_fits_is_kept(tmp_path: Path) -> Non
         for block_bytes, kept_bytes, blocks in ((1, 0, 5), (13 * 12, 9 * 12, 2), (1 << 20, 1 << 20, 1)):
             sequences = ClipSequences(index, block_bytes=block_bytes, kept_bytes=kept_bytes)
             for _ in range(2):
-                found = sequence_hits(index, sequences, clips, 3, ranking)
+                found = sequence_hits(index, sequences.blocks(), clips, 3, ranking)
                 assert [index.id_of(match.item.key) for match in found] == [[*videos][m.id] for m in slow[:3]]
                 for match, expected in zip(found, slow, strict=False):
                     assert (match.distance, match.backwards) == (expected.distance, expected.backwards)
                     assert (match.start, match.end) == (expected.start, expected.end)
                     assert match.query_span == (expected.query_start, expected.query_end)
-            assert len(list(sequences)) == blocks
-            again = [first is second for first, second in zip(sequences, sequences, strict=True)]
+            assert len(list(sequences.blocks())) == blocks
+            again = [first is second for first, second in zip(sequences.blocks(), sequences.blocks(), strict=True)]
             assert again == {0: [False] * 5, 9 * 12: [False, False], 1 << 20: [True]}[kept_bytes]
 
 

@@ -73,6 +73,7 @@ class System(abc.ABC):
         k: int,
         options: Any,
         kinds: frozenset[str] | None,
+        where: str | None,
         threads: int | None,
     ) -> list[Hit]:
         """The k nearest items, nearest first.
@@ -83,6 +84,7 @@ class System(abc.ABC):
           k: at least 1.
           options: of a class in `self.options`.
           kinds: find only these ("image", "video"); None for both.
+          where: find only what passes this filter, see `MediaIndex.passing`; None for all.
           threads: of the ranking kernels; None lets them choose.
 
         Raises:

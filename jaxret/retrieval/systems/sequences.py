@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -68,13 +68,21 @@ class ClipSequences:
             self._blocks_kept += kept <= kept_bytes
         self._parts = [self.ids[first:last] for first, last in itertools.pairwise(edges)]
 
-    def __iter__(self) -> Iterator[SequenceBlock]:
-        """The blocks, in order of ids."""
+    def blocks(self, wanted: npt.NDArray[np.bool_] | None = None) -> Iterator[SequenceBlock]:
+        """The blocks, in order of ids.
+
+        Args:
+          wanted: bool (len(index),), of these items alone; None for all.
+        """
         for number, ids in enumerate(self._parts):
-            block = self._kept.get(number) or _read(self._index, ids)
-            if number < self._blocks_kept:
-                self._kept[number] = block
-            yield block
+            chosen = ids if wanted is None else ids[wanted[ids]]
+            if len(chosen) == len(ids):
+                block = self._kept.get(number) or _read(self._index, ids)
+                if number < self._blocks_kept:
+                    self._kept[number] = block
+                yield block
+            elif len(chosen):
+                yield _read(self._index, chosen)
 
 
 def _read(index: MediaIndex, ids: npt.NDArray[np.int64]) -> SequenceBlock:
@@ -96,7 +104,7 @@ def in_order_of_time(rows: Rows) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
 
 def sequence_hits(
     index: MediaIndex,
-    sequences: ClipSequences,
+    sequences: Iterable[SequenceBlock],
     clips: Rows,
     k: int,
     ranking: SequenceRanking,
@@ -107,7 +115,7 @@ def sequence_hits(
 
     Args:
       index: that the sequences are of.
-      sequences: the gallery.
+      sequences: the gallery, see `ClipSequences.blocks`.
       clips: the clip vectors of the query, one video.
       k: videos wanted, at least 1.
       ranking: how.

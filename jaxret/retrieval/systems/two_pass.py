@@ -218,6 +218,7 @@ class TwoPassSystem(System, Generic[Query]):
         k: int,
         options: RegionSearch,
         kinds: frozenset[str] | None,
+        where: str | None,
         threads: int | None,
     ) -> list[Hit]:
         """See `System.search`; `threads` has no part in it.
@@ -229,7 +230,7 @@ class TwoPassSystem(System, Generic[Query]):
         if 0 < options.candidates < k:
             options = dataclasses.replace(options, candidates=k)
         image, size = self.image(query, options.at)
-        return self._hits(index, self.rank(index, self.region_query(image, size, options), options, kinds), k)
+        return self._hits(index, self.rank(index, self.region_query(image, size, options), options, kinds, where), k)
 
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure with regions whose results are known; see `System.evaluate`."""
@@ -284,15 +285,21 @@ class TwoPassSystem(System, Generic[Query]):
             raise ValueError(f"{'the image' if region is None else f'the region {region}'} {error}") from error
 
     def rank(
-        self, index: MediaIndex, query: Query, options: RegionSearch, kinds: frozenset[str] | None = None
+        self,
+        index: MediaIndex,
+        query: Query,
+        options: RegionSearch,
+        kinds: frozenset[str] | None = None,
+        where: str | None = None,
     ) -> RegionRanking:
-        """Rank the whole index, or all of it that is of some kinds.
+        """Rank the whole index, or all of it that is of some kinds and passes a filter.
 
         Args:
           index: of this system.
           query: see `region_query`.
           options: its region and `at` are not looked at.
           kinds: rank only "image" or only "video"; None: both.
+          where: rank only what passes this filter, see `MediaIndex.passing`.
 
         Raises:
           ValueError: a setting does not fit the index.
@@ -301,10 +308,9 @@ class TwoPassSystem(System, Generic[Query]):
             raise ValueError("verify compares key points: it needs an index of SIFT words")
         gallery = self.prepared(index)
         rows = np.arange(len(gallery.items))
-        if kinds is not None:
-            # Those of other kinds must take no candidate's place.
-            wanted = np.fromiter((item.kind in kinds for item in index.items), bool, len(index))
-            rows = np.flatnonzero(wanted[gallery.items])
+        if kinds is not None or where is not None:
+            # The others must take no candidate's place.
+            rows = np.flatnonzero(index.passing(kinds, where)[gallery.items])
         order, first, found = _two_passes(gallery, rows, query, options)
         if options.expand and found is not None:
             some = slice(options.expand)

@@ -90,6 +90,7 @@ class VectorSystem(System):
         k: int,
         options: VectorSearch | SequenceSearch,
         kinds: frozenset[str] | None,
+        where: str | None,
         threads: int | None,
     ) -> list[Hit]:
         """See `System.search`.
@@ -111,8 +112,10 @@ class VectorSystem(System):
             raise vectors
         if isinstance(options, SequenceSearch):
             clips = clip_rows({0: vectors}, self.encoder)
-            return sequence_hits(index, self.sequences(index), clips, k, options.ranking(), threads=threads)
-        return _VectorQuery(vectors, is_image, k, options, kinds, threads).hits(index, self.encoder)
+            wanted = None if where is None else index.passing(kinds, where)
+            blocks = self.sequences(index).blocks(wanted)
+            return sequence_hits(index, blocks, clips, k, options.ranking(), threads=threads)
+        return _VectorQuery(vectors, is_image, k, options, kinds, where, threads).hits(index, self.encoder)
 
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure by labels, with screen photos of films, or as Stanford I2V does; see `System.evaluate`."""
@@ -142,7 +145,7 @@ class _VectorQuery:
     Attributes:
       vectors: frame vectors of the query.
       is_image: whether it is one.
-      k, options, kinds, threads: see `System.search`.
+      k, options, kinds, where, threads: see `System.search`.
     """
 
     vectors: FrameVectors
@@ -150,6 +153,7 @@ class _VectorQuery:
     k: int
     options: VectorSearch
     kinds: frozenset[str] | None
+    where: str | None
     threads: int | None
 
     def hits(self, index: MediaIndex, encoder: VideoEncoder) -> list[Hit]:
@@ -239,7 +243,7 @@ class _VectorQuery:
         options = self.options
         wanted = self._wanted(index)
         if options.every_clip:
-            stored = index.rows("clip", np.flatnonzero(index.searchable("clip", self.kinds)))
+            stored = index.rows("clip", np.flatnonzero(index.searchable("clip", self.kinds, self.where)))
             found = hits_of_pairs(index, rows, stored, wanted, self._metric, per="row", threads=self.threads)
         else:
             found = self._nearest(index, "clip", rows, wanted, self._metric)
@@ -267,6 +271,7 @@ class _VectorQuery:
             min(count, max(1, len(index))),  # memory is taken for as many as are wanted
             options=SearchOptions(options.metric, options.min_cosine, probes=options.probes),
             kinds=self.kinds,
+            where=self.where,
             threads=self.threads,
         )
 
