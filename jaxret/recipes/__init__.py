@@ -22,7 +22,17 @@ from jaxret.errors import ConfigError, unknown_name_message
 if TYPE_CHECKING:
     from jaxret.recipes.base import Recipe, Run, RunContext
 
-__all__ = ["DEFAULT_RECIPE", "RECIPES", "Recipe", "Recipes", "Run", "RunContext", "new_run_path", "train"]
+__all__ = [
+    "DEFAULT_RECIPE",
+    "RECIPES",
+    "RENAMED_RECIPES",
+    "Recipe",
+    "Recipes",
+    "Run",
+    "RunContext",
+    "new_run_path",
+    "train",
+]
 
 # Of each recipe of the library its module and its summary, so that listing them imports none.
 _BUILT_IN = {
@@ -49,15 +59,14 @@ _BUILT_IN = {
         "clips.ndvr_dml",
         "near-duplicate videos by one learned vector each (Kordopatis-Zilos et al., 2017)",
     ),
-    "open-set": (
-        "clips.open_set",
-        "an encoder for classes trained on and for others: mean frame vectors beside an open-set posterior",
-    ),
     "moving-digits": (
         "clips.moving_digits",
         "the same system sized for the embedded moving digits; what runs without arguments",
     ),
 }
+RENAMED_RECIPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {"open-set": ("cnn-lstm", {"fusion": "open-set"})}
+"""Recipes of older versions to what they are today and with which settings. Runs made before open by it; what people
+type is refused with the new words."""
 DEFAULT_RECIPE = "moving-digits"
 """The recipe that `python -m jaxret.train` runs without arguments."""
 
@@ -91,6 +100,10 @@ class Recipes(Mapping[str, "Recipe"]):
         Raises:
           ConfigError: there is no such recipe; the message names the nearest one.
         """
+        if name in RENAMED_RECIPES:
+            today, settings = RENAMED_RECIPES[name]
+            words = " ".join(f"--{setting.replace('_', '-')} {value}" for setting, value in settings.items())
+            raise ConfigError(f"the recipe {name} is called {today} {words} now")
         if name not in self:
             raise ConfigError(unknown_name_message("recipe", name, list(self)))
         return self[name]

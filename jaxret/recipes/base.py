@@ -14,7 +14,7 @@ from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures
 from jaxret.losses import Mining
 from jaxret.preprocessing import FixedResize, Modality, Preprocessing
-from jaxret.recipes import RECIPES
+from jaxret.recipes import RECIPES, RENAMED_RECIPES
 from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone
 from jaxret.retrieval import Retriever
 from jaxret.training import (
@@ -84,6 +84,7 @@ class Recipe:
 
 
 RENAMED_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "cell": ("fusion",),
     "frame_side": ("image_size",),
     "frame_size": ("image_size",),
     "photographs": ("screen_photos",),
@@ -144,6 +145,8 @@ def open_config(run: RunFolder) -> tuple[Recipe, Any]:
       ConfigError: the folder holds no run, or one of a recipe or a setting that is unknown.
     """
     name, settings = run.read_config()
+    name, more = RENAMED_RECIPES.get(name, (name, {}))
+    settings = {**settings, **more}
     if name not in RECIPES:
         raise ConfigError(f"{run.config} names the recipe {name!r}, which is none of {', '.join(RECIPES)}")
     recipe = RECIPES[name]

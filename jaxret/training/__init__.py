@@ -4,6 +4,7 @@ from jaxret.training.checkpoint import Checkpoint, Checkpoints
 from jaxret.training.config import (
     LoopConfig,
     OptimiserConfig,
+    changed_settings,
     check_numbers,
     config_from_json,
     config_to_json,
@@ -62,6 +63,7 @@ __all__ = [
     "available_memory",
     "barrier",
     "batch_mesh",
+    "changed_settings",
     "check_memory",
     "check_numbers",
     "compile_step",

@@ -8,7 +8,7 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -19,6 +19,7 @@ from jaxret.training.step import Objective
 __all__ = [
     "LoopConfig",
     "OptimiserConfig",
+    "changed_settings",
     "check_numbers",
     "config_from_json",
     "config_to_json",
@@ -208,16 +209,31 @@ def refuse_unused(config: Any, names: Sequence[str], why: str) -> None:
     Example:
       >>> refuse_unused(LoopConfig(epochs=7), ["patience"], "nothing is validated")
     """
-    _refuse_changed({field.name: field.default for field in dataclasses.fields(config)}, config, names, why)
+    for name, value in changed_settings(config, names):
+        raise ConfigError(f"{name}={value!r} has no effect: {why}")
 
 
-def _refuse_changed(defaults: Mapping[str, Any], config: Any, names: Iterable[str], why: str) -> None:
+def changed_settings(config: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """The names and values of those of some settings that are not at their defaults.
+
+    Args:
+      config: a dataclass whose fields have defaults.
+      names: fields; dataclasses among them with all of theirs.
+
+    Example:
+      >>> list(changed_settings(LoopConfig(epochs=7), ["epochs", "patience"]))
+      [('epochs', 7)]
+    """
+    yield from _changed({field.name: field.default for field in dataclasses.fields(config)}, config, names)
+
+
+def _changed(defaults: Mapping[str, Any], config: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
     for name in names:
         value, default = getattr(config, name), defaults[name]
-        if dataclasses.is_dataclass(default):
-            _refuse_changed(vars(default), value, vars(default), why)
+        if dataclasses.is_dataclass(default) and type(value) is type(default):
+            yield from _changed(vars(default), value, vars(default))
         elif value != default:
-            raise ConfigError(f"{name}={value!r} has no effect: {why}")
+            yield name, value
 
 
 def _check_type(name: str, hint: Any, value: Any) -> None:

@@ -1,9 +1,11 @@
-"""The recipe open-set, from a folder of videos to a search, beside the mean vector that it must not fall behind."""
+"""Clips fused by an open-set encoder, from a folder of videos to a search: when it is chosen, vectors and codes."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +15,15 @@ from safetensors.numpy import save_file
 from jaxret import Retriever, train
 from jaxret.data.decode.write import write_video
 from jaxret.errors import ConfigError
-from jaxret.models import create_backbone
+from jaxret.models import HashLayer, create_backbone
 from jaxret.models.store import encoder_arrays
 from jaxret.models.temporal.open_set import OpenSetEncoder
-from jaxret.recipes.clips.open_set import OpenSetConfig
+from jaxret.recipes.base import open_config
+from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig, make_encoder
+from jaxret.recipes.clips.deep_hash import DeepHashConfig
+from jaxret.recipes.clips.open_set import resolve_fusion
+from jaxret.recipes.opening import open_labelled_data
+from jaxret.training import LoopConfig, RunContext, RunFolder
 
 CLASSES, SOURCES, SIZE = 5, 10, 32
 
@@ -37,7 +44,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def arguments(media: Path, out: Path) -> list[str]:
+def arguments(recipe: str, media: Path, out: Path, **more: object) -> list[str]:
     settings = {
         "data": media / "media",
         "out": out,
@@ -45,19 +52,22 @@ def arguments(media: Path, out: Path) -> list[str]:
         "weights": media / "weights.safetensors",
         "image-size": SIZE,
         "frames": 4,
-        "rounds": 2,
+        "cache": media / "cache",
         "unseen-fraction": 0.2,
+        **{name.replace("_", "-"): value for name, value in more.items()},
     }
-    return ["open-set", *(word for name, value in settings.items() for word in (f"--{name}", str(value))), "--quiet"]
+    return [recipe, *(word for name, value in settings.items() for word in (f"--{name}", str(value))), "--quiet"]
 
 
-def test_a_run_is_indexed_and_searched_and_the_mean_stands_beside_it(
+def test_with_pretrained_weights_it_is_the_default_of_cnn_lstm(
     media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    assert train.main(arguments(media, run)) == 0
+    assert train.main(arguments("cnn-lstm", media, run, rounds=2)) == 0
     printed = capsys.readouterr().out
+    assert "fusion: open-set (fitted, " in printed
     assert "held-out training classes gain" in printed
+    assert json.loads((run / "config.json").read_text(encoding="utf-8"))["fusion"] == "open-set"
     figures = json.loads((run / "figures.json").read_text(encoding="utf-8"))
     assert {"seen", "unseen"} <= set(figures["trained"])
     # Before it is fitted, the encoder ranks as the mean of the frame vectors does.
@@ -71,14 +81,72 @@ def test_a_run_is_indexed_and_searched_and_the_mean_stands_beside_it(
     hits = retriever.search(media / "media" / "class0" / "0.mp4", k=3)
     assert hits[0].item.key.endswith("class0/0.mp4")
     assert hits[0].distance == pytest.approx(0, abs=1e-3)
+    # Called again, it is fitted again from the cached frame vectors, to the same.
+    assert train.main(["--resume", str(run), "--quiet"]) == 0
+    assert json.loads((run / "figures.json").read_text(encoding="utf-8")) == figures
+
+
+def test_its_codes_are_the_default_of_deep_hash(media: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert train.main(arguments("deep-hash", media, run, rounds=2, bits=32)) == 0
+    encoder = Retriever.open(run).encoder
+    assert isinstance(encoder.temporal, HashLayer)
+    assert isinstance(encoder.temporal.encoder, OpenSetEncoder)
+    hit = Retriever.open(run).search(media / "media" / "class0" / "0.mp4", k=1)[0]
+    assert (hit.item.key.endswith("class0/0.mp4"), hit.distance) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"loop": LoopConfig(epochs=7)}, "epochs=7 is a setting of a training by steps"),
+        ({"units": 8}, "units=8 is a setting of a training by steps"),
+        ({"unseen_fraction": 0.6}, "holding classes out needs training videos of 3 classes, and there are 2"),
+        ({"weights": "none", "freeze": False}, "the backbone is trained as well"),
+    ],
+)
+def test_where_it_does_not_go_another_is_trained_and_the_reason_told(
+    media: Path, tmp_path: Path, settings: dict[str, Any], reason: str
+) -> None:
+    lines: list[str] = []
+    context = RunContext(RunFolder(tmp_path), log=lines.append)
+    shared: dict[str, Any] = {"data": str(media / "media"), "weights": "a.h5", "freeze": True}
+    for kind, trained in ((CnnLstmConfig, "lstm"), (DeepHashConfig, "weighted-average")):
+        config = kind(**{**shared, **settings})
+        data = open_labelled_data(config, context)
+        assert resolve_fusion(config, data, context).fusion == trained
+        assert lines[-1].startswith(f"fusion: {trained} ({reason}")
+        named = dataclasses.replace(config, fusion="open-set")
+        with pytest.raises(
+            ConfigError, match=f"fusion=open-set does not go here: {reason}.*. --fusion {trained} trains"
+        ):
+            resolve_fusion(named, data, context)
+        alone = kind(**shared)
+        assert resolve_fusion(alone, open_labelled_data(alone, context), context).fusion == "open-set"
 
 
 def test_what_it_cannot_do_is_refused(media: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="trains no steps"):
-        train.main([*arguments(media, tmp_path / "a"), "--stop-after", "3"])
-    with pytest.raises(ConfigError, match="weights=none: a random backbone would stay random"):
-        OpenSetConfig(weights="none")
+    with pytest.raises(ConfigError, match="stop_after counts training steps"):
+        train.main([*arguments("cnn-lstm", media, tmp_path / "a", fusion="open-set"), "--stop-after", "3"])
+    with pytest.raises(ConfigError, match=r"held_out=0\.5 has no effect: fusion=lstm holds no classes out"):
+        train.main(arguments("cnn-lstm", media, tmp_path / "b", fusion="lstm", held_out=0.5))
     with pytest.raises(ConfigError, match="held_out must be a share of the classes above 0 and below 1, got 1"):
-        OpenSetConfig(held_out=1.0)
+        CnnLstmConfig(held_out=1.0)
     with pytest.raises(ConfigError, match="rounds must be at least 2"):
-        OpenSetConfig(rounds=1)
+        DeepHashConfig(rounds=1)
+    with pytest.raises(ConfigError, match="the recipe open-set is called cnn-lstm --fusion open-set now"):
+        train.main(["open-set", "--data", str(media)])
+    with pytest.raises(ConfigError, match="an open-set encoder is made for a number of classes"):
+        make_encoder(CnnLstmConfig(fusion="open-set", backbone="small-convnet", weights="none", image_size=SIZE))
+
+
+def test_a_run_of_the_recipe_that_it_was_opens(tmp_path: Path) -> None:
+    settings = {"recipe": "open-set", "data": "FOLDER", "backbone": "mobilenet-v1", "weights": "a.h5", "rounds": 4}
+    (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
+    recipe, config = open_config(RunFolder(tmp_path))
+    assert (recipe.name, config.fusion, config.rounds, config.weights) == ("cnn-lstm", "open-set", 4, "a.h5")
+
+
+def test_a_run_with_a_cell_is_one_with_that_fusion(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"recipe": "cnn-lstm", "cell": "gru"}), encoding="utf-8")
+    assert open_config(RunFolder(tmp_path))[1].fusion == "gru"

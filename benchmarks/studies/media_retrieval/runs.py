@@ -92,7 +92,7 @@ def trained(model: str, data: str, name: str, seed: int, *, work: Path, cache: P
     if model == "c3d":
         config = C3dConfig(**shared, image_size=C3D_FRAME_SIZE, width=C3D_WIDTH)
     else:
-        config = CnnLstmConfig(**shared, backbone=model, weights=WEIGHTS[model], cache=cache)  # type: ignore[arg-type]
+        config = CnnLstmConfig(**shared, fusion="lstm", backbone=model, weights=WEIGHTS[model], cache=cache)  # type: ignore[arg-type]
     loop = dataclasses.replace(config.loop, epochs=EPOCHS[model], evaluate_every=5, patience=4)
     config = dataclasses.replace(config, loop=loop)
     run = RunFolder(work / f"{name}-{model}-{seed}")

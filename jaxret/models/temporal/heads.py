@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
+from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Encoding, SequenceEncoder, check_dropout, check_sizes, counted_steps, valid_steps
@@ -72,6 +74,29 @@ class HashLayer(SequenceEncoder):
     def summary(self) -> str:
         """A few words for people."""
         return f"{self.encoder.summary}, then codes of {self.code_bits} bits"
+
+    def assign(self, mean: ArrayLike, normals: ArrayLike) -> None:
+        """Take hyperplanes that were fitted: bit j is 1 where (x - mean) @ normals[:, j] is at least 0.
+
+        Args:
+          mean: (E,), E the size of the embedding before.
+          normals: (E, bits).
+
+        Raises:
+          ValueError: a shape does not fit, or a number is not finite in float32.
+        """
+        kernel = np.asarray(normals, np.float64)
+        if kernel.shape != self.linear.kernel.shape or np.shape(mean) != kernel.shape[:1]:
+            raise ValueError(
+                f"mean and normals must have shapes {self.linear.kernel.shape[:1]} and {self.linear.kernel.shape}, "
+                f"got {np.shape(mean)} and {kernel.shape}"
+            )
+        bias = -np.asarray(mean, np.float64) @ kernel
+        if not (np.isfinite(kernel.astype(np.float32)).all() and np.isfinite(bias.astype(np.float32)).all()):
+            raise ValueError("mean and normals must be finite in float32")
+        assert self.linear.bias is not None
+        self.linear.kernel[...] = jnp.asarray(kernel, jnp.float32)
+        self.linear.bias[...] = jnp.asarray(bias, jnp.float32)
 
     def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
         """Frame vectors (B, T, D) to activations (B, bits) in 0..1; see `SequenceEncoder`."""

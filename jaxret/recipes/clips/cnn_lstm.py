@@ -4,7 +4,9 @@ Paper: A. Ravi and A. Nandakumar, "A multimodal deep learning framework for scal
 retrieval", arXiv:2105.08665 (2021).
 
 - Model: frame backbone -> vector a frame; 16 frames a chunk of about 10 s -> one LSTM layer of 256 units; its
-  last hidden state is the clip's embedding. A softmax head exists only to train.
+  last hidden state is the clip's embedding. A softmax head exists only to train. That is `--fusion lstm`. With a frozen
+  pretrained backbone the default is another fusion of the frame vectors, which is fitted and holds classes that were
+  not trained on as well (`jaxret.recipes.clips.open_set`).
 - Objective: cross-entropy; a triplet loss can be added (`--triplet-weight`).
 - Training: Adam 1e-3, batch 64, dropout 0.25, random temporal sampling and crops. With pretrained weights the
   backbone is frozen and run once (its features are cached in the run folder); without, all is trained end to end.
@@ -21,14 +23,15 @@ Run: `python -m jaxret.train cnn-lstm --data FOLDER --weights imagenet`, or, for
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 from flax import nnx
 
-from jaxret.models import TemporalEncoder
+from jaxret.models import SequenceEncoder, TemporalEncoder
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
+from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
 
@@ -36,11 +39,13 @@ __all__ = ["RECIPE", "CnnLstmConfig", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
-class CnnLstmConfig(FrameBackboneConfig):
+class CnnLstmConfig(FusionConfig):
     """Settings of a CNN + LSTM training."""
 
-    cell: Literal["lstm", "gru"] = "lstm"
-    """Recurrent cell of the temporal encoder."""
+    fusion: Literal["auto", "open-set", "lstm", "gru"] = "auto"
+    """How a clip's frame vectors become one vector. open-set: their mean beside an open-set posterior of the training
+    classes, fitted; lstm (the paper's), gru: the state of a recurrent network, trained. auto: open-set with a frozen
+    pretrained backbone, three training classes or more, and no setting of a training by steps; else lstm."""
     units: int = 256
     """Units of a recurrent layer."""
     layers: int = 1
@@ -50,16 +55,25 @@ class CnnLstmConfig(FrameBackboneConfig):
     output: Literal["last", "mean", "hidden+cell"] = "last"
     """What of the recurrent states is the embedding."""
 
+    trained_fusion: ClassVar[str] = "lstm"
 
-def make_encoder(config: CnnLstmConfig) -> VideoEncoder:
-    """The encoder with its initial weights; `config` is resolved (see `jaxret.recipes.clips.model`)."""
+
+def make_encoder(config: CnnLstmConfig, classes: int | None = None) -> VideoEncoder:
+    """The encoder with its initial weights.
+
+    Args:
+      config: resolved settings (see `jaxret.recipes.clips.model` and `resolve_fusion`); `auto` is lstm here.
+      classes: training classes, for open-set.
+    """
     rngs = nnx.Rngs(config.seed)
     backbones = frame_backbones(config, rngs)
-    sequences = [
+    if config.fusion == OPEN_SET:
+        return build_encoder(config, backbones, [open_set_encoder(backbones, classes, rngs)], rngs)
+    sequences: list[SequenceEncoder] = [
         TemporalEncoder(
             backbone.embedding_size,
             config.units,
-            cell=config.cell,
+            cell="gru" if config.fusion == "gru" else "lstm",
             layers=config.layers,
             bidirectional=config.bidirectional,
             output=config.output,
@@ -75,8 +89,8 @@ def make_encoder(config: CnnLstmConfig) -> VideoEncoder:
 def train(config: CnnLstmConfig, context: RunContext) -> Run | None:
     """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
     data = open_labelled_data(config, context)
-    config = resolve(config, data.dataset)
-    return train_clip_encoder(make_encoder(config), data, config, context)
+    config = resolve_fusion(resolve(config, data.dataset), data, context)
+    return train_clip_encoder(make_encoder(config, len(video_classes(data))), data, config, context)
 
 
 RECIPE = Recipe(

@@ -8,6 +8,9 @@ with what a review of it misses: other temporal fusions, other modalities, sub-l
 - Objective: alpha * cross-entropy + beta * triplet loss on the activations, positives of the same class and
   negatives of another from the batch (alpha is `--cross-entropy-weight`, beta `--triplet-weight`).
 - Codes: a bit is 1 where its activation is at least 0.5.
+- With a frozen pretrained backbone the default is another fusion, which is fitted and holds classes that were not
+  trained on as well; its codes are the signs of the embedding after a rotation (`jaxret.recipes.clips.open_set`). The
+  paper's is `--fusion weighted-average`.
 - Ranking: Hamming distance by XOR and popcount (`jaxret.rank.hamming_topk`), or sub-linear by `HammingIndex`;
   the nearest can be put in order again by their activations (`jaxret search --rerank`).
 
@@ -22,7 +25,7 @@ Run: `python -m jaxret.train deep-hash --data FOLDER --bits 256`.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from flax import nnx
 
@@ -40,26 +43,30 @@ from jaxret.models import (
     backbone_info,
 )
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
+from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
 
 __all__ = ["RECIPE", "DeepHashConfig", "make_encoder", "make_fusion", "train"]
 
-Fusion = Literal["weighted-average", "lstm", "convolution", "convolution-3d", "attention"]
+Fusion = Literal["auto", "open-set", "weighted-average", "lstm", "convolution", "convolution-3d", "attention"]
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepHashConfig(FrameBackboneConfig):
+class DeepHashConfig(FusionConfig):
     """Settings of a deep-hashing training."""
 
     bits: int = 64
     """Length of the codes, a multiple of 8. 0: none; the real-valued embedding is trained and searched."""
-    fusion: Fusion = "weighted-average"
-    """How a clip's frame vectors become one vector: their weighted average, an LSTM, convolution and pooling over
-    time, or a transformer. convolution-3d: convolution and pooling over time, height and width of the backbone's last
-    feature map; a frame's vector is then that map."""
+    fusion: Fusion = "auto"
+    """How a clip's frame vectors become one vector. open-set: their mean beside an open-set posterior of the training
+    classes, fitted, and codes by rotation; trained with a hash layer: weighted-average (the paper's), lstm,
+    convolution (and pooling over time), attention (a transformer), convolution-3d (convolution and pooling over time,
+    height and width of the backbone's last feature map; a frame's vector is then that map). auto: open-set with a
+    frozen pretrained backbone, three training classes or more, and no setting of a training by steps; else
+    weighted-average."""
     map_grid: int = 4
     """With convolution-3d: the feature map is averaged into this many places a side."""
     units: int = 256
@@ -68,6 +75,8 @@ class DeepHashConfig(FrameBackboneConfig):
     """Weight of the triplet loss on the codes' activations (the paper's beta); 0: none."""
     mining: Mining = "all"
     """Triplets that count: of every batch the hardest, the semi-hard, or all that break the margin."""
+
+    trained_fusion: ClassVar[str] = "weighted-average"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,8 +90,8 @@ class DeepHashConfig(FrameBackboneConfig):
 
 
 def make_fusion(config: DeepHashConfig, input_size: int, rngs: nnx.Rngs) -> SequenceEncoder:
-    """The fusion that the settings name, from frame vectors of `input_size`."""
-    if config.fusion == "weighted-average":
+    """The trained fusion that the settings name, from frame vectors of `input_size`; `auto` is the weighted average."""
+    if config.fusion in ("auto", "weighted-average"):
         return WeightedAverage(input_size, rngs=rngs)
     shared: Any = {"dropout": config.dropout, "dtype": config.precision, "rngs": rngs}
     if config.fusion == "convolution-3d":
@@ -91,10 +100,18 @@ def make_fusion(config: DeepHashConfig, input_size: int, rngs: nnx.Rngs) -> Sequ
     return made(input_size, config.units, **shared)
 
 
-def make_encoder(config: DeepHashConfig) -> VideoEncoder:
-    """The encoder with its initial weights; `config` is resolved (see `jaxret.recipes.clips.model`)."""
+def make_encoder(config: DeepHashConfig, classes: int | None = None) -> VideoEncoder:
+    """The encoder with its initial weights.
+
+    Args:
+      config: resolved settings (see `jaxret.recipes.clips.model` and `resolve_fusion`); `auto` is the weighted average
+        here.
+      classes: training classes, for open-set.
+    """
     rngs = nnx.Rngs(config.seed)
     backbones: list[Backbone] = frame_backbones(config, rngs)
+    if config.fusion == OPEN_SET:
+        return build_encoder(config, backbones, [open_set_encoder(backbones, classes, rngs)], rngs)
     if config.fusion == "convolution-3d":
         stage = backbone_info(config.backbone).stage("rmac")  # the last map
         # A frozen backbone is one object for all streams, and stays one.
@@ -107,8 +124,8 @@ def make_encoder(config: DeepHashConfig) -> VideoEncoder:
 def train(config: DeepHashConfig, context: RunContext) -> Run | None:
     """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
     data = open_labelled_data(config, context)
-    config = resolve(config, data.dataset)
-    return train_clip_encoder(make_encoder(config), data, config, context)
+    config = resolve_fusion(resolve(config, data.dataset), data, context)
+    return train_clip_encoder(make_encoder(config, len(video_classes(data))), data, config, context)
 
 
 RECIPE = Recipe("deep-hash", "binary codes of videos, searched by XOR (Dong and Li, 2017)", DeepHashConfig(), train)

@@ -1,74 +1,60 @@
-"""Classes that were trained on are found better, and those that were not are no harder to find than without training.
+"""Clips fused by an open-set encoder: when that is the choice, what it is made of, and its fit.
 
-Nothing published: an answer to what the trainings of `jaxret.recipes.clips.cnn_lstm` do to classes that they never saw.
-
-- Model: a pretrained frame backbone, frozen; a clip's embedding is the mean of its frame vectors beside an open-set
-  posterior of the training classes (`jaxret.models.temporal.open_set`).
-- Fitting: logistic regressions, no steps. What tells known classes from others, the regularisation and the weight are
-  chosen on training classes that are held out in turn (`jaxret.training.open_set`).
-- Ranking: Euclidean distance, which here ranks as the cosine does.
-
-Run: `python -m jaxret.train open-set --data FOLDER --weights imagenet`.
-
-Measured (`python benchmarks/accuracy_open_set.py`, five draws, benchmarks/results/accuracy_open_set.json): mAP of
-classes trained on and of others 0.903 and 0.818 on UCF101's first 15 (the mean vector: 0.711 and 0.748), 0.433 and
-0.302 on JHMDB with MobileNet V1 (the mean vector: 0.204 and 0.241).
+Nothing published: an answer to what trainings do to classes that they never saw. An encoder that is trained to tell
+the training classes apart maps everything onto those. The open-set encoder keeps the mean of the frame vectors and puts
+an open-set posterior of the training classes beside it (`jaxret.models.temporal.open_set`). It is fitted, without
+steps, and what it chooses it chooses on training classes that are held out (`jaxret.training.open_set`). Its codes are
+the signs of the embedding after a rotation (`jaxret.training.itq`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+from collections.abc import Sequence
+from typing import ClassVar, TypeVar
 
-import jax
 import numpy as np
 from flax import nnx
 
-from jaxret.data.sampling.transforms import Augmentation
 from jaxret.errors import ConfigError
-from jaxret.models import backbone_info, create_backbone
+from jaxret.models import Backbone, HashLayer, SequenceEncoder
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.store import save_encoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
-from jaxret.models.weights.load import load_pretrained
-from jaxret.recipes.backbone_names import BackboneName, check_backbone
-from jaxret.recipes.base import ClipConfig, Recipe, Run, RunContext
-from jaxret.recipes.clip_report import embed_run, finish_run
+from jaxret.recipes.base import ClipConfig, FrameBackboneConfig
 from jaxret.recipes.clips.features import FrozenFeatures
-from jaxret.recipes.opening import LabelledData, open_labelled_data
-from jaxret.training.open_set import OpenSetFit, OpenSetSettings, fit_open_set
+from jaxret.recipes.opening import LabelledData
+from jaxret.training import RunContext, changed_settings, refuse_unused
+from jaxret.training.itq import fit_itq
+from jaxret.training.open_set import OpenSetSettings, fit_open_set
 
-__all__ = ["RECIPE", "OpenSetConfig", "make_encoder", "train"]
+__all__ = ["OPEN_SET", "FusionConfig", "fit_open_set_encoder", "open_set_encoder", "resolve_fusion", "video_classes"]
+
+OPEN_SET = "open-set"
+_LEAST_CLASSES = 3
+
+Config = TypeVar("Config", bound="FusionConfig")
 
 
 @dataclasses.dataclass(frozen=True)
-class OpenSetConfig(ClipConfig):
-    """Settings of an open-set encoder."""
+class FusionConfig(FrameBackboneConfig):
+    """And those of recipes whose clips are fused by an open-set encoder or by one that is trained."""
 
-    data: str = ""
-    """A folder (one sub-folder a class) of videos, a CSV with the columns path, label and optionally source and split,
-    or tfds:NAME."""
-    backbone: BackboneName = "efficientnet-lite0"
-    """Frame encoder, which stays as it is."""
-    weights: str = "imagenet"
-    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), or a file (Keras .h5, .safetensors,
-    .pth)."""
+    fusion: str = "auto"
+    """How a clip's frame vectors become one vector; recipes name their ways."""
     rounds: int = 5
-    """In which training classes are held out."""
+    """With fusion=open-set: in how many rounds training classes are held out."""
     held_out: float = 0.3
-    """Share of the training classes that each round holds out."""
-    cache: Path | None = None
-    """Folder that keeps frame vectors; runs may share it. none: cache/ in the run folder."""
+    """With fusion=open-set: share of the training classes that each round holds out."""
+
+    trained_fusion: ClassVar[str]
+    """The way of the recipe's paper, which `auto` takes where open-set does not go."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_backbone(self.backbone)
-        if self.weights == "none":
-            raise ConfigError("weights=none: a random backbone would stay random, for it is frozen. Name its weights")
-        self.fitting()  # refuses what is out of range
+        self.open_set_settings()  # refuses what is out of range
 
-    def fitting(self) -> OpenSetSettings:
-        """How the encoder is fitted.
+    def open_set_settings(self) -> OpenSetSettings:
+        """How the open-set encoder is fitted.
 
         Raises:
           ConfigError: a setting is out of range.
@@ -76,88 +62,119 @@ class OpenSetConfig(ClipConfig):
         return OpenSetSettings(rounds=self.rounds, held_out=self.held_out, seed=self.seed)
 
 
-def make_encoder(config: OpenSetConfig, classes: int) -> VideoEncoder:
+def resolve_fusion(config: Config, data: LabelledData, context: RunContext) -> Config:
+    """The settings with `fusion=auto` replaced by what was chosen, which is logged.
+
+    Args:
+      config: resolved but for the fusion (see `jaxret.recipes.clips.model`).
+      data: the media and their classes.
+      context: told what was chosen and why.
+
+    Raises:
+      ConfigError: the fusion is open-set, and settings or data do not fit it; or it is not, and settings of it are
+        there.
+    """
+    obstacle = _obstacle(config, data, context)
+    if config.fusion == OPEN_SET and obstacle:
+        raise ConfigError(f"fusion=open-set does not go here: {obstacle}. --fusion {config.trained_fusion} trains")
+    if config.fusion == "auto":
+        chosen = config.trained_fusion if obstacle else OPEN_SET
+        reason = (
+            obstacle
+            or f"fitted, holds classes that are not trained on as well; --fusion {config.trained_fusion} trains"
+        )
+        context.log(f"fusion: {chosen} ({reason})")
+        config = dataclasses.replace(config, fusion=chosen)
+    if config.fusion != OPEN_SET:
+        refuse_unused(config, ("rounds", "held_out"), f"fusion={config.fusion} holds no classes out")
+    return config
+
+
+def _obstacle(config: FusionConfig, data: LabelledData, context: RunContext) -> str | None:
+    """Why clips cannot be fused by an open-set encoder; None where they can."""
+    if not config.frozen:
+        return "the backbone is trained as well, as it has no pretrained weights or freeze=False"
+    if not any(item.kind == "video" for item in data.dataset.items):
+        return "the data hold images only"
+    if (classes := len(video_classes(data))) < _LEAST_CLASSES:
+        return f"holding classes out needs training videos of {_LEAST_CLASSES} classes, and there are {classes}"
+    if context.stop_after is not None:
+        return "stop_after counts training steps"
+    for name, value in changed_settings(config, _of_steps(config)):
+        return f"{name}={value!r} is a setting of a training by steps"
+    return None
+
+
+def _of_steps(config: FusionConfig) -> list[str]:
+    """The settings that only a training by steps has."""
+    of_media = {field.name for field in dataclasses.fields(ClipConfig)} - {"zoom", "mirror"}
+    of_any_encoder = {"weights", "backbone", "modalities", "freeze", "cache", "bits", "pca", "whiten"}
+    of_fusion = {"fusion", "rounds", "held_out"}
+    shared = of_media | of_any_encoder | of_fusion
+    return [field.name for field in dataclasses.fields(config) if field.name not in shared]
+
+
+def video_classes(data: LabelledData) -> tuple[str, ...]:
+    """The classes that training videos have, sorted: what an open-set encoder is fitted on."""
+    items = [data.dataset.items[number] for number in data.splits.train.tolist()]
+    return tuple(sorted({str(item.label) for item in items if item.kind == "video"}))
+
+
+def open_set_encoder(backbones: Sequence[Backbone], classes: int | None, rngs: nnx.Rngs) -> SequenceEncoder:
     """The encoder before it is fitted: it ranks as the mean of the frame vectors does.
 
     Args:
-      config: settings.
+      backbones: one a modality; their frame vectors stand side by side.
       classes: K, training classes.
+      rngs: not drawn from.
 
     Raises:
-      WeightsError: the weights do not fit the backbone.
+      ConfigError: the number of classes is not given.
     """
-    rngs = nnx.Rngs(config.seed)
-    backbone = create_backbone(config.backbone, channels=config.channels, rngs=rngs, dtype=config.precision)
-    load_pretrained(backbone, config.weights)
-    sequence = OpenSetEncoder(backbone.embedding_size, classes, rngs=rngs)
-    return VideoEncoder(backbone, sequence, config.preprocessing())
+    if classes is None:
+        raise ConfigError("an open-set encoder is made for a number of classes: give classes")
+    return OpenSetEncoder(sum(backbone.embedding_size for backbone in backbones), classes, rngs=rngs)
 
 
-def train(config: OpenSetConfig, context: RunContext) -> Run | None:
-    """Fit, index, evaluate and report.
+def fit_open_set_encoder(
+    encoder: VideoEncoder, data: LabelledData, features: FrozenFeatures, config: FusionConfig
+) -> str:
+    """Fit the sequence encoder, and its hash layer where it has one, on every chunk of the training videos.
+
+    Args:
+      encoder: changed in place.
+      data: the media and their classes.
+      features: frame vectors of the videos.
+      config: resolved settings.
+
+    Returns:
+      A line for people: what was chosen, and what it gains.
 
     Raises:
-      ConfigError: the data have too few classes or no videos; or steps are counted, or processes share the work, where
-        there are no steps.
+      ConfigError: a class has no training video that can be read.
     """
-    if context.stop_after is not None or jax.process_count() > 1:
-        raise ConfigError(f"{context.recipe} trains no steps: run it in one process, without --stop-after")
-    data = open_labelled_data(config, context)
-    if config.image_size is None:
-        config = dataclasses.replace(config, image_size=backbone_info(config.backbone).image_size)
-    encoder = make_encoder(config, len(data.splits.seen))
-    untrained = VideoEncoder(encoder.backbone, nnx.clone(encoder.temporal), encoder.preprocessing)
-    context.log(f"encoder: {encoder.summary}, backbone frozen")
-    context.write_config(config)
-    # ---- frame vectors
-    features = FrozenFeatures(
-        data.dataset, encoder, config.cache or context.run.cache, views=1, augment=Augmentation(), seed=config.seed
-    )
-    features.prepare(threads=config.threads, show=context.show_progress)
-    # ---- fit
-    fit = _fit(encoder, data, features, config)
-    context.log(
-        f"open set: weight {fit.weight:g}, C {fit.inverse_regularisation:g}; held-out training classes gain"
-        f" {fit.held_out_gain:+.3f} mAP over the mean of their frame vectors, the others {fit.kept_gain:+.3f}"
-    )
-    save_encoder(encoder, context.run.encoder)
-    # ---- index, evaluation, report
-    known = features.frame_vectors(range(len(data.dataset)))
-    everything = embed_run(
-        data,
-        encoder,
-        untrained,
-        known=known,
-        embedded={},
-        threads=config.threads,
-        show_progress=context.show_progress,
-    )
-    return finish_run(everything, config, context, panels={})
-
-
-def _fit(encoder: VideoEncoder, data: LabelledData, features: FrozenFeatures, config: OpenSetConfig) -> OpenSetFit:
-    """Fit on every chunk of the training videos."""
     items = data.dataset.items
     media = features.frame_vectors(data.splits.train)
-    if not media:
-        raise ConfigError(f"{config.data} holds no training video that can be read")
+    classes = video_classes(data)
+    if unread := set(classes) - {str(items[index].label) for index in media}:
+        raise ConfigError(f"no training video of the class {min(unread)!r} can be read: mend them, or leave it out")
     chunks = {index: len(vectors.vectors) for index, vectors in media.items()}
     owners = np.repeat(list(chunks), list(chunks.values()))
-    class_of = {label: number for number, label in enumerate(data.splits.seen)}
-    temporal = encoder.temporal
-    assert isinstance(temporal, OpenSetEncoder)
-    return fit_open_set(
-        temporal,
+    class_of = {label: number for number, label in enumerate(classes)}
+    hashed = encoder.temporal if isinstance(encoder.temporal, HashLayer) else None
+    sequence = encoder.temporal if hashed is None else hashed.encoder
+    assert isinstance(sequence, OpenSetEncoder)
+    fit = fit_open_set(
+        sequence,
         np.concatenate([vectors.vectors for vectors in media.values()]),
         [class_of[str(items[index].label)] for index in owners],
         [items[index].source for index in owners],
-        config.fitting(),
+        config.open_set_settings(),
     )
-
-
-RECIPE = Recipe(
-    "open-set",
-    "an encoder for classes trained on and for others: mean frame vectors beside an open-set posterior",
-    OpenSetConfig(),
-    train,
-)
+    if hashed is not None:
+        planes = fit_itq(fit.embeddings, hashed.code_bits, seed=config.seed)
+        hashed.assign(planes.mean, planes.normals)
+    return (
+        f"open set: weight {fit.weight:g}, C {fit.inverse_regularisation:g}; held-out training classes gain"
+        f" {fit.held_out_gain:+.3f} mAP over the mean of their frame vectors, the others {fit.kept_gain:+.3f}"
+    )

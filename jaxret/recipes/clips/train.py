@@ -1,4 +1,4 @@
-"""The training of a clip encoder, read top to bottom: batches, fit, projection, index, evaluation, report."""
+"""The training of a clip encoder, read top to bottom: fit or steps, projection, index, evaluation, report."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from jaxret.recipes.clip_media import Mode, clip_reader, embed_items, evaluate_i
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, fit_open_set_encoder
 from jaxret.recipes.clips.projection import project_clips
+from jaxret.recipes.finish import RunExtras
 from jaxret.recipes.opening import LabelledData
+from jaxret.reporting import paragraph
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.training import FitResult, RunContext, Validation
 
@@ -49,13 +52,18 @@ def train_clip_encoder(
     context.write_config(config)
     untrained = _with_initial_weights(encoder, config)
     # ---- train
-    features = None
+    features, fitted = None, ""
     if mode is None:
         context.log("images only, and a frozen backbone: there is nothing to train")
     else:
         if isinstance(config, FrameBackboneConfig) and mode == "features":
             features = FrozenFeatures.of_run(dataset, encoder, config, context)
-        if not _fit(encoder, data, features, mode, config, context).finished:
+        if isinstance(config, FusionConfig) and config.fusion == OPEN_SET:
+            assert features is not None  # its backbone is frozen
+            if jax.process_index() == 0:
+                fitted = fit_open_set_encoder(encoder, data, features, config)
+                context.log(fitted)
+        elif not _fit(encoder, data, features, mode, config, context).finished:
             context.log_stopped()
             return None
     # ---- index, evaluation, report
@@ -83,7 +91,8 @@ def train_clip_encoder(
     )
     curves = config.objective().curves
     panels = {"loss": curves["loss"], "retrieval": ("validation mAP", "validation P@1"), **curves}
-    return finish_run(everything, config, context, panels=panels)
+    extras = RunExtras(curves=[paragraph(f"Nothing was trained by steps. {fitted}.")]) if fitted else None
+    return finish_run(everything, config, context, panels=panels, extras=extras)
 
 
 def _check_mode(encoder: VideoEncoder, mode: Mode | None, config: ClipTrainingConfig) -> None:

@@ -1,0 +1,127 @@
+"""Frame vectors of labelled videos, classes dealt to those that are trained on and others, and how both are found."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS, UCF101_FEATURES
+from flax import nnx
+from numpy.typing import NDArray
+
+from jaxret.data.open import open_dataset
+from jaxret.data.sampling.transforms import Augmentation
+from jaxret.metrics import average_precision, relevance_by_label
+from jaxret.models import Mean, SequenceEncoder, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.weights.load import load_pretrained
+from jaxret.preprocessing import Preprocessing
+from jaxret.rank import METRICS
+from jaxret.recipes.clips.features import FrozenFeatures
+
+WEIGHTS: dict[str, Any] = {"mobilenet-v1": MOBILENET_WEIGHTS, "efficientnet-lite0": "imagenet"}
+DATA = ("ucf101", "jhmdb", "jhmdb-efficientnet")
+
+
+@dataclasses.dataclass(frozen=True)
+class Videos:
+    """Frame vectors of labelled videos.
+
+    Attributes:
+      name: of the data.
+      seen: how many classes are trained on.
+      vectors: (N, T, D).
+      labels: class number of each.
+      sources: what each was cut from.
+      train, test: indices.
+    """
+
+    name: str
+    seen: int
+    vectors: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    sources: NDArray[np.int64]
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    def draw(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The classes that a draw trains on, ascending, and the training videos of those."""
+        seen = np.sort(np.random.default_rng(seed).permutation(self.labels.max() + 1)[: self.seen])
+        return seen, self.train[np.isin(self.labels[self.train], seen)]
+
+
+def open_videos(name: str, cache: Path) -> Videos:
+    """The data of that name, one of DATA; frame vectors of video files are kept in `cache`."""
+    if name == "ucf101":
+        return ucf101()
+    return jhmdb("efficientnet-lite0" if name == "jhmdb-efficientnet" else "mobilenet-v1", cache)
+
+
+def ucf101() -> Videos:
+    """UCF101-15. The file names no sources: runs of neighbouring videos of a class and split stand for them."""
+    with np.load(UCF101_FEATURES) as stored:
+        vectors, names, split = stored["features"].astype(np.float32), stored["label"], stored["split"]
+    labels = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    sources = np.zeros(len(labels), np.int64)
+    for label in range(labels.max() + 1):
+        for number, part in enumerate(("train", "test")):
+            own = np.flatnonzero((labels == label) & (split == part))
+            sources[own] = 100 * label + 50 * number + np.arange(len(own)) * 18 // len(own)
+    train, test = (np.flatnonzero(split == part) for part in ("train", "test"))
+    return Videos("UCF101, 15 classes, VGG16", 10, vectors, labels, sources, train, test)
+
+
+def jhmdb(backbone_name: str, cache: Path) -> Videos:
+    """JHMDB through a frozen backbone with ImageNet weights; HMDB51's official split 1."""
+    dataset = open_dataset(JHMDB_CLIPS, split_column="split1")
+    backbone = create_backbone(backbone_name, rngs=nnx.Rngs(0))
+    load_pretrained(backbone, WEIGHTS[backbone_name])
+    mean = Mean(backbone.embedding_size, rngs=nnx.Rngs(0))
+    encoder = VideoEncoder(backbone, mean, Preprocessing(height=224, width=224))
+    features = FrozenFeatures(dataset, encoder, cache, views=1, augment=Augmentation(), seed=0)
+    features.prepare(threads=2, show=True)
+    media = features.frame_vectors([n for n, item in enumerate(dataset.items) if item.split in ("train", "test")])
+    items = [dataset.items[index] for index in media]
+    labels = np.unique([str(item.label) for item in items], return_inverse=True)[1].astype(np.int64)
+    sources = np.unique([item.source for item in items], return_inverse=True)[1].astype(np.int64)
+    split = np.array([str(item.split) for item in items])
+    vectors = np.stack([found.vectors[0] for found in media.values()])
+    train, test = (np.flatnonzero(split == part) for part in ("train", "test"))
+    title = {"mobilenet-v1": "MobileNet V1", "efficientnet-lite0": "EfficientNet-Lite0"}[backbone_name]
+    return Videos(f"JHMDB, 21 classes, {title}", 14, vectors, labels, sources, train, test)
+
+
+def embedded(encoder: SequenceEncoder, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Clip vectors of all videos, in evaluation mode."""
+    encoder.eval()
+    return np.asarray(jax.jit(lambda module, x: module(x).embedding)(encoder, jnp.asarray(vectors)))
+
+
+def scores(videos: Videos, rows: NDArray[Any], seen: NDArray[np.int64], distance: str) -> dict[str, float]:
+    """mAP of test videos of classes trained on and of others, among the training videos of all classes.
+
+    Args:
+      videos: what the rows are of; a query's own source is left out of its gallery.
+      rows: (N, E) vectors, or packed codes.
+      seen: classes that were trained on.
+      distance: a name of `jaxret.rank.METRICS`.
+    """
+    queries, gallery = videos.test, videos.train
+    ranked = METRICS[distance].topk(rows[queries], rows[gallery], len(gallery))
+    relevance = relevance_by_label(
+        ranked.ids,
+        videos.labels[queries],
+        videos.labels[gallery],
+        query_sources=videos.sources[queries],
+        gallery_sources=videos.sources[gallery],
+    )
+    found = average_precision(relevance)
+    known = np.isin(videos.labels[queries], seen)
+    return {
+        "mAP, seen": float(found.values[found.counted & known].mean()),
+        "mAP, unseen": float(found.values[found.counted & ~known].mean()),
+    }
