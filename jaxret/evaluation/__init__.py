@@ -12,18 +12,28 @@ from jaxret.evaluation.label_protocol import (
     evaluate_rankings,
 )
 from jaxret.evaluation.ranking import Ranking
+from jaxret.evaluation.selective_answering import (
+    NearestAnswers,
+    SelectivePoint,
+    nearest_answers,
+    selective_curve,
+)
 from jaxret.evaluation.sequence_protocol import evaluate_sequences
 
 __all__ = [
     "GroupFigures",
     "LabelProtocol",
     "LabelledItem",
+    "NearestAnswers",
     "Ranking",
     "Relevant",
+    "SelectivePoint",
     "chance_figures",
     "evaluate_leave_one_out",
     "evaluate_queries",
     "evaluate_rankings",
     "evaluate_sequences",
+    "nearest_answers",
     "rank_items",
+    "selective_curve",
 ]

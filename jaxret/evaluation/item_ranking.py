@@ -9,7 +9,7 @@ from jaxret import rank
 from jaxret.data.rows import Rows
 from jaxret.evaluation.ranking import Ranking
 
-__all__ = ["in_order", "rank_items"]
+__all__ = ["above", "in_order", "nearest_with_cosines", "rank_items"]
 
 
 def rank_items(
@@ -40,6 +40,46 @@ def rank_items(
       TypeError: the rows are not floats, or for a distance of codes not uint8.
       ValueError: the rows of queries and gallery differ in length, or a number is not finite.
     """
+    ranked, cosines = _ranked(queries, gallery, ranking, excluded, threads)
+    return ranked if ranking.min_cosine is None else above(ranked, cosines, ranking.min_cosine)
+
+
+def nearest_with_cosines(
+    queries: Rows,
+    gallery: Rows,
+    depth: int,
+    *,
+    excluded: npt.NDArray[np.bool_] | None = None,
+    threads: int | None = None,
+) -> tuple[rank.SearchResult, npt.NDArray[np.float32]]:
+    """The nearest items by Euclidean distance and their cosine similarities: what PAR filters by a threshold.
+
+    Args:
+      queries, gallery, excluded, threads: as for `rank_items`.
+      depth: results wanted, at least 1.
+
+    Returns:
+      ids and distances (Q, depth), and float32 (Q, depth) cosines of the nearest rows, -inf where there is no result.
+    """
+    return _ranked(queries, gallery, Ranking(min_cosine=-2.0, depth=depth), excluded, threads)
+
+
+def above(ranked: rank.SearchResult, cosines: npt.NDArray[np.float32], threshold: float) -> rank.SearchResult:
+    """The results whose cosine exceeds a threshold: they move left and keep their order."""
+    kept = (ranked.ids >= 0) & (cosines > threshold)
+    ids, distances = np.where(kept, ranked.ids, -1), np.where(kept, ranked.distances, np.float32(np.inf))
+    packed = np.argsort(~kept, axis=1, kind="stable")
+    return rank.SearchResult(np.take_along_axis(ids, packed, axis=1), np.take_along_axis(distances, packed, axis=1))
+
+
+def _ranked(
+    queries: Rows,
+    gallery: Rows,
+    ranking: Ranking,
+    excluded: npt.NDArray[np.bool_] | None,
+    threads: int | None,
+) -> tuple[rank.SearchResult, npt.NDArray[np.float32]]:
+    """The ranking before PAR's threshold, and the cosines of its results where there is one."""
     depth = gallery.n_items if ranking.depth is None else min(ranking.depth, gallery.n_items)
     shape = (queries.n_items, gallery.n_items)
     best = np.full(shape, np.inf, np.float32)
@@ -47,14 +87,8 @@ def rank_items(
     if len(queries.vectors) and len(gallery.vectors):
         _fill(best, cosines, queries, gallery, ranking, threads)
     ranked = in_order(best, excluded, depth)
-    if ranking.min_cosine is None:
-        return ranked
-    affine = np.take_along_axis(cosines, np.maximum(ranked.ids, 0), axis=1) > ranking.min_cosine
-    kept = (ranked.ids >= 0) & affine
-    ids, distances = np.where(kept, ranked.ids, -1), np.where(kept, ranked.distances, np.float32(np.inf))
-    # What passes the threshold moves left and keeps its order.
-    packed = np.argsort(~kept, axis=1, kind="stable")
-    return rank.SearchResult(np.take_along_axis(ids, packed, axis=1), np.take_along_axis(distances, packed, axis=1))
+    of_results = np.take_along_axis(cosines, np.maximum(ranked.ids, 0), axis=1)
+    return ranked, np.where(ranked.ids >= 0, of_results, np.float32(-np.inf))
 
 
 def in_order(

@@ -22,6 +22,7 @@ __all__ = [
     "GroupFigures",
     "LabelProtocol",
     "LabelledItem",
+    "QueryGalleries",
     "Relevant",
     "chance_figures",
     "evaluate_leave_one_out",
@@ -225,14 +226,14 @@ def _figures(
     }
     leave_out = protocol.leaves_source_out
     shared, gallery_shared = (sources, gallery_sources) if by_source else (labels, gallery_labels)
-    drawn = None if protocol.relevant_items is None else _DrawnGalleries(gallery_labels, protocol)
+    galleries = QueryGalleries(query_items, gallery_items, protocol)
     parts: dict[str, list[_Part]] = {name: [] for name in members}
     block = max(1, _BLOCK_PAIRS // max(1, len(gallery_items)))
     for start in range(0, len(query_items), block):
         some = slice(start, min(start + block, len(query_items)))
-        excluded = sources[some, None] == gallery_sources[None, :] if leave_out else None
-        searched = drawn.of(labels[some], excluded) if drawn is not None else None
-        result = rank(some, excluded if searched is None else ~searched)
+        excluded = galleries.excluded(some)
+        drawn = excluded is not None and protocol.relevant_items is not None
+        result = rank(some, excluded)
         for name, in_group in members.items():
             chosen_rows = np.flatnonzero(in_group[some])
             if not len(chosen_rows):
@@ -243,7 +244,7 @@ def _figures(
                 gallery_shared,
                 query_sources=sources[some][chosen_rows] if leave_out else None,
                 gallery_sources=gallery_sources if leave_out else None,
-                in_gallery=None if searched is None else searched[chosen_rows],
+                in_gallery=~excluded[chosen_rows] if drawn and excluded is not None else None,
                 distances=result.distances[chosen_rows],
             )
             figures = summary(relevance) if relevance.counted.any() else {}
@@ -252,24 +253,37 @@ def _figures(
     return {name: _pooled(found) for name, found in parts.items() if any(part.figures for part in found)}
 
 
-class _DrawnGalleries:
-    """Galleries with as many items of each class, see `LabelProtocol.relevant_items`."""
+class QueryGalleries:
+    """What each query may find, by the protocol."""
 
-    def __init__(self, labels: np.ndarray, protocol: LabelProtocol):
-        assert protocol.relevant_items is not None
-        self._wanted, self._size = protocol.relevant_items, len(labels)
+    def __init__(
+        self, query_items: Sequence[LabelledItem], gallery_items: Sequence[LabelledItem], protocol: LabelProtocol
+    ):
+        self._protocol, self._size = protocol, len(gallery_items)
+        self._sources = _column([item.source for item in query_items])
+        self._gallery_sources = _column([item.source for item in gallery_items])
+        self._labels = _column([item.label for item in query_items])
+        labels = _column([item.label for item in gallery_items])
         order = np.random.default_rng(protocol.seed).permutation(len(labels))
-        classes = {label for label in labels if label is not None}
-        self._members = {label: order[labels[order] == label] for label in sorted(classes)}
+        classes = sorted({label for label in labels if label is not None})
+        self._members = {label: order[labels[order] == label] for label in classes}
 
-    def of(self, query_labels: np.ndarray, excluded: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
-        """bool (Q, N): of each class the first items of the draw that a query may find; none of its own class where
-        these are too few."""
-        searched = np.zeros((len(query_labels), self._size), bool)
+    def excluded(self, some: slice) -> npt.NDArray[np.bool_] | None:
+        """bool (q, N), what is as if it were not there for some of the queries; None where nothing is."""
+        own = None
+        if self._protocol.leaves_source_out:
+            own = self._sources[some, None] == self._gallery_sources[None, :]
+        return own if self._protocol.relevant_items is None else ~self._drawn(self._labels[some], own)
+
+    def _drawn(self, labels: np.ndarray, own: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+        """Of each class the first items of the draw that a query may find; none of its own class where these are too
+        few."""
+        wanted = self._protocol.relevant_items
+        searched = np.zeros((len(labels), self._size), bool)
         for label, members in self._members.items():
-            free = np.ones((len(searched), len(members)), bool) if excluded is None else ~excluded[:, members]
-            taken = free & (np.cumsum(free, axis=1) <= self._wanted)
-            too_few = (query_labels == label) & (taken.sum(axis=1) < self._wanted)
+            free = np.ones((len(labels), len(members)), bool) if own is None else ~own[:, members]
+            taken = free & (np.cumsum(free, axis=1) <= wanted)
+            too_few = (labels == label) & (taken.sum(axis=1) < wanted)
             searched[:, members] = taken & ~too_few[:, None]
         return searched
 

@@ -39,12 +39,13 @@ from jaxret.metrics.spans import best_span_iou, span_iou, span_overlap
 from jaxret.metrics.stanford_i2v import SceneRetrievalScores, scene_retrieval_scores, temporal_refinement_jaccard
 from jaxret.metrics.summary import retrieval_summary
 from jaxret.metrics.tie_groups import Ties
-from jaxret.metrics.vote import VoteScores, vote_at
+from jaxret.metrics.vote import EmptyVote, VoteScores, vote_at
 
 __all__ = [
     "BoundaryCounts",
     "Denominator",
     "DetectionScores",
+    "EmptyVote",
     "ImageBoxes",
     "QueryScores",
     "RankedRelevance",

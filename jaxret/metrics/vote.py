@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["VoteScores", "vote_at"]
+__all__ = ["EmptyVote", "VoteScores", "vote_at"]
+
+EmptyVote = Literal["wrong", "skip"]
+"""What becomes of a query with an empty answer. `wrong`: it predicts no label, which is counted as a mistake. `skip`:
+it is left out, as if a classifier that may stay silent were scored on what it said (only comparable beside the
+coverage)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +27,12 @@ class VoteScores:
     """Figures of the vote as a classifier.
 
     Attributes:
-      accuracy: share of queries whose voted label is their own.
+      accuracy: share of the queries that count whose voted label is their own.
       precision: macro average over the queries' labels of TP / (TP + FP); 0 for a label never voted for.
       recall: macro average of TP / (TP + FN).
       f1: macro average of each label's F1.
-      unanswered: queries with an empty answer; they predict no label, so they are wrong.
+      unanswered: queries with an empty answer.
+      queries: all of them.
     """
 
     accuracy: float
@@ -34,6 +40,12 @@ class VoteScores:
     recall: float
     f1: float
     unanswered: int
+    queries: int
+
+    @property
+    def coverage(self) -> float:
+        """Share of the queries that are answered."""
+        return 1 - self.unanswered / self.queries
 
 
 def vote_at(
@@ -41,6 +53,8 @@ def vote_at(
     query_labels: Sequence[Any] | NDArray[Any],
     gallery_labels: Sequence[Any] | NDArray[Any],
     k: int,
+    *,
+    empty: EmptyVote = "wrong",
 ) -> VoteScores:
     """Let the first k results vote for a label, and score the labels voted for.
 
@@ -52,14 +66,19 @@ def vote_at(
       query_labels: Q labels, hashable, not None.
       gallery_labels: N labels; None votes for no label.
       k: results that vote, at least 1.
+      empty: see `EmptyVote`. Where no query is answered and they are left out, all figures are 0.
 
     Raises:
-      ValueError: k < 1, more than the list is long while it is full, sizes disagree, or there is no query.
+      ValueError: k < 1, more than the list is long while it is full, sizes disagree, there is no query, or `empty` is
+        unknown.
 
     Example:
-      >>> vote_at([[0, 1, 2], [2, -1, -1]], ["run", "run"], ["run", "run", "jump"], 3).accuracy
-      0.5
+      >>> ids, labels = [[0, 1, 2], [2, -1, -1], [-1, -1, -1]], ["run", "run", "jump"]
+      >>> vote_at(ids, ["run"] * 3, labels, 3).accuracy, vote_at(ids, ["run"] * 3, labels, 3, empty="skip").accuracy
+      (0.3333333333333333, 0.5)
     """
+    if empty not in get_args(EmptyVote):
+        raise ValueError(f"empty must be one of {', '.join(get_args(EmptyVote))}, got {empty!r}")
     ids = np.asarray(result_ids)
     if ids.ndim != 2 or ids.dtype.kind not in "iu" or len(ids) != len(query_labels) or not len(ids):
         raise ValueError(
@@ -75,9 +94,14 @@ def vote_at(
     # scikit-learn is slow to import, and most metrics do without.
     from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
-    voted = [_winner([gallery_labels[i] for i in row[:k].tolist() if i >= 0]) for row in ids]
-    number_of = {label: number for number, label in enumerate(dict.fromkeys(query_labels))}
-    truth = [number_of[label] for label in query_labels]
+    unanswered = (ids[:, :k] < 0).all(axis=1)
+    counted = np.flatnonzero(~unanswered) if empty == "skip" else np.arange(len(ids))
+    if not len(counted):
+        return VoteScores(0.0, 0.0, 0.0, 0.0, len(ids), len(ids))
+    voted = [_winner([gallery_labels[i] for i in row[:k].tolist() if i >= 0]) for row in ids[counted]]
+    labels = [query_labels[q] for q in counted.tolist()]
+    number_of = {label: number for number, label in enumerate(dict.fromkeys(labels))}
+    truth = [number_of[label] for label in labels]
     predicted = [number_of.get(label, -1) for label in voted]  # also of a label that no query has
     precision, recall, f1, _ = precision_recall_fscore_support(
         truth, predicted, labels=range(len(number_of)), average="macro", zero_division=0
@@ -87,7 +111,8 @@ def vote_at(
         precision=float(precision),
         recall=float(recall),
         f1=float(f1),
-        unanswered=int((ids[:, :k] < 0).all(axis=1).sum()),
+        unanswered=int(unanswered.sum()),
+        queries=len(ids),
     )
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxret import Retriever, VectorSearch
+from jaxret import Retriever, SequenceSearch, VectorSearch
 from jaxret.__main__ import dispatch
 from jaxret.data.merge import RelistedDataset
 from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
-from jaxret.evaluation import LabelProtocol, Ranking, chance_figures, evaluate_leave_one_out
+from jaxret.evaluation import LabelProtocol, Ranking, chance_figures, evaluate_leave_one_out, nearest_answers
 from jaxret.retrieval import LabelEvaluation
 from jaxret.retrieval.encode import mean_rows_of_chunks
 from jaxret.retrieval.evaluate import labelled_part
@@ -101,3 +101,52 @@ def test_means_of_chunks_follow_the_times() -> None:
     assert means.items.tolist() == [0, 0, 1, 3]
     assert means.starts.tolist() == [0, 2.5, 0, 5]
     assert means.n_items == 4
+
+
+def test_votes_against_coverage_with_thresholds_of_the_validation_items(
+    index: Retriever, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = index.evaluate(settings=LabelEvaluation(vote=3), ks=(1,))
+    names = [f"answering {share}%" for share in (100, 90, 75, 50, 25)]
+    assert list(report.votes) == [line for name in names for line in (name, f"{name}, rest left out")]
+    assert report.measured.endswith("; votes of the 3 nearest above a cosine, chosen on 1 validation items")
+    stored, items = index.index.rows("clip"), index.index.items
+    answers = nearest_answers(stored, items, stored, items, 3)
+    first, half, rest = (report.votes[f"answering {share}"] for share in ("100%", "50%", "50%, rest left out"))
+    assert first["all"]["coverage"] == 1
+    assert first["all"]["accuracy"] == answers.votes().accuracy
+    held = nearest_answers(stored.of_items(np.array([1])), items[1:2], stored, items, 3)
+    assert items[1].split == "validation"
+    threshold = held.threshold_for(0.5)
+    assert half["unseen"]["threshold"] == threshold
+    assert half["unseen"]["accuracy"] == answers.of(["right"]).votes(threshold).accuracy
+    assert rest["unseen"]["accuracy"] == answers.of(["right"]).votes(threshold, empty="skip").accuracy
+    assert [header[1:3] for header, _ in report.tables()][-1] == ["coverage", "accuracy"]
+    assert "all: answering 50%" in report.to_json()
+    assert dispatch(["evaluate", str(index.index.folder), "--vote", "3", "--par", "0.2", "-k", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "all: above 0.2" in out
+    assert "unseen: above 0.2, rest left out" in out
+    assert max(map(len, out.splitlines()[1:])) <= 105
+
+
+def test_votes_without_validation_items_say_that_they_are_a_curve(index: Retriever) -> None:
+    report = index.evaluate(settings=LabelEvaluation(vote=3, split="test"), ks=(1,))
+    assert "chosen on 0 validation" not in report.measured
+    old = Retriever.open(MADE_BEFORE / "runs" / "clips" / "index").evaluate(settings=LabelEvaluation(vote=3), ks=(1,))
+    assert "chosen on the queries themselves, so that they are a curve" in old.measured
+    assert old.votes["answering 50%"]["all"]["coverage"] == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_vote_that_does_not_fit_is_refused(index: Retriever) -> None:
+    codes = Retriever.open(MADE_BEFORE / "runs" / "codes" / "index")
+    with pytest.raises(ConfigError, match="codes do not have: evaluate the clip space with vote"):
+        codes.evaluate(settings=LabelEvaluation(vote=3))
+    with pytest.raises(ConfigError, match="leave vote out where videos are compared as sequences"):
+        index.evaluate(options=SequenceSearch("dtw"), settings=LabelEvaluation(vote=3))
+    with pytest.raises(ConfigError, match="a vote takes the nearest by Euclidean distance: leave cosine out"):
+        index.evaluate(options=VectorSearch(metric="cosine"), settings=LabelEvaluation(vote=3))
+    with pytest.raises(ConfigError, match="a vote is for a class: leave vote out"):
+        LabelEvaluation(vote=3, relevant="source")
+    with pytest.raises(ConfigError, match="vote must be at least 1 or none, got 0"):
+        LabelEvaluation(vote=0)

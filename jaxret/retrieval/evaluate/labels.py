@@ -8,7 +8,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
-from jaxret.evaluation import LabelProtocol, Ranking, chance_figures, evaluate_queries, evaluate_sequences
+from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, evaluate_queries, evaluate_sequences
 from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import METRICS, metrics_of
@@ -17,6 +17,7 @@ from jaxret.retrieval.evaluate.labelled_part import LabelledPart
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.settings import LabelEvaluation
+from jaxret.retrieval.evaluate.votes import check_votes, votes_against_coverage
 from jaxret.retrieval.matches import query_items
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.systems.sequences import in_order_of_time
@@ -61,6 +62,8 @@ def evaluate_labels(
     else:
         space, ranking = _vector_ranking(index, options, settings.depth)
         measure = ranking.distance if ranking.min_cosine is None else "par"
+    if settings.vote is not None:
+        check_votes(None if isinstance(options, SequenceSearch) else ranking, space)
     kinds = ("video",) if isinstance(options, SequenceSearch) else ("image", "video")
     gallery = LabelledPart.of(
         index.rows(space),
@@ -106,7 +109,14 @@ def evaluate_labels(
         by_cosine = Ranking("cosine", depth=settings.depth)
         baselines["mean of frames"] = evaluate_queries(own_means, own.items, means, gallery.items, by_cosine, protocol)
         words += "; mean of frames: their mean vectors, without order, by cosine"
-    return Report(figures, words, options, settings, baselines)
+    votes: dict[str, GroupFigures] = {}
+    if settings.vote is not None:
+        stored = index.rows(space)
+        held = LabelledPart.of(stored, index.items, lambda item: item.split == "validation" and item.label is not None)
+        validation = held if len(held.numbers) and settings.split != "validation" else None
+        votes, said = votes_against_coverage(own, gallery, validation, ranking, protocol, settings.vote)
+        words += f"; {said}"
+    return Report(figures, words, options, settings, baselines, votes)
 
 
 def _seen_and_unseen(index: MediaIndex, items: Sequence[MediaItem]) -> dict[str, set[str]]:

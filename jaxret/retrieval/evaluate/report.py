@@ -29,6 +29,7 @@ class Report:
       options: of the search that was measured.
       settings: of the evaluation.
       baselines: figures of the same queries by what is to be beaten ("chance", a random ranking), by its name.
+      votes: figures of the vote of the nearest, by the name of the threshold; empty where none was wanted.
     """
 
     figures: GroupFigures
@@ -36,9 +37,10 @@ class Report:
     options: Any
     settings: Any
     baselines: Mapping[str, GroupFigures] = dataclasses.field(default_factory=dict)
+    votes: Mapping[str, GroupFigures] = dataclasses.field(default_factory=dict)
 
     def rows(self) -> GroupFigures:
-        """Figures by the name of their line: those of a group, and after them its baselines, as "all: chance".
+        """Figures by the name of their line: each group, its baselines, as "all: chance", and at the end the votes.
 
         Example:
           >>> list(Report({"all": {"mAP": 0.5}}, "by hand", None, None, {"chance": {"all": {"mAP": 0.1}}}).rows())
@@ -47,7 +49,9 @@ class Report:
         rows: GroupFigures = {}
         for group, row in self.figures.items():
             rows[group] = dict(row)
-            rows |= {f"{group}: {name}": dict(found[group]) for name, found in self.baselines.items() if group in found}
+            rows |= _lines(group, self.baselines)
+        for group in self.figures:
+            rows |= _lines(group, self.votes)
         return rows
 
     def to_json(self) -> GroupFigures:
@@ -61,20 +65,18 @@ class Report:
           >>> Report({"all": {"mAP": 0.5, "queries": 12.0}}, "by hand", None, None).tables()
           [(['', 'mAP', 'queries'], [['all', '0.5000', '12']])]
         """
-        names = list(dict.fromkeys(name for row in self.figures.values() for name in row))
-        names = [name for name in names if name != "queries_excluded"]
-        whole = self._table(names)
+        voted = {line: row for group in self.figures for line, row in _lines(group, self.votes).items()}
+        ranked = {line: row for line, row in self.rows().items() if line not in voted}
+        of_votes = [_table(voted, _names(voted))] if voted else []
+        names = _names(self.figures)
+        whole = _table(ranked, names)
         if sum(width + 2 for width in _widths(whole)) - 2 <= _WIDTH:
-            return [whole]
+            return [whole, *of_votes]
         parts: dict[str, list[str]] = {"": []}
         for name in names:
             cut_off = _CUT_OFF.search(name)
             parts.setdefault(cut_off[1] if cut_off else "", []).append(name)
-        return [self._table(part) for part in parts.values() if part]
-
-    def _table(self, names: Sequence[str]) -> TextTable:
-        rows = [[line, *(_text(name, row.get(name)) for name in names)] for line, row in self.rows().items()]
-        return ["", *names], [row for row in rows if any(row[1:])]
+        return [*(_table(ranked, part) for part in parts.values() if part), *of_votes]
 
     def __str__(self) -> str:
         """What was measured, and the tables in plain text."""
@@ -84,6 +86,20 @@ class Report:
             lines = [[f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])] for row in (header, *rows)]
             blocks.append("\n".join("  ".join(line) for line in lines))
         return "\n".join([self.measured, "\n\n".join(blocks)])
+
+
+def _lines(group: str, methods: Mapping[str, GroupFigures]) -> GroupFigures:
+    return {f"{group}: {name}": dict(found[group]) for name, found in methods.items() if group in found}
+
+
+def _names(rows: GroupFigures) -> list[str]:
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    return [name for name in names if name != "queries_excluded"]
+
+
+def _table(rows: GroupFigures, names: Sequence[str]) -> TextTable:
+    table = [[line, *(_text(name, row.get(name)) for name in names)] for line, row in rows.items()]
+    return ["", *names], [row for row in table if any(row[1:])]
 
 
 def _widths(table: TextTable) -> list[int]:

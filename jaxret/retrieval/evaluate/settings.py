@@ -30,6 +30,9 @@ class LabelEvaluation:
       depth: results kept a query. Default: the whole gallery, which mAP needs.
       relevant_items: give every query a gallery of its own with so many items of each class, drawn at random from those
         of other sources, so that large and small classes compare. Default: the gallery is what it is.
+      vote: let so many nearest vote for the class of a query, and tell accuracy, precision and F1 against the share of
+        the queries that are answered, as the threshold of PAR rises. Thresholds are chosen on the validation items of
+        the index, where it has some, or it is the one of the search (min_cosine).
 
     Raises:
       ConfigError: a value is unknown or out of range.
@@ -41,12 +44,13 @@ class LabelEvaluation:
     by_class: bool = False
     depth: int | None = None
     relevant_items: int | None = None
+    vote: int | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("relevant", Relevant), ("denominator", Denominator)):
             if (value := getattr(self, name)) not in get_args(known):
                 raise ConfigError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
-        for name in ("depth", "relevant_items"):
+        for name in ("depth", "relevant_items", "vote"):
             if (count := getattr(self, name)) is None:
                 continue
             if count < 1:
@@ -55,6 +59,8 @@ class LabelEvaluation:
                 raise ConfigError(f"{name} must be at most {MOST}, got {count}")
         if self.relevant_items is not None and self.relevant == "source":
             raise ConfigError("relevant_items draws items of each class: leave it out where relevance is by source")
+        if self.vote is not None and self.relevant == "source":
+            raise ConfigError("a vote is for a class: leave vote out where relevance is by source")
 
 
 @dataclasses.dataclass(frozen=True)
