@@ -162,6 +162,7 @@ def temporal_encoders(system: System) -> Iterator[tuple[str, SequenceEncoder]]:
     """What makes one vector of a shot."""
     yield "max", system.pooling("max")
     yield "sum", system.pooling("sum")
+    yield "residual", system.trained("residual", "photographs")
     yield "LSTM", system.trained("lstm", "photographs")
     if system.backbone == "mobilenet-v1":
         yield "GRU", system.trained("gru", "photographs")

@@ -36,6 +36,7 @@ from jaxret.models.temporal.fusion import ConvolutionFusion, WeightedAverage
 from jaxret.models.temporal.heads import DenseEmbedding, HashLayer, SoftmaxHead, TanhHead
 from jaxret.models.temporal.pooling import Maximum, Mean, Sum, UnitLength
 from jaxret.models.temporal.recurrent import TemporalEncoder
+from jaxret.models.temporal.residual import SumResidual
 from jaxret.models.weights.load import load_pretrained
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "StreamBackbone",
     "StreamFusion",
     "Sum",
+    "SumResidual",
     "TanhHead",
     "TemporalEncoder",
     "UnitLength",

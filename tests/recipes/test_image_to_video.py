@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from jaxret.errors import ConfigError, MediaError
 from jaxret.models.store import encoder_arrays, load_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, make_encoder
-from jaxret.recipes.image_to_video.train import cleaned, shots_by_video
+from jaxret.recipes.image_to_video.train import cleaned, shots_by_video, whole_films
 from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.retrieval.encode import frame_vectors
 from jaxret.training import LoopConfig
@@ -33,6 +34,7 @@ FRAMES = [
 ]
 SMALL = [
     *FRAMES, "--units", "8", "--batch-size", "8", "--epochs", "3", "--evaluate-every", "1", "--learning-rate", "1e-2",
+    "--temporal", "lstm", "--screen-photos", "2",
 ]
 # fmt: on
 
@@ -57,7 +59,7 @@ def run(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_index_figures_and_report(films: Path, run: Path, capsys) -> None:
     figures = json.loads((run / "figures.json").read_text())
     assert list(figures) == ["LSTM", "sum", "max"]
-    assert all(0 < found["all" if "all" in found else "mAP"] <= 1 for found in figures.values())
+    assert all(0 < found[name] <= 1 for found in figures.values() for name in ("mAP", "seen mAP", "seen video mAP"))
     report = (run / "report.html").read_text()
     assert "Images that find shots" in report
     assert "broken.mp4" in report
@@ -95,6 +97,44 @@ def test_stopped_and_resumed_equals_one_run(films: Path, run: Path, tmp_path: Pa
     assert list(first) == list(second)
     for name, array in first.items():
         np.testing.assert_array_equal(array, second[name], err_msg=name)
+
+
+def test_auto_tries_all_and_goes_on_where_it_was_stopped(films: Path, tmp_path: Path, capsys) -> None:
+    settings = [*SMALL, "--temporal", "auto", "--epochs", "2", "--screen-photos", "0"]
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    assert train.main(["image-to-video", "--data", str(films), "--out", str(whole), *settings]) == 0
+    chosen = re.search(r"auto: shots by (\w+)", capsys.readouterr().out)[1]
+    figures = json.loads((whole / "figures.json").read_text())
+    assert next(iter(figures)) == chosen
+    assert set(figures) == {"sum", "max", "LSTM", "GRU", "residual"}
+    report = (whole / "report.html").read_text()
+    assert f"Taken: {chosen}." in report
+    assert "gain on the sum" in report
+    steps = json.loads((whole / "candidates" / "lstm" / "metrics.jsonl").read_text().splitlines()[-1])["step"]
+    command = ["image-to-video", "--data", str(films), "--out", str(halves), *settings]
+    assert train.main([*command, "--stop-after", str(steps + 1)]) == 0  # one step into the second of three
+    assert "To go on" in capsys.readouterr().out
+    logs = {name: (halves / "candidates" / name / "checkpoints").exists() for name in ("residual", "lstm", "gru")}
+    assert logs == {"residual": True, "lstm": True, "gru": False}
+    assert train.main(["--resume", str(halves), "--quiet"]) == 0
+    assert json.loads((halves / "figures.json").read_text()) == figures
+
+
+def test_auto_takes_the_sum_where_nothing_can_be_chosen_by(films: Path, tmp_path: Path, capsys) -> None:
+    command = ["image-to-video", "--data", str(films), "--out", str(tmp_path / "uncut"), *FRAMES]
+    assert train.main([*command, "--cut-threshold", "2", "--screen-photos", "0"]) == 0
+    assert "no two shots to choose by in the validation films, so shots count by their sum" in capsys.readouterr().out
+    assert not (tmp_path / "uncut" / "candidates").exists()
+    assert load_encoder(tmp_path / "uncut" / "encoder").temporal.config["kind"] == "unit-length"
+
+
+def test_seen_shots_are_of_whole_films_and_as_many_as_wanted() -> None:
+    shots = [(film, f"{film}.{number}") for film in range(6) for number in range(3)]
+    found = whole_films(shots, 7)
+    assert [film for film, _ in found] == [film for film in dict.fromkeys(f for f, _ in found) for _ in range(3)][:7]
+    assert whole_films(shots, 99) != shots
+    assert sorted(whole_films(shots, 99)) == shots
+    assert whole_films([], 3) == []
 
 
 @pytest.mark.slow
@@ -166,6 +206,8 @@ def test_settings_of_a_training_are_refused_where_there_is_none() -> None:
     ImageToVideoConfig(temporal="sum", screen_photos=3)  # screen photos are the queries of the evaluation
     with pytest.raises(ConfigError, match="units=8 has no effect: shots by their sum need no training"):
         ImageToVideoConfig(temporal="sum", units=8)
+    with pytest.raises(ConfigError, match=r"dropout=0.2 has no effect: shots by their sum need no training"):
+        ImageToVideoConfig(temporal="sum", dropout=0.2)
     with pytest.raises(ConfigError, match="epochs=3 has no effect: shots by their max need no training"):
         ImageToVideoConfig(temporal="max", loop=LoopConfig(epochs=3, evaluate_every=10))
 
@@ -277,6 +319,7 @@ def test_a_vector_has_128_numbers_or_those_of_its_map() -> None:
         ({"positive_share": -0.1}, r"positive_share must lie in 0\.\.1, got -0.1"),
         ({"whitened_size": -1}, "or 0 for no whitening, got -1"),
         ({"units": 0}, "units must be at least 1, got 0"),
+        ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, message) -> None:

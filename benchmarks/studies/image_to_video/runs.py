@@ -8,24 +8,22 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from flax import nnx
 from studies.image_to_video.films import Film, Films
 
 from jaxret import rank
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.batches.shot_pairs import ShotPairs
-from jaxret.models import Maximum, PooledBackbone, SequenceEncoder, Sum, TanhHead, TemporalEncoder, UnitLength
+from jaxret.models import PooledBackbone, SequenceEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.recipes.image_to_video.features import FilmFeatures
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, make_encoder
+from jaxret.recipes.image_to_video.shot_encoders import shot_encoder
 from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.retrieval.encode import FrameVectors, Shot, detect_cuts, encode_shots, random_cuts, shots_between
 from jaxret.training import (
     CosineMarginObjective,
     FitTask,
-    LoopConfig,
-    OptimiserConfig,
     RunContext,
     RunFolder,
     Validation,
@@ -35,12 +33,10 @@ from jaxret.training.pca import fit_whitening
 
 __all__ = ["CUTS", "Cell", "CutRule", "Gallery", "Images", "System"]
 
-Cell = Literal["lstm", "gru"]
+Cell = Literal["lstm", "gru", "residual"]
 Images = Literal["photographs", "frames"]
 CutRule = Literal["none", "random", "ours", "known", "every frame"]
 CUTS: tuple[CutRule, ...] = ("none", "random", "ours", "known")
-MAX_FRAMES = 50  # the paper's
-WHITENING_FRAMES = 1400
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,13 +89,7 @@ class System:
             stage=stage,
             whitened_size=whitened_size,
             rate=rate,
-            max_frames=MAX_FRAMES,
-            units=256,
-            batch_size=128,
             seed=seed,
-            # The paper's 1e-4 takes ten times as long to the same place.
-            optimiser=OptimiserConfig(learning_rate=1e-3, schedule="cosine", clip_norm=5.0),
-            loop=LoopConfig(epochs=200, evaluate_every=20),
         )
         self._vectors: dict[str, tuple[list[FrameVectors], np.ndarray]] = {}
 
@@ -113,7 +103,7 @@ class System:
                 assert isinstance(encoder.backbone, PooledBackbone)
                 train = self.films.dataset("train")
                 numbers = np.arange(len(self.films.films["train"]))
-                frames = training_frames(train, numbers, self.config.preprocessing(), WHITENING_FRAMES)
+                frames = training_frames(train, numbers, self.config.preprocessing(), self.config.whitening_frames)
                 fit_whitening(encoder.backbone, frames, seed=self.seed)
             save_encoder(encoder, stored)
         return load_encoder(stored)
@@ -158,7 +148,7 @@ class System:
             (number, shot)
             for number, (video, cuts) in enumerate(zip(self.vectors(part)[0], self.cuts(part, rule), strict=True))
             for shot in shots_between(
-                video.vectors[0], video.times[0], float(video.spans[0, 1]), cuts, max_frames=MAX_FRAMES
+                video.vectors[0], video.times[0], float(video.spans[0, 1]), cuts, max_frames=self.config.max_frames
             )
         ]
 
@@ -167,7 +157,7 @@ class System:
         found = self.shots(part, rule)
         encoder = VideoEncoder(self.spatial.backbone, temporal, self.spatial.preprocessing)
         return Gallery(
-            encode_shots([shot for _, shot in found], encoder, MAX_FRAMES),
+            encode_shots([shot for _, shot in found], encoder, self.config.max_frames),
             np.array([film for film, _ in found]),
             self._middles([shot for _, shot in found]),
         )
@@ -194,14 +184,13 @@ class System:
 
     def pooling(self, kind: Literal["sum", "max"]) -> SequenceEncoder:
         """What needs no training."""
-        layer = {"sum": Sum, "max": Maximum}[kind]
-        return UnitLength(layer(self.spatial.frame_embedding_size, rngs=nnx.Rngs(0)))
+        return shot_encoder(kind, self.spatial.frame_embedding_size, self.config)
 
     def trained(self, cell: Cell, images: Images) -> SequenceEncoder:
         """The temporal encoder trained on the known shots of the training films, the best epoch by validation films.
 
         Args:
-          cell: lstm or gru.
+          cell: lstm, gru or residual.
           images: the queries of training: frames of the shots themselves, as in the paper, or screen photos of others.
         """
         run = RunFolder(self.folder / f"{cell}-{images}")
@@ -210,10 +199,7 @@ class System:
         return load_encoder(run.encoder).temporal
 
     def _train(self, cell: Cell, images: Images, run: RunFolder) -> None:
-        size = self.spatial.frame_embedding_size
-        rngs = nnx.Rngs(self.seed)
-        recurrent = TemporalEncoder(size, self.config.units, cell=cell, dropout=0.0, rngs=rngs)
-        temporal = TanhHead(recurrent, size, rngs=rngs)
+        temporal = shot_encoder(cell, self.spatial.frame_embedding_size, self.config)
         shots = self.shots("train", "known")
         longest = max(len(shot.vectors) for _, shot in shots)
         pairs = ShotPairs([shot.vectors for _, shot in shots], max_frames=longest)

@@ -6,6 +6,7 @@ from jaxret.models.temporal.fusion import ConvolutionFusion, WeightedAverage
 from jaxret.models.temporal.heads import DenseEmbedding, HashLayer, SoftmaxHead, TanhHead
 from jaxret.models.temporal.pooling import Maximum, Mean, Sum, UnitLength
 from jaxret.models.temporal.recurrent import GRUCell, LSTMCell, TemporalEncoder
+from jaxret.models.temporal.residual import SumResidual
 
 __all__ = [
     "AttentionFusion",
@@ -19,6 +20,7 @@ __all__ = [
     "Mean",
     "SoftmaxHead",
     "Sum",
+    "SumResidual",
     "TanhHead",
     "TemporalEncoder",
     "UnitLength",

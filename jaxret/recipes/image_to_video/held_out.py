@@ -68,16 +68,27 @@ class HeldOutFrames:
         embedded = encode_shots(self.shots, encoder, max_frames)
         return np.asarray(rank.cosine_topk(self.vectors, embedded, len(embedded)).ids)
 
+    @property
+    def measurable(self) -> bool:
+        """Whether there is a query, and another shot that it could find."""
+        return len(self.shot_of_query) > 0 and len(self.shots) > 1
+
+    def average_precisions(self, encoder: ShotEncoder, max_frames: int) -> npt.NDArray[np.float64]:
+        """Of each query that of finding its own shot, (Q,): one answer is right, so it is 1 / the answer's rank."""
+        return 1 / self._shot_ranks(self.rankings(encoder, max_frames))
+
+    def _shot_ranks(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return 1 + np.argmax(order == self.shot_of_query[:, None], axis=1)
+
     def figures(self, encoder: ShotEncoder, max_frames: int) -> dict[str, float]:
         """`mAP`, `R@1` and `R@5` of finding the own shot, and of finding its video, whose score is its best shot.
 
-        One answer is right, so an average precision is 1 / its rank. Empty where there is no query, or there are no two
-        shots.
+        Empty where nothing is `measurable`.
         """
-        if not len(self.shot_of_query) or len(self.shots) < 2:
+        if not self.measurable:
             return {}
         order = self.rankings(encoder, max_frames)
-        shot_ranks = 1 + np.argmax(order == self.shot_of_query[:, None], axis=1)
+        shot_ranks = self._shot_ranks(order)
         video_ranks = np.array(
             [
                 1 + list(dict.fromkeys(self.videos[row].tolist())).index(int(self.videos[own]))

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from flax import nnx
 
-from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import frames_on_display
@@ -17,35 +15,26 @@ from jaxret.data.sampling.reading import open_item, read_images
 from jaxret.data.sampling.shot_cleaning import clean_shot
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.data.splits import split_items
-from jaxret.models import Maximum, PooledBackbone, Sum, UnitLength
+from jaxret.models import PooledBackbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder, parameter_count, save_encoder
 from jaxret.recipes.base import Run
+from jaxret.recipes.image_to_video.candidates import best_candidate, candidates_on, fit_candidates
 from jaxret.recipes.image_to_video.features import FilmFeatures
 from jaxret.recipes.image_to_video.held_out import HeldOutFrames
 from jaxret.recipes.image_to_video.photos import random_moments, screen_photo_vectors
-from jaxret.recipes.image_to_video.report import finish_shot_run
+from jaxret.recipes.image_to_video.report import ShotStudy, finish_shot_run
+from jaxret.recipes.image_to_video.shot_encoders import FIXED, LEARNED, NAMES, Temporal, shot_encoder
 from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.recipes.opening import open_data, opened
 from jaxret.retrieval.encode import FrameVectors, Shot, shots_of
-from jaxret.training import (
-    CosineMarginObjective,
-    FitResult,
-    FitTask,
-    RunContext,
-    RunFolder,
-    Validation,
-    barrier,
-    fit_model,
-)
+from jaxret.training import RunContext, RunFolder, barrier
 from jaxret.training.pca import fit_whitening
 
 if TYPE_CHECKING:
     from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
 
-__all__ = ["Films", "cleaned", "open_films", "shots_by_video", "train_shot_encoder"]
-
-_NAMES = {"lstm": "LSTM", "gru": "GRU", "sum": "sum", "max": "max"}
+__all__ = ["Films", "cleaned", "open_films", "shots_by_video", "train_shot_encoder", "whole_films"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,12 +87,14 @@ def train_shot_encoder(
     context.log("shots: " + ", ".join(f"{len(found)} {name}" for name, found in shots.items()))
     if config.screen_photos:
         context.log("screen photos of moments of the shots")
+    searched = {**shots, "seen": whole_films(shots["train"], len(shots["test"]))}
     queries = {
-        name: _held_out_queries(dataset, encoder, shots[name], name, config, run) for name in ("validation", "test")
+        name: _held_out_queries(dataset, encoder, searched[name], name, config, run)
+        for name in ("validation", "test", "seen")
     }
-    recurrent = config.temporal in ("lstm", "gru")
+    learned = _to_be_trained(config, len(shots["train"]), queries["validation"], context)
     images = None
-    if config.screen_photos and recurrent:
+    if config.screen_photos and learned:
         moments = random_moments([shot for _, shot in shots["train"]], config.screen_photos, seed=config.seed)
         of_films = np.array([video for video, _ in shots["train"]])
         store = run.path / "photographs-train.npy"
@@ -111,23 +102,60 @@ def train_shot_encoder(
     if first:
         barrier("prepared")
     # ---- train
-    if recurrent:
+    encoders = {name: _with_temporal(encoder, name, config) for name in FIXED}
+    if learned:
         own = [cleaned(dataset, video, shot, config) for video, shot in shots["train"]]
-        pairs = ShotPairs(own, max_frames=config.max_frames, positive_share=config.positive_share, images=images)
-        if not _fit(encoder, pairs, queries["validation"], config, context).finished:
+        longest = max(map(len, own))  # shorter batches where no shot is as long as it may be
+        pairs = ShotPairs(own, max_frames=longest, positive_share=config.positive_share, images=images)
+        fitted = fit_candidates(encoder, learned, pairs, queries["validation"], config, context)
+        if fitted is None:
             context.log_stopped()
             return None
-    else:
+        encoders |= fitted
+    elif config.temporal != "auto":
         context.log(f"shots by their {config.temporal}: there is nothing to train")
     if not first:
         return None
-    save_encoder(encoder, run.encoder)
+    # ---- choose
+    compared = []
+    if queries["validation"].measurable:
+        compared = candidates_on(queries["validation"], encoders, config.max_frames)
+    chosen = best_candidate(compared) if config.temporal == "auto" else config.temporal
+    if config.temporal == "auto":
+        context.log(f"auto: shots by {NAMES[chosen]}")
+    elif compared and (better := best_candidate(compared)) != chosen:
+        context.log(f"of these, {NAMES[better]} finds the validation films better: --temporal {better}")
+    save_encoder(encoders[chosen], run.encoder)
     # ---- index, evaluation, report
-    encoders = {_NAMES[config.temporal]: encoder}
-    for kind in ("sum", "max"):
-        encoders.setdefault(kind, VideoEncoder(encoder.backbone, _pooling(kind, encoder), encoder.preprocessing))
+    ordered = {chosen: encoders[chosen]} | {name: encoders[name] for name in (*LEARNED, *FIXED) if name in encoders}
     media = features.frame_vectors(range(len(dataset)))
-    return finish_shot_run(dataset, media, queries["test"], encoders, config, context, failures=failures)
+    study = ShotStudy(ordered, queries["test"], queries["seen"], compared)
+    return finish_shot_run(dataset, media, study, config, context, failures=failures)
+
+
+def _to_be_trained(
+    config: ImageToVideoConfig, shots: int, validation: HeldOutFrames, context: RunContext
+) -> tuple[Temporal, ...]:
+    """What is trained; of `auto` nothing where there is nothing to train on or to choose by, which is logged."""
+    if config.temporal != "auto":
+        return () if config.temporal in FIXED else (config.temporal,)
+    if shots < 2 or not validation.measurable:
+        lack = "fewer than two shots to train on" if shots < 2 else "no two shots to choose by in the validation films"
+        context.log(f"auto: there are {lack}, so shots count by their sum")
+        return ()
+    return LEARNED
+
+
+def whole_films(shots: list[tuple[int, Shot]], count: int) -> list[tuple[int, Shot]]:
+    """The first `count` shots of the films in evenly mixed order: as many as others are compared with, and as alike.
+
+    Args:
+      shots: with the item indices of their films, film by film.
+      count: shots wanted; fewer where there are not as many.
+    """
+    films = list(dict.fromkeys(film for film, _ in shots))
+    order = {film: place for place, film in enumerate(np.random.default_rng(7).permutation(films).tolist())}
+    return sorted(shots, key=lambda owned: order[owned[0]])[:count]
 
 
 def _with_whitening(
@@ -154,7 +182,7 @@ def _held_out_queries(
     config: ImageToVideoConfig,
     run: RunFolder,
 ) -> HeldOutFrames:
-    """A frame of each shot of a split, or with the setting `screen_photos` a screen photo of it, as queries."""
+    """A frame of each shot, or with the setting `screen_photos` a screen photo of it, as queries."""
     queries = HeldOutFrames.of([shot for _, shot in shots], [video for video, _ in shots], seed=config.seed)
     if not config.screen_photos:
         return queries
@@ -165,23 +193,9 @@ def _held_out_queries(
     return dataclasses.replace(queries, vectors=photos[:, 0])
 
 
-def _fit(
-    encoder: VideoEncoder, pairs: ShotPairs, queries: HeldOutFrames, config: ImageToVideoConfig, context: RunContext
-) -> FitResult:
-    """Fit, and leave the best weights in the encoder of shots."""
-
-    def evaluate() -> dict[str, float]:
-        found = queries.figures(encoder, config.max_frames)
-        return {f"validation {name}": found[name] for name in ("mAP", "R@1") if name in found}
-
-    plan = ShuffledBatches(len(pairs), min(config.batch_size, len(pairs)))
-    task = FitTask(encoder.temporal, CosineMarginObjective(config.margin), pairs, plan, Validation(evaluate))
-    return fit_model(task, config, context)
-
-
-def _pooling(kind: str, encoder: VideoEncoder) -> UnitLength:
-    layer = {"sum": Sum, "max": Maximum}[kind]
-    return UnitLength(layer(encoder.frame_embedding_size, rngs=nnx.Rngs(0)))
+def _with_temporal(encoder: VideoEncoder, name: Temporal, config: ImageToVideoConfig) -> VideoEncoder:
+    temporal = shot_encoder(name, encoder.frame_embedding_size, config)
+    return VideoEncoder(encoder.backbone, temporal, encoder.preprocessing)
 
 
 def shots_by_video(media: dict[int, FrameVectors], config: ImageToVideoConfig) -> list[tuple[int, Shot]]:

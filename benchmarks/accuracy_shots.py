@@ -1,0 +1,294 @@
+"""Image-to-video retrieval among ten thousand shots: bad screen photos find shots and films, seen in training and not.
+
+Data: moving pictures over Corel-5k's photographs and JHMDB's clips (studies/image_to_video/moving_pictures.py): 10,926
+shots in some 280 films, all of which every query searches. The two shots of a photograph lie in two films, so that of
+most queries two shots and two films are right. Scenes are dealt anew for each seed: a fifth trains, a twentieth
+validates, and the queries are a screen photo of each shot of another fifth (unseen films), and of as many shots of
+training films (seen films; trainings saw other photos of them). Settings are those of the recipe
+(`jaxret.recipes.image_to_video`), which fits and chooses here as it does there, but for `--epochs`.
+
+Frame vectors are R-MAC of a frozen network, whitened on a tenth of the scenes, which train in every deal.
+
+- `methods`: frame by frame, the sum, the maximum, LSTM, GRU and residual of the same frame vectors; `auto` is what the
+  recipe takes by its validation films. Differences from the sum are paired by query within a seed.
+- `baselines`: what else could describe a frame, of the paper's tables 1 and 4: the average of the last map, which is
+  what the network's own dense layer sees (as FC features do); and Fisher vectors (Perronnin et al. 2010; Sanchez et al.
+  2013) of SIFT. Frame by frame, as the sum over a shot, and one Fisher vector of all key points of a shot. Among the
+  queries' own shots alone, with R-MAC beside them. (The edge histograms, JCD and PHOG of table 1 were far behind in the
+  paper, and are left out.)
+- `cost`: what a network takes for a frame, VGG16 with random weights and the paper's 512 numbers beside the others.
+
+    python benchmarks/accuracy_shots.py                          # all; an hour on two cores, mostly frame vectors
+    python benchmarks/accuracy_shots.py methods --seeds 0        # printed, and not written
+    python benchmarks/accuracy_shots.py methods --backbone vgg16 --weights FILE   # the paper's network
+
+Frame vectors and trainings are kept under --work, so a stopped call goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from functools import cache
+from typing import Any, cast
+
+import jax
+import numpy as np
+import numpy.typing as npt
+from common import results_file
+from common.paths import DATA, JHMDB_CLIPS, MOBILENET_WEIGHTS
+from common.study_program import StudyParser
+from studies.image_to_video.deals import Deal, deal_scenes, figures
+from studies.image_to_video.fisher_vectors import FisherVectors, root_sift
+from studies.image_to_video.moving_pictures import (
+    TRAINING_PHOTOS,
+    Collection,
+    ShotVectors,
+    shot_vectors,
+    whitening_frames,
+)
+
+from jaxret.data.batches.shot_pairs import ShotPairs
+from jaxret.data.open import open_dataset
+from jaxret.files import write_atomically
+from jaxret.models import PooledBackbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.store import load_encoder, parameter_count, save_encoder
+from jaxret.recipes.backbone_names import BackboneName
+from jaxret.recipes.image_to_video.candidates import best_candidate, candidates_on, fit_candidates
+from jaxret.recipes.image_to_video.held_out import HeldOutFrames
+from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, make_encoder
+from jaxret.recipes.image_to_video.shot_encoders import FIXED, LEARNED, NAMES, Temporal, shot_encoder
+from jaxret.retrieval.encode import Shot, encode_shots
+from jaxret.training import LoopConfig, RunContext, RunFolder
+from jaxret.training.pca import fit_whitening
+
+WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet", "vgg16": "none"}
+FRAME_WISE = "frame by frame"
+METRICS = ("mAP of shots", "R@1 of shots", "mAP of films", "R@1 of films")
+# mAP and R@1 of the paper's tables 1 to 3 on SI2V-600k, beside the same kinds of method.
+PAPER = {FRAME_WISE: (0.718, 0.834), "sum": (0.596, 0.764), "LSTM": (0.602, 0.773), "GRU": (0.606, 0.777)}
+PAPER_DATA = "SI2V-600k: 160 h of news, 229 pictures; VGG16, 512 numbers"
+
+
+class Study:
+    """Collection, frame vectors and rows of a call."""
+
+    def __init__(self, args: argparse.Namespace):
+        self.args = args
+        self.rows: list[dict[str, Any]] = []
+        self.collection = Collection(open_dataset(DATA / "corel5k"), open_dataset(JHMDB_CLIPS))
+        self.folder = args.work / args.backbone
+        self.spatial = cache(self._spatial)
+        self.vectors = cache(self._vectors)
+
+    def config(self, seed: int) -> ImageToVideoConfig:
+        """The recipe's settings."""
+        args = self.args
+        loop = LoopConfig(epochs=args.epochs, evaluate_every=max(1, args.epochs // 10))
+        weights = args.weights or WEIGHTS[args.backbone]
+        return ImageToVideoConfig(backbone=args.backbone, weights=weights, seed=seed, loop=loop)
+
+    def _spatial(self) -> VideoEncoder:
+        """The frozen network, whitened; of shots it takes the sum."""
+        stored = self.folder / "spatial"
+        if not (stored / "encoder.json").exists():
+            encoder = make_encoder(self.config(0), "sum")
+            fit_whitening(cast(PooledBackbone, encoder.backbone), whitening_frames(self.collection))
+            save_encoder(encoder, stored)
+        return load_encoder(stored)
+
+    def _vectors(self) -> ShotVectors:
+        return shot_vectors(self.collection, cast(PooledBackbone, self.spatial().backbone), self.folder / "vectors")
+
+    def add(
+        self, data: str, method: str, setting: str | None, seed: int | None, found: dict[str, float], **more: Any
+    ) -> None:
+        """A row a figure."""
+        shown = "  ".join(f"{metric} {value:.4g}" for metric, value in found.items())
+        print(f"{data}: {method:<28} {setting or '':<14} seed {seed}: {shown}", flush=True)
+        beside = dict(zip(METRICS[2:], PAPER.get(method, ()), strict=False)) if METRICS[2] in found else {}
+        self.rows += results_file.rows_of(
+            data, method, found, setting=setting, seed=seed, paper=beside, paper_data=PAPER_DATA
+        )
+
+
+def methods(study: Study) -> None:
+    """What makes one vector of a shot."""
+    for seed in study.args.seeds:
+        path = study.folder / f"methods-{seed}.json"
+        if not path.exists():
+            found = methods_of(study, seed)
+            with write_atomically(path) as partial:
+                partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        for entry in json.loads(path.read_text(encoding="utf-8")):
+            study.add("Ten thousand shots, screen photos", entry["method"], entry["films"], seed, entry["figures"])
+
+
+def methods_of(study: Study, seed: int) -> list[dict[str, Any]]:
+    """Figures of one deal, by method and by what films the queries are of."""
+    vectors, deal = study.vectors(), deal_scenes(study.collection, seed)
+    fitted, chosen = fitted_encoders(study, deal, seed)
+    shots = [as_shot(frames) for frames in vectors.frames]
+    longest = max(map(len, vectors.frames))
+    embedded = {name: encode_shots(shots, encoder, longest) for name, encoder in fitted.items()}
+    rng = np.random.default_rng([seed, 47])
+    groups = {"unseen films": deal.test, "seen films": np.sort(rng.permutation(deal.train)[: len(deal.test)])}
+    entries = []
+    for films, queries in groups.items():
+        photos = unit(vectors.photos[queries, -1])
+        of_methods = {NAMES[name]: figures(photos @ unit(own).T, queries, deal) for name, own in embedded.items()}
+        found = {FRAME_WISE: figures(best_of_frames(photos, vectors.frames), queries, deal)} | of_methods
+        found["auto"] = of_methods[NAMES[chosen]]
+        for method, measured in found.items():
+            entry = {metric: float(measured[metric].mean()) for metric in METRICS}
+            difference = measured[METRICS[0]] - found["sum"][METRICS[0]]
+            entry["less that of the sum"] = float(difference.mean())
+            entry["standard error"] = float(difference.std(ddof=1) / np.sqrt(len(difference)))
+            entry["queries"] = len(queries)
+            entries.append({"method": method, "films": films, "figures": entry})
+    print(f"seed {seed}: auto takes {NAMES[chosen]}", flush=True)
+    return entries
+
+
+def fitted_encoders(study: Study, deal: Deal, seed: int) -> tuple[dict[Temporal, VideoEncoder], Temporal]:
+    """All encoders of shots, and the one that the recipe would take."""
+    vectors, spatial, config = study.vectors(), study.spatial(), study.config(seed)
+    longest = max(map(len, vectors.frames))
+    pairs = ShotPairs(
+        [vectors.frames[number] for number in deal.train],
+        max_frames=longest,
+        positive_share=config.positive_share,
+        images=vectors.photos[deal.train, :TRAINING_PHOTOS],
+    )
+    # One shot a scene: of two that show one photograph neither would be wrong.
+    _, first = np.unique(deal.scenes[deal.validation], return_index=True)
+    own = deal.validation[first]
+    validation = HeldOutFrames(
+        [as_shot(vectors.frames[number]) for number in own],
+        deal.films[own],
+        np.arange(len(own)),
+        np.zeros(len(own), np.int64),
+        vectors.photos[own, -1],
+    )
+    run = RunFolder(study.folder / f"trainings-{seed}")
+    run.write_config("image-to-video", config)
+    context = RunContext(run, log=lambda line: print(f"seed {seed}: {line}", flush=True), show_progress=False)
+    fitted = fit_candidates(spatial, LEARNED, pairs, validation, config, context)
+    if fitted is None:
+        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
+    size = spatial.frame_embedding_size
+    untrained = {
+        name: VideoEncoder(spatial.backbone, shot_encoder(name, size, config), spatial.preprocessing) for name in FIXED
+    }
+    encoders = untrained | fitted
+    return encoders, best_candidate(candidates_on(validation, encoders, longest))
+
+
+def as_shot(frames: npt.NDArray[np.float32]) -> Shot:
+    """Frame vectors as a shot; its times are not looked at."""
+    return Shot(0, len(frames), 0.0, float(len(frames)), np.arange(len(frames)), frames)
+
+
+def best_of_frames(photos: npt.NDArray[np.float32], frames: Any) -> npt.NDArray[np.float32]:
+    """The cosine of each photo and the frame of each shot that is nearest, (Q, N)."""
+    starts = np.cumsum([0] + [len(own) for own in frames])[:-1]
+    flat = unit(np.concatenate(frames))
+    scores = np.empty((len(photos), len(frames)), np.float32)
+    for start in range(0, len(photos), 256):
+        block = photos[start : start + 256] @ flat.T
+        scores[start : start + 256] = np.maximum.reduceat(block, starts, axis=1)
+    return scores
+
+
+def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Rows scaled to length 1."""
+    return (vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)).astype(np.float32)
+
+
+def baselines(study: Study) -> None:
+    """Other descriptions of frames; without training, so that one deal tells it."""
+    seed, part = study.args.seeds[0], "A part of the shots, other descriptions of frames"
+    path = study.folder / f"baselines-{seed}.json"
+    if not path.exists():
+        found = baselines_of(study, seed)
+        with write_atomically(path) as partial:
+            partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    for entry in json.loads(path.read_text(encoding="utf-8")):
+        study.add(part, entry["method"], entry["setting"], seed, entry["figures"])
+
+
+def baselines_of(study: Study, seed: int) -> list[dict[str, Any]]:
+    """Figures of the test shots of a deal among themselves, by description."""
+    deal, vectors, collection = deal_scenes(study.collection, seed), study.vectors(), study.collection
+    chosen = deal.test
+    local = Deal(deal.scenes[chosen], deal.films[chosen], *(np.arange(0),) * 3)
+    queries = np.arange(len(chosen))
+    frames, photos = [vectors.frames[number] for number in chosen], vectors.photos[chosen, -1]
+    plain, plain_photos = [vectors.plain_frames[number] for number in chosen], vectors.plain_photos[chosen, -1]
+    entries = []
+
+    def add(method: str, setting: str, scores: npt.NDArray[np.float32], size: int) -> None:
+        found = {metric: float(values.mean()) for metric, values in figures(scores, queries, local).items()}
+        entries.append(
+            {"method": method, "setting": setting, "figures": found | {"numbers": size, "shots": len(chosen)}}
+        )
+
+    for method, own, of_photos in (("R-MAC, whitened", frames, photos), ("average of the map", plain, plain_photos)):
+        size = of_photos.shape[1]
+        add(method, FRAME_WISE, best_of_frames(unit(of_photos), own), size)
+        summed = unit(np.stack([unit(rows).sum(axis=0) for rows in own]))
+        add(method, "sum", unit(of_photos) @ summed.T, size)
+    described = [[root_sift(image) for image in collection.shot(number)[0]] for number in chosen.tolist()]
+    of_photos = [root_sift(collection.shot(number)[1][-1]) for number in chosen.tolist()]
+    learn_on = np.flatnonzero(collection.for_whitening[collection.scenes])[::4]
+    fisher = FisherVectors([root_sift(collection.shot(number)[0][0]) for number in learn_on.tolist()], seed=seed)
+    queried = np.stack([fisher(points) for points in of_photos])
+    by_frame = [np.stack([fisher(points) for points in shot]) for shot in described]
+    add("Fisher vector of SIFT", FRAME_WISE, best_of_frames(queried, by_frame), fisher.size)
+    summed = unit(np.stack([rows.sum(axis=0) for rows in by_frame]))
+    add("Fisher vector of SIFT", "sum", queried @ summed.T, fisher.size)
+    scenes = np.stack([fisher(np.concatenate(shot)) for shot in described])
+    add("Fisher vector of SIFT", "one a shot (scene FV)", queried @ scenes.T, fisher.size)
+    return entries
+
+
+def cost(study: Study) -> None:
+    """Parameters, time of a frame on one thread, and bytes of an hour's shots."""
+    shots_an_hour = 3600 / 4.0  # of four seconds, about what films here have
+    for backbone, size in (("mobilenet-v1", 128), ("efficientnet-lite0", 112), ("vgg16", 512)):
+        config = ImageToVideoConfig(backbone=cast(BackboneName, backbone), weights="none", whitened_size=size)
+        encoder = make_encoder(config, "sum")
+        found: dict[str, float] = {"numbers": size, "million parameters": parameter_count(encoder) / 1e6}
+        for height, width in ((128, 192), (576, 1024)):
+            images = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+            times = []
+            for _ in range(4):
+                start = time.perf_counter()
+                jax.block_until_ready(encoder.encode_frames(images))
+                times.append(time.perf_counter() - start)
+            found[f"ms a frame of {width} x {height}"] = min(times[1:]) * 1000
+        found["MB an hour of shots"] = shots_an_hour * size * 4 / 1e6
+        study.add("Cost, random weights", backbone, None, None, found)
+
+
+STUDIES = {"methods": methods, "baselines": baselines, "cost": cost}
+
+
+def main() -> None:
+    """Run the studies, print a line a figure, write the result file."""
+    parser = StudyParser(__doc__, "accuracy_shots", STUDIES, seeds=(0, 1, 2))
+    parser.add_argument("--backbone", choices=WEIGHTS, default="mobilenet-v1")
+    parser.add_argument("--weights", help="of the backbone: a file, imagenet or none (default: what is at hand)")
+    parser.add_argument("--epochs", type=int, default=60, help="of each training (default 60)")
+    args = parser.read()
+    study = Study(args)
+    for name in args.studies:
+        STUDIES[name](study)
+    if args.complete and args.backbone == parser.get_default("backbone"):
+        print(results_file.write("accuracy_shots", study.rows, ["jax", "flax", "av", "scikit-learn"]))
+
+
+if __name__ == "__main__":
+    main()
