@@ -134,7 +134,9 @@ def methods_of(study: Study, seed: int) -> list[dict[str, Any]]:
     longest = max(map(len, vectors.frames))
     embedded = {name: encode_shots(shots, encoder, longest) for name, encoder in fitted.items()}
     rng = np.random.default_rng([seed, 47])
-    groups = {"unseen films": deal.test, "seen films": np.sort(rng.permutation(deal.train)[: len(deal.test)])}
+    seen = np.sort(rng.permutation(deal.train)[: len(deal.test)])
+    clips = deal.test[deal.scenes[deal.test] >= len(study.collection.photographs)]
+    groups = {"unseen films": deal.test, "seen films": seen, "unseen films, JHMDB's clips alone": clips}
     entries = []
     for films, queries in groups.items():
         photos = unit(vectors.photos[queries, -1])
