@@ -6,10 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from sklearn.linear_model import LogisticRegression
 
 from jaxret.errors import ConfigError
 from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.training.open_set import OpenSetSettings, fit_open_set
+from jaxret.training.open_set.rounds import Classifier, Items
 
 T, D, CLASSES, SEEN, SOURCES, EACH = 3, 12, 12, 8, 6, 4
 SETTINGS = OpenSetSettings(inverse_regularisation=(1.0,), weights=(1.0, 0.5), rounds=3)
@@ -77,3 +79,14 @@ def test_one_source_a_class_is_enough_to_fit() -> None:
     encoder = OpenSetEncoder(D, 4, rngs=nnx.Rngs(0))
     fit_open_set(encoder, train[known], labels[known], labels[known], SETTINGS)
     assert np.isfinite(np.asarray(encoder(jnp.asarray(train[:5])).embedding)).all()
+
+
+def test_few_items_of_long_vectors_give_the_classifier_that_scikit_learn_gives() -> None:
+    rng = np.random.default_rng(0)
+    items = Items(rng.normal(size=(20, 15)), rng.normal(size=(20, 45)), np.arange(20) % 3, np.arange(20))
+    found = Classifier.fit(items, 0.3)
+    centre, scale = items.seen.mean(axis=0), items.seen.std(axis=0) + 1e-6
+    reference = LogisticRegression(C=0.3, tol=1e-8, max_iter=1000).fit((items.seen - centre) / scale, items.labels)
+    expected = reference.predict_proba((items.seen - centre) / scale)
+    np.testing.assert_allclose(found.read(items)[0], expected, atol=2e-3)
+    np.testing.assert_allclose(found.kernel * scale[:, None], reference.coef_.T, atol=5e-3)

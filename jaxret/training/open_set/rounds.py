@@ -54,11 +54,13 @@ class Classifier:
         """A logistic regression of the items' classes, two at least."""
         centre, scale = items.seen.mean(axis=0), items.seen.std(axis=0) + 1e-6
         shown = (items.seen - centre) / scale
-        # The best kernel lies in the space of the items: where they are few, the regression runs in theirs.
-        basis = np.linalg.qr(shown.T)[0] if len(shown) < shown.shape[1] else np.eye(shown.shape[1])  # (3 D, N or 3 D)
         model = LogisticRegression(C=inverse_regularisation, max_iter=200)
-        model.fit(shown @ basis, items.labels)
-        kernel, bias = basis @ model.coef_.T, model.intercept_
+        if len(shown) < shown.shape[1]:  # the best kernel is a sum of items: of few, it is found among their sums
+            basis, coordinates = np.linalg.qr(shown.T)  # (3 D, N), (N, N)
+            kernel = basis @ model.fit(coordinates.T, items.labels).coef_.T
+        else:
+            kernel = model.fit(shown, items.labels).coef_.T
+        bias = model.intercept_
         if len(model.classes_) == 2:  # one logit z, whose sigmoid is the softmax of -z/2 and z/2
             kernel, bias = np.hstack([-kernel, kernel]) / 2, np.array([-bias[0], bias[0]]) / 2
         kernel = kernel / scale[:, None]
