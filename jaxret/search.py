@@ -17,7 +17,7 @@ from jaxret.retrieval.options import OPTION_CLASSES, RegionSearch, SequenceSearc
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """Search an index with a media file.
+    """Search an index with a media file, or with words.
 
     A video is compared chunk by chunk with the indexed videos; an image with indexed images and with single frames of
     the videos. Each result names the place in the video. Where the encoder is one of shots, an image is compared with
@@ -27,9 +27,13 @@ class Search:
     In an index of the recipes instance-search and faster-rcnn the query is a region of an image, or of a frame of a
     video: results are images and videos that show the same thing, each with the box where it was found.
 
+    An index of an encoder that knows words (CLIP, SigLIP) is searched with --text: each result names the frame that
+    fits them best, or with --space clip the chunk.
+
     Attributes:
       index: index folder, or a run folder that holds one.
       query: an image or a video.
+      text: words to search with, in the place of a query.
       k: results wanted, at least 1; more than the index has are all.
       kind: find only images, or only videos.
       where: find only items whose columns pass this filter, as in "label = 'cat' and duration > 10 and key like 'a/%'"
@@ -40,7 +44,8 @@ class Search:
     """
 
     index: Path
-    query: str
+    query: str | None = dataclasses.field(default=None, metadata={"positional": True})
+    text: str | None = None
     k: int = 10
     kind: Kind | None = None
     where: str | None = None
@@ -50,6 +55,10 @@ class Search:
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
+        if (self.query is None) == (self.text is None):
+            raise ConfigError("name what to search with: an image or a video, or words with --text")
+        if self.text is not None and self.figure is not None:
+            raise ConfigError("--figure draws the image that was searched with, and --text has none: leave it out")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,11 +74,15 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--figure draws boxes, and {system}: leave it out")
     if args.figure is not None:
         check_writable(args.figure)
-    query = single_file(args.query)
-    for error in query.damaged:
-        print(f"jaxret: the query is damaged: {error}", file=sys.stderr)
     kinds = None if args.kind is None else (args.kind,)
-    hits = retriever.search(query, args.k, options=options, kinds=kinds, where=args.where, threads=args.threads)
+    chosen = {"options": options, "kinds": kinds, "where": args.where, "threads": args.threads}
+    if args.text is not None:
+        hits = retriever.search_text(args.text, args.k, **chosen)
+    else:
+        query = single_file(args.query or "")
+        for error in query.damaged:
+            print(f"jaxret: the query is damaged: {error}", file=sys.stderr)
+        hits = retriever.search(query, args.k, **chosen)
     if args.json:
         print_json(hits)
     else:

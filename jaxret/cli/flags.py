@@ -1,7 +1,8 @@
 """Command lines made of dataclasses by tyro: the arguments of a command, and a group of flags for each option class.
 
 A field is a flag, under its own name unless `_SPELLINGS` has another, and what the class's docstring says of it is the
-help. The metadata of a field can name its `choices`. A flag that is not given leaves the class's default.
+help. The metadata of a field can name its `choices`, or say that it is `positional` though it may be left out.
+A flag that is not given leaves the class's default.
 """
 
 from __future__ import annotations
@@ -112,10 +113,11 @@ def _flags(kind: type[Any], without: Collection[str], *, positional: bool = Fals
             continue
         plain = types_of[field.name]
         required = positional and field.default is dataclasses.MISSING
+        placed = required or (positional and field.metadata.get("positional", False))
         hidden = field.default in (None, dataclasses.MISSING) or isinstance(field.default, bool)
         mark = tyro.conf.arg(
             name=_SPELLINGS.get(field.name),
-            metavar=field.name.upper() if required else getattr(plain, "metavar", None),
+            metavar=field.name.upper() if placed else getattr(plain, "metavar", None),
             help=help_of.get(field.name),
             help_behavior_hint="" if hidden else f"(default: {_text(field.default)})",
             aliases=(f"-{field.name}",) if len(field.name) == 1 else None,
@@ -123,7 +125,8 @@ def _flags(kind: type[Any], without: Collection[str], *, positional: bool = Fals
         if "choices" in field.metadata:
             plain = Literal[tuple(field.metadata["choices"])]
         flag: Any = Annotated[str if hasattr(plain, "parse") else plain, mark]
-        flags[field.name] = Required[Annotated[flag, tyro.conf.Positional]] if required else flag
+        flag = Annotated[flag, tyro.conf.Positional] if placed else flag
+        flags[field.name] = Required[flag] if required else flag
     return flags
 
 

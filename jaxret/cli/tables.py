@@ -13,7 +13,7 @@ from jaxret.rank import METRICS
 if TYPE_CHECKING:
     from jaxret.retrieval import Hit, Report
 
-__all__ = ["print_hits", "print_json", "print_report"]
+__all__ = ["print_hits", "print_json", "print_report", "print_table"]
 
 _UNBOUNDED = 1 << 16  # columns of a file or pipe
 
@@ -53,7 +53,7 @@ def print_hits(hits: Sequence[Hit], nothing: str = "nothing found", *, in_query:
     columns["item"] = lambda hit: hit.item.path or hit.item.key
     rows = [[str(place), *(cell(hit) for cell in columns.values())] for place, hit in enumerate(hits, start=1)]
     numbers = {"", label, "cosine", "points"}
-    _print_table(["", *columns], rows, ["right" if name in numbers else "left" for name in ["", *columns]])
+    print_table(["", *columns], rows, ["right" if name in numbers else "left" for name in ["", *columns]])
 
 
 def print_report(report: Report) -> None:
@@ -62,7 +62,7 @@ def print_report(report: Report) -> None:
     for number, (header, rows) in enumerate(report.tables()):
         if number:
             print()
-        _print_table(header, rows, ["left", *["right"] * (len(header) - 1)])
+        print_table(header, rows, ["left", *["right"] * (len(header) - 1)])
 
 
 def _box(hit: Hit) -> str:
@@ -80,7 +80,7 @@ def _where(hit: Hit, *, in_query: bool = False) -> str:
     return span + (" back" if hit.backwards else "")
 
 
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Sequence[str]) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Sequence[str]) -> None:
     """Print columns, in colours and no wider than the window on a terminal, else as plain lines; nothing is cut off."""
     from rich.console import Console
     from rich.table import Table

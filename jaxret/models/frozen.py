@@ -16,6 +16,7 @@ from jaxret.models.foundation.files import checksum_of, weights_files
 from jaxret.models.projection import ProjectedBackbone
 from jaxret.models.registry import backbone_info, create_backbone
 from jaxret.models.temporal.pooling import Mean, UnitLength
+from jaxret.models.text import TextVideoEncoder, Words
 from jaxret.models.weights.load import find_imagenet_weights, load_pretrained
 from jaxret.preprocessing import Preprocessing
 
@@ -106,7 +107,7 @@ def _published(settings: FrozenSettings) -> VideoEncoder:
         frames=_frames(settings, found.backbone),
         chunk_seconds=settings.chunk_seconds,
     )
-    return _encoder(found.backbone, preprocessing, WeightsOrigin(found.family, found.checksum))
+    return _encoder(found.backbone, preprocessing, WeightsOrigin(found.family, found.checksum), found.words)
 
 
 def _frames(settings: FrozenSettings, backbone: Backbone) -> int:
@@ -114,16 +115,22 @@ def _frames(settings: FrozenSettings, backbone: Backbone) -> int:
     return int(getattr(backbone, "frames", 16)) if settings.frames is None else settings.frames
 
 
-def _encoder(backbone: Backbone, preprocessing: Preprocessing, origin: WeightsOrigin) -> VideoEncoder:
+def _encoder(
+    backbone: Backbone, preprocessing: Preprocessing, origin: WeightsOrigin, words: Words | None = None
+) -> VideoEncoder:
     unit = UnitLengthBackbone(backbone)
     mean = UnitLength(Mean(unit.embedding_size, rngs=nnx.Rngs(0)))
-    encoder = VideoEncoder(unit, mean, preprocessing, origin)
+    if words is None:
+        encoder = VideoEncoder(unit, mean, preprocessing, origin)
+    else:
+        encoder = TextVideoEncoder(unit, mean, preprocessing, origin, words)
     encoder.eval()
     return encoder
 
 
 def with_projection(encoder: VideoEncoder, size: int) -> tuple[VideoEncoder, ProjectedBackbone]:
-    """The same encoder, its frame vectors projected to `size` numbers and scaled to length 1 once more.
+    """The same encoder, its frame vectors projected to `size` numbers and scaled to length 1 once more; without words,
+    which lie in the space before.
 
     Returns:
       The encoder, and the backbone in it whose `projection` is to be given its numbers.

@@ -20,6 +20,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
 
 from flax import nnx
@@ -191,6 +192,7 @@ _ENCODERS = _Registry(
         "map-words": "jaxret.models.descriptors.visual_words",
         "regional-maxima": "jaxret.models.descriptors.rmac",
         "sift-words": "jaxret.models.descriptors.visual_words",
+        "images-and-text": "jaxret.models.text.encoder",
     },
 )
 _INFO: dict[str, BackboneInfo] = {}
@@ -314,8 +316,13 @@ def create_sequence_encoder(kind: str, *, rngs: nnx.Rngs, **settings: Any) -> Se
     return encoder
 
 
-def create_encoder(config: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
+def create_encoder(config: Mapping[str, Any], *, rngs: nnx.Rngs, folder: Path | None = None) -> Any:
     """A whole encoder of the shape that `config` describes, with random weights, in evaluation mode.
+
+    Args:
+      config: with its `kind`.
+      rngs: source of the initial weights.
+      folder: where the files lie that an encoder with `stored_files` needs beside its settings.
 
     Raises:
       ConfigError: the kind is unknown, or a setting is missing, unknown or bad.
@@ -323,7 +330,8 @@ def create_encoder(config: Mapping[str, Any], *, rngs: nnx.Rngs) -> Any:
     kind = str(config.get("kind"))
     encoder_class = _ENCODERS.find(kind)
     try:
-        encoder = encoder_class.from_config(config, rngs)
+        needs = hasattr(encoder_class, "stored_files")
+        encoder = encoder_class.from_config(config, rngs, *([folder] if needs else []))
     except (KeyError, TypeError) as error:
         raise ConfigError(f"the settings of this {kind} encoder are incomplete or malformed: {error!r}") from error
     encoder.eval()

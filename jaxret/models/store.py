@@ -1,4 +1,7 @@
-"""An encoder as a folder of two files: `encoder.json` (settings) and `weights.safetensors` (numbers only)."""
+"""An encoder as a folder of two files: `encoder.json` (settings) and `weights.safetensors` (numbers only).
+
+An encoder of words has a third one, its tokenizer's (`stored_files`), whose SHA-256 is among the settings.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +69,9 @@ def save_encoder(encoder: Any, folder: Path) -> None:
     }
     with write_atomically(folder / "weights.safetensors") as partial:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
+    for name, content in getattr(encoder, "stored_files", {}).items():
+        with write_atomically(folder / name) as partial:
+            partial.write_bytes(content)
     with write_atomically(folder / "encoder.json") as partial:
         partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
@@ -90,7 +96,7 @@ def load_encoder(folder: str | Path) -> Any:
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
     try:
-        encoder = create_encoder(settings["encoder"], rngs=nnx.Rngs(0))
+        encoder = create_encoder(settings["encoder"], rngs=nnx.Rngs(0), folder=folder)
     except (ConfigError, ValueError, AttributeError) as error:
         hint = "What another package registers is known once its module is imported"
         raise WeightsError(f"{folder / 'encoder.json'} describes no encoder: {error}. {hint}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from jaxret.data.dataset import MediaDataset
@@ -10,7 +11,19 @@ from jaxret.data.datasets.rgbd import is_rgbd_folder, open_rgbd, parse_rgbd_spec
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError, MediaError
 
-__all__ = ["single_file"]
+__all__ = ["is_text", "single_file"]
+
+
+def is_text(query: str) -> bool:
+    """Whether a string is words to search with: no path of a file, and nothing that looks like one.
+
+    Example:
+      >>> is_text("a red car turning"), is_text("car.mp4"), is_text("films/car"), is_text("/")
+      (True, False, False, False)
+    """
+    if os.sep in query or parse_rgbd_spec(query) is not None or media_kind(Path(query)) is not None:
+        return False
+    return not os.path.exists(query)
 
 
 def single_file(path: str | Path) -> MediaDataset:

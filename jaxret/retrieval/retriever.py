@@ -23,7 +23,7 @@ from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.hit import Hit
-from jaxret.retrieval.query_file import single_file
+from jaxret.retrieval.query_file import is_text, single_file
 from jaxret.retrieval.store import create_with_encoder, index_folder, open_with_encoder
 from jaxret.retrieval.systems.base import system_of
 
@@ -131,7 +131,8 @@ class Retriever:
         """The k items nearest to a query, nearest first, each at its best place.
 
         Args:
-          query: a media file, a folder of RGB-D frames (or `rgbd,rate=15:FOLDER`), or a data set of one item.
+          query: a media file, a folder of RGB-D frames (or `rgbd,rate=15:FOLDER`), or a data set of one item. A string
+            that is no path (no such file, no ending of a media file, no separator) is words, see `search_text`.
           k: items wanted, at least 1; more than the index has are all.
           options: how to compare: a `VectorSearch` or `SequenceSearch` for an index of whole images and clips, a
             `RegionSearch` for one of regions; None for the index's default.
@@ -145,15 +146,51 @@ class Retriever:
           ValueError: k or kinds is out of range, the filter is malformed or names a column that the index lacks, or the
             options do not fit the index or the query.
         """
-        if isinstance(k, int):
-            k = min(k, max([1, len(self.index), *map(self.index.count_rows, self.index.spaces)]))
-        k = check_count(k, "k")
+        if isinstance(query, str) and is_text(query) and (self.system.knows_words or len(query.split()) > 1):
+            return self.search_text(query, k, options=options, kinds=kinds, where=where, threads=threads)
+        wanted, options = self._wanted(kinds, where), self._options(options)
+        dataset = query if isinstance(query, MediaDataset) else single_file(query)
+        return self.system.search(self.index, dataset, self._count(k), options, wanted, where, threads)
+
+    def search_text(
+        self,
+        text: str,
+        k: int = 10,
+        *,
+        options: Any = None,
+        kinds: Collection[str] | None = None,
+        where: str | None = None,
+        threads: int | None = None,
+    ) -> list[Hit]:
+        """The k items that fit words best, each at its best frame.
+
+        Args:
+          text: words, such as "a red car turning".
+          k, kinds, where, threads: see `search`.
+          options: a `VectorSearch`; with space="clip" whole chunks of videos are compared, each with its best frame.
+
+        Raises:
+          ConfigError: the index's encoder has no tower of words, or the extra `text` is not installed.
+          ValueError: the text is empty, k or kinds is out of range, the filter is malformed, or the options do not fit.
+        """
+        wanted, options = self._wanted(kinds, where), self._options(options)
+        return self.system.search_text(self.index, text, self._count(k), options, wanted, where, threads)
+
+    def _wanted(self, kinds: Collection[str] | None, where: str | None) -> frozenset[str] | None:
+        """The kinds that are wanted; a wrong filter is told before the query is read."""
         wanted = _checked_kinds(kinds)
         if where is not None:
-            self.index.passing(wanted, where)  # a wrong filter is told before the query is read
-        options = self.system.default_options() if options is None else self._fitting(options)
-        dataset = query if isinstance(query, MediaDataset) else single_file(query)
-        return self.system.search(self.index, dataset, k, options, wanted, where, threads)
+            self.index.passing(wanted, where)
+        return wanted
+
+    def _count(self, k: int) -> int:
+        """How many results are wanted: no more than there can be."""
+        if isinstance(k, int):
+            k = min(k, max([1, len(self.index), *map(self.index.count_rows, self.index.spaces)]))
+        return check_count(k, "k")
+
+    def _options(self, options: Any) -> Any:
+        return self.system.default_options() if options is None else self._fitting(options)
 
     def evaluate(
         self,

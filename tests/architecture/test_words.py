@@ -46,6 +46,7 @@ ROOMS = (
     "preprocessing.py",
     "search.py",
     "train.py",
+    "weights.py",
 )
 ALLOWED = re.compile(r"\"picture_side\"|[\"`]pictures[\"`]|(regional|layer)-maxima")  # names in older files
 FILES = sorted(

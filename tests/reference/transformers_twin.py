@@ -145,3 +145,113 @@ def dinov2(
         x = stages[f"block_{number + 1}"] = x + arrays[f"{block}.layer_scale2.lambda1"] * out
     x = norm(x, arrays, "layernorm", epsilon)
     return {**stages, "cls": x[0], "patch_grid": x[len(x) - height * width :].reshape(height, width, -1)}
+
+
+def turned(head: np.ndarray, height: int, width: int, base: float = 100.0) -> np.ndarray:
+    """The last height * width tokens (T, d) of a head, number i turned with number i + d / 2, token by token."""
+    size = head.shape[-1]
+    out, first = head.copy(), len(head) - height * width
+    for row in range(height):
+        for column in range(width):
+            place = first + row * width + column
+            for number in range(size // 2):
+                along = (2 * (row + 0.5) / height - 1, 2 * (column + 0.5) / width - 1)[number >= size // 4]
+                angle = 2 * math.pi * along / base ** (4 * (number % (size // 4)) / size)
+                a, b = head[place, number], head[place, number + size // 2]
+                out[place, number] = a * math.cos(angle) - b * math.sin(angle)
+                out[place, number + size // 2] = b * math.cos(angle) + a * math.sin(angle)
+    return out
+
+
+def dinov3(arrays: Arrays, image: np.ndarray, heads: int, *, epsilon: float = 1e-5) -> dict[str, np.ndarray]:
+    """One normalised image (H, W, 3) through a DINOv3 of Hugging Face's names."""
+    patch = "embeddings.patch_embeddings"
+    grid = patches(image, arrays[f"{patch}.weight"], arrays[f"{patch}.bias"])
+    height, width, units = grid.shape
+    x = np.concatenate(
+        [arrays["embeddings.cls_token"][0], arrays["embeddings.register_tokens"][0], grid.reshape(-1, units)]
+    )
+    stages = {}
+    for number in range(sum(name.endswith("norm1.weight") for name in arrays)):
+        block = f"layer.{number}"
+        names = tuple(f"{block}.attention.{part}_proj" for part in "qkvo")
+        inner = norm(x, arrays, f"{block}.norm1", epsilon)
+        attended = attention(inner, arrays, names, heads, turn=lambda head: turned(head, height, width))
+        x = x + arrays[f"{block}.layer_scale1.lambda1"] * attended
+        inner = norm(x, arrays, f"{block}.norm2", epsilon)
+        wide = dense(inner, arrays, f"{block}.mlp.up_proj")
+        gated = f"{block}.mlp.gate_proj.weight" in arrays
+        wide = silu(dense(inner, arrays, f"{block}.mlp.gate_proj")) * wide if gated else gelu(wide)
+        out = dense(wide, arrays, f"{block}.mlp.down_proj")
+        x = stages[f"block_{number + 1}"] = x + arrays[f"{block}.layer_scale2.lambda1"] * out
+    x = norm(x, arrays, "norm", epsilon)
+    return {**stages, "cls": x[0], "patch_grid": x[len(x) - height * width :].reshape(height, width, -1)}
+
+
+def tower(x: np.ndarray, arrays: Arrays, prefix: str, heads: int, activate, *, epsilon: float, causal: bool = False):
+    """Tokens (T, D) through the blocks of a tower of SigLIP or CLIP: the stages, and the tokens after the last."""
+    stages = {}
+    for number in range(sum(name.startswith(prefix) and name.endswith("layer_norm1.weight") for name in arrays)):
+        block = f"{prefix}.encoder.layers.{number}"
+        names = tuple(f"{block}.self_attn.{part}_proj" for part in ("q", "k", "v", "out"))
+        x = x + attention(norm(x, arrays, f"{block}.layer_norm1", epsilon), arrays, names, heads, causal=causal)
+        wide = activate(dense(norm(x, arrays, f"{block}.layer_norm2", epsilon), arrays, f"{block}.mlp.fc1"))
+        x = stages[f"block_{number + 1}"] = x + dense(wide, arrays, f"{block}.mlp.fc2")
+    return stages, x
+
+
+def siglip(arrays: Arrays, image: np.ndarray, heads: int, *, epsilon: float = 1e-6) -> dict[str, np.ndarray]:
+    """One normalised image (H, W, 3) through the tower of images of a SigLIP."""
+    embeddings, head = "vision_model.embeddings", "vision_model.head"
+    grid = patches(image, arrays[f"{embeddings}.patch_embedding.weight"], arrays[f"{embeddings}.patch_embedding.bias"])
+    height, width, units = grid.shape
+    places = arrays[f"{embeddings}.position_embedding.weight"].astype(np.float64)
+    side = math.isqrt(len(places))
+    square = places.reshape(side, side, units)
+    if (height, width) != (side, side):
+        square = resized(square, height, width, antialias=False)
+    stages, x = tower((grid + square).reshape(-1, units), arrays, "vision_model", heads, gelu_tanh, epsilon=epsilon)
+    x = norm(x, arrays, "vision_model.post_layernorm", epsilon)
+    split = dict(arrays)
+    for role in ("weight", "bias"):
+        for part, piece in zip("qkv", np.split(arrays[f"{head}.attention.in_proj_{role}"], 3), strict=True):
+            split[f"{head}.attention.{part}.{role}"] = piece
+    names = (*(f"{head}.attention.{part}" for part in "qkv"), f"{head}.attention.out_proj")
+    pooled = attention(arrays[f"{head}.probe"][0].astype(np.float64), split, names, heads, context=x)
+    wide = gelu_tanh(dense(norm(pooled, arrays, f"{head}.layernorm", epsilon), arrays, f"{head}.mlp.fc1"))
+    pooled = (pooled + dense(wide, arrays, f"{head}.mlp.fc2"))[0]
+    return {**stages, "patch_grid": x.reshape(height, width, units), "pooled": pooled, "embedding": pooled}
+
+
+def siglip_text(arrays: Arrays, tokens: np.ndarray, heads: int) -> np.ndarray:
+    """The embedding of one text, (L,) tokens."""
+    embeddings = "text_model.embeddings"
+    x = arrays[f"{embeddings}.token_embedding.weight"][tokens] + arrays[f"{embeddings}.position_embedding.weight"]
+    _, x = tower(x.astype(np.float64), arrays, "text_model", heads, gelu_tanh, epsilon=1e-6)
+    return dense(norm(x, arrays, "text_model.final_layer_norm", 1e-6)[-1], arrays, "text_model.head")
+
+
+def clip(arrays: Arrays, image: np.ndarray, heads: int) -> dict[str, np.ndarray]:
+    """One normalised image (H, W, 3) through the tower of images of a CLIP."""
+    embeddings = "vision_model.embeddings"
+    grid = patches(image, arrays[f"{embeddings}.patch_embedding.weight"], None)
+    height, width, units = grid.shape
+    places = arrays[f"{embeddings}.position_embedding.weight"].astype(np.float64)
+    side = math.isqrt(len(places) - 1)
+    square = places[1:].reshape(side, side, units)
+    if (height, width) != (side, side):
+        square = resized(square, height, width, antialias=False)
+    first = arrays[f"{embeddings}.class_embedding"] + places[:1]
+    x = norm(np.concatenate([first, (grid + square).reshape(-1, units)]), arrays, "vision_model.pre_layrnorm", 1e-5)
+    stages, x = tower(x, arrays, "vision_model", heads, quick_gelu, epsilon=1e-5)
+    cls = norm(x, arrays, "vision_model.post_layernorm", 1e-5)[0]
+    return {**stages, "cls": cls, "embedding": dense(cls, arrays, "visual_projection")}
+
+
+def clip_text(arrays: Arrays, tokens: np.ndarray, heads: int, end: int) -> np.ndarray:
+    """The embedding of one text, (L,) tokens of which the first `end` counts."""
+    embeddings = "text_model.embeddings"
+    x = arrays[f"{embeddings}.token_embedding.weight"][tokens] + arrays[f"{embeddings}.position_embedding.weight"]
+    _, x = tower(x.astype(np.float64), arrays, "text_model", heads, quick_gelu, epsilon=1e-5, causal=True)
+    last = norm(x, arrays, "text_model.final_layer_norm", 1e-5)[list(tokens).index(end)]
+    return dense(last, arrays, "text_projection")

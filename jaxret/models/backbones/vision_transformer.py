@@ -40,7 +40,7 @@ class VisionTransformer(Backbone):
 
     Args:
       patch_size: p, side of a patch in pixels.
-      image_size: side of the images that the learned positions were made for, a multiple of p.
+      image_size: side of the images that the learned positions were made for, at least p.
       units: D, width of the tokens.
       depth: blocks.
       heads: of the attention.
@@ -118,8 +118,8 @@ class VisionTransformer(Backbone):
         ):
             if value not in known:
                 raise ConfigError(f"{setting} must be one of {', '.join(known)}, got {value!r}")
-        if image_size < patch_size or image_size % patch_size:
-            raise ConfigError(f"image_size must be a multiple of patch_size {patch_size}, got {image_size}")
+        if image_size < patch_size:
+            raise ConfigError(f"image_size must be at least patch_size {patch_size}, got {image_size}")
         if units % heads or (positions == "rotary" and units // heads % 4):
             times = " of 4 numbers each, or a multiple of them" if positions == "rotary" else ""
             raise ConfigError(f"units must be a multiple of the {heads} heads{times}, got {units}")

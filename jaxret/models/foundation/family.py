@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxret.errors import WeightsError
 from jaxret.models.foundation.files import Arrays, WeightFiles
 from jaxret.models.foundation.sizing import Sizing
+from jaxret.models.text.tokens import Cleaning
 from jaxret.models.transformer.block import ActivationName
 from jaxret.models.weights.patterns import Patterns
 
-__all__ = ["IMAGENET_COLOURS", "Family", "activation_name", "settings_with", "square"]
+__all__ = ["IMAGENET_COLOURS", "Family", "TextFamily", "activation_name", "settings_with", "square"]
 
 Settings = dict[str, Any]
 
@@ -30,6 +30,23 @@ _ACTIVATIONS: dict[str, ActivationName] = {
 
 
 @dataclasses.dataclass(frozen=True)
+class TextFamily:
+    """The tower of words of a family.
+
+    Attributes:
+      settings: of the tower, learnt from the files; None: they have none.
+      patterns: what the arrays of a tower with these settings are called.
+      cleaning: how text is cleaned before it becomes tokens, see `jaxret.models.text.Tokenizer`.
+      unused: a regular expression of the names of arrays that are not the tower's.
+    """
+
+    settings: Callable[[WeightFiles], Settings | None]
+    patterns: Callable[[Settings], Patterns]
+    cleaning: Callable[[Settings], Cleaning]
+    unused: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Family:
     """One layout of files, and the backbone that they are for.
 
@@ -43,6 +60,8 @@ class Family:
       unused: a regular expression of the names of arrays that may be there and are left out.
       torch: whether arrays lie as in PyTorch; else as in Flax.
       backbone: the name of its class.
+      text: its tower of words; None: it has none.
+      own_sizing: whether `sizing` holds whatever the files say of image processors.
     """
 
     name: str
@@ -54,10 +73,8 @@ class Family:
     unused: str = r"(?!)"
     torch: bool = True
     backbone: str = "vision-transformer"
-
-    def leaves_out(self, name: str) -> bool:
-        """Whether an array of this name may be there and is left out."""
-        return re.search(self.unused, name) is not None
+    text: TextFamily | None = None
+    own_sizing: bool = False
 
 
 def settings_with(defaults: Mapping[str, Any], files: WeightFiles, *, part: str = "") -> dict[str, Any]:

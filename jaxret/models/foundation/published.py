@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 from flax import nnx
@@ -10,19 +11,31 @@ from flax import nnx
 from jaxret.errors import ConfigError, WeightsError
 from jaxret.files import is_there
 from jaxret.models.base import Backbone
+from jaxret.models.foundation.clip import CLIP
 from jaxret.models.foundation.dinov2 import DINOV2, DINOV2_ORIGINAL
-from jaxret.models.foundation.family import Family
+from jaxret.models.foundation.dinov3 import DINOV3, DINOV3_ORIGINAL
+from jaxret.models.foundation.family import Family, TextFamily
 from jaxret.models.foundation.files import WeightFiles, read_files
+from jaxret.models.foundation.siglip import SIGLIP, SIGLIP_NAFLEX, SIGLIP_ORIGINAL
 from jaxret.models.foundation.sizing import Sizing, read_sizing
 from jaxret.models.registry import create_backbone
+from jaxret.models.text import TextTower, Words, has_tokenizer, read_tokenizer
 from jaxret.models.weights.load import fill_module
 from jaxret.models.weights.names import WeightTable
-from jaxret.models.weights.patterns import slots_by_pattern
+from jaxret.models.weights.patterns import Patterns, slots_by_pattern
 
 __all__ = ["Foundation", "is_published", "open_published"]
 
-FAMILIES: tuple[Family, ...] = (DINOV2, DINOV2_ORIGINAL)
-_FILES = (".pth", ".pt", ".bin", ".npz", ".safetensors")
+FAMILIES: tuple[Family, ...] = (
+    DINOV2,
+    DINOV2_ORIGINAL,
+    DINOV3,
+    DINOV3_ORIGINAL,
+    SIGLIP,
+    SIGLIP_NAFLEX,
+    SIGLIP_ORIGINAL,
+    CLIP,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,12 +47,14 @@ class Foundation:
       backbone: with the published weights, in evaluation mode.
       sizing: how images are prepared for it.
       checksum: SHA-256, in hex, of the files of its weights.
+      words: its tower of words and their tokenizer; None: it has none, or no tokenizer lies beside it.
     """
 
     family: str
     backbone: Backbone
     sizing: Sizing
     checksum: str
+    words: Words | None = None
 
 
 def is_published(path: str | Path) -> bool:
@@ -69,17 +84,38 @@ def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 
     try:
         settings = family.settings(files)
         sizing = family.sizing(settings["image_size"])
-        if files.processor is not None:
+        if files.processor is not None and not family.own_sizing:
             sizing = read_sizing(files.processor, str(files.path / "preprocessor_config.json"))
         settings |= {"mean": sizing.mean, "deviation": sizing.deviation, "dtype": dtype, "channels": channels}
         # Shapes alone: the weights come from the files.
         backbone: Backbone = nnx.eval_shape(lambda: create_backbone(family.backbone, rngs=nnx.Rngs(0), **settings))
     except (KeyError, IndexError, ConfigError, ValueError) as error:
         raise WeightsError(f"{path} describes no {family.name} encoder: {error}") from error
-    slots = slots_by_pattern(backbone, family.patterns(settings), torch=family.torch)
-    table = WeightTable(family.name, slots, family.leaves_out, "")
-    fill_module(backbone, table, family.prepare(files.arrays), source=str(path), name=backbone.name)
-    return Foundation(family.name, backbone, sizing, files.checksum)
+    _fill(backbone, family.patterns(settings), family, family.unused, files)
+    words = None if family.text is None else _words(family, family.text, files, dtype)
+    return Foundation(family.name, backbone, sizing, files.checksum, words)
+
+
+def _words(family: Family, text: TextFamily, files: WeightFiles, dtype: str) -> Words | None:
+    """The tower of words and the tokenizer; None where the files lack one of them."""
+    settings = text.settings(files)
+    if settings is None or not has_tokenizer(files.path):
+        return None
+    try:
+        tower: TextTower = nnx.eval_shape(lambda: TextTower(**settings, dtype=dtype, rngs=nnx.Rngs(0)))
+    except (ConfigError, ValueError) as error:
+        raise WeightsError(f"{files.path} describes no tower of words: {error}") from error
+    _fill(tower, text.patterns(settings), family, text.unused, files)
+    padding = settings["end_token"] if settings["end_token"] is not None else 1
+    tokenizer = read_tokenizer(files.path, length=settings["length"], cleaning=text.cleaning(settings), padding=padding)
+    return Words(tower, tokenizer)
+
+
+def _fill(module: nnx.Module, patterns: Patterns, family: Family, unused: str, files: WeightFiles) -> None:
+    slots = slots_by_pattern(module, patterns, torch=family.torch)
+    table = WeightTable(family.name, slots, lambda name: re.search(unused, name) is not None, "")
+    name = getattr(module, "name", "the tower of words")
+    fill_module(module, table, family.prepare(files.arrays), source=str(files.path), name=name)
 
 
 def _family_of(files: WeightFiles) -> Family | None:

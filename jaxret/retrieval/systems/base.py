@@ -92,6 +92,32 @@ class System(abc.ABC):
           ValueError: the options do not fit the index or the query.
         """
 
+    @property
+    def knows_words(self) -> bool:
+        """Whether `search_text` finds anything."""
+        return False
+
+    def search_text(
+        self,
+        index: MediaIndex,
+        text: str,
+        k: int,
+        options: Any,
+        kinds: frozenset[str] | None,
+        where: str | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        """The k items that fit words best, nearest first; arguments as in `search`.
+
+        Raises:
+          ConfigError: the encoder knows no words.
+          ValueError: the text is empty, or the options do not fit.
+        """
+        raise ConfigError(
+            f"{index.folder} cannot be searched with words, such as {text!r}: its encoder has no tower of words. Make "
+            "an index with the weights of CLIP or SigLIP, beside which their tokenizer lies, and without whitening"
+        )
+
     def vectors(
         self,
         dataset: MediaDataset,

@@ -14,6 +14,7 @@ from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, MediaSearchResult, SearchOptions, Space
 from jaxret.models.encoder import VideoEncoder
+from jaxret.models.text import TextVideoEncoder
 from jaxret.rank import metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
 from jaxret.retrieval.evaluate.films import evaluate_films
@@ -35,7 +36,7 @@ __all__ = ["VectorSystem"]
 _ALIGNED = 50  # nearest items by frames alone that are aligned with a query video in time
 
 
-@register_system(VideoEncoder.kind)
+@register_system(VideoEncoder.kind, TextVideoEncoder.kind)
 class VectorSystem(System):
     """Whole images and clips.
 
@@ -117,6 +118,30 @@ class VectorSystem(System):
             return sequence_hits(index, blocks, clips, k, options.ranking(), threads=threads)
         return _VectorQuery(vectors, is_image, k, options, kinds, where, threads).hits(index, self.encoder)
 
+    @property
+    def knows_words(self) -> bool:
+        """See `System.knows_words`."""
+        return isinstance(self.encoder, TextVideoEncoder)
+
+    def search_text(
+        self,
+        index: MediaIndex,
+        text: str,
+        k: int,
+        options: VectorSearch | SequenceSearch,
+        kinds: frozenset[str] | None,
+        where: str | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        """See `System.search_text`: words are compared with frames, or with the chunks of videos."""
+        if not isinstance(self.encoder, TextVideoEncoder):
+            return super().search_text(index, text, k, options, kinds, where, threads)
+        if isinstance(options, SequenceSearch):
+            raise ValueError("words are no sequence of clips: search with them by vectors")
+        vector = np.asarray(self.encoder.encode_text([text]))  # (1, D)
+        words = FrameVectors(vector[None], np.zeros((1, 1)), np.zeros((1, 2)))
+        return _VectorQuery(words, True, k, options, kinds, where, threads).hits_of_words(index, self.encoder)
+
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure by labels, with screen photos of films, or as Stanford I2V does; see `System.evaluate`."""
         if isinstance(request.queries, I2VQueries):
@@ -166,6 +191,13 @@ class _VectorQuery:
         if not len(clips.vectors):
             raise ValueError("an image has no clip embedding and no code: search with it in the frame space")
         return self._by_codes(index, clips) if space == "code" else self._by_clips(index, clips)
+
+    def hits_of_words(self, index: MediaIndex, encoder: VideoEncoder) -> list[Hit]:
+        """The hits of words, which have one vector for frames and chunks alike; ValueError as for `hits`."""
+        space = self.options.space or "frame"
+        self._check(index, encoder, space)
+        rows = frame_rows({0: self.vectors})
+        return self._by_frames(index, rows) if space == "frame" else self._by_clips(index, rows)
 
     def _default_space(self, index: MediaIndex, encoder: VideoEncoder) -> SpaceName:
         if encoder.preprocessing.shots is not None:

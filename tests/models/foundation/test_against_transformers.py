@@ -11,6 +11,7 @@ import warnings
 import jax
 import numpy as np
 import pytest
+from foundation_making import tokenizer_json
 from PIL import Image
 
 from jaxret.data.decode.image import ImageReader
@@ -75,6 +76,59 @@ def test_dinov2(tmp_path, size, gated):
 def test_dinov2_with_registers(tmp_path, size):
     config = transformers.Dinov2WithRegistersConfig(image_size=56, patch_size=14, num_register_tokens=3, **COMMON)
     assert compare_images(saved(transformers.Dinov2WithRegistersModel(config), tmp_path), tmp_path, size) <= TOLERANCE
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+@pytest.mark.parametrize("gated", [False, True])
+def test_dinov3(tmp_path, size, gated):
+    config = transformers.DINOv3ViTConfig(
+        image_size=32, patch_size=8, intermediate_size=64, num_register_tokens=4, use_gated_mlp=gated, **COMMON
+    )
+    assert compare_images(saved(transformers.DINOv3ViTModel(config), tmp_path), tmp_path, size) <= TOLERANCE
+
+
+VISION = {"image_size": 32, "patch_size": 8, "intermediate_size": 64, **COMMON}
+TEXT = {"vocab_size": 30, "intermediate_size": 48, "max_position_embeddings": 6, **COMMON}
+TOKENS = [[3, 4, 5, 1, 1, 1], [0, 11, 29, 29, 29, 29]]
+
+
+def compare_both(model, folder, size, **arguments) -> tuple[float, float]:
+    """The relative differences of images' and of words' embeddings."""
+    words = open_published(folder).words
+    found = open_published(folder)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
+    tokens = np.array(TOKENS, np.int32)
+    with torch.no_grad():
+        images = model.get_image_features(pixel_values=normalised(pixels, found.sizing), **arguments).pooler_output
+        texts = model.get_text_features(input_ids=torch.tensor(tokens, dtype=torch.long)).pooler_output
+    return relative(found.backbone(pixels).embedding, images), relative(words.tower(tokens).embedding, texts)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+def test_siglip(tmp_path, size):
+    config = transformers.SiglipConfig(vision_config=VISION, text_config=TEXT)
+    model = saved(transformers.SiglipModel(config), tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+    assert max(compare_both(model, tmp_path, size, interpolate_pos_encoding=True)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+def test_clip(tmp_path, size):
+    config = transformers.CLIPConfig(vision_config=VISION, text_config={**TEXT, "eos_token_id": 29}, projection_dim=24)
+    model = saved(transformers.CLIPModel(config), tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json(start="<start>", end="<end>"))
+    assert max(compare_both(model, tmp_path, size, interpolate_pos_encoding=True)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["SiglipVision", "CLIPVision"])
+def test_towers_of_images_alone(tmp_path, kind):
+    config = getattr(transformers, f"{kind}Config")(**VISION)
+    model = saved(getattr(transformers, f"{kind}Model")(config), tmp_path)
+    found = open_published(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    with torch.no_grad():
+        theirs = model(pixel_values=normalised(pixels, found.sizing)).pooler_output
+    assert relative(found.backbone(pixels).stages["pooled"], theirs) <= TOLERANCE
 
 
 @pytest.mark.parametrize("shape", [(301, 467), (640, 333)])

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import jax
 import numpy as np
 import pytest
 from foundation_making import CROPPED, dinov2_arrays, dinov2_config, dinov2_original, write_folder
 from reference import transformers_twin as twin
+from reference.stages import TOLERANCE, assert_close, random_images, stages_of
 from safetensors.numpy import save_file
 
 from jaxret.models.foundation import open_published
-
-TOLERANCE = 1e-4
-
-
-def images(height: int = 42, width: int = 42, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (2, height, width, 3), np.uint8)
-
-
-def stages_of(backbone, pixels):
-    encoding = jax.jit(lambda net, x: net(x))(backbone, pixels)
-    return {**encoding.stages, "embedding": encoding.embedding}
-
-
-def assert_close(ours, expected):
-    expected = np.asarray(expected)
-    assert ours.shape == expected.shape
-    assert np.abs(np.asarray(ours, np.float64) - expected).max() <= TOLERANCE * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(
@@ -36,7 +19,7 @@ def test_every_stage_is_that_of_the_twin(tmp_path, registers, gated, size):
     arrays = dinov2_arrays(registers=registers, gated=gated)
     folder = write_folder(tmp_path, dinov2_config(registers=registers, gated=gated), arrays, CROPPED)
     found = open_published(folder)
-    pixels = images(*size)
+    pixels = random_images(*size)
     ours = stages_of(found.backbone, pixels)
     for place, image in enumerate(pixels):
         normalised = (image / 255 - CROPPED["image_mean"]) / CROPPED["image_std"]
@@ -56,7 +39,7 @@ def test_the_authors_own_file_gives_the_same(tmp_path, registers, gated):
     found = open_published(path)
     assert found.backbone.config["heads"] == 2  # of 64 numbers each, as in all of the family
     assert (found.sizing.shortest, found.sizing.height, found.sizing.resampling) == (256, 224, "bicubic")
-    pixels = images(28, 42)
+    pixels = random_images(28, 42)
     ours = stages_of(found.backbone, pixels)
     normalised = (pixels[1] / 255 - found.sizing.mean) / found.sizing.deviation
     for stage, values in twin.dinov2(arrays, normalised, 2, offset=0.0 if registers else 0.1).items():

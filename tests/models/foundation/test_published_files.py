@@ -48,7 +48,7 @@ def test_missing_extra_and_misshapen_arrays_are_all_listed(tmp_path):
         ({"hidden_act": "relu9"}, "hidden_act must be one of gelu, .*, got 'relu9'"),
         ({"hidden_size": "16"}, "hidden_size must be like 768, got '16'"),
         ({"num_attention_heads": 5}, "units must be a multiple of the 5 heads, got 16"),
-        ({"image_size": 43}, "image_size must be a multiple of patch_size 14, got 43"),
+        ({"image_size": 13}, "image_size must be at least patch_size 14, got 13"),
         ({"image_size": 56}, r"position_embeddings has shape \(1, 10, 16\), not \(1, 17, 16\)"),
     ],
 )
@@ -95,6 +95,13 @@ def test_shards_are_read_together(folder):
     index.write_text(json.dumps({"weight_map": {"a": "../../secret.safetensors"}}))
     with pytest.raises(WeightsError, match=r"names the file '\.\./\.\./secret\.safetensors'"):
         open_published(folder)
+
+
+def test_images_need_not_be_whole_patches(tmp_path):
+    """SigLIP's So400m has patches of 14 pixels and images of 384."""
+    backbone = open_published(write_folder(tmp_path, dinov2_config(image_size=45), dinov2_arrays())).backbone
+    shapes = jax.eval_shape(backbone, np.zeros((1, 45, 45, 3), np.uint8))
+    assert shapes.stages["patch_grid"].shape == (1, 3, 3, 16)
 
 
 def test_half_precision_files_become_float32(tmp_path):
@@ -152,7 +159,7 @@ def test_settings_of_a_vision_transformer_are_checked():
         ({"positions": "none"}, "positions must be one of learned, rotary, got 'none'"),
         ({"interpolation": "nearest"}, "interpolation must be one of bicubic, .*, got 'nearest'"),
         ({"activation": "relu"}, "activation must be one of gelu, .*, got 'relu'"),
-        ({"image_size": 20}, "image_size must be a multiple of patch_size 8, got 20"),
+        ({"image_size": 7}, "image_size must be at least patch_size 8, got 7"),
         ({"positions": "rotary", "units": 12}, "heads of 4 numbers each, or a multiple of them, got 12"),
         ({"registers": -1}, "registers must be at least 0, got -1"),
         ({"mean": [0.5]}, "mean and deviation must be 3 numbers each"),

@@ -1,0 +1,268 @@
+"""SigLIP and CLIP, both towers, from their published files; tokens; and an index that is searched with words."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from foundation_making import (
+    VOCABULARY,
+    clip_arrays,
+    clip_config,
+    siglip_arrays,
+    siglip_config,
+    tokenizer_json,
+    write_folder,
+)
+from PIL import Image
+from reference import transformers_twin as twin
+from reference.stages import assert_close, random_images, stages_of
+
+import jaxret
+from jaxret import Retriever, SequenceSearch, VectorSearch
+from jaxret.__main__ import dispatch
+from jaxret.data.decode.write import write_video
+from jaxret.errors import ConfigError, MediaError, WeightsError
+from jaxret.models import FrozenSettings, frozen_encoder, load_encoder, save_encoder
+from jaxret.models.foundation import open_published
+from jaxret.models.store import fingerprint
+from jaxret.models.text import Tokenizer
+
+pytest.importorskip("tokenizers", reason="needs the extra text")
+
+
+@pytest.fixture(scope="module")
+def siglip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("siglip")
+    return write_folder(folder, siglip_config(), siglip_arrays(), tokenizer=tokenizer_json())
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clip")
+    words = tokenizer_json(start="<start>", end="<end>")
+    return write_folder(folder, clip_config(), clip_arrays(), tokenizer=words)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+def test_siglip_images(siglip, size):
+    found = open_published(siglip)
+    pixels = random_images(*size)
+    ours = stages_of(found.backbone, pixels)
+    expected = twin.siglip(siglip_arrays(), pixels[1] / 127.5 - 1, heads=2)
+    for stage, values in expected.items():
+        assert_close(ours[stage][1], values)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_siglips_authors_own_file_gives_the_same(tmp_path, stacked):
+    """Other names and layouts; blocks one by one, or all in one array."""
+    arrays, own = siglip_arrays(), {}
+    layers = {"self_attn": "MultiHeadDotProductAttention_0", "layer_norm1": "LayerNorm_0", "layer_norm2": "LayerNorm_1"}
+    parts = {"q_proj": "query", "k_proj": "key", "v_proj": "value", "out_proj": "out"}
+
+    def put(place: str, name: str, part: str) -> None:
+        """A dense layer of PyTorch as one of Flax, heads apart."""
+        kernel, bias = arrays[f"{name}.weight"].T, arrays[f"{name}.bias"]
+        if part in ("query", "key", "value"):
+            kernel, bias = kernel.reshape(16, 2, 8), bias.reshape(2, 8)
+        elif part == "out":
+            kernel = kernel.reshape(2, 8, 16)
+        own[f"{place}/kernel"], own[f"{place}/bias"] = kernel, bias
+
+    def put_norm(place: str, name: str) -> None:
+        own[f"{place}/scale"], own[f"{place}/bias"] = arrays[f"{name}.weight"], arrays[f"{name}.bias"]
+
+    root, head = "params/img", "params/img/MAPHead_0"
+    for number in range(2):
+        theirs, ours = f"{root}/Transformer/encoderblock_{number}", f"vision_model.encoder.layers.{number}"
+        for part, new in parts.items():
+            put(f"{theirs}/{layers['self_attn']}/{new}", f"{ours}.self_attn.{part}", new)
+        for part in ("layer_norm1", "layer_norm2"):
+            put_norm(f"{theirs}/{layers[part]}", f"{ours}.{part}")
+        for place, part in enumerate(("fc1", "fc2")):
+            put(f"{theirs}/MlpBlock_0/Dense_{place}", f"{ours}.mlp.{part}", "")
+    put_norm(f"{root}/Transformer/encoder_norm", "vision_model.post_layernorm")
+    embeddings = "vision_model.embeddings"
+    own[f"{root}/embedding/kernel"] = arrays[f"{embeddings}.patch_embedding.weight"].transpose(2, 3, 1, 0)
+    own[f"{root}/embedding/bias"] = arrays[f"{embeddings}.patch_embedding.bias"]
+    own[f"{root}/pos_embedding"] = arrays[f"{embeddings}.position_embedding.weight"][None]
+    own[f"{head}/probe"] = arrays["vision_model.head.probe"]
+    for role in ("weight", "bias"):
+        pieces = np.split(arrays[f"vision_model.head.attention.in_proj_{role}"], 3)
+        arrays |= {f"head.{part}.{role}": piece for part, piece in zip("qkv", pieces, strict=True)}
+    for part, new in zip("qkv", ("query", "key", "value"), strict=True):
+        put(f"{head}/MultiHeadDotProductAttention_0/{new}", f"head.{part}", new)
+    put(f"{head}/MultiHeadDotProductAttention_0/out", "vision_model.head.attention.out_proj", "out")
+    put_norm(f"{head}/LayerNorm_0", "vision_model.head.layernorm")
+    for place, part in enumerate(("fc1", "fc2")):
+        put(f"{head}/MlpBlock_0/Dense_{place}", f"vision_model.head.mlp.{part}", "")
+    own |= {"params/t": np.zeros(1, np.float32), "params/txt/head/bias": np.zeros(16, np.float32)}
+    if stacked:
+        first = f"{root}/Transformer/encoderblock_0/"
+        for name in [name for name in own if name.startswith(first)]:
+            both = [own.pop(name), own.pop(name.replace("encoderblock_0", "encoderblock_1"))]
+            own[name.replace("encoderblock_0", "encoderblock")] = np.stack(both)
+    np.savez(tmp_path / "siglip.npz", **own)
+    found = open_published(tmp_path / "siglip.npz")
+    assert found.words is None
+    pixels = random_images(32, 32)
+    ours = stages_of(found.backbone, pixels)
+    for stage, values in twin.siglip(siglip_arrays(), pixels[0] / 127.5 - 1, heads=2).items():
+        assert_close(ours[stage][0], values)
+
+
+def test_siglip_words(siglip):
+    words = open_published(siglip).words
+    tokens = words.tokenizer(["A red, CAR!", "the dog runs in the green field"])
+    number = VOCABULARY.index
+    assert tokens[0].tolist() == [number("a"), number("red"), number("car"), 1, 1, 1]  # cleaned, ended, padded
+    cut = ["the", "dog", "runs", "in", "the"]
+    assert tokens[1].tolist() == [*map(number, cut), 1]  # the end of a long text is lost
+    embeddings = np.asarray(words.tower(tokens).embedding)
+    for row, text in zip(embeddings, tokens, strict=True):
+        assert_close(row, twin.siglip_text(siglip_arrays(), text, heads=2))
+
+
+def test_naflex_patches_are_vectors_already(tmp_path, siglip):
+    """The same tower with positions of another kind: shown square images it gives what SigLIP gives."""
+    arrays = siglip_arrays()
+    kernel = arrays["vision_model.embeddings.patch_embedding.weight"]
+    arrays["vision_model.embeddings.patch_embedding.weight"] = kernel.transpose(0, 2, 3, 1).reshape(16, -1)
+    config = siglip_config(model_type="siglip2")
+    config["vision_config"] = {**config["vision_config"], "num_patches": 16}
+    found = open_published(write_folder(tmp_path, config, arrays, {"do_resize": True}))
+    pixels = random_images(32, 32)
+    ours, expected = stages_of(found.backbone, pixels), stages_of(open_published(siglip).backbone, pixels)
+    assert_close(ours["embedding"], expected["embedding"])
+    assert (found.sizing.height, found.sizing.resize) == (32, "squash")
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 24)])
+def test_clip_images(clip, size):
+    found = open_published(clip)
+    pixels = random_images(*size)
+    ours = stages_of(found.backbone, pixels)
+    expected = twin.clip(clip_arrays(), (pixels[1] / 255 - found.sizing.mean) / found.sizing.deviation, heads=2)
+    for stage, values in expected.items():
+        assert_close(ours[stage][1], values)
+
+
+@pytest.mark.parametrize("end", [29, 2])
+def test_clip_words(tmp_path, end):
+    """Early files name a wrong end of text; the token of the highest number is meant."""
+    tokenizer = tokenizer_json(start="<start>", end="<end>")
+    words = open_published(write_folder(tmp_path, clip_config(end=end), clip_arrays(), tokenizer=tokenizer)).words
+    tokens = words.tokenizer(["a dog", "Dog runs in the green field"])
+    assert tokens[0].tolist() == [0, VOCABULARY.index("a"), VOCABULARY.index("dog"), 29, 29, 29]
+    assert tokens[1].tolist()[-1] == 29
+    embeddings = np.asarray(words.tower(tokens).embedding)
+    for row, text in zip(embeddings, tokens, strict=True):
+        assert_close(row, twin.clip_text(clip_arrays(), text, heads=2, end=29))
+
+
+def test_the_padding_token_is_the_one_that_the_files_name(tmp_path, clip):
+    config = json.dumps({"pad_token": {"content": "<unk>"}})
+    tokenizer = tokenizer_json(start="<start>", end="<end>")
+    folder = write_folder(tmp_path, clip_config(), clip_arrays(), tokenizer=tokenizer, tokenizer_config=config)
+    assert open_published(folder).words.tokenizer(["a dog"])[0].tolist()[-2:] == [2, 2]
+    (folder / "tokenizer_config.json").write_text("[")
+    with pytest.raises(WeightsError, match="the tokenizer's files are damaged"):
+        open_published(folder)
+
+
+def test_sentencepiece_models_are_read(tmp_path):
+    sentencepiece = pytest.importorskip("sentencepiece", reason="needs the extra text")
+    lines = tmp_path / "lines.txt"
+    lines.write_text("a red car turning on the road\nthe dog runs in the green field\n" * 20)
+    prefix = tmp_path / "spiece"
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(lines), model_prefix=str(prefix), vocab_size=40, model_type="bpe", minloglevel=2
+    )
+    content = prefix.with_suffix(".model").read_bytes()
+    tokens = Tokenizer("spiece.model", content, length=12, padding=1, cleaning="canonical")(["A RED car!"])[0]
+    pieces = sentencepiece.SentencePieceProcessor(model_proto=content)
+    expected = [*pieces.encode("a red car"), pieces.eos_id()]
+    assert tokens.tolist() == [*expected, *[1] * (12 - len(expected))]
+    with pytest.raises(WeightsError, match="the sentencepiece model is damaged"):
+        Tokenizer("spiece.model", b"no", length=12, padding=1, cleaning="none")(["a"])
+    with pytest.raises(WeightsError, match=r"tokenizer\.json is damaged"):
+        Tokenizer("tokenizer.json", b"{}", length=12, padding=1, cleaning="none")(["a"])
+
+
+def test_an_encoder_of_words_is_stored_with_its_tokenizer(siglip, tmp_path):
+    encoder = frozen_encoder(FrozenSettings(str(siglip), frames=2))
+    save_encoder(encoder, tmp_path)
+    again = load_encoder(tmp_path)
+    assert fingerprint(again) == fingerprint(encoder)
+    texts = ["a red car", "the dog"]
+    np.testing.assert_array_equal(again.encode_text(texts), encoder.encode_text(texts))
+    np.testing.assert_allclose(np.linalg.norm(again.encode_text(texts), axis=1), 1, atol=1e-5)
+    with pytest.raises(ValueError, match="a text to search with must have words, got ' '"):
+        again.encode_text([" "])
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json(start="<start>"))
+    with pytest.raises(WeightsError, match=r"tokenizer\.json was altered"):
+        load_encoder(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(WeightsError, match=r"tokenizer\.json: No such file"):
+        load_encoder(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("media")
+    rng = np.random.default_rng(0)
+    for number in range(6):
+        Image.fromarray(rng.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / f"{number}.png")
+    frames = rng.integers(0, 256, (12, 32, 32, 3), np.uint8)
+    write_video(folder / "film.mp4", np.repeat(frames, 5, axis=0), 30)
+    return folder
+
+
+def test_words_find_images_frames_and_chunks(siglip, media, tmp_path, capsys):
+    index = tmp_path / "index"
+    assert dispatch(["index", str(media), str(index), "--weights", str(siglip), "--quiet"]) == 0
+    retriever = Retriever.open(index)
+    encoder, text = retriever.encoder, "a red car turning"
+    vector = np.asarray(encoder.encode_text([text]))[0]
+    distances = {}
+    rows = retriever.index.rows("frame", np.arange(len(retriever.index)))
+    for row, item, start in zip(rows.vectors, rows.items, rows.starts, strict=True):
+        key = retriever.index.items[int(item)].key
+        nearest = distances.get(key, (np.inf, 0.0))
+        distances[key] = min(nearest, (float(np.linalg.norm(row - vector)), float(start)))
+    hits = retriever.search(text, k=7)
+    assert [hit.item.key for hit in hits] == sorted(distances, key=lambda key: distances[key])
+    for hit in hits:
+        assert (hit.distance, hit.start) == pytest.approx(distances[hit.item.key], abs=1e-3)
+    assert [hit.item.key for hit in retriever.search_text(text, k=7, kinds="image")] == [
+        hit.item.key for hit in hits if hit.item.kind == "image"
+    ]
+    (chunk,) = retriever.search_text(text, options=VectorSearch(space="clip"))
+    assert chunk.item.key == "film.mp4"
+    assert chunk.moment == pytest.approx(distances["film.mp4"][1])
+    capsys.readouterr()
+    assert dispatch(["search", str(index), "--text", text, "-k", "2", "--json"]) == 0
+    assert [json.loads(line)["key"] for line in capsys.readouterr().out.splitlines()] == [h.item.key for h in hits[:2]]
+    with pytest.raises(MediaError, match=r"car\.mp4: no such file"):
+        retriever.search("car.mp4")
+    with pytest.raises(ValueError, match="words are no sequence of clips"):
+        retriever.search_text(text, options=SequenceSearch("dtw"))
+
+
+def test_an_index_without_words_says_so(clip, media, tmp_path):
+    for name in ("config.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((clip / name).read_bytes())
+    without = frozen_encoder(FrozenSettings(str(tmp_path)))
+    retriever = Retriever.create(tmp_path / "index", without)
+    retriever.add(jaxret.open_dataset(str(media)))
+    for search in (retriever.search, retriever.search_text):
+        with pytest.raises(
+            ConfigError, match=r"cannot be searched with words, such as 'a red car': its encoder has no"
+        ):
+            search("a red car")
+    with pytest.raises(MediaError, match="no such file"):
+        retriever.search("car")
+    with pytest.raises(ConfigError, match="name what to search with: an image or a video, or words with --text"):
+        dispatch(["search", str(tmp_path / "index")])
