@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxret.cli.flags import chosen_options, parse
+from jaxret.cli.flags import as_typed, chosen_options, parse
 from jaxret.cli.run import check_threads, check_writable, run_command
 from jaxret.cli.tables import print_report
 from jaxret.errors import ConfigError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _NO_PART = ("rerank", "every_clip", "probes", "region", "at")
 """Options of a search that have no part in an evaluation."""
+_SETTINGS = (LabelEvaluation, FilmEvaluation, SceneEvaluation, RegionEvaluation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +72,10 @@ class Evaluate:
         check_threads(self.threads)
 
 
+@as_typed((*OPTION_CLASSES, *_SETTINGS))
 def main(argv: Sequence[str]) -> int:
     """Parse, rank, print."""
-    settings_of = (LabelEvaluation, FilmEvaluation, SceneEvaluation, RegionEvaluation)
-    args, given = parse(argv, Evaluate, (*OPTION_CLASSES, *settings_of), prog="jaxret evaluate", without=_NO_PART)
+    args, given = parse(argv, Evaluate, (*OPTION_CLASSES, *_SETTINGS), prog="jaxret evaluate", without=_NO_PART)
 
     from jaxret.retrieval import Retriever
 
@@ -85,7 +86,7 @@ def main(argv: Sequence[str]) -> int:
     title = f"{args.index} is an index of {system.title}"
     options = chosen_options({kind: given[kind] for kind in OPTION_CLASSES}, system.options, title)
     queries, fitting, what = _queries(args, retriever)
-    settings = chosen_options({kind: given[kind] for kind in settings_of}, [fitting], what)
+    settings = chosen_options({kind: given[kind] for kind in _SETTINGS}, [fitting], what)
 
     from tqdm import tqdm
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from jaxret.errors import MediaError, WriteError
 
 __all__ = [
     "is_there",
     "kind_of_file",
+    "open_regular",
     "partial_name",
+    "read_text",
     "require_regular",
     "require_room",
     "sync_folder",
@@ -146,6 +150,28 @@ def require_regular(path: str | os.PathLike[str]) -> None:
         raise MediaError(os.fspath(path), getattr(error, "strerror", None) or str(error)) from error
     if kind is not None:
         raise MediaError(os.fspath(path), kind)
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """A regular file, opened to read its bytes; the caller closes it.
+
+    Raises:
+      OSError: it cannot be opened, or is no regular file: reading a pipe or a device may never end.
+    """
+    if (kind := kind_of_file(os.stat(path).st_mode)) is not None:
+        raise OSError(errno.EINVAL, kind, os.fspath(path))
+    return open(path, "rb")
+
+
+def read_text(path: str | os.PathLike[str], *, encoding: str = "utf-8") -> str:
+    """The text of a regular file, line ends as `\\n`.
+
+    Raises:
+      OSError: as `open_regular`.
+      UnicodeDecodeError: it is not in the encoding.
+    """
+    with io.TextIOWrapper(open_regular(path), encoding=encoding) as file:
+        return file.read()
 
 
 def require_room(path: str | os.PathLike[str], size: int) -> None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxret.cli.flags import chosen_options, parse
+from jaxret.cli.flags import as_typed, chosen_options, parse
 from jaxret.cli.run import check_threads, check_writable, run_command
 from jaxret.cli.tables import print_hits, print_json
 from jaxret.data.items import Kind
@@ -61,6 +61,7 @@ class Search:
             raise ConfigError("--figure draws the image that was searched with, and --text has none: leave it out")
 
 
+@as_typed(OPTION_CLASSES)
 def main(argv: Sequence[str]) -> int:
     """Parse, search, print."""
     args, given = parse(argv, Search, OPTION_CLASSES, prog="jaxret search", without=("probes",))

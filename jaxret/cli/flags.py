@@ -7,11 +7,12 @@ A flag that is not given leaves the class's default.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict, TypeVar
 
 import docstring_parser
@@ -19,7 +20,7 @@ import tyro
 
 from jaxret.errors import ConfigError
 
-__all__ = ["Given", "chosen_options", "parse"]
+__all__ = ["Given", "as_typed", "chosen_options", "parse"]
 
 _SPELLINGS = {"min_cosine": "par", "measure": "sequence", "part": "subsequence"}
 _VALUE_OF_BARE = {"--subsequence": "query"}  # flags that may stand without a value
@@ -102,6 +103,25 @@ def chosen_options(given: Given, fitting: Sequence[type[Any]], what: str) -> Any
             raise ConfigError(f"{_flag_names(values)} belongs to {_words(kind)}: name {_flag_names(missing)}, too")
         return kind(**values)
     return None
+
+
+@contextlib.contextmanager
+def as_typed(options: Iterable[type[Any]]) -> Iterator[None]:
+    """Errors that name a field of an option class name the flag instead, where that is spelled otherwise.
+
+    Names that are words of English, too, are left as they are.
+
+    Raises:
+      ConfigError, ValueError: as in the block.
+    """
+    fields = {f.name for kind in options for f in dataclasses.fields(kind) if "_" in f.name}
+    try:
+        yield
+    except ValueError as error:
+        if type(error) not in (ConfigError, ValueError):
+            raise
+        named = re.sub(r"\w+", lambda word: _flag_names([word[0]]) if word[0] in fields else word[0], str(error))
+        raise type(error)(named) from error
 
 
 def _flags(kind: type[Any], without: Collection[str], *, positional: bool = False) -> dict[str, Any]:

@@ -40,12 +40,20 @@ def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
     except (JaxretError, ValueError, TypeError, OSError, OverflowError, MemoryError) as error:
         if not isinstance(error, JaxretError) and os.environ.get("JAXRET_TRACEBACK"):
             raise
-        told = f"more memory is needed than there is: {error}" if isinstance(error, MemoryError) else str(error)
-        print_text(f"jaxret: error: {with_free_space(error) or told}", file=sys.stderr)
+        print_text(f"jaxret: error: {with_free_space(error) or _in_words(error)}", file=sys.stderr)
         return USAGE_ERROR
     except KeyboardInterrupt:
         print("jaxret: interrupted", file=sys.stderr)
         return STOPPED
+
+
+def _in_words(error: BaseException) -> str:
+    """The message of an error; one of the system's as the file and what is wrong, without its number."""
+    if isinstance(error, MemoryError):
+        return f"more memory is needed than there is: {error}"
+    if isinstance(error, OSError) and not isinstance(error, JaxretError) and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: {error.strerror}"
+    return str(error)
 
 
 def _show_warning(usual: Callable[..., None], message: Warning | str, *rest: Any, **names: Any) -> None:

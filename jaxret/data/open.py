@@ -24,7 +24,7 @@ from jaxret.data.items import MediaItem
 from jaxret.data.spec import parse_spec
 from jaxret.errors import ConfigError
 
-__all__ = ["PUBLISHED", "Published", "open_dataset", "place_of"]
+__all__ = ["PUBLISHED", "Published", "open_dataset", "place_of", "table_of_spec"]
 
 OptionReader = Callable[[str], Any]
 
@@ -150,6 +150,15 @@ def _published(spec: str, probe: bool) -> MediaDataset | None:
             folder, options = parsed
             return published.open(folder, probe=probe, **options)
     return None
+
+
+def table_of_spec(spec: str) -> Path | None:
+    """The CSV that a data set is listed by; None where its folders and files speak for themselves."""
+    place = place_of(spec)
+    if place != spec and not spec.startswith("rgbd"):
+        return None  # data sets in their published layouts
+    path = Path(place)
+    return _table_of(path) if path.is_dir() else path if path.suffix.lower() == ".csv" else None
 
 
 def _table_of(folder: Path) -> Path | None:

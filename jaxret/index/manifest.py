@@ -158,7 +158,7 @@ def read_manifest(root: Path) -> Manifest:
     path = root / MANIFEST_NAME
     try:
         text = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise IndexFormatError(f"{root}: is not an index (it has no {MANIFEST_NAME})") from None
     except OSError as error:
         raise IndexFormatError(f"{path}: cannot be read: {error.strerror}") from error

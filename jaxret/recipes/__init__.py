@@ -152,6 +152,8 @@ def train(
       Traceback (most recent call last):
       jaxret.errors.ConfigError: cnn-lstm has no setting 'epoch'; did you mean 'epochs'?
     """
+    if stop_after is not None and (not isinstance(stop_after, int) or stop_after < 1):
+        raise ConfigError(f"stop_after must be a whole number of at least 1 step, or None, got {stop_after!r}")
     recipe = RECIPES.named(name)
     from jaxret.recipes.base import RunContext, with_settings  # the recipe has imported JAX by now
     from jaxret.training import RunFolder

@@ -300,7 +300,7 @@ def _spread(positions: list[int], count: int) -> list[int]:
 
 def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     if not any(figures.values()):
-        return [paragraph("No test item shares its class with another source: there is nothing to measure.")]
+        return [paragraph(f"{_NOTHING}.")]
     rows = [
         (method, group, *(metrics.get(name, float("nan")) for name in _SHOWN_METRICS), int(metrics["queries"]))
         for method, groups in figures.items()
@@ -318,7 +318,12 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), paragraph(text)]
 
 
+_NOTHING = "No test item shares its class with another source: there is nothing to measure"
+
+
 def _lines(figures: dict[str, GroupFigures]) -> list[str]:
+    if not any(figures.values()):
+        return [_NOTHING]
     lines = []
     width = max(map(len, figures), default=0)
     for method, groups in figures.items():

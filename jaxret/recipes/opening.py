@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Protocol
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.merge import merge_datasets, names_of_specs, read_label_map
-from jaxret.data.open import open_dataset
+from jaxret.data.open import open_dataset, table_of_spec
 from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.errors import ConfigError
 from jaxret.recipes.base import ClipConfig
@@ -53,7 +54,21 @@ def open_data(config: DataConfig, what: str) -> MediaDataset:
     """
     if not config.data:
         raise ConfigError(f"data must name {what}: --data FOLDER")
+    refuse_idle_options(config, [config.data])
     return open_dataset(config.data, split_column=config.split_column, download=config.download)
+
+
+def refuse_idle_options(config: DataConfig, specs: Sequence[str]) -> None:
+    """Refuse settings that none of the named data sets has a use for.
+
+    Raises:
+      ConfigError: a split column for data sets without a table, or a download for data sets that are not downloaded.
+    """
+    names = ", ".join(specs)
+    if config.split_column != "split" and not any(table_of_spec(spec) for spec in specs):
+        raise ConfigError(f"split_column names a column of a CSV, and {names} is none and holds none: leave it out")
+    if config.download and not any(spec.startswith("tfds:") for spec in specs):
+        raise ConfigError(f"download fetches data sets named tfds:..., and {names} is none: leave it out")
 
 
 def open_clip_data(config: ClipConfig, what: str) -> MediaDataset:
@@ -62,7 +77,9 @@ def open_clip_data(config: ClipConfig, what: str) -> MediaDataset:
     Raises:
       ConfigError: see `open_data`, `jaxret.data.merge.read_label_map` and `merge_datasets`.
     """
-    datasets = [open_data(dataclasses.replace(config, data=spec), what) for spec in config.all_data]
+    if config.data:
+        refuse_idle_options(config, config.all_data)
+    datasets = [open_data(_of_one(config, spec), what) for spec in config.all_data]
     named = list(zip(names_of_specs(config.all_data), datasets, strict=True))
     trained = 1 + len(config.train_data)
     return merge_datasets(
@@ -70,6 +87,17 @@ def open_clip_data(config: ClipConfig, what: str) -> MediaDataset:
         dict(named[trained:]),
         label_map=None if config.label_map is None else read_label_map(config.label_map),
         least_class_size=config.least_class_size,
+    )
+
+
+def _of_one(config: ClipConfig, spec: str) -> ClipConfig:
+    """The settings of one of several data sets, without what that one has no use for."""
+    table, fetched = table_of_spec(spec) is not None, spec.startswith("tfds:")
+    return dataclasses.replace(
+        config,
+        data=spec,
+        split_column=config.split_column if table else "split",
+        download=config.download and fetched,
     )
 
 

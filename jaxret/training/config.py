@@ -248,6 +248,8 @@ def _words_of(kind: Any) -> str | None:
     """A type of a field, for messages; None for one that is not checked."""
     if typing.get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, typing.get_args(kind)))}"
+    if kind is Objective:
+        return "a registered loss, by its name or as an object"
     if dataclasses.is_dataclass(kind):
         return f"of the class {kind.__name__}"  # type: ignore[union-attr]
     words = {bool: "True or False", int: "a whole number", float: "a number", str: "text", Path: "a path"}
@@ -257,6 +259,8 @@ def _words_of(kind: Any) -> str | None:
 def _is_of(kind: Any, value: Any) -> bool:
     if typing.get_origin(kind) is Literal:
         return any(value == known and type(value) is type(known) for known in typing.get_args(kind))
+    if kind is Objective:
+        return callable(value) and hasattr(value, "curves")
     if kind in (int, float):
         return isinstance(value, numbers.Integral if kind is int else numbers.Real) and not isinstance(value, bool)
     return isinstance(value, kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,13 @@ class RunFolder:
         """A folder for a new run; nothing is written yet, so that a run that cannot start leaves nothing.
 
         Raises:
-          ConfigError: the folder holds something already; the message tells how to go on with a run.
+          ConfigError: the folder holds something already (the message tells how to go on), or cannot be made.
         """
+        there = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
+        if not there.is_dir():
+            raise ConfigError(f"{path} cannot be made: {there} is no folder; give another --out")
+        if not os.access(there, os.W_OK):
+            raise ConfigError(f"{path} cannot be made: {there} may not be written to; give another --out")
         if path.exists() and any(path.iterdir()):
             raise ConfigError(
                 f"{path} is not empty. To go on with the run in it: {command_line_of('train', '--resume', path)}; "

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import jaxret
-from jaxret.cli.flags import chosen_options, parse
-from jaxret.errors import ConfigError
+from jaxret.cli.flags import as_typed, chosen_options, parse
+from jaxret.errors import ConfigError, MediaError
 from jaxret.rank import METRICS
 from jaxret.retrieval.options import OPTION_CLASSES, RegionSearch, SequenceSearch, VectorSearch
 from jaxret.retrieval.region import Region
@@ -163,3 +163,16 @@ def test_options_that_fit_nothing_are_refused_before_values_are_read() -> None:
     _, given = parse(["x", "--candidates", "-1"], Look, OPTION_CLASSES, prog="look")
     with pytest.raises(ConfigError, match="--candidates belongs to region search, and X is an index of clips"):
         chosen_options(given, (VectorSearch,), "X is an index of clips")
+
+
+def test_errors_name_what_was_typed():
+    @as_typed(OPTION_CLASSES)
+    def refuse(error):
+        raise error
+
+    with pytest.raises(ConfigError, match=r"^--par needs x, --every-clip y; metric and other_name stay$"):
+        refuse(ConfigError("min_cosine needs x, every_clip y; metric and other_name stay"))
+    with pytest.raises(ValueError, match=r"^--every-clip ranks all chunks or shots: .* without --par and probes$"):
+        as_typed(OPTION_CLASSES)(VectorSearch)(min_cosine=0.5, every_clip=True)
+    with pytest.raises(MediaError, match="min_cosine"):
+        refuse(MediaError("min_cosine.png", "no such file"))

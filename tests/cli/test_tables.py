@@ -99,7 +99,7 @@ def test_errors_are_printed_on_any_terminal(monkeypatch: pytest.MonkeyPatch) -> 
         (OSError(errno.ENOSPC, "No space left on device", "/tmp/x/y"), r"/tmp/x/y: cannot be written: .*MB are free"),
         (OSError(errno.ENOSPC, "No space left on device"), r"cannot be written: .*MB are free"),
         (MemoryError("Unable to allocate 4 PiB"), r"more memory is needed than there is: Unable to allocate 4 PiB"),
-        (PermissionError(errno.EACCES, "Permission denied", "/x"), r"Permission denied: '/x'"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), r"error: /x: Permission denied$"),
         (OverflowError("too large"), "too large"),
     ],
 )

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from jaxret import recipes, train
 from jaxret.data.datasets.moving_digits import MovingDigits
@@ -180,3 +181,27 @@ def test_a_recipe_of_another_package_is_listed_and_trained(media: Path, tmp_path
     assert json.loads((run / "config.json").read_text())["recipe"] == "tiny"
     assert (run / "index" / "manifest.json").exists()
     assert train.main(["--help"]) == 0  # here it is not installed
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"stop_after": 0}, "stop_after must be a whole number of at least 1 step, or None, got 0"),
+        ({"loss": 5}, "loss must be"),
+        (
+            {"split_column": "official"},
+            "split_column names a column of a CSV, and .* is none and holds none: leave it out",
+        ),
+        ({"download": True}, "download fetches data sets named tfds:..., and .* is none: leave it out"),
+        ({"out": "a.png/run"}, r"a\.png is no folder; give another --out"),
+    ],
+)
+def test_what_would_do_nothing_or_fail_later_is_refused(settings, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("cats", "dogs"):
+        (tmp_path / "media" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / "media" / name / "a.png")
+    (tmp_path / "a.png").write_bytes(b"no folder")
+    with pytest.raises(ConfigError, match=message):
+        recipes.train("cnn-lstm", data="media", **{"out": "run", **settings})
+    assert not (tmp_path / "run").exists()

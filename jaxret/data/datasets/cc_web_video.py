@@ -22,6 +22,7 @@ from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.datasets.walk import walk_folder
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
+from jaxret.files import read_text
 
 __all__ = ["CODES", "NEAR_DUPLICATES", "CcWebVideo", "WebQuery", "open_cc_web_video", "read_cc_web_video"]
 
@@ -184,7 +185,7 @@ def _ground_truth(path: Path) -> dict[int, str]:
 def _lines(path: Path, separator: str | None = None) -> list[tuple[str, list[str]]]:
     """Cells of the lines that are not empty, each with its place; the titles of web videos are in Latin-1."""
     try:
-        text = path.read_text(encoding="latin-1")
+        text = read_text(path, encoding="latin-1")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     lines = enumerate(text.split("\n"), start=1)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.errors import MediaError
+from jaxret.files import open_regular
 
 __all__ = ["Feature", "parse_example", "read_tf_records"]
 
@@ -38,7 +39,7 @@ def read_tf_records(path: str | os.PathLike[str], *, check_data: bool = False) -
     """
     name = os.fspath(path)
     try:
-        with open(name, "rb") as file:
+        with open_regular(name) as file:
             while head := file.read(12):
                 if len(head) < 12 or _masked_crc32c(head[:8]) != int.from_bytes(head[8:], "little"):
                     raise MediaError(name, "is no TFRecord file, or damaged: the length of a record is wrong")

@@ -42,6 +42,8 @@ class TfdsDataset(MediaDataset):
     """
 
     def __init__(self, name: str, *, data_dir: str | os.PathLike[str] | None = None, download: bool = False):
+        if not name.strip("/"):
+            raise ConfigError("tfds: names no data set: write tfds:NAME or tfds:NAME:CONFIG")
         tfds = _import_tfds()
         self.name = name
         builder = _builder(tfds, name, data_dir, download)

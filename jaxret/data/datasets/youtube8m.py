@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from jaxret.data.datasets.tf_records import Feature, parse_example, read_tf_reco
 from jaxret.data.datasets.walk import walk_folder
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError, MediaError
+from jaxret.files import open_regular
 
 __all__ = [
     "Youtube8mLabel",
@@ -53,7 +55,7 @@ def read_vocabulary(path: str | os.PathLike[str]) -> dict[int, Youtube8mLabel]:
     name = os.fspath(path)
     labels: dict[int, Youtube8mLabel] = {}
     try:
-        with open(name, newline="", encoding="utf-8-sig") as file:
+        with io.TextIOWrapper(open_regular(name), encoding="utf-8-sig", newline="") as file:
             table = csv.DictReader(file)
             if missing := [column for column in _COLUMNS if column not in (table.fieldnames or ())]:
                 raise ConfigError(f"{name}: no column {missing[0]!r}; the vocabulary has {', '.join(_COLUMNS)}")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.errors import MediaError
+from jaxret.files import read_text
 
 __all__ = ["read_pose"]
 
@@ -31,7 +32,7 @@ def read_pose(path: str | os.PathLike[str]) -> npt.NDArray[np.float64]:
     """
     name = os.fspath(path)
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = read_text(name)
         if Path(name).suffix.lower() == ".json":
             inverse = np.array(json.loads(text)["camera_rt_matrix"], np.float64)
             pose = np.vstack([inverse, [0.0, 0.0, 0.0, 1.0]])

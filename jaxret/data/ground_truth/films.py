@@ -13,7 +13,7 @@ from jaxret.data.datasets.csv_lines import read_csv_lines
 from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.ground_truth.clock_times import parse_clock
 from jaxret.data.items import MediaItem
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, MediaError
 
 __all__ = ["FilmQueries", "read_film_queries"]
 
@@ -54,7 +54,7 @@ def read_film_queries(table: str | os.PathLike[str]) -> FilmQueries:
     Raises:
       ConfigError: the CSV cannot be read or is malformed (the message names the line), a file is not what it should
         be, or there is not exactly one video and no column says which.
-      MediaError: a film or image cannot be read.
+      MediaError: a film or image cannot be read; the message names the line, too.
     """
     source = Path(table)
     header, rows = _read_table(source)
@@ -62,6 +62,7 @@ def read_film_queries(table: str | os.PathLike[str]) -> FilmQueries:
     films: dict[str, int] = {}
     photographs: list[MediaItem] = []
     film_of, spans = [], []
+    place_of: dict[str, str] = {}  # the first line that names a file
     seen: set[str] = set()
     for place, cells in rows:
         film = Path(cells.get("film", "")).as_posix() if only_film is None else only_film
@@ -75,10 +76,12 @@ def read_film_queries(table: str | os.PathLike[str]) -> FilmQueries:
         film_of.append(films.setdefault(film, len(films)))
         photographs.append(MediaItem(image, "image", source=film, path=str(source.parent / image)))
         spans.append(_span(cells, place))
+        for name in (image, film):
+            place_of.setdefault(str(source.parent / name), place)
     videos = MediaFiles([MediaItem(film, "video", path=str(source.parent / film)) for film in films])
     images = MediaFiles(photographs)
     for broken in (*videos.skipped, *images.skipped):
-        raise broken
+        raise MediaError(broken.path, f"{broken.reason} ({place_of[broken.path]})")
     return FilmQueries(videos, images, np.array(film_of, np.int64), np.array(spans, np.float64))
 
 

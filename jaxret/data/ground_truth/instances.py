@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from jaxret.errors import ConfigError
+from jaxret.files import read_text
 
 __all__ = ["Box", "InstanceQuery", "checked_box", "read_lines", "relevance_lists"]
 
@@ -99,7 +100,7 @@ def relevance_lists(
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file that are not empty, stripped; ConfigError names a file that cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     return [line.strip() for line in text.splitlines() if line.strip()]

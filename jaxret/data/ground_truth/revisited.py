@@ -17,6 +17,7 @@ import numpy as np
 
 from jaxret.data.ground_truth.instances import Box, checked_box
 from jaxret.errors import ConfigError
+from jaxret.files import open_regular, read_text
 
 __all__ = ["RevisitedGroundTruth", "RevisitedQuery", "read_revisited"]
 
@@ -63,7 +64,7 @@ def read_revisited(path: str | os.PathLike[str]) -> RevisitedGroundTruth:
     if kind not in {".mat", ".json"}:
         raise ConfigError(f"{source}: expected a .mat or .json file")
     try:
-        content = _matlab(source) if kind == ".mat" else json.loads(source.read_text(encoding="utf-8"))
+        content = _matlab(source) if kind == ".mat" else json.loads(read_text(source))
     except Exception as error:  # of what loadmat raises at damaged files there is no list
         raise ConfigError(f"{source}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
     first = 1 if kind == ".mat" else 0  # MATLAB counts from 1
@@ -93,6 +94,7 @@ def read_revisited(path: str | os.PathLike[str]) -> RevisitedGroundTruth:
 def _matlab(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    content = loadmat(os.fspath(path), simplify_cells=True)
+    with open_regular(path) as file:
+        content = loadmat(file, simplify_cells=True)
     # A cell array of one comes back as what it holds.
     return {key: np.atleast_1d(content[key]).tolist() for key in ("imlist", "qimlist", "gnd")}

@@ -19,6 +19,7 @@ from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.ground_truth.clock_times import format_clock, parse_clock
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
+from jaxret.files import read_text
 
 __all__ = [
     "I2VQueries",
@@ -184,7 +185,7 @@ def _lines(path: str | os.PathLike[str]) -> Iterator[tuple[str, str]]:
     """Lines that are not empty, each with its place for messages."""
     source = os.fspath(path)
     try:
-        text = Path(source).read_text(encoding="utf-8")
+        text = read_text(source)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: {getattr(error, 'strerror', None) or error}") from error
     for number, line in enumerate(text.splitlines(), start=1):

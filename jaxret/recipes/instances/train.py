@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,11 @@ def open_boxes(config: FasterRcnnConfig, context: RunContext) -> BoxData:
     """The annotated images, dealt to splits, and logged; ConfigError where the settings name none."""
     if not config.data:
         raise ConfigError("data must name the boxes: --data BOXES.csv")
+    if os.path.isdir(config.data):
+        raise ConfigError(
+            f"data must name a CSV of boxes (path,left,top,right,bottom,label), and {config.data} is a folder: "
+            "--data BOXES.csv"
+        )
     annotated = read_box_annotations(config.data)
     images = annotated.images
     splits = split_items(images, "image", seed=config.seed)
