@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     """Parse, search, print."""
     args, given = parse(argv, Search, OPTION_CLASSES, prog="jaxret search", without=("probes",))
 
-    from jaxret.retrieval import Retriever, draw_hits, single_file
+    from jaxret.retrieval import Retriever, single_file
 
     retriever = Retriever.open(args.index)
     system = f"{args.index} is an index of {retriever.system.title}"
@@ -92,6 +92,8 @@ def main(argv: Sequence[str]) -> int:
         in_query = isinstance(options, SequenceSearch) and options.part == "item"
         print_hits(hits, nothing, in_query=in_query)
     if args.figure is not None:
+        from jaxret.retrieval import draw_hits
+
         draw_hits(args.figure, query, hits, options or RegionSearch())
     return 0
 

@@ -71,7 +71,9 @@ def generated_docstring(value: type) -> bool:
 
 def value_docstring(package: ModuleType, name: str) -> str:
     """The string under the assignment of a value that a package offers; empty if there is none."""
-    body = ast.parse(Path(inspect.getfile(package)).read_text(encoding="utf-8")).body
+    statements = ast.parse(Path(inspect.getfile(package)).read_text(encoding="utf-8")).body
+    # Packages whose names are loaded on first use import them where only type checkers look.
+    body = [inner for node in statements for inner in (node.body if isinstance(node, ast.If) else [node])]
     for node, below in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:

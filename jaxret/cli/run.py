@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxret.cli.compilation_cache import keep_compiled_programs
 from jaxret.errors import ConfigError, JaxretError
 from jaxret.files import with_free_space
 from jaxret.plain_text import print_text
@@ -28,6 +29,7 @@ def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str]
     Warnings of decoders are one line each that names the file. Ctrl-C ends with status 130, a closed pipe (as by
     `| head`) quietly.
     """
+    keep_compiled_programs()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("always", module=r"PIL\.")  # for each file, not for the first alone

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,14 @@ _FORMAT = 1
 
 def encoder_arrays(encoder: nnx.Module) -> dict[str, np.ndarray]:
     """Parameters and running statistics by dotted name, sorted; random streams are left out."""
-    named = {".".join(map(str, path)): np.asarray(variable[...]) for path, variable in _variables(encoder)}
+    named = {name: np.asarray(array) for name, array in _named_variables(encoder)}
     return dict(sorted(named.items()))
+
+
+def _named_variables(encoder: nnx.Module) -> Iterator[tuple[str, Any]]:
+    """The arrays, or their shapes, by dotted name."""
+    for path, variable in _variables(encoder):
+        yield ".".join(map(str, path)), variable.get_value() if isinstance(variable, nnx.Variable) else variable
 
 
 def _variables(encoder: nnx.Module) -> list[tuple[tuple[Any, ...], Any]]:
@@ -96,16 +103,20 @@ def load_encoder(folder: str | Path) -> Any:
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
     try:
+<<<<<<< HEAD
         encoder = create_encoder(settings["encoder"], rngs=nnx.Rngs(0), folder=folder)
+=======
+        encoder = _of_shapes(settings["encoder"])
+>>>>>>> 2ada6a6 (Cold start: encoders of shapes, compiled programs kept in the user's cache folder, names loaded on first use)
     except (ConfigError, ValueError, AttributeError) as error:
         hint = "What another package registers is known once its module is imported"
         raise WeightsError(f"{folder / 'encoder.json'} describes no encoder: {error}. {hint}") from error
-    _check(path, encoder_arrays(encoder), arrays)
+    _check(path, dict(_named_variables(encoder)), arrays)
     if _fingerprint(encoder.config, arrays) != settings["fingerprint"]:
         raise WeightsError(f"{path} and {folder / 'encoder.json'} do not belong together, or one was altered")
+    on_device = jax.device_put(arrays)  # `jnp.asarray` would compile a program for every shape
     loaded = [
-        (place, variable.replace(jnp.asarray(arrays[".".join(map(str, place))])))
-        for place, variable in _variables(encoder)
+        (place, variable.replace(on_device[".".join(map(str, place))])) for place, variable in _variables(encoder)
     ]
     nnx.update(encoder, nnx.from_flat_state(loaded))
     return encoder
@@ -131,7 +142,32 @@ def _read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _check(path: Path, expected: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> None:
+def _of_shapes(config: Mapping[str, Any]) -> Any:
+    """An encoder whose weights are shapes alone: those on disk take their places, and no random ones are made first.
+
+    One that needs numbers to be made, of another package perhaps, is made with random weights.
+    """
+    try:
+        encoder = nnx.eval_shape(lambda: create_encoder(config, rngs=nnx.Rngs(0)))
+    except (ConfigError, ValueError, TypeError, AttributeError):  # tells what is wrong with it, if anything is
+        return create_encoder(config, rngs=nnx.Rngs(0))
+    nnx.update(encoder, nnx.from_flat_state(_random_streams(encoder)))
+    return encoder
+
+
+def _random_streams(encoder: nnx.Module) -> list[tuple[tuple[Any, ...], Any]]:
+    """The random streams of an encoder of shapes at their beginnings, each with a key of its own."""
+    shapes = list(nnx.to_flat_state(nnx.state(encoder, nnx.RngState)))
+    if not shapes:
+        return []
+    keys = jax.random.split(jax.random.key(0), len(shapes))
+    return [
+        (path, variable.replace(keys[n] if isinstance(variable, nnx.RngKey) else jnp.zeros((), jnp.uint32)))
+        for n, (path, variable) in enumerate(shapes)
+    ]
+
+
+def _check(path: Path, expected: dict[str, Any], found: dict[str, np.ndarray]) -> None:
     problems = [f"missing {name}" for name in sorted(expected.keys() - found.keys())]
     problems += [f"extra {name}" for name in sorted(found.keys() - expected.keys())]
     problems += [

@@ -1,11 +1,18 @@
 """Figures and pages that show a run: curves, results beside their queries, one self-contained report."""
 
-from jaxret.reporting.curves import draw_curves
-from jaxret.reporting.detections import DetectedImage, DrawnBox, draw_detections
-from jaxret.reporting.embedding_map import draw_embedding_map
-from jaxret.reporting.html_report import Section, drawn_figure, figure, paragraph, preformatted, table, write_report
-from jaxret.reporting.reconstruction_rows import draw_reconstructions
-from jaxret.reporting.result_gallery import GalleryRow, Tile, boxed_image, draw_result_gallery, filmstrip
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from jaxret.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from jaxret.reporting.curves import draw_curves
+    from jaxret.reporting.detections import DetectedImage, DrawnBox, draw_detections
+    from jaxret.reporting.embedding_map import draw_embedding_map
+    from jaxret.reporting.html_report import Section, drawn_figure, figure, paragraph, preformatted, table, write_report
+    from jaxret.reporting.reconstruction_rows import draw_reconstructions
+    from jaxret.reporting.result_gallery import GalleryRow, Tile, boxed_image, draw_result_gallery, filmstrip
 
 __all__ = [
     "DetectedImage",
@@ -27,3 +34,21 @@ __all__ = [
     "table",
     "write_report",
 ]
+
+_NAMES = {
+    "jaxret.reporting.curves": ("draw_curves",),
+    "jaxret.reporting.detections": ("DetectedImage", "DrawnBox", "draw_detections"),
+    "jaxret.reporting.embedding_map": ("draw_embedding_map",),
+    "jaxret.reporting.html_report": (
+        "Section",
+        "drawn_figure",
+        "figure",
+        "paragraph",
+        "preformatted",
+        "table",
+        "write_report",
+    ),
+    "jaxret.reporting.reconstruction_rows": ("draw_reconstructions",),
+    "jaxret.reporting.result_gallery": ("GalleryRow", "Tile", "boxed_image", "draw_result_gallery", "filmstrip"),
+}
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

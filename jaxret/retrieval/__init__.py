@@ -5,8 +5,9 @@ Names are loaded on first use, so that the options, which the commands show in t
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from jaxret.lazy import lazy_names
 
 if TYPE_CHECKING:
     from jaxret.retrieval.additions import AddReport, add_media, fresh_items
@@ -21,22 +22,6 @@ if TYPE_CHECKING:
     from jaxret.retrieval.region import Region
     from jaxret.retrieval.retriever import Retriever
     from jaxret.retrieval.systems.base import System, register_system
-
-_MODULES = {
-    "additions": ("AddReport", "add_media", "fresh_items"),
-    "draw": ("draw_hits", "hit_row"),
-    "evaluate.region_queries": ("RegionQueries", "RegionQuery", "Relevance", "read_region_queries"),
-    "evaluate.report": ("Report",),
-    "evaluate.request": ("EvaluationRequest",),
-    "evaluate.settings": ("FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "SceneEvaluation"),
-    "hit": ("Hit",),
-    "options": ("RegionSearch", "SequenceSearch", "VectorSearch"),
-    "query_file": ("single_file",),
-    "region": ("Region",),
-    "retriever": ("Retriever",),
-    "systems.base": ("System", "register_system"),
-}
-_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "AddReport",
@@ -65,12 +50,18 @@ __all__ = [
     "single_file",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULE_OF:
-        return getattr(importlib.import_module(f"jaxret.retrieval.{_MODULE_OF[name]}"), name)
-    raise AttributeError(f"module 'jaxret.retrieval' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+_NAMES = {
+    "jaxret.retrieval.additions": ("AddReport", "add_media", "fresh_items"),
+    "jaxret.retrieval.draw": ("draw_hits", "hit_row"),
+    "jaxret.retrieval.evaluate.region_queries": ("RegionQueries", "RegionQuery", "Relevance", "read_region_queries"),
+    "jaxret.retrieval.evaluate.report": ("Report",),
+    "jaxret.retrieval.evaluate.request": ("EvaluationRequest",),
+    "jaxret.retrieval.evaluate.settings": ("FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "SceneEvaluation"),
+    "jaxret.retrieval.hit": ("Hit",),
+    "jaxret.retrieval.options": ("RegionSearch", "SequenceSearch", "VectorSearch"),
+    "jaxret.retrieval.query_file": ("single_file",),
+    "jaxret.retrieval.region": ("Region",),
+    "jaxret.retrieval.retriever": ("Retriever",),
+    "jaxret.retrieval.systems.base": ("System", "register_system"),
+}
+__getattr__, __dir__ = lazy_names(__name__, _NAMES)

@@ -6,9 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import jaxret.retrieval.systems.regions
-import jaxret.retrieval.systems.vectors
-import jaxret.retrieval.systems.words  # noqa: F401 - these register the systems of this package
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.ground_truth.films import FilmQueries
 from jaxret.data.ground_truth.stanford_i2v import I2VQueries

@@ -13,7 +13,7 @@ import jaxret
 
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
-    {"errors", "plain_text"},
+    {"errors", "lazy", "plain_text"},
     {"files"},
     {"preprocessing", "cli.shell"},
     {"data", "models", "losses", "metrics", "rank"},

@@ -43,6 +43,7 @@ ROOMS = (
     "evaluate.py",
     "errors.py",
     "files.py",
+    "lazy.py",
     "preprocessing.py",
     "search.py",
     "train.py",

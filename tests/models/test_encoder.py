@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -100,6 +101,46 @@ def test_save_and_load_give_the_same_encoder_and_fingerprint(tmp_path):
     ]
     save_encoder(encoder(5), tmp_path / "deep" / "encoder")  # replaces
     assert fingerprint(load_encoder(tmp_path / "deep" / "encoder")) == fingerprint(encoder(5))
+
+
+def test_loading_makes_no_random_weights_and_leaves_streams_that_draw(tmp_path, monkeypatch):
+    made = encoder(dropout=0.5, layers=2)
+    save_encoder(made, tmp_path)
+    real = create_encoder
+    concrete = []
+
+    def watched(config, *, rngs):
+        again = real(config, rngs=rngs)
+        concrete.append(not isinstance(again.backbone.dense.kernel.get_value(), jax.core.Tracer))
+        return again
+
+    monkeypatch.setattr("jaxret.models.store.create_encoder", watched)
+    loaded, twin = load_encoder(tmp_path), load_encoder(tmp_path)
+    assert concrete == [False, False]
+    streams = jax.tree.leaves(nnx.state(loaded, nnx.RngState))
+    assert streams
+    assert all(isinstance(leaf, jax.Array) for leaf in streams)
+    keys = [str(jax.random.key_data(leaf)) for leaf in streams if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
+    assert len(set(keys)) == len(keys)  # no two layers drop the same
+    for one in (loaded, twin):
+        one.train()
+    first, second = (np.asarray(loaded(jnp.asarray(clips())).embedding) for _ in range(2))
+    assert np.abs(first - second).max() > 0  # dropout
+    np.testing.assert_array_equal(first, twin(jnp.asarray(clips())).embedding)
+
+
+def test_an_encoder_that_needs_numbers_to_be_made_is_loaded_all_the_same(tmp_path, monkeypatch):
+    made = encoder()
+    save_encoder(made, tmp_path)
+    real = create_encoder
+
+    def with_numbers(config, *, rngs):
+        again = real(config, rngs=rngs)
+        np.asarray(again.backbone.dense.kernel[...])  # as a class of another package may do
+        return again
+
+    monkeypatch.setattr("jaxret.models.store.create_encoder", with_numbers)
+    np.testing.assert_array_equal(load_encoder(tmp_path).encode_clips(clips()), made.encode_clips(clips()))
 
 
 def test_fingerprint_changes_with_any_weight_setting_or_preprocessing():

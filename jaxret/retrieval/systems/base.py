@@ -7,6 +7,7 @@ A system belongs to the kind of its encoder. One from outside this package subcl
 from __future__ import annotations
 
 import abc
+import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -23,6 +24,14 @@ from jaxret.retrieval.hit import Hit
 __all__ = ["OfRevision", "System", "register_system", "system_of"]
 
 _SYSTEMS: dict[str, type[System]] = {}
+_MODULES = {
+    "frames-then-sequence": "vectors",
+    "faster-rcnn": "regions",
+    "regional-maxima": "regions",
+    "map-words": "words",
+    "sift-words": "words",
+}
+"""By kind of encoder the module beside this one that registers its system: one is imported, not all."""
 
 Prepared = TypeVar("Prepared")
 SystemClass = TypeVar("SystemClass", bound="type[System]")
@@ -178,8 +187,10 @@ def system_of(encoder: Any) -> System:
       ConfigError: no system is registered for its kind.
     """
     kind = getattr(encoder, "kind", type(encoder).__name__)
+    if kind not in _SYSTEMS and kind in _MODULES:
+        importlib.import_module(f"jaxret.retrieval.systems.{_MODULES[kind]}")
     if kind not in _SYSTEMS:
-        raise ConfigError(unknown_name_message("kind of encoder to search with", kind, _SYSTEMS))
+        raise ConfigError(unknown_name_message("kind of encoder to search with", kind, {*_MODULES, *_SYSTEMS}))
     return _SYSTEMS[kind](encoder)
 
 

@@ -1,0 +1,77 @@
+"""Compiled programs are kept in the user's cache folder, so that a command does not compile what one before it did.
+
+JAX does it; here it is told where, by variables of the environment that it reads when it is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import stat
+import sys
+from pathlib import Path
+
+__all__ = ["SWITCH", "keep_compiled_programs"]
+
+SWITCH = "JAXRET_COMPILATION_CACHE"
+"""The variable of the environment that says where: a folder, or `off`; by default the user's cache folder."""
+
+_MOST_BYTES = 1 << 30
+_SETTINGS = {
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    "JAX_COMPILATION_CACHE_MAX_SIZE": str(_MOST_BYTES),  # those that were used least make room
+}
+
+
+def keep_compiled_programs() -> Path | None:
+    """Tell JAX to keep compiled programs, unless it is imported already, or the user told it something else.
+
+    The folder is one for each kind of processor. It must belong to the user and be closed to others: what lies in it is
+    run. Where that cannot be had, or nothing can be written, nothing is kept.
+
+    Returns:
+      The folder; None where nothing is kept by this call.
+    """
+    wish = os.environ.get(SWITCH, "")
+    if wish.lower() == "off" or "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return None
+    folder = (Path(wish) if wish else _user_cache() / "jaxret" / "compiled") / _processor()
+    if not _is_ours(folder):
+        return None
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    return folder
+
+
+def _user_cache() -> Path:
+    """The cache folder of the XDG Base Directory Specification; on a Mac ~/Library/Caches."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(given):
+        return Path(given)
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    return Path("/nonexistent")
+
+
+def _processor() -> str:
+    """A name for this kind of processor: programs are compiled for the instructions that it has."""
+    told = [platform.machine(), platform.processor()]
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
+        kinds = ("model name", "flags", "Features", "CPU part")
+        told += sorted({line for line in lines if line.startswith(kinds)})
+    return f"{platform.machine()}-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether the folder, made if need be, can be written by this user, and by no other."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError:
+        return False
+    ours = found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return ours and os.access(folder, os.W_OK | os.X_OK)

@@ -1,0 +1,97 @@
+"""Where compiled programs are kept, and where they are not."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jaxret.cli import compilation_cache
+from jaxret.cli.compilation_cache import SWITCH, keep_compiled_programs
+
+
+@pytest.fixture
+def unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """JAX is not imported yet, and no variable is set but that of the cache folder."""
+    for name in ("JAX_COMPILATION_CACHE_DIR", SWITCH, *compilation_cache._SETTINGS):
+        monkeypatch.setenv(name, "")  # so that what is set in the test is undone
+        monkeypatch.delenv(name)
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return monkeypatch
+
+
+def test_programs_are_kept_in_the_users_cache_folder(unset, tmp_path):
+    folder = keep_compiled_programs()
+    assert folder is not None
+    assert folder.parent == tmp_path / "cache" / "jaxret" / "compiled"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folder)
+    assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    assert os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == str(1 << 30)
+
+
+def test_without_the_variable_of_xdg_it_is_in_the_home(unset, tmp_path):
+    for path in ("", "relative"):  # which the specification says to pass over
+        unset.setenv("XDG_CACHE_HOME", path)
+        unset.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+        unset.setenv("HOME", str(tmp_path / "home"))
+        assert str(keep_compiled_programs()).startswith(str(tmp_path / "home"))
+
+
+def test_the_variable_names_a_folder_or_switches_it_off(unset, tmp_path):
+    for word in ("off", "OFF"):
+        unset.setenv(SWITCH, word)
+        assert keep_compiled_programs() is None
+    assert not (tmp_path / "cache").exists()
+    unset.setenv(SWITCH, str(tmp_path / "elsewhere"))
+    folder = keep_compiled_programs()
+    assert folder is not None
+    assert folder.parent == tmp_path / "elsewhere"
+
+
+def test_what_the_user_told_jax_stays(unset):
+    unset.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "3")
+    keep_compiled_programs()
+    assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "3"
+    unset.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    assert keep_compiled_programs() is None
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "mine"
+    unset.delenv("JAX_COMPILATION_CACHE_DIR")
+    unset.setitem(sys.modules, "jax", sys)
+    assert keep_compiled_programs() is None
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o500])
+def test_a_folder_that_others_may_write_or_that_cannot_be_written_is_not_used(unset, mode):
+    folder = keep_compiled_programs()
+    assert folder is not None
+    unset.delenv("JAX_COMPILATION_CACHE_DIR")
+    folder.chmod(mode)
+    if mode == 0o500 and os.access(folder, os.W_OK):
+        pytest.skip("this user may write anywhere")
+    assert keep_compiled_programs() is None
+    assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
+
+
+def test_a_folder_that_cannot_be_made_or_is_anothers_is_not_used(unset, tmp_path):
+    (tmp_path / "cache").write_text("a file")
+    assert keep_compiled_programs() is None
+    unset.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    unset.setattr(os, "getuid", lambda: -5)
+    assert keep_compiled_programs() is None
+
+
+def test_a_search_brings_nothing_that_draws_or_fits():
+    code = (
+        "import sys, jaxret.search\n"
+        "from jaxret.retrieval import Retriever, single_file\n"
+        "import jaxret.retrieval.systems.vectors, jaxret.models.encoder, jaxret.models.backbones.mobilenet_v1\n"
+        "print(*sorted({'matplotlib', 'sklearn', 'scipy', 'grain', 'orbax'} & set(sys.modules)))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == ""
