@@ -103,11 +103,7 @@ def load_encoder(folder: str | Path) -> Any:
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
     try:
-<<<<<<< HEAD
-        encoder = create_encoder(settings["encoder"], rngs=nnx.Rngs(0), folder=folder)
-=======
-        encoder = _of_shapes(settings["encoder"])
->>>>>>> 2ada6a6 (Cold start: encoders of shapes, compiled programs kept in the user's cache folder, names loaded on first use)
+        encoder = _of_shapes(settings["encoder"], folder)
     except (ConfigError, ValueError, AttributeError) as error:
         hint = "What another package registers is known once its module is imported"
         raise WeightsError(f"{folder / 'encoder.json'} describes no encoder: {error}. {hint}") from error
@@ -142,15 +138,15 @@ def _read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def _of_shapes(config: Mapping[str, Any]) -> Any:
+def _of_shapes(config: Mapping[str, Any], folder: Path) -> Any:
     """An encoder whose weights are shapes alone: those on disk take their places, and no random ones are made first.
 
     One that needs numbers to be made, of another package perhaps, is made with random weights.
     """
     try:
-        encoder = nnx.eval_shape(lambda: create_encoder(config, rngs=nnx.Rngs(0)))
+        encoder = nnx.eval_shape(lambda: create_encoder(config, rngs=nnx.Rngs(0), folder=folder))
     except (ConfigError, ValueError, TypeError, AttributeError):  # tells what is wrong with it, if anything is
-        return create_encoder(config, rngs=nnx.Rngs(0))
+        return create_encoder(config, rngs=nnx.Rngs(0), folder=folder)
     nnx.update(encoder, nnx.from_flat_state(_random_streams(encoder)))
     return encoder
 

@@ -109,8 +109,8 @@ def test_loading_makes_no_random_weights_and_leaves_streams_that_draw(tmp_path, 
     real = create_encoder
     concrete = []
 
-    def watched(config, *, rngs):
-        again = real(config, rngs=rngs)
+    def watched(config, **settings):
+        again = real(config, **settings)
         concrete.append(not isinstance(again.backbone.dense.kernel.get_value(), jax.core.Tracer))
         return again
 
@@ -134,8 +134,8 @@ def test_an_encoder_that_needs_numbers_to_be_made_is_loaded_all_the_same(tmp_pat
     save_encoder(made, tmp_path)
     real = create_encoder
 
-    def with_numbers(config, *, rngs):
-        again = real(config, rngs=rngs)
+    def with_numbers(config, **settings):
+        again = real(config, **settings)
         np.asarray(again.backbone.dense.kernel[...])  # as a class of another package may do
         return again
 
