@@ -232,6 +232,34 @@ def clip_config(*, end: int = 29, **others: Any) -> dict[str, Any]:
     }
 
 
+def videoprism_arrays(*, units: int = 16, heads: int = 2, side: int = 2, frames: int = 4) -> Arrays:
+    """Arrays of a VideoPrism by the names of its authors' file: 2 spatial blocks, 1 temporal, MLPs twice as wide."""
+    drawn = Drawn()
+    drawn.add("params/patch_projection/linear/kernel", 18 * 18 * 3, units)
+    drawn.arrays["params/patch_projection/linear/kernel"] *= 0.3
+    drawn.add("params/patch_projection/linear/bias", units)
+    drawn.add("params/spatial_pos_emb/emb_var", side * side, units)
+    drawn.add("params/temporal_pos_emb/emb_var", frames, units)
+    for part, depth in (("spatial", 2), ("temporal", 1)):
+        root = f"params/{part}_encoder/transformers_stack/x_layers"
+        for norm in ("layer_norm", "ff_layer/layer_norm"):
+            drawn.add(f"{root}/{norm}/scale", depth, units)
+            drawn.add(f"{root}/{norm}/bias", depth, units)
+        for layer in ("query", "key", "value"):
+            drawn.add(f"{root}/self_attention/{layer}/w", depth, units, heads, units // heads)
+            drawn.add(f"{root}/self_attention/{layer}/b", depth, heads, units // heads)
+        drawn.add(f"{root}/self_attention/post/w", depth, units, heads, units // heads)
+        drawn.add(f"{root}/self_attention/post/b", depth, units)
+        for layer, into, out in (("ffn_layer1", units, 2 * units), ("ffn_layer2", 2 * units, units)):
+            drawn.add(f"{root}/ff_layer/{layer}/linear/kernel", depth, into, out)
+            drawn.add(f"{root}/ff_layer/{layer}/linear/bias", depth, out)
+        drawn.add(f"params/{part}_ln/scale", units)
+        drawn.add(f"params/{part}_ln/bias", units)
+    for name, array in drawn.arrays.items():  # logits large enough for their cap to count
+        array *= 40 if name.endswith(("query/w", "key/w")) else 3 if name.endswith(("/w", "kernel")) else 1
+    return drawn.arrays
+
+
 _WORDS = ("a", "red", "car", "turning", "on", "the", "road", "man", "dog", "runs", "in", "green", "field")
 VOCABULARY = ["<start>", "</s>", "<unk>", *_WORDS, "<end>"]
 

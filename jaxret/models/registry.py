@@ -155,6 +155,7 @@ _BACKBONES = _Registry(
         "vgg16": "jaxret.models.backbones.vgg16",
         "vision-transformer": "jaxret.models.backbones.vision_transformer",
         "c3d": "jaxret.models.backbones.c3d",
+        "video-prism": "jaxret.models.backbones.video_prism",
         "conv-lstm": "jaxret.models.conv_lstm.encoder",
         "streams": "jaxret.models.multi_stream",
         "projected": "jaxret.models.projection",

@@ -38,7 +38,7 @@ def encode(backbone, images) -> Encoding:
 
 def test_every_backbone_is_known():
     built_in = [name for name in known_backbones() if name in registry._BACKBONES.modules]  # tests register others
-    assert built_in == [*SMALL, "c3d", "conv-lstm"]
+    assert built_in == [*SMALL, "c3d", "video-prism", "conv-lstm"]
     assert [name for name in built_in if name in known_backbones("frame")] == list(SMALL)
 
 

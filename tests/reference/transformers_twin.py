@@ -255,3 +255,47 @@ def clip_text(arrays: Arrays, tokens: np.ndarray, heads: int, end: int) -> np.nd
     _, x = tower(x.astype(np.float64), arrays, "text_model", heads, quick_gelu, epsilon=1e-5, causal=True)
     last = norm(x, arrays, "text_model.final_layer_norm", 1e-5)[list(tokens).index(end)]
     return dense(last, arrays, "text_projection")
+
+
+def videoprism(arrays: Arrays, chunk: np.ndarray) -> dict[str, np.ndarray]:
+    """One chunk (T, H, W, 3) in 0..1, as large as the positions, through a VideoPrism by its authors' names."""
+
+    def normed(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        centred = x - x.mean(-1, keepdims=True)
+        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * (scale + 1) + bias
+
+    def stack(x: np.ndarray, part: str) -> tuple[list[np.ndarray], np.ndarray]:
+        """Sequences (N, S, D) through the blocks of a part."""
+        root, states = f"params/{part}_encoder/transformers_stack/x_layers", []
+        get = lambda name, number: arrays[f"{root}/{name}"][number].astype(np.float64)  # noqa: E731
+        for number in range(len(arrays[f"{root}/layer_norm/scale"])):
+            inner = normed(x, get("layer_norm/scale", number), get("layer_norm/bias", number))
+            q, k, v = (
+                np.einsum("nsd,dhe->nhse", inner, get(f"self_attention/{name}/w", number))
+                + get(f"self_attention/{name}/b", number)[None, :, None]
+                for name in ("query", "key", "value")
+            )
+            logits = 50 * np.tanh(np.einsum("nhse,nhte->nhst", q, k) / math.sqrt(q.shape[-1]) / 50)
+            weights = np.exp(logits - logits.max(-1, keepdims=True))
+            seen = np.einsum("nhst,nhte->nshe", weights / weights.sum(-1, keepdims=True), v)
+            out = np.einsum("nshe,dhe->nsd", seen, get("self_attention/post/w", number))
+            x = x + out + get("self_attention/post/b", number)
+            inner = normed(x, get("ff_layer/layer_norm/scale", number), get("ff_layer/layer_norm/bias", number))
+            wide = inner @ get("ff_layer/ffn_layer1/linear/kernel", number)
+            wide = gelu(wide + get("ff_layer/ffn_layer1/linear/bias", number))
+            x = x + wide @ get("ff_layer/ffn_layer2/linear/kernel", number)
+            x = x + get("ff_layer/ffn_layer2/linear/bias", number)
+            states.append(x)
+        return states, x
+
+    time, side = len(chunk), math.isqrt(len(arrays["params/spatial_pos_emb/emb_var"]))
+    size = chunk.shape[1] // side
+    cells = chunk.reshape(time, side, size, side, size, 3).transpose(0, 1, 3, 2, 4, 5).reshape(time, side * side, -1)
+    x = cells @ arrays["params/patch_projection/linear/kernel"] + arrays["params/patch_projection/linear/bias"]
+    spatial, x = stack(x + arrays["params/spatial_pos_emb/emb_var"], "spatial")
+    x = normed(x, arrays["params/spatial_ln/scale"], arrays["params/spatial_ln/bias"]).transpose(1, 0, 2)
+    temporal, x = stack(x + arrays["params/temporal_pos_emb/emb_var"], "temporal")
+    x = normed(x, arrays["params/temporal_ln/scale"], arrays["params/temporal_ln/bias"]).transpose(1, 0, 2)
+    stages = {f"spatial_{number + 1}": state for number, state in enumerate(spatial)}
+    stages |= {f"temporal_{number + 1}": state for number, state in enumerate(temporal)}
+    return {**stages, "patch_grid": x.reshape(time, side, side, -1), "embedding": x.mean((0, 1))}

@@ -15,6 +15,7 @@ _MODULES = {
     "SmallConvNet": "small_convnet",
     "UnitLengthBackbone": "unit_length",
     "VGG16": "vgg16",
+    "VideoPrism": "video_prism",
     "VisionTransformer": "vision_transformer",
 }
 
@@ -27,6 +28,7 @@ __all__ = [
     "PooledBackbone",
     "SmallConvNet",
     "UnitLengthBackbone",
+    "VideoPrism",
     "VisionTransformer",
 ]
 

@@ -55,6 +55,7 @@ KNOWN_WEIGHTS: tuple[KnownWeights, ...] = (
     KnownWeights("google/siglip-so400m-patch14-384", "siglip", 878, 384, 1152, True, _APACHE),
     KnownWeights("google/siglip2-base-patch16-224", "siglip", 375, 224, 768, True, _APACHE),
     KnownWeights("google/siglip2-base-patch16-naflex", "siglip2-naflex", 375, 256, 768, True, _APACHE),
+    KnownWeights("google/videoprism-base-f16r288", "videoprism", 114, 288, 768, False, _APACHE),
     KnownWeights("openai/clip-vit-base-patch32", "clip", 151, 224, 512, True, "MIT"),
     KnownWeights("openai/clip-vit-base-patch16", "clip", 150, 224, 512, True, "MIT"),
     KnownWeights("openai/clip-vit-large-patch14", "clip", 428, 224, 768, True, "MIT"),

@@ -18,6 +18,7 @@ from jaxret.models.foundation.family import Family, TextFamily
 from jaxret.models.foundation.files import WeightFiles, read_files
 from jaxret.models.foundation.siglip import SIGLIP, SIGLIP_NAFLEX, SIGLIP_ORIGINAL
 from jaxret.models.foundation.sizing import Sizing, read_sizing
+from jaxret.models.foundation.videoprism import VIDEOPRISM, VIDEOPRISM_ORIGINAL
 from jaxret.models.registry import create_backbone
 from jaxret.models.text import TextTower, Words, has_tokenizer, read_tokenizer
 from jaxret.models.weights.load import fill_module
@@ -35,6 +36,8 @@ FAMILIES: tuple[Family, ...] = (
     SIGLIP_NAFLEX,
     SIGLIP_ORIGINAL,
     CLIP,
+    VIDEOPRISM,
+    VIDEOPRISM_ORIGINAL,
 )
 
 
@@ -86,7 +89,9 @@ def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 
         sizing = family.sizing(settings["image_size"])
         if files.processor is not None and not family.own_sizing:
             sizing = read_sizing(files.processor, str(files.path / "preprocessor_config.json"))
-        settings |= {"mean": sizing.mean, "deviation": sizing.deviation, "dtype": dtype, "channels": channels}
+        settings |= {"dtype": dtype, "channels": channels}
+        if family.backbone == "vision-transformer":  # VideoPrism sees 0..1, whatever its processor says
+            settings |= {"mean": sizing.mean, "deviation": sizing.deviation}
         # Shapes alone: the weights come from the files.
         backbone: Backbone = nnx.eval_shape(lambda: create_backbone(family.backbone, rngs=nnx.Rngs(0), **settings))
     except (KeyError, IndexError, ConfigError, ValueError) as error:

@@ -16,7 +16,16 @@ from flax import nnx
 
 from jaxret.models.weights.names import TORCH_DENSE, Slot, variables_by_path
 
-__all__ = ["Named", "Patterns", "flax_heads", "leading_axes", "plus_one", "slots_by_pattern", "torch_patches"]
+__all__ = [
+    "Named",
+    "Patterns",
+    "flax_heads",
+    "leading_axes",
+    "plus_one",
+    "slots_by_pattern",
+    "torch_patches",
+    "video_patches",
+]
 
 _Change = Callable[[npt.NDArray[Any]], npt.NDArray[Any]]
 
@@ -86,6 +95,12 @@ def torch_patches(name: str, size: int) -> Named:
         lambda a: a.transpose(2, 3, 1, 0).reshape(-1, a.shape[0]),
         lambda a: a.reshape(size, size, -1, a.shape[-1]).transpose(3, 2, 0, 1),
     )
+
+
+def video_patches(name: str, size: int) -> Named:
+    """As `torch_patches`, of a convolution (D, C, 1, p, p) over single frames of a video."""
+    flat = torch_patches(name, size)
+    return Named(name, lambda a: flat.change(a[:, :, 0]), lambda a: flat.change_back(a)[:, :, None])
 
 
 def flax_heads(name: str, heads: int, *, out: bool = False) -> Named:

@@ -131,6 +131,32 @@ def test_towers_of_images_alone(tmp_path, kind):
     assert relative(found.backbone(pixels).stages["pooled"], theirs) <= TOLERANCE
 
 
+@pytest.mark.parametrize(("size", "time"), [((36, 36), 4), ((54, 36), 6)])
+def test_videoprism(tmp_path, size, time):
+    config = transformers.VideoPrismVisionConfig(
+        image_size=36,
+        num_frames=4,
+        tubelet_size=[1, 18, 18],
+        hidden_size=32,
+        num_spatial_layers=2,
+        num_temporal_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+    )
+    model = saved(transformers.VideoPrismVisionModel(config), tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, time, *size, 3), np.uint8)
+    ours = jax.jit(lambda net, x: net(x).stages)(open_published(tmp_path).backbone, pixels)
+    values = torch.tensor(np.moveaxis(pixels / 255, -1, 2).astype(np.float32))
+    with torch.no_grad():
+        theirs = model(pixel_values_videos=values, interpolate_pos_encoding=True)
+    for stage, expected in (
+        ("patch_grid", theirs.last_hidden_state),
+        ("spatial_2", theirs.last_spatial_hidden_state),
+        ("temporal_2", theirs.last_temporal_hidden_state),
+    ):
+        assert relative(ours[stage].reshape(expected.shape), expected) <= TOLERANCE
+
+
 @pytest.mark.parametrize("shape", [(301, 467), (640, 333)])
 def test_photographs_of_odd_sizes_are_prepared_alike(tmp_path, shape):
     """From a JPEG file to the vector, by their image processor and by ours."""
