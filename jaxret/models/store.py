@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from jaxret.errors import ConfigError, WeightsError
 from jaxret.files import write_atomically
 from jaxret.models.registry import create_encoder
+from jaxret.models.weights.safe import read_safetensors
 
 __all__ = ["encoder_arrays", "fingerprint", "fingerprint_in", "load_encoder", "parameter_count", "save_encoder"]
 
@@ -95,12 +95,12 @@ def load_encoder(folder: str | Path) -> Any:
     path = folder / "weights.safetensors"
     try:
         with open(path, "rb"):  # safetensors tells of a file that may not be read that there is none
-            arrays = load_file(path)
+            arrays = read_safetensors(path)
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
     except PermissionError as error:
         raise WeightsError(f"{path}: {error.strerror}") from error
-    except (SafetensorError, OSError, ValueError) as error:
+    except OSError as error:
         raise WeightsError(f"{path} is damaged: {error}") from error
     try:
         encoder = _of_shapes(settings["encoder"], folder)

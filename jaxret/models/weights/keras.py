@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.errors import WeightsError
+from jaxret.models.weights.limits import most_bytes
 
 __all__ = ["read_keras_file"]
 
@@ -44,10 +46,11 @@ def read_keras_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
             root = file.get("model_weights", file)
             layers = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(root)
             arrays: dict[str, npt.NDArray[Any]] = {}
-            budget = 16 * path.stat().st_size + 2**20  # a small file may claim arrays of any size
+            budget = most_bytes(path)
             for layer, names, datasets in layers:
                 for role, dataset in zip(_roles(layer, names), datasets, strict=True):
-                    budget -= dataset.size * dataset.dtype.itemsize
+                    # A chunk that is compressed is unpacked whole, whatever of it the array needs.
+                    budget -= max(dataset.size, math.prod(dataset.chunks or ())) * dataset.dtype.itemsize
                     if budget < 0:
                         raise WeightsError(f"{path}: {layer}/{role} claims more data than the file holds")
                     if f"{layer}/{role}" in arrays:
@@ -77,7 +80,11 @@ def _keras3_layers(root: h5py.Group) -> Iterator[_Layer]:
     for group in _member(root, "layers").values():
         variables = _member(group, "vars")
         if len(variables):
-            # Older Keras 3 numbers the layers of a kind and does not name them: a KeyError that says "name".
+            if "name" not in variables.attrs:
+                raise ValueError(
+                    "its layers have no names, as the first versions of Keras 3 left them: load it there, and save it "
+                    "by model.save_weights of a later version"
+                )
             names = [str(number) for number in range(len(variables))]
             yield _text(variables.attrs["name"]), names, [_dataset(variables, name) for name in names]
 

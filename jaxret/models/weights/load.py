@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,27 @@ import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 from flax import nnx
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from jaxret.errors import WeightsError
 from jaxret.files import is_there
 from jaxret.models.base import Backbone
 from jaxret.models.registry import backbone_info, known_backbones
 from jaxret.models.weights.keras import read_keras_file
+from jaxret.models.weights.limits import most_bytes
 from jaxret.models.weights.names import Slot, WeightTable, own_table, variables_by_path
+from jaxret.models.weights.safe import read_safetensors
 from jaxret.models.weights.torch import read_torch_file
 
 __all__ = ["fill_module", "find_imagenet_weights", "load_arrays", "load_pretrained", "read_weights"]
 
 Arrays = dict[str, npt.NDArray[Any]]
+
+_INSTEAD = {
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself: fetch that by `git lfs pull`",
+    b"<!doctype": "a web page, not a weights file",
+    b"<html": "a web page, not a weights file",
+}
+"""What is found in the place of weights files, by how it begins."""
 
 
 def load_pretrained(backbone: Backbone, spec: str | Path) -> None:
@@ -89,22 +97,24 @@ def read_weights(path: str | Path) -> Arrays:
     if is_there(path) and not path.is_file():
         raise WeightsError(f"{path}: is no regular file")
     try:
-        with open(path, "rb"):  # what may not be read says so, whatever reads it then
-            pass
+        with open(path, "rb") as file:  # what may not be read says so, whatever reads it then
+            start = file.read(32)
     except FileNotFoundError:
         raise FileNotFoundError(f"no weights file {path}") from None
+    for words, what in _INSTEAD.items():
+        if start.lower().startswith(words):
+            raise WeightsError(f"{path} is {what}")
     match path.suffix.lower():
         case ".h5" | ".hdf5":
             return read_keras_file(path)
         case ".safetensors":
-            try:
-                return load_file(path)
-            except (SafetensorError, ValueError, TypeError, KeyError) as error:
-                raise WeightsError(f"{path} is damaged or not a safetensors file: {error}") from error
+            return read_safetensors(path)
         case ".npz":
             return _read_npz(path)
         case ".pth" | ".pt" | ".bin":
             return read_torch_file(path)
+        case ".keras":
+            raise WeightsError(f"{path} is an archive: unzip it, and give the model.weights.h5 that is in it")
         case suffix:
             known = ".h5, .hdf5, .safetensors, .npz, .pth, .pt and .bin"
             raise WeightsError(f"{path}: weights are read from {known} files, not {suffix!r}")
@@ -112,9 +122,24 @@ def read_weights(path: str | Path) -> Arrays:
 
 def _read_npz(path: Path) -> Arrays:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            # Compressed members, and headers of arrays, may claim any size.
+            if sum(member.file_size for member in archive.zip.infolist()) > most_bytes(path):
+                raise ValueError("its members claim more data than the file holds")
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (
+        OSError,
+        AttributeError,  # a file of one array has no members
+        EOFError,
+        LookupError,
+        MemoryError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise WeightsError(f"{path} is damaged or not a file of NumPy arrays: {error}") from error
 
 

@@ -9,11 +9,12 @@ the file really holds before memory is taken for it.
 from __future__ import annotations
 
 import io
+import mmap
 import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -37,13 +38,14 @@ def read_torch_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
       WeightsError: the file is truncated, damaged, no state dict, or names anything but tensors; the message
         says what.
     """
-    data = Path(path).read_bytes()
     try:
-        if zipfile.is_zipfile(io.BytesIO(data)):
-            top, storage_of = _read_zip(data)
-        else:
-            top, storage_of = _read_legacy(data)
-        return _state_dict(top, storage_of)
+        # The file stays on disk: a foreign one of any size is refused at its first bytes.
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if zipfile.is_zipfile(file):
+                return _state_dict(*_read_zip(file, len(data)))
+            return _state_dict(*_read_legacy(data, cast(IO[bytes], data)))  # a mapping reads as a file does
+    except (FileNotFoundError, PermissionError):
+        raise
     except Refused as error:
         raise WeightsError(f"{path}: {error}") from None
     except (
@@ -51,6 +53,7 @@ def read_torch_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
         EOFError,
         AttributeError,
         LookupError,
+        OSError,  # zipfile, about a place before the beginning of the file
         NotImplementedError,  # zipfile, about an unknown compression method
         RuntimeError,  # zipfile, about an encrypted member
         TypeError,
@@ -65,13 +68,13 @@ def read_torch_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
 _StorageReader = Callable[[Storage], npt.NDArray[Any]]
 
 
-def _read_zip(data: bytes) -> tuple[Any, _StorageReader]:
-    archive = zipfile.ZipFile(io.BytesIO(data))
+def _read_zip(file: BinaryIO, size: int) -> tuple[Any, _StorageReader]:
+    archive = zipfile.ZipFile(file)
     members = {info.filename: info for info in archive.infolist()}
     # Members of a weight file are stored as they are. Compressed or overlapping ones could unpack to any size.
     if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
         raise Refused("an archive with compressed members is not a PyTorch weight file")
-    if sum(info.file_size for info in members.values()) > len(data):
+    if sum(info.file_size for info in members.values()) > size:
         raise Refused("the archive claims to hold more than it does")
     pickles = [name for name in members if name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -94,8 +97,7 @@ def _read_zip(data: bytes) -> tuple[Any, _StorageReader]:
     return StackMachine().run(io.BytesIO(archive.read(pickles[0]))), storage_of
 
 
-def _read_legacy(data: bytes) -> tuple[Any, _StorageReader]:
-    stream = io.BytesIO(data)
+def _read_legacy(data: mmap.mmap, stream: IO[bytes]) -> tuple[Any, _StorageReader]:
     if StackMachine().run(stream) != _LEGACY_MAGIC:
         raise Refused("this is not a PyTorch weight file: its magic number is missing")
     protocol = StackMachine().run(stream)
@@ -121,7 +123,7 @@ def _read_legacy(data: bytes) -> tuple[Any, _StorageReader]:
         position += 8
         if count != storage.count or position + size > len(data):
             raise Refused(f"the file is truncated or altered: storage {key!r} should have {storage.count} elements")
-        contents[key] = np.frombuffer(data, storage.dtype, storage.count, position)
+        contents[key] = np.frombuffer(data[position : position + size], storage.dtype)
         position += size
     if position != len(data):
         raise Refused(f"{len(data) - position} bytes follow the last storage")

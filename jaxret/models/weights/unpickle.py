@@ -10,11 +10,10 @@ the only place of the library where a pickle stream is looked at; none is ever w
 from __future__ import annotations
 
 import dataclasses
-import io
 import pickletools
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -107,7 +106,7 @@ class StackMachine:
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, Storage] = {}
 
-    def run(self, stream: io.BytesIO) -> Any:
+    def run(self, stream: IO[bytes]) -> Any:
         """The object that the stream builds; the stream then stands behind its STOP."""
         with warnings.catch_warnings():
             # Names are unescaped by `codecs.escape_decode`, which warns of escapes that no pickler writes: such a
@@ -115,7 +114,7 @@ class StackMachine:
             warnings.simplefilter("ignore", DeprecationWarning)
             return self._run(stream)
 
-    def _run(self, stream: io.BytesIO) -> Any:
+    def _run(self, stream: IO[bytes]) -> Any:
         for opcode, argument, _ in pickletools.genops(stream):
             name = opcode.name
             if name == "STOP":
