@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxret.cli.flags import parse
-from jaxret.cli.index_changes import prune_media, remove_media, tell_added, tell_changes
+from jaxret.cli.index_changes import add_and_tell, describe_media, keep_up, prune_media, remove_media, tell_changes
 from jaxret.cli.index_encoder import NewIndex, open_or_create
 from jaxret.cli.run import check_threads, run_command
-from jaxret.errors import ConfigError, MediaError
-from jaxret.plain_text import print_text
+from jaxret.errors import ConfigError
 
 if TYPE_CHECKING:
-    from jaxret.data.dataset import MediaDataset
     from jaxret.index import MediaIndex
-    from jaxret.retrieval import Retriever
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +27,10 @@ class BuildIndex:
     repeated; those whose files changed since (size, time, content) are renewed. Files that cannot be read are skipped
     and listed.
 
+    `jaxret index INDEX --upgrade` and `--relocate FOLDER` change an index without media.
+
     Attributes:
-      media: folder, CSV, tfds:NAME, moving-digits, or one media file.
+      media: folder, CSV, tfds:NAME, moving-digits, or one media file; with --upgrade and --relocate the index.
       index: index folder, made if it does not exist, or a run folder that holds one.
       encoder: a run folder, an encoder folder or another index: whose encoder a new index gets.
       weights: of an encoder that a new index uses as it is, without training: a folder as Hugging Face lays it out or a
@@ -40,6 +39,10 @@ class BuildIndex:
       backbone: with `weights`, what they are of, where the files do not tell it: mobilenet-v1, vgg16 ...
       image_size: with `weights`, side of the images that the encoder sees, in pixels. Default: its own.
       whiten: with `weights`, whiten the frame vectors to so many components, fitted on the media; 0: as they are.
+      columns: a CSV with columns of your own for --where, and a column key or path that says whose they are.
+      media_root: keep paths of media below this folder relative to it, for --relocate.
+      relocate: the media moved: what was below the media root, or else the folder that holds them all, is here now.
+      upgrade: rewrite what older versions wrote of items; rows and results stay the same.
       remove: remove the media's items from the index instead of adding them: what lies in the folder, a file, or one
         item by its key. Files are not read and need not be there any more.
       prune: also drop the items of the folder whose files are there no more, or changed and cannot be read.
@@ -52,12 +55,16 @@ class BuildIndex:
     """
 
     media: str
-    index: Path
+    index: Path | None = dataclasses.field(default=None, metadata={"positional": True})
     encoder: Path | None = None
     weights: str | None = None
     backbone: str = "auto"
     image_size: int | None = None
     whiten: int = 0
+    columns: Path | None = None
+    media_root: Path | None = None
+    relocate: Path | None = None
+    upgrade: bool = False
     remove: bool = False
     prune: bool = False
     dry_run: bool = False
@@ -70,7 +77,18 @@ class BuildIndex:
         check_threads(self.threads)
         if self.remove and self.prune:
             raise ConfigError("--remove takes out what is named, --prune what is gone: give one")
+        if (self.upgrade or self.relocate is not None) != (self.index is None):
+            raise ConfigError(
+                "name the index: jaxret index MEDIA INDEX"
+                if self.index is None
+                else "--upgrade and --relocate take an index alone: jaxret index INDEX --upgrade"
+            )
         self.new_index()
+
+    @property
+    def folder(self) -> Path:
+        """Of the index, or the run that holds it."""
+        return Path(self.media) if self.index is None else self.index
 
     def new_index(self) -> NewIndex:
         """What a new index is made with; ConfigError where two encoders are named."""
@@ -82,7 +100,10 @@ def main(argv: Sequence[str]) -> int:
     """Parse, encode, add, print."""
     args, _ = parse(argv, BuildIndex, prog="jaxret index")
 
-    if args.remove:
+    if args.index is None:
+        index = _index(args)
+        keep_up(index, upgrade=args.upgrade, media=args.relocate)
+    elif args.remove:
         index = _index(args)
         remove_media(index, args.media, dry_run=args.dry_run)
     else:
@@ -104,16 +125,20 @@ def _renew(args: BuildIndex) -> MediaIndex:
         if not args.prune:
             raise
         dataset = None  # all media are gone
+    if dataset is not None and args.columns is not None:
+        dataset = describe_media(dataset, args.columns)
     unread = () if dataset is None else dataset.skipped
     if args.dry_run:
         index = _index(args)
         if dataset is not None:
             tell_changes(index, dataset)
     else:
-        retriever = open_or_create(args.index, args.new_index(), dataset)
+        retriever = open_or_create(args.folder, args.new_index(), dataset)
         index = retriever.index
+        if args.media_root is not None:
+            index.set_media_root(args.media_root)
         if dataset is not None:
-            unread = _add(retriever, dataset, args)
+            unread = add_and_tell(retriever, dataset, threads=args.threads, quiet=args.quiet)
     if args.prune:
         prune_media(index, args.media, unread, dry_run=args.dry_run)
     return index
@@ -124,19 +149,7 @@ def _index(args: BuildIndex) -> MediaIndex:
     from jaxret.index import MediaIndex
     from jaxret.retrieval.store import index_folder
 
-    return MediaIndex.open(index_folder(args.index))
-
-
-def _add(retriever: Retriever, dataset: MediaDataset, args: BuildIndex) -> tuple[MediaError, ...]:
-    """Add, and tell what came of it; what could not be read."""
-    from tqdm import tqdm
-
-    with tqdm(total=len(dataset), unit="item", disable=args.quiet, dynamic_ncols=True) as bar:
-        report = retriever.add(dataset, threads=args.threads, on_item=lambda _: bar.update())
-    tell_added(report, dataset, retriever.index)
-    for line in retriever.system.sizes(retriever.index):
-        print_text(line)
-    return (*dataset.skipped, *report.skipped)
+    return MediaIndex.open(index_folder(args.folder))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,13 @@ from jaxret.errors import ConfigError, JaxretError, MediaError
 from jaxret.plain_text import print_text
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from jaxret.data.dataset import MediaDataset
     from jaxret.index import MediaIndex
-    from jaxret.retrieval import AddReport
+    from jaxret.retrieval import AddReport, Retriever
 
-__all__ = ["prune_media", "remove_media", "tell_added", "tell_changes"]
+__all__ = ["add_and_tell", "describe_media", "keep_up", "prune_media", "remove_media", "tell_added", "tell_changes"]
 
 
 def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
@@ -77,6 +79,29 @@ def prune_media(index: MediaIndex, media: str, unread: Iterable[MediaError], *, 
             print_text(f"  {verb} {key}")
 
 
+def keep_up(index: MediaIndex, *, upgrade: bool, media: Path | None) -> None:
+    """Rewrite what older versions wrote of items, and follow media that moved to another folder."""
+    if upgrade:
+        index.upgrade()
+        print_text(f"the items of {index.folder} are as this version writes them")
+    if media is not None:
+        if not media.is_dir():
+            raise ConfigError(f"--relocate {media}: there is no such folder")
+        index.relocate(media)
+        gone = sum(path is not None and not os.path.lexists(path) for path in index.values("path"))
+        print_text(f"media of {index.folder} lie in {index.media_root} now; {gone} of {len(index)} are not there")
+
+
+def describe_media(dataset: MediaDataset, columns: Path) -> MediaDataset:
+    """The data set with the columns of a CSV; tells of lines that name none of its items."""
+    from jaxret.data.item_columns import read_item_columns, with_columns
+
+    described, others = with_columns(dataset, read_item_columns(columns))
+    if others:
+        print_text(f"{others} lines of {columns} name none of the media")
+    return described
+
+
 def tell_changes(index: MediaIndex, dataset: MediaDataset) -> None:
     """Print what an addition would add and renew."""
     from jaxret.retrieval.matches import changed_items, match_items
@@ -92,6 +117,18 @@ def tell_changes(index: MediaIndex, dataset: MediaDataset) -> None:
             print_text(f"  {verb} {key}")
 
 
+def add_and_tell(retriever: Retriever, dataset: MediaDataset, *, threads: int, quiet: bool) -> tuple[MediaError, ...]:
+    """Add media under a progress bar, and tell what came of it; what could not be read."""
+    from tqdm import tqdm
+
+    with tqdm(total=len(dataset), unit="item", disable=quiet, dynamic_ncols=True) as bar:
+        report = retriever.add(dataset, threads=threads, on_item=lambda _: bar.update())
+    tell_added(report, dataset, retriever.index)
+    for line in retriever.system.sizes(retriever.index):
+        print_text(line)
+    return (*dataset.skipped, *report.skipped)
+
+
 def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> None:
     """Print what an addition did, and which files are missing from it, with the reasons."""
     from jaxret.data.datasets.media_kinds import passed_over_in_words
@@ -103,6 +140,8 @@ def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> N
     )
     if report.renewed:
         print_text(f"renewed {len(report.renewed)} items whose files changed")
+    if report.described:
+        print_text(f"{len(report.described)} items that were there have other columns of yours now")
     for error in skipped:
         print_text(f"  skipped {error}")
     if report.stale:

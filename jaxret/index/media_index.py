@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxret.data.items import MediaItem
+from jaxret.data.items import ColumnValue, MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import EncoderMismatchError, IndexFormatError, WriteError
 from jaxret.index.item_search import gallery_of
@@ -29,9 +30,13 @@ from jaxret.index.writer import (
     commit,
     compacted,
     create,
+    described,
     merged,
+    relocated,
     require_known,
+    rooted,
     segments_to_merge,
+    upgraded,
     without,
 )
 from jaxret.preprocessing import Preprocessing
@@ -161,6 +166,12 @@ class MediaIndex:
         return self._snapshot.manifest.encoder
 
     @property
+    def media_root(self) -> Path | None:
+        """The folder that paths of media are relative to on disk; None where they are absolute."""
+        root = self._snapshot.manifest.media_root
+        return None if root is None else Path(root)
+
+    @property
     def revision(self) -> int:
         """The number of the revision that is open, from 1."""
         return self._snapshot.manifest.revision
@@ -180,6 +191,10 @@ class MediaIndex:
             raise ValueError(f"key {key!r} is not in the index")
         segment, local = place
         return int(self._snapshot.positions[segment][local])
+
+    def item_of(self, key: str) -> MediaItem:
+        """The item with this key; ValueError where there is none."""
+        return self.items[self.id_of(key)]
 
     def refresh(self) -> bool:
         """Move to the current revision; whether it is another than before. Errors as `open`."""
@@ -366,6 +381,54 @@ class MediaIndex:
             raise TypeError(f"keys must be a collection of keys, got the string {keys!r}")
         wanted = list(keys)
         self._commit(lambda now: without(now, wanted))
+
+    def set_columns(self, columns: Mapping[str, Mapping[str, ColumnValue | None]]) -> None:
+        """Give items values in columns of the user's own: all of them, or on an error none. No row is written anew.
+
+        Args:
+          columns: by key of an item the values by column; None takes one away, columns that are not named stay.
+
+        Raises:
+          TypeError, ValueError: a key is not in the index, or a column or value cannot be, see `MediaItem`.
+          IndexBusyError: another writer holds the index.
+        """
+        self._commit(lambda now: described(self.folder, now, columns))
+
+    def set_media_root(self, folder: str | Path) -> None:
+        """Keep the paths of media that lie below a folder relative to it, so that `relocate` can follow them.
+
+        Args:
+          folder: made absolute, without symbolic links.
+
+        Raises:
+          IndexBusyError: another writer holds the index.
+        """
+        root = os.path.realpath(folder)
+        self._commit(lambda now: rooted(self.folder, now, root))
+
+    def relocate(self, folder: str | Path) -> None:
+        """Tell the index that its media moved: what was below its media root is below another folder now.
+
+        An index without a media root takes the deepest folder that holds all its media for the old one. No media are
+        read.
+
+        Args:
+          folder: made absolute, without symbolic links.
+
+        Raises:
+          ConfigError: no item is a file.
+          IndexBusyError: another writer holds the index.
+        """
+        root = os.path.realpath(folder)
+        self._commit(lambda now: relocated(self.folder, now, root))
+
+    def upgrade(self) -> None:
+        """Rewrite the items of segments that older versions wrote as columns; rows and results stay the same.
+
+        Raises:
+          IndexBusyError: another writer holds the index.
+        """
+        self._commit(lambda now: upgraded(self.folder, now))
 
     def compact(self) -> None:
         """Rewrite the index as one segment without removed items, in bounded memory; results stay the same.

@@ -17,6 +17,7 @@ from jaxret.errors import IndexFormatError
 from jaxret.index.items.columns import cast_batch, schema_of, united_columns
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.items.keys import key_hashes
+from jaxret.index.items.media_root import whole_path
 from jaxret.index.manifest import Manifest, read_manifest
 from jaxret.index.segment import Segment
 from jaxret.index.space import Space
@@ -45,7 +46,7 @@ class Snapshot:
         self.root = root
         self.manifest = manifest
         self.segments = tuple(segments)
-        self.items = ItemList([(segment.items, segment.live) for segment in self.segments])
+        self.items = ItemList([(segment.items, segment.live) for segment in self.segments], manifest.media_root)
         self.positions: list[NDArray[np.int64]] = []
         first = 0
         for segment in self.segments:
@@ -74,7 +75,9 @@ class Snapshot:
 
     def values(self, name: str) -> list[Any]:
         """A column of the live items, in order of their ids; None where an item has no value."""
-        return [value for segment in self.segments for value in segment.values(name)]
+        values = [value for segment in self.segments for value in segment.values(name)]
+        root = self.manifest.media_root
+        return values if name != "path" or root is None else [whole_path(path, root) for path in values]
 
     @functools.cached_property
     def own_columns(self) -> dict[str, pa.DataType]:

@@ -7,22 +7,25 @@ counts. What a crash leaves behind is named by no manifest, and the next change 
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import jaxret
-from jaxret.data.items import MediaItem
+from jaxret.data.items import ColumnValue, MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, IndexFormatError
-from jaxret.files import is_there, partial_name
+from jaxret.files import is_there, partial_name, sync_folder, writing
 from jaxret.index.items.columns import batches_of_items, check_schema, united_columns
+from jaxret.index.items.media_root import common_folder, stored_path, whole_path
 from jaxret.index.manifest import MANIFEST_NAME, EncoderRecord, Manifest, SegmentEntry, write_manifest
-from jaxret.index.segment import write_segment
+from jaxret.index.segment import ItemBatches, write_item_files, write_segment
 from jaxret.index.snapshot import Snapshot, open_snapshot
 from jaxret.index.space import ARRAY_NAMES, Space, checked_rows
 from jaxret.index.write_lock import write_lock
@@ -33,9 +36,13 @@ __all__ = [
     "commit",
     "compacted",
     "create",
+    "described",
     "merged",
+    "relocated",
     "require_known",
+    "rooted",
     "segments_to_merge",
+    "upgraded",
     "without",
 ]
 
@@ -117,7 +124,8 @@ def added(root: Path, now: Snapshot, items: Sequence[MediaItem], rows: Mapping[s
         raise ValueError(f"key {keys[0]!r} is in the index already (replace=True replaces it)")
     manifest = without(now, keys) if keys else now.manifest
     blocks = {name: (len(block.items), [block]) for name, block in rows.items()}
-    columns = batches_of_items(items)
+    root_of_media = manifest.media_root
+    columns = batches_of_items([dataclasses.replace(i, path=stored_path(i.path, root_of_media)) for i in items])
     united_columns((now.own_columns, check_schema(columns[0])))
     entry = write_segment(root, manifest.next_segment, columns, now.spaces, blocks)
     return dataclasses.replace(manifest, segments=(*manifest.segments, entry), next_segment=manifest.next_segment + 1)
@@ -137,6 +145,73 @@ def without(now: Snapshot, keys: Sequence[str]) -> Manifest:
         for segment, gone in zip(now.segments, removed, strict=True)
         if len(gone) < segment.entry.n_items
     ]
+    return dataclasses.replace(now.manifest, segments=tuple(entries))
+
+
+def upgraded(root: Path, now: Snapshot) -> Manifest:
+    """Write the items of segments of version 1 as columns; the manifest that names them."""
+    old = [number for number, segment in enumerate(now.segments) if segment.entry.keys is None]
+    return _with_items(root, now, {number: now.segments[number].items.columns for number in old})
+
+
+def described(root: Path, now: Snapshot, columns: Mapping[str, Mapping[str, ColumnValue | None]]) -> Manifest:
+    """Write the items of the segments where values change anew; the manifest that names them."""
+    keys = list(columns)
+    changed: dict[int, dict[int, Mapping[str, ColumnValue | None]]] = {}
+    for key, place in zip(keys, now.places(keys), strict=True):
+        if place is None:
+            raise ValueError(f"key {key!r} is not in the index")
+        changed.setdefault(place[0], {})[place[1]] = columns[key]
+    written = {}
+    for number, values in changed.items():
+        items = list(now.segments[number].items.take(range(now.segments[number].entry.n_items)))
+        for local, own in values.items():
+            merged_columns: dict[str, Any] = {**items[local].columns, **own}  # None takes a value away
+            items[local] = dataclasses.replace(items[local], columns=merged_columns)
+        written[number] = batches_of_items(items)
+    others = [segment.items.own for number, segment in enumerate(now.segments) if number not in written]
+    united_columns([*others, *(check_schema(schema) for schema, _ in written.values())])
+    return _with_items(root, now, written)
+
+
+def rooted(root: Path, now: Snapshot, media_root: str) -> Manifest:
+    """Write paths of media relative to a folder, where they lie below it; the manifest that names them."""
+    before = now.manifest.media_root
+    if media_root == before:
+        return now.manifest
+    written = {}
+    for number, segment in enumerate(now.segments):
+        items = segment.items.take(range(segment.entry.n_items))
+        written[number] = batches_of_items([_moved(item, before, media_root) for item in items])
+    return dataclasses.replace(_with_items(root, now, written), media_root=media_root)
+
+
+def _moved(item: MediaItem, before: str | None, media_root: str) -> MediaItem:
+    return dataclasses.replace(item, path=stored_path(whole_path(item.path, before), media_root))
+
+
+def relocated(root: Path, now: Snapshot, media_root: str) -> Manifest:
+    """The manifest of media that moved, with all below it, from the root that the index has, or the folder that holds
+    them all, to another.
+    """
+    before = now.manifest.media_root or common_folder(now.values("path"))
+    if before is None:
+        raise ConfigError(f"{root} names no media files, so none can have moved")
+    return dataclasses.replace(rooted(root, now, before), media_root=media_root)
+
+
+def _with_items(root: Path, now: Snapshot, items: Mapping[int, ItemBatches]) -> Manifest:
+    """Write the items of some segments beside the old ones, whose rows stay; the manifest that names the new ones."""
+    if not items:
+        return now.manifest
+    entries = list(now.manifest.segments)
+    for number, batches in items.items():
+        place = f"segments/{entries[number].name}"
+        with writing(root / place):
+            stem = f"items-{now.manifest.revision + 1}"
+            items_file, keys_file = write_item_files(root / place, place, stem, batches)
+            sync_folder(root / place)
+        entries[number] = dataclasses.replace(entries[number], items=items_file, keys=keys_file)
     return dataclasses.replace(now.manifest, segments=tuple(entries))
 
 
@@ -205,8 +280,14 @@ def require_known(space: Space, verb: str) -> None:
 
 
 def _delete_unnamed(root: Path, manifest: Manifest) -> None:
-    """Delete segment folders that the manifest does not name: left by a crash, or no longer needed."""
+    """Delete segments and files of items that the manifest does not name: left by a crash, or no longer needed."""
     named = {segment.name for segment in manifest.segments}
+    files = {root / file.file for segment in manifest.segments for file in segment.files}
+    for segment in manifest.segments:
+        for file in (root / "segments" / segment.name).glob("items*.*"):
+            if file not in files and re.fullmatch(r"items(-\d+)?\.(arrow|jsonl|keys\.npy)", file.name):
+                with contextlib.suppress(OSError):
+                    file.unlink()
     segments = root / "segments"
     segments.mkdir(exist_ok=True)
     for folder in segments.iterdir():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.items import MediaItem
+from jaxret.data.items import ColumnValue, MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import MediaError
 from jaxret.index import MediaIndex
@@ -33,6 +33,7 @@ class AddReport:
       damaged: items that were added although something is missing from them, with what.
       renewed: keys of items that were there, and were described anew because their files are others now.
       stale: keys of items that stay as they were although their files changed, because these cannot be read now.
+      described: keys of items that were there, and whose columns of the user's own have other values now.
       renamed: keys of added items that belong to other files of the index -> the keys that the items have instead.
     """
 
@@ -43,6 +44,7 @@ class AddReport:
     renewed: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     renamed: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    described: tuple[str, ...] = ()
 
 
 def fresh_items(dataset: MediaDataset, index: MediaIndex) -> list[int]:
@@ -79,10 +81,16 @@ def add_media(
     damaged: list[MediaError] = []
     block: dict[int, FrameVectors] = {}
 
+    def new_item(number: int) -> MediaItem:
+        item = _index_item(dataset, number, key_of[number], block[number])
+        if number not in changed:
+            return item
+        return dataclasses.replace(item, columns={**index.item_of(changed[number]).columns, **item.columns})
+
     def commit() -> None:
         numbers = np.array(sorted(block), np.int64)
         index.add(
-            [_index_item(dataset, int(number), key_of[int(number)], block[int(number)]) for number in numbers],
+            [new_item(int(number)) for number in numbers],
             {name: rows.of_items(numbers) for name, rows in rows_of(block).items()},
             replace=True,
         )
@@ -102,6 +110,10 @@ def add_media(
     if block:
         commit()
     done = set(added)
+    described = _columns_that_differ(
+        index, {key: dataset.items[number].columns for number, key in matches.known.items() if number not in done}
+    )
+    index.set_columns(described)
     return AddReport(
         tuple(matches.fresh[number] for number in added if number in matches.fresh),
         tuple(key for number, key in matches.known.items() if number not in done),
@@ -110,7 +122,15 @@ def add_media(
         tuple(changed[number] for number in added if number in changed),
         tuple(stale_keys(index, (*dataset.skipped, *skipped))),
         {dataset.items[number].key: matches.fresh[number] for number in matches.clashes if number in done},
+        tuple(described),
     )
+
+
+def _columns_that_differ(
+    index: MediaIndex, columns: Mapping[str, Mapping[str, ColumnValue]]
+) -> dict[str, Mapping[str, ColumnValue]]:
+    """By key, those of the user's own columns of items that have other values in the index."""
+    return {key: own for key, own in columns.items() if own and not own.items() <= index.item_of(key).columns.items()}
 
 
 def _index_item(dataset: MediaDataset, number: int, key: str, vectors: FrameVectors) -> MediaItem:

@@ -52,6 +52,8 @@ def main(folder: str, verb: str, fatal: int) -> None:
         index.add([MediaItem("new", "image"), MediaItem("a", "video")], {"frame": rows}, replace=True)
     elif verb == "remove":
         index.remove(["d"])
+    elif verb == "describe":
+        index.set_columns({"a": {"year": 3}, "d": {"year": 4}})
     else:
         index.compact()
     print(STEPS)

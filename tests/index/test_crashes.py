@@ -21,7 +21,7 @@ from jaxret.index.write_lock import write_lock
 
 WRITER = Path(__file__).with_name("crash_writer.py")
 BEFORE = ["a", "c", "d"]
-AFTER = {"add": ["c", "d", "new", "a"], "remove": ["a", "c"], "compact": BEFORE}
+AFTER = {"add": ["c", "d", "new", "a"], "remove": ["a", "c"], "compact": BEFORE, "describe": ["a3", "c", "d4"]}
 
 
 def crash(folder, verb, step):
@@ -34,10 +34,10 @@ def disk_full(*args):
 
 
 def keys(index):
-    return [item.key for item in index.items]
+    return [f"{item.key}{item.columns.get('year', '')}" for item in index.items]
 
 
-@pytest.mark.parametrize("verb", ["add", "remove", "compact"])
+@pytest.mark.parametrize("verb", ["add", "remove", "compact", "describe"])
 def test_a_kill_at_any_step_leaves_the_index_before_or_after_the_change(make, tmp_path, verb):
     original = make.filled().folder
     dry = tmp_path / "dry"

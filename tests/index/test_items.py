@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxret.data.items import FileState
+from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex, MediaItem
 from jaxret.index.items import columns as columns_module
 from jaxret.index.items import item_file
@@ -166,6 +167,82 @@ def test_an_index_of_version_1_opens_grows_and_is_rewritten(make):
     assert [path.name for path in index.folder.glob("segments/*/items.jsonl")] == []
     assert opened.items[1].source == "film"
     assert opened.values("year") == [None, None, 3]
+
+
+def test_upgrading_rewrites_items_and_leaves_rows(make):
+    index = make.version_1()
+    before = {path: path.stat().st_mtime_ns for path in index.folder.glob("segments/*/frame.*")}
+    items = list(index.items)
+    index.upgrade()
+    index.verify()
+    assert MediaIndex.open(index.folder).items == items
+    assert {path: path.stat().st_mtime_ns for path in index.folder.glob("segments/*/frame.*")} == before
+    names = sorted(path.name for path in index.folder.glob("segments/*/items*"))
+    assert names == ["items-4.arrow", "items-4.arrow", "items-4.keys.npy", "items-4.keys.npy"]
+    revision = index.revision
+    index.upgrade()
+    assert index.revision == revision  # nothing left to do
+
+
+def test_columns_are_set_changed_and_taken_away(make):
+    index = make.filled()
+    other = MediaIndex.open(index.folder)
+    index.set_columns({"a": {"year": 3, "note": "x"}, "d": {"year": 4.5}})
+    index.set_columns({"a": {"year": None, "seen": True}})
+    for opened in (index, MediaIndex.open(index.folder)):
+        assert [dict(item.columns) for item in opened.items] == [{"note": "x", "seen": True}, {}, {"year": 4.5}]
+        opened.verify()
+    assert other.values("key") == ["a", "c", "d"]  # an older revision reads on
+    with pytest.raises(ValueError, match="key 'b' is not in the index"):
+        index.set_columns({"a": {"year": 1}, "b": {"year": 1}})
+    with pytest.raises(ValueError, match="column 'note' holds text, got numbers for it"):
+        index.set_columns({"d": {"note": 1}})
+    assert dict(index.items[0].columns) == {"note": "x", "seen": True}
+    index.compact()
+    assert dict(index.items[0].columns) == {"note": "x", "seen": True}
+    index.verify()
+
+
+def test_media_that_move_are_found_below_another_root(make, tmp_path):
+    index = make.empty()
+    paths = ["/films/a/1.mp4", "/films/b/2.mp4", "/else/3.mp4", None]
+
+    def add(number):
+        index.add([make.item(str(number), path=paths[number])], {"frame": make.rows([[0, 0, 0]])})
+
+    for number in (0, 2, 3):
+        add(number)
+    assert index.media_root is None
+    index.set_media_root("/films")
+    add(1)
+    assert str(index.media_root) == "/films"
+    opened = MediaIndex.open(index.folder)
+    assert (
+        opened.values("path")
+        == [item.path for item in opened.items]
+        == ["/films/a/1.mp4", "/else/3.mp4", None, paths[1]]
+    )
+    assert opened.passing(where="path LIKE '%/1.mp4'").tolist() == [True, False, False, False]
+    assert opened.passing(where="path = 'b/2.mp4'").tolist() == [False, False, False, True]
+    opened.relocate(tmp_path)
+    assert opened.items[0].path == f"{tmp_path}/a/1.mp4"
+    assert opened.items[1].path == "/else/3.mp4"
+    assert opened.search("frame", np.zeros(3, np.float32), 1).found[0].path == f"{tmp_path}/a/1.mp4"
+    opened.set_media_root(tmp_path / "a")
+    assert opened.values("path") == [f"{tmp_path}/a/1.mp4", "/else/3.mp4", None, f"{tmp_path}/b/2.mp4"]
+    opened.compact()
+    opened.verify()
+    assert opened.values("path")[0] == f"{tmp_path}/a/1.mp4"
+
+
+def test_without_a_root_the_folder_that_holds_all_media_has_moved(make, tmp_path):
+    index = make.empty()
+    with pytest.raises(ConfigError, match="names no media files, so none can have moved"):
+        index.relocate(tmp_path)
+    items = [make.item("a", path="/films/x/a.mp4"), make.item("b", path="/films/y/z/b.mp4")]
+    index.add(items, {"frame": make.rows([[0, 0, 0]], [[0, 0, 0]])})
+    index.relocate(tmp_path)
+    assert MediaIndex.open(index.folder).values("path") == [f"{tmp_path}/x/a.mp4", f"{tmp_path}/y/z/b.mp4"]
 
 
 def test_keys_of_one_hash_are_told_apart():

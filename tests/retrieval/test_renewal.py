@@ -206,3 +206,75 @@ def test_walks_of_rgbd_are_renewed_and_pruned_whole_or_cut(media: Path, tmp_path
     assert [line.split()[1] for line in told.splitlines() if line.startswith("  gone")] == [
         "one", "one/000000-000003", "one/000004-000007",
     ]  # fmt: skip
+
+
+def test_columns_of_a_csv_are_given_kept_and_changed(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = media.parent / "mine.csv"
+    table.write_text("path,year,seen\nmedia/cat/a.png,1999,true\nmedia/dog/c.png,2000,\nmedia/none.png,1,true\n")
+    image(media / "dog" / "d.png", 9)
+    assert call(media, "--columns", str(table)) == 0
+    printed = capsys.readouterr().out
+    assert f"1 lines of {table} name none of the media" in printed
+    assert "2 items that were there have other columns of yours now" in printed
+    index = MediaIndex.open(media.parent / "index")
+    assert index.values("year") == [1999, None, 2000, None]
+    assert index.values("seen") == [True, None, None, None]
+    image(media / "cat" / "a.png", 10)  # renewed: it keeps its columns
+    table.write_text("key,year\ndog/d.png,7\n")
+    assert call(media, "--columns", str(table)) == 0
+    index.refresh()
+    assert {item.key: dict(item.columns) for item in index.items} == {
+        "cat/a.png": {"year": 1999, "seen": True},
+        "cat/b.png": {},
+        "dog/c.png": {"year": 2000},
+        "dog/d.png": {"year": 7},
+    }
+    capsys.readouterr()
+    assert run_command(dispatch, ["search", str(index.folder), str(media / "cat/b.png"), "--where", "year > 1990"]) == 0
+    assert [name in capsys.readouterr().out for name in ("dog/d", "cat/b")] == [False, False]
+    table.write_text("key,year\ndog/d.png,late\n")
+    assert call(media, "--columns", str(table)) == 2
+    assert "column 'year' holds numbers, got text for it" in capsys.readouterr().err
+
+
+def test_media_move_and_the_index_follows(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = media.parent / "index"
+    assert call(media, "--media-root", str(media)) == 0
+    moved = media.rename(media.parent / "moved")
+    shutil.rmtree(moved / "dog")
+    capsys.readouterr()
+    assert run_command(dispatch, ["index", str(folder), "--relocate", str(moved)]) == 0
+    assert f"media of {folder} lie in {moved} now; 1 of 3 are not there" in capsys.readouterr().out
+    index = MediaIndex.open(folder)
+    assert [item.path for item in index.items] == [str(moved / name) for name in NAMES]
+    assert call(moved) == 0
+    assert "added 0 items, 2 were there already" in capsys.readouterr().out
+    assert run_command(dispatch, ["index", str(folder), "--relocate", str(moved / "none")]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["INDEX"], "name the index: jaxret index MEDIA INDEX"),
+        (["MEDIA", "INDEX", "--upgrade"], "--upgrade and --relocate take an index alone"),
+        (["MEDIA", "INDEX", "--relocate", "X"], "--upgrade and --relocate take an index alone"),
+    ],
+)
+def test_calls_without_media_or_without_an_index(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(dispatch, ["index", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_index_is_upgraded(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made_before = Path(__file__).parents[1] / "compatibility" / "made_before" / "runs" / "things"
+    run = Path(shutil.copytree(made_before, media.parent / "things"))
+    items = list(MediaIndex.open(run / "index").items)
+    assert run_command(dispatch, ["index", str(run), "--upgrade"]) == 0
+    assert "are as this version writes them" in capsys.readouterr().out
+    index = MediaIndex.open(run / "index")
+    assert index.items == items
+    assert not list(run.glob("index/segments/*/items.jsonl"))
+    index.verify()

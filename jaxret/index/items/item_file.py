@@ -81,6 +81,7 @@ class ItemFile:
         self, path: Path, n_items: int, schema: pa.Schema, n_batches: int, read: Callable[[int], pa.RecordBatch]
     ):
         self.path, self.n_items = path, n_items
+        self._schema = schema
         self._n_batches, self._read = n_batches, read
         self._checked: dict[int, pa.RecordBatch] = {}
         try:
@@ -131,6 +132,11 @@ class ItemFile:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All batches, in order."""
         return map(self.batch, range(self._n_batches))
+
+    @property
+    def columns(self) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+        """The schema, and all batches in order."""
+        return self._schema, self.batches()
 
     def values(self, name: str) -> list[Any]:
         """All values of a column, as Python has them; None where there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import operator
 from collections.abc import Iterator, Sequence
 from typing import overload
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from jaxret.data.items import MediaItem
 from jaxret.index.items.item_file import ItemFile
+from jaxret.index.items.media_root import whole_path
 
 __all__ = ["ItemList"]
 
@@ -24,9 +26,11 @@ class ItemList(Sequence[MediaItem]):
 
     Args:
       parts: for each segment its items, and the local numbers of the live ones.
+      media_root: the folder that paths are relative to, where they are; the items have them whole.
     """
 
-    def __init__(self, parts: Sequence[tuple[ItemFile, NDArray[np.int64]]]):
+    def __init__(self, parts: Sequence[tuple[ItemFile, NDArray[np.int64]]], media_root: str | None = None):
+        self._media_root = media_root
         self._parts = [(items, live) for items, live in parts if len(live)]
         self._ends: list[int] = []
         for _, live in self._parts:
@@ -51,11 +55,15 @@ class ItemList(Sequence[MediaItem]):
         part = bisect.bisect_right(self._ends, place)
         items, live = self._parts[part]
         (item,) = items.take([int(live[place - self._ends[part]])])  # counted back from the end of the part
-        return item
+        return self._whole(item)
 
     def __iter__(self) -> Iterator[MediaItem]:
         for items, live in self._parts:
-            yield from items.take(live.tolist())
+            yield from map(self._whole, items.take(live.tolist()))
+
+    def _whole(self, item: MediaItem) -> MediaItem:
+        path = whole_path(item.path, self._media_root)
+        return item if path == item.path else dataclasses.replace(item, path=path)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Sequence) or isinstance(other, str | bytes):
