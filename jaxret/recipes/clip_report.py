@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,6 +39,7 @@ from jaxret.recipes.finish import (
 )
 from jaxret.recipes.opening import LabelledData
 from jaxret.recipes.pixel_baseline import GRID, embed_beside_pixels
+from jaxret.recipes.vote_report import vote_parts
 from jaxret.reporting import (
     GalleryRow,
     Section,
@@ -51,6 +52,7 @@ from jaxret.reporting import (
     write_report,
 )
 from jaxret.retrieval.encode import FrameVectors, clip_rows, mean_frame_rows
+from jaxret.retrieval.evaluate.labelled_part import LabelledPart
 from jaxret.training import RunContext, RunFolder
 
 __all__ = ["EmbeddedRun", "embed_run", "finish_run"]
@@ -162,6 +164,7 @@ def finish_run(
         *extras.first,
         Section("Retrieval on the test split", _figure_parts(figures) + notes),
         Section("Queries and their results", [gallery]),
+        *_vote_sections(run, embedded),
         *extras.last,
         Section("Learning curves", curves),
         *closing_sections(len(retriever.index), command, embedded.failures, config, embedded.dataset.damaged),
@@ -197,6 +200,20 @@ def _figures(embedded: EmbeddedRun) -> dict[str, GroupFigures]:
     compared = [dataset.items[n] for n in np.unique(ranked_rows(test, encoder)[0].items)]
     figures["chance"] = chance_figures(compared, compared, LabelProtocol(groups=groups))
     return figures
+
+
+def _vote_sections(run: RunFolder, embedded: EmbeddedRun) -> list[Section]:
+    """PAR on the test videos; none where they have codes in the place of vectors."""
+    if embedded.encoder.code_bits:
+        return []
+
+    def part(numbers: Iterable[int]) -> LabelledPart:
+        media = {int(n): embedded.media[int(n)] for n in numbers if int(n) in embedded.media}
+        rows = clip_rows(media, embedded.encoder)
+        return LabelledPart.of(rows, embedded.dataset.items, lambda item: item.label is not None)
+
+    found = vote_parts(run.votes, part(embedded.splits.test), part(embedded.splits.validation), embedded.groups)
+    return [Section("Answers by vote (PAR)", found)] if found else []
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ class RunFolder:
     """Paths and the saved settings of a run.
 
     `config.json`, `metrics.jsonl`, `figures.json`, `checkpoints/`, `cache/`, `encoder/`, `index/`, `example/`,
-    `curves.png`, `gallery.png`, `report.html`.
+    `curves.png`, `gallery.png`, `votes.png`, `report.html`.
     """
 
     def __init__(self, path: Path):
@@ -38,6 +38,7 @@ class RunFolder:
         self.example = path / "example"
         self.curves = path / "curves.png"
         self.gallery = path / "gallery.png"
+        self.votes = path / "votes.png"
         self.report = path / "report.html"
 
     @classmethod
