@@ -132,6 +132,8 @@ class Preprocessing:
         below 1.
       shortest: with `crop`, pixels of the frame's shorter side when the window is cut from it, at least those of the
         window's longer side; None: the frame just covers the window.
+      side_step: with `limit` and `fit`, sides are multiples of this many pixels: 32, which fills the cells of most
+        networks, or another number for a network of other cells (patches of 14 pixels: 28).
       resampling: see `Resampling`; videos know bilinear and bicubic alone.
       depth: of RGB-D videos: after the channels of the modalities comes one with the number of the depth plane that
         each pixel lies in, 1..Z, 0 for no reading. None: colour alone.
@@ -162,6 +164,7 @@ class Preprocessing:
     depth: DepthPlanes | None = None
     shortest: int | None = None
     resampling: Resampling = "fast"
+    side_step: int = SIDE_STEP
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "frames"):
@@ -177,9 +180,12 @@ class Preprocessing:
         known = (*get_args(FixedResize), *get_args(FreeResize))
         if self.resize not in known:
             raise ConfigError(f"resize must be one of {', '.join(known)}, got {self.resize!r}")
-        if self.resize in get_args(FreeResize) and (self.height % SIDE_STEP or self.width % SIDE_STEP):
+        step = self.side_step
+        if not isinstance(step, int) or step < 1:
+            raise ConfigError(f"side_step must be a whole number of at least 1 pixel, got {step!r}")
+        if self.resize in get_args(FreeResize) and (self.height % step or self.width % step):
             raise ConfigError(
-                f"with resize={self.resize!r} height and width must be multiples of {SIDE_STEP}, "
+                f"with resize={self.resize!r} height and width must be multiples of {step}, "
                 f"got {self.height} x {self.width}"
             )
         if self.resampling not in get_args(Resampling):
@@ -259,4 +265,11 @@ class Preprocessing:
             raise ConfigError(f"the settings of shots or depth are malformed: {error}") from error
 
 
-_LATER = {"shots": None, "chunk_overlap": 0.0, "depth": None, "shortest": None, "resampling": "fast"}
+_LATER = {
+    "shots": None,
+    "chunk_overlap": 0.0,
+    "depth": None,
+    "shortest": None,
+    "resampling": "fast",
+    "side_step": SIDE_STEP,
+}

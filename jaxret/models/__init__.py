@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jaxret.models.foundation import Foundation, Sizing, open_published
     from jaxret.models.frozen import FrozenSettings, frozen_encoder
     from jaxret.models.multi_stream import StreamBackbone, StreamFusion
+    from jaxret.models.pretrained import pretrained_backbone
     from jaxret.models.projection import LinearProjection, ProjectedBackbone, ProjectedEncoder
     from jaxret.models.registry import (
         BackboneInfo,
@@ -97,6 +98,7 @@ __all__ = [
     "load_encoder",
     "load_pretrained",
     "open_published",
+    "pretrained_backbone",
     "register_backbone",
     "register_encoder",
     "register_sequence_encoder",
@@ -116,6 +118,7 @@ _NAMES = {
     "jaxret.models.foundation": ("Foundation", "Sizing", "open_published"),
     "jaxret.models.frozen": ("FrozenSettings", "frozen_encoder"),
     "jaxret.models.multi_stream": ("StreamBackbone", "StreamFusion"),
+    "jaxret.models.pretrained": ("pretrained_backbone",),
     "jaxret.models.projection": ("LinearProjection", "ProjectedBackbone", "ProjectedEncoder"),
     "jaxret.models.registry": (
         "BackboneInfo",

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError, unknown_name_message
+from jaxret.preprocessing import SIDE_STEP
 
 if TYPE_CHECKING:
     from jaxret.models.weights.names import WeightTable
@@ -72,6 +73,7 @@ class Backbone(nnx.Module):
       normalisation: how pixels in 0..255 become the first layer's input, JSON-able.
       channels: of the input: 3 for RGB, 1 for grey, more where an image is more than its colours.
       dtype: dtype in which the layers compute; parameters are float32.
+      side_step: images whose sides are multiples of this many pixels fill whole cells of every map.
     """
 
     name: ClassVar[str]
@@ -81,6 +83,7 @@ class Backbone(nnx.Module):
     stage_names: tuple[str, ...]
     channels: int
     dtype: jnp.dtype
+    side_step: int = SIDE_STEP
 
     @property
     def summary(self) -> str:

@@ -363,8 +363,9 @@ class FrameBackboneConfig(ClipTrainingConfig):
     """And those of encoders with a backbone that takes single frames, pretrained ones among them."""
 
     weights: str = "auto"
-    """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), or none. auto: imagenet
-    where the extra `weights` is installed and the data are not moving digits, else none."""
+    """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), a folder of a published
+    encoder (`jaxret weights`), which tells backbone and image size, or none. auto: imagenet where the extra `weights`
+    is installed and the data are not moving digits, else none."""
     backbone: BackboneNameOrAuto = "auto"
     """Frame encoder. auto: efficientnet-lite0 for weights=imagenet, mobilenet-v1 for an .h5 file, small-convnet
     for none."""

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from jaxret.preprocessing import SIDE_STEP, FreeResize, Preprocessing, Resampling
+from jaxret.preprocessing import FreeResize, Preprocessing, Resampling
 
 __all__ = [
     "Augmentation",
@@ -82,9 +82,10 @@ def _window_size(height: int, width: int, preprocessing: Preprocessing) -> tuple
     ratio = min(Fraction(preprocessing.height, height), Fraction(preprocessing.width, width))
     if preprocessing.resize == "limit":
         ratio = min(ratio, Fraction(1))
+    step = preprocessing.side_step
     # The limits are multiples themselves, so that rounding goes above neither.
-    steps = (max(1, math.floor(side * ratio / SIDE_STEP + Fraction(1, 2))) for side in (height, width))
-    down, across = (SIDE_STEP * count for count in steps)
+    steps = (max(1, math.floor(side * ratio / step + Fraction(1, 2))) for side in (height, width))
+    down, across = (step * count for count in steps)
     return down, across
 
 

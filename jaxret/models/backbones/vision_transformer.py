@@ -23,6 +23,7 @@ from jaxret.models.registry import register_backbone
 from jaxret.models.transformer import AttentionPooling, Block, resized_grid, rotary_angles
 from jaxret.models.transformer.block import ActivationName
 from jaxret.models.transformer.positions import Interpolation
+from jaxret.preprocessing import SIDE_STEP
 
 __all__ = ["VisionTransformer", "normalised", "patches_of"]
 
@@ -162,6 +163,7 @@ class VisionTransformer(Backbone):
         self.pooling, self.rotary_base, self.checkpoint = pooling, rotary_base, checkpoint
         self.interpolation, self.position_offset = interpolation, position_offset
         self.embedding_size = projection or units
+        self.side_step = SIDE_STEP if SIDE_STEP % patch_size == 0 else 2 * patch_size
 
         grid = image_size // patch_size
         has_class = pooling == "class"

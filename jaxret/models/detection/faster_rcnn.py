@@ -89,6 +89,11 @@ class FasterRCNN(nnx.Module):
                 f"{backbone.name} takes {backbone.channels} channels, the preprocessing gives "
                 f"{preprocessing.pixel_channels}"
             )
+        if backbone.side_step != SIDE_STEP:
+            raise ConfigError(
+                f"sides of images are multiples of {SIDE_STEP} pixels here, and {backbone.name} has cells that fill "
+                f"{backbone.side_step}: take a network whose cells fill {SIDE_STEP}"
+            )
         if preprocessing.height % SIDE_STEP or preprocessing.width % SIDE_STEP:
             raise ConfigError(
                 f"sides of images must be multiples of {SIDE_STEP} pixels, got {preprocessing.height} x "

@@ -16,7 +16,7 @@ from jaxret.errors import WeightsError
 from jaxret.files import is_there
 from jaxret.models.weights.load import read_weights
 
-__all__ = ["Arrays", "WeightFiles", "checksum_of", "read_files", "split_fused", "weights_files"]
+__all__ = ["Arrays", "WeightFiles", "checksum_of", "read_files", "read_settings", "split_fused", "weights_files"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -59,13 +59,22 @@ def read_files(path: str | Path) -> WeightFiles:
     if not path.is_dir():
         arrays = read_weights(path)
         return WeightFiles(path, arrays, checksum_of([path]))
-    config = _json(path / "config.json")
-    processor = path / "preprocessor_config.json"
+    settings = read_settings(path)
     parts = weights_files(path)
     arrays = {}
     for part in parts:
         arrays |= read_weights(part)
-    return WeightFiles(path, arrays, checksum_of(parts), config, _json(processor) if is_there(processor) else None)
+    return dataclasses.replace(settings, arrays=arrays, checksum=checksum_of(parts))
+
+
+def read_settings(folder: Path) -> WeightFiles:
+    """What a folder holds, without its arrays.
+
+    Raises:
+      WeightsError: `config.json` is missing, or a file of settings is damaged.
+    """
+    config, processor = _json(folder / "config.json"), folder / "preprocessor_config.json"
+    return WeightFiles(folder, {}, "", config, _json(processor) if is_there(processor) else None)
 
 
 def weights_files(path: str | Path) -> list[Path]:

@@ -15,7 +15,7 @@ from jaxret.models.foundation.clip import CLIP
 from jaxret.models.foundation.dinov2 import DINOV2, DINOV2_ORIGINAL
 from jaxret.models.foundation.dinov3 import DINOV3, DINOV3_ORIGINAL
 from jaxret.models.foundation.family import Family, TextFamily
-from jaxret.models.foundation.files import WeightFiles, read_files
+from jaxret.models.foundation.files import WeightFiles, read_files, read_settings
 from jaxret.models.foundation.siglip import SIGLIP, SIGLIP_NAFLEX, SIGLIP_ORIGINAL
 from jaxret.models.foundation.sizing import Sizing, read_sizing
 from jaxret.models.foundation.videoprism import VIDEOPRISM, VIDEOPRISM_ORIGINAL
@@ -25,7 +25,7 @@ from jaxret.models.weights.load import fill_module
 from jaxret.models.weights.names import WeightTable
 from jaxret.models.weights.patterns import Patterns, slots_by_pattern
 
-__all__ = ["Foundation", "is_published", "open_published"]
+__all__ = ["Foundation", "PublishedKind", "is_published", "open_published", "published_kind"]
 
 FAMILIES: tuple[Family, ...] = (
     DINOV2,
@@ -60,6 +60,33 @@ class Foundation:
     words: Words | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class PublishedKind:
+    """What a folder tells before its weights are read.
+
+    Attributes:
+      family: its name.
+      backbone: the name of its class.
+      image_size: height of the images that it is shown.
+    """
+
+    family: str
+    backbone: str
+    image_size: int
+
+
+def published_kind(path: str | Path) -> PublishedKind:
+    """What the settings in a folder are of; its weights are not read.
+
+    Raises:
+      WeightsError: the settings are missing, damaged, or of no known family.
+    """
+    files = read_settings(Path(path))
+    family = _family_of(files)
+    sizing = _sizing(family, family.settings(files)["image_size"], files)
+    return PublishedKind(family.name, family.backbone, sizing.height)
+
+
 def is_published(path: str | Path) -> bool:
     """Whether a path is that of a folder, which is read as a published encoder and as nothing else."""
     return is_there(path) and Path(path).is_dir()
@@ -80,15 +107,9 @@ def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 
     """
     files = read_files(path)
     family = _family_of(files)
-    if family is None:
-        known = ", ".join(dict.fromkeys(one.name for one in FAMILIES))
-        told = f"model_type {files.kind!r}" if files.config is not None else "arrays that no family has"
-        raise WeightsError(f"{path} has {told}: published encoders of the families {known} are known")
     try:
         settings = family.settings(files)
-        sizing = family.sizing(settings["image_size"])
-        if files.processor is not None and not family.own_sizing:
-            sizing = read_sizing(files.processor, str(files.path / "preprocessor_config.json"))
+        sizing = _sizing(family, settings["image_size"], files)
         settings |= {"dtype": dtype, "channels": channels}
         if family.backbone == "vision-transformer":  # VideoPrism sees 0..1, whatever its processor says
             settings |= {"mean": sizing.mean, "deviation": sizing.deviation}
@@ -123,5 +144,16 @@ def _fill(module: nnx.Module, patterns: Patterns, family: Family, unused: str, f
     fill_module(module, table, family.prepare(files.arrays), source=str(files.path), name=name)
 
 
-def _family_of(files: WeightFiles) -> Family | None:
-    return next((family for family in FAMILIES if family.recognises(files)), None)
+def _sizing(family: Family, image_size: int, files: WeightFiles) -> Sizing:
+    if files.processor is None or family.own_sizing:
+        return family.sizing(image_size)
+    return read_sizing(files.processor, str(files.path / "preprocessor_config.json"))
+
+
+def _family_of(files: WeightFiles) -> Family:
+    for family in FAMILIES:
+        if family.recognises(files):
+            return family
+    known = ", ".join(dict.fromkeys(one.name for one in FAMILIES))
+    told = f"model_type {files.kind!r}" if files.config is not None else "arrays that no family has"
+    raise WeightsError(f"{files.path} has {told}: published encoders of the families {known} are known")

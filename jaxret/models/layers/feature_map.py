@@ -11,12 +11,11 @@ from jaxret.models.base import Backbone
 
 __all__ = ["feature_map_shape", "feature_map_stride", "per_channel"]
 
-# Not square and of no usual size, so that a layer for one size of images shows.
-_HEIGHT, _WIDTH = 64, 96
-
 
 def feature_map_shape(backbone: Backbone, stage: str) -> tuple[int, int, int]:
-    """(H, W, C) of a stage for images of 64 x 96 pixels; nothing is computed.
+    """(H, W, C) of a stage for images of 2 x 3 of the backbone's side steps, 64 x 96 pixels for most.
+
+    Nothing is computed.
 
     Raises:
       ConfigError: the backbone takes chunks or one size of images only, or the stage is unknown or no map.
@@ -30,7 +29,8 @@ def feature_map_shape(backbone: Backbone, stage: str) -> tuple[int, int, int]:
         raise ConfigError(f"maps of images are pooled, and {backbone.name} takes chunks")
     if stage not in backbone.stage_names:
         raise ConfigError(unknown_name_message(f"stage of {backbone.name}", stage, backbone.stage_names))
-    images = jax.ShapeDtypeStruct((1, _HEIGHT, _WIDTH, backbone.channels), jnp.uint8)
+    # Not square and of no usual size, so that a layer for one size of images shows.
+    images = jax.ShapeDtypeStruct((1, *_image_size(backbone), backbone.channels), jnp.uint8)
     try:
         shape = nnx.eval_shape(lambda net, images: net(images).stages[stage], backbone, images).shape
     except ValueError as error:
@@ -41,10 +41,10 @@ def feature_map_shape(backbone: Backbone, stage: str) -> tuple[int, int, int]:
 
 
 def feature_map_stride(backbone: Backbone, stage: str) -> int:
-    """Pixels of the image to a cell of the map, for images whose sides are multiples of 32.
+    """Pixels of the image to a cell of the map, for images whose sides are multiples of the backbone's side step.
 
     Raises:
-      ConfigError: as `feature_map_shape`, or a cell is not as high as wide, or no part of 32 pixels.
+      ConfigError: as `feature_map_shape`, or a cell is not as high as wide, or no part of that step.
 
     Example:
       >>> from jaxret.models.backbones.small_convnet import SmallConvNet
@@ -52,13 +52,18 @@ def feature_map_stride(backbone: Backbone, stage: str) -> int:
       4
     """
     height, width, _ = feature_map_shape(backbone, stage)
-    stride = _HEIGHT // height
-    if (height * stride, width * stride) != (_HEIGHT, _WIDTH) or 32 % stride:
+    high, wide = _image_size(backbone)
+    stride = high // height
+    if (height * stride, width * stride) != (high, wide) or backbone.side_step % stride:
         raise ConfigError(
-            f"the cells of {stage} of {backbone.name} must cover squares that fill 32 pixels: of an image of "
-            f"{_HEIGHT} x {_WIDTH} it has {height} x {width}"
+            f"the cells of {stage} of {backbone.name} must cover squares that fill {backbone.side_step} pixels: of an "
+            f"image of {high} x {wide} it has {height} x {width}"
         )
     return stride
+
+
+def _image_size(backbone: Backbone) -> tuple[int, int]:
+    return 2 * backbone.side_step, 3 * backbone.side_step
 
 
 def per_channel(values: jax.Array, maps: jax.Array) -> jax.Array:

@@ -17,10 +17,10 @@ from jaxret.models import (
     StreamBackbone,
     StreamFusion,
     backbone_info,
-    create_backbone,
+    pretrained_backbone,
 )
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.weights.load import load_pretrained
+from jaxret.models.foundation import is_published, published_kind
 from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig
 
 __all__ = ["build_encoder", "frame_backbones", "resolve"]
@@ -39,10 +39,13 @@ def resolve(config: Config, dataset: MediaDataset) -> Config:
         packaged = backbone_info(_PRETRAINED if backbone == "auto" else backbone).imagenet
         fitting = packaged is not None and packaged.installed and not digits and config.freeze is not False
         weights = "imagenet" if fitting else "none"
+    if backbone == "auto" and is_published(weights):
+        backbone = published_kind(weights).backbone
     if backbone == "auto":
         backbone = {"imagenet": _PRETRAINED, "none": "small-convnet"}.get(weights, "mobilenet-v1")
     if size is None:
-        size = 32 if digits else backbone_info(backbone).image_size
+        own = published_kind(weights).image_size if is_published(weights) else backbone_info(backbone).image_size
+        size = 32 if digits and not is_published(weights) else own
     freeze = weights != "none" if config.freeze is None else config.freeze
     chosen: Any = {"weights": weights, "backbone": backbone, "image_size": size, "freeze": freeze}
     return dataclasses.replace(config, **chosen)
@@ -81,7 +84,6 @@ def build_encoder(
 
 
 def _frame_backbone(config: FrameBackboneConfig, rngs: nnx.Rngs) -> Backbone:
-    backbone = create_backbone(config.backbone, channels=config.channels, rngs=rngs, dtype=config.precision)
-    if config.weights != "none":
-        load_pretrained(backbone, config.weights)
-    return backbone
+    return pretrained_backbone(
+        config.backbone, config.weights, channels=config.channels, dtype=config.precision, rngs=rngs
+    )

@@ -34,10 +34,9 @@ from typing import Literal
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models import PooledBackbone, backbone_info, create_backbone
+from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
 from jaxret.models.base import check_dropout
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
@@ -66,8 +65,8 @@ class ImageToVideoConfig:
     backbone: BackboneName = "efficientnet-lite0"
     """Network whose feature map is pooled; the paper's is vgg16."""
     weights: str = "imagenet"
-    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
-    none for random ones."""
+    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), of
+    vision-transformer a folder of a published encoder (`jaxret weights`), or none for random ones."""
     stage: str = ""
     """The map's name; empty: the last one, of efficientnet-lite0 block_8, which found validation films better."""
     pooling: Literal["rmac", "mac", "spoc", "gem"] = "rmac"
@@ -162,9 +161,7 @@ def make_encoder(config: ImageToVideoConfig, temporal: Temporal) -> VideoEncoder
       ConfigError: the stage is unknown. WeightsError: the weights do not fit the backbone.
     """
     rngs = nnx.Rngs(config.seed)
-    backbone = create_backbone(config.backbone, rngs=rngs, dtype=config.precision)
-    if config.weights != "none":
-        load_pretrained(backbone, config.weights)
+    backbone = pretrained_backbone(config.backbone, config.weights, dtype=config.precision, rngs=rngs)
     stage = config.stage or backbone_info(config.backbone).stage("rmac")
     pooled = PooledBackbone(backbone, stage, pooling=config.pooling)
     whitened = min(_WHITENED, pooled.map_channels) if config.whitened_size is None else config.whitened_size

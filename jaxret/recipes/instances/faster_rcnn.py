@@ -37,11 +37,10 @@ from typing import Literal
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models import backbone_info, create_backbone
+from jaxret.models import backbone_info, pretrained_backbone
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.frozen import fix_parameters, parameters_before
-from jaxret.models.weights.load import load_pretrained
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
@@ -65,8 +64,8 @@ class FasterRcnnConfig:
     backbone: BackboneName = "efficientnet-lite0"
     """Network whose layers up to the map are the backbone; the papers' is vgg16."""
     weights: str = "imagenet"
-    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
-    none for random ones."""
+    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), of
+    vision-transformer a folder of a published encoder (`jaxret weights`), or none for random ones."""
     stage: str = ""
     """The map's name; empty: the last one of 16 pixels to a cell (small-convnet: 4)."""
     freeze: bool | None = None
@@ -171,9 +170,7 @@ def make_detector(config: FasterRcnnConfig, classes: tuple[str, ...]) -> FasterR
       ConfigError: the stage is unknown. WeightsError: the weights do not fit the backbone.
     """
     rngs = nnx.Rngs(config.seed)
-    backbone = create_backbone(config.backbone, rngs=rngs, dtype=config.precision)
-    if config.weights != "none":
-        load_pretrained(backbone, config.weights)
+    backbone = pretrained_backbone(config.backbone, config.weights, dtype=config.precision, rngs=rngs)
     stage = config.stage or backbone_info(config.backbone).stage("detector")
     detector = FasterRCNN(backbone, stage, classes, config.preprocessing(), config.settings(), rngs=rngs)
     detector.eval()

@@ -38,12 +38,12 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.errors import ConfigError, MediaError
-from jaxret.models import PooledBackbone, backbone_info, create_backbone
+from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
+from jaxret.models.foundation import is_published
 from jaxret.models.store import load_encoder, save_encoder
-from jaxret.models.weights.load import load_pretrained
-from jaxret.preprocessing import Preprocessing
+from jaxret.preprocessing import SIDE_STEP, Preprocessing
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.instances.fit_words import fit_words
@@ -75,8 +75,8 @@ class InstanceSearchConfig:
     backbone: BackboneName = "efficientnet-lite0"
     """Network whose map it is; the paper's is vgg16. Not for sift."""
     weights: str = "imagenet"
-    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), or
-    none for random ones."""
+    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), of
+    vision-transformer a folder of a published encoder (`jaxret weights`), or none for random ones."""
     stage: str = ""
     """The map's name; empty: a late one of 16 pixels to a cell."""
     words: int = 2000
@@ -116,10 +116,11 @@ class InstanceSearchConfig:
             "rmac": ("max_features", "words"),
         }[self.features]
         refuse_unused(self, unused, f"it is no setting of the features {self.features!r}")
-        self.preprocessing()
+        if not is_published(self.weights):  # of which the files tell the step
+            self.preprocessing()
 
-    def preprocessing(self) -> Preprocessing:
-        """How images are scaled.
+    def preprocessing(self, side_step: int = SIDE_STEP) -> Preprocessing:
+        """How images are scaled, their sides to multiples of the backbone's step.
 
         Raises:
           ConfigError: a setting is out of range.
@@ -130,6 +131,7 @@ class InstanceSearchConfig:
             frames=self.frames,
             chunk_seconds=self.chunk_seconds,
             resize="fit",
+            side_step=side_step,
         )
 
 
@@ -139,13 +141,10 @@ def make_encoder(config: InstanceSearchConfig) -> MapWordEncoder | SiftWordEncod
     Raises:
       ConfigError, WeightsError: the settings or the weights do not fit each other.
     """
-    preprocessing = config.preprocessing()
     if config.features == "sift":
-        return SiftWordEncoder(config.words, preprocessing, max_features=config.max_features)
-    backbone = create_backbone(config.backbone, rngs=nnx.Rngs(config.seed))
-    if config.weights != "none":
-        load_pretrained(backbone, config.weights)
-    backbone.eval()
+        return SiftWordEncoder(config.words, config.preprocessing(), max_features=config.max_features)
+    backbone = pretrained_backbone(config.backbone, config.weights, rngs=nnx.Rngs(config.seed))
+    preprocessing = config.preprocessing(backbone.side_step)
     stage, size = config.stage or backbone_info(config.backbone).stage("words"), config.whitened_size or None
     if config.features == "rmac":
         return RegionalEncoder(PooledBackbone(backbone, stage, whitened_size=size), preprocessing, levels=config.levels)

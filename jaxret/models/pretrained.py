@@ -1,0 +1,43 @@
+"""A backbone with the weights that the settings of a recipe name."""
+
+from __future__ import annotations
+
+from flax import nnx
+
+from jaxret.errors import ConfigError
+from jaxret.models.base import Backbone
+from jaxret.models.foundation import is_published, open_published
+from jaxret.models.registry import create_backbone
+from jaxret.models.weights.load import load_pretrained
+
+__all__ = ["pretrained_backbone"]
+
+
+def pretrained_backbone(
+    name: str, weights: str, *, channels: int = 3, dtype: str = "float32", rngs: nnx.Rngs
+) -> Backbone:
+    """A backbone of frames or chunks, in evaluation mode.
+
+    Args:
+      name: of the backbone.
+      weights: "none" for random ones; "imagenet"; a file of weights of that backbone; or a folder of a published
+        encoder, whose files tell sizes and normalisation.
+      channels: 3 for RGB, 1 for grey.
+      dtype: compute dtype.
+      rngs: source of random weights.
+
+    Raises:
+      ConfigError: the name is unknown, or the folder is of another backbone.
+      WeightsError: the weights are not installed, damaged, or do not fit.
+    """
+    if is_published(weights):
+        backbone = open_published(weights, dtype=dtype, channels=channels).backbone
+        if backbone.name != name:
+            raise ConfigError(
+                f"{weights} holds the weights of a {backbone.name}: name it as the backbone, got {name!r}"
+            )
+        return backbone
+    backbone = create_backbone(name, channels=channels, dtype=dtype, rngs=rngs)
+    if weights != "none":
+        load_pretrained(backbone, weights)
+    return backbone

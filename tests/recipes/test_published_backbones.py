@@ -1,0 +1,111 @@
+"""Recipes with the weights of published encoders: a folder tells backbone, sizes and normalisation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+from foundation_making import CROPPED, dinov2_arrays, dinov2_config, siglip_arrays, siglip_config, write_folder
+from instance_making import make_pictures
+
+from jaxret import Region, RegionSearch, Retriever
+from jaxret.__main__ import dispatch
+from jaxret.data.decode.write import write_video
+from jaxret.errors import ConfigError
+from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
+from jaxret.models.pretrained import pretrained_backbone
+from jaxret.models.store import load_encoder
+from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
+from jaxret.recipes.image_to_video.recipe import make_encoder as make_shot_encoder
+from jaxret.recipes.instances.faster_rcnn import FasterRcnnConfig, make_detector
+from jaxret.recipes.instances.recipe import InstanceSearchConfig, make_encoder
+
+
+@pytest.fixture(scope="module")
+def dinov2(tmp_path_factory) -> Path:
+    """Patches of 14 pixels."""
+    return write_folder(tmp_path_factory.mktemp("dinov2"), dinov2_config(), dinov2_arrays(), CROPPED)
+
+
+@pytest.fixture(scope="module")
+def siglip(tmp_path_factory) -> Path:
+    """Patches of 8 pixels."""
+    return write_folder(tmp_path_factory.mktemp("siglip"), siglip_config(), siglip_arrays())
+
+
+def test_cells_of_fourteen_pixels_are_filled(dinov2, siglip) -> None:
+    for folder, step, stride in ((dinov2, 28, 14), (siglip, 32, 8)):
+        backbone = pretrained_backbone("vision-transformer", str(folder), rngs=nnx.Rngs(0))
+        assert (backbone.side_step, feature_map_stride(backbone, "patch_grid")) == (step, stride)
+        assert feature_map_shape(backbone, "patch_grid") == (2 * step // stride, 3 * step // stride, 16)
+    with pytest.raises(
+        ConfigError, match="holds the weights of a vision-transformer: name it as the backbone, got 'vgg16'"
+    ):
+        pretrained_backbone("vgg16", str(dinov2), rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("features", ["blcf", "rmac"])
+def test_instance_search_on_the_grid_of_patches(dinov2, tmp_path, features) -> None:
+    """Copies of a thing are found by random features, with their box."""
+    data = make_pictures(tmp_path / "images")
+    own = ["--words", "24"] if features == "blcf" else []
+    weights = ["--backbone", "vision-transformer", "--weights", str(dinov2), "--image-size", "168"]
+    words = ["--features", features, "--whitened-size", "0", "--training-images", "6", *weights, *own]
+    assert dispatch(["train", "instance-search", "--data", str(data), "--out", str(tmp_path / "run"), *words]) == 0
+    retriever = Retriever.open(tmp_path / "run")
+    assert retriever.encoder.preprocessing.side_step == 28
+    hits = retriever.search(data / "a.png", k=3, options=RegionSearch(Region(0.2, 0.2, 0.6, 0.6)))
+    assert hits[0].item.key == "a.png"
+    left, top, right, bottom = hits[0].box
+    height, width = hits[0].size
+    assert 0 <= left < right <= width + 1
+    assert 0 <= top < bottom <= height + 1
+
+
+def test_sizes_that_do_not_fill_the_cells_are_refused(dinov2) -> None:
+    settings = {"backbone": "vision-transformer", "weights": str(dinov2), "data": "x"}
+    with pytest.raises(ConfigError, match="height and width must be multiples of 28, got 160 x 160"):
+        make_encoder(InstanceSearchConfig(**settings, image_size=160))
+    with pytest.raises(ConfigError, match="names no stage for 'detector'"):
+        make_detector(FasterRcnnConfig(**settings), ["thing"])
+    with pytest.raises(
+        ConfigError, match="vision-transformer has cells that fill 28: take a network whose cells fill 32"
+    ):
+        make_detector(FasterRcnnConfig(**settings, stage="patch_grid"), ["thing"])
+
+
+def test_shots_by_the_grid_of_patches(siglip) -> None:
+    config = ImageToVideoConfig(
+        data="x",
+        backbone="vision-transformer",
+        weights=str(siglip),
+        whitened_size=0,
+        image_size=64,
+        query_image_size=64,
+    )
+    encoder = make_shot_encoder(config, "sum")
+    frames = np.random.default_rng(0).integers(0, 256, (2, 32, 64, 3), np.uint8)
+    vectors = np.asarray(encoder.encode_frames(frames))
+    assert vectors.shape == (2, 16)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+
+
+def test_a_training_on_frozen_features_needs_the_folder_alone(siglip, tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    for label in ("red", "blue"):
+        (tmp_path / "films" / label).mkdir(parents=True)
+        for number in range(4):
+            frames = rng.integers(0, 90, (6, 32, 32, 3), np.uint8)
+            frames[..., 0 if label == "red" else 2] += 120
+            write_video(tmp_path / "films" / label / f"{label}{number}.mp4", frames, 6)
+    words = ["--data", str(tmp_path / "films"), "--out", str(tmp_path / "run"), "--weights", str(siglip)]
+    assert dispatch(["train", "deep-hash", *words, "--bits", "8", "--epochs", "1", "--frames", "4"]) == 0
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())
+    text = json.dumps(settings)
+    assert '"vision-transformer"' in text
+    assert '"image_size": 32' in text
+    encoder = load_encoder(tmp_path / "run" / "encoder")
+    assert encoder.backbone.config["pooling"] == "attention"
