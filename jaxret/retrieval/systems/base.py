@@ -26,6 +26,7 @@ __all__ = ["OfRevision", "System", "register_system", "system_of"]
 _SYSTEMS: dict[str, type[System]] = {}
 _MODULES = {
     "frames-then-sequence": "vectors",
+    "images-and-text": "vectors",
     "faster-rcnn": "regions",
     "regional-maxima": "regions",
     "map-words": "words",
