@@ -7,13 +7,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from jaxret.cli.flags import parse
 from jaxret.cli.index_changes import add_and_tell, describe_media, keep_up, prune_media, remove_media, tell_changes
 from jaxret.cli.index_encoder import NewIndex, open_or_create
-from jaxret.cli.run import check_threads, run_command
+from jaxret.cli.run import run_command
 from jaxret.errors import ConfigError
+from jaxret.ranges import CountOrZero, Threads, at_least, check_ranges
 
 if TYPE_CHECKING:
     from jaxret.index import MediaIndex
@@ -50,7 +51,7 @@ class BuildIndex:
       compact: afterwards rewrite the index as one segment.
       without_frames: with an encoder of shots, for a new index: keep shots alone, a tenth of the size; an image then
         finds shots, but not the moment in them.
-      threads: files decoded at once, 1 to 1024.
+      threads: files decoded at once.
       quiet: no progress bar.
     """
 
@@ -59,8 +60,8 @@ class BuildIndex:
     encoder: Path | None = None
     weights: str | None = None
     backbone: str = "auto"
-    image_size: int | None = None
-    whiten: int = 0
+    image_size: Annotated[int | None, at_least(1)] = None
+    whiten: CountOrZero = 0
     columns: Path | None = None
     media_root: Path | None = None
     relocate: Path | None = None
@@ -70,11 +71,11 @@ class BuildIndex:
     dry_run: bool = False
     compact: bool = False
     without_frames: bool = False
-    threads: int = 2
+    threads: Threads = 2
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        check_threads(self.threads)
+        check_ranges(self)
         if self.remove and self.prune:
             raise ConfigError("--remove takes out what is named, --prune what is gone: give one")
         if (self.upgrade or self.relocate is not None) != (self.index is None):

@@ -7,13 +7,14 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from jaxret.cli.flags import as_typed, chosen_options, parse
-from jaxret.cli.run import check_threads, check_writable, run_command
+from jaxret.cli.run import check_writable, run_command
 from jaxret.cli.tables import print_report
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
+from jaxret.ranges import Threads, at_least, check_ranges
 from jaxret.retrieval.evaluate.settings import (
     FilmEvaluation,
     LabelEvaluation,
@@ -54,7 +55,7 @@ class Evaluate:
       without_query: with --regions, the query image itself does not count as found.
       k: cut-offs (default 1 5 10).
       json: also write the figures to this file.
-      threads: query files decoded at once, 1 to 1024.
+      threads: query files decoded at once.
     """
 
     index: Path
@@ -64,12 +65,12 @@ class Evaluate:
     regions: str | None = None
     query_folder: Path | None = None
     without_query: bool = False
-    k: tuple[int, ...] | None = None
+    k: Annotated[tuple[int, ...] | None, at_least(1)] = None
     json: Path | None = None
-    threads: int = 2
+    threads: Threads = 2
 
     def __post_init__(self) -> None:
-        check_threads(self.threads)
+        check_ranges(self)
 
 
 @as_typed((*OPTION_CLASSES, *_SETTINGS))

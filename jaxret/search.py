@@ -6,12 +6,14 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 from jaxret.cli.flags import as_typed, chosen_options, parse
-from jaxret.cli.run import check_threads, check_writable, run_command
+from jaxret.cli.run import check_writable, run_command
 from jaxret.cli.tables import print_hits, print_json
 from jaxret.data.items import Kind
 from jaxret.errors import ConfigError
+from jaxret.ranges import MOST_THREADS, Count, at_least, check_ranges
 from jaxret.retrieval.options import OPTION_CLASSES, RegionSearch, SequenceSearch, VectorSearch
 
 
@@ -34,27 +36,27 @@ class Search:
       index: index folder, or a run folder that holds one.
       query: an image or a video.
       text: words to search with, in the place of a query.
-      k: results wanted, at least 1; more than the index has are all.
+      k: results wanted; more than the index has are all.
       kind: find only images, or only videos.
       where: find only items whose columns pass this filter, as in "label = 'cat' and duration > 10 and key like 'a/%'"
         (docs/filters).
       json: print JSON, one object a result.
       figure: draw the query and the results with their boxes (PNG), with an index of regions.
-      threads: of the ranking kernels, 1 to 1024 (default: all cores).
+      threads: of the ranking kernels (default: all cores).
     """
 
     index: Path
     query: str | None = dataclasses.field(default=None, metadata={"positional": True})
     text: str | None = None
-    k: int = 10
+    k: Count = 10
     kind: Kind | None = None
     where: str | None = None
     json: bool = False
     figure: Path | None = None
-    threads: int | None = None
+    threads: Annotated[int | None, at_least(1, most=MOST_THREADS)] = None
 
     def __post_init__(self) -> None:
-        check_threads(self.threads)
+        check_ranges(self)
         if (self.query is None) == (self.text is None):
             raise ConfigError("name what to search with: an image or a video, or words with --text")
         if self.text is not None and self.figure is not None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from jaxret.cli.run import STOPPED, check_threads, run_command
+from jaxret.cli.run import STOPPED, run_command
 from jaxret.errors import ConfigError
 from jaxret.plain_text import print_text
 from jaxret.recipes import DEFAULT_RECIPE, RECIPES, new_run_path
@@ -80,7 +80,6 @@ def main(argv: Sequence[str]) -> int:
         config = _parse(recipe.name, recipe.config, words)
         run = RunFolder.new(new_run_path(recipe.name, config))
     check_numbers(config)
-    check_threads(getattr(config, "threads", None))
     print_text(f"run folder: {run.path}")
     context = RunContext(run, recipe.name, _print, not options.quiet, options.stop_after)
     finished = recipe.train(config, context)

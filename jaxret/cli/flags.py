@@ -19,6 +19,7 @@ import docstring_parser
 import tyro
 
 from jaxret.errors import ConfigError
+from jaxret.ranges import Range, ranges_of
 
 __all__ = ["Given", "as_typed", "chosen_options", "parse"]
 
@@ -126,7 +127,7 @@ def as_typed(options: Iterable[type[Any]]) -> Iterator[None]:
 
 def _flags(kind: type[Any], without: Collection[str], *, positional: bool = False) -> dict[str, Any]:
     """The fields of a class as tyro is to see them: by name their annotated types, without None, the absent value."""
-    types_of, help_of = _plain_types(kind), _documentation(kind).fields
+    types_of, help_of, ranges = _plain_types(kind), _documentation(kind).fields, ranges_of(kind)
     flags: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         if field.name in without:
@@ -139,7 +140,7 @@ def _flags(kind: type[Any], without: Collection[str], *, positional: bool = Fals
             name=_SPELLINGS.get(field.name),
             metavar=field.name.upper() if placed else getattr(plain, "metavar", None),
             help=help_of.get(field.name),
-            help_behavior_hint="" if hidden else f"(default: {_text(field.default)})",
+            help_behavior_hint=_hint(ranges.get(field.name), None if hidden else _text(field.default)),
             aliases=(f"-{field.name}",) if len(field.name) == 1 else None,
         )
         if "choices" in field.metadata:
@@ -205,6 +206,12 @@ def _flag_names(fields: Iterable[str]) -> str:
 def _words(kind: type[Any]) -> str:
     """The name of a class in words: "vector search" of VectorSearch."""
     return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
+
+
+def _hint(stated: Range | None, default: str | None) -> str:
+    """What stands behind the help of a flag: its range and its default, of what there is."""
+    parts = [*([] if stated is None else [str(stated)]), *([] if default is None else [f"default: {default}"])]
+    return f"({'; '.join(parts)})" if parts else ""
 
 
 def _text(value: Any) -> str:

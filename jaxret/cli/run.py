@@ -15,9 +15,7 @@ from jaxret.errors import ConfigError, JaxretError
 from jaxret.files import with_free_space
 from jaxret.plain_text import print_text
 
-__all__ = ["MOST_THREADS", "check_threads", "check_writable", "run_command"]
-
-MOST_THREADS = 1024
+__all__ = ["check_writable", "run_command"]
 
 USAGE_ERROR = 2
 STOPPED = 130
@@ -66,12 +64,6 @@ def _show_warning(usual: Callable[..., None], message: Warning | str, *rest: Any
         usual(message, *rest, **names)
     else:
         print_text(f"jaxret: warning: {path}: {message}", file=sys.stderr)
-
-
-def check_threads(threads: int | None) -> None:
-    """ConfigError for an option `threads` that is out of range, before anything is made; None is the default."""
-    if threads is not None and not 1 <= threads <= MOST_THREADS:
-        raise ConfigError(f"threads must lie in 1 .. {MOST_THREADS}, got {threads}")
 
 
 def check_writable(path: Path) -> None:

@@ -73,6 +73,11 @@ class RelistedDataset(MediaDataset):
         part, number = self._place(index)
         return part.content_hash(number)
 
+    def stamp(self, index: int) -> tuple[int, int] | None:
+        """Size and time of item `index`."""
+        part, number = self._place(index)
+        return part.stamp(number)
+
     def origin(self, index: int) -> str | None:
         """Where item `index` comes from."""
         part, number = self._place(index)

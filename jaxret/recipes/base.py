@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -14,6 +13,7 @@ from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures
 from jaxret.losses import Mining
 from jaxret.preprocessing import FixedResize, Modality, Preprocessing
+from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, Weight, above, at_least, check_ranges
 from jaxret.recipes import RECIPES, RENAMED_RECIPES
 from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone
 from jaxret.retrieval import Retriever
@@ -173,52 +173,39 @@ class ClipConfig:
     label_map: Path | None = None
     """A CSV with the columns dataset, label and name: what the classes of the data sets are called, such as
     kth,boxing,Punch. Seen and unseen classes are told apart after it."""
-    least_class_size: int = 0
+    least_class_size: CountOrZero = 0
     """Classes with fewer training items take no part in training. 0: any number."""
     out: Path | None = None
     """The run folder to make; none: runs/<recipe>-<number>."""
-    image_size: int | None = None
+    image_size: Annotated[int | None, at_least(1)] = None
     """Height and width of a frame in pixels. none: the backbone's own (small-convnet 64, others 224); 32 for
     moving digits."""
-    frames: int = 16
+    frames: Count = 16
     """Frames sampled from each chunk of a video."""
-    chunk_seconds: float = 10.0
+    chunk_seconds: Positive = 10.0
     """A video is cut into equal chunks of about this length."""
-    chunk_overlap: float = 0.0
+    chunk_overlap: Annotated[float, at_least(0, below=1)] = 0.0
     """Share of a chunk that the next one shows again, below 1; 0: chunks follow each other."""
     resize: FixedResize = "crop"
     """How a frame is fitted to the frame size."""
     grey: bool = False
     """Show the encoder grey images, one channel instead of three. Colour weights fit it: the vectors are those of the
     grey image as R, G and B."""
-    unseen_fraction: float = 0.0
+    unseen_fraction: Annotated[float, at_least(0, below=1)] = 0.0
     """Share of the classes kept out of training, to measure retrieval of unseen ones."""
-    zoom: float = 1.25
+    zoom: Annotated[float, at_least(1)] = 1.25
     """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
-    mirror: float = 0.5
+    mirror: Share = 0.5
     """Probability that a training clip is flipped left to right."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute precision of the models; parameters stay float32."""
-    threads: int = 2
+    threads: Threads = 2
     """Media files decoded at once."""
-    seed: int = 0
+    seed: CountOrZero = 0
     """Everything random follows from it."""
 
     def __post_init__(self) -> None:
-        if self.threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {self.threads}")
-        if self.least_class_size < 0:
-            raise ConfigError(f"least_class_size must be at least 0, got {self.least_class_size}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
-        if self.image_size is not None and self.image_size < 1:
-            raise ConfigError(f"image_size must be at least 1 or none, got {self.image_size}")
-        if not 0 <= self.unseen_fraction < 1:
-            raise ConfigError(f"unseen_fraction must be at least 0 and below 1, got {self.unseen_fraction}")
-        if not 1 <= self.zoom < math.inf:
-            raise ConfigError(f"zoom must be at least 1, got {self.zoom}")
-        if not 0 <= self.mirror <= 1:
-            raise ConfigError(f"mirror must be a probability in 0..1, got {self.mirror}")
+        check_ranges(self)
 
     @property
     def all_data(self) -> tuple[str, ...]:
@@ -253,34 +240,34 @@ class ClipConfig:
 class ClipTrainingConfig(ClipConfig):
     """And codes, batches, objective and schedule."""
 
-    bits: int = 0
+    bits: CountOrZero = 0
     """Length of binary codes learned on top of the embedding, a multiple of 8; 0: none. The losses then act on
     the code's activations, and videos are searched by Hamming distance."""
-    quantisation_weight: float = 0.0
+    quantisation_weight: Weight = 0.0
     """Weight of the term that draws a code's activations to 0 and 1."""
-    balance_weight: float = 0.0
+    balance_weight: Weight = 0.0
     """Weight of the term that makes each bit of a code 1 for half of a batch."""
-    pca: float = 0.0
+    pca: Share = 0.0
     """Share of the variance that the clip vectors' principal components keep, such as 0.9: after training they are
     fitted on the training split, and videos are searched by them; 0: no PCA."""
     whiten: bool = False
     """With pca: scale every component to the same variance."""
-    batch_size: int = 64
+    batch_size: Count = 64
     """Clips a step, over all devices and processes."""
-    cross_entropy_weight: float = 1.0
+    cross_entropy_weight: Weight = 1.0
     """Weight of the classification loss."""
-    triplet_weight: float = 0.0
+    triplet_weight: Weight = 0.0
     """Weight of the triplet loss on embeddings of length 1, or on codes; above 0, batches hold `samples_per_class`
     items a class."""
-    margin: float = 0.2
+    margin: Weight = 0.2
     """Margin of the triplet loss, in squared Euclidean distance; for codes the share of bits that differ."""
     mining: Mining = "batch-hard"
     """Triplets that count."""
-    samples_per_class: int = 4
+    samples_per_class: Count = 4
     """Items of each class in a batch, with the triplet loss or another one that needs positives."""
     loss: tyro.conf.Suppress[Objective | None] = None
     """A registered objective in the place of the weighted losses above (`jaxret.training.register_objective`)."""
-    dropout: float = 0.25
+    dropout: Annotated[float, at_least(0, below=1)] = 0.25
     """Share of activations dropped in training."""
     optimiser: OptimiserConfig = OptimiserConfig(clip_norm=5.0)
     """How gradients become updates."""
@@ -289,9 +276,6 @@ class ClipTrainingConfig(ClipConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("batch_size", "samples_per_class"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
         self.objective()  # refuses weights that are out of range
         if self.needs_positives and self.samples_per_class < 2:
             raise ConfigError("samples_per_class must be at least 2 for the triplet loss: 1 leaves no positive, got 1")
@@ -304,17 +288,13 @@ class ClipTrainingConfig(ClipConfig):
                 f"batch_size {self.batch_size} holds one class of samples_per_class {self.samples_per_class}, which "
                 "leaves no negative for the triplet loss: make the batch larger or samples_per_class smaller"
             )
-        if self.bits < 0 or self.bits % 8:
+        if self.bits % 8:
             raise ConfigError(f"bits must be 0 or a positive multiple of 8 (codes are whole bytes), got {self.bits}")
         for name in ("quantisation_weight", "balance_weight"):
             if getattr(self, name) and self.loss is not None:
                 raise ConfigError(f"{name} is a term of the weighted losses: leave it at 0, or leave loss out")
             if getattr(self, name) and not self.bits:
                 raise ConfigError(f"{name} is a term of binary codes: set bits as well, or leave it at 0")
-        if not 0 <= self.pca <= 1:
-            raise ConfigError(
-                f"pca must be a share of the variance up to 1, such as 0.9, or 0 for none, got {self.pca}"
-            )
         if self.whiten and not self.pca:
             raise ConfigError("whiten scales principal components: set pca as well, or leave whiten off")
         if self.pca and self.bits:
@@ -374,10 +354,10 @@ class FrameBackboneConfig(ClipTrainingConfig):
     streams of their own, encoded apart and joined late; a frozen backbone serves all, trained ones are separate."""
     freeze: bool | None = None
     """Keep the backbone as it is and train the temporal encoder alone. none: yes if it has pretrained weights."""
-    backbone_learning_rate: float | None = None
+    backbone_learning_rate: Annotated[float | None, above(0)] = None
     """Learning rate of a backbone that is trained along with the rest (freeze=False), such as a tenth of
     `learning_rate` for pretrained weights; the schedule is the same. none: `learning_rate`."""
-    cached_views: int = 1
+    cached_views: Count = 1
     """With a frozen backbone: versions of each clip whose frame vectors are cached: the centre crop, and this
     many less one that are cropped and flipped at random. Random temporal sampling works on all of them."""
     cache: Path | None = None
@@ -387,8 +367,6 @@ class FrameBackboneConfig(ClipTrainingConfig):
         super().__post_init__()
         if self.backbone != "auto":
             check_backbone(self.backbone)
-        if self.cached_views < 1:
-            raise ConfigError(f"cached_views must be at least 1, got {self.cached_views}")
         motion = Preprocessing(modalities=self.modalities).motion  # which refuses unknown and repeated ones
         if self.grey and motion:
             raise ConfigError(
@@ -397,8 +375,6 @@ class FrameBackboneConfig(ClipTrainingConfig):
         if self.freeze and self.weights == "none":
             raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
         rate = self.backbone_learning_rate
-        if rate is not None and not rate > 0:
-            raise ConfigError(f"backbone_learning_rate must be above 0 or none, got {rate}")
         if rate is not None and self.freeze:
             raise ConfigError(
                 f"backbone_learning_rate={rate}, but the backbone is frozen: set freeze=False to train it"

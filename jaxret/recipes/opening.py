@@ -115,6 +115,7 @@ def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:
       ConfigError: fewer than two classes can train; or see `open_data`.
     """
     dataset = open_clip_data(config, "the media")
+    context.check_data(dataset)
     splits = split_dataset(dataset, unseen_fraction=config.unseen_fraction, seed=config.seed)
     context.log(
         f"{opened(config.data_in_words, dataset)}, {len(splits.seen)} classes to train on and"

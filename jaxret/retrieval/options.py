@@ -9,8 +9,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import numbers
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
+from jaxret.ranges import Count, CountOrZero, Weight, at_least
 from jaxret.rank import METRICS
 from jaxret.rank.sequence_ranking import SequenceRanking, Subsequence
 from jaxret.rank.validation import MOST, check_count
@@ -63,9 +64,9 @@ class VectorSearch:
     space: SpaceName | None = None
     metric: str | None = dataclasses.field(default=None, metadata={"choices": METRICS})
     min_cosine: float | None = None
-    rerank: int | None = None
+    rerank: Annotated[int | None, at_least(1)] = None
     every_clip: bool = False
-    probes: int | None = None
+    probes: Annotated[int | None, at_least(1)] = None
 
     def __post_init__(self) -> None:
         for name, known in (("space", get_args(SpaceName)), ("metric", METRICS)):
@@ -142,13 +143,13 @@ class RegionSearch:
 
     region: Region | None = None
     at: float | None = None
-    candidates: int = 100
+    candidates: CountOrZero = 100
     idf: bool = False
     centre: bool = False
-    surroundings: float = 0.0
-    expand: int = 0
+    surroundings: Weight = 0.0
+    expand: CountOrZero = 0
     verify: bool = False
-    min_words: int = 1
+    min_words: Count = 1
 
     def __post_init__(self) -> None:
         for name, least in (("candidates", 0), ("expand", 0), ("min_words", 1)):

@@ -10,9 +10,10 @@ import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from jaxret.errors import ConfigError
+from jaxret.ranges import Count, CountOrZero, Positive, Weight, above, check_ranges
 from jaxret.training.objectives import objective_class, objective_name
 from jaxret.training.step import Objective
 
@@ -34,11 +35,12 @@ _MOST = 2**31 - 1
 
 
 def check_numbers(config: Any) -> None:
-    """Refuse what no setting can be: whole numbers beyond 32 bits, and floats that are not finite.
+    """Refuse what no setting can be: numbers outside the range of their field, beyond 32 bits, or not finite.
 
     Raises:
-      ConfigError: a setting is such a number; those that have a narrower range have checked it themselves.
+      ConfigError: a setting is such a number.
     """
+    check_ranges(config)
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
@@ -55,51 +57,40 @@ class OptimiserConfig:
 
     algorithm: Literal["adam", "adamw", "sgd"] = "adam"
     """adam, adamw (with `weight_decay`), or sgd with `momentum`."""
-    learning_rate: float = 1e-3
+    learning_rate: Positive = 1e-3
     """Peak learning rate."""
     schedule: Literal["constant", "cosine", "step"] = "constant"
     """constant; cosine to zero at the last step; or divided by `step_divisor` every `step_epochs` epochs."""
-    warmup_steps: int = 0
+    warmup_steps: CountOrZero = 0
     """Steps of linear warm-up from zero, before the schedule."""
-    step_epochs: int = 10
+    step_epochs: Count = 10
     """Epochs between divisions of the learning rate, for schedule=step."""
-    step_divisor: float = 10.0
+    step_divisor: Positive = 10.0
     """What the learning rate is divided by, for schedule=step."""
-    momentum: float = 0.9
+    momentum: Weight = 0.9
     """Momentum of sgd."""
-    weight_decay: float = 0.0
+    weight_decay: Weight = 0.0
     """Decoupled weight decay of adamw; L2 penalty, added to the gradient, of sgd and adam."""
-    clip_norm: float | None = None
+    clip_norm: Annotated[float | None, above(0)] = None
     """Gradients are scaled down to this global norm; none: never."""
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "step_divisor"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
-        if self.clip_norm is not None and not self.clip_norm > 0:
-            raise ConfigError(f"clip_norm must be above 0 or none, got {self.clip_norm}")
-        for name in ("warmup_steps", "weight_decay", "momentum"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.step_epochs < 1:
-            raise ConfigError(f"step_epochs must be at least 1, got {self.step_epochs}")
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)
 class LoopConfig:
     """How long to train, and how often to evaluate."""
 
-    epochs: int = 100
+    epochs: Count = 100
     """Passes over the training set, at most."""
-    evaluate_every: int = 1
+    evaluate_every: Count = 1
     """Epochs between evaluations; a checkpoint is written at each."""
-    patience: int = 0
+    patience: CountOrZero = 0
     """Stop after this many evaluations without a better validation figure; 0: never."""
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("evaluate_every", 1), ("patience", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        check_ranges(self)
 
 
 def config_to_json(config: Any) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 import jax
 
 from jaxret.cli.shell import command_line_of
+from jaxret.data.data_record import check_data, write_data
+from jaxret.data.dataset import MediaDataset
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically, writing
 from jaxret.training.config import config_to_json
@@ -22,13 +24,14 @@ __all__ = ["RunContext", "RunFolder", "RunLog", "read_run_log"]
 class RunFolder:
     """Paths and the saved settings of a run.
 
-    `config.json`, `metrics.jsonl`, `figures.json`, `checkpoints/`, `cache/`, `encoder/`, `index/`, `example/`,
-    `curves.png`, `gallery.png`, `votes.png`, `report.html`.
+    `config.json`, `data.json`, `metrics.jsonl`, `figures.json`, `checkpoints/`, `cache/`, `encoder/`, `index/`,
+    `example/`, `curves.png`, `gallery.png`, `votes.png`, `report.html`.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.config = path / "config.json"
+        self.data = path / "data.json"
         self.metrics = path / "metrics.jsonl"
         self.figures = path / "figures.json"
         self.checkpoints = path / "checkpoints"
@@ -111,10 +114,25 @@ class RunContext:
     stop_after: int | None = None
     description: str | None = None
 
-    def write_config(self, config: Any) -> None:
-        """Write the resolved settings into the run folder; process 0 does."""
+    def check_data(self, dataset: MediaDataset) -> None:
+        """Refuse a data set that is not the one that the run began with.
+
+        Raises:
+          ConfigError: see `jaxret.data.data_record.check_data`.
+        """
+        check_data(self.run.data, dataset)
+
+    def write_config(self, config: Any, dataset: MediaDataset) -> None:
+        """Write the resolved settings, and what is trained on, into the run folder; process 0 does.
+
+        Raises:
+          ConfigError: as `check_data`.
+        """
+        self.check_data(dataset)
         if jax.process_index() == 0:
             self.run.write_config(self.recipe, config)
+            if not self.run.data.exists():
+                write_data(self.run.data, dataset)
 
     def log_stopped(self) -> None:
         """Log that the training was stopped and saved, and the command that resumes it."""

@@ -14,7 +14,7 @@ import jaxret
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
     {"errors", "lazy", "plain_text"},
-    {"files"},
+    {"files", "ranges"},
     {"preprocessing", "cli.shell"},
     {"data", "models", "losses", "metrics", "rank"},
     {"index", "evaluation", "visual_words", "training", "reporting"},

@@ -320,7 +320,7 @@ def test_who_trains_where_some_have_no_label(media: Path) -> None:
         ({"batch_size": 9}, "batch_size must be even, got 9"),
         ({"batch_size": 6}, "batch_size 6 holds fewer than two classes of samples_per_class 4"),
         ({"samples_per_class": 1}, "samples_per_class must be at least 2"),
-        ({"hard_fraction": 1.0}, "hard_fraction must be a share above 0 and below 1, got 1.0"),
+        ({"hard_fraction": 1.0}, "hard_fraction must be above 0 and below 1, got 1.0"),
         ({"pixel_mean": 99.0}, "pixel_mean and pixel_deviation go together"),
         ({"margin": -1.0}, "margin must be"),
         ({"grey": True, "architecture": "m1-3d"}, "grey=True does not go with m1-3d"),

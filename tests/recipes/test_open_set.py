@@ -130,7 +130,7 @@ def test_what_it_cannot_do_is_refused(media: Path, tmp_path: Path) -> None:
         train.main([*arguments("cnn-lstm", media, tmp_path / "a", fusion="open-set"), "--stop-after", "3"])
     with pytest.raises(ConfigError, match=r"held_out=0\.5 has no effect: fusion=lstm holds no classes out"):
         train.main(arguments("cnn-lstm", media, tmp_path / "b", fusion="lstm", held_out=0.5))
-    with pytest.raises(ConfigError, match="held_out must be a share of the classes above 0 and below 1, got 1"):
+    with pytest.raises(ConfigError, match="held_out must be above 0 and below 1, got 1"):
         CnnLstmConfig(held_out=1.0)
     with pytest.raises(ConfigError, match="rounds must be at least 2"):
         DeepHashConfig(rounds=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from jaxret import recipes, train
+from jaxret.cli.run import run_command
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.recipes import RECIPES
@@ -105,7 +107,7 @@ def test_a_stopped_training_gives_no_run(media: Path, tmp_path: Path) -> None:
         ("conv-lstm", {"architecture": "m9"}, "architecture must be one of m1, .*, got 'm9'"),
         ("instance-search", {"features": "surf"}, "features must be one of blcf, sift, rmac, got 'surf'"),
         ("cnn-lstm", {"image_size": 0}, "image_size must be at least 1 or none, got 0"),
-        ("cnn-lstm", {"mirror": 2.0}, "mirror must be a probability in 0..1, got 2.0"),
+        ("cnn-lstm", {"mirror": 2.0}, "mirror must be 0 to 1, got 2.0"),
         ("cnn-lstm", {"zoom": 0.5}, "zoom must be at least 1, got 0.5"),
         ("cnn-lstm", {"seed": -1}, "seed must be at least 0, got -1"),
         ("image-to-video", {"seed": -1}, "seed must be at least 0, got -1"),
@@ -205,3 +207,15 @@ def test_what_would_do_nothing_or_fail_later_is_refused(settings, message, tmp_p
     with pytest.raises(ConfigError, match=message):
         recipes.train("cnn-lstm", data="media", **{"out": "run", **settings})
     assert not (tmp_path / "run").exists()
+
+
+def test_a_training_does_not_go_on_with_other_data(media, tmp_path, capsys):
+    shutil.copytree(media, tmp_path / "media")
+    settings = SETTINGS | {"data": tmp_path / "media", "out": tmp_path / "run", "epochs": 2}
+    assert recipes.train("cnn-lstm", **settings, stop_after=1) is None
+    gone = next((tmp_path / "media").rglob("*.mp4"))
+    gone.rename(tmp_path / "gone.mp4")
+    assert run_command(train.main, ["--resume", str(tmp_path / "run"), "--quiet"]) == 2
+    assert f"of 12 items 1 are missing or cannot be read ({gone.parent.name}/{gone.name})" in capsys.readouterr().err
+    (tmp_path / "gone.mp4").rename(gone)
+    assert run_command(train.main, ["--resume", str(tmp_path / "run"), "--quiet"]) == 0

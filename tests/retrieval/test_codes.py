@@ -250,7 +250,7 @@ def test_threads_out_of_range_leave_nothing_behind(folder, retriever, tmp_path: 
     made = tmp_path / "made"
     words = ["index", str(folder), str(made), "--encoder", str(retriever.index.folder), "--threads", threads]
     assert run_command(dispatch, words) == 2
-    assert f"threads must lie in 1 .. 1024, got {threads}" in capsys.readouterr().err
+    assert f"threads must be 1 to 1024, got {threads}" in capsys.readouterr().err
     assert not made.exists()
     assert run_command(dispatch, ["search", str(retriever.index.folder), "x.mp4", "--threads", threads]) == 2
     assert run_command(dispatch, ["evaluate", str(retriever.index.folder), "--threads", threads]) == 2

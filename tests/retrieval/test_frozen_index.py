@@ -73,7 +73,7 @@ def test_what_does_not_go_together_is_refused(weights, photos, tmp_path):
         (["--whiten", "4"], "--whiten belongs to --weights: name the weights"),
         (["--backbone", "vgg16"], "--backbone belongs to --weights"),
         ([], "name the encoder of the new index with --weights FOLDER"),
-        (["--weights", str(weights), "--whiten", "-1"], "whiten must be at least 0 components, got -1"),
+        (["--weights", str(weights), "--whiten", "-1"], "whiten must be at least 0, got -1"),
         (["--weights", str(weights), "--whiten", "12"], "whiten=12 needs more than 12 frames to be fitted on, and 12"),
         (["--weights", str(weights), "--backbone", "vgg17"], "unknown backbone 'vgg17': did you mean 'vgg16'"),
         (["--weights", str(weights), "--backbone", "pooled"], "pooled wraps another backbone"),

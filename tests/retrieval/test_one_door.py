@@ -142,7 +142,7 @@ def test_options_settings_and_queries_of_another_system_are_refused(made: Path) 
     ):
         with pytest.raises(ConfigError, match=message):
             LabelEvaluation(**values)
-    with pytest.raises(ConfigError, match="tolerance must be at least 0 seconds, got -1"):
+    with pytest.raises(ConfigError, match="tolerance must be at least 0, got -1"):
         FilmEvaluation(-1)
 
 

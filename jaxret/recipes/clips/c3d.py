@@ -24,6 +24,7 @@ from flax import nnx
 
 from jaxret.models import Mean, create_backbone
 from jaxret.models.encoder import VideoEncoder
+from jaxret.ranges import Count, Positive
 from jaxret.recipes.base import ClipTrainingConfig, Recipe, Run, RunContext
 from jaxret.recipes.clips.model import build_encoder
 from jaxret.recipes.clips.train import train_clip_encoder
@@ -37,13 +38,13 @@ __all__ = ["RECIPE", "C3dConfig", "make_encoder", "train"]
 class C3dConfig(ClipTrainingConfig):
     """Settings of a C3D training."""
 
-    image_size: int = 112
+    image_size: Count = 112
     """Height and width of a frame in pixels."""
-    embedding_size: int = 256
+    embedding_size: Count = 256
     """Length of the feature."""
-    width: float = 1.0
+    width: Positive = 1.0
     """Multiplier of all channels and units; work grows with its square."""
-    batch_size: int = 4
+    batch_size: Count = 4
     """Clips a step, over all devices and processes."""
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=1e-4, clip_norm=5.0)
     """How gradients become updates."""

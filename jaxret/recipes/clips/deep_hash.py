@@ -29,7 +29,6 @@ from typing import Any, ClassVar, Literal
 
 from flax import nnx
 
-from jaxret.errors import ConfigError
 from jaxret.losses import Mining
 from jaxret.models import (
     AttentionFusion,
@@ -43,6 +42,7 @@ from jaxret.models import (
     backbone_info,
 )
 from jaxret.models.encoder import VideoEncoder
+from jaxret.ranges import Count, CountOrZero, Weight
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
@@ -58,7 +58,7 @@ Fusion = Literal["auto", "open-set", "weighted-average", "lstm", "convolution", 
 class DeepHashConfig(FusionConfig):
     """Settings of a deep-hashing training."""
 
-    bits: int = 64
+    bits: CountOrZero = 64
     """Length of the codes, a multiple of 8. 0: none; the real-valued embedding is trained and searched."""
     fusion: Fusion = "auto"
     """How a clip's frame vectors become one vector. open-set: their mean beside an open-set posterior of the training
@@ -67,21 +67,16 @@ class DeepHashConfig(FusionConfig):
     height and width of the backbone's last feature map; a frame's vector is then that map). auto: open-set with a
     frozen pretrained backbone, three training classes or more, and no setting of a training by steps; else
     weighted-average."""
-    map_grid: int = 4
+    map_grid: Count = 4
     """With convolution-3d: the feature map is averaged into this many places a side."""
-    units: int = 256
+    units: Count = 256
     """Width of the fusion; the weighted average is as wide as a frame vector."""
-    triplet_weight: float = 1.0
+    triplet_weight: Weight = 1.0
     """Weight of the triplet loss on the codes' activations (the paper's beta); 0: none."""
     mining: Mining = "all"
     """Triplets that count: of every batch the hardest, the semi-hard, or all that break the margin."""
 
     trained_fusion: ClassVar[str] = "weighted-average"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.map_grid < 1:
-            raise ConfigError(f"map_grid must be at least 1, got {self.map_grid}")
 
     @property
     def batches_of_classes(self) -> bool:

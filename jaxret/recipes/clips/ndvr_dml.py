@@ -24,12 +24,14 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
+from typing import Annotated
 
 from flax import nnx
 
 from jaxret.losses import Mining
 from jaxret.models import Backbone, DenseEmbedding, MaxPooledLayers, backbone_info
 from jaxret.models.encoder import VideoEncoder
+from jaxret.ranges import Count, Positive, Weight, at_least
 from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.train import train_clip_encoder
@@ -46,17 +48,17 @@ class NdvrDmlConfig(FrameBackboneConfig):
     layers: tuple[str, ...] = ()
     """Feature maps of the backbone that are max-pooled, by name. None given: all its convolutions (of
     mobilenet-v1 the pointwise ones, of efficientnet-lite0 the last of each block)."""
-    widths: tuple[int, ...] = (2000, 1000, 500)
+    widths: Annotated[tuple[int, ...], at_least(1)] = (2000, 1000, 500)
     """Units of the dense layers; the last is the length of a video's vector."""
-    frames: int = 32
+    frames: Count = 32
     """Frames sampled from each chunk of a video."""
-    chunk_seconds: float = 86_400.0
+    chunk_seconds: Positive = 86_400.0
     """A video is cut into equal chunks of about this length; a day leaves it whole."""
-    cross_entropy_weight: float = 0.0
+    cross_entropy_weight: Weight = 0.0
     """Weight of a classification loss; the paper has none."""
-    triplet_weight: float = 1.0
+    triplet_weight: Weight = 1.0
     """Weight of the triplet loss."""
-    margin: float = 1.0
+    margin: Weight = 1.0
     """Margin of the triplet loss, in squared Euclidean distance of vectors of length 1."""
     mining: Mining = "all"
     """Triplets that count."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 from flax import nnx
@@ -20,6 +20,7 @@ from jaxret.errors import ConfigError
 from jaxret.models import Backbone, HashLayer, SequenceEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
+from jaxret.ranges import Count, above
 from jaxret.recipes.base import ClipConfig, FrameBackboneConfig
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.opening import LabelledData
@@ -41,9 +42,9 @@ class FusionConfig(FrameBackboneConfig):
 
     fusion: str = "auto"
     """How a clip's frame vectors become one vector; recipes name their ways."""
-    rounds: int = 5
+    rounds: Count = 5
     """With fusion=open-set: in how many rounds training classes are held out."""
-    held_out: float = 0.3
+    held_out: Annotated[float, above(0, below=1)] = 0.3
     """With fusion=open-set: share of the training classes that each round holds out."""
 
     trained_fusion: ClassVar[str]

@@ -49,7 +49,7 @@ def train_clip_encoder(
         f"encoder: {encoder.summary}, {'backbone frozen' if config.frozen else 'trained end to end'};"
         f" {parameter_count(encoder):,} parameters"
     )
-    context.write_config(config)
+    context.write_config(config, dataset)
     untrained = _with_initial_weights(encoder, config)
     # ---- train
     features, fitted = None, ""

@@ -113,6 +113,7 @@ class StepsData:
 def open_videos(config: StepsConfig, context: RunContext) -> tuple[MediaDataset, AutoencoderData]:
     """The data set and its splits, logged; ConfigError where they do not have what the steps need."""
     dataset = open_clip_data(config, "the videos")
+    context.check_data(dataset)
     data = split_for_autoencoder(
         dataset, steps_with_labels=config.needs_labels, unseen_fraction=config.unseen_fraction, seed=config.seed
     )

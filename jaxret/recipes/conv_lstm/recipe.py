@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 
@@ -47,6 +47,7 @@ from jaxret.data.datasets.moving_digits import is_moving_digits
 from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes
+from jaxret.ranges import Count, CountOrZero, Positive, at_least
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.conv_lstm.clip_table import open_videos, pixel_statistics, steps_data
 from jaxret.recipes.conv_lstm.settings import StepsConfig
@@ -60,13 +61,13 @@ __all__ = ["RECIPE", "ConvLstmConfig", "make_autoencoder", "resolve", "train"]
 class TransformerConfig:
     """The transformer of m3 and m3-3d, over the vectors of a clip's frames."""
 
-    transformer_layers: int = 5
+    transformer_layers: Count = 5
     """Its layers; this and the following are for m3 and m3-3d alone."""
-    transformer_heads: int = 3
+    transformer_heads: Count = 3
     """Its heads."""
-    transformer_units: int = 512
+    transformer_units: Count = 512
     """Its width."""
-    transformer_feed_forward: int = 2048
+    transformer_feed_forward: Count = 2048
     """Units between its layers' two dense ones."""
 
 
@@ -76,33 +77,33 @@ class ConvLstmConfig(StepsConfig):
 
     architecture: Literal["m1", "m2", "m3", "m1-3d", "m2-3d", "m3-3d", "cnn-3d"] = "m1"
     """The autoencoder: m1, m2 and m3 of RGB, m1-3d, m2-3d, m3-3d and the baseline cnn-3d of RGB-D videos."""
-    image_size: int | None = None
+    image_size: Annotated[int | None, at_least(1)] = None
     """Height and width of a frame in pixels, a multiple of 8 (of 2 to the power of `blocks`). none: 64, and 32 for
     moving digits; the paper's is 256."""
-    frames: int = 8
+    frames: Count = 8
     """Frames sampled from each clip of a video."""
-    chunk_seconds: float = 2.0
+    chunk_seconds: Positive = 2.0
     """A video is cut into equal clips of about this length."""
-    embedding_size: int | None = None
+    embedding_size: Annotated[int | None, at_least(1)] = None
     """Length of a clip's vector. none: a quarter of the numbers of the encoder's last maps, about the paper's share
     (4,000 of 16,384)."""
-    blocks: int = 3
+    blocks: Count = 3
     """Blocks of the encoder and of the decoder; each halves, or doubles, every axis of space."""
-    map_channels: int = 16
+    map_channels: Count = 16
     """Channels of the maps between the encoder's blocks."""
-    recurrent_channels: int = 64
+    recurrent_channels: Count = 64
     """Channels of the bidirectional ConvLSTMs, both directions together."""
-    residual_channels: int = 32
+    residual_channels: Count = 32
     """Channels of the residual ConvLSTMs."""
     transformer: TransformerConfig = TransformerConfig()
     """Sizes of the transformer."""
-    depth_planes: int = 16
+    depth_planes: Count = 16
     """With depth: planes that the third axis of space is cut into."""
-    depth_near: float = 0.5
+    depth_near: Positive = 0.5
     """With depth: where the first plane begins, in metres."""
-    depth_far: float = 4.5
+    depth_far: Positive = 4.5
     """With depth: where the last one ends, in metres."""
-    bins: int = 0
+    bins: CountOrZero = 0
     """The decoder gives, for each pixel, this many bins of intensity, with the cross-entropy as loss; 0: pixels, with
     the mean squared error."""
     remat: bool = False

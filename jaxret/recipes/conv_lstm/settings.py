@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures
 from jaxret.files import write_atomically
 from jaxret.losses import Mining
 from jaxret.preprocessing import DepthPlanes, Preprocessing
+from jaxret.ranges import Share, Weight, above, at_least
 from jaxret.recipes.base import ClipConfig
 from jaxret.training import LoopConfig, OptimiserConfig, RunFolder, TripletObjective
 
@@ -36,24 +37,24 @@ class StepsConfig(ClipConfig):
     steps: tuple[Step, ...] = ("pretrain", "triplet", "rank", "challenging")
     """What is done, in this order; leave some out to skip them. plain, in the place of rank and challenging, is a
     second pass on ordinary batches. pretrain alone needs no labels."""
-    batch_size: int | None = None
+    batch_size: Annotated[int | None, at_least(4)] = None
     """Clips a step, over all devices and processes. none: 32, and 8 with depth."""
-    margin: float = 1.0
+    margin: Weight = 1.0
     """Margin of the triplet loss. Its unit is the mean squared Euclidean distance of training clips of different
     classes when the first step with labels begins."""
     mining: Mining = "all"
     """Triplets of a batch that count."""
-    samples_per_class: int = 4
+    samples_per_class: Annotated[int, at_least(2)] = 4
     """Clips of each class in a batch of the triplet loss; more where there are too few classes to fill one."""
-    hard_fraction: float = 0.2
+    hard_fraction: Annotated[float, above(0, below=1)] = 0.2
     """Share of the training clips that count as hard."""
     pixel_mean: float | None = None
     """Mean of the pixels 0..255, which is taken off. none: measured on the training clips."""
-    pixel_deviation: float | None = None
+    pixel_deviation: Annotated[float | None, above(0)] = None
     """Their standard deviation, by which they are divided. none: measured."""
-    zoom: float = 1.0
+    zoom: Annotated[float, at_least(1)] = 1.0
     """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
-    mirror: float = 0.0
+    mirror: Share = 0.0
     """Probability that a training clip is flipped left to right."""
     optimiser: OptimiserConfig = OptimiserConfig(
         algorithm="sgd", learning_rate=1e-3, schedule="step", momentum=0.9, weight_decay=1e-3, clip_norm=5.0
@@ -72,21 +73,13 @@ class StepsConfig(ClipConfig):
         if "plain" in self.steps and "rank" in self.steps:
             raise ConfigError("plain is a second pass on ordinary batches, which ranks nothing: leave rank and "
                               "challenging out, or plain")  # fmt: skip
-        if self.batch_size is not None and self.batch_size < 4:
-            raise ConfigError(f"batch_size must be at least 4, two clips of two classes, got {self.batch_size}")
         if "challenging" in self.steps and (self.batch_size or 0) % 2:
             raise ConfigError(f"half of a batch are hard clips: batch_size must be even, got {self.batch_size}")
-        if self.samples_per_class < 2:
-            raise ConfigError(
-                f"samples_per_class must be at least 2, or there is no positive, got {self.samples_per_class}"
-            )
         if self.batch_size is not None and self.batch_size < 2 * self.samples_per_class:
             raise ConfigError(
                 f"batch_size {self.batch_size} holds fewer than two classes of samples_per_class "
                 f"{self.samples_per_class}, which leaves no negative"
             )
-        if not 0 < self.hard_fraction < 1:
-            raise ConfigError(f"hard_fraction must be a share above 0 and below 1, got {self.hard_fraction}")
         if (self.pixel_mean is None) != (self.pixel_deviation is None):
             raise ConfigError("pixel_mean and pixel_deviation go together: give both, or none to have them measured")
         self.objective(1.0)

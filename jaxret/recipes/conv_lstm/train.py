@@ -45,7 +45,7 @@ def train_in_steps(model: ConvLstmAutoencoder, data: StepsData, config: StepsCon
         f"encoder: {encoder.summary}; {parameter_count(model.backbone):,} parameters, and"
         f" {parameter_count(model.decoder):,} of the decoder; {len(data.table)} training clips"
     )
-    context.write_config(config)
+    context.write_config(config, data.dataset)
     # ---- the steps
     steps = AutoencoderSteps(data, model, encoder, config, context)
     for position, step in enumerate(config.steps, start=1):

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 
@@ -38,6 +38,7 @@ from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
 from jaxret.models.base import check_dropout
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
+from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, at_least, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.image_to_video.shot_encoders import FIXED, Temporal, shot_encoder
@@ -71,48 +72,48 @@ class ImageToVideoConfig:
     """The map's name; empty: the last one, of efficientnet-lite0 block_8, which found validation films better."""
     pooling: Literal["rmac", "mac", "spoc", "gem"] = "rmac"
     """How the map becomes a vector."""
-    whitened_size: int | None = None
+    whitened_size: Annotated[int | None, at_least(0)] = None
     """Numbers of a vector after PCA-whitening. none: 128, or the channels of a map that has fewer; the paper's is 512,
     but from some hundred shots the recurrent layers did not learn more than 128. 0: no whitening; consecutive frames
     are then so alike that the cut threshold must be far lower."""
-    whitening_frames: int = 1400
+    whitening_frames: Count = 1400
     """Training frames that the whitening is fitted on."""
-    image_size: int = 1024
+    image_size: Count = 1024
     """Longer side of a frame in pixels, at most; a multiple of 32."""
-    query_image_size: int = 960
+    query_image_size: Annotated[int, at_least(32)] = 960
     """Longer side of an image that is a query, in pixels, at most; a multiple of 32."""
-    rate: float = 3.0
+    rate: Positive = 3.0
     """Frames a second."""
-    cut_threshold: float = 0.5
+    cut_threshold: Annotated[float, at_least(0, most=2)] = 0.5
     """Cosine distance of consecutive frames above which there is a cut."""
-    max_frames: int = 50
+    max_frames: Count = 50
     """Frames that stand for a shot, at most."""
     clean: bool = False
     """Keep of every training shot the frames that match each other by SIFT (extra `opencv`; hours for many clips)."""
-    screen_photos: int = 4
+    screen_photos: CountOrZero = 4
     """Synthetic screen photos (from the side, blurred, over- or underexposed, with moire) of each training shot; they
     are the queries in training, and others in validation and test. 0: frames of the shots are, as in the paper."""
     temporal: Temporal | Literal["auto"] = "auto"
     """What makes one vector of a shot: the sum or the maximum of its frames, which need no training; an lstm or gru, as
     in the paper; the sum and a learned residual. auto: all are tried, and the one that finds the validation films best
     is taken, but none that does not find them better than the sum by more than its standard error."""
-    units: int = 256
+    units: Count = 256
     """Units of the recurrent layer."""
-    dropout: float = 0.0
+    dropout: Annotated[float, at_least(0, below=1)] = 0.0
     """Share of the inputs of the recurrent layer that are set to zero in training."""
-    margin: float = 0.1
+    margin: Annotated[float, at_least(-1, most=1)] = 0.1
     """Cosine of an image and another shot above which the loss counts."""
-    positive_share: float = 0.2
+    positive_share: Share = 0.2
     """Share of the pairs whose image belongs to the shot."""
-    batch_size: int = 128
+    batch_size: Count = 128
     """Pairs a step, over all devices and processes."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute precision of the models; parameters stay float32."""
     cache: Path | None = None
     """Folder that keeps frame vectors; runs may share it. none: cache/ in the run folder."""
-    threads: int = 2
+    threads: Threads = 2
     """Media files decoded at once."""
-    seed: int = 0
+    seed: CountOrZero = 0
     """Everything random follows from it."""
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=1e-3, schedule="cosine", clip_norm=5.0)
     """How gradients become updates."""
@@ -121,20 +122,10 @@ class ImageToVideoConfig:
 
     def __post_init__(self) -> None:
         check_backbone(self.backbone)
-        for name in ("threads", "batch_size", "units", "whitening_frames"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
-        if self.whitened_size is not None and self.whitened_size < 0:
-            raise ConfigError(f"whitened_size must be at least 1, or 0 for no whitening, got {self.whitened_size}")
-        if self.query_image_size < 32 or self.query_image_size % 32:
+        check_ranges(self)
+        if self.query_image_size % 32:
             raise ConfigError(f"query_image_size must be a multiple of 32 pixels, got {self.query_image_size}")
-        if not 0 <= self.positive_share <= 1:
-            raise ConfigError(f"positive_share must lie in 0..1, got {self.positive_share}")
         check_dropout(self.dropout)
-        if self.screen_photos < 0:
-            raise ConfigError(f"screen_photos must be at least 0, got {self.screen_photos}")
         if self.temporal in FIXED:
             refuse_unused(self, _OF_TRAINING, f"shots by their {self.temporal} need no training")
         CosineMarginObjective(self.margin)  # refuses what is out of range

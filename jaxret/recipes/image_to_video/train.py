@@ -53,6 +53,7 @@ class Films:
 def open_films(config: ImageToVideoConfig, context: RunContext) -> Films:
     """The films, dealt to splits by source, and logged; ConfigError where there are too few."""
     dataset = open_data(config, "the films")
+    context.check_data(dataset)
     splits = split_items(dataset, "video", seed=config.seed)
     counts = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
     context.log(f"{opened(config.data, dataset)}; videos: {counts}")
@@ -165,7 +166,7 @@ def _with_whitening(
     start = context.run.path / "start"
     if (start / "encoder.json").exists():
         return load_encoder(start)
-    context.write_config(config)
+    context.write_config(config, films.dataset)
     if isinstance(encoder.backbone, PooledBackbone) and encoder.backbone.whitening is not None:
         context.log(f"whitening: fitted on {config.whitening_frames} training frames at most")
         frames = training_frames(films.dataset, films.splits["train"], config.preprocessing(), config.whitening_frames)

@@ -32,7 +32,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from flax import nnx
 
@@ -42,6 +42,7 @@ from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.frozen import fix_parameters, parameters_before
 from jaxret.preprocessing import Preprocessing
+from jaxret.ranges import Count, CountOrZero, Share, Threads, above, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.instances.train import open_boxes, train_detector
@@ -73,34 +74,34 @@ class FasterRcnnConfig:
     frozen_stage: str = ""
     """With freeze=False: the layers up to this stage are kept as they are, those after it train, such as conv_pw_5 of
     mobilenet-v1; empty: all train."""
-    backbone_learning_rate: float | None = None
+    backbone_learning_rate: Annotated[float | None, above(0)] = None
     """Learning rate of a backbone that is trained along (freeze=False), such as a tenth of `learning_rate` for
     pretrained weights; the schedule is the same. none: `learning_rate`."""
-    image_size: int = 512
+    image_size: Count = 512
     """Longer side of an image in pixels, a multiple of 32; smaller images are scaled up."""
-    anchor_sizes: tuple[float, ...] = (32, 64, 128, 256)
+    anchor_sizes: Annotated[tuple[float, ...], above(0)] = (32, 64, 128, 256)
     """Square roots of the areas of anchors, in pixels of the scaled image."""
-    anchor_aspects: tuple[float, ...] = (0.5, 1, 2)
+    anchor_aspects: Annotated[tuple[float, ...], above(0)] = (0.5, 1, 2)
     """Widths of anchors divided by their heights."""
-    proposals: int = 100
+    proposals: Count = 100
     """Proposals of an image, for detection and for search."""
-    proposer_channels: int = 256
+    proposer_channels: Count = 256
     """Channels of the region proposal network."""
-    head_units: int = 256
+    head_units: Count = 256
     """Units of the dense layers of the head."""
-    sampled_anchors: int = 256
+    sampled_anchors: Count = 256
     """Anchors of an image that count in a step."""
-    sampled_regions: int = 128
+    sampled_regions: Count = 128
     """Regions of an image that count in a step."""
-    mirror: float = 0.5
+    mirror: Share = 0.5
     """Probability of flipping a training image left to right."""
-    batch_size: int = 4
+    batch_size: Count = 4
     """Images a step, over all devices and processes."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute precision; parameters and losses stay float32."""
-    threads: int = 2
+    threads: Threads = 2
     """Images decoded at once."""
-    seed: int = 0
+    seed: CountOrZero = 0
     """Everything random follows from it."""
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=3e-4, schedule="cosine", warmup_steps=50, clip_norm=10.0)
     """How gradients become updates."""
@@ -109,18 +110,9 @@ class FasterRcnnConfig:
 
     def __post_init__(self) -> None:
         check_backbone(self.backbone)
-        for name in ("threads", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
-        if not 0 <= self.mirror <= 1:
-            raise ConfigError(f"mirror must be a probability in 0..1, got {self.mirror}")
+        check_ranges(self)
         if self.freeze and self.weights == "none":
             raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
-        rate = self.backbone_learning_rate
-        if rate is not None and not rate > 0:
-            raise ConfigError(f"backbone_learning_rate must be above 0 or none, got {rate}")
         for name in ("backbone_learning_rate", "frozen_stage"):
             if self.frozen and getattr(self, name):
                 raise ConfigError(

@@ -44,6 +44,7 @@ from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncod
 from jaxret.models.foundation import is_published
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
+from jaxret.ranges import Count, CountOrZero, Positive, Threads, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.instances.fit_words import fit_words
@@ -79,37 +80,31 @@ class InstanceSearchConfig:
     vision-transformer a folder of a published encoder (`jaxret weights`), or none for random ones."""
     stage: str = ""
     """The map's name; empty: a late one of 16 pixels to a cell."""
-    words: int = 2000
+    words: Count = 2000
     """Words of the codebook; 200 in the paper, up to 25,000 in BLCF. Not for rmac."""
-    whitened_size: int = 0
+    whitened_size: CountOrZero = 0
     """Numbers of a local feature (of rmac, of a square) after PCA-whitening, such as 128, at most the map's channels;
     0: no whitening, which found more on the images of the benchmark."""
-    image_size: int = 512
+    image_size: Count = 512
     """Longer side of an image as it is seen, in pixels; a multiple of 32. Smaller images are scaled up."""
-    max_features: int = 1000
+    max_features: Count = 1000
     """Key points of an image, the strongest; for sift."""
-    levels: int = 4
+    levels: Count = 4
     """Of the grid of squares that are searched; for rmac."""
-    training_images: int = 1000
+    training_images: Count = 1000
     """Images (of a video its sampled frames) that the encoder is fitted on, spread over the data."""
-    frames: int = 10
+    frames: Count = 10
     """Frames of each chunk of a video that are searched, each as an image."""
-    chunk_seconds: float = 10.0
+    chunk_seconds: Positive = 10.0
     """A video is cut into equal chunks of about this length."""
-    threads: int = 2
+    threads: Threads = 2
     """Media files decoded at once."""
-    seed: int = 0
+    seed: CountOrZero = 0
     """Everything random follows from it."""
 
     def __post_init__(self) -> None:
         check_backbone(self.backbone)
-        for name in ("words", "max_features", "levels", "training_images", "threads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.seed < 0:
-            raise ConfigError(f"seed must be at least 0, got {self.seed}")
-        if self.whitened_size < 0:
-            raise ConfigError(f"whitened_size must be at least 1, or 0 for no whitening, got {self.whitened_size}")
+        check_ranges(self)
         unused = {
             "blcf": ("max_features", "levels"),
             "sift": ("levels", "backbone", "weights", "stage", "whitened_size"),
@@ -211,12 +206,13 @@ def train(config: InstanceSearchConfig, context: RunContext) -> Run:
     if context.stop_after is not None or jax.process_count() > 1:
         raise ConfigError(f"{context.recipe} trains no steps: run it in one process, without --stop-after")
     dataset, run = open_data(config, "the images"), context.run
+    context.check_data(dataset)
     context.log(opened(config.data, dataset))
     if (run.encoder / "encoder.json").exists():
         encoder = load_encoder(run.encoder)
     else:
         encoder = make_encoder(config)
-        context.write_config(config)
+        context.write_config(config, dataset)
         indices = training_indices(dataset, config.training_images)
         with tqdm(desc="fitting", unit="item", disable=not context.show_progress, dynamic_ncols=True) as bar:
             fit_encoder(encoder, config, dataset, indices, log=context.log, on_item=lambda _: bar.update())

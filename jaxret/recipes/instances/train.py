@@ -63,6 +63,7 @@ def open_boxes(config: FasterRcnnConfig, context: RunContext) -> BoxData:
         )
     annotated = read_box_annotations(config.data)
     images = annotated.images
+    context.check_data(images)
     splits = split_items(images, "image", seed=config.seed)
     counts = ", ".join(f"{len(indices)} {name}" for name, indices in splits.items())
     context.log(
@@ -93,7 +94,7 @@ def train_detector(detector: FasterRCNN, data: BoxData, config: FasterRcnnConfig
     scaled_on = _evenly_spaced(train_rows, _SCALED_ON).tolist()
     fit_map_scale(detector, as_it_is, scaled_on, batch_size=config.batch_size)
     context.log(f"encoder: {detector.summary}; {parameter_count(detector):,} parameters train")
-    context.write_config(config)
+    context.write_config(config, images)
     untrained = nnx.clone(detector)
 
     # ---- train

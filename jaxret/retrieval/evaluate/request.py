@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from jaxret.errors import ConfigError
+from jaxret.ranges import MOST_THREADS
 from jaxret.rank.validation import check_count
 
 __all__ = ["EvaluationRequest"]
-
-_MOST_THREADS = 1024
 
 Settings = TypeVar("Settings")
 
@@ -40,7 +39,7 @@ class EvaluationRequest:
     on_query: Callable[[int], None] | None = None
 
     def __post_init__(self) -> None:
-        check_count(self.threads, "threads", most=_MOST_THREADS)
+        check_count(self.threads, "threads", most=MOST_THREADS)
         if self.ks is None:
             return
         if not isinstance(self.ks, Iterable) or isinstance(self.ks, str):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args
 
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Relevant
 from jaxret.metrics import Denominator
-from jaxret.rank.validation import MOST
+from jaxret.ranges import Weight, at_least, check_ranges
 
 __all__ = ["FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "SceneEvaluation"]
 
@@ -42,21 +42,15 @@ class LabelEvaluation:
     relevant: Relevant = "label"
     denominator: Denominator = "min(n_relevant,k)"
     by_class: bool = False
-    depth: int | None = None
-    relevant_items: int | None = None
-    vote: int | None = None
+    depth: Annotated[int | None, at_least(1)] = None
+    relevant_items: Annotated[int | None, at_least(1)] = None
+    vote: Annotated[int | None, at_least(1)] = None
 
     def __post_init__(self) -> None:
         for name, known in (("relevant", Relevant), ("denominator", Denominator)):
             if (value := getattr(self, name)) not in get_args(known):
                 raise ConfigError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
-        for name in ("depth", "relevant_items", "vote"):
-            if (count := getattr(self, name)) is None:
-                continue
-            if count < 1:
-                raise ConfigError(f"{name} must be at least 1 or none, got {count}")
-            if count > MOST:
-                raise ConfigError(f"{name} must be at most {MOST}, got {count}")
+        check_ranges(self)
         if self.relevant_items is not None and self.relevant == "source":
             raise ConfigError("relevant_items draws items of each class: leave it out where relevance is by source")
         if self.vote is not None and self.relevant == "source":
@@ -74,11 +68,10 @@ class FilmEvaluation:
       ConfigError: it is negative.
     """
 
-    tolerance: float = 1.0
+    tolerance: Weight = 1.0
 
     def __post_init__(self) -> None:
-        if not self.tolerance >= 0:
-            raise ConfigError(f"tolerance must be at least 0 seconds, got {self.tolerance!r}")
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)
