@@ -2,10 +2,11 @@
 
 Data: moving pictures over Corel-5k's photographs and JHMDB's clips (studies/image_to_video/moving_pictures.py): 10,926
 shots in some 280 films, all of which every query searches. The two shots of a photograph lie in two films, so that of
-most queries two shots and two films are right. Scenes are dealt anew for each seed: a fifth trains, a twentieth
-validates, and the queries are a screen photo of each shot of another fifth (unseen films), and of as many shots of
-training films (seen films; trainings saw other photos of them). Settings are those of the recipe
-(`jaxret.recipes.image_to_video`), which fits and chooses here as it does there, but for `--epochs`.
+most queries two shots and two films are right. Scenes are dealt anew for each seed: 20 % train, 5 % validate, and 15 %
+query by a screen photo of each shot (unseen films), as do as many shots of training films (seen films; trainings saw
+other photos of them). Frames themselves are queries, too, each for its shot without it. Settings are those of the
+recipe (`jaxret.recipes.image_to_video`), which fits and chooses here as it does there, but for `--epochs` and two
+screen photos a shot.
 
 Frame vectors are R-MAC of a frozen network, whitened on a tenth of the scenes, which train in every deal.
 
@@ -28,8 +29,10 @@ Frame vectors and trainings are kept under --work, so a stopped call goes on whe
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -65,6 +68,7 @@ from jaxret.training import LoopConfig, RunContext, RunFolder
 from jaxret.training.pca import fit_whitening
 
 WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet", "vgg16": "none"}
+SIZES = {"mobilenet-v1": 128, "efficientnet-lite0": 112, "vgg16": 512}  # the recipe's, and of vgg16 the paper's
 FRAME_WISE = "frame by frame"
 METRICS = ("mAP of shots", "R@1 of shots", "mAP of films", "R@1 of films")
 # mAP and R@1 of the paper's tables 1 to 3 on SI2V-600k, beside the same kinds of method.
@@ -88,7 +92,8 @@ class Study:
         args = self.args
         loop = LoopConfig(epochs=args.epochs, evaluate_every=max(1, args.epochs // 10))
         weights = args.weights or WEIGHTS[args.backbone]
-        return ImageToVideoConfig(backbone=args.backbone, weights=weights, seed=seed, loop=loop)
+        size = SIZES[args.backbone]
+        return ImageToVideoConfig(backbone=args.backbone, weights=weights, whitened_size=size, seed=seed, loop=loop)
 
     def _spatial(self) -> VideoEncoder:
         """The frozen network, whitened; of shots it takes the sum."""
@@ -123,32 +128,63 @@ def methods(study: Study) -> None:
             with write_atomically(path) as partial:
                 partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         for entry in json.loads(path.read_text(encoding="utf-8")):
-            study.add("Ten thousand shots, screen photos", entry["method"], entry["films"], seed, entry["figures"])
+            study.add("Ten thousand shots", entry["method"], entry["films"], seed, entry["figures"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Queries:
+    """Queries of one kind, and what they search.
+
+    Attributes:
+      shots: (Q,), what they show.
+      vectors: (Q, D) of length 1.
+      frames: of all shots that they search.
+    """
+
+    shots: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float32]
+    frames: Sequence[npt.NDArray[np.float32]]
+
+
+def queries_of(study: Study, deal: Deal, seed: int) -> dict[str, Queries]:
+    """The kinds of queries by what films they are of."""
+    vectors, test = study.vectors(), deal.test
+    seen = np.sort(np.random.default_rng([seed, 47]).permutation(deal.train)[: len(test)])
+    clips = test[deal.scenes[test] >= len(study.collection.photographs)]
+    photos = {"unseen films": test, "seen films": seen, "unseen films, JHMDB's clips alone": clips}
+    kinds = {name: Queries(shots, unit(vectors.photos[shots, -1]), vectors.frames) for name, shots in photos.items()}
+    # A frame itself is the query, and its shot is searched without it.
+    middles = {int(number): len(vectors.frames[number]) // 2 for number in test}
+    others = [
+        np.delete(own, middles[number], axis=0) if number in middles else own
+        for number, own in enumerate(vectors.frames)
+    ]
+    held_out = np.stack([vectors.frames[number][middle] for number, middle in middles.items()])
+    return kinds | {"unseen films, frames themselves": Queries(test, unit(held_out), others)}
 
 
 def methods_of(study: Study, seed: int) -> list[dict[str, Any]]:
     """Figures of one deal, by method and by what films the queries are of."""
-    vectors, deal = study.vectors(), deal_scenes(study.collection, seed)
-    fitted, chosen = fitted_encoders(study, deal, seed)
-    shots = [as_shot(frames) for frames in vectors.frames]
-    longest = max(map(len, vectors.frames))
-    embedded = {name: encode_shots(shots, encoder, longest) for name, encoder in fitted.items()}
-    rng = np.random.default_rng([seed, 47])
-    seen = np.sort(rng.permutation(deal.train)[: len(deal.test)])
-    clips = deal.test[deal.scenes[deal.test] >= len(study.collection.photographs)]
-    groups = {"unseen films": deal.test, "seen films": seen, "unseen films, JHMDB's clips alone": clips}
+    deal = deal_scenes(study.collection, seed)
+    encoders, chosen = fitted_encoders(study, deal, seed)
+    longest = max(map(len, study.vectors().frames))
+    embedded: dict[int, dict[str, npt.NDArray[np.float32]]] = {}
     entries = []
-    for films, queries in groups.items():
-        photos = unit(vectors.photos[queries, -1])
-        of_methods = {NAMES[name]: figures(photos @ unit(own).T, queries, deal) for name, own in embedded.items()}
-        found = {FRAME_WISE: figures(best_of_frames(photos, vectors.frames), queries, deal)} | of_methods
-        found["auto"] = of_methods[NAMES[chosen]]
+    for films, queries in queries_of(study, deal, seed).items():
+        frames = queries.frames
+        if id(frames) not in embedded:
+            shots = [as_shot(own) for own in frames]
+            embedded[id(frames)] = {NAMES[name]: encode_shots(shots, one, longest) for name, one in encoders.items()}
+        scores = {name: queries.vectors @ unit(own).T for name, own in embedded[id(frames)].items()}
+        scores[FRAME_WISE] = best_of_frames(queries.vectors, frames)
+        found = {name: figures(own, queries.shots, deal) for name, own in scores.items()}
+        found["auto"] = found[NAMES[chosen]]
         for method, measured in found.items():
             entry = {metric: float(measured[metric].mean()) for metric in METRICS}
             difference = measured[METRICS[0]] - found["sum"][METRICS[0]]
             entry["less that of the sum"] = float(difference.mean())
             entry["standard error"] = float(difference.std(ddof=1) / np.sqrt(len(difference)))
-            entry["queries"] = len(queries)
+            entry["queries"] = len(queries.shots)
             entries.append({"method": method, "films": films, "figures": entry})
     print(f"seed {seed}: auto takes {NAMES[chosen]}", flush=True)
     return entries
@@ -177,14 +213,14 @@ def fitted_encoders(study: Study, deal: Deal, seed: int) -> tuple[dict[Temporal,
     run = RunFolder(study.folder / f"trainings-{seed}")
     run.write_config("image-to-video", config)
     context = RunContext(run, log=lambda line: print(f"seed {seed}: {line}", flush=True), show_progress=False)
-    fitted = fit_candidates(spatial, LEARNED, pairs, validation, config, context)
-    if fitted is None:
-        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
-    size = spatial.frame_embedding_size
-    untrained = {
-        name: VideoEncoder(spatial.backbone, shot_encoder(name, size, config), spatial.preprocessing) for name in FIXED
+    encoders = {
+        name: VideoEncoder(
+            spatial.backbone, shot_encoder(name, spatial.frame_embedding_size, config), spatial.preprocessing
+        )
+        for name in (*LEARNED, *FIXED)
     }
-    encoders = untrained | fitted
+    if not fit_candidates({name: encoders[name] for name in LEARNED}, pairs, validation, config, context):
+        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
     return encoders, best_candidate(candidates_on(validation, encoders, longest))
 
 
@@ -259,7 +295,7 @@ def baselines_of(study: Study, seed: int) -> list[dict[str, Any]]:
 def cost(study: Study) -> None:
     """Parameters, time of a frame on one thread, and bytes of an hour's shots."""
     shots_an_hour = 3600 / 4.0  # of four seconds, about what films here have
-    for backbone, size in (("mobilenet-v1", 128), ("efficientnet-lite0", 112), ("vgg16", 512)):
+    for backbone, size in SIZES.items():
         config = ImageToVideoConfig(backbone=cast(BackboneName, backbone), weights="none", whitened_size=size)
         encoder = make_encoder(config, "sum")
         found: dict[str, float] = {"numbers": size, "million parameters": parameter_count(encoder) / 1e6}

@@ -13,8 +13,8 @@ from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.image_to_video.held_out import HeldOutFrames
-from jaxret.recipes.image_to_video.shot_encoders import NAMES, Temporal, shot_encoder
-from jaxret.training import CosineMarginObjective, FitTask, RunContext, RunFolder, Validation, fit_model
+from jaxret.recipes.image_to_video.shot_encoders import NAMES, Temporal
+from jaxret.training import CosineMarginObjective, FitResult, FitTask, RunContext, RunFolder, Validation, fit_model
 from jaxret.training.checkpoint import Checkpoints
 
 if TYPE_CHECKING:
@@ -94,53 +94,46 @@ def folder_of(run: RunFolder, name: Temporal, *, alone: bool) -> RunFolder:
 
 
 def fit_candidates(
-    encoder: VideoEncoder,
-    names: Sequence[Temporal],
+    starts: Mapping[Temporal, VideoEncoder],
     pairs: ShotPairs,
     queries: HeldOutFrames,
     config: ImageToVideoConfig,
     context: RunContext,
-) -> dict[Temporal, VideoEncoder] | None:
+) -> bool:
     """Fit encoders of shots, one after the other, each from its last checkpoint, to the best of its epochs.
 
     Args:
-      encoder: of frames; of one encoder of shots that is fitted alone with its first weights.
-      names: what to fit.
+      starts: by name, with their first weights, in place of which the fitted ones come.
       pairs: of training.
       queries: of the validation films, which choose the epoch.
       config: settings.
       context: the run; several are fitted in folders of their own in it.
 
     Returns:
-      The encoders by name; None where `context.stop_after` steps were taken before their end.
+      Whether all are fitted; False where they were stopped before.
     """
-    fitted: dict[Temporal, VideoEncoder] = {}
     left = context.stop_after
-    for name in names:
+    for name, encoder in starts.items():
         if left is not None and left < 1:
-            return None
-        run = folder_of(context.run, name, alone=len(names) == 1)
-        temporal = encoder.temporal
-        if len(names) > 1:
+            return False
+        run = folder_of(context.run, name, alone=len(starts) == 1)
+        if len(starts) > 1:
             run.path.mkdir(parents=True, exist_ok=True)
             context.log(f"{NAMES[name]}: {run.path}")
-            temporal = shot_encoder(name, encoder.frame_embedding_size, config)
-        candidate = VideoEncoder(encoder.backbone, temporal, encoder.preprocessing)
         with Checkpoints(run.checkpoints) as checkpoints:
             before = checkpoints.last_step or 0
         own = dataclasses.replace(context, run=run, stop_after=left, description=NAMES[name])
-        steps, finished = _fit(candidate, pairs, queries, config, own)
-        if not finished:
-            return None
-        left = None if left is None else left - (steps - before)
-        fitted[name] = candidate
-    return fitted
+        result = _fit(encoder, pairs, queries, config, own)
+        if not result.finished:
+            return False
+        left = None if left is None else left - (result.steps - before)
+    return True
 
 
 def _fit(
     encoder: VideoEncoder, pairs: ShotPairs, queries: HeldOutFrames, config: ImageToVideoConfig, context: RunContext
-) -> tuple[int, bool]:
-    """Leave the best weights in the encoder of shots; the steps that were done in all, and whether it is the end."""
+) -> FitResult:
+    """Leave the best weights in the encoder of shots."""
 
     def evaluate() -> dict[str, float]:
         found = queries.figures(encoder, config.max_frames)
@@ -148,5 +141,4 @@ def _fit(
 
     plan = ShuffledBatches(len(pairs), min(config.batch_size, len(pairs)))
     task = FitTask(encoder.temporal, CosineMarginObjective(config.margin), pairs, plan, Validation(evaluate))
-    result = fit_model(task, config, context)
-    return result.steps, result.finished
+    return fit_model(task, config, context)

@@ -108,11 +108,14 @@ def train_shot_encoder(
         own = [cleaned(dataset, video, shot, config) for video, shot in shots["train"]]
         longest = max(map(len, own))  # shorter batches where no shot is as long as it may be
         pairs = ShotPairs(own, max_frames=longest, positive_share=config.positive_share, images=images)
-        fitted = fit_candidates(encoder, learned, pairs, queries["validation"], config, context)
-        if fitted is None:
+        # Alone it starts from the weights that the run has kept, which may be of an older version.
+        starts = {learned[0]: encoder} if len(learned) == 1 else {
+            name: _with_temporal(encoder, name, config) for name in learned
+        }  # fmt: skip
+        if not fit_candidates(starts, pairs, queries["validation"], config, context):
             context.log_stopped()
             return None
-        encoders |= fitted
+        encoders |= starts
     elif config.temporal != "auto":
         context.log(f"shots by their {config.temporal}: there is nothing to train")
     if not first:
