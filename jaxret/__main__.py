@@ -1,4 +1,4 @@
-"""The `jaxret` command: `jaxret train|index|search|evaluate|weights`, also `python -m jaxret`."""
+"""The `jaxret` command: `jaxret train|index|search|evaluate|export|weights`, also `python -m jaxret`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ VERBS = {
     "index": ("jaxret.build_index", "put a folder of images and videos into an index"),
     "search": ("jaxret.search", "find what looks like an image or a video"),
     "evaluate": ("jaxret.evaluate", "measure retrieval on labelled media"),
+    "export": ("jaxret.export", "write the vectors of an index for other programs"),
     "weights": ("jaxret.weights", "list published encoders, or tell what one's files hold"),
 }
 

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
+from jaxret.index.exports.formats import ExportFormat, export_rows
+from jaxret.index.items.columns import items_of_table
+from jaxret.index.items.item_list import ItemList
 from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
 from jaxret.index.media_search_result import MediaSearchResult
@@ -18,7 +21,9 @@ from jaxret.index.write_lock import IndexBusyError
 
 __all__ = [
     "EncoderRecord",
+    "ExportFormat",
     "IndexBusyError",
+    "ItemList",
     "Manifest",
     "MediaIndex",
     "MediaItem",
@@ -26,5 +31,7 @@ __all__ = [
     "Rows",
     "SearchOptions",
     "Space",
+    "export_rows",
+    "items_of_table",
     "read_manifest",
 ]

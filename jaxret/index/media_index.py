@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.data.items import ColumnValue, MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import EncoderMismatchError, IndexFormatError, WriteError
 from jaxret.index.item_search import gallery_of
-from jaxret.index.items.columns import FIELDS
+from jaxret.index.items.columns import FIELDS, column_array
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.media_search import rank_media
@@ -175,6 +176,18 @@ class MediaIndex:
     def revision(self) -> int:
         """The number of the revision that is open, from 1."""
         return self._snapshot.manifest.revision
+
+    def table(self) -> pa.Table:
+        """All items as an Arrow table, in order of their ids, with whole paths; most of it stays on disk.
+
+        Its columns are those that `values` takes.
+        """
+        schema, batches = self._snapshot.item_batches()
+        table = pa.Table.from_batches(list(batches), schema)
+        if self.media_root is None:
+            return table
+        paths = column_array(self.values("path"), pa.string())
+        return table.set_column(schema.get_field_index("path"), schema.field("path"), paths)
 
     def count_rows(self, space: str) -> int:
         """How many rows a space has; ValueError for an unknown space."""

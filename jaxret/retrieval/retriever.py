@@ -10,6 +10,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.ground_truth.films import FilmQueries
 from jaxret.data.ground_truth.stanford_i2v import I2VQueries
 from jaxret.data.items import Kind
+from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex
 from jaxret.rank.validation import check_count
@@ -110,9 +111,9 @@ class Retriever:
             stream = self.system.vectors(dataset, fresh, threads=threads, on_item=on_item)
         else:
             stream = iter([(number, media[number]) for number in fresh if number in media])
-        return add_media(self.index, dataset, stream, self._rows)
+        return add_media(self.index, dataset, stream, self._rows_of)
 
-    def _rows(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Any]:
+    def _rows_of(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Any]:
         return {name: rows for name, rows in self.system.rows(vectors).items() if name in self.index.spaces}
 
     def search(
@@ -222,6 +223,17 @@ class Retriever:
         self.system.check_queries(self.index, type(queries))
         options = None if options is None else self._fitting(options)
         return self.system.evaluate(self.index, EvaluationRequest(queries, options, settings, ks, threads, on_query))
+
+    def rows(self, space: str) -> Rows:
+        """The vectors or codes of a space with their items and spans, as NumPy arrays of their own.
+
+        Other libraries take the arrays without a copy through DLPack: `torch.from_dlpack(rows.vectors)`,
+        `jax.numpy.from_dlpack(rows.vectors)`. `rows.items` are ids, positions in `index.items`.
+
+        Raises:
+          ValueError: the space is unknown.
+        """
+        return self.index.rows(space)
 
     def bytes_of(self, space: str) -> int:
         """Bytes that the rows of a space take."""

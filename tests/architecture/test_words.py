@@ -41,6 +41,7 @@ ROOMS = (
     "__main__.py",
     "build_index.py",
     "evaluate.py",
+    "export.py",
     "errors.py",
     "files.py",
     "lazy.py",

@@ -23,7 +23,9 @@ __all__ = [
     "batches_of_items",
     "cast_batch",
     "check_schema",
+    "column_array",
     "items_of_batch",
+    "items_of_table",
     "kind_of_type",
     "plain_value",
     "plain_values",
@@ -114,7 +116,7 @@ def batches_of_items(items: Sequence[MediaItem]) -> tuple[pa.Schema, Iterator[pa
             for name in ("size", "modified", "content"):
                 values[name] = [None if item.file is None else getattr(item.file, name) for item in block]
             values |= {name: [item.columns.get(name) for item in block] for name in own}
-            yield pa.record_batch([_array(values[field.name], field.type) for field in schema], schema=schema)
+            yield pa.record_batch([column_array(values[field.name], field.type) for field in schema], schema=schema)
 
     return schema, batches()
 
@@ -125,9 +127,10 @@ def _type_of(value: Any) -> pa.DataType:
     return pa.int64() if isinstance(value, int) else pa.float64() if isinstance(value, float) else pa.string()
 
 
-def _array(values: list[Any], type_: pa.DataType) -> pa.Array:
+def column_array(values: list[Any], type_: pa.DataType) -> pa.Array:
+    """Values as a column keeps them."""
     if type_ == pa.timestamp("ns", "UTC"):
-        return pa.array(values, pa.int64()).cast(type_)
+        return pa.array(values, pa.int64()).view(type_)
     if type_ != pa.string():
         return pa.array(values, type_)
     try:
@@ -168,8 +171,38 @@ def plain_values(batch: pa.RecordBatch, name: str) -> list[Any]:
         return [None] * len(batch)
     column = batch.column(name)
     if name == "modified":
-        column = column.cast(pa.int64())
+        column = column.view(pa.int64())
     return [plain_value(value) for value in column.to_pylist()]
+
+
+def items_of_table(table: Any) -> list[MediaItem]:
+    """Items from a table that someone has.
+
+    Args:
+      table: an Arrow table, a data frame of pandas, or a mapping of names to columns. `key` is needed; `kind`, "image"
+        where there is no such column, `label`, `source`, `split`, `path`, `duration` and `origin` are fields of the
+        items, and all others columns of the user's own.
+
+    Raises:
+      ValueError: there is no column `key`, or a row describes no item; the message names the row, from 0.
+
+    Example:
+      >>> items_of_table({"key": ["a.jpg", "b.jpg"], "year": [1999, None]})[0].columns
+      {'year': 1999}
+    """
+    given = table if isinstance(table, pa.Table) else pa.table(table)
+    if "key" not in given.column_names:
+        raise ValueError(f"table must have a column key, got {', '.join(given.column_names) or 'none'}")
+    fields = {name for name in MediaItem.__dataclass_fields__ if name not in ("file", "columns")}
+    items = []
+    for number, row in enumerate(given.to_pylist()):
+        own = {name: value for name, value in row.items() if name not in fields}
+        known = {name: value for name, value in row.items() if name in fields and value is not None}
+        try:
+            items.append(MediaItem(**{"kind": "image", **known}, columns=own))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"row {number} of the table: {error}") from error
+    return items
 
 
 def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -101,7 +101,12 @@ class ItemFile:
             yield from self._items(self.batch(number), [local % BATCH_ITEMS for local in run])
 
     def _items(self, batch: pa.RecordBatch, rows: list[int]) -> Iterator[MediaItem]:
-        chosen = batch if len(rows) == len(batch) and rows == list(range(len(batch))) else batch.take(rows)
+        if len(rows) == 1:
+            chosen = batch.slice(rows[0], 1)  # `take` would import pyarrow.compute, for as long as many searches last
+        elif rows == list(range(len(batch))):
+            chosen = batch
+        else:
+            chosen = batch.take(rows)
         try:
             yield from items_of_batch(chosen)
         except (ValueError, TypeError) as error:
