@@ -44,6 +44,7 @@ def train(seed: int, run: Path) -> dict[str, float]:
         shutil.rmtree(run, ignore_errors=True)
         command = [sys.executable, "-m", "jaxret.train", "--seed", str(seed), "--out", str(run), "--quiet"]
         environment = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+        environment["JAXRET_COMPILATION_CACHE"] = "off"
         before, start = _processor_seconds(), time.perf_counter()
         subprocess.run(command, env=environment, check=True)
         spent = {"CPU-seconds": _processor_seconds() - before, "seconds": time.perf_counter() - start}
