@@ -401,3 +401,19 @@ def test_small_files_do_not_become_large_arrays(tmp_path):
         file.truncate(1 << 40)  # of no disk's size: nothing but its first bytes is read
     with pytest.raises(WeightsError, match="damaged or not a PyTorch weight file"):
         read_weights(tmp_path / "w.pth")
+
+
+def test_texts_of_hdf5_that_have_no_end_or_claim_too_much_are_refused(tmp_path):
+    path = tmp_path / "w.h5"
+    keras_file(path, {"conv/kernel": np.ones(2, np.float32), "conv/bias": np.ones(2, np.float32)})
+    whole = path.read_bytes()
+    heap = whole.index(b"GCOL")
+    free = whole.index(struct.pack("<HHIQ", 0, 0, 0, 4096 - 128), heap)
+    text = whole.index(struct.pack("<IQ", len("conv/bias:0"), heap))
+    for place, content, message in [
+        (free + 8, bytes(8), "the heap of its texts has no end"),  # HDF5 never returns
+        (text, struct.pack("<I", 2**32 - 64), "a text claims 4294967232 bytes"),  # HDF5 takes 4 GB
+    ]:
+        path.write_bytes(whole[:place] + content + whole[place + len(content) :])
+        with pytest.raises(WeightsError, match=message):
+            read_weights(path)

@@ -206,7 +206,7 @@ def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], 
         ({"image_size": 100}, "must be multiples of 32, got 100 x 100"),
         ({"mirror": 2.0}, "mirror must be 0 to 1, got 2.0"),
         ({"sampled_regions": 0}, "sampled_regions must be at least 1, got 0"),
-        ({"anchor_sizes": (0.0,)}, r"anchor_sizes must be numbers above 0, got \(0.0,\)"),
+        ({"anchor_sizes": (0.0,)}, "anchor_sizes must be above 0, got 0.0"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],
 )

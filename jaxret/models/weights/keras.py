@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.errors import WeightsError
+from jaxret.models.weights.hdf5_heap import check_heaps
 from jaxret.models.weights.limits import most_bytes
 
 __all__ = ["read_keras_file"]
@@ -42,6 +43,7 @@ def read_keras_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     """
     path = Path(path)
     try:
+        check_heaps(path)
         with h5py.File(path, "r") as file:
             root = file.get("model_weights", file)
             layers = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(root)
