@@ -126,12 +126,40 @@ def write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = (
         rows: from `row`.
         packages: distributions whose versions matter, beside jaxret and numpy.
     """
+    return _write(name, rows, packages, [])
+
+
+def update(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = ()) -> Path:
+    """As `write`, but rows of the old file for which there is no new one stay.
+
+    Rows are of the same figure where all but their values is the same. `earlier` in the file lists the command,
+    commit and date of each call that rows may be left of.
+    """
+    path = RESULTS / f"{name}.json"
+    if not path.exists():
+        return write(name, rows, packages)
+    old = json.loads(path.read_text(encoding="utf-8"))
+    fresh = {_figure_of(one) for one in rows}
+    kept = [one for one in old["rows"] if _figure_of(one) not in fresh]
+    origin = {"command": old["command"], "commit": old["commit"], "date": old["date"]}
+    earlier = [one for one in old.get("earlier", []) if one != origin]
+    return _write(name, [*kept, *rows], packages, [*earlier, origin] if kept else [])
+
+
+def _figure_of(entry: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(entry.get(key) for key in ("data", "method", "metric", "setting", "seed"))
+
+
+def _write(
+    name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str], earlier: Sequence[dict[str, Any]]
+) -> Path:
     content = {
         "command": "python " + shlex.join([os.path.relpath(sys.argv[0], RESULTS.parent.parent), *sys.argv[1:]]),
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": describe_machine(),
         "versions": {"jaxret": jaxret.__version__, **versions_of(["numpy", *packages])},
+        **({"earlier": list(earlier)} if earlier else {}),
         "rows": list(rows),
     }
     RESULTS.mkdir(exist_ok=True)

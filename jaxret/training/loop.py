@@ -260,6 +260,8 @@ class _LossWatch:
 
     def postfix(self, best: float | None, score: str) -> dict[str, str]:
         shown = {"loss": f"{self._last_loss:.3f}"}
+        if self._steps and "train_accuracy" in self._sums:
+            shown["train accuracy"] = f"{self._sums['train_accuracy'] / self._steps:.2f}"
         if best is not None:
             shown[f"best {score}"] = f"{best:.3f}"
         shown["clips/s"] = f"{self._items / (time.perf_counter() - self._started):.0f}"

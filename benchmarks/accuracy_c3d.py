@@ -1,0 +1,238 @@
+"""C3D from scratch: does it learn, on classes that it was trained on and on others, and what are codes of it worth?
+
+Data: six classes of JHMDB to train on and six others, dealt anew for each seed (HMDB51's official splits, one a seed);
+and moving digits, of two digits twelve classes to train on and four others, rendered anew for each seed. Frames are
+small and the network is narrow (--pixels, --width), so that a CPU trains it in minutes. It is the recipe `c3d` as it
+is, but for `--epochs`, and without flips where left and right are classes.
+
+Seen classes: test clips query the training clips (the validation part among them). Unseen ones: each clip queries the
+others of unseen classes. Clips of the query's own source are taken out. mAP and P@1 by Euclidean distance; beside the
+trained network stand the same one untrained, the mean colour of a clip, the mean of its frames at 8 x 8 places, and
+chance, the share of relevant clips. Validation mAP picks the epoch; nothing is picked by test clips.
+
+    python benchmarks/accuracy_c3d.py                       # an hour on two cores
+    python benchmarks/accuracy_c3d.py digits --seeds 0      # a part of it; the other rows of the file stay
+    python benchmarks/accuracy_c3d.py whole                 # width 1, 112 pixels: training accuracy of a few clips
+
+Trainings are kept under --work and not done again, so a stopped call goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from common import results_file
+from common.paths import JHMDB, JHMDB_CLIPS
+from common.study_program import StudyParser
+
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.open import open_dataset
+from jaxret.data.rows import Rows
+from jaxret.data.sampling.reading import read_chunks
+from jaxret.data.splits import split_classes, split_dataset
+from jaxret.evaluation import LabelProtocol, Ranking, evaluate_leave_one_out, evaluate_queries
+from jaxret.models import load_encoder
+from jaxret.models.backbones.small_convnet import grid_average
+from jaxret.models.encoder import VideoEncoder
+from jaxret.recipes.clip_media import embed_items
+from jaxret.recipes.clips import c3d
+from jaxret.recipes.clips.c3d import C3dConfig
+from jaxret.retrieval.encode import clip_rows, code_rows
+from jaxret.training import LoopConfig, RunContext, RunFolder, read_run_log
+
+SEEN_CLASSES = 6  # and as many unseen ones, of JHMDB
+DIGITS = ("0", "1")
+DIGIT_CLIPS = (40, 8, 16)  # of each class in training, validation and test
+METRICS = ("mAP", "P@1")
+WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_EPOCHS = 3, 4, 20
+
+
+def jhmdb(folder: Path, seed: int) -> Path:
+    """A CSV of six classes to train on, by one of the official splits, and of six others, whose clips all test."""
+    table = folder / f"jhmdb-{seed}.csv"
+    with JHMDB_CLIPS.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = sorted({row["label"] for row in rows})
+    order = np.random.default_rng([seed, 6]).permutation(len(names))
+    chosen = [names[place] for place in order[: 2 * SEEN_CLASSES]]
+    seen = set(split_classes(sorted(chosen), 0.5, seed=seed)[0])
+    with table.open("w", newline="", encoding="utf-8") as file:
+        written = csv.writer(file)
+        written.writerow(("path", "label", "source", "split"))
+        for row in rows:
+            split = row[f"split{seed % 3 + 1}"] or "unused"
+            if row["label"] in chosen and split != "unused":
+                shown = split if row["label"] in seen else "test"
+                written.writerow((str((JHMDB / row["path"]).resolve()), row["label"], row["source"], shown))
+    return table
+
+
+def digits(folder: Path, seed: int) -> Path:
+    """A folder of clips of two moving digits, with its CSV."""
+    table = folder / f"digits-{seed}" / "clips.csv"
+    if not table.exists():
+        rendered = MovingDigits(*DIGIT_CLIPS, seed=seed)
+        chosen = [n for n, item in enumerate(rendered.items) if str(item.label)[0] in DIGITS]
+        rendered.write_media_folder(table.parent, chosen)
+    return table
+
+
+def mean_pixels(dataset: MediaDataset, encoder: VideoEncoder, numbers: np.ndarray, places: int) -> Rows:
+    """Each chunk's frames, as the encoder sees them, averaged over time and into places x places."""
+    vectors, items = [], []
+    for number in numbers.tolist():
+        for chunk in read_chunks(dataset, number, encoder.preprocessing):
+            mean = chunk.pixels.astype(np.float32).mean(axis=0, keepdims=True)
+            vectors.append(np.asarray(grid_average(mean, places)).ravel())
+            items.append(number)
+    return Rows(np.stack(vectors), np.array(items))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A finished training and its data."""
+
+    encoder: VideoEncoder
+    config: C3dConfig
+    log: Sequence[Any]
+
+    def figures(self) -> dict[str, dict[str, dict[str, float]]]:
+        """Figures by group of classes and method."""
+        dataset = open_dataset(self.config.data)
+        splits = split_dataset(dataset, unseen_fraction=0.0, seed=self.config.seed)
+        of_unseen = np.array([dataset.items[n].label in splits.unseen for n in splits.test.tolist()])
+        seen, unseen = splits.test[~of_unseen], splits.test[of_unseen]
+        known = np.concatenate([splits.train, splits.validation])
+        everything = np.concatenate([known, splits.test])
+
+        def encoded(encoder: VideoEncoder) -> Rows:
+            return clip_rows(embed_items(dataset, encoder, everything.tolist(), threads=1)[0], encoder)
+
+        trained = encoded(self.encoder)
+        methods = {
+            "trained": (trained, Ranking()),
+            "untrained": (encoded(c3d.make_encoder(self.config)), Ranking()),
+            "mean colour": (mean_pixels(dataset, self.encoder, everything, 1), Ranking()),
+            "mean frame, 8 x 8 places": (mean_pixels(dataset, self.encoder, everything, 8), Ranking()),
+        }
+        if self.encoder.code_bits:
+            methods["trained, codes"] = (code_rows(trained), Ranking("hamming"))
+        figures: dict[str, dict[str, dict[str, float]]] = {"seen": {}, "unseen": {}}
+        for method, (rows, ranking) in methods.items():
+            protocol = LabelProtocol(ks=(1,))
+            found = evaluate_queries(*_part(rows, seen, dataset), *_part(rows, known, dataset), ranking, protocol)[
+                "all"
+            ]
+            alone = evaluate_leave_one_out(*_part(rows, unseen, dataset), ranking, protocol)["all"]
+            for group, measured in (("seen", found), ("unseen", alone)):
+                figures[group][method] = {name: measured[name] for name in METRICS}
+        for group, queries, gallery in (("seen", seen, known), ("unseen", unseen, unseen)):
+            figures[group]["chance"] = {"P@1": _share_relevant(dataset, queries, gallery)}
+        return figures
+
+
+def _part(rows: Rows, numbers: np.ndarray, dataset: MediaDataset) -> tuple[Rows, list[Any]]:
+    """The rows of some items, numbered from 0, and those items."""
+    kept = np.isin(rows.items, numbers)
+    found, places = np.unique(rows.items[kept], return_inverse=True)
+    return Rows(rows.vectors[kept], places), [dataset.items[n] for n in found]
+
+
+def _share_relevant(dataset: MediaDataset, queries: np.ndarray, gallery: np.ndarray) -> float:
+    """The mean share of relevant clips among those of other sources."""
+    labels, sources = (np.array([getattr(item, name) for item in dataset.items]) for name in ("label", "source"))
+    others = sources[queries][:, None] != sources[gallery]
+    return float(np.mean(((labels[queries][:, None] == labels[gallery]) & others).sum(axis=1) / others.sum(axis=1)))
+
+
+def trained(config: C3dConfig, folder: Path) -> Trained:
+    """The training with these settings, done first, or gone on with, if it is not finished."""
+    run = RunFolder(folder)
+    if not run.figures.exists():
+        c3d.train(config, RunContext(run, "c3d", log=str, show_progress=False))
+    if not run.figures.exists():
+        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
+    return Trained(load_encoder(run.encoder), config, read_run_log(run.metrics))
+
+
+def study(name: str, table: Path, args: argparse.Namespace, seed: int, *, bits: int = 0) -> list[dict[str, Any]]:
+    """The rows of one training."""
+    flips = {} if name == "jhmdb" else {"mirror": 0.0}
+    config = C3dConfig(
+        data=str(table), seed=seed, width=args.width, image_size=args.pixels, bits=bits, threads=1, **flips
+    )
+    if args.epochs:
+        config = dataclasses.replace(config, loop=dataclasses.replace(config.loop, epochs=args.epochs))
+    result = trained(config, args.work / f"{name}-{seed}-{bits}-{args.width:g}-{args.pixels}")
+    setting = f"width {args.width:g}, {args.pixels} pixels" + (f", {bits} bits" if bits else "")
+    data = {"jhmdb": "JHMDB, 6 + 6 classes", "digits": "moving digits, 12 + 4 classes"}[name]
+    rows = []
+    for group, methods in result.figures().items():
+        for method, figures in methods.items():
+            rows += results_file.rows_of(f"{data}, {group}", method, figures, setting=setting, seed=seed)
+            print(data, group, f"seed {seed} {bits} bits {method:<26}", figures, flush=True)
+    curve = {"epochs trained": result.log[-1]["epoch"]}
+    curve |= {"training accuracy, first": result.log[0]["train_accuracy"]}
+    curve |= {"training accuracy, last": result.log[-1]["train_accuracy"]}
+    print(data, curve, flush=True)
+    return rows + results_file.rows_of(data, "training", curve, setting=setting, seed=seed)
+
+
+def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Training accuracy of the network at full width on 112 pixels, of a few clips that it sees again and again."""
+    table = args.work / "whole.csv"
+    dataset = open_dataset(str(jhmdb(args.work, 0)))
+    of_class: dict[str, list[Any]] = {}
+    for item in dataset.items:
+        if item.split == "train":
+            of_class.setdefault(str(item.label), []).append(item)
+    with table.open("w", newline="", encoding="utf-8") as file:
+        written = csv.writer(file)
+        written.writerow(("path", "label", "source", "split"))
+        for label in sorted(of_class)[:WHOLE_CLASSES]:
+            for item in of_class[label][:WHOLE_CLIPS]:
+                written.writerow((item.path, label, item.source, "train"))
+            written.writerow((of_class[label][-1].path, label, of_class[label][-1].source, "validation"))
+    loop = LoopConfig(epochs=WHOLE_EPOCHS, evaluate_every=1)
+    config = C3dConfig(data=str(table), threads=1, loop=loop)
+    log = trained(config, args.work / "whole").log
+    rows = []
+    for row in log:
+        setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, width 1, 112 pixels, epoch {row['epoch']:g}"
+        print(setting, row["train_accuracy"], flush=True)
+        figures = {"training accuracy": row["train_accuracy"], "loss": row["loss"]}
+        rows += results_file.rows_of("JHMDB, 3 classes", "training", figures, setting=setting, seed=0)
+    return rows
+
+
+def main() -> None:
+    """Train what is missing, print the figures, write the result file."""
+    parser = StudyParser(__doc__, "accuracy_c3d", ("digits", "jhmdb", "codes", "whole"), seeds=(0, 1, 2))
+    parser.add_argument("--width", type=float, default=0.25)
+    parser.add_argument("--pixels", type=int, default=64)
+    parser.add_argument("--epochs", type=int, help="at most (default: the recipe's)")
+    args = parser.read()
+    args.work.mkdir(parents=True, exist_ok=True)
+    jax.config.update("jax_compilation_cache_dir", str((args.work / "compiled").resolve()))
+    rows: list[dict[str, Any]] = []
+    for name, make in (("digits", digits), ("jhmdb", jhmdb)):
+        for seed in args.seeds if name in args.studies else ():
+            rows += study(name, make(args.work, seed), args, seed)
+    if "codes" in args.studies:
+        rows += study("digits", digits(args.work, 0), args, 0, bits=64)
+    if "whole" in args.studies:
+        rows += whole(args)
+    keep = results_file.write if args.complete else results_file.update
+    print(keep("accuracy_c3d", rows, ["jax", "flax", "av"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""Validation by group, of clips whose names do not tell their groups; and result files that are renewed in part."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
+if not BENCHMARKS.is_dir():
+    pytest.skip("the benchmarks are not here", allow_module_level=True)
+sys.path.append(str(BENCHMARKS))
+
+from common import results_file  # noqa: E402
+from studies.deep_hashing.data import MOST_OF_A_GROUP, held_out_blocks  # noqa: E402
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_no_group_is_on_both_sides(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels: list[int] = []
+    groups: list[str] = []
+    for label in range(5):
+        for group in range(18):  # a class of UCF101 has 18 groups for training
+            clips = int(rng.integers(1, MOST_OF_A_GROUP + 1))
+            labels += [label] * clips
+            groups += [f"{label}-{group}"] * clips
+    train, validation = held_out_blocks(np.arange(100, 100 + len(labels)), np.array(labels), seed)
+    train, validation = train - 100, validation - 100
+    assert not {groups[n] for n in train} & {groups[n] for n in validation}
+    for label in range(5):
+        count = labels.count(label)
+        assert sum(labels[n] == label for n in validation) == count // 10
+        assert sum(labels[n] == label for n in train) >= count - count // 10 - 2 * MOST_OF_A_GROUP
+
+
+def test_rows_without_a_new_figure_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    results_file.update(
+        "some", [results_file.row("a", "m", "mAP", value, seed=seed) for seed, value in ((0, 0.1), (1, 0.2))]
+    )
+    path = results_file.update("some", [results_file.row("a", "m", "mAP", 0.3, seed=1)])
+    written = json.loads(path.read_text())
+    assert [(row["seed"], row["value"]) for row in written["rows"]] == [(0, 0.1), (1, 0.3)]
+    assert len(written["earlier"]) == 1
