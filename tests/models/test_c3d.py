@@ -13,9 +13,11 @@ import pytest
 from flax import nnx
 from reference import c3d as twin
 
+from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead, create_backbone
 from jaxret.models.backbones.c3d import C3D
+from jaxret.models.layers.init import he_normal
 
 DENSE = (24, 12)
 SMALL = {"width": 1 / 16, "dense": (16 * 24, 16 * 12), "embedding_size": 10}
@@ -176,6 +178,23 @@ def test_bfloat16_is_close_and_keeps_float32_parameters():
     assert half.fc6.kernel.dtype == jnp.float32
     expected = twin.c3d(arrays, clips)["embedding"]
     np.testing.assert_allclose(encoding.embedding, expected, atol=0.05 * np.abs(expected).max())
+
+
+def test_different_clips_have_different_features_before_training():
+    """With weights that do not sum to 0 all features point the same way, and there is little to begin to learn from."""
+    digits = MovingDigits(train_clips=1, validation_clips=0, test_clips=0)
+    clips = digits.render(range(0, 48, 6))[:, :8]
+    net = C3D(width=1 / 8, rngs=nnx.Rngs(0))
+
+    def alike() -> float:
+        features = np.asarray(encode(net, clips).embedding)
+        features = features / np.linalg.norm(features, axis=1, keepdims=True)
+        return float(np.mean((features @ features.T)[np.triu_indices(len(clips), 1)]))
+
+    centred = alike()
+    for layer in (*net.convolutions.values(), net.fc6, net.fc7, net.feature):
+        layer.kernel[...] = he_normal(jax.random.key(3), layer.kernel.shape)
+    assert centred < 0.9 < alike()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead, create_backbone
-from jaxret.models.layers.init import glorot_uniform, he_normal, orthogonal
+from jaxret.models.layers.init import centred_he_normal, glorot_uniform, he_normal, orthogonal
 
-SHAPES = {he_normal: (3, 3, 40, 60), glorot_uniform: (150, 90), orthogonal: (40, 90)}
+SHAPES = {he_normal: (3, 3, 40, 60), centred_he_normal: (3, 3, 40, 60), glorot_uniform: (150, 90), orthogonal: (40, 90)}
 
 
 @pytest.mark.parametrize("initialise", SHAPES)
@@ -25,9 +25,17 @@ def test_the_key_alone_decides_and_tracing_gives_the_same_distribution(initialis
     traced = np.asarray(jax.jit(lambda key: initialise(key, shape))(jax.random.key(1)))
     assert traced.shape == shape
     for weights_ in (weights, traced):
-        expected = {he_normal: (2 / 360) ** 0.5, glorot_uniform: (2 / 240) ** 0.5, orthogonal: 90**-0.5}[initialise]
+        he = (2 / 360) ** 0.5
+        expected = {glorot_uniform: (2 / 240) ** 0.5, orthogonal: 90**-0.5}.get(initialise, he)
         np.testing.assert_allclose(weights_.std(), expected, rtol=0.05)
         assert abs(weights_.mean()) < 0.1 * expected
+
+
+def test_centred_weights_are_the_others_less_the_mean_of_each_output():
+    key = jax.random.key(0)
+    plain, centred = (np.asarray(make(key, (3, 3, 4, 5)), np.float64) for make in (he_normal, centred_he_normal))
+    np.testing.assert_allclose(centred, plain - plain.reshape(36, 5).mean(axis=0), atol=1e-6)
+    assert np.abs(plain.sum(axis=(0, 1, 2))).max() > 0.1
 
 
 @pytest.mark.parametrize("shape", [(3, 7), (7, 3), (4, 4)])

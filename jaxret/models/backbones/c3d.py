@@ -14,6 +14,8 @@ dropout after the fully connected layers, and 16x224x224x3 input. Decisions:
   original's input, the map is 1x4x4 and the average changes nothing; at 16x224x224 it is 1x7x7. So one set of weights
   fits every clip, and the count does not depend on its size.
 - The feature is rectified like the layers before it.
+- Initial weights of all layers but the first sum to 0 (`centred_he_normal`). With ordinary ones the features of
+  different clips have cosines of 0.96 before any training, with these 0.80, and training accuracy rises earlier.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ from jaxret.models.base import (
 )
 from jaxret.models.layers.conv import ConvBias
 from jaxret.models.layers.dispatch import map_groups
-from jaxret.models.layers.init import he_normal
+from jaxret.models.layers.init import centred_he_normal, he_normal
 from jaxret.models.layers.max_pooling import max_pool
 from jaxret.models.registry import register_backbone
 
@@ -125,7 +127,10 @@ class C3D(Backbone):
         for block, (outs, _) in enumerate(_BLOCKS, start=1):
             for letter, out in zip("ab", outs, strict=False):
                 name = f"conv{block}{letter}"
-                convolutions[name] = ConvBias(into, int(out * width), window=(3, 3, 3), dtype=self.dtype, rngs=rngs)
+                kernel_init = centred_he_normal if names else he_normal
+                convolutions[name] = ConvBias(
+                    into, int(out * width), window=(3, 3, 3), kernel_init=kernel_init, dtype=self.dtype, rngs=rngs
+                )
                 names.append(name)
                 into = int(out * width)
             names.append(f"pool{block}")
@@ -133,7 +138,8 @@ class C3D(Backbone):
         self.trunk_names = tuple(names)
         sizes = [_GRID * _GRID * into, *(int(units * width) for units in dense), embedding_size]
         self.fc6, self.fc7, self.feature = (
-            nnx.Linear(*pair, kernel_init=he_normal, dtype=self.dtype, rngs=rngs) for pair in itertools.pairwise(sizes)
+            nnx.Linear(*pair, kernel_init=centred_he_normal, dtype=self.dtype, rngs=rngs)
+            for pair in itertools.pairwise(sizes)
         )
         self.dropout = nnx.Dropout(dropout, deterministic=True, rngs=rngs)
         self.stage_names = (*names, "grid", "fc6", "fc7")

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 
 from jaxret.models.layers.dispatch import Padding, convolve, depthwise_convolve
 from jaxret.models.layers.feature_map import per_channel
-from jaxret.models.layers.init import he_normal
+from jaxret.models.layers.init import Initialiser, he_normal
 
 __all__ = ["Activation", "ConvBatchNorm", "ConvBias"]
 
@@ -111,6 +111,12 @@ class ConvBatchNorm(nnx.Module):
 class ConvBias(nnx.Module):
     """Convolution of stride 1 with "SAME" padding, bias, rectifier, over any number of spatial axes.
 
+    Args:
+      in_channels, out_channels: of the maps.
+      window: size of the kernel along each spatial axis.
+      kernel_init: makes the initial kernel, see `jaxret.models.layers.init`.
+      dtype: compute dtype; parameters are float32.
+
     Attributes:
       kernel: (*window, C_in, C_out); bias: (C_out,).
     """
@@ -121,11 +127,12 @@ class ConvBias(nnx.Module):
         out_channels: int,
         *,
         window: Sequence[int],
+        kernel_init: Initialiser = he_normal,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
         shape = (*window, in_channels, out_channels)
-        self.kernel = nnx.Param(he_normal(rngs.params(), shape))
+        self.kernel = nnx.Param(kernel_init(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32))
         self.dtype = jnp.dtype(dtype)
 

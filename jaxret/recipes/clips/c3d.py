@@ -9,6 +9,8 @@ retrieval", arXiv:2105.08665 (2021); the network is C3D (Tran et al. 2015, arXiv
 - Objective, codes and ranking: as in `jaxret.recipes.clips.cnn_lstm`.
 - Training: end to end, Adam, batch 4, dropout 0.25. The paper's learning rate of 5e-3 is not kept: from scratch on a
   few hundred clips the network stays at guessing with it for a dozen epochs, and learns from the third on with 1e-4.
+  Narrower networks learn with more: 3e-4 at a width of 1/8. Small validation parts say little about the first epochs,
+  in which the network is still guessing: give it some thousand updates before it may stop early.
 
 Measured (`benchmarks/accuracy_media_retrieval.py`, JHMDB, width 0.25 and 64 pixels from random weights, 2 CPU cores,
 mean and spread over seeds): mAP 0.048 +- 0.007 on seen classes, untrained 0.043 +- 0.004.
