@@ -4,8 +4,8 @@ Data and protocol are those of accuracy_open_set.py: UCF101's first 15 classes a
 frozen MobileNet V1; each draw deals the classes anew; test videos query the training videos of all classes; mAP by
 Euclidean distance. One thing at a time is changed from the base: an LSTM of one layer and 256 units, 16 frames spread
 over the clip, 128 principal components of the frame vectors (fitted on the training videos), Adam 1e-3, batches of 64,
-dropout 0.25, 100 updates. Every setting is trained as long as the others and nothing is picked, no epoch either; the
-base goes on to 400 updates to show what longer training does to both kinds of classes. Beside them the mean of the same
+dropout 0.25, 60 updates. Every setting is trained as long as the others and nothing is picked, no epoch either; the
+base goes on to 240 updates to show what longer training does to both kinds of classes. Beside them the mean of the same
 frame vectors, and the encoder before its first update.
 
 Each training is kept under --work and not done again, so a stopped call goes on where it was; half an hour on one core.
@@ -42,8 +42,8 @@ from jaxret.training.pca import fit_pca
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-BATCH, DROPOUT, UPDATES = 64, 0.25, 100
-LONGER = (0, 12, 25, 50, 100, 200, 400)
+BATCH, DROPOUT, UPDATES = 64, 0.25, 60
+LONGER = (0, 15, 30, 60, 120, 240)
 Figures = dict[str, dict[str, float]]  # by the number of updates
 
 

@@ -6,29 +6,29 @@ trained on, 7 not. Each draw deals the classes anew. Test videos of all classes 
 classes; of JHMDB, videos of the query's own source are left out of its gallery (UCF101's official split keeps sources
 apart). mAP is the mean over queries of average precision.
 
-- Vectors: the mean of the frame vectors, by cosine; the LSTM of system 1 before and after its training; and the
-  open-set encoder (`jaxret train cnn-lstm`, its default with pretrained weights), by Euclidean distance.
-- Codes of 64 and 256 bits, by Hamming distance: random hyperplanes and a rotation (ITQ) of the mean vector, the hash
-  layer of system 3, and a rotation of the open-set embedding (`jaxret train deep-hash`, its default).
+- `fitted`: the mean of the frame vectors, by cosine, and the open-set encoder (`jaxret train cnn-lstm`, the default
+  with pretrained weights), by Euclidean distance; codes of 64 and 256 bits of both: of the mean vector by random
+  hyperplanes and by a rotation (ITQ), of the open-set embedding by a rotation (`jaxret train deep-hash`, the default).
+- `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
+  their epoch on a tenth of the training sources of seen classes.
 
-What is trained picks its epoch on a tenth of the training sources of seen classes; the open-set encoder chooses its
-settings on held-out training classes. Nothing is chosen by figures of test videos. Differences are paired by draw.
-Draws are kept under --work and not made again, so a stopped call goes on where it was.
+The open-set encoder chooses its settings on held-out training classes. Nothing is chosen by figures of test videos.
+Differences are paired by draw. Draws are kept under --work and not made again, so a stopped call goes on where it was.
 
-    python benchmarks/accuracy_open_set.py                            # everything; half an hour on one core
-    python benchmarks/accuracy_open_set.py --data ucf101 --seeds 0    # some, printed and not written
+    python benchmarks/accuracy_open_set.py                                   # everything; half an hour on one core
+    python benchmarks/accuracy_open_set.py fitted --data ucf101 --seeds 0    # some, printed and not written
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import results_file
+from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.trained import hash_layer, lstm
@@ -42,14 +42,14 @@ from jaxret.training.itq import fit_itq
 from jaxret.training.open_set import OpenSetFit, OpenSetSettings, fit_open_set
 
 LENGTHS = (64, 256)
-MEAN, OPEN_SET = "mean of frame vectors", "open-set encoder"
+VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", "open-set encoder"
 UNTRAINED, LSTM = "LSTM, untrained", "LSTM, trained (the paper's)"
 MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", "mean of frame vectors, ITQ"
 HASH, OPEN_SET_ITQ = "hash layer, trained (the paper's)", "open-set encoder, ITQ"
 Scores = dict[str, dict[str, float]]  # by method
 
 
-def fitted(videos: Videos, seed: int) -> tuple[OpenSetEncoder, OpenSetFit]:
+def open_set(videos: Videos, seed: int) -> tuple[OpenSetEncoder, OpenSetFit]:
     """The open-set encoder of a draw."""
     seen, train = videos.draw(seed)
     encoder = OpenSetEncoder(videos.vectors.shape[2], len(seen), rngs=nnx.Rngs(0))
@@ -59,50 +59,66 @@ def fitted(videos: Videos, seed: int) -> tuple[OpenSetEncoder, OpenSetFit]:
     return encoder, fit
 
 
-def vectors(videos: Videos, encoder: OpenSetEncoder, seed: int, folder: Path) -> Scores:
-    """The figures of vectors of one draw."""
-    seen, _ = videos.draw(seed)
-    untrained = TemporalEncoder(videos.vectors.shape[2], 256, rngs=nnx.Rngs(seed))
-    encoders = {UNTRAINED: untrained, LSTM: lstm(videos, seed, folder / "lstm"), OPEN_SET: encoder}
-    found = {MEAN: scores(videos, videos.vectors.mean(axis=1), seen, "cosine")}
-    for method, one in encoders.items():
-        found[method] = scores(videos, embedded(one, videos.vectors), seen, "euclidean")
-    return found
-
-
-def codes(videos: Videos, encoder: OpenSetEncoder, fit: OpenSetFit, seed: int, folder: Path) -> Iterator[Scores]:
-    """The figures of codes of one draw, length by length."""
+def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one draw: the mean vector, the open-set encoder, and codes of both."""
     seen, train = videos.draw(seed)
+    encoder, fit = open_set(videos, seed)
     means = videos.vectors.mean(axis=1)
     means /= np.linalg.norm(means, axis=1, keepdims=True)
+    found = {
+        VECTORS: {
+            MEAN: scores(videos, means, seen, "cosine"),
+            OPEN_SET: scores(videos, embedded(encoder, videos.vectors), seen, "euclidean"),
+        }
+    }
     for bits in LENGTHS:
-        rotation = fit_itq(means[train], bits, seed=seed)
         planes = RandomHyperplanes(means.shape[1], bits, seed, center=means[train].mean(axis=0))
+        rotation, of_open_set = fit_itq(means[train], bits, seed=seed), fit_itq(fit.embeddings, bits, seed=seed)
         hashed = HashLayer(encoder, bits, rngs=nnx.Rngs(0))
-        of_open_set = fit_itq(fit.embeddings, bits, seed=seed)
         hashed.assign(of_open_set.mean, of_open_set.normals)
         made: dict[str, NDArray[np.uint8]] = {
             MEAN_PLANES: planes.codes(means),
             MEAN_ITQ: pack_bits(((means - rotation.mean) @ rotation.normals).astype(np.float32), threshold=0.0),
-            HASH: pack_bits(embedded(hash_layer(videos, bits, seed, folder / f"{bits}"), videos.vectors)),
             OPEN_SET_ITQ: pack_bits(embedded(hashed, videos.vectors)),
         }
-        yield {method: scores(videos, rows, seen, "hamming") for method, rows in made.items()}
+        found[codes_of(bits)] = {method: scores(videos, rows, seen, "hamming") for method, rows in made.items()}
+    return found
 
 
-def draw(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
-    """The figures of one draw: of vectors, and of codes by their length."""
-    encoder, fit = fitted(videos, seed)
-    found = {"vectors": vectors(videos, encoder, seed, folder)}
-    lengths = codes(videos, encoder, fit, seed, folder)
-    return found | {f"codes of {bits} bits": one for bits, one in zip(LENGTHS, lengths, strict=True)}
+def trained(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one draw: what the papers train."""
+    seen, _ = videos.draw(seed)
+    encoders = {
+        UNTRAINED: TemporalEncoder(videos.vectors.shape[2], 256, rngs=nnx.Rngs(seed)),
+        LSTM: lstm(videos, seed, folder / "lstm"),
+    }
+    found = {
+        VECTORS: {
+            method: scores(videos, embedded(encoder, videos.vectors), seen, "euclidean")
+            for method, encoder in encoders.items()
+        }
+    }
+    for bits in LENGTHS:
+        codes = pack_bits(embedded(hash_layer(videos, bits, seed, folder / f"{bits}-bits"), videos.vectors))
+        found[codes_of(bits)] = {HASH: scores(videos, codes, seen, "hamming")}
+    return found
 
 
-def kept(name: str, videos: Videos, seed: int, work: Path) -> dict[str, Scores]:
-    """`draw`, or what an earlier call has kept of it."""
-    path = work / f"{name}-{seed}.json"
+STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {"fitted": fitted, "trained": trained}
+
+
+def codes_of(bits: int) -> str:
+    """What the tables call codes of that length."""
+    return f"codes of {bits} bits"
+
+
+def kept(study: str, name: str, videos: Videos, seed: int, work: Path) -> dict[str, Scores]:
+    """A study of one draw, or what an earlier call has kept of it."""
+    folder = work / f"{name}-{seed}-{study}"
+    path = folder.with_suffix(".json")
     if not path.exists():
-        found = draw(videos, seed, work / f"{name}-{seed}")
+        found = STUDIES[study](videos, seed, folder)
+        work.mkdir(parents=True, exist_ok=True)
         with write_atomically(path) as partial:
             partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     kept_before: dict[str, Scores] = json.loads(path.read_text(encoding="utf-8"))
@@ -121,26 +137,27 @@ def rows_of(data: str, found: Scores, seed: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print the figures, and write them where all draws are made."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    """Print the figures, and write them where all are made."""
+    parser = StudyParser(__doc__, "accuracy_open_set", STUDIES, seeds=(0, 1, 2, 3, 4), cache=True)
     parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy_open_set"), help="where draws are kept")
-    parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors of JHMDB")
-    args = parser.parse_args()
+    args = parser.read()
     rows: list[dict[str, Any]] = []
     for name in args.data:
         videos = open_videos(name, args.cache)
-        draws = [kept(name, videos, seed, args.work) for seed in args.seeds]
-        for kind in draws[0]:
-            for seed, found in zip(args.seeds, draws, strict=True):
-                rows += rows_of(f"{videos.name}, {kind}", found[kind], seed)
+        found: dict[str, dict[int, Scores]] = {}
+        for seed in args.seeds:
+            for study in args.studies:
+                for kind, methods in kept(study, name, videos, seed, args.work).items():
+                    found.setdefault(kind, {}).setdefault(seed, {}).update(methods)
+        for kind, draws in found.items():
+            for seed, methods in draws.items():
+                rows += rows_of(f"{videos.name}, {kind}", methods, seed)
     table: dict[tuple[str, str, str], list[float]] = {}
     for one in rows:
         table.setdefault((one["data"], one["method"], one["metric"]), []).append(one["value"])
     for (data, method, metric), values in table.items():
         print(f"{data:<56} {method:<42} {metric:<28} {np.mean(values):+.3f} ± {np.std(values):.3f}")
-    if args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
+    if args.complete and args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
         print(results_file.write("accuracy_open_set", rows, ["jax", "flax", "scikit-learn"]))
 
 
