@@ -74,7 +74,7 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "cell": {"GRU": {"cell": "gru"}, "LSTM both ways": {"bidirectional": True}},
     "layers": {"2 layers": {"layers": 2}},
     "units": {f"{units} units": {"units": units} for units in (64, 128)},
-    "frames": {f"{frames} frames": {"frames": frames} for frames in (1, 4, 8)},
+    "frames": {"1 frame": {"frames": 1}, "4 frames": {"frames": 4}, "8 frames": {"frames": 8}},
     "frame rate": {"8 frames of the middle half": {"frames": 8, "part": 0.5}},
     "length of a frame vector": {f"{size} components": {"components": size} for size in (16, 64)},
     "learning rate": {"Adam 0.0003": {"learning_rate": 3e-4}},
@@ -183,8 +183,8 @@ def rows_of(videos: Videos, seed: int, folder: Path) -> list[dict[str, Any]]:
     longer = kept(folder / "base.json", videos, seed, BASE, LONGER)
     base = longer[str(UPDATES)]
     settings: list[tuple[str, str, dict[str, float]]] = [
-        ("none", "mean of frame vectors", scores(videos, videos.vectors.mean(axis=1), seen, "cosine")),
-        ("base", "LSTM, 256 units, 16 frames, 128 components", base),
+        ("no encoder", "mean of frame vectors", scores(videos, videos.vectors.mean(axis=1), seen, "cosine")),
+        ("base", "base: LSTM, 256 units, 16 frames, 128 components", base),
     ]
     settings += [
         ("updates", f"{count} updates" if count != "0" else "untrained", figures)
@@ -224,7 +224,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
             panel.plot(x, y, "o-" if what == "updates" else "o", color=f"C{number}", label=what, alpha=0.8)
             for method, (seen, unseen) in own.items():
                 panel.annotate(
-                    method.split(",")[0], (seen, unseen), fontsize=6, xytext=(3, 3), textcoords="offset points"
+                    method.split(":")[0], (seen, unseen), fontsize=6, xytext=(3, 3), textcoords="offset points"
                 )
         panel.set(title=name, xlabel="mAP of classes trained on", ylabel="mAP of other classes")
         panel.grid(alpha=0.3)
