@@ -42,9 +42,8 @@ PAGES = {
             "resources": "Parameters, sizes and times",
         },
         {
-            "media_retrieval_comparison.png": "Seen and unseen classes by Euclidean distance, cosine and PAR (the "
-            "paper's Figure 4).",
-            "par_thresholds.png": "PAR's threshold on validation clips.",
+            "par_coverage.png": "PAR as selective answering: accuracy of the vote of the five nearest against the "
+            "share of queries that are answered; the paper's figures as lines.",
             "pca_dimensions.png": "Accuracy against the number of principal components.",
         },
     ),
@@ -141,8 +140,13 @@ def provenance(results: dict[str, Any]) -> str:
     """The command, commit, machine and versions behind a result file, in one line."""
     machine = results["machine"]
     versions = ", ".join(f"{package} {version}" for package, version in results["versions"].items())
+    earlier = "".join(
+        f" Rows that this call did not make are of `{call['command']}` at {call['commit']}."
+        for call in results.get("earlier", [])
+    )
     return (
         f"`{results['command']}` at {results['commit']}; {machine['processor']}, {machine['cores']} cores; {versions}."
+        f"{earlier}"
     )
 
 

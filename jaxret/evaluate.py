@@ -40,6 +40,9 @@ class Evaluate:
     clip space, or by their binary codes where the encoder makes them, images in the frame space (--space). Equal
     distances are ordered by id; of codes each mAP is also given averaged over the orders of ties.
 
+    Beside each line stands what a random ranking scores (chance), and of videos the mean of their frame vectors, which
+    does not see order. Classes that the index holds training items of are also told apart from the others.
+
     Attributes:
       index: index folder, or a run folder that holds one.
       queries: folder, CSV or tfds:NAME of labelled media to search with (default: the index's own items).

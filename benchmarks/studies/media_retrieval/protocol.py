@@ -1,130 +1,179 @@
-"""The protocol of the CNN + LSTM paper's Table IV: a tenth of the test clips queries the other nine."""
+"""The protocol of the CNN + LSTM paper's Table IV on a draw of classes: seen and unseen queries in galleries alike.
+
+The classifier is trained on the training videos of the seen classes. The test videos of all classes are queries for
+each other: each has a gallery of its own with as many videos of every class, none of the query's own source, so that
+queries of seen and unseen classes have as many relevant videos among as many others. (In the paper a tenth of the test
+videos queries the other nine.)
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+from flax import nnx
+from numpy.typing import NDArray
+from studies.unseen_classes.trained import held_out, lstm
+from studies.unseen_classes.videos import Videos, embedded
 
-from jaxret.data.dataset import MediaDataset
+from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
-from jaxret.evaluation import Ranking, rank_items
-from jaxret.metrics import (
-    QueryScores,
-    accuracy_at,
-    average_precision,
-    f1_at,
-    precision_at,
-    recall_at,
-    relevance_by_label,
-    vote_at,
+from jaxret.evaluation import (
+    LabelProtocol,
+    NearestAnswers,
+    Ranking,
+    chance_figures,
+    evaluate_leave_one_out,
+    nearest_answers,
 )
+from jaxret.metrics import VoteScores
+from jaxret.models import TemporalEncoder
+from jaxret.models.temporal.open_set import OpenSetEncoder
+from jaxret.training.open_set import OpenSetSettings, fit_open_set
 
 DEPTH = 5
-"""Results that are looked at, and what PAR filters."""
-_FOLDS = 10
+"""Results that are looked at and vote, and what PAR filters."""
+LSTM, OPEN_SET, MEAN, UNTRAINED = "CNN + LSTM", "open-set encoder", "mean of frame vectors", "LSTM, untrained"
+METHODS = (LSTM, OPEN_SET, MEAN, UNTRAINED)
+GROUPS = ("seen", "unseen")
+_RANDOM_ROUNDS = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Answers:
-    """What test clips got, a line a clip.
+class Draw:
+    """A draw of classes with what each method makes of its videos.
 
     Attributes:
-      labels: their classes.
-      voted: the first DEPTH results, as numbers of test clips; -1 where there is none.
-      scores: by metric, one a clip, and which clips count.
+      videos: the data.
+      seed: of the draw.
+      test, validation: items; the latter are training videos of a tenth of the sources, which no method was fitted on.
+      vectors: by method, of the test and of the validation items and of the videos that were fitted on, (N, E).
+      protocol: with the groups seen and unseen, and galleries that are alike.
+      folder: where what was made of the draw is kept.
     """
 
-    labels: np.ndarray
-    voted: np.ndarray
-    scores: dict[str, QueryScores]
+    videos: Videos
+    seed: int
+    test: list[MediaItem]
+    validation: list[MediaItem]
+    vectors: dict[str, tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]
+    protocol: LabelProtocol
+    folder: Path
 
-    def figures(self, classes: tuple[str, ...]) -> dict[str, float]:
-        """Means over the clips of some classes; without the metrics that cannot be had."""
-        chosen = np.isin(self.labels, classes)
+    def rows(self, method: str) -> Rows:
+        """Of the test items."""
+        return Rows(self.vectors[method][0], np.arange(len(self.test)))
+
+    def training_vectors(self, method: str) -> NDArray[np.float32]:
+        """Of the videos that the method was fitted on."""
+        return self.vectors[method][2]
+
+    def figures(self, method: str, ranking: Ranking) -> dict[str, dict[str, float]]:
+        """Retrieval figures by group."""
+        return evaluate_leave_one_out(self.rows(method), self.test, ranking, self.protocol)
+
+    def chance(self) -> dict[str, dict[str, float]]:
+        """Retrieval figures of a random ranking by group."""
+        return chance_figures(self.test, self.test, self.protocol)
+
+    def answers(self, method: str) -> NearestAnswers:
+        """The nearest of every test item."""
+        rows = self.rows(method)
+        return nearest_answers(rows, self.test, rows, self.test, DEPTH, self.protocol)
+
+    def validation_answers(self, method: str) -> NearestAnswers:
+        """The nearest of every validation item among the others."""
+        rows = Rows(self.vectors[method][1], np.arange(len(self.validation)))
+        return nearest_answers(rows, self.validation, rows, self.validation, DEPTH)
+
+    def classes(self, group: str) -> set[str]:
+        """The classes of a group."""
+        assert self.protocol.groups is not None
+        return set(self.protocol.groups[group])
+
+    def random_votes(self) -> dict[str, VoteScores]:
+        """Mean figures by group of the votes of galleries in random order; accuracy is exact, see `chance_of_vote`."""
+        rng = np.random.default_rng(self.seed)
+        rounds: dict[str, list[VoteScores]] = {group: [] for group in GROUPS}
+        for _ in range(_RANDOM_ROUNDS):
+            noise = Rows(rng.normal(size=(len(self.test), 8)).astype(np.float32), np.arange(len(self.test)))
+            answers = nearest_answers(noise, self.test, noise, self.test, DEPTH, self.protocol)
+            for group, found in rounds.items():
+                found.append(answers.of(self.classes(group)).votes())
+        exact = self.answers(MEAN)
         means = {}
-        for metric, scores in self.scores.items():
-            part = QueryScores(scores.values[chosen], scores.counted[chosen])
-            if part.counted.any():
-                means[metric] = part.mean
-        votes = vote_at(self.voted[chosen], self.labels[chosen], self.labels, DEPTH)
-        means |= {"vote accuracy": votes.accuracy, "vote precision": votes.precision}
-        return means | {"vote recall": votes.recall, "vote F1": votes.f1}
+        for group, found in rounds.items():
+            precision, recall, f1 = (
+                float(np.mean([getattr(one, name) for one in found])) for name in ("precision", "recall", "f1")
+            )
+            accuracy = float(exact.of(self.classes(group)).chance.mean())
+            means[group] = VoteScores(accuracy, precision, recall, f1, 0, found[0].queries)
+        return means
 
 
-def query_in_tenths(dataset: MediaDataset, rows: Rows, ranking: Ranking, *, seed: int) -> Answers:
-    """Ten times a tenth of the clips queries the other nine, so that each is a query once.
-
-    Clips of a query's own source are taken out before anything is ranked or counted. Classes are spread evenly over
-    the tenths.
-
-    Args:
-      dataset: what the rows' item numbers mean.
-      rows: of the clips that take part.
-      ranking: PAR has depth DEPTH.
-      seed: of the tenths.
-    """
-    numbers = np.unique(rows.items)
-    rows = rows.of_items(numbers)
-    labels = np.array([dataset.items[n].label for n in numbers], object)
-    sources = np.array([dataset.items[n].source for n in numbers], object)
-    order = np.random.default_rng([seed, 17]).permutation(len(numbers))
-    order = order[np.argsort(labels[order].astype(str), kind="stable")]
-    tenth = np.empty(len(numbers), int)
-    tenth[order] = np.arange(len(numbers)) % _FOLDS
-    scores: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(numbers)))
-    counted: dict[str, np.ndarray] = defaultdict(lambda: np.zeros(len(numbers), bool))
-    voted = np.full((len(numbers), DEPTH), -1)
-    for number in range(_FOLDS):
-        querying = np.flatnonzero(tenth == number)
-        if not len(querying):
-            continue
-        part = rows.of_items(querying)
-        excluded = (sources[querying][:, None] == sources) | (tenth == number)
-        result = rank_items(part, rows, ranking, excluded=excluded)
-        relevance = relevance_by_label(
-            result.ids,
-            labels[querying],
-            labels,
-            query_sources=sources[querying],
-            gallery_sources=sources,
-            in_gallery=tenth != number,
-        )
-        voted[querying] = result.ids[:, :DEPTH]
-        found = {
-            f"P@{DEPTH}": precision_at(relevance, DEPTH),
-            f"recall@{DEPTH}": recall_at(relevance, DEPTH),
-            f"F1@{DEPTH}": f1_at(relevance, DEPTH),
-            f"accuracy@{DEPTH}": accuracy_at(relevance, DEPTH),
-        }
-        if ranking.min_cosine is not None:
-            found[f"P@{DEPTH} of the answered"] = precision_at(relevance, DEPTH, empty="skip")
-            found["empty share"] = QueryScores((relevance.n_returned == 0).astype(float), relevance.counted)
-        if relevance.complete:
-            found = {"mAP": average_precision(relevance), **found}
-        for metric, values in found.items():
-            scores[metric][querying], counted[metric][querying] = values.values, values.counted
-    return Answers(labels, voted, {name: QueryScores(scores[name], counted[name]) for name in scores})
+def open_draw(videos: Videos, seed: int, work: Path) -> Draw:
+    """A draw, trained first if it is not kept under `work` yet."""
+    seen, train = videos.draw(seed)
+    held = held_out(videos, train, seed)
+    kept = work / f"{videos.name.lower().replace(', ', '-').replace(' ', '-')}-{seed}"
+    vectors = {method: _vectors(videos, method, seed, kept) for method in METHODS}
+    test, validation = ([_item(videos, int(n)) for n in numbers] for numbers in (videos.test, train[held]))
+    known = {str(label) for label in seen}
+    every = {str(label) for label in np.unique(videos.labels)}
+    protocol = LabelProtocol(
+        (DEPTH,), {"seen": known, "unseen": every - known}, relevant_items=_relevant_items(test), seed=seed
+    )
+    return Draw(
+        videos,
+        seed,
+        test,
+        validation,
+        {method: (found[videos.test], found[train[held]], found[train[~held]]) for method, found in vectors.items()},
+        protocol,
+        kept,
+    )
 
 
-def cosine_tells_right_from_wrong(dataset: MediaDataset, rows: Rows, classes: tuple[str, ...]) -> float:
-    """How well a cosine can filter the nearest: the probability (AUC) that it is higher for a right result than for a
-    wrong one of the DEPTH nearest by Euclidean distance, over all pairs of both among all answers; 0.5 is chance.
+def _vectors(videos: Videos, method: str, seed: int, kept: Path) -> NDArray[np.float32]:
+    """(N, E) of all videos; of the mean scaled to length 1, so that Euclidean distance ranks as the cosine does."""
+    if method == MEAN:
+        means = videos.vectors.mean(axis=1)
+        return means / np.linalg.norm(means, axis=1, keepdims=True)
+    path = kept / f"{method.replace(' ', '')}.npy"
+    if not path.exists():
+        make: Callable[[], NDArray[np.float32]] = {
+            LSTM: lambda: embedded(lstm(videos, seed, kept / "lstm"), videos.vectors),
+            UNTRAINED: lambda: embedded(
+                TemporalEncoder(videos.vectors.shape[2], 256, rngs=nnx.Rngs(seed)), videos.vectors
+            ),
+            OPEN_SET: lambda: _open_set(videos, seed),
+        }[method]
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, made)
+    return np.load(path)
 
-    Args:
-      dataset: what the rows' item numbers mean.
-      rows: one a clip, of the clips that take part.
-      classes: those of the queries.
-    """
-    numbers = np.unique(rows.items)
-    rows = rows.of_items(numbers)
-    labels = np.array([dataset.items[n].label for n in numbers], object)
-    sources = np.array([dataset.items[n].source for n in numbers], object)
-    nearest = rank_items(rows, rows, Ranking(depth=DEPTH), excluded=sources[:, None] == sources[None, :]).ids
-    unit = rows.vectors / np.maximum(np.linalg.norm(rows.vectors, axis=1, keepdims=True), 1e-12)
-    querying = np.isin(labels, classes)
-    found = nearest[querying]
-    cosines = np.einsum("qd,qkd->qk", unit[querying], unit[found])
-    right = labels[found] == labels[querying][:, None]
-    return float((cosines[right][:, None] > cosines[~right][None, :]).mean())
+
+def _open_set(videos: Videos, seed: int) -> NDArray[np.float32]:
+    """Fitted without the videos that thresholds are chosen by."""
+    seen, train = videos.draw(seed)
+    train = train[~held_out(videos, train, seed)]
+    encoder = OpenSetEncoder(videos.vectors.shape[2], len(seen), rngs=nnx.Rngs(0))
+    labels, sources = np.searchsorted(seen, videos.labels[train]), videos.sources[train].tolist()
+    fit_open_set(encoder, videos.vectors[train], labels, sources, OpenSetSettings(seed=seed))
+    return embedded(encoder, videos.vectors)
+
+
+def _item(videos: Videos, number: int) -> MediaItem:
+    return MediaItem(str(number), "video", str(videos.labels[number]), source=str(videos.sources[number]))
+
+
+def _relevant_items(items: list[MediaItem]) -> int:
+    """As many as nine tenths of the queries have."""
+    of_class = Counter(item.label for item in items)
+    of_source = Counter((item.label, item.source) for item in items)
+    available = [of_class[item.label] - of_source[item.label, item.source] for item in items]
+    return max(1, int(np.quantile(available, 0.1)))

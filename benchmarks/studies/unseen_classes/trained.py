@@ -40,7 +40,7 @@ def hash_layer(videos: Videos, bits: int, seed: int, folder: Path) -> SequenceEn
 def _trained(encoder: SequenceEncoder, videos: Videos, config: ClipTrainingConfig, folder: Path) -> SequenceEncoder:
     """Trained on the draw's training videos but a tenth of their sources, which picks the epoch."""
     classes, train = videos.draw(config.seed)
-    held = _held_out(videos, train, config.seed)
+    held = held_out(videos, train, config.seed)
     fitted, validation = train[~held], train[held]
     labels = np.searchsorted(classes, videos.labels)
 
@@ -62,7 +62,7 @@ def _trained(encoder: SequenceEncoder, videos: Videos, config: ClipTrainingConfi
     return encoder
 
 
-def _held_out(videos: Videos, train: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
+def held_out(videos: Videos, train: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     """Which training videos are of the tenth of their sources that validates."""
     sources = np.random.default_rng(seed).permutation(np.unique(videos.sources[train]))
     return np.isin(videos.sources[train], sources[: max(1, len(sources) // 10)])
