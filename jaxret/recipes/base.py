@@ -357,6 +357,9 @@ class FrameBackboneConfig(ClipTrainingConfig):
     backbone_learning_rate: Annotated[float | None, above(0)] = None
     """Learning rate of a backbone that is trained along with the rest (freeze=False), such as a tenth of
     `learning_rate` for pretrained weights; the schedule is the same. none: `learning_rate`."""
+    lora_rank: CountOrZero = 0
+    """With freeze=False and a vision transformer: train adapters of this rank in its attention (LoRA), not all of its
+    weights. 0: all of them."""
     cached_views: Count = 1
     """With a frozen backbone: versions of each clip whose frame vectors are cached: the centre crop, and this
     many less one that are cropped and flipped at random. Random temporal sampling works on all of them."""
@@ -367,6 +370,8 @@ class FrameBackboneConfig(ClipTrainingConfig):
         super().__post_init__()
         if self.backbone != "auto":
             check_backbone(self.backbone)
+        if self.lora_rank and self.freeze is not False:
+            raise ConfigError(f"lora_rank={self.lora_rank} trains the backbone: set freeze=False, or leave it at 0")
         motion = Preprocessing(modalities=self.modalities).motion  # which refuses unknown and repeated ones
         if self.grey and motion:
             raise ConfigError(

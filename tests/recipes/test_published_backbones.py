@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +14,11 @@ from jaxret import Region, RegionSearch, Retriever
 from jaxret.__main__ import dispatch
 from jaxret.data.decode.write import write_video
 from jaxret.errors import ConfigError
+from jaxret.models.foundation import open_published
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.pretrained import pretrained_backbone
-from jaxret.models.store import load_encoder
+from jaxret.models.store import encoder_arrays, load_encoder
+from jaxret.recipes import train
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
 from jaxret.recipes.image_to_video.recipe import make_encoder as make_shot_encoder
 from jaxret.recipes.instances.faster_rcnn import FasterRcnnConfig, make_detector
@@ -93,19 +94,48 @@ def test_shots_by_the_grid_of_patches(siglip) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_a_training_on_frozen_features_needs_the_folder_alone(siglip, tmp_path) -> None:
-    rng = np.random.default_rng(0)
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> Path:
+    """Films of two colours."""
+    folder, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
     for label in ("red", "blue"):
-        (tmp_path / "films" / label).mkdir(parents=True)
+        (folder / label).mkdir()
         for number in range(4):
             frames = rng.integers(0, 90, (6, 32, 32, 3), np.uint8)
             frames[..., 0 if label == "red" else 2] += 120
-            write_video(tmp_path / "films" / label / f"{label}{number}.mp4", frames, 6)
-    words = ["--data", str(tmp_path / "films"), "--out", str(tmp_path / "run"), "--weights", str(siglip)]
+            write_video(folder / label / f"{label}{number}.mp4", frames, 6)
+    return folder
+
+
+def test_a_training_on_frozen_features_needs_the_folder_alone(siglip, films, tmp_path) -> None:
+    words = ["--data", str(films), "--out", str(tmp_path / "run"), "--weights", str(siglip)]
     assert dispatch(["train", "deep-hash", *words, "--bits", "8", "--epochs", "1", "--frames", "4"]) == 0
-    settings = json.loads((tmp_path / "run" / "config.json").read_text())
-    text = json.dumps(settings)
+    text = (tmp_path / "run" / "config.json").read_text()
     assert '"vision-transformer"' in text
     assert '"image_size": 32' in text
     encoder = load_encoder(tmp_path / "run" / "encoder")
     assert encoder.backbone.config["pooling"] == "attention"
+
+
+def test_adapters_are_trained_in_the_place_of_the_weights(siglip, films, tmp_path) -> None:
+    run = tmp_path / "run"
+    words = ["--data", str(films), "--out", str(run), "--weights", str(siglip), "--frames", "2", "--epochs", "1"]
+    lora = ["--fusion", "weighted-average", "--freeze", "False", "--lora-rank", "2", "--backbone-learning-rate", "0.01"]
+    assert (
+        dispatch(["train", "deep-hash", *words, "--bits", "8", "--batch-size", "4", "--samples-per-class", "2", *lora])
+        == 0
+    )
+    trained = encoder_arrays(load_encoder(run / "encoder").backbone)
+    published = encoder_arrays(open_published(siglip).backbone)
+    for name, array in published.items():
+        np.testing.assert_array_equal(trained[name], array, err_msg=name)
+    ups = [array for name, array in trained.items() if name.endswith("adapter.up")]
+    assert len(ups) == 4
+    assert all(array.any() for array in ups)
+
+
+def test_adapters_need_a_backbone_that_is_trained(siglip) -> None:
+    with pytest.raises(ConfigError, match="lora_rank=2 trains the backbone: set freeze=False"):
+        train("deep-hash", data="x", weights=str(siglip), lora_rank=2)
+    with pytest.raises(ConfigError, match="lora_rank must be at least 0, got -1"):
+        train("deep-hash", data="x", weights=str(siglip), lora_rank=-1)

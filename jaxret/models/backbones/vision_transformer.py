@@ -58,6 +58,7 @@ class VisionTransformer(Backbone):
       layer_scale, key_bias, activation, gated, epsilon: see `jaxret.models.transformer.Block`.
       projection: size of the vector after a last linear layer; 0: there is none.
       mean, deviation: of R, G and B, in 0..1, by which pixels are normalised.
+      lora_rank: of the adapters of queries and values, see `jaxret.models.lora`; 0: there are none.
       checkpoint: in training keep the tokens between blocks alone, and compute the rest twice.
       channels: 3 for RGB; 1 for grey, which is repeated as R, G and B.
       dtype: compute dtype, "float32" or "bfloat16".
@@ -104,6 +105,7 @@ class VisionTransformer(Backbone):
         projection: int = 0,
         mean: Sequence[float] = _IMAGENET_MEAN,
         deviation: Sequence[float] = _IMAGENET_DEVIATION,
+        lora_rank: int = 0,
         checkpoint: bool = False,
         channels: int = 3,
         dtype: str = "float32",
@@ -124,7 +126,7 @@ class VisionTransformer(Backbone):
         if units % heads or (positions == "rotary" and units // heads % 4):
             times = " of 4 numbers each, or a multiple of them" if positions == "rotary" else ""
             raise ConfigError(f"units must be a multiple of the {heads} heads{times}, got {units}")
-        for setting, count in (("registers", registers), ("projection", projection)):
+        for setting, count in (("registers", registers), ("projection", projection), ("lora_rank", lora_rank)):
             if count < 0:
                 raise ConfigError(f"{setting} must be at least 0, got {count}")
         if len(mean) != 3 or len(deviation) != 3 or not min(deviation) > 0:
@@ -152,6 +154,7 @@ class VisionTransformer(Backbone):
             "projection": projection,
             "mean": tuple(mean),
             "deviation": tuple(deviation),
+            "lora_rank": lora_rank,
             "checkpoint": checkpoint,
             "channels": channels,
             "dtype": dtype,
@@ -189,6 +192,7 @@ class VisionTransformer(Backbone):
                 wide,
                 layer_scale=layer_scale,
                 key_bias=key_bias,
+                lora_rank=lora_rank,
                 activation=activation,
                 gated=gated,
                 epsilon=epsilon,

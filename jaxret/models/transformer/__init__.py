@@ -1,8 +1,18 @@
 """The parts of foundation encoders: attention, blocks, positions, and pooling by attention."""
 
-from jaxret.models.transformer.attention import Attention, attend, rotate
+from jaxret.models.transformer.attention import Adapter, Attention, attend, rotate
 from jaxret.models.transformer.block import Block, FeedForward
 from jaxret.models.transformer.pooling import AttentionPooling
 from jaxret.models.transformer.positions import resized_grid, rotary_angles
 
-__all__ = ["Attention", "AttentionPooling", "Block", "FeedForward", "attend", "resized_grid", "rotary_angles", "rotate"]
+__all__ = [
+    "Adapter",
+    "Attention",
+    "AttentionPooling",
+    "Block",
+    "FeedForward",
+    "attend",
+    "resized_grid",
+    "rotary_angles",
+    "rotate",
+]

@@ -9,9 +9,31 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from jaxret.models.base import check_sizes
-from jaxret.models.layers.init import glorot_uniform
+from jaxret.models.layers.dispatch import runs_on_cpu
+from jaxret.models.layers.init import glorot_uniform, normal
 
-__all__ = ["Attention", "attend", "rotate"]
+__all__ = ["Adapter", "Attention", "attend", "rotate"]
+
+
+class Adapter(nnx.Module):
+    """What a low rank adds to a linear layer (LoRA, Hu et al. 2022, arXiv:2106.09685): x A B, at first nothing.
+
+    Args:
+      units: width of what goes in and comes out.
+      rank: of A B.
+      dtype: compute dtype.
+      rngs: source of A; B is 0.
+    """
+
+    def __init__(self, units: int, rank: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        check_sizes(units=units, rank=rank)
+        self.down = nnx.Param(normal(units**-0.5)(rngs.params(), (units, rank)))
+        self.up = nnx.Param(jnp.zeros((rank, units)))
+        self.dtype = jnp.dtype(dtype)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """(..., units) to (..., units)."""
+        return x @ self.down[...].astype(self.dtype) @ self.up[...].astype(self.dtype)
 
 
 class Attention(nnx.Module):
@@ -22,6 +44,7 @@ class Attention(nnx.Module):
       heads: of the attention, each of units / heads numbers.
       key_bias: whether keys have a bias (DINOv3 has none).
       softcap: c, logits l become c tanh(l / c); 0: they stay as they are.
+      lora_rank: of the adapters of queries and values; 0: there are none.
       dtype: compute dtype.
       rngs: source of the initial weights.
 
@@ -42,6 +65,7 @@ class Attention(nnx.Module):
         *,
         key_bias: bool = True,
         softcap: float = 0.0,
+        lora_rank: int = 0,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ):
@@ -54,6 +78,11 @@ class Attention(nnx.Module):
             return nnx.Linear(units, units, use_bias=use_bias, kernel_init=glorot_uniform, dtype=dtype, rngs=rngs)
 
         self.query, self.key, self.value, self.out = project(), project(key_bias), project(), project()
+
+        def adapter() -> Adapter | None:
+            return Adapter(units, lora_rank, dtype=dtype, rngs=rngs) if lora_rank else None
+
+        self.query_adapter, self.value_adapter = adapter(), adapter()
 
     def __call__(
         self,
@@ -75,7 +104,10 @@ class Attention(nnx.Module):
           (B, T, D).
         """
         seen = x if context is None else context
-        q, k, v = (self._split(part) for part in (self.query(x), self.key(seen), self.value(seen)))  # (B, T, heads, d)
+        q, k, v = self.query(x), self.key(seen), self.value(seen)
+        if self.query_adapter is not None and self.value_adapter is not None:
+            q, v = q + self.query_adapter(x), v + self.value_adapter(seen)
+        q, k, v = self._split(q), self._split(k), self._split(v)  # (B, T, heads, d)
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
         return self.out(attend(q, k, v, mask=mask, softcap=self.softcap).reshape(x.shape))
@@ -87,7 +119,7 @@ class Attention(nnx.Module):
 def attend(
     q: jax.Array, k: jax.Array, v: jax.Array, *, mask: jax.Array | None = None, softcap: float = 0.0
 ) -> jax.Array:
-    """softmax(q k^T / sqrt(d)) v, the softmax in float32; by JAX's fused kernel where the backend has one.
+    """softmax(q k^T / sqrt(d)) v, the softmax in float32; on accelerators by JAX's own, fused where they have a kernel.
 
     Args:
       q: (B, T, heads, d).
@@ -98,14 +130,17 @@ def attend(
     Returns:
       (B, T, heads, d) in the dtype of q.
     """
-    if not softcap:
+    if not softcap and not runs_on_cpu():
         with jax.numpy_dtype_promotion("standard"):  # JAX's own attention finds float32 for its softmax by promotion
             return jax.nn.dot_product_attention(q, k, v, mask=mask)
-    logits = jnp.einsum("bthd,bshd->bhts", q, k, preferred_element_type=jnp.float32) / q.shape[-1] ** 0.5
-    logits = softcap * jnp.tanh(logits / softcap)
+    q = q.transpose(0, 2, 1, 3) / q.shape[-1] ** 0.5  # (B, heads, T, d); on the CPU sooner done than on the logits
+    logits = jnp.matmul(q, k.transpose(0, 2, 3, 1), preferred_element_type=jnp.float32)
+    if softcap:
+        logits = softcap * jnp.tanh(logits / softcap)
     if mask is not None:
         logits = jnp.where(mask, logits, -jnp.inf)
-    return jnp.einsum("bhts,bshd->bthd", jax.nn.softmax(logits, axis=-1).astype(v.dtype), v)
+    weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
+    return jnp.matmul(weights, v.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
 
 
 def rotate(x: jax.Array, angles: jax.Array) -> jax.Array:

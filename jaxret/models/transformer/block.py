@@ -81,7 +81,7 @@ class Block(nnx.Module):
       heads: of the attention.
       wide: units of the MLP between.
       layer_scale: whether there are scales, one number a unit.
-      key_bias, softcap: see `Attention`.
+      key_bias, softcap, lora_rank: see `Attention`.
       activation, gated: see `FeedForward`.
       epsilon: added to the variance by the norms.
       dtype: compute dtype.
@@ -105,6 +105,7 @@ class Block(nnx.Module):
         layer_scale: bool = False,
         key_bias: bool = True,
         softcap: float = 0.0,
+        lora_rank: int = 0,
         activation: ActivationName = "gelu",
         gated: bool = False,
         epsilon: float = 1e-6,
@@ -112,7 +113,9 @@ class Block(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.attention_norm = LayerNorm(units, epsilon=epsilon, dtype=dtype, rngs=rngs)
-        self.attention = Attention(units, heads, key_bias=key_bias, softcap=softcap, dtype=dtype, rngs=rngs)
+        self.attention = Attention(
+            units, heads, key_bias=key_bias, softcap=softcap, lora_rank=lora_rank, dtype=dtype, rngs=rngs
+        )
         self.mlp_norm = LayerNorm(units, epsilon=epsilon, dtype=dtype, rngs=rngs)
         self.mlp = FeedForward(units, wide, activation=activation, gated=gated, dtype=dtype, rngs=rngs)
         self.attention_scale = nnx.Param(jnp.ones(units)) if layer_scale else None

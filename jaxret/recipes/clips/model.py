@@ -21,6 +21,7 @@ from jaxret.models import (
 )
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.foundation import is_published, published_kind
+from jaxret.models.lora import with_adapters
 from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig
 
 __all__ = ["build_encoder", "frame_backbones", "resolve"]
@@ -84,6 +85,7 @@ def build_encoder(
 
 
 def _frame_backbone(config: FrameBackboneConfig, rngs: nnx.Rngs) -> Backbone:
-    return pretrained_backbone(
+    backbone = pretrained_backbone(
         config.backbone, config.weights, channels=config.channels, dtype=config.precision, rngs=rngs
     )
+    return with_adapters(backbone, config.lora_rank, rngs=rngs) if config.lora_rank else backbone

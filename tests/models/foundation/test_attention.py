@@ -1,0 +1,68 @@
+"""Attention in its two forms, and adapters of low rank."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxret.errors import ConfigError
+from jaxret.models import create_backbone
+from jaxret.models.lora import with_adapters
+from jaxret.models.transformer import attend, attention
+
+SMALL = {"units": 8, "heads": 2, "depth": 2, "patch_size": 8, "image_size": 16}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_form_of_the_cpu_is_that_of_accelerators(monkeypatch, masked):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((2, length, 3, 4)).astype(np.float32) for length in (5, 7, 7))
+    mask = rng.random((1, 1, 5, 7)) < 0.6 if masked else None
+    if masked:
+        mask[..., 0] = True  # a token that must look nowhere has no answer
+    ours = attend(q, k, v, mask=mask)
+    monkeypatch.setattr(attention, "runs_on_cpu", lambda: False)
+    np.testing.assert_allclose(ours, attend(q, k, v, mask=mask), atol=1e-5)
+
+
+def test_adapters_begin_as_nothing_and_are_all_that_learns():
+    backbone = create_backbone("vision-transformer", **SMALL, rngs=nnx.Rngs(0))
+    adapted = with_adapters(backbone, 2, rngs=nnx.Rngs(1))
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    before = np.asarray(backbone(images).embedding)
+    np.testing.assert_array_equal(adapted(images).embedding, before)
+    graph, learned, rest = nnx.split(adapted, nnx.Param, ...)
+    names = {path[-2:] for path, _ in nnx.to_flat_state(learned)}
+    assert names == {(part, side) for part in ("query_adapter", "value_adapter") for side in ("down", "up")}
+
+    wanted = np.random.default_rng(1).standard_normal(before.shape).astype(np.float32)
+
+    @jax.jit
+    def gradient(learned):
+        return jax.grad(lambda learned: (nnx.merge(graph, learned, rest)(images).embedding * wanted).sum())(learned)
+
+    stepped = learned
+    for _ in range(2):  # the first step moves B alone, for it is 0
+        stepped = jax.tree.map(lambda p, g: p - 0.1 * g, stepped, gradient(stepped))
+    moved = jax.tree.map(lambda a, b: not np.array_equal(a, b), stepped, learned)
+    assert all(jax.tree.leaves(moved))
+    after = np.asarray(nnx.merge(graph, stepped, rest)(images).embedding)
+    assert np.abs(after - before).max() > 1e-3
+    np.testing.assert_array_equal(backbone(images).embedding, before)
+
+
+def test_what_takes_no_adapters_is_refused():
+    backbone = create_backbone("vision-transformer", **SMALL, lora_rank=2, rngs=nnx.Rngs(0))
+    with pytest.raises(
+        ConfigError, match="adds adapters to a vision-transformer that has none, got a vision-transformer"
+    ):
+        with_adapters(backbone, 2, rngs=nnx.Rngs(0))
+    with pytest.raises(
+        ConfigError, match="lora_rank=2 adds adapters to a vision-transformer that has none, got a small-co"
+    ):
+        with_adapters(create_backbone("small-convnet", rngs=nnx.Rngs(0)), 2, rngs=nnx.Rngs(0))
+    plain = create_backbone("vision-transformer", **SMALL, rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="lora_rank must be at least 1, got 0"):
+        with_adapters(plain, 0, rngs=nnx.Rngs(0))
