@@ -24,6 +24,7 @@ __all__ = [
     "LabelledItem",
     "QueryGalleries",
     "Relevant",
+    "blocks_of_queries",
     "chance_figures",
     "evaluate_leave_one_out",
     "evaluate_queries",
@@ -228,9 +229,7 @@ def _figures(
     shared, gallery_shared = (sources, gallery_sources) if by_source else (labels, gallery_labels)
     galleries = QueryGalleries(query_items, gallery_items, protocol)
     parts: dict[str, list[_Part]] = {name: [] for name in members}
-    block = max(1, _BLOCK_PAIRS // max(1, len(gallery_items)))
-    for start in range(0, len(query_items), block):
-        some = slice(start, min(start + block, len(query_items)))
+    for some in blocks_of_queries(len(query_items), len(gallery_items)):
         excluded = galleries.excluded(some)
         drawn = excluded is not None and protocol.relevant_items is not None
         result = rank(some, excluded)
@@ -251,6 +250,12 @@ def _figures(
             complete = relevance.complete or not ranked
             parts[name].append(_Part(figures, len(chosen_rows), complete, relevance.empty_share))
     return {name: _pooled(found) for name, found in parts.items() if any(part.figures for part in found)}
+
+
+def blocks_of_queries(queries: int, gallery: int) -> list[slice]:
+    """The queries in parts that are ranked at once, so that memory does not grow with their number."""
+    size = max(1, _BLOCK_PAIRS // max(1, gallery))
+    return [slice(start, min(start + size, queries)) for start in range(0, queries, size)]
 
 
 class QueryGalleries:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from jaxret.data.rows import Rows
 from jaxret.evaluation.item_ranking import above, nearest_with_cosines
-from jaxret.evaluation.label_protocol import LabelledItem, LabelProtocol, QueryGalleries
+from jaxret.evaluation.label_protocol import LabelledItem, LabelProtocol, QueryGalleries, blocks_of_queries
 from jaxret.metrics import EmptyVote, VoteScores, chance_of_vote, vote_at
 from jaxret.rank import SearchResult
 
@@ -159,16 +159,23 @@ def nearest_answers(
     """
     if protocol.relevant != "label":
         raise ValueError(f"a vote is for a label: relevant must be label, got {protocol.relevant!r}")
-    excluded = QueryGalleries(query_items, gallery_items, protocol).excluded(slice(0, len(query_items)))
-    searched = np.ones((len(query_items), len(gallery_items)), bool) if excluded is None else ~excluded
+    galleries = QueryGalleries(query_items, gallery_items, protocol)
     labels, gallery_labels = (_labels(items) for items in (query_items, gallery_items))
-    same = (labels[:, None] == gallery_labels[None, :]) & (labels != None)[:, None]  # noqa: E711 - of each
-    counted = np.flatnonzero((searched & same).any(axis=1))
-    nearest, cosines = nearest_with_cosines(
-        queries.of_items(counted), gallery, k, excluded=~searched[counted], threads=threads
-    )
-    chance = _chance(labels[counted], gallery_labels, searched[counted], k)
-    return NearestAnswers(nearest, cosines, labels[counted], gallery_labels, chance)
+    chance = _ChanceOfVotes(gallery_labels, k)
+    parts = []
+    for some in blocks_of_queries(len(query_items), len(gallery_items)) or [slice(0, 0)]:
+        excluded = galleries.excluded(some)
+        searched = np.ones((some.stop - some.start, len(gallery_items)), bool) if excluded is None else ~excluded
+        own = labels[some]
+        same = (own[:, None] == gallery_labels[None, :]) & (own != None)[:, None]  # noqa: E711 - of each
+        counted = np.flatnonzero((searched & same).any(axis=1))
+        nearest, cosines = nearest_with_cosines(
+            queries.of_items(counted + some.start), gallery, k, excluded=~searched[counted], threads=threads
+        )
+        by_chance = np.array([chance.of(own[q], searched[q]) for q in counted.tolist()], np.float64)
+        parts.append((nearest.ids, nearest.distances, cosines, own[counted], by_chance))
+    ids, distances, cosines, own, by_chance = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return NearestAnswers(SearchResult(ids, distances), cosines, own, gallery_labels, by_chance)
 
 
 def selective_curve(answers: NearestAnswers, thresholds: Sequence[float] | None = None) -> list[SelectivePoint]:
@@ -200,18 +207,21 @@ def _labels(items: Sequence[LabelledItem]) -> npt.NDArray[np.object_]:
     return column
 
 
-def _chance(
-    labels: npt.NDArray[np.object_], gallery_labels: npt.NDArray[np.object_], searched: npt.NDArray[np.bool_], k: int
-) -> npt.NDArray[np.float64]:
-    """`chance_of_vote` of every query; galleries of the same sizes are looked at once."""
-    classes = {label: n for n, label in enumerate(sorted({*labels, *gallery_labels} - {None}))}
-    numbers = np.array([classes.get(label, len(classes)) for label in gallery_labels], np.int64)
-    known: dict[tuple[int, bytes], float] = {}
-    chance = np.zeros(len(labels))
-    for q, row in enumerate(searched):
-        sizes = np.bincount(numbers[row], minlength=len(classes) + 1)
-        key = classes[labels[q]], sizes.tobytes()
-        if key not in known:
-            known[key] = chance_of_vote(sizes[:-1], key[0], k, unlabelled=int(sizes[-1]))
-        chance[q] = known[key]
-    return chance
+class _ChanceOfVotes:
+    """`chance_of_vote` of queries; galleries of the same sizes are looked at once."""
+
+    def __init__(self, gallery_labels: npt.NDArray[np.object_], k: int):
+        self._k = k
+        self._classes = {label: n for n, label in enumerate(sorted({*gallery_labels} - {None}))}
+        unlabelled = len(self._classes)
+        self._numbers = np.array([self._classes.get(label, unlabelled) for label in gallery_labels], np.int64)
+        self._known: dict[tuple[int, bytes], float] = {}
+
+    def of(self, label: str, searched: npt.NDArray[np.bool_]) -> float:
+        """Of a query of this class, which the gallery has, in those items (N,)."""
+        sizes = np.bincount(self._numbers[searched], minlength=len(self._classes) + 1)
+        own = self._classes[label]
+        key = own, sizes.tobytes()
+        if key not in self._known:
+            self._known[key] = chance_of_vote(sizes[:-1], own, self._k, unlabelled=int(sizes[-1]))
+        return self._known[key]

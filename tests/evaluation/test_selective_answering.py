@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxret.data.rows import Rows
-from jaxret.evaluation import LabelProtocol, Ranking, nearest_answers, rank_items, selective_curve
+from jaxret.evaluation import LabelProtocol, Ranking, label_protocol, nearest_answers, rank_items, selective_curve
 from jaxret.metrics import chance_of_vote, vote_at
 
 metrics = pytest.importorskip("sklearn.metrics")
@@ -139,6 +139,19 @@ def test_groups_and_galleries_of_equal_classes(data) -> None:
     assert of_a.votes().accuracy == pytest.approx(np.mean([answers.of([label]).votes().accuracy for label in "a"]))
     with pytest.raises(ValueError, match="a vote is for a label: relevant must be label, got 'source'"):
         nearest_answers(rows, items, rows, items, 3, LabelProtocol(relevant="source"))
+
+
+@pytest.mark.parametrize("pairs", [1, 100])
+def test_answers_do_not_depend_on_the_blocks_that_queries_are_ranked_in(data, monkeypatch, pairs: int) -> None:
+    rows, items = data
+    whole = nearest_answers(rows, items, rows, items, 3, LabelProtocol(relevant_items=4))
+    monkeypatch.setattr(label_protocol, "_BLOCK_PAIRS", pairs)
+    parts = nearest_answers(rows, items, rows, items, 3, LabelProtocol(relevant_items=4))
+    for name in ("cosines", "query_labels", "chance"):
+        assert getattr(parts, name).tolist() == getattr(whole, name).tolist()
+    assert parts.nearest.ids.tolist() == whole.nearest.ids.tolist()
+    nothing = nearest_answers(rows.of_items(np.zeros(0, np.int64)), [], rows, items)
+    assert len(nothing) == 0
 
 
 def test_unknown_rules_are_named(data) -> None:
