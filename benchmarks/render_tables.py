@@ -92,6 +92,10 @@ PAGES = {
             "image_to_video_bytes.png": "mAP against bytes an hour of film.",
         },
     ),
+    "scale": Page(
+        "An index at scale, and the start of a command: measured",
+        {"index_at_scale": "Beside LanceDB, Qdrant and faiss", "cold_start": "A search from the command line"},
+    ),
     "kernels": Page(
         "Kernels, layers and decoding: measured",
         {
