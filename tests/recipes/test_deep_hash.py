@@ -80,7 +80,7 @@ def test_a_frozen_backbone_under_maps_serves_all_streams() -> None:
     shared = make_encoder(dataclasses.replace(config, weights="none", freeze=None)).backbone
     assert not shared.shared  # trained ones go ways of their own
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxret.recipes.clips.model.load_pretrained", lambda *_: None)
+        patch.setattr("jaxret.models.pretrained.load_pretrained", lambda *_: None)
         assert make_encoder(config).backbone.shared
 
 
