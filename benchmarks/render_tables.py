@@ -86,7 +86,10 @@ PAGES = {
     ),
     "image_to_video": Page(
         "Image-to-video retrieval: measured",
-        {"accuracy_image_to_video": "Accuracy, bytes and time"},
+        {
+            "accuracy_shots": "Ten thousand shots: accuracy by shot and by film",
+            "accuracy_image_to_video": "Films of JHMDB's clips: accuracy, bytes and time",
+        },
         {
             "image_to_video_methods.png": "Methods and rules of cutting.",
             "image_to_video_bytes.png": "mAP against bytes an hour of film.",

@@ -20,7 +20,7 @@ from jaxret.data.sampling.sift import sift_features
 __all__ = ["FisherVectors", "root_sift"]
 
 COMPONENTS, GAUSSIANS = 32, 64
-_FITTED_ON = 40_000  # descriptors
+_FITTED_ON = 20_000  # descriptors
 
 Descriptors = npt.NDArray[np.float32]
 

@@ -35,7 +35,6 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
-from jaxret.models.base import check_dropout
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, at_least, check_ranges
@@ -125,7 +124,6 @@ class ImageToVideoConfig:
         check_ranges(self)
         if self.query_image_size % 32:
             raise ConfigError(f"query_image_size must be a multiple of 32 pixels, got {self.query_image_size}")
-        check_dropout(self.dropout)
         if self.temporal in FIXED:
             refuse_unused(self, _OF_TRAINING, f"shots by their {self.temporal} need no training")
         CosineMarginObjective(self.margin)  # refuses what is out of range
