@@ -161,18 +161,25 @@ def plain_value(value: Any) -> Any:
     return value
 
 
-def plain_values(batch: pa.RecordBatch, name: str) -> list[Any]:
+def plain_values(batch: pa.RecordBatch, name: str, rows: Sequence[int] | None = None) -> list[Any]:
     """A column of a record batch as Python has it, `modified` as nanoseconds; None where there is no such column.
+
+    Args:
+      batch: of items.
+      name: of the column.
+      rows: of these rows alone; None for all. (`take` would import pyarrow.compute, for as long as many searches last.)
 
     Raises:
       ValueError: as `plain_value`.
     """
-    if name not in batch.schema.names:
-        return [None] * len(batch)
-    column = batch.column(name)
+    number = batch.schema.get_field_index(name)
+    if number < 0:
+        return [None] * (len(batch) if rows is None else len(rows))
+    column = batch.column(number)
     if name == "modified":
         column = column.view(pa.int64())
-    return [plain_value(value) for value in column.to_pylist()]
+    values = column.to_pylist() if rows is None else [column[row].as_py() for row in rows]
+    return [plain_value(value) for value in values]
 
 
 def items_of_table(table: Any) -> list[MediaItem]:
@@ -217,14 +224,15 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=schema)
 
 
-def items_of_batch(batch: pa.RecordBatch) -> Iterator[MediaItem]:
-    """The items of a record batch, in order.
+def items_of_batch(batch: pa.RecordBatch, rows: Sequence[int] | None = None) -> Iterator[MediaItem]:
+    """The items of a record batch, in order; of some rows alone if given.
 
     Raises:
       TypeError, ValueError: a row describes none.
     """
-    own = batch.schema.names[len(FIELDS) :]
-    columns = {name: plain_values(batch, name) for name in batch.schema.names}
+    names = batch.schema.names
+    own = names[len(FIELDS) :]
+    columns = {name: plain_values(batch, name, rows) for name in names}
     states = zip(*(columns.pop(name) for name in ("size", "modified", "content")), strict=True)
     own_rows = zip(*(columns.pop(name) for name in own), strict=True) if own else itertools.repeat(())
     for values, state, given in zip(zip(*columns.values(), strict=True), states, own_rows, strict=False):

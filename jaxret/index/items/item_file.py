@@ -101,14 +101,9 @@ class ItemFile:
             yield from self._items(self.batch(number), [local % BATCH_ITEMS for local in run])
 
     def _items(self, batch: pa.RecordBatch, rows: list[int]) -> Iterator[MediaItem]:
-        if len(rows) == 1:
-            chosen = batch.slice(rows[0], 1)  # `take` would import pyarrow.compute, for as long as many searches last
-        elif rows == list(range(len(batch))):
-            chosen = batch
-        else:
-            chosen = batch.take(rows)
+        whole = len(rows) == len(batch) and rows == list(range(len(batch)))
         try:
-            yield from items_of_batch(chosen)
+            yield from items_of_batch(batch, None if whole else rows)
         except (ValueError, TypeError) as error:
             raise IndexFormatError(f"{self.path}: {error}") from error
 
