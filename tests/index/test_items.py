@@ -86,7 +86,7 @@ def test_a_file_of_many_batches_is_read_item_by_item(make, monkeypatch):
         assert opened.values("label") == [item.label for item in left]
         file = opened._snapshot.segments[0].items
         for numbers in ([3, 2, 1, 0], [7, 0], [1, 1]):
-            assert list(file.take(numbers)) == [list(file.take([number]))[0] for number in numbers]
+            assert list(file.take(numbers)) == [next(file.take([number])) for number in numbers]
         index.compact()
     with pa.ipc.open_file(index.folder / "segments/000002/items.arrow") as file:
         assert [len(file.get_batch(number)) for number in range(file.num_record_batches)] == [4, 4]
