@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 from common import results_file
 from common.paths import BENCHMARKS, DATA
-from compare_weights import measure
+from compare_weights import quality
+
+from jaxret.models import FrozenSettings, frozen_encoder
 
 sys.path.append(str(BENCHMARKS.parent / "tests"))
 
@@ -29,6 +31,8 @@ from reference import transformers_twin as twin
 from safetensors.numpy import save_file
 
 Stages = dict[str, np.ndarray]
+
+_SIDE = 56  # of the near duplicates, in pixels: enough for random features
 
 
 def encoders(folder: Path) -> Iterator[tuple[str, Path, Callable[[np.ndarray], Stages]]]:
@@ -89,7 +93,7 @@ def main() -> None:
         table.write_text("path,label\n" + "".join(f"{clip},{clip.name.split('-')[0]}\n" for clip in clips))
         for name, path, of_twin in encoders(Path(folder)):
             difference, parameters = largest_difference(path, of_twin)
-            figures = measure(str(table), str(path), 0)
+            figures, _ = quality(str(table), frozen_encoder(FrozenSettings(str(path), image_size=_SIDE)))
             values = {
                 "parameters": parameters,
                 "largest difference from the twin": difference,

@@ -21,29 +21,34 @@ import tempfile
 import time
 from pathlib import Path
 
+from jaxret import Retriever, open_dataset
+from jaxret.models import FrozenSettings, VideoEncoder, frozen_encoder
+from jaxret.retrieval.whitening import whiten_frames
 
-def measure(data: str, weights: str, whiten: int) -> dict[str, float]:
-    """The figures of one encoder."""
-    from jaxret import Retriever, open_dataset
-    from jaxret.models import FrozenSettings, frozen_encoder
-    from jaxret.retrieval.whitening import whiten_frames
 
-    dataset = open_dataset(data)
-    encoder = frozen_encoder(FrozenSettings(weights))
-    if whiten:
-        encoder = whiten_frames(encoder, dataset, whiten)
+def quality(data: str, encoder: VideoEncoder) -> tuple[dict[str, float], Retriever]:
+    """mAP, that of a random ranking, and P@1; and the index, which is gone."""
     with tempfile.TemporaryDirectory() as folder:
         retriever = Retriever.create(Path(folder) / "index", encoder)
-        retriever.add(dataset)
+        retriever.add(open_dataset(data))
         report = retriever.evaluate()
-        group, chance = report.figures["all"], report.baselines["chance"]["all"]
-        vector = retriever.bytes_of("frame") / max(1, retriever.index.count_rows("frame"))
+    group, chance = report.figures["all"], report.baselines["chance"]["all"]
+    return {"mAP": group["mAP"], "chance": chance["mAP"], "P@1": group["P@1"]}, retriever
+
+
+def measure(data: str, settings: FrozenSettings, whiten: int) -> dict[str, float]:
+    """The figures of one encoder."""
+    dataset = open_dataset(data)
+    encoder = frozen_encoder(settings)
+    if whiten:
+        encoder = whiten_frames(encoder, dataset, whiten)
+    found, retriever = quality(data, encoder)
     start = time.perf_counter()
     count = sum(1 for _ in retriever.system.vectors(dataset))  # a second time: the first one compiled
     spent = (time.perf_counter() - start) / max(1, count) * 1e3
+    vector = 4 * encoder.frame_embedding_size
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    quality = {"mAP": group["mAP"], "chance": chance["mAP"], "P@1": group["P@1"]}
-    return {**quality, "ms an item": spent, "bytes": vector, "memory MB": memory}
+    return {**found, "ms an item": spent, "bytes": vector, "memory MB": memory}
 
 
 def main() -> None:
@@ -51,17 +56,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("weights", nargs="+")
-    parser.add_argument("--whiten", type=int, default=0)
+    parser.add_argument("--whiten", type=int, default=0, help="components that frame vectors are whitened to")
+    parser.add_argument("--image-size", type=int, help="side of the images in pixels; left out: each encoder's own")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # what the child processes are told
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(measure(arguments.data, arguments.weights[0], arguments.whiten)))
+        settings = FrozenSettings(arguments.weights[0], image_size=arguments.image_size)
+        print(json.dumps(measure(arguments.data, settings, arguments.whiten)))
         return
     print(
         "| weights | mAP | by chance | P@1 | ms an item | bytes a vector | memory (MB) |\n|---|---|---|---|---|---|---|"
     )
     for weights in arguments.weights:
         command = [sys.executable, __file__, arguments.data, weights, "--whiten", str(arguments.whiten), "--one"]
+        command += [] if arguments.image_size is None else ["--image-size", str(arguments.image_size)]
         child = subprocess.run(command, capture_output=True, text=True)
         if child.returncode:
             print(f"| {Path(weights).name} | {child.stderr.strip().splitlines()[-1]} | | | | |", flush=True)

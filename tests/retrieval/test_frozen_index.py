@@ -6,7 +6,18 @@ import json
 
 import numpy as np
 import pytest
-from foundation_making import CROPPED, dinov2_arrays, dinov2_config, write_folder
+from foundation_making import (
+    CROPPED,
+    clip_arrays,
+    clip_config,
+    dinov2_arrays,
+    dinov2_config,
+    dinov3_arrays,
+    dinov3_config,
+    siglip_arrays,
+    siglip_config,
+    write_folder,
+)
 from PIL import Image
 from readme_commands import run_readme_commands
 
@@ -59,6 +70,21 @@ def test_random_features_find_copies(weights, photos, tmp_path, whiten):
     assert described["weights"]["family"] == "dinov2"
     assert dispatch(words) == 0  # the same command goes on
     assert len(retriever.index) == 12
+
+
+@pytest.mark.parametrize(
+    ("config", "arrays"),
+    [(dinov3_config, dinov3_arrays), (siglip_config, siglip_arrays), (clip_config, clip_arrays)],
+    ids=["dinov3", "siglip", "clip"],
+)
+def test_every_family_goes_the_whole_road(photos, tmp_path, config, arrays):
+    """From files over media and an index to hits; VideoPrism's chunks have a test of their own."""
+    small = {**CROPPED, "size": {"shortest_edge": 32}, "crop_size": 32}
+    weights = write_folder(tmp_path / "weights", config(), arrays(), small)
+    words = ["index", str(photos / "originals"), str(tmp_path / "index"), "--weights", str(weights), "--quiet"]
+    assert dispatch(words) == 0
+    places = ranks(jaxret.Retriever.open(tmp_path / "index"), photos)
+    assert np.mean(np.array(places) == 1) >= 0.5, places  # chance: 1 of 12
 
 
 def test_the_readme_commands_run(weights, photos, tmp_path):
