@@ -96,7 +96,7 @@ def main() -> None:
             figures, _ = quality(str(table), frozen_encoder(FrozenSettings(str(path), image_size=_SIDE)))
             values = {
                 "parameters": parameters,
-                "largest difference from the twin": difference,
+                "difference from the twin, millionths": difference * 1e6,
                 "mAP, random weights": figures["mAP"],
                 "mAP, random ranking": figures["chance"],
             }

@@ -67,6 +67,10 @@ PAGES = {
         },
         {"conv_lstm_memory.png": "Predicted against measured memory of a training step."},
     ),
+    "foundation": Page(
+        "Foundation encoders: measured",
+        {"accuracy_foundation": "Loaders", "speed_foundation": "Time on the CPU"},
+    ),
     "deep_hash": Page(
         "Deep video hashing: measured",
         {"accuracy_deep_hashing": "Accuracy", "speed_code_search": "Time of a search"},
