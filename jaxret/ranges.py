@@ -77,7 +77,9 @@ def above(low: float, *, most: float = math.inf, below: float | None = None) -> 
     return tyro.conf.arg(help_behavior_hint=Range(low, most if below is None else below, True, below is not None))
 
 
-MOST, MOST_THREADS = 2**31 - 1, 1024
+MOST = 2**31 - 1
+MOST_THREADS = 1024
+"""Threads that may be asked for: more are a slip of the finger, and take memory."""
 
 Threads = Annotated[int, at_least(1, most=MOST_THREADS)]
 """Threads of one call."""
