@@ -39,6 +39,7 @@ PAGES = {
         "CNN + LSTM and C3D: measured",
         {
             "accuracy_media_retrieval": "Accuracy",
+            "accuracy_c3d": "C3D from scratch",
             "resources": "Parameters, sizes and times",
         },
         {
@@ -73,7 +74,11 @@ PAGES = {
     ),
     "deep_hash": Page(
         "Deep video hashing: measured",
-        {"accuracy_deep_hashing": "Accuracy", "speed_code_search": "Time of a search"},
+        {
+            "accuracy_deep_hashing": "Accuracy",
+            "speed_code_index": "An index of codes beside a scan",
+            "speed_code_search": "Time of a search",
+        },
         {
             "deep_hashing_lengths.png": "mAP@10 against the length of the codes.",
             "deep_hashing_weights.png": "mAP@10 against the weights of cross-entropy (alpha) and triplet loss (beta).",
