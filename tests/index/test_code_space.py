@@ -117,13 +117,13 @@ def test_hash_tables_give_the_scan_on_a_gallery_that_they_prune(make, kinds):
     """Clustered codes of several rows an item, every third item removed: few candidates, the same answers."""
     rng = np.random.default_rng(0)
     centres = rng.integers(0, 2, (1000, 64))
-    codes = pack_bits(centres[rng.integers(0, 1000, 40_000)] ^ (rng.random((40_000, 64)) < 0.02), 1)
+    codes = pack_bits(centres[rng.integers(0, 1000, 80_000)] ^ (rng.random((80_000, 64)) < 0.02), 1)
     index = make.empty(Space.of_codes("code", 64))
     for s in range(2):
         items = [make.item(f"{s}/{i}", "image" if i % 5 == 0 else "video", source=f"film{i % 7}") for i in range(2000)]
-        index.add(items, {"code": Rows(codes[20_000 * s : 20_000 * (s + 1)], np.repeat(np.arange(2000), 10))})
+        index.add(items, {"code": Rows(codes[40_000 * s : 40_000 * (s + 1)], np.repeat(np.arange(2000), 20))})
     index.remove([f"{s}/{i}" for s in range(2) for i in range(0, 2000, 3)])
-    queries, sources = codes[::6666], [f"film{i % 7}" for i in range(7)]
+    queries, sources = codes[::13332], [f"film{i % 7}" for i in range(7)]
     options = {"kinds": kinds, "exclude_sources": sources}
     for k in (1, 10, 400, 5000):
         scan = index.search("code", queries, k, **options)
