@@ -48,7 +48,7 @@ def test_cells_of_fourteen_pixels_are_filled(dinov2, siglip) -> None:
         pretrained_backbone("vgg16", str(dinov2), rngs=nnx.Rngs(0))
 
 
-@pytest.mark.parametrize("features", ["blcf", "rmac"])
+@pytest.mark.parametrize("features", ["blcf", pytest.param("rmac", marks=pytest.mark.slow)])
 def test_instance_search_on_the_grid_of_patches(dinov2, tmp_path, features) -> None:
     """Copies of a thing are found by random features, with their box."""
     data = make_pictures(tmp_path / "images")
@@ -107,6 +107,7 @@ def films(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_training_on_frozen_features_needs_the_folder_alone(siglip, films, tmp_path) -> None:
     words = ["--data", str(films), "--out", str(tmp_path / "run"), "--weights", str(siglip)]
     assert dispatch(["train", "deep-hash", *words, "--bits", "8", "--epochs", "1", "--frames", "4"]) == 0
@@ -117,6 +118,7 @@ def test_a_training_on_frozen_features_needs_the_folder_alone(siglip, films, tmp
     assert encoder.backbone.config["pooling"] == "attention"
 
 
+@pytest.mark.slow
 def test_adapters_are_trained_in_the_place_of_the_weights(siglip, films, tmp_path) -> None:
     run = tmp_path / "run"
     words = ["--data", str(films), "--out", str(run), "--weights", str(siglip), "--frames", "2", "--epochs", "1"]

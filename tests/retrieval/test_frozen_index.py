@@ -57,7 +57,7 @@ def ranks(retriever, photos) -> list[int]:
     return places
 
 
-@pytest.mark.parametrize("whiten", [0, 6])
+@pytest.mark.parametrize("whiten", [pytest.param(0, marks=pytest.mark.slow), 6])
 def test_random_features_find_copies(weights, photos, tmp_path, whiten):
     flags = ["--whiten", str(whiten)] if whiten else []
     words = ["index", str(photos / "originals"), str(tmp_path / "index"), "--weights", str(weights), *flags, "--quiet"]

@@ -45,7 +45,7 @@ def clip(tmp_path_factory):
     return write_folder(folder, clip_config(), clip_arrays(), tokenizer=words)
 
 
-@pytest.mark.parametrize("size", [(32, 32), (24, 40)])
+@pytest.mark.parametrize("size", [pytest.param((32, 32), marks=pytest.mark.slow), (24, 40)])
 def test_siglip_images(siglip, size):
     found = open_published(siglip)
     pixels = random_images(*size)
@@ -55,7 +55,7 @@ def test_siglip_images(siglip, size):
         assert_close(ours[stage][1], values)
 
 
-@pytest.mark.parametrize("stacked", [False, True])
+@pytest.mark.parametrize("stacked", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_siglips_authors_own_file_gives_the_same(tmp_path, stacked):
     """Other names and layouts; blocks one by one, or all in one array."""
     arrays, own = siglip_arrays(), {}
@@ -139,7 +139,7 @@ def test_naflex_patches_are_vectors_already(tmp_path, siglip):
     assert (found.sizing.height, found.sizing.resize) == (32, "squash")
 
 
-@pytest.mark.parametrize("size", [(32, 32), (40, 24)])
+@pytest.mark.parametrize("size", [pytest.param((32, 32), marks=pytest.mark.slow), (40, 24)])
 def test_clip_images(clip, size):
     found = open_published(clip)
     pixels = random_images(*size)
