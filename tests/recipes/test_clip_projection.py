@@ -31,7 +31,7 @@ SMALL = ["--image-size", "32", "--frames", "4", "--units", "8", "--batch-size", 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("media")
-    digits = MovingDigits(train_clips=6, validation_clips=0, test_clips=0)
+    digits = MovingDigits(train_clips=10, validation_clips=0, test_clips=0)
     digits.write_media_folder(root, [n for n, item in enumerate(digits.items) if item.label in ("0-up", "1-left")])
     next(root.glob("*.csv")).unlink()
     return root
@@ -41,7 +41,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(request, media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run with PCA."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    words = ["cnn-lstm", "--data", str(media), "--out", str(out), "--epochs", "1", *SMALL]
+    words = ["cnn-lstm", "--data", str(media), "--out", str(out), "--epochs", "1", "--fusion", "lstm", *SMALL]
     words += ["--pca", "0.8", "--whiten", "True"]
     if request.param == "frozen":
         # A random backbone may not be frozen by the settings, so that nobody does it by accident.

@@ -113,7 +113,7 @@ def test_a_run_leaves_what_can_be_searched_and_read(whole: Path, media: Path, ca
         assert f"untrained, {method}" in figures
         assert f"after rank, {method}" not in figures
     report = (whole / "report.html").read_text()
-    assert report.count("data:image/png") == 6  # gallery, reconstructions, map, three curves
+    assert report.count("data:image/png") == 7  # gallery, votes, reconstructions, map, three curves
     for words in ("The steps", "Clips and their reconstructions", "t-SNE of the vectors of 12 test clips"):
         assert words in report
     picture = np.asarray(Image.open(whole / "pretrain" / "reconstructions.png"))
