@@ -40,6 +40,7 @@ PAGES = {
         {
             "accuracy_media_retrieval": "Accuracy",
             "accuracy_c3d": "C3D from scratch",
+            "accuracy_first_run": "The training that runs without arguments",
             "resources": "Parameters, sizes and times",
         },
         {
