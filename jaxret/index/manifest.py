@@ -23,6 +23,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -216,7 +217,8 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
     if len({space.name for space in spaces}) < len(spaces):
         raise ValueError("two spaces have one name")
     by_name = {space.name: space for space in spaces}
-    segments = tuple(_parse_segment(root, segment, by_name) for segment in body["segments"])
+    home = Path(os.path.realpath(root))
+    segments = tuple(_parse_segment(home, segment, by_name) for segment in body["segments"])
     if len({segment.name for segment in segments}) < len(segments):
         raise ValueError("two segments have one name")
     if any(int(segment.name) >= body["next_segment"] for segment in segments):
@@ -280,12 +282,13 @@ def _check_row_arrays(space: Space, arrays: Mapping[str, ArrayEntry], segment: s
 
 
 def _check_file(root: Path, body: Any, more: Mapping[str, type]) -> dict[str, Any]:
+    """The entry of a file; `root` is the real path of the index."""
     _check_fields(body, {"file": str, "size": int, "sha256": str, **more}, "a file")
     file = body["file"]
     path = PurePosixPath(file)
     plain = re.fullmatch(r"[A-Za-z0-9_./-]+", file) and not path.is_absolute() and ".." not in path.parts
     # A link inside the folder that leads out of it is an escape too.
-    if not plain or not (root / file).resolve().is_relative_to(root.resolve()):
+    if not plain or not Path(os.path.realpath(root / file)).is_relative_to(root):
         raise ValueError(f"{file!r} leads outside the index folder")
     if body["size"] < 0 or not re.fullmatch(r"[0-9a-f]{64}", body["sha256"]):
         raise ValueError(f"{file} has a malformed size or checksum")

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from fuzz.kernels import KERNELS, build_kernel
 from fuzz.mutation import mutated
+from PIL import Image
 
 SLOWEST, MOST_MEMORY = 20, 3000
 """Seconds for one input, and megabytes of the process: beyond is a find."""
@@ -46,6 +47,7 @@ def main() -> int:
             program = build_kernel(options.target, Path(folder), standalone=standalone)
             return subprocess.run([program, *flags, "-max_len=512", corpus], check=False).returncode
     os.fsync = lambda handle: None  # no plug is pulled here, and waiting for the disk is most of a small change
+    Image.MAX_IMAGE_PIXELS = 1 << 20  # up to Pillow's own limit a canvas takes half a second, and teaches nothing
     if options.engine == "guided":
         with contextlib.suppress(ModuleNotFoundError):
             return _guided(options.target, corpus, flags)

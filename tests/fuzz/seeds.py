@@ -31,13 +31,18 @@ def keras_seeds() -> Seeds:
         path = Path(folder) / "w.h5"
         keras_file(path, arrays)
         legacy = path.read_bytes()
-        with h5py.File(path, "w") as file:
-            variables = file.create_group("layers/conv2d/vars")
-            variables.attrs["name"] = "conv"
-            for number, array in enumerate(arrays.values()):
-                variables[str(number)] = array
-            variables.create_dataset("2", data=np.zeros((4, 4), np.float32), chunks=(2, 2), compression="gzip")
-        return [(".h5", legacy), (".h5", path.read_bytes())]
+        layered = []
+        for version in ("earliest", "latest"):  # the latest one is half as large: more of what changes is read
+            with h5py.File(path, "w", libver=version) as file:
+                variables = file.create_group("layers/conv2d/vars")
+                variables.attrs["name"] = "conv"
+                for number, array in enumerate(arrays.values()):
+                    variables[str(number)] = array
+                variables = file.create_group("layers/dense/vars")
+                variables.attrs["name"] = "dense"
+                variables.create_dataset("0", data=np.zeros((4, 4), np.float32), chunks=(2, 2), compression="gzip")
+            layered.append(path.read_bytes())
+        return [(".h5", content) for content in (legacy, *layered)]
 
 
 def safetensors_seeds() -> Seeds:
@@ -110,7 +115,7 @@ def table_seeds() -> Seeds:
         "3 film.mp4 1.5 20 other.mp4 0 3\n4 film.mp4 0 2\n",
         "1 0 0 0.5\n0 1 0 0\n0 0 1 0\n0 0 0 1\n",
         "oxc1_all_souls 136.5 34.1 648.5 955.7\n",
-        "3 film.mp4 other.mp4\n",
+        "Query 3\nfilm.mp4\nother.mp4\n",
     ]
     # The first byte chooses the reader, see targets.py.
     return [(".txt", f"{reader}{text}".encode()) for reader, text in enumerate(texts)]

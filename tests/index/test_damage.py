@@ -287,6 +287,15 @@ def test_paths_that_lead_out_of_the_folder_are_refused(make, tmp_path, file):
         MediaIndex.open(index.folder)
 
 
+def test_a_link_to_itself_is_refused(make):
+    index = make.filled()
+    path = index.folder / VECTORS
+    path.unlink()
+    path.symlink_to(path.name)
+    with pytest.raises(IndexFormatError, match=r"frame\.vectors\.npy"):
+        MediaIndex.open(index.folder)
+
+
 def put(*path_and_value):
     *path, last, value = path_and_value
 

@@ -403,6 +403,25 @@ def test_small_files_do_not_become_large_arrays(tmp_path):
         read_weights(tmp_path / "w.pth")
 
 
+@pytest.mark.parametrize("variables", [False, True])
+def test_names_of_hdf5_that_are_no_texts_are_refused(tmp_path, variables):
+    path = tmp_path / "w.h5"
+    if variables:
+        with h5py.File(path, "w") as file:
+            group = file.create_group("layers/conv/vars")
+            group.attrs["name"] = "conv"
+            group["0"] = np.ones(2, np.float32)
+    else:
+        keras_file(path, {"conv/kernel": np.ones(2, np.float32), "conv/bias": np.ones(2, np.float32)})
+    whole = path.read_bytes()
+    name = b"name\0\0\0\0" if variables else b"weight_names\0\0\0\0"
+    broken = whole.replace(name + b"\x19\x01", name + b"\x19\x05")  # lists of no kind: HDF5 ends the process
+    assert broken != whole
+    path.write_bytes(broken)
+    with pytest.raises(WeightsError, match=r"names? of /(conv|layers/conv/vars) is no text"):
+        read_weights(path)
+
+
 def test_texts_of_hdf5_that_have_no_end_or_claim_too_much_are_refused(tmp_path):
     path = tmp_path / "w.h5"
     keras_file(path, {"conv/kernel": np.ones(2, np.float32), "conv/bias": np.ones(2, np.float32)})
@@ -412,8 +431,26 @@ def test_texts_of_hdf5_that_have_no_end_or_claim_too_much_are_refused(tmp_path):
     text = whole.index(struct.pack("<IQ", len("conv/bias:0"), heap))
     for place, content, message in [
         (free + 8, bytes(8), "the heap of its texts has no end"),  # HDF5 never returns
+        (free + 8, struct.pack("<Q", 3840), "the heap of its texts has no end"),  # zeros behind what is free: neither
+        (heap + 5, b"\1\2\3" + struct.pack("<Q", 4096) + whole[heap + 16 : free + 8] + bytes(8), "has no end"),
+        (heap + 16, struct.pack("<HHIQ", 1, 0, 0, 2**64 - 16), f"a text claims {2**64 - 16} bytes"),
         (text, struct.pack("<I", 2**32 - 64), "a text claims 4294967232 bytes"),  # HDF5 takes 4 GB
     ]:
         path.write_bytes(whole[:place] + content + whole[place + len(content) :])
         with pytest.raises(WeightsError, match=message):
             read_weights(path)
+
+
+@pytest.mark.parametrize("version", ["earliest", "latest"])
+def test_texts_of_hdf5_that_claim_too_much_outside_any_heap_are_refused(tmp_path, version):
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w", libver=version) as file:
+        group = file.create_group("layers/conv/vars")
+        group.attrs["name"] = "conv"
+        group["0"] = np.ones(2, np.float32)
+    assert read_weights(path).keys() == {"conv/kernel"}
+    whole = path.read_bytes()
+    text = struct.pack("<IQ", 4, whole.index(b"GCOL"))
+    path.write_bytes(whole.replace(text, struct.pack("<IQ", 2**32 - 64, 2**62)))  # HDF5 takes 4 GB
+    with pytest.raises(WeightsError, match="a text claims 4294967232 bytes"):
+        read_weights(path)

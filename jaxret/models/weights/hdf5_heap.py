@@ -6,6 +6,7 @@ of a heap that has free space without size (HDF5 File Format Specification, III.
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from pathlib import Path
 
 __all__ = ["check_heaps"]
 
-_START = b"GCOL\x01\x00\x00\x00"
+_START = b"GCOL\x01"
+_ATTRIBUTES = (b"layer_names\0", b"weight_names\0", b"name\0")
+_VARIABLE = 9  # the class of types of variable length
 _HEADER = 16  # of a heap, and of an object in it
 
 
@@ -32,6 +35,29 @@ def check_heaps(path: Path) -> None:
                 length, _, number = struct.unpack_from("<IQI", data, place - 4)
                 if number in numbers and length > len(data):
                     raise ValueError(f"a text claims {length} bytes")
+        for name in _ATTRIBUTES:
+            for place in _places(data, name):
+                _check_attribute(data, place)
+
+
+def _check_attribute(data: mmap.mmap, place: int) -> None:
+    """Refuse texts that claim too much, wherever they refer to; `place` is that of the attribute's name."""
+    for version, header in ((1, 8), (2, 8), (3, 9)):
+        if place < header or data[place - header] != version:
+            continue
+        sizes = struct.unpack_from("<HHH", data, place - header + 2)  # of name, type and shape
+        name, kind, shape = (-(-size // 8) * 8 for size in sizes) if version == 1 else sizes
+        space, texts = place + name + kind, place + name + kind + shape
+        if texts > len(data) or space + 2 > len(data) or data[place + name] & 15 != _VARIABLE:
+            continue
+        rank, dimensions = data[space + 1], space + (8 if data[space] == 1 else 4)
+        if dimensions + 8 * rank > len(data):
+            continue
+        count = math.prod(struct.unpack_from(f"<{rank}Q", data, dimensions))
+        for text in range(texts, min(texts + 16 * count, len(data) - 15), 16):
+            (length,) = struct.unpack_from("<I", data, text)
+            if length > len(data):
+                raise ValueError(f"a text claims {length} bytes")
 
 
 def _objects(data: mmap.mmap, heap: int) -> set[int]:
@@ -46,9 +72,12 @@ def _objects(data: mmap.mmap, heap: int) -> set[int]:
         if number == 0:  # what is free: its length counts the header, too
             if length < _HEADER:
                 raise ValueError("the heap of its texts has no end")
-            break
-        numbers.add(number)
-        place += _HEADER + -(-length // 8) * 8
+            place += length  # HDF5 goes on behind it
+        elif length > len(data):
+            raise ValueError(f"a text claims {length} bytes")
+        else:
+            numbers.add(number)
+            place += _HEADER + -(-length // 8) * 8
     return numbers
 
 

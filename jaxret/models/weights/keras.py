@@ -71,9 +71,9 @@ _Layer = tuple[str, list[str], list[h5py.Dataset]]
 
 
 def _legacy_layers(root: h5py.Group) -> Iterator[_Layer]:
-    for layer in map(_text, root.attrs["layer_names"]):
+    for layer in map(_text, _texts(root, "layer_names")):
         group = _member(root, layer)
-        names = [_text(name) for name in group.attrs["weight_names"]]
+        names = [_text(name) for name in _texts(group, "weight_names")]
         if names:
             yield layer, names, [_dataset(group, name) for name in names]
 
@@ -88,7 +88,7 @@ def _keras3_layers(root: h5py.Group) -> Iterator[_Layer]:
                     "by model.save_weights of a later version"
                 )
             names = [str(number) for number in range(len(variables))]
-            yield _text(variables.attrs["name"]), names, [_dataset(variables, name) for name in names]
+            yield _text(_texts(variables, "name")), names, [_dataset(variables, name) for name in names]
 
 
 def _roles(layer: str, names: list[str]) -> list[str]:
@@ -117,6 +117,16 @@ def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
     if not np.issubdtype(dataset.dtype, np.floating):
         raise ValueError(f"{dataset.name} has element type {dataset.dtype}, not floating")
     return dataset
+
+
+def _texts(group: h5py.Group, name: str) -> Any:
+    """An attribute that is one text or several; HDF5 ends the process when it reads some broken types."""
+    attribute = group.attrs.get_id(name)
+    if 0 in attribute.shape:
+        return ()  # of any type
+    if not isinstance(attribute.get_type(), h5py.h5t.TypeStringID):
+        raise ValueError(f"{name} of {group.name} is no text")
+    return group.attrs[name]
 
 
 def _text(name: Any) -> str:
