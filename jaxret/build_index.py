@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from jaxret.cli.flags import parse
+from jaxret.cli.flags import parse, refuse_others
 from jaxret.cli.index_changes import add_and_tell, describe_media, keep_up, prune_media, remove_media, tell_changes
 from jaxret.cli.index_encoder import NewIndex, open_or_create
 from jaxret.cli.run import run_command
@@ -84,6 +84,9 @@ class BuildIndex:
                 if self.index is None
                 else "--upgrade and --relocate take an index alone: jaxret index INDEX --upgrade"
             )
+        if self.index is None:
+            own = ("media", "relocate", "upgrade", "compact", "threads", "quiet")
+            refuse_others(self, own, "goes with media, and --upgrade and --relocate have none")
         self.new_index()
 
     @property

@@ -6,7 +6,7 @@ Each message names the thing and the value that is wrong, so that a command can 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "ConfigError",
@@ -17,6 +17,7 @@ __all__ = [
     "NonFiniteLossError",
     "WeightsError",
     "WriteError",
+    "first_of",
     "unknown_name_message",
 ]
 
@@ -81,3 +82,9 @@ def unknown_name_message(what: str, name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(str(name), names, n=1, cutoff=0.4)
     hint = f": did you mean {nearest[0]!r}?" if nearest else "."
     return f"unknown {what} {name!r}{hint} Known: {', '.join(names) or 'none'}"
+
+
+def first_of(problems: Sequence[str], most: int = 8) -> str:
+    """The first of many problems as one line, and how many others there are."""
+    others = len(problems) - most
+    return "; ".join(problems[:most]) + (f"; and {others} more" if others > 0 else "")

@@ -57,7 +57,9 @@ class Search:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if (self.query is None) == (self.text is None):
+        if self.query is not None and self.text is not None:
+            raise ConfigError(f"--text takes the place of the query {self.query}: give one of them")
+        if self.query is None and self.text is None:
             raise ConfigError("name what to search with: an image or a video, or words with --text")
         if self.text is not None and self.figure is not None:
             raise ConfigError("--figure draws the image that was searched with, and --text has none: leave it out")

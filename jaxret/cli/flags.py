@@ -21,7 +21,7 @@ import tyro
 from jaxret.errors import ConfigError
 from jaxret.ranges import Range, ranges_of
 
-__all__ = ["Given", "as_typed", "chosen_options", "parse"]
+__all__ = ["Given", "as_typed", "chosen_options", "parse", "refuse_others"]
 
 _SPELLINGS = {"min_cosine": "par", "measure": "sequence", "part": "subsequence"}
 _VALUE_OF_BARE = {"--subsequence": "query"}  # flags that may stand without a value
@@ -187,6 +187,22 @@ def _documentation(kind: type[Any]) -> _Documentation:
     parsed = docstring_parser.parse(kind.__doc__ or "")
     text = "\n\n".join(part for part in (parsed.short_description, parsed.long_description) if part)
     return _Documentation(text, {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params})
+
+
+def refuse_others(arguments: Any, own: Collection[str], why: str) -> None:
+    """Refuse flags that would do nothing.
+
+    Args:
+      arguments: of a command, a dataclass.
+      own: the fields that may be given.
+      why: another one may not, as in "goes with media".
+
+    Raises:
+      ConfigError: another field is not as its class has it.
+    """
+    for field in dataclasses.fields(arguments):
+        if field.name not in own and getattr(arguments, field.name) != field.default:
+            raise ConfigError(f"{_flag_names([field.name])} {why}: leave it out")
 
 
 def _with_values(argv: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from safetensors.numpy import save_file
 
-from jaxret.errors import ConfigError, WeightsError
+from jaxret.errors import ConfigError, WeightsError, first_of
 from jaxret.files import write_atomically
 from jaxret.models.registry import create_encoder
 from jaxret.models.weights.safe import read_safetensors
@@ -172,4 +172,4 @@ def _check(path: Path, expected: dict[str, Any], found: dict[str, np.ndarray]) -
         if (found[name].shape, found[name].dtype) != (expected[name].shape, expected[name].dtype)
     ]
     if problems:
-        raise WeightsError(f"{path} does not fit its encoder: {'; '.join(problems)}")
+        raise WeightsError(f"{path} does not fit its encoder: {first_of(problems)}")

@@ -62,7 +62,7 @@ def test_clips_of_a_group_never_stand_on_both_sides_and_as_a_plain_folder_they_w
 
     assert not shared(f"ucf101:{folder}")
     assert shared(str(folder))
-    note = f"file names look like those of UCF101: opened as ucf101:{folder} clips of one source do not stand on both"
+    note = f"file names look like those of UCF101: opened as ucf101:{folder}, clips of one source do not stand on both"
     assert [line.startswith(note) for line in open_dataset(folder, probe=False).notes] == [True]
     assert open_dataset(f"ucf101:{folder}", probe=False).notes == ()
 

@@ -218,7 +218,7 @@ def sources_in_names(items: tuple[MediaItem, ...], root: str | os.PathLike[str])
         kind = ACTION_VIDEOS[name]
         if keys and sum(kind.clip(key) is not None for key in keys) > len(keys) / 2:
             return (
-                f"file names look like those of {kind.title}: opened as {name}:{os.fspath(root)} clips of one source "
+                f"file names look like those of {kind.title}: opened as {name}:{os.fspath(root)}, clips of one source "
                 "do not stand on both sides of training and test"
             )
     return None

@@ -112,8 +112,10 @@ class _Parser:
             found = _TOKEN.match(self._text, at)
             if found is None:
                 at += len(self._text[at:]) - len(self._text[at:].lstrip())
-                unclosed = "a quote that is not closed" if self._text[at] in "'\"" else f"{self._text[at]!r}"
-                raise FilterError(self._text, at, f"unexpected {unclosed}")
+                sign = self._text[at]
+                raise FilterError(
+                    self._text, at, "the quote is not closed" if sign in "'\"" else f"unexpected {sign!r}"
+                )
             kind = str(found.lastgroup)
             tokens.append(_Token(kind, found[kind], found.start(kind)))
             if kind == "end":

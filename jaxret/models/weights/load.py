@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from flax import nnx
 
-from jaxret.errors import WeightsError
+from jaxret.errors import WeightsError, first_of
 from jaxret.files import is_there
 from jaxret.models.base import Backbone
 from jaxret.models.registry import backbone_info, known_backbones
@@ -170,7 +170,7 @@ def fill_module(module: nnx.Module, table: WeightTable, arrays: Arrays, *, sourc
       name: of the module, for messages.
 
     Raises:
-      WeightsError: arrays are missing, extra, of another shape or not floating; all are listed.
+      WeightsError: arrays are missing, extra, of another shape or not floating; the first are named.
     """
     variables = variables_by_path(module)
     problems = [f"missing {wanted}" for wanted in table.slots if wanted not in arrays]
@@ -188,7 +188,7 @@ def fill_module(module: nnx.Module, table: WeightTable, arrays: Arrays, *, sourc
         else:
             values[slot.path] = np.ascontiguousarray(slot.change(array), np.float32)
     if problems:
-        raise WeightsError(f"{source} does not fit {name} with {table.family} names: {'; '.join(problems)}")
+        raise WeightsError(f"{source} does not fit {name} with {table.family} names: {first_of(problems)}")
     loaded = [(path, variables[path].replace(jnp.asarray(value))) for path, value in values.items()]
     nnx.update(module, nnx.from_flat_state(loaded))
 

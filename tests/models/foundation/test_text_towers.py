@@ -266,3 +266,5 @@ def test_an_index_without_words_says_so(clip, media, tmp_path):
         retriever.search("car")
     with pytest.raises(ConfigError, match="name what to search with: an image or a video, or words with --text"):
         dispatch(["search", str(tmp_path / "index")])
+    with pytest.raises(ConfigError, match=r"--text takes the place of the query car\.png: give one of them"):
+        dispatch(["search", str(tmp_path / "index"), "car.png", "--text", "a red car"])
