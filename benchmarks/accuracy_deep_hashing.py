@@ -13,6 +13,7 @@ everything else with three.
 
     python benchmarks/accuracy_deep_hashing.py                     # everything; an hour on two cores
     python benchmarks/accuracy_deep_hashing.py lengths fusion      # some; the other rows of the file stay
+    python benchmarks/accuracy_deep_hashing.py lengths --sources ucf101
     python benchmarks/accuracy_deep_hashing.py --data VIDEOS.csv --name UCF101 --split-columns split1 split2 split3
 
 Every training is kept under --work and not done again, so a stopped call goes on where it was.
@@ -22,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,7 @@ from jaxret.training import LoopConfig, RunContext, RunFolder, Validation
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
+SOURCES = ("videos", "ucf101", "digits")  # video files are those of --data; digits are for lengths alone
 LENGTHS = (64, 128, 256, 512)
 LENGTH_SEEDS = (0, 1, 2, 3, 4)
 SEEDS = (0, 1, 2)
@@ -151,14 +154,14 @@ class Study:
         self.sources: dict[str, Callable[[int], Sequences]] = {}
         self.videos: FrameSource | None = None
         # Other data than JHMDB that are missing are an error when they are opened.
-        if args.data != str(JHMDB_CLIPS) or JHMDB_CLIPS.exists():
+        if "videos" in args.sources and (args.data != str(JHMDB_CLIPS) or JHMDB_CLIPS.exists()):
             columns = args.split_columns or ()
             source = FrameSource(args.data, args.name, columns, args.backbone, args.weights, args.cache)
             self.videos = source
             self.sources[args.name] = lambda seed: videos(source, seed)
-        if not args.only_data and UCF101_FEATURES.exists():
+        if "ucf101" in args.sources and UCF101_FEATURES.exists():
             self.sources["UCF101, 15 classes"] = ucf101_features
-        if not self.sources:
+        if not self.sources and "digits" not in args.sources:
             raise SystemExit(
                 f"no data: there is no {JHMDB_CLIPS} and no {UCF101_FEATURES}: set JAXRET_SHARED or give --data"
             )
@@ -201,7 +204,6 @@ def lengths(study: Study) -> None:
     Moving digits are fused by an LSTM: their motions come in pairs that are each other's reversal, which an average of
     frames cannot tell apart.
     """
-    curves: dict[str, dict[str, dict[int, list[float]]]] = {}
     pairs: dict[str, dict[int, dict[int, float]]] = {}  # by data, seed and bits
     seeds = study.args.seeds or LENGTH_SEEDS
 
@@ -209,14 +211,12 @@ def lengths(study: Study) -> None:
         for method, figures in scores.items():
             if method != "validation":
                 study.add(name, seed, f"{bits} bits", method, figures)
-                curve = curves.setdefault(name, {}).setdefault(method, {})
-                curve.setdefault(bits, []).append(figures["mAP@10"])
         pairs.setdefault(name, {}).setdefault(seed, {})[bits] = scores["learned codes"]["mAP@10"]
 
     for bits in LENGTHS:
         for name, seed, scores in study.runs(f"{bits} bits", seeds, bits=bits):
             keep(name, seed, bits, scores)
-        for seed in seeds if not study.args.only_data else ():
+        for seed in seeds if "digits" in study.args.sources else ():
             settings: dict[str, Any] = {"bits": bits, "fusion": "lstm", "units": 128}
             scores = study.run(DIGITS, seed, f"{bits} bits", lambda s=seed: digits(study.args.cache, s), **settings)
             keep(DIGITS, seed, bits, scores)
@@ -225,24 +225,16 @@ def lengths(study: Study) -> None:
             for bits in LENGTHS[1:]:
                 gain = {"gain in mAP@10": figures[bits] - figures[LENGTHS[0]]}
                 study.add(name, seed, f"{bits} bits beside {LENGTHS[0]}, same seed", "learned codes", gain)
-    draw("deep_hashing_lengths", "bits", curves, log=True)
 
 
 def weights(study: Study) -> None:
     """alpha and beta: Adam leaves only their ratio to matter, so beta runs from 0 to 1 and alpha is the rest."""
-    curves: dict[str, dict[str, dict[float, list[float]]]] = {}
     for share in TRIPLET_SHARES:
         setting = f"alpha {1 - share:g}, beta {share:g}"
         settings = {"cross_entropy_weight": 1 - share, "triplet_weight": share}
         for name, seed, scores in study.runs(setting, study.args.seeds or SEEDS, bits=64, **settings):
             validation = {"validation mAP@10": scores["validation"]["validation mAP"]}
             study.add(name, seed, setting, "learned codes, 64 bits", scores["learned codes"] | validation)
-            for part, value in (
-                ("validation", validation["validation mAP@10"]),
-                ("test", scores["learned codes"]["mAP@10"]),
-            ):
-                curves.setdefault(name, {}).setdefault(part, {}).setdefault(share, []).append(value)
-    draw("deep_hashing_weights", "beta = 1 - alpha", curves)
 
 
 def terms(study: Study) -> None:
@@ -310,6 +302,7 @@ def trained_by_recipe(source: FrameSource, freeze: bool, folder: Path) -> dict[s
         backbone=source.backbone,
         image_size=END_TO_END_PIXELS,
         frames=END_TO_END_FRAMES,
+        fusion="weighted-average",
         freeze=freeze,
         backbone_learning_rate=None if freeze else 1e-4,
         batch_size=16,
@@ -377,8 +370,43 @@ def perturbed(codes: np.ndarray, count: int, *, seed: int) -> np.ndarray:
     return made
 
 
-def draw(name: str, axis: str, curves: dict, *, log: bool = False) -> None:
+Curves = dict[str, dict[str, dict[float, list[float]]]]  # by data set, line and place on the axis: of all seeds
+
+
+def curves_of(rows: Sequence[dict[str, Any]], place: str, line: Callable[[dict[str, Any]], str | None]) -> Curves:
+    """The curves in rows of a result file.
+
+    Args:
+      rows: of any studies.
+      place: a pattern of those settings that are points; its group is the place on the axis.
+      line: the name of the line that a row is a point of; None: of none.
+    """
+    curves: Curves = {}
+    for row in rows:
+        found, shown = re.fullmatch(place, row.get("setting", "")), line(row)
+        if found and shown:
+            points = curves.setdefault(row["data"], {}).setdefault(shown, {})
+            points.setdefault(float(found[1]), []).append(row["value"])
+    return curves
+
+
+def draw_lengths(rows: Sequence[dict[str, Any]]) -> None:
+    """mAP@10 against the length of the codes, a line a method."""
+    curves = curves_of(rows, r"(\d+) bits", lambda row: row["method"] if row["metric"] == "mAP@10" else None)
+    draw("deep_hashing_lengths", "bits", curves, log=True)
+
+
+def draw_weights(rows: Sequence[dict[str, Any]]) -> None:
+    """mAP@10 against beta, of validation and of test clips."""
+    parts = {"validation mAP@10": "validation", "mAP@10": "test"}
+    curves = curves_of(rows, r"alpha .*, beta ([\d.]+)", lambda row: parts.get(row["metric"]))
+    draw("deep_hashing_weights", "beta = 1 - alpha", curves)
+
+
+def draw(name: str, axis: str, curves: Curves, *, log: bool = False) -> None:
     """Mean over seeds with its spread, one panel a data set, as benchmarks/results/<name>.png."""
+    if not curves:
+        return
     figure, panels = plt.subplots(1, len(curves), figsize=(5.5 * len(curves), 4), squeeze=False, layout="constrained")
     for panel, (data, methods) in zip(panels[0], curves.items(), strict=True):
         for method, points in methods.items():
@@ -389,7 +417,7 @@ def draw(name: str, axis: str, curves: dict, *, log: bool = False) -> None:
             panel.fill_between(places, mean - spread, mean + spread, alpha=0.15, color=line.get_color())
         if log:
             panel.set_xscale("log", base=2)
-            panel.set_xticks(places, [str(place) for place in places])
+            panel.set_xticks(places, [f"{place:g}" for place in places])
         panel.set(title=data, xlabel=axis, ylabel="mAP@10")
         panel.grid(alpha=0.3)
     panels[0][-1].legend(fontsize=7)
@@ -415,12 +443,13 @@ def main() -> None:
     parser.add_argument("--data", default=str(JHMDB_CLIPS), help="folder or CSV of labelled videos, or tfds:NAME")
     parser.add_argument("--name", default="JHMDB", help="what the tables call those data")
     parser.add_argument("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
-    parser.add_argument("--only-data", action="store_true", help="leave UCF101's features and moving digits out")
+    parser.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES, help="which data (default: all)")
     parser.add_argument("--backbone", default="mobilenet-v1")
     parser.add_argument("--weights", default=str(MOBILENET_WEIGHTS), help="of the backbone: imagenet or a file")
     args = parser.read()
     if args.split_columns is None and args.data == str(JHMDB_CLIPS):
         args.split_columns = ["split1", "split2", "split3"]
+    args.complete = args.complete and set(args.sources) == set(SOURCES)
     args.work.mkdir(parents=True, exist_ok=True)
     # The studies train the same few shapes over and over.
     jax.config.update("jax_compilation_cache_dir", str((args.work / "compiled").resolve()))
@@ -429,10 +458,13 @@ def main() -> None:
     for name in args.studies:
         STUDIES[name](study)
     packages = ["jax", "flax", "av", "opencv-python-headless"]
-    if args.complete:
-        print(results_file.write("accuracy_deep_hashing", study.rows, packages))
-    else:
-        print(results_file.update("accuracy_deep_hashing", study.rows, packages))
+    keep = results_file.write if args.complete else results_file.update
+    path = keep("accuracy_deep_hashing", study.rows, packages)
+    print(path)
+    # The figures show the whole file, of which this call may have been a part.
+    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    draw_lengths(rows)
+    draw_weights(rows)
 
 
 if __name__ == "__main__":
