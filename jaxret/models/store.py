@@ -36,7 +36,8 @@ def encoder_arrays(encoder: nnx.Module) -> dict[str, np.ndarray]:
 def _named_variables(encoder: nnx.Module) -> Iterator[tuple[str, Any]]:
     """The arrays, or their shapes, by dotted name."""
     for path, variable in _variables(encoder):
-        yield ".".join(map(str, path)), variable.get_value() if isinstance(variable, nnx.Variable) else variable
+        (array,) = jax.tree.leaves(variable)  # a variable's own accessors changed names between versions of Flax
+        yield ".".join(map(str, path)), array
 
 
 def _variables(encoder: nnx.Module) -> list[tuple[tuple[Any, ...], Any]]:

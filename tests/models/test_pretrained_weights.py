@@ -363,7 +363,7 @@ def test_what_lies_in_the_place_of_weights_is_named(tmp_path):
         ("w.keras", b"PK\x03\x04", "unzip it, and give the model.weights.h5"),
         ("w.h5", b"", "damaged or not a Keras weight file"),
         ("w.pth", b"", "damaged or not a PyTorch weight file"),
-        ("w.safetensors", struct.pack("<Q", 4 << 30) + b"{}", "header too large"),
+        ("w.safetensors", struct.pack("<Q", 4 << 30) + b"{}", "(?i)header ?too ?large"),
         ("w.npz", b"PK\x03\x04", "damaged or not a file of NumPy arrays"),
     ]:
         (tmp_path / name).write_bytes(content)
