@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from jaxret.models.foundation.family import Family, TextFamily, activation_name, settings_with
-from jaxret.models.foundation.files import Arrays, WeightFiles
-from jaxret.models.foundation.siglip import block_names
+from jaxret.models.foundation.family import Family, TextFamily, settings_with
+from jaxret.models.foundation.files import WeightFiles
 from jaxret.models.foundation.sizing import Sizing
+from jaxret.models.foundation.towers import block_names, image_settings, in_vision_model, text_settings
 from jaxret.models.weights.patterns import Named, Patterns, torch_patches
 
 __all__ = ["CLIP"]
@@ -50,24 +50,11 @@ def _projection(files: WeightFiles) -> int:
 def _settings(files: WeightFiles) -> dict[str, Any]:
     config = settings_with(_VISION, files, part="vision_config")
     return {
-        "patch_size": config["patch_size"],
-        "image_size": config["image_size"],
-        "units": config["hidden_size"],
-        "depth": config["num_hidden_layers"],
-        "heads": config["num_attention_heads"],
-        "wide": config["intermediate_size"],
-        "activation": activation_name(config["hidden_act"], files),
-        "epsilon": config["layer_norm_eps"],
+        **image_settings(config, files),
         "first_norm": True,
         "patch_bias": False,
         "projection": _projection(files),
     }
-
-
-def _prepare(arrays: Arrays) -> Arrays:
-    if not any(name.startswith("vision_model.") for name in arrays):  # the tower of images alone
-        arrays = {f"vision_model.{name}": array for name, array in arrays.items()}
-    return arrays
 
 
 def _patterns(settings: dict[str, Any]) -> Patterns:
@@ -89,14 +76,7 @@ def _text_settings(files: WeightFiles) -> dict[str, Any] | None:
     config = settings_with(_TEXT, files, part="text_config")
     end = config["eos_token_id"]
     return {
-        "vocabulary": config["vocab_size"],
-        "length": config["max_position_embeddings"],
-        "units": config["hidden_size"],
-        "depth": config["num_hidden_layers"],
-        "heads": config["num_attention_heads"],
-        "wide": config["intermediate_size"],
-        "activation": activation_name(config["hidden_act"], files),
-        "epsilon": config["layer_norm_eps"],
+        **text_settings(config, files),
         "projection": _projection(files),
         "projection_bias": False,
         "causal": True,
@@ -118,7 +98,7 @@ CLIP = Family(
     "clip",
     lambda files: files.kind in ("clip", "clip_vision_model"),
     _settings,
-    _prepare,
+    in_vision_model,
     _patterns,
     _sizing,
     unused=r"^text_model\.|^text_projection\.|^logit_scale$|position_ids$",

@@ -12,12 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxret.models.foundation.family import Family, TextFamily, activation_name, settings_with, square
+from jaxret.models.foundation.family import Family, TextFamily, settings_with, square
 from jaxret.models.foundation.files import Arrays, WeightFiles, split_fused
 from jaxret.models.foundation.sizing import Sizing
+from jaxret.models.foundation.towers import block_names, image_settings, in_vision_model, text_settings
 from jaxret.models.weights.patterns import Named, Patterns, flax_heads, leading_axes, torch_patches
 
-__all__ = ["SIGLIP", "SIGLIP_NAFLEX", "SIGLIP_ORIGINAL", "block_names"]
+__all__ = ["SIGLIP", "SIGLIP_NAFLEX", "SIGLIP_ORIGINAL"]
 
 _VISION: dict[str, Any] = {
     "hidden_size": 768,
@@ -51,14 +52,7 @@ def _sizing(image_size: int) -> Sizing:
 def _settings(files: WeightFiles) -> dict[str, Any]:
     config = settings_with(_VISION, files, part="vision_config")
     return {
-        "patch_size": config["patch_size"],
-        "image_size": config["image_size"],
-        "units": config["hidden_size"],
-        "depth": config["num_hidden_layers"],
-        "heads": config["num_attention_heads"],
-        "wide": config["intermediate_size"],
-        "activation": activation_name(config["hidden_act"], files),
-        "epsilon": config["layer_norm_eps"],
+        **image_settings(config, files),
         "pooling": "attention" if config["vision_use_head"] else "mean",
     }
 
@@ -71,26 +65,11 @@ def _naflex_settings(files: WeightFiles) -> dict[str, Any]:
 
 
 def _prepare(arrays: Arrays) -> Arrays:
-    if not any(name.startswith("vision_model.") for name in arrays):  # the tower of images alone
-        arrays = {f"vision_model.{name}": array for name, array in arrays.items()}
+    arrays = in_vision_model(arrays)
     parts = ("q_proj", "k_proj", "v_proj")
     return split_fused(
         arrays, {f"in_proj_{role}": tuple(f"{part}.{role}" for part in parts) for role in ("weight", "bias")}
     )
-
-
-def block_names(ours: str, theirs: str) -> dict[str, str]:
-    """The names of the blocks of a tower."""
-    return {
-        f"{ours}.attention_norm": f"{theirs}.layer_norm1",
-        f"{ours}.attention.query": f"{theirs}.self_attn.q_proj",
-        f"{ours}.attention.key": f"{theirs}.self_attn.k_proj",
-        f"{ours}.attention.value": f"{theirs}.self_attn.v_proj",
-        f"{ours}.attention.out": f"{theirs}.self_attn.out_proj",
-        f"{ours}.mlp_norm": f"{theirs}.layer_norm2",
-        f"{ours}.mlp.widen": f"{theirs}.mlp.fc1",
-        f"{ours}.mlp.narrow": f"{theirs}.mlp.fc2",
-    }
 
 
 def _patterns(settings: dict[str, Any]) -> Patterns:
@@ -120,14 +99,7 @@ def _text_settings(files: WeightFiles) -> dict[str, Any] | None:
     config = settings_with(_TEXT, files, part="text_config")
     projection = settings_with({"projection_size": config["hidden_size"]}, files, part="text_config")
     return {
-        "vocabulary": config["vocab_size"],
-        "length": config["max_position_embeddings"],
-        "units": config["hidden_size"],
-        "depth": config["num_hidden_layers"],
-        "heads": config["num_attention_heads"],
-        "wide": config["intermediate_size"],
-        "activation": activation_name(config["hidden_act"], files),
-        "epsilon": config["layer_norm_eps"],
+        **text_settings(config, files),
         "projection": projection["projection_size"],
         "projection_bias": True,
         "causal": False,
