@@ -6,7 +6,7 @@ import sys
 import unicodedata
 from typing import TextIO
 
-__all__ = ["print_text", "printable"]
+__all__ = ["counted", "print_text", "printable"]
 
 _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _NEVER_RAW = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -40,3 +40,13 @@ def print_text(text: str, file: TextIO | None = None) -> None:
     out = sys.stdout if file is None else file
     encoding = getattr(out, "encoding", None) or "utf-8"
     print("\n".join(printable(line, encoding) for line in text.split("\n")), file=out, flush=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words.
+
+    Example:
+      >>> counted(1, "line"), counted(1200, "item")
+      ('1 line', '1200 items')
+    """
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from jaxret.errors import ConfigError, JaxretError, MediaError
-from jaxret.plain_text import print_text
+from jaxret.plain_text import counted, print_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
     if keys and not dry_run:
         index.remove(list(keys))
     verb, left = ("would remove", len(index) - len(keys)) if dry_run else ("removed", len(index))
-    print_text(f"{verb} {len(keys)} of {len(keys) + clashes} items; {left} are left in {index.folder}")
+    print_text(f"{verb} {len(keys)} of {counted(len(keys) + clashes, 'item')}; {left} are left in {index.folder}")
     if dry_run:
         for key in keys:
             print_text(f"  {key}")
@@ -73,7 +73,10 @@ def prune_media(index: MediaIndex, media: str, unread: Iterable[MediaError], *, 
     gone, stale = gone_keys(index, place_of(media)), stale_keys(index, unread)
     if (dropped := [*gone, *stale]) and not dry_run:
         index.remove(dropped)
-    print_text(f"{'would prune' if dry_run else 'pruned'} {len(dropped)} items whose files are gone or unreadable")
+    print_text(
+        f"{'would prune' if dry_run else 'pruned'} {counted(len(dropped), 'item')} whose files are gone or unreadable; "
+        f"{len(index) - (len(dropped) if dry_run else 0)} are left in {index.folder}"
+    )
     for verb, keys in (("gone", gone), ("stale", stale)):
         for key in keys:
             print_text(f"  {verb} {key}")
@@ -93,27 +96,34 @@ def keep_up(index: MediaIndex, *, upgrade: bool, media: Path | None) -> None:
 
 
 def describe_media(dataset: MediaDataset, columns: Path) -> MediaDataset:
-    """The data set with the columns of a CSV; tells of lines that name none of its items."""
+    """The data set with the columns of a CSV; tells of columns and lines that say nothing of its items."""
     from jaxret.data.item_columns import read_item_columns, with_columns
 
-    described, others = with_columns(dataset, read_item_columns(columns))
+    read = read_item_columns(columns)
+    described, others = with_columns(dataset, read)
+    if read.passed_over:
+        names = " and ".join(read.passed_over)
+        print_text(f"passed over {names} of {columns}: these come from the data set, not from --columns")
     if others:
-        print_text(f"{others} lines of {columns} name none of the media")
+        print_text(f"of {columns} name none of the media: {counted(others, 'line')}")
     return described
 
 
 def tell_changes(index: MediaIndex, dataset: MediaDataset) -> None:
-    """Print what an addition would add and renew."""
+    """Print what an addition would add, renew, and describe by other columns of the user's own."""
+    from jaxret.retrieval.additions import other_columns
     from jaxret.retrieval.matches import changed_items, match_items
 
     matches = match_items(dataset, index)
     changed = changed_items(dataset, index, matches)
+    described = other_columns(dataset, index, matches, set(changed))
     print_text(
-        f"would add {len(matches.fresh)} items and renew {len(changed)}; {len(matches.known) - len(changed)} are there"
-        " as they are"
+        f"would add {counted(len(matches.fresh), 'item')} and renew {len(changed)}; "
+        f"{len(matches.known) - len(changed)} are there"
+        + (f", {len(described)} of them with other columns of yours" if described else " as they are")
     )
-    for verb, keys in (("new", matches.fresh), ("changed", changed)):
-        for key in keys.values():
+    for verb, keys in (("new", matches.fresh.values()), ("changed", changed.values()), ("described", described)):
+        for key in keys:
             print_text(f"  {verb} {key}")
 
 
@@ -135,18 +145,19 @@ def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> N
 
     skipped = [*dataset.skipped, *report.skipped]
     print_text(
-        f"added {len(report.added)} items, {len(report.present)} were there already, {len(skipped)} could not"
-        f" be read; {len(index)} are in {index.folder}"
+        f"added {counted(len(report.added), 'item')}, {len(report.present)} were there already, {len(skipped)} could"
+        f" not be read; {len(index)} are in {index.folder}"
     )
     if report.renewed:
-        print_text(f"renewed {len(report.renewed)} items whose files changed")
+        print_text(f"renewed {counted(len(report.renewed), 'item')} whose files changed")
     if report.described:
         print_text(f"{len(report.described)} items that were there have other columns of yours now")
     for error in skipped:
         print_text(f"  skipped {error}")
     if report.stale:
+        verb = "stays as it was" if len(report.stale) == 1 else "stay as they were"
         print_text(
-            f"{len(report.stale)} items stay as they were, though their files changed and cannot be read now"
+            f"{counted(len(report.stale), 'item')} {verb}, though files changed and cannot be read now"
             " (--prune drops them)"
         )
     for key in report.stale:

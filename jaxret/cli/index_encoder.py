@@ -83,16 +83,22 @@ def open_or_create(folder: Path, new: NewIndex, dataset: MediaDataset | None) ->
 
 def _check_same(retriever: Retriever, new: NewIndex, folder: Path) -> None:
     """The command that made the index, given once more, goes on with it; another one is refused."""
-    from jaxret.models.frozen import weights_origin
+    from jaxret.models.frozen import projected_size, weights_origin
     from jaxret.models.store import fingerprint_in
 
     record = retriever.index.encoder
     if new.encoder is not None and fingerprint_in(_encoder_folder(new.encoder)) != record.fingerprint:
         raise ConfigError(f"{folder} exists and has an encoder of its own, another one: leave --encoder out")
     if new.weights is not None:
-        own = record.description.get("weights", {}).get("sha256")
-        if own != weights_origin(new.weights, new.backbone).sha256:
+        own, named = record.description.get("weights", {}), weights_origin(new.weights, new.backbone)
+        if own.get("sha256") != named.sha256 or (named.family and named.family != own["family"]):
             raise ConfigError(f"{folder} exists and has an encoder of its own, of other weights: leave --weights out")
+        side, whitened = retriever.encoder.preprocessing.height, projected_size(retriever.encoder)
+        if new.image_size not in (None, side):
+            raise ConfigError(f"{folder} exists, with images of {side} pixels: leave --image-size {new.image_size} out")
+        if new.whiten not in (0, whitened):
+            was = f"whitened to {whitened} numbers" if whitened else "not whitened"
+            raise ConfigError(f"{folder} exists, and its vectors are {was}: leave --whiten {new.whiten} out")
     if not new.frames and "frame" in retriever.index.spaces:
         raise ConfigError(f"{folder} exists, and keeps frames: leave --without-frames out")
 

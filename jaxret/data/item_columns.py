@@ -28,10 +28,12 @@ class ItemColumns:
     Attributes:
       by: "key" or "path", what items are named by.
       values: by that name (a path absolute, without links) the values by column; those that are missing are left out.
+      passed_over: columns of the CSV that are none of the user's own, for every item has them from its data set.
     """
 
     by: str
     values: Mapping[str, Mapping[str, ColumnValue]]
+    passed_over: tuple[str, ...] = ()
 
 
 def read_item_columns(path: str | os.PathLike[str]) -> ItemColumns:
@@ -49,8 +51,12 @@ def read_item_columns(path: str | os.PathLike[str]) -> ItemColumns:
     header = [name.strip() for name in lines[0][1]] if lines else []
     by = next((name for name in ("key", "path") if name in header), None)
     own = [name for name in header if name not in _OF_DATA_SETS]
-    if by is None or not own:
-        raise ConfigError(f"{source}: must have a column key or path, and columns of your own, got {', '.join(header)}")
+    passed_over = tuple(name for name in header if name in _OF_DATA_SETS and name != by)
+    if by is None:
+        raise ConfigError(f"{source}: must have a column key or path, got {', '.join(header)}")
+    if not own:
+        given = f"; {' and '.join(passed_over)} come from the data set" if passed_over else ""
+        raise ConfigError(f"{source}: has no columns of your own beside {by}{given}")
     if len(set(header)) < len(header):
         raise ConfigError(f"{source}: has two columns of one name")
     for name in own:
@@ -72,7 +78,7 @@ def read_item_columns(path: str | os.PathLike[str]) -> ItemColumns:
         item: {name: cells[place] for name, cells in parsed.items() if cells[place] is not None}
         for place, item in enumerate(rows)
     }
-    return ItemColumns(by, values)
+    return ItemColumns(by, values, passed_over)
 
 
 def with_columns(dataset: MediaDataset, columns: ItemColumns) -> tuple[MediaDataset, int]:

@@ -129,7 +129,8 @@ def open_dataset(
         return MediaFiles(read_csv(path, root, split_column=split_column), probe=probe)
     kind = media_kind(path)
     if kind is None or not path.is_file():
-        raise ConfigError(f"no data set {name!r}; choose {_CHOICES}")
+        there = f"{name!r} is no media file" if os.path.lexists(path) else f"there is no file or folder {name!r}"
+        raise ConfigError(f"no data set: {there}; choose {_CHOICES}")
     files = MediaFiles([MediaItem(path.name, kind, path=name)], probe=probe)
     if files.skipped:
         raise files.skipped[0]

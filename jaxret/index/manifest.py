@@ -160,7 +160,8 @@ def read_manifest(root: Path) -> Manifest:
     try:
         text = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise IndexFormatError(f"{root}: is not an index (it has no {MANIFEST_NAME})") from None
+        why = f"it has no {MANIFEST_NAME}" if os.path.lexists(root) else "there is no such folder"
+        raise IndexFormatError(f"{root}: is not an index ({why})") from None
     except OSError as error:
         raise IndexFormatError(f"{path}: cannot be read: {error.strerror}") from error
     try:

@@ -13,6 +13,7 @@ from jaxret.models.base import Backbone
 from jaxret.models.encoder import VideoEncoder, WeightsOrigin
 from jaxret.models.foundation import open_published
 from jaxret.models.foundation.files import checksum_of, weights_files
+from jaxret.models.pretrained import backbone_of_weights
 from jaxret.models.projection import ProjectedBackbone
 from jaxret.models.registry import backbone_info, create_backbone
 from jaxret.models.temporal.pooling import Mean, UnitLength
@@ -20,9 +21,7 @@ from jaxret.models.text import TextVideoEncoder, Words
 from jaxret.models.weights.load import find_imagenet_weights, load_pretrained
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["FrozenSettings", "frozen_encoder", "weights_origin", "with_projection"]
-
-_OF_IMAGENET = "efficientnet-lite0"
+__all__ = ["FrozenSettings", "frozen_encoder", "projected_size", "weights_origin", "with_projection"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,9 +94,8 @@ def _backbone_name(weights: str, backbone: str) -> str:
     """The backbone that the weights are of; "auto" where their own files tell it."""
     if backbone != "auto":
         return backbone
-    if weights == "imagenet":
-        return _OF_IMAGENET
-    return "mobilenet-v1" if Path(weights).suffix.lower() in (".h5", ".hdf5") else "auto"
+    ours = weights == "imagenet" or Path(weights).suffix.lower() in (".h5", ".hdf5")
+    return backbone_of_weights(weights) if ours else "auto"
 
 
 def _published(settings: FrozenSettings) -> VideoEncoder:
@@ -140,3 +138,9 @@ def with_projection(encoder: VideoEncoder, size: int) -> tuple[VideoEncoder, Pro
     """
     projected = ProjectedBackbone(encoder.backbone, size)
     return _encoder(projected, encoder.preprocessing, encoder.origin or WeightsOrigin("", "")), projected
+
+
+def projected_size(encoder: VideoEncoder) -> int:
+    """Numbers that the frame vectors are projected to by `with_projection`; 0 where they are as they were published."""
+    inner = getattr(encoder.backbone, "backbone", None)
+    return inner.embedding_size if isinstance(inner, ProjectedBackbone) else 0

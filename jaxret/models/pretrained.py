@@ -6,11 +6,29 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
-from jaxret.models.foundation import is_published, open_published
+from jaxret.models.foundation import is_published, open_published, published_kind
 from jaxret.models.registry import create_backbone
 from jaxret.models.weights.load import load_pretrained
 
-__all__ = ["pretrained_backbone"]
+__all__ = ["backbone_of_weights", "pretrained_backbone"]
+
+_OF_IMAGENET = "efficientnet-lite0"
+
+
+def backbone_of_weights(weights: str) -> str:
+    """The backbone that weights are of, where it is not named: of published encoders what their files tell, of imagenet
+    efficientnet-lite0, of any other file mobilenet-v1.
+
+    Args:
+      weights: "imagenet", or a file or folder.
+
+    Example:
+      >>> backbone_of_weights("imagenet"), backbone_of_weights("mobilenet_1_0_224_tf_no_top.h5")
+      ('efficientnet-lite0', 'mobilenet-v1')
+    """
+    if weights == "imagenet":
+        return _OF_IMAGENET
+    return published_kind(weights).backbone if is_published(weights) else "mobilenet-v1"
 
 
 def pretrained_backbone(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from jaxret.data.rows import Rows
 from jaxret.errors import MediaError
 from jaxret.index import MediaIndex
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.retrieval.matches import changed_items, match_items, stale_keys, state_of
+from jaxret.retrieval.matches import Matches, changed_items, match_items, stale_keys, state_of
 
-__all__ = ["AddReport", "add_media", "fresh_items"]
+__all__ = ["AddReport", "add_media", "fresh_items", "other_columns"]
 
 # Between commits of a long addition, what a kill can lose: so many items, or frame vectors, which of films are many.
 _ITEMS_A_COMMIT, _BYTES_A_COMMIT = 512, 256 << 20
@@ -110,9 +110,7 @@ def add_media(
     if block:
         commit()
     done = set(added)
-    described = _columns_that_differ(
-        index, {key: dataset.items[number].columns for number, key in matches.known.items() if number not in done}
-    )
+    described = other_columns(dataset, index, matches, done)
     index.set_columns(described)
     return AddReport(
         tuple(matches.fresh[number] for number in added if number in matches.fresh),
@@ -126,10 +124,18 @@ def add_media(
     )
 
 
-def _columns_that_differ(
-    index: MediaIndex, columns: Mapping[str, Mapping[str, ColumnValue]]
+def other_columns(
+    dataset: MediaDataset, index: MediaIndex, matches: Matches, without: Collection[int]
 ) -> dict[str, Mapping[str, ColumnValue]]:
-    """By key, those of the user's own columns of items that have other values in the index."""
+    """By key, the user's own columns of items that are in the index, where it has other values.
+
+    Args:
+      dataset: with the columns.
+      index: that they are compared with.
+      matches: of both, see `jaxret.retrieval.matches.match_items`.
+      without: numbers of items that are passed over.
+    """
+    columns = {key: dataset.items[number].columns for number, key in matches.known.items() if number not in without}
     return {key: own for key, own in columns.items() if own and not own.items() <= index.item_of(key).columns.items()}
 
 

@@ -74,6 +74,8 @@ class VectorSearch:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got {value!r}")
         if self.min_cosine is not None and not _is_finite(self.min_cosine):
             raise ValueError(f"min_cosine must be a finite number, got {self.min_cosine!r}")
+        if self.min_cosine is not None and self.min_cosine > 1:
+            raise ValueError(f"min_cosine must be at most 1, which no cosine exceeds, got {self.min_cosine!r}")
         for name in ("rerank", "probes"):
             if getattr(self, name) is not None:
                 check_count(getattr(self, name), name)

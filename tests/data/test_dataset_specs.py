@@ -69,9 +69,17 @@ def test_single_file(written, tmp_path):
         open_dataset(broken)
 
 
-@pytest.mark.parametrize("spec", ["moving_digits", "nowhere/at/all", "nowhere.mp4", "setup.py"])
-def test_unknown_spec_lists_the_choices(spec):
-    with pytest.raises(ConfigError, match=rf"no data set '{spec}'; choose moving-digits, tfds:NAME"):
+@pytest.mark.parametrize(
+    ("spec", "told"),
+    [
+        ("moving_digits", "there is no file or folder 'moving_digits'"),
+        ("nowhere/at/all", "there is no file or folder 'nowhere/at/all'"),
+        ("nowhere.mp4", "there is no file or folder 'nowhere.mp4'"),
+        (__file__, f"'{__file__}' is no media file"),
+    ],
+)
+def test_unknown_spec_lists_the_choices(spec, told):
+    with pytest.raises(ConfigError, match=rf"no data set: {told}; choose moving-digits, tfds:NAME"):
         open_dataset(spec)
 
 

@@ -60,9 +60,9 @@ def test_items_are_named_by_key_or_by_path(media, tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "must have a column key or path, and columns of your own, got $"),
-        ("name,year\n", "must have a column key or path, and columns of your own, got name, year"),
-        ("path,label\n", "columns of your own, got path, label"),
+        ("", "must have a column key or path, got $"),
+        ("name,year\n", "must have a column key or path, got name, year"),
+        ("path,label,split\n", "has no columns of your own beside path; label and split come from the data set"),
         ("key,year,year\n", "has two columns of one name"),
         ("key,duration\n", "columns.csv: the name of a column must be none of .*, got 'duration'"),
         ("key,year\na,1,2\n", "line 2: has 3 cells where the header has 2"),

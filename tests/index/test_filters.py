@@ -175,7 +175,9 @@ def test_times_are_compared_with_dates(filled):
     [
         ("", r"character 1: expected a column, NOT or \(, got the end"),
         ("label", "character 1: column label holds text: compare it with a value"),
-        ("label = cat", "character 9: expected a value: 'text', a number, TRUE or FALSE, got cat"),
+        ("label = cat", "character 9: text stands in single quotes: write 'cat'"),
+        ('label = "o\'neill"', "character 9: text stands in single quotes: write 'o''neill'"),
+        ("label = )", "character 9: expected a value: 'text', a number, TRUE or FALSE, got [)]"),
         ("label = 'cat", "character 9: the quote is not closed"),
         ("label = 'cat' duration > 3", "character 15: expected AND, OR or the end, got duration"),
         ("(label = 'cat'", r"character 15: expected \), got the end"),

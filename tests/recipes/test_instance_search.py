@@ -239,9 +239,9 @@ def test_index_command(data: Path, runs: dict[str, Path], tmp_path: Path, capsys
     assert dispatch(["index", str(more / "a.png"), str(index), "--quiet"]) == 0
     assert "added 0 items, 1 were there already" in capsys.readouterr().out
     assert dispatch(["index", str(more), str(index), "--remove", "--quiet"]) == 0  # a copy takes nothing of the data
-    assert "removed 0 of 1 items; 8 are left" in capsys.readouterr().out
+    assert "removed 0 of 1 item; 8 are left" in capsys.readouterr().out
     assert dispatch(["index", str(data / "a.png"), str(index), "--remove", "--compact", "--quiet"]) == 0
-    assert "removed 1 of 1 items; 7 are left" in capsys.readouterr().out
+    assert "removed 1 of 1 item; 7 are left" in capsys.readouterr().out
     kept = found(capsys, index, data / "a.png", "--region", "8,8,24,24", "-k", "9")
     assert len(kept) == 7
     assert "a.png" not in {match["key"] for match in kept}
@@ -407,7 +407,7 @@ def test_a_split_names_what_is_fitted_on() -> None:
     ("options", "message"),
     [
         ([], "data must name the images: --data FOLDER"),
-        (["--data", "{here}/nowhere"], "no data set .*nowhere"),
+        (["--data", "{here}/nowhere"], "no data set: .*nowhere"),
         (["--data", "{data}", "--stop-after", "3"], "instance-search trains no steps: run it in one process, without"),
         (["--data", "{data}", "--stage", "conv_9", *SMALL], "unknown stage of small-convnet 'conv_9'"),
         (["--data", "{data}", *SMALL, "--whitened-size", "99"], r"descriptor_size must be 1\.\.32, the channels of"),

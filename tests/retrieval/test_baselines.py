@@ -150,3 +150,25 @@ def test_a_vote_that_does_not_fit_is_refused(index: Retriever) -> None:
         LabelEvaluation(vote=3, relevant="source")
     with pytest.raises(ConfigError, match="vote must be at least 1 or none, got 0"):
         LabelEvaluation(vote=0)
+
+
+def test_what_trained_the_encoder_is_told_among_the_queries(index: Retriever) -> None:
+    count = len(index.index)
+    told = f"; 1 of the {count} queries are items of the split train: --split test measures others"
+    assert told in index.evaluate(ks=(1,)).measured
+    assert "split train" not in index.evaluate(ks=(1,), settings=LabelEvaluation(split="test")).measured
+    assert "split train" not in index.evaluate(open_dataset(MADE_BEFORE / "media"), ks=(1,)).measured
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (LabelEvaluation(split="tst"), "has no items of the split 'tst': its items are of test, train, validation"),
+        (LabelEvaluation(relevant_items=99), "no query has 99 relevant items .* the largest class has [3-9] items"),
+    ],
+)
+def test_settings_that_leave_nothing_say_what_there_is(
+    index: Retriever, settings: LabelEvaluation, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        index.evaluate(settings=settings)

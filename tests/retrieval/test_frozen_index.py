@@ -108,8 +108,13 @@ def test_what_does_not_go_together_is_refused(weights, photos, tmp_path):
             dispatch(["index", media, index, *flags, "--quiet"])
     assert dispatch(["index", media, index, "--weights", str(weights), "--quiet"]) == 0
     other = write_folder(tmp_path / "other", dinov2_config(registers=2), dinov2_arrays(registers=2), CROPPED)
-    with pytest.raises(ConfigError, match="an encoder of its own, of other weights: leave --weights out"):
-        dispatch(["index", media, index, "--weights", str(other), "--quiet"])
+    for flags, message in (
+        (["--weights", str(other)], "an encoder of its own, of other weights: leave --weights out"),
+        (["--weights", str(weights), "--image-size", "96"], "with images of [0-9]+ pixels: leave --image-size 96 out"),
+        (["--weights", str(weights), "--whiten", "4"], "its vectors are not whitened: leave --whiten 4 out"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            dispatch(["index", media, index, *flags, "--quiet"])
 
 
 def test_whitened_vectors_vary_alike_along_all_components(weights, photos):

@@ -70,7 +70,7 @@ def test_what_changed_is_renewed_and_nothing_else(media: Path, capsys: pytest.Ca
     assert Retriever.open(media.parent / "index").search(media / "dog/c.png", 1)[0].distance > 1e-3
     assert call(media) == 0
     assert "added 0 items, 2 were there already, 0 could not" in (told := capsys.readouterr().out)
-    assert "renewed 1 items" in told
+    assert "renewed 1 item" in told
     assert sorted(keys(media)) == NAMES
     found = Retriever.open(media.parent / "index").search(media / "dog/c.png", 1)[0]
     assert (found.item.key, found.distance) == ("dog/c.png", pytest.approx(0, abs=1e-3))
@@ -93,12 +93,12 @@ def test_prune_drops_what_is_gone_from_this_folder_alone(media: Path, tmp_path: 
     capsys.readouterr()
     assert call(media, "--prune", "--dry-run") == 0
     told = capsys.readouterr().out
-    assert "would add 1 items" in told
-    assert "would prune 1 items" in told
+    assert "would add 1 item and" in told
+    assert "would prune 1 item" in told
     assert "gone cat/b.png" in told
     assert len(keys(media)) == 4
     assert call(media, "--prune") == 0
-    assert "pruned 1 items" in capsys.readouterr().out
+    assert "pruned 1 item" in capsys.readouterr().out
     assert sorted(keys(media)) == ["cat/a.png", "dog/c.png", "dog/d.png", "x.png"]
     shutil.rmtree(media / "cat")
     shutil.rmtree(media / "dog")
@@ -120,7 +120,7 @@ def test_remove_by_path_and_by_key_reads_nothing(media: Path, tmp_path: Path, ca
     capsys.readouterr()
     index = str(tmp_path / "index")
     assert run_command(dispatch, ["index", str(media / "cat/a.png"), index, "--remove", "--dry-run"]) == 0
-    assert "would remove 1 of 1 items; 2 are left" in capsys.readouterr().out
+    assert "would remove 1 of 1 item; 2 are left" in capsys.readouterr().out
     assert len(keys(media)) == 3
     assert run_command(dispatch, ["index", str(media / "cat/a.png"), index, "--remove"]) == 0
     assert keys(media) == NAMES[1:]
@@ -164,11 +164,13 @@ def test_what_changed_and_cannot_be_read_is_told_and_dropped_on_demand(media: Pa
     capsys.readouterr()
     assert call(media) == 0
     told = capsys.readouterr().out
-    assert "1 items stay as they were, though their files changed and cannot be read now (--prune drops them)" in told
+    assert "1 item stays as it was, though files changed and cannot be read now (--prune drops them)" in told
     assert "\n  stale cat/a.png\n" in told
     assert sorted(keys(media)) == NAMES
     assert call(media, "--prune", "--dry-run") == 0
-    assert "would prune 1 items whose files are gone or unreadable\n  stale cat/a.png" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "would prune 1 item whose files are gone or unreadable; 2 are left in " in told
+    assert "\n  stale cat/a.png\n" in told
     assert call(media, "--prune") == 0
     assert sorted(keys(media)) == NAMES[1:]
     image(media / "cat/a.png", 0)
@@ -212,9 +214,13 @@ def test_columns_of_a_csv_are_given_kept_and_changed(media: Path, capsys: pytest
     table = media.parent / "mine.csv"
     table.write_text("path,year,seen\nmedia/cat/a.png,1999,true\nmedia/dog/c.png,2000,\nmedia/none.png,1,true\n")
     image(media / "dog" / "d.png", 9)
+    assert call(media, "--columns", str(table), "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert "3 are there, 2 of them with other columns of yours\n" in told
+    assert told.endswith("\n  described cat/a.png\n  described dog/c.png\n")
     assert call(media, "--columns", str(table)) == 0
     printed = capsys.readouterr().out
-    assert f"1 lines of {table} name none of the media" in printed
+    assert f"of {table} name none of the media: 1 line" in printed
     assert "2 items that were there have other columns of yours now" in printed
     index = MediaIndex.open(media.parent / "index")
     assert index.values("year") == [1999, None, 2000, None]

@@ -226,6 +226,9 @@ class _Parser:
             return word.keyword == "true"
         if token.keyword == "null":
             raise FilterError(self._text, token.at, "nothing equals NULL: write IS NULL or IS NOT NULL")
+        if token.kind in ("word", "quoted"):
+            text = token.text.strip('"').replace("'", "''")
+            raise FilterError(self._text, token.at, f"text stands in single quotes: write '{text}'")
         return self._fail("a value: 'text', a number, TRUE or FALSE")
 
 

@@ -156,4 +156,7 @@ def _family_of(files: WeightFiles) -> Family:
             return family
     known = ", ".join(dict.fromkeys(one.name for one in FAMILIES))
     told = f"model_type {files.kind!r}" if files.config is not None else "arrays that no family has"
-    raise WeightsError(f"{files.path} has {told}: published encoders of the families {known} are known")
+    raise WeightsError(
+        f"{files.path} has {told}: published encoders of the families {known} are known. Weights of a backbone, such"
+        " as mobilenet-v1, are named with it: --backbone"
+    )

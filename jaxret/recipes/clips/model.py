@@ -22,13 +22,12 @@ from jaxret.models import (
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.foundation import is_published, published_kind
 from jaxret.models.lora import with_adapters
+from jaxret.models.pretrained import backbone_of_weights
 from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig
 
 __all__ = ["build_encoder", "frame_backbones", "resolve"]
 
 Config = TypeVar("Config", bound=FrameBackboneConfig)
-
-_PRETRAINED = "efficientnet-lite0"  # what `auto` takes with ImageNet weights
 
 
 def resolve(config: Config, dataset: MediaDataset) -> Config:
@@ -37,13 +36,11 @@ def resolve(config: Config, dataset: MediaDataset) -> Config:
     weights, size = config.weights, config.image_size
     backbone: str = config.backbone
     if weights == "auto":
-        packaged = backbone_info(_PRETRAINED if backbone == "auto" else backbone).imagenet
+        packaged = backbone_info(backbone_of_weights("imagenet") if backbone == "auto" else backbone).imagenet
         fitting = packaged is not None and packaged.installed and not digits and config.freeze is not False
         weights = "imagenet" if fitting else "none"
-    if backbone == "auto" and is_published(weights):
-        backbone = published_kind(weights).backbone
     if backbone == "auto":
-        backbone = {"imagenet": _PRETRAINED, "none": "small-convnet"}.get(weights, "mobilenet-v1")
+        backbone = "small-convnet" if weights == "none" else backbone_of_weights(weights)
     if size is None:
         own = published_kind(weights).image_size if is_published(weights) else backbone_info(backbone).image_size
         size = 32 if digits and not is_published(weights) else own

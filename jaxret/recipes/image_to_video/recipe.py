@@ -36,9 +36,10 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
 from jaxret.models.encoder import VideoEncoder
+from jaxret.models.pretrained import backbone_of_weights
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, at_least, check_ranges
-from jaxret.recipes.backbone_names import BackboneName, check_backbone
+from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.image_to_video.shot_encoders import FIXED, Temporal, shot_encoder
 from jaxret.recipes.image_to_video.train import open_films, train_shot_encoder
@@ -62,11 +63,12 @@ class ImageToVideoConfig:
     """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/image-to-video-<number>."""
-    backbone: BackboneName = "efficientnet-lite0"
-    """Network whose feature map is pooled; the paper's is vgg16."""
+    backbone: BackboneNameOrAuto = "auto"
+    """Network whose feature map is pooled; the paper's is vgg16. auto: efficientnet-lite0 for imagenet and none,
+    mobilenet-v1 for a file, what the files are of for a folder of a published encoder."""
     weights: str = "imagenet"
-    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), of
-    vision-transformer a folder of a published encoder (`jaxret weights`), or none for random ones."""
+    """Its weights: imagenet (with the extra `weights`), a file (Keras .h5, .safetensors, .pth), a folder of a published
+    encoder (`jaxret weights`), or none for random ones."""
     stage: str = ""
     """The map's name; empty: the last one, of efficientnet-lite0 block_8, which found validation films better."""
     pooling: Literal["rmac", "mac", "spoc", "gem"] = "rmac"
@@ -120,7 +122,8 @@ class ImageToVideoConfig:
     """How long to train."""
 
     def __post_init__(self) -> None:
-        check_backbone(self.backbone)
+        if self.backbone != "auto":
+            check_backbone(self.backbone)
         check_ranges(self)
         if self.query_image_size % 32:
             raise ConfigError(f"query_image_size must be a multiple of 32 pixels, got {self.query_image_size}")
@@ -150,8 +153,11 @@ def make_encoder(config: ImageToVideoConfig, temporal: Temporal) -> VideoEncoder
       ConfigError: the stage is unknown. WeightsError: the weights do not fit the backbone.
     """
     rngs = nnx.Rngs(config.seed)
-    backbone = pretrained_backbone(config.backbone, config.weights, dtype=config.precision, rngs=rngs)
-    stage = config.stage or backbone_info(config.backbone).stage("rmac")
+    name = config.backbone
+    if name == "auto":
+        name = backbone_of_weights("imagenet" if config.weights == "none" else config.weights)
+    backbone = pretrained_backbone(name, config.weights, dtype=config.precision, rngs=rngs)
+    stage = config.stage or backbone_info(name).stage("rmac")
     pooled = PooledBackbone(backbone, stage, pooling=config.pooling)
     whitened = min(_WHITENED, pooled.map_channels) if config.whitened_size is None else config.whitened_size
     if whitened:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import MediaItem
@@ -51,6 +52,7 @@ def evaluate_labels(
     """
     queries: MediaDataset | None = request.queries
     settings = request.settings_of(LabelEvaluation, cut_offs=True)
+    _check_split(index, settings.split)
     options: VectorSearch | SequenceSearch = VectorSearch() if request.options is None else request.options
     if settings.relevant == "source" and queries is None:
         raise ConfigError("relevant source is for queries from elsewhere: indexed items would find themselves")
@@ -96,12 +98,12 @@ def evaluate_labels(
             sequences, own.items, gallery_sequences, gallery.items, options.ranking(), protocol
         )
     if not figures:
-        other = " of another source" if settings.relevant == "label" else ""
-        of_split = "" if settings.split is None else f" of the split {settings.split!r}"
-        raise ConfigError(f"nothing to measure: no query has a relevant item{other} in the gallery{of_split}")
+        raise ConfigError(_nothing_to_measure(gallery.items, settings))
     words = f"{space} space by {measure}; mAP@k divides by {settings.denominator}; equal distances in order of id"
     if settings.relevant_items is not None:
         words += f"; galleries of {settings.relevant_items} items a class"
+    if queries is None:
+        words += _said_of_training(own.items)
     baselines = {"chance": chance_figures(own.items, gallery.items, protocol)}
     if space in ("clip", "code") and "frame" in index.spaces and encoder.preprocessing.shots is None:
         means = gallery.mean_frames_in(index)
@@ -126,6 +128,43 @@ def _seen_and_unseen(index: MediaIndex, items: Sequence[MediaItem]) -> dict[str,
     labels = {str(item.label) for item in items if item.label is not None}
     seen, unseen = labels & trained, labels - trained
     return {"seen": seen, "unseen": unseen} if seen and unseen else {}
+
+
+def _splits(items: Iterable[MediaItem]) -> Counter[str]:
+    """How many items each split has; those of none are left out."""
+    return Counter(item.split for item in items if item.split)
+
+
+def _check_split(index: MediaIndex, split: str | None) -> None:
+    if split is None or split in (known := _splits(index.items)):
+        return
+    has = f"its items are of {', '.join(sorted(known))}" if known else "its items are of none"
+    raise ConfigError(f"{index.folder} has no items of the split {split!r}: {has}")
+
+
+def _nothing_to_measure(gallery: Sequence[MediaItem], settings: LabelEvaluation) -> str:
+    """Why no query counts, in words."""
+    other = " of another source" if settings.relevant == "label" else ""
+    of_split = "" if settings.split is None else f" of the split {settings.split!r}"
+    if settings.relevant_items is None:
+        return f"nothing to measure: no query has a relevant item{other} in the gallery{of_split}"
+    sizes = Counter(item.label for item in gallery if item.label is not None)
+    largest = f"; the largest class has {max(sizes.values())} items" if sizes else ""
+    return (
+        f"nothing to measure: no query has {settings.relevant_items} relevant items (relevant_items){other} in the"
+        f" gallery{of_split}{largest}"
+    )
+
+
+def _said_of_training(queries: Sequence[MediaItem]) -> str:
+    """That some of the queries are training items, which an encoder that was fitted on them finds too easily."""
+    splits = _splits(query for query in queries if query.label is not None)
+    trained = splits.pop("train", 0)
+    if not trained:
+        return ""
+    count = sum(query.label is not None for query in queries)
+    other = f": --split {max(splits, key=lambda name: (name == 'test', name))} measures others" if splits else ""
+    return f"; {trained} of the {count} queries are items of the split train{other}"
 
 
 def _vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None) -> tuple[SpaceName, Ranking]:
