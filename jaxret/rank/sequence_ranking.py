@@ -9,6 +9,7 @@ embeddings, which knows nothing of order.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -16,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank.dtw_search import Collection, as_collection, as_queries, dtw_cdist, dtw_topk
 from jaxret.rank.dtw_subsequence import dtw_subsequence, dtw_subsequence_topk
-from jaxret.rank.sequence_table import SequenceTable
-from jaxret.rank.sequence_validation import as_frames
+from jaxret.rank.sequence_table import SequenceTable, unit_rows
+from jaxret.rank.sequence_validation import as_frames, check_window
 from jaxret.rank.topk import cosine_topk
 from jaxret.rank.validation import check_k
 
@@ -42,9 +43,18 @@ class SequenceRanking:
             division). A path of DTW has at least as many steps as the longer sequence has rows, so that without it
             long sequences are far from everything; the publication does without. With "item" it is what makes
             gallery sequences of different lengths comparable.
+        unit_vectors: scale every vector to length 1 first, so that its direction alone counts; one of zeros stays.
+        reversal_penalty: of "bi-dtw": a distance with one sequence read backwards counts this share more, at least 0.
+            0.1 takes a reversed alignment only where it is more than 10 % nearer. (The publication names constraints
+            against false reversed alignments as future work.)
+        window: how many rows a path may stray from the diagonal (Sakoe-Chiba, see `dtw`); None: any number. Whole
+            sequences alone.
 
     Raises:
-        ValueError: a value is unknown, or "mean-cosine" is combined with a subsequence or a length.
+        TypeError: window is no whole number.
+        ValueError: a value is unknown or out of range, or options do not go together: "mean-cosine" with a subsequence,
+            a length, a penalty or a window; a penalty with a measure that reads nothing backwards; a window with a
+            subsequence.
 
     >>> SequenceRanking("bi-dtw", subsequence="query").measure
     'bi-dtw'
@@ -53,6 +63,9 @@ class SequenceRanking:
     measure: SequenceMeasure = "bi-dtw"
     subsequence: Subsequence | None = None
     length_normalised: bool = False
+    unit_vectors: bool = False
+    reversal_penalty: float = 0.0
+    window: int | None = None
 
     def __post_init__(self) -> None:
         if self.measure not in get_args(SequenceMeasure):
@@ -61,12 +74,21 @@ class SequenceRanking:
             )
         if self.subsequence not in (None, *get_args(Subsequence)):
             raise ValueError(f"subsequence must be 'query', 'item' or None, got {self.subsequence!r}")
+        check_window(self.window)
+        if not 0 <= self.reversal_penalty < math.inf:
+            raise ValueError(f"reversal_penalty must be a number of at least 0, got {self.reversal_penalty!r}")
+        if self.reversal_penalty and self.measure != "bi-dtw":
+            raise ValueError(f"reversal_penalty is of bi-dtw: {self.measure} reads nothing backwards")
+        if self.window is not None and self.subsequence is not None:
+            raise ValueError("window is of whole sequences: the path of a subsequence has no diagonal to stay near")
         if self.measure != "mean-cosine":
             return
         if self.subsequence is not None:
             raise ValueError("mean-cosine compares whole sequences: it finds no subsequence")
         if self.length_normalised:
             raise ValueError("mean-cosine does not grow with length: length_normalised has nothing to divide")
+        if self.window is not None:
+            raise ValueError("mean-cosine aligns nothing: window has no path to keep near the diagonal")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,29 +142,59 @@ def rank_sequences(
     0 0.0 (1, 3) True
     1 0.25 (0, 2) False
     """
-    frames, members = as_frames(query, "query"), as_collection(gallery, "gallery")
+    frames, members = _directions(as_frames(query, "query"), as_collection(gallery, "gallery"), ranking)
     k = check_k(k, len(members))
     if ranking.subsequence is not None:
         found = _subsequences(frames, members, ranking, threads)
         return [found.match(number) for number in _nearest(found.distances, k).tolist()]
     if ranking.measure == "mean-cosine" or ranking.length_normalised:
-        distances = sequence_distances([frames], members, ranking, threads=threads)[0]
+        distances = _distances([frames], members, ranking, threads)[0]
         ids = _nearest(distances, k)
         distances = distances[ids]
+    elif ranking.reversal_penalty:
+        ids, distances = _nearest_of_both_readings(frames, members, k, ranking, threads)
     else:
-        result = dtw_topk(frames, members, k, reverse=_REVERSE[ranking.measure], threads=threads)
+        reverse = _REVERSE[ranking.measure]
+        result = dtw_topk(frames, members, k, reverse=reverse, window=ranking.window, threads=threads)
         ids, distances = result.ids[0], result.distances[0]
     chosen = [members[number] for number in ids.tolist()]
     flipped = np.zeros(k, bool)
     if ranking.measure == "bi-dtw":
-        forwards = dataclasses.replace(ranking, measure="dtw")
-        flipped = sequence_distances([frames], chosen, forwards, threads=threads)[0] > distances
+        forwards = dataclasses.replace(ranking, measure="dtw", reversal_penalty=0.0)
+        flipped = _distances([frames], chosen, forwards, threads)[0] > distances
     return [
         _match(number, distance, 0, len(member), 0, len(frames), backwards)
         for number, distance, member, backwards in zip(
             ids.tolist(), distances.tolist(), chosen, flipped.tolist(), strict=True
         )
     ]
+
+
+def _directions(
+    frames: NDArray[np.float32], members: Collection, ranking: SequenceRanking
+) -> tuple[NDArray[np.float32], Collection]:
+    """Query and gallery as the ranking compares them: as they are, or all vectors scaled to length 1."""
+    if not ranking.unit_vectors:
+        return frames, members
+    return unit_rows(frames), _unit(members)
+
+
+def _unit(members: Collection) -> Collection:
+    return members.unit_vectors() if isinstance(members, SequenceTable) else [unit_rows(member) for member in members]
+
+
+def _nearest_of_both_readings(
+    frames: NDArray[np.float32], members: Collection, k: int, ranking: SequenceRanking, threads: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The k nearest where reading backwards costs more: they are among the k nearest of either reading."""
+    lesser: dict[int, float] = {}
+    for directed, factor in ((frames, 1.0), (frames[::-1], 1 + ranking.reversal_penalty)):
+        found = dtw_topk(directed, members, k, reverse=None, window=ranking.window, threads=threads)
+        distances = found.distances[0] * np.float32(factor)
+        for number, distance in zip(found.ids[0].tolist(), distances.tolist(), strict=True):
+            lesser[number] = min(distance, lesser.get(number, math.inf))
+    order = sorted(lesser, key=lambda number: (lesser[number], number))[:k]
+    return np.array(order, np.int64), np.array([lesser[number] for number in order], np.float32)
 
 
 def _match(
@@ -176,6 +228,15 @@ def sequence_distances(
     (array([[0., 0.]], dtype=float32), array([[0., 2.]], dtype=float32))
     """
     rows, members = as_queries(queries, "queries"), as_collection(gallery, "gallery")
+    if ranking.unit_vectors:
+        rows, members = _unit(rows), _unit(members)
+    return _distances(rows, members, ranking, threads)
+
+
+def _distances(
+    rows: Collection, members: Collection, ranking: SequenceRanking, threads: int | None
+) -> NDArray[np.float32]:
+    """`sequence_distances` of vectors that are scaled, if they are to be."""
     if ranking.subsequence is not None:
         return np.stack([_subsequences(query, members, ranking, threads).distances for query in rows])
     if ranking.measure == "mean-cosine":
@@ -183,7 +244,11 @@ def sequence_distances(
         distances = np.empty_like(ranked.distances)
         np.put_along_axis(distances, ranked.ids, ranked.distances, axis=1)
         return distances
-    distances = dtw_cdist(rows, members, reverse=_REVERSE[ranking.measure], threads=threads)
+    reverse = None if ranking.reversal_penalty else _REVERSE[ranking.measure]
+    distances = dtw_cdist(rows, members, reverse=reverse, window=ranking.window, threads=threads)
+    if ranking.reversal_penalty:
+        backwards = dtw_cdist([row[::-1] for row in rows], members, window=ranking.window, threads=threads)
+        distances = np.minimum(distances, backwards * np.float32(1 + ranking.reversal_penalty))
     if ranking.length_normalised:
         distances /= (_lengths(rows)[:, None] + _lengths(members)).astype(np.float32)
     return distances
@@ -217,6 +282,8 @@ def _subsequences(
     if ranking.measure != "bi-dtw":
         return found
     flipped = search(query, members, ranking.length_normalised, threads, backwards=True)
+    penalty = np.float32(1 + ranking.reversal_penalty)
+    flipped = dataclasses.replace(flipped, distances=flipped.distances * penalty)
     nearer = flipped.distances < found.distances
     names = [field.name for field in dataclasses.fields(_Subsequences)]
     return _Subsequences(*(np.where(nearer, getattr(flipped, name), getattr(found, name)) for name in names))

@@ -21,6 +21,20 @@ from jaxret.rank.validation import as_array, check_float_matrix, to_float32
 _VALUES, _OFFSETS = "values.npy", "offsets.npy"
 
 
+def unit_rows(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (T, D), float32, each scaled to length 1; one of zeros stays.
+
+    >>> unit_rows(np.array([[3.0, 4.0], [0.0, 0.0]], np.float32)).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    # The largest number first: squares of float32 may overflow, or vanish.
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # of infinite numbers, which the search refuses
+        scaled = vectors / np.where(largest > 0, largest, np.float32(1))
+    lengths = np.sqrt(np.einsum("td,td->t", scaled, scaled))[:, None]
+    return to_float32(scaled / np.where(lengths > 0, lengths, np.float32(1)))
+
+
 class SequenceTable(Sequence[NDArray[np.float32]]):
     """Sequences (T_i, D), one after the other in `values`, with the places where they begin in `offsets`.
 
@@ -67,6 +81,7 @@ class SequenceTable(Sequence[NDArray[np.float32]]):
         self.offsets = places
         self.offsets.flags.writeable = False
         self._prepared: Sequences | None = None
+        self._unit: SequenceTable | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -139,6 +154,13 @@ class SequenceTable(Sequence[NDArray[np.float32]]):
         """
         self.kernel_view(check_threads(threads))
         return self
+
+    def unit_vectors(self) -> SequenceTable:
+        """The same sequences with every vector scaled to length 1; made once and kept, a copy of all values."""
+        with self._lock:
+            if self._unit is None:
+                self._unit = SequenceTable(unit_rows(self.values), self.offsets)
+            return self._unit
 
     def kernel_view(self, threads: int) -> Sequences:
         """The table as the kernels read it, prepared by `threads` threads if it has not been yet."""

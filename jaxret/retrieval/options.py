@@ -95,14 +95,23 @@ class SequenceSearch:
       part: "query" finds where in each video the query lies, "item" where in the query each video lies. Default: whole
         videos are compared.
       length_normalised: divide distances, which grow with length, by the number of clips of both that are aligned.
+      unit_vectors: scale every clip vector to length 1 first, so that its direction alone counts.
+      reversal_penalty: of bi-dtw: a distance with one video backwards counts this share more, such as 0.1.
+      window: of whole videos: how many clips an alignment may stray from the diagonal (Sakoe-Chiba). Default: any
+        number.
 
     Raises:
-      ValueError: a value is unknown, or mean-cosine is combined with a part or a length.
+      TypeError: window is no whole number.
+      ValueError: a value is unknown or out of range, or options do not go together (see
+        `jaxret.rank.SequenceRanking`).
     """
 
     measure: Measure
     part: Subsequence | None = None
     length_normalised: bool = False
+    unit_vectors: bool = False
+    reversal_penalty: Weight = 0.0
+    window: Annotated[int | None, at_least(0)] = None
 
     def __post_init__(self) -> None:
         if self.measure not in get_args(Measure):
@@ -113,7 +122,9 @@ class SequenceSearch:
 
     def ranking(self) -> SequenceRanking:
         """As `jaxret.rank.rank_sequences` takes it."""
-        return SequenceRanking(self.measure, self.part, self.length_normalised)
+        return SequenceRanking(
+            self.measure, self.part, self.length_normalised, self.unit_vectors, self.reversal_penalty, self.window
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -84,6 +84,10 @@ def test_a_metric_that_a_program_adds_is_a_choice(
         ("--sequence bi-dtw --subsequence", SequenceSearch("bi-dtw", "query")),
         ("--subsequence --sequence bi-dtw", SequenceSearch("bi-dtw", "query")),
         ("--sequence dtw --subsequence item --length-normalised", SequenceSearch("dtw", "item", True)),
+        (
+            "--sequence bi-dtw --unit-vectors --reversal-penalty 0.1 --window 4",
+            SequenceSearch("bi-dtw", unit_vectors=True, reversal_penalty=0.1, window=4),
+        ),
         ("--region 1,2,3,4 --at 2.5", RegionSearch(Region(1, 2, 3, 4), at=2.5)),
         ("--candidates 100", RegionSearch()),  # given, though it is the default
         ("--idf --centre --expand 2 --surroundings 0.3", RegionSearch(None, None, 100, True, True, 0.3, 2)),
@@ -104,6 +108,7 @@ def test_flags_make_the_options(words: str, options: object) -> None:
         ("--rerank 0", "rerank must be at least 1, got 0"),
         ("--par nan", "min_cosine must be a finite number, got nan"),
         ("--every-clip --par 0.5", "every_clip ranks all chunks or shots"),
+        ("--sequence dtw --reversal-penalty 0.1", "reversal_penalty is of bi-dtw"),
         ("--sequence mean-cosine --subsequence", "mean-cosine compares whole sequences"),
     ],
 )

@@ -25,12 +25,16 @@ def make(seed: int, lengths, dimensions: int = 2, *, ties: bool = True) -> list[
 
 def slow_entry(query, item, ranking: SequenceRanking):
     """(distance, item span, query span, backwards): readings and spans tried one after the other."""
+    if ranking.unit_vectors:
+        query, item = (
+            np.array([row / (np.linalg.norm(row) or 1) for row in rows.astype("f8")]) for rows in (query, item)
+        )
     readings = [(False, query, item), (True, query[::-1], item)][: 1 + (ranking.measure == "bi-dtw")]
     found = []
     for backwards, part, member in readings:
         if ranking.subsequence is None:
             rows = len(part) + len(member)
-            entry = (twin.dtw(part, member), (0, len(member)), (0, len(part)))
+            entry = (twin.dtw(part, member, ranking.window), (0, len(member)), (0, len(part)))
         elif ranking.subsequence == "query":
             start, end, distance = twin.subsequences(part, member, 1)[0]
             rows, entry = len(part) + end - start, (distance, (start, end), (0, len(part)))
@@ -38,7 +42,7 @@ def slow_entry(query, item, ranking: SequenceRanking):
             start, end, distance = twin.subsequences(member[::-1] if backwards else member, query, 1)[0]
             rows, entry = len(member) + end - start, (distance, (0, len(member)), (start, end))
         distance = np.float32(entry[0]) / np.float32(rows) if ranking.length_normalised else entry[0]
-        found.append((float(distance), backwards, *entry[1:]))
+        found.append((float(distance) * (1 + backwards * ranking.reversal_penalty), backwards, *entry[1:]))
     distance, backwards, item_span, query_span = min(found, key=lambda entry: entry[:2])
     return distance, item_span, query_span, backwards
 
@@ -66,6 +70,61 @@ def test_integers_against_loops(seed, measure, subsequence, normalised, table) -
         for match in found:
             spans = (match.start, match.end), (match.query_start, match.query_end)
             assert (match.distance, *spans, match.backwards) == (pytest.approx(slow[match.id][0]), *slow[match.id][1:])
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    subsequence=st.sampled_from([None, "query", "item"]),
+    normalised=st.booleans(),
+    unit=st.booleans(),
+    penalty=st.sampled_from([0.0, 0.25, 2.0]),
+    window=st.sampled_from([None, 0, 1]),
+    table=st.booleans(),
+)
+def test_directions_penalty_and_window_against_loops(
+    seed, subsequence, normalised, unit, penalty, window, table
+) -> None:
+    rng = np.random.default_rng(seed)
+    query, *members = make(seed, rng.integers(1, 7, size=6), ties=not unit)
+    members[0][:] = 0  # which has no direction
+    window = None if subsequence else window
+    ranking = SequenceRanking("bi-dtw", subsequence, normalised, unit, penalty, window)
+    slow = [slow_entry(query, member, ranking) for member in members]
+    gallery = SequenceTable.from_sequences(members) if table else members
+    distances = sequence_distances([query], gallery, ranking)[0]
+    np.testing.assert_allclose(distances, [entry[0] for entry in slow], rtol=1e-4, atol=1e-5)
+    for match in rank_sequences(query, gallery, 3, ranking):
+        assert match.distance == pytest.approx(slow[match.id][0], rel=1e-4, abs=1e-5)
+        if not unit:
+            assert match.backwards == slow[match.id][3]
+    found = [match.distance for match in rank_sequences(query, gallery, 3, ranking)]
+    np.testing.assert_allclose(found, np.sort(distances)[:3], rtol=1e-5)
+
+
+def test_a_penalty_keeps_a_reversed_look_alike_behind() -> None:
+    """The reversed copy is nearest without a penalty; with one that exceeds its lead, the forward one is."""
+    query = np.array([[0.0], [1.0], [2.0], [3.0]])
+    members = [query + 0.5, query[::-1] + 0.49]
+    for penalty, expected in ((0.0, [(1, True), (0, False)]), (0.1, [(0, False), (1, True)])):
+        found = rank_sequences(query, members, 2, SequenceRanking("bi-dtw", reversal_penalty=penalty))
+        assert [(match.id, match.backwards) for match in found] == expected
+
+
+def test_directions_alone_count_where_vectors_are_scaled_and_a_table_keeps_them() -> None:
+    query, other = make(8, [5, 5], dimensions=4, ties=False)
+    table = SequenceTable.from_sequences([other, query * np.float32(1e20)])  # whose squares overflow
+    ranking = SequenceRanking("dtw", unit_vectors=True)
+    (match,) = rank_sequences(query, table, 1, ranking)
+    assert (match.id, match.distance) == (1, pytest.approx(0, abs=1e-6))
+    assert table.unit_vectors() is table.unit_vectors()
+    mean = SequenceRanking("mean-cosine", unit_vectors=True)
+    rows = [each / np.linalg.norm(each, axis=1, keepdims=True) for each in (query, other)]
+    a, b = (each.mean(axis=0) for each in rows)
+    expected = 1 - a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+    assert sequence_distances([query], table, mean)[0, 0] == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(ValueError, match="finite"):
+        rank_sequences(query, [np.full((2, 4), np.inf)], 1, ranking)
 
 
 def test_the_distance_is_that_of_the_rows_that_it_names() -> None:
@@ -144,6 +203,12 @@ def test_several_queries_are_ranked_as_one_by_one() -> None:
         ({"subsequence": "both"}, "subsequence must be 'query', 'item' or None, got 'both'"),
         ({"measure": "mean-cosine", "subsequence": "query"}, "mean-cosine compares whole sequences"),
         ({"measure": "mean-cosine", "length_normalised": True}, "length_normalised has nothing to divide"),
+        ({"measure": "mean-cosine", "window": 3}, "mean-cosine aligns nothing"),
+        ({"window": -1}, "window must be .*got -1"),
+        ({"window": 2, "subsequence": "item"}, "window is of whole sequences"),
+        ({"reversal_penalty": -0.1}, "reversal_penalty must be a number of at least 0, got -0.1"),
+        ({"reversal_penalty": float("nan")}, "reversal_penalty must be a number of at least 0, got nan"),
+        ({"measure": "dtw", "reversal_penalty": 0.1}, "reversal_penalty is of bi-dtw: dtw reads nothing backwards"),
     ],
 )
 def test_what_does_not_go_together_is_named(settings_of_ranking, message) -> None:
