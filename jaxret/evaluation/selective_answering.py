@@ -187,18 +187,18 @@ def selective_curve(answers: NearestAnswers, thresholds: Sequence[float] | None 
         those that give these queries the coverages of COVERAGES, which is a curve and no choice of a threshold.
 
     Returns:
-      A point for each threshold, in their order.
+      A point for each threshold, in their order; of the curve a point for each coverage.
 
     Raises:
       ValueError: there is no query.
     """
-    if thresholds is None:
-        thresholds = [answers.threshold_for(coverage) for coverage in COVERAGES]
+    wanted = [answers.threshold_for(coverage) for coverage in COVERAGES] if thresholds is None else thresholds
     chance = float(answers.chance.mean()) if len(answers) else 0.0
-    return [
+    points = [
         SelectivePoint(threshold, answers.votes(threshold), answers.votes(threshold, empty="skip"), chance)
-        for threshold in thresholds
+        for threshold in wanted
     ]
+    return points if thresholds is not None else list({point.coverage: point for point in points}.values())
 
 
 def _labels(items: Sequence[LabelledItem]) -> npt.NDArray[np.object_]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jaxret.reporting.saving import add_legend, save_figure
 
@@ -41,6 +42,10 @@ def draw_curves(
             lines += axis.plot(*zip(*points, strict=True), marker=marker, markersize=3)
         axis.set_title(title)
         axis.set_xlabel(x)
+        if all(isinstance(row.get(x, 0), int) for row in rows):  # epochs and steps, of which there may be one
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            if len(places := {row[x] for row in rows if x in row}) == 1:
+                axis.set_xlim(min(places) - 1, max(places) + 1)
         axis.grid(alpha=0.3)
         add_legend(axis, lines, [name.replace("_", " ") for name in names])
     save_figure(figure, path)

@@ -19,7 +19,8 @@ __all__ = ["GalleryRow", "Tile", "boxed_image", "draw_result_gallery", "filmstri
 _TILE_HEIGHT = 96
 _MARGIN = 8
 _FRAME = 3
-_CAPTION = 30
+_LETTERS = 11  # pixels of the letters, and of a report's page, which shows wider figures smaller
+_PAGE = 1000
 _WIDEST = 4  # times the height
 _BOX = (255, 221, 0)
 _COLOURS = {True: (34, 139, 60), False: (196, 48, 48), None: (90, 90, 90)}
@@ -103,19 +104,22 @@ def draw_result_gallery(path: Path, rows: Sequence[GalleryRow], *, tile_height: 
     """
     if not rows:
         raise ValueError("rows must hold at least one query, got none")
-    font = ImageFont.load_default(size=11)
     columns = 1 + max(len(row.results) for row in rows)
     tiles = [[row.query, *row.results] for row in rows]
     widths = [max((t[c].pixels.shape[1] for t in tiles if c < len(t)), default=0) + 2 * _FRAME for c in range(columns)]
-    step = tile_height + 2 * _FRAME + _CAPTION + _MARGIN
-    page = Image.new("RGB", (sum(widths) + (columns + 2) * _MARGIN, len(rows) * step + _MARGIN + 16), "white")
+    across = sum(widths) + (columns + 2) * _MARGIN
+    letters = round(_LETTERS * max(1.0, across / _PAGE))
+    font = ImageFont.load_default(size=letters)
+    head = letters + 5
+    step = tile_height + 2 * _FRAME + 2 * (letters + 4) + _MARGIN
+    page = Image.new("RGB", (across, len(rows) * step + _MARGIN + head), "white")
     draw = ImageDraw.Draw(page)
     line = widths[0] + int(1.75 * _MARGIN)
     draw.text((_MARGIN, 2), "query", fill="black", font=font)
     draw.text((line + _MARGIN, 2), "results, nearest first", fill="black", font=font)
     draw.line([(line, 0), (line, page.height)], fill=(160, 160, 160), width=1)
     for number, row in enumerate(tiles):
-        top = 16 + _MARGIN + number * step
+        top = head + _MARGIN + number * step
         left = _MARGIN
         for column, tile in enumerate(row):
             height, width = tile.pixels.shape[:2]

@@ -59,13 +59,14 @@ def votes_against_coverage(
         thresholds = {f"answering {share:.0%}": chosen_by.threshold_for(share) for share in _SHARES}
     groups = {"all": answers}
     groups |= {name: answers.of(labels) for name, labels in (protocol.groups or {}).items()}
-    figures: dict[str, GroupFigures] = {line: {} for name in thresholds for line in (name, name + _LEFT_OUT)}
+    figures: dict[str, GroupFigures] = {}
     for group, part in groups.items():
         if len(part):
             points = selective_curve(part, list(thresholds.values()))
             for name, point in zip(thresholds, points, strict=True):
-                figures[name][group] = point.figures()
-                figures[name + _LEFT_OUT][group] = point.figures("skip")
+                figures.setdefault(name, {})[group] = point.figures()
+                if math.isfinite(point.threshold):  # which leaves some without an answer
+                    figures.setdefault(name + _LEFT_OUT, {})[group] = point.figures("skip")
     return figures, words
 
 
