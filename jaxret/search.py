@@ -68,13 +68,15 @@ class Search:
 @as_typed(OPTION_CLASSES)
 def main(argv: Sequence[str]) -> int:
     """Parse, search, print."""
-    args, given = parse(argv, Search, OPTION_CLASSES, prog="jaxret search", without=("probes",))
+    args, given = parse(argv, Search, OPTION_CLASSES, prog="jaxret search")
 
     from jaxret.retrieval import Retriever, single_file
 
     retriever = Retriever.open(args.index)
     system = f"{args.index} is an index of {retriever.system.title}"
     options = chosen_options(given, retriever.system.options, system)
+    if isinstance(options, VectorSearch) and options.probes is not None and not retriever.index.cells:
+        raise ConfigError(f"--probes looks into cells, and {args.index} keeps none: make them with --cells of index")
     if args.figure is not None and RegionSearch not in retriever.system.options:
         raise ConfigError(f"--figure draws boxes, and {system}: leave it out")
     if args.figure is not None:

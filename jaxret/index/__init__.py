@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
+from jaxret.index.cells.recall import ProbeRecall
 from jaxret.index.exports.formats import ExportFormat, export_rows
 from jaxret.index.items.columns import items_of_table
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
 from jaxret.index.media_search_result import MediaSearchResult
+from jaxret.index.opened_index import OpenedIndex
 from jaxret.index.search_options import SearchOptions
 from jaxret.index.space import Space
 from jaxret.index.write_lock import IndexBusyError
@@ -28,6 +30,8 @@ __all__ = [
     "MediaIndex",
     "MediaItem",
     "MediaSearchResult",
+    "OpenedIndex",
+    "ProbeRecall",
     "Rows",
     "SearchOptions",
     "Space",

@@ -1,17 +1,20 @@
 """`manifest.json`: the one file that says what an index holds, replaced atomically at each commit.
 
-    format, format_version   "jaxret-index", 2; a reader refuses a later version
+    format, format_version   "jaxret-index", 3; a reader refuses a later version
     created_by, updated_by   version of this library
     revision                 counts commits, from 1
     next_segment             number of the next segment folder; never reused
     encoder                  fingerprint, preprocessing, free-form description of what made the vectors
     media_root               the folder that items' paths are relative to, where they are; null for none
     spaces                   name, representation, dimension, dtype, metrics of each
+    centroids                space -> file of the centroids of its cells, float32 (C, D); only of spaces that have cells
     segments                 in order: name, n_items, removed (local item numbers), items (file, size, sha256), keys
-                             (the same with dtype and shape, or null) and arrays: space -> array name -> as keys
+                             (the same with dtype and shape, or null), arrays: space -> array name -> as keys, and
+                             cells: the same of each space that has centroids and rows here, see `jaxret.index.cells`
     checksum                 SHA-256 of all the above, so that an edited manifest is noticed
 
-Version 1 has no media_root and no keys; its items are JSON lines, those of version 2 Arrow files as well.
+Version 1 has no media_root and no keys; its items are JSON lines, those of later versions Arrow files as well. Versions
+1 and 2 have no centroids and no cells.
 
 An array's first axis is rows; a "vector" space has `vectors` (N, D), a "code" space `codes` uint8 (N, bits / 8), a
 "record" space `records` (N, D), each with `items` int64 (N,) and `spans` float64 (N, 2). Other representations may
@@ -38,7 +41,7 @@ from jaxret.preprocessing import Preprocessing
 __all__ = ["EncoderRecord", "Manifest", "SegmentEntry", "read_manifest", "write_manifest"]
 
 FORMAT = "jaxret-index"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST_NAME = "manifest.json"
 
 
@@ -90,6 +93,7 @@ class SegmentEntry:
       items: the Arrow file of items, or the JSON lines of an older version.
       keys: the table that finds an item by its key, see `jaxret.index.items.keys`; None beside JSON lines.
       arrays: space name -> array name -> file.
+      cells: the same of the cells of vectors that are kept, see `jaxret.index.cells`.
     """
 
     name: str
@@ -98,11 +102,12 @@ class SegmentEntry:
     items: FileEntry
     keys: ArrayEntry | None
     arrays: Mapping[str, Mapping[str, ArrayEntry]]
+    cells: Mapping[str, Mapping[str, ArrayEntry]] = dataclasses.field(default_factory=dict)
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
         """Every file of the segment."""
-        of_spaces = (entry for arrays in self.arrays.values() for entry in arrays.values())
+        of_spaces = (file for files in (*self.arrays.values(), *self.cells.values()) for file in files.values())
         return (self.items, *([] if self.keys is None else [self.keys]), *of_spaces)
 
 
@@ -118,6 +123,7 @@ class Manifest:
     created_by: str
     updated_by: str
     media_root: str | None = None
+    centroids: Mapping[str, ArrayEntry] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON values, its checksum included."""
@@ -131,6 +137,7 @@ class Manifest:
             "encoder": self.encoder.to_json(),
             "media_root": self.media_root,
             "spaces": [space.to_json() for space in self.spaces],
+            "centroids": {space: dataclasses.asdict(file) for space, file in self.centroids.items()},
             "segments": [dataclasses.asdict(segment) for segment in self.segments],
         }
         return {**body, "checksum": manifest_checksum(body)}
@@ -188,6 +195,9 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
     if body["format_version"] == 1 and isinstance(body.get("segments"), list):
         entries = [{"keys": None, **entry} if isinstance(entry, dict) else entry for entry in body["segments"]]
         body = {"media_root": None, **body, "segments": entries}
+    if body["format_version"] <= 2 and isinstance(body.get("segments"), list):
+        entries = [{"cells": {}, **entry} if isinstance(entry, dict) else entry for entry in body["segments"]]
+        body = {"centroids": {}, **body, "segments": entries}
     if body.get("media_root") is not None and not isinstance(body["media_root"], str):
         raise ValueError(f"media_root of the manifest must be a string or null, got {body['media_root']!r:.60}")
     fields = {
@@ -200,6 +210,7 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
         "encoder": dict,
         "media_root": object,
         "spaces": list,
+        "centroids": dict,
         "segments": list,
         "checksum": str,
     }
@@ -219,7 +230,8 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
         raise ValueError("two spaces have one name")
     by_name = {space.name: space for space in spaces}
     home = Path(os.path.realpath(root))
-    segments = tuple(_parse_segment(home, segment, by_name) for segment in body["segments"])
+    centroids = _parse_centroids(home, body["centroids"], by_name)
+    segments = tuple(_parse_segment(home, segment, by_name, centroids) for segment in body["segments"])
     if len({segment.name for segment in segments}) < len(segments):
         raise ValueError("two segments have one name")
     if any(int(segment.name) >= body["next_segment"] for segment in segments):
@@ -228,12 +240,35 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
         encoder=encoder,
         spaces=tuple(spaces),
         segments=segments,
+        centroids=centroids,
         **{name: body[name] for name in ("revision", "next_segment", "created_by", "updated_by", "media_root")},
     )
 
 
-def _parse_segment(root: Path, body: Any, spaces: Mapping[str, Space]) -> SegmentEntry:
-    fields = {"name": str, "n_items": int, "removed": list, "items": dict, "keys": object, "arrays": dict}
+def _parse_centroids(root: Path, body: Any, spaces: Mapping[str, Space]) -> dict[str, ArrayEntry]:
+    centroids = {}
+    for name, file in body.items():
+        if name not in spaces or spaces[name].representation != "vector":
+            raise ValueError(f"there are centroids of {name!r}, which is no space of vectors")
+        entry = _array_entry(root, file)
+        if entry.dtype != "float32" or len(entry.shape) != 2 or entry.shape[1:] != (spaces[name].dimension,):
+            raise ValueError(f"the centroids of space {name!r} do not fit it")
+        centroids[name] = entry
+    return centroids
+
+
+def _parse_segment(
+    root: Path, body: Any, spaces: Mapping[str, Space], centroids: Mapping[str, ArrayEntry]
+) -> SegmentEntry:
+    fields = {
+        "name": str,
+        "n_items": int,
+        "removed": list,
+        "items": dict,
+        "keys": object,
+        "arrays": dict,
+        "cells": dict,
+    }
     _check_fields(body, fields, "a segment")
     name, n_items, removed = body["name"], body["n_items"], body["removed"]
     if not re.fullmatch(r"\d{6,12}", name):
@@ -259,7 +294,27 @@ def _parse_segment(root: Path, body: Any, spaces: Mapping[str, Space]) -> Segmen
             arrays[space][array] = _array_entry(root, file)
         if spaces[space].representation in ARRAY_NAMES:
             _check_row_arrays(spaces[space], arrays[space], name)
-    return SegmentEntry(name, n_items, tuple(removed), items, keys, arrays)
+    celled = sorted(space for space in arrays if space in centroids)
+    if sorted(body["cells"]) != celled:
+        raise ValueError(f"segment {name} must have cells of the spaces {celled}, has them of {sorted(body['cells'])}")
+    cells = {space: _parse_cells(root, body["cells"][space], arrays[space], centroids[space]) for space in celled}
+    return SegmentEntry(name, n_items, tuple(removed), items, keys, arrays, cells)
+
+
+def _parse_cells(
+    root: Path, body: Any, arrays: Mapping[str, ArrayEntry], centroids: ArrayEntry
+) -> dict[str, ArrayEntry]:
+    _check_fields(body, {"offsets": dict, "rows": dict, "vectors": dict}, "the cells of a segment")
+    cells = {name: _array_entry(root, file) for name, file in body.items()}
+    n = arrays["items"].shape[0]
+    wanted = {
+        "offsets": ("int64", (centroids.shape[0] + 1,)),
+        "rows": ("int64", (n,)),
+        "vectors": ("float32", (n, centroids.shape[1])),
+    }
+    if {name: (entry.dtype, entry.shape) for name, entry in cells.items()} != wanted:
+        raise ValueError(f"{cells['vectors'].file} and the files beside it do not fit their rows and centroids")
+    return cells
 
 
 def _array_entry(root: Path, body: Any) -> ArrayEntry:

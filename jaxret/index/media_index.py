@@ -4,48 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import ArrayLike, NDArray
 
 from jaxret.data.items import ColumnValue, MediaItem
 from jaxret.data.rows import Rows
-from jaxret.errors import EncoderMismatchError, IndexFormatError, WriteError
-from jaxret.index.item_search import gallery_of
-from jaxret.index.items.columns import FIELDS, column_array
-from jaxret.index.items.item_list import ItemList
+from jaxret.errors import WriteError
+from jaxret.index.changes.cells import celled, without_cells
+from jaxret.index.changes.columns import described, relocated, rooted, upgraded
+from jaxret.index.changes.commit import check_new, commit, create
+from jaxret.index.changes.items import added, check_rows, without
+from jaxret.index.changes.merging import compacted, merged, segments_to_merge
 from jaxret.index.manifest import EncoderRecord, Manifest
-from jaxret.index.media_search import rank_media
-from jaxret.index.media_search_result import MediaSearchResult
-from jaxret.index.search_options import SearchOptions
+from jaxret.index.opened_index import OpenedIndex
 from jaxret.index.snapshot import Snapshot, open_snapshot
-from jaxret.index.space import ARRAY_NAMES, Space
-from jaxret.index.writer import (
-    added,
-    check_new,
-    check_rows,
-    commit,
-    compacted,
-    create,
-    described,
-    merged,
-    relocated,
-    require_known,
-    rooted,
-    segments_to_merge,
-    upgraded,
-    without,
-)
-from jaxret.preprocessing import Preprocessing
+from jaxret.index.space import Space
 
 __all__ = ["MediaIndex"]
 
 
-class MediaIndex:
+class MediaIndex(OpenedIndex):
     """An index folder, opened at one revision.
 
     Every change is a new revision: a new immutable segment folder or a list of removed items, made real by
@@ -72,9 +50,8 @@ class MediaIndex:
     """
 
     def __init__(self, folder: Path, snapshot: Snapshot, lock_timeout: float):
-        self.folder = folder
+        super().__init__(folder, snapshot)
         self.lock_timeout = lock_timeout
-        self._snapshot = snapshot
 
     @classmethod
     def create(
@@ -122,244 +99,11 @@ class MediaIndex:
         """
         return cls(Path(folder), open_snapshot(Path(folder)), lock_timeout)
 
-    def __len__(self) -> int:
-        return len(self._snapshot.items)
-
-    def __contains__(self, key: object) -> bool:
-        return isinstance(key, str) and self._snapshot.places([key])[0] is not None
-
-    def __repr__(self) -> str:
-        return f"MediaIndex({str(self.folder)!r}, {len(self)} items, spaces {', '.join(self.spaces)})"
-
-    @property
-    def items(self) -> ItemList:
-        """The items, in the order they were added; positions are the ids that searches return. Each is read when it is
-        needed; `values` reads a column of all.
-        """
-        return self._snapshot.items
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of the user's own columns, see `MediaItem.columns`."""
-        return tuple(self._snapshot.own_columns)
-
-    def values(self, column: str) -> list[Any]:
-        """A column of all items, in order of their ids; None where an item has no value.
-
-        Args:
-          column: a field of `MediaItem`; "size", "modified" (nanoseconds) or "content" of its file; one of `columns`.
-
-        Raises:
-          ValueError: there is no such column.
-        """
-        if column not in FIELDS and column not in self.columns:
-            raise ValueError(f"column must be one of {', '.join((*FIELDS, *self.columns))}, got {column!r}")
-        return self._snapshot.values(column)
-
-    @property
-    def spaces(self) -> dict[str, Space]:
-        """The spaces by name."""
-        return dict(self._snapshot.spaces)
-
-    @property
-    def encoder(self) -> EncoderRecord:
-        """What made the vectors."""
-        return self._snapshot.manifest.encoder
-
-    @property
-    def media_root(self) -> Path | None:
-        """The folder that paths of media are relative to on disk; None where they are absolute."""
-        root = self._snapshot.manifest.media_root
-        return None if root is None else Path(root)
-
-    @property
-    def revision(self) -> int:
-        """The number of the revision that is open, from 1."""
-        return self._snapshot.manifest.revision
-
-    def table(self) -> pa.Table:
-        """All items as an Arrow table, in order of their ids, with whole paths; most of it stays on disk.
-
-        Its columns are those that `values` takes.
-        """
-        schema, batches = self._snapshot.item_batches()
-        table = pa.Table.from_batches(list(batches), schema)
-        if self.media_root is None:
-            return table
-        paths = column_array(self.values("path"), pa.string())
-        return table.set_column(schema.get_field_index("path"), schema.field("path"), paths)
-
-    def count_rows(self, space: str) -> int:
-        """How many rows a space has; ValueError for an unknown space."""
-        return self._snapshot.count_rows(self._known_space(space).name)
-
-    def rows_per_item(self, space: str) -> NDArray[np.int64]:
-        """int64 (len,): how many rows of a space each item has; ValueError for an unknown space."""
-        return self._snapshot.rows_per_item(self._known_space(space).name)
-
-    def id_of(self, key: str) -> int:
-        """The id of the item with this key; ValueError where there is none."""
-        (place,) = self._snapshot.places([key])
-        if place is None:
-            raise ValueError(f"key {key!r} is not in the index")
-        segment, local = place
-        return int(self._snapshot.positions[segment][local])
-
-    def item_of(self, key: str) -> MediaItem:
-        """The item with this key; ValueError where there is none."""
-        return self.items[self.id_of(key)]
-
     def refresh(self) -> bool:
         """Move to the current revision; whether it is another than before. Errors as `open`."""
         before = self.revision
         self._snapshot = open_snapshot(self.folder, self._snapshot)
         return self.revision != before
-
-    def check_encoder(self, fingerprint: str, preprocessing: Preprocessing) -> None:
-        """Refuse queries made in another way than the index.
-
-        Raises:
-          EncoderMismatchError: fingerprint or preprocessing differ; the message names both of each.
-        """
-        ours = self.encoder
-        if fingerprint != ours.fingerprint:
-            raise EncoderMismatchError(
-                f"{self.folder} was made by encoder {ours.fingerprint!r}, the query by {fingerprint!r}"
-            )
-        if preprocessing != ours.preprocessing:
-            theirs, here = preprocessing.to_json(), ours.preprocessing.to_json()
-            differ = "; ".join(  # settings at their defaults may be left out
-                f"{name}: index {here.get(name)!r}, query {theirs.get(name)!r}"
-                for name in {**here, **theirs}
-                if here.get(name) != theirs.get(name)
-            )
-            raise EncoderMismatchError(f"{self.folder} was made with other preprocessing ({differ})")
-
-    def rows(self, space: str, items: ArrayLike | None = None) -> Rows:
-        """The rows of a space, copied into memory; their `items` are ids, ascending.
-
-        Args:
-          space: its name.
-          items: ids whose rows are wanted, in any order; only these are read. None for all.
-
-        Raises:
-          ValueError: the space is unknown, or there is no item of such an id.
-        """
-        declared = self._known_space(space)
-        if items is None:
-            blocks = list(self._snapshot.row_blocks(declared.name))
-        else:
-            ids = np.asarray(items)
-            if ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= len(self)):
-                raise ValueError(f"items must be ids in 0 .. {len(self) - 1}, got {items!r:.80}")
-            blocks = list(self._snapshot.rows_of_items(declared.name, ids.astype(np.int64)))
-        blocks.insert(0, Rows(np.zeros((0, declared.row_length), declared.dtype), []))
-        return Rows(
-            np.concatenate([block.vectors for block in blocks]),
-            np.concatenate([block.items for block in blocks]),
-            np.concatenate([block.starts for block in blocks]),
-            np.concatenate([block.ends for block in blocks]),
-            len(self),
-        )
-
-    def row_blocks(self, space: str) -> Iterator[Rows]:
-        """The rows of a space in order, a bounded number at a time; their `items` are ids.
-
-        Raises:
-          ValueError: the space is unknown.
-        """
-        yield from self._snapshot.row_blocks(self._known_space(space).name)
-
-    def passing(self, kinds: Collection[str] | None = None, where: str | None = None) -> NDArray[np.bool_]:
-        """bool (len,), the items that are of some kinds and pass a filter.
-
-        Args:
-          kinds: "image", "video"; None for both.
-          where: a filter, such as `label = 'cat' and duration > 10`, see `docs/filters`; None for none.
-
-        Raises:
-          ValueError: a kind is unknown, or the filter is malformed or does not fit the columns; the message names the
-            character.
-        """
-        return self._snapshot.ids_passing(_check_kinds(kinds), where)
-
-    def searchable(
-        self, space: str, kinds: Collection[str] | None = None, where: str | None = None
-    ) -> NDArray[np.bool_]:
-        """bool (len,), the items that a search of this space can find: the gallery of an evaluation.
-
-        Raises:
-          ValueError: the space or a kind is unknown, or the filter is none.
-        """
-        return gallery_of(self._snapshot, self._known_space(space).name, _check_kinds(kinds), where).searchable.copy()
-
-    def search(
-        self,
-        space: str,
-        vectors: ArrayLike,
-        k: int,
-        *,
-        options: SearchOptions | None = None,
-        kinds: Collection[str] | None = None,
-        where: str | None = None,
-        exclude_sources: Sequence[str | None] | None = None,
-        threads: int | None = None,
-    ) -> MediaSearchResult:
-        """The k nearest distinct items of each query, each at its best row; exact without `SearchOptions.probes`.
-
-        Items are ordered by (distance, id).
-
-        Args:
-          space: which space the queries belong to.
-          vectors: float (Q, D), or (D,) for one query; for a space of codes uint8 (Q, bits / 8) or (bits / 8,).
-          k: items a query, at least 1; more than there are fills up with id -1, up to 2^22 in all.
-          options: the metric, PAR's threshold and indexes to search with; None: the space's default metric, exactly.
-          kinds: find only these kinds ("image", "video"); None for both.
-          where: find only what passes this filter, see `passing`; the k nearest are those of what passes.
-          exclude_sources: for each query a source whose items are left out, or None: the query's own, so
-            that what it was cut from does not answer for it.
-          threads: of the ranking kernels; None lets them choose.
-
-        Raises:
-          TypeError: `vectors` are not floats (of codes: not uint8), or k or probes is not a whole number.
-          ValueError: the space or a kind is unknown, the filter is malformed or does not fit, the options do not fit
-            the space, shapes disagree, a vector is not finite, or k is out of range.
-          IndexFormatError: what is stored turns out to be damaged.
-        """
-        return rank_media(
-            self._snapshot,
-            self._known_space(space),
-            vectors,
-            k,
-            options=options or SearchOptions(),
-            chosen=(_check_kinds(kinds), where),
-            exclude_sources=exclude_sources,
-            threads=threads,
-        )
-
-    def rank_all(
-        self,
-        space: str,
-        vectors: ArrayLike,
-        *,
-        options: SearchOptions | None = None,
-        kinds: Collection[str] | None = None,
-        where: str | None = None,
-        exclude_sources: Sequence[str | None] | None = None,
-        threads: int | None = None,
-    ) -> MediaSearchResult:
-        """`search` for every item, the whole ranking that a full mAP needs; ids (Q, len), at least 1 wide."""
-        wanted = max(1, len(self))
-        return self.search(
-            space,
-            vectors,
-            wanted,
-            options=options,
-            kinds=kinds,
-            where=where,
-            exclude_sources=exclude_sources,
-            threads=threads,
-        )
 
     def add(self, items: Sequence[MediaItem], rows: Mapping[str, Rows], *, replace: bool = False) -> None:
         """Add items with their rows, as one new segment: all of them, or on any error none.
@@ -443,6 +187,36 @@ class MediaIndex:
         """
         self._commit(lambda now: upgraded(self.folder, now))
 
+    def make_cells(self, space: str, cells: int | None = None, *, seed: int = 0) -> None:
+        """Keep the cells of a space on disk, for searches with `SearchOptions.probes`: they use them at once.
+
+        Centroids are fitted to a sample of the rows (`jaxret.rank.CentroidIndex.fit`), and each segment keeps its
+        vectors once more in float32, cell by cell. Items that are added later are put into the cells of the nearest
+        centroids; fit anew when the gallery has become a different one.
+
+        Args:
+          space: one of vectors.
+          cells: C, in 1 .. rows of the space; None for about the root of their number.
+          seed: of the sample and of k-means.
+
+        Raises:
+          TypeError, ValueError: the space holds no vectors, or cells or seed is no whole number or out of range.
+          IndexFormatError: a stored vector is damaged.
+          IndexBusyError: another writer holds the index.
+        """
+        self._space_of_vectors(space)
+        self._commit(lambda now: celled(self.folder, now, space, cells, seed))
+
+    def drop_cells(self, space: str) -> None:
+        """Keep the cells of a space no longer; nothing where there are none.
+
+        Raises:
+          ValueError: the space holds no vectors.
+          IndexBusyError: another writer holds the index.
+        """
+        self._space_of_vectors(space)
+        self._commit(lambda now: without_cells(now, space))
+
     def compact(self) -> None:
         """Rewrite the index as one segment without removed items, in bounded memory; results stay the same.
 
@@ -454,38 +228,5 @@ class MediaIndex:
         """
         self._commit(lambda now: compacted(self.folder, now))
 
-    def verify(self) -> None:
-        """Read everything and check it: checksums of all files, items, rows against items, finite vectors.
-
-        Raises:
-          IndexFormatError: names every file that is wrong, and how.
-        """
-        problems = [problem for segment in self._snapshot.segments for problem in segment.problems()]
-        if not problems:
-            problems = [f"{self.folder}: two items have the key {key!r}" for key in self._snapshot.repeated_keys()]
-            for space in self._snapshot.spaces.values():
-                known = space.representation in ARRAY_NAMES
-                blocks = self._snapshot.row_blocks(space.name) if known else ()
-                if not all(np.isfinite(block.vectors).all() for block in blocks):
-                    problems.append(f"{self.folder}: space {space.name!r} holds non-finite numbers")
-        if problems:
-            raise IndexFormatError("; ".join(problems))
-
-    def _known_space(self, name: str) -> Space:
-        if name not in self._snapshot.spaces:
-            raise ValueError(f"space must be one of {', '.join(self._snapshot.spaces)}, got {name!r}")
-        space = self._snapshot.spaces[name]
-        require_known(space, "search or add to")
-        return space
-
     def _commit(self, change: Callable[[Snapshot], Manifest]) -> None:
         self._snapshot = commit(self.folder, self._snapshot, change, self.lock_timeout)
-
-
-def _check_kinds(kinds: Collection[str] | None) -> frozenset[str] | None:
-    if kinds is None:
-        return None
-    chosen = frozenset({kinds} if isinstance(kinds, str) else kinds)
-    if not chosen or chosen - {"image", "video"}:
-        raise ValueError(f"kinds must be image, video or both, got {sorted(chosen)}")
-    return chosen

@@ -27,11 +27,11 @@ class SearchOptions:
         instead. One thread may search with them at a time.
       probes: for spaces of vectors and the Euclidean distance: look only into this many cells of each segment,
         those whose centroids are nearest (`jaxret.rank.CentroidIndex`), instead of comparing all vectors. What is
-        found has its exact distance and order; items in other cells are missed, and fewer than k may be found. A
-        segment of N rows has about sqrt(N) cells; as many probes or more are an exact search. The cells are made
-        in memory, with a float32 copy of the vectors, at the first such search of each segment, which takes
-        longer than many exact searches, and are kept as the tables of `multi_index`
-        (`benchmarks/speed_centroid_search.py`). One thread may search with them at a time.
+        found has its exact distance and order; items in other cells are missed, and fewer than k may be found; as many
+        probes as cells, or more, are an exact search. Cells that the index keeps (`MediaIndex.make_cells`) are those of
+        the whole space, and used at once. Else the N rows of each segment get about sqrt(N) cells of their own in
+        memory, with a float32 copy of the vectors, at the first such search, which takes longer than many exact
+        searches, and keep them as the tables of `multi_index`. One thread may search with them at a time.
 
     Example:
       >>> SearchOptions("cosine").metric

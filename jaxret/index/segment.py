@@ -22,12 +22,14 @@ from jaxret.index.array_file import (
     open_array,
     write_array,
 )
+from jaxret.index.cells.cell_files import cells_of_files, problems_of_cells, write_cells
 from jaxret.index.items.columns import plain_values
 from jaxret.index.items.item_file import ItemFile, open_items, write_items
 from jaxret.index.items.keys import KeyTable, key_hashes, key_table, places_of_hashes
 from jaxret.index.manifest import SegmentEntry
 from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.rank import CentroidIndex, HammingIndex
+from jaxret.rank.validation import FloatMatrix
 
 __all__ = ["ItemBatches", "Segment", "write_item_files", "write_segment"]
 
@@ -44,6 +46,7 @@ def write_segment(
     items: ItemBatches,
     spaces: Mapping[str, Space],
     rows: Mapping[str, tuple[int, Iterable[Rows]]],
+    centroids: Mapping[str, FloatMatrix],
 ) -> SegmentEntry:
     """Write a segment folder, whole and on disk; nothing refers to it until a manifest does.
 
@@ -54,6 +57,7 @@ def write_segment(
       spaces: of the index, by name.
       rows: for each space with rows, their number and consecutive blocks of them, `Rows.items`
         not decreasing over all blocks.
+      centroids: of the spaces whose cells are kept.
 
     Returns:
       What the manifest must say about it.
@@ -62,7 +66,7 @@ def write_segment(
     temporary = root / "segments" / f"tmp-{name}"
     try:
         with writing(root / "segments" / name):
-            return _write_into(temporary, name, items, spaces, rows)
+            return _write_into(temporary, name, items, spaces, rows, centroids)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)  # gives the room back
         raise
@@ -74,6 +78,7 @@ def _write_into(
     items: ItemBatches,
     spaces: Mapping[str, Space],
     rows: Mapping[str, tuple[int, Iterable[Rows]]],
+    centroids: Mapping[str, FloatMatrix],
 ) -> SegmentEntry:
     temporary.mkdir(parents=True)
 
@@ -82,6 +87,7 @@ def _write_into(
 
     items_file, keys_file = write_item_files(temporary, f"segments/{name}", "items", items)
     arrays: dict[str, dict[str, ArrayEntry]] = {}
+    cells: dict[str, dict[str, ArrayEntry]] = {}
     for space_name, (n, blocks) in rows.items():
         if n:
             space = spaces[space_name]
@@ -98,10 +104,15 @@ def _write_into(
                 "items": write_array(*within(f"{space_name}.items.npy"), links, "int64", (n,)),
                 "spans": write_array(*within(f"{space_name}.spans.npy"), spans, "float64", (n, 2)),
             }
+            if space_name in centroids:
+                written = np.load(temporary / f"{space_name}.{space.array_name}.npy", mmap_mode="r")
+                cells[space_name] = write_cells(
+                    temporary, f"segments/{name}", f"{space_name}.cells", written, centroids[space_name]
+                )
     sync_folder(temporary)
     temporary.rename(temporary.with_name(name))
     sync_folder(temporary.parent)
-    return SegmentEntry(name, keys_file.shape[1], (), items_file, keys_file, arrays)
+    return SegmentEntry(name, keys_file.shape[1], (), items_file, keys_file, arrays, cells)
 
 
 def write_item_files(folder: Path, place: str, stem: str, items: ItemBatches) -> tuple[FileEntry, ArrayEntry]:
@@ -159,6 +170,10 @@ class Segment:
         self._arrays = {
             space: {name: open_array(root, file) for name, file in arrays.items()}
             for space, arrays in entry.arrays.items()
+        }
+        self._kept_cells = {
+            space: {name: open_array(root, file) for name, file in arrays.items()}
+            for space, arrays in entry.cells.items()
         }
         self._rows: dict[str, Rows | None] = {}
         self._item_counts: dict[str, int] = {}
@@ -227,6 +242,9 @@ class Segment:
             self._item_counts[space] = int(np.count_nonzero(np.diff(items))) + (len(items) > 0)
         return self._item_counts[space]
 
+    def _cells_file(self, space: str) -> Path:
+        return self._root / self.entry.cells[space]["offsets"].file
+
     def vectors_file(self, space: str) -> Path:
         """Where the vectors, codes or records of a space lie, for messages."""
         files = self.entry.arrays[space]
@@ -245,15 +263,22 @@ class Segment:
             self._hash_tables[space].add(rows.vectors)
         return self._hash_tables[space]
 
-    def cells(self, space: str) -> CentroidIndex:
-        """The cells of all vectors that the segment has of a space, removed items' too; about the root as many.
+    def cells(self, space: str, centroids: FloatMatrix | None) -> CentroidIndex:
+        """The cells of all vectors that the segment has of a space, removed items' too.
 
-        Made in memory at the first call, with a float32 copy of the vectors, and kept as the hash tables are. Not safe
-        to call from two threads at once.
+        Those on disk are memory-mapped. Where there are none, about the root as many as vectors are made in memory at
+        the first call, with a float32 copy of the vectors, and kept as the hash tables are. Not safe to call from two
+        threads at once.
+
+        Args:
+          space: its name.
+          centroids: of the cells on disk; None where there are none.
 
         Raises:
-          IndexFormatError: a vector is not finite.
+          IndexFormatError: the files are damaged, or a vector is not finite.
         """
+        if space not in self._cells and centroids is not None:
+            self._cells[space] = cells_of_files(centroids, self._kept_cells[space], self._cells_file(space))
         if space not in self._cells:
             rows = self.rows(space)
             assert rows is not None
@@ -302,6 +327,9 @@ class Segment:
                 found.append(str(error))
         if not found:
             found += self._problems_of_items()
+            for space, arrays in self._kept_cells.items():
+                vectors = self._arrays[space]["vectors"]
+                found += problems_of_cells(vectors, arrays, self._cells_file(space))
         return found
 
     def _problems_of_items(self) -> list[str]:

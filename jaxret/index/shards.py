@@ -30,7 +30,7 @@ class Shard:
     def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
         """Prepare the rows of the wanted items; `wanted` is bool (n_items,) of the segment."""
         self.rows, self.first = rows, first
-        self._segment, self._space = snapshot.segments[number], space
+        self._segment, self._number, self._space = snapshot.segments[number], number, space
         self._positions = snapshot.positions[number]
         self._snapshot = snapshot
         self._wanted = wanted
@@ -160,9 +160,14 @@ class CelledShard(WholeShard):
         self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
     ) -> rank.SearchResult:
         """The `depth` nearest rows of the `probes` nearest cells, those that take no part among them."""
-        cells = self._segment.cells(self._space)
+        cells = self._snapshot.cells(self._number, self._space)
         assert probes is not None
         found = cells.topk(queries, depth, probes=min(probes, cells.cells), threads=threads)
+        if found.ids.size and not -1 <= found.ids.min() <= found.ids.max() < len(self.rows):
+            raise IndexFormatError(
+                f"{self._segment.vectors_file(self._space)}: its cells name rows that it does not have; `verify()` "
+                "checks all"
+            )
         return rank.SearchResult(np.where(found.ids >= 0, found.ids + self.first, -1), found.distances)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
+from jaxret.index.array_file import ArrayEntry, open_array
 from jaxret.index.items.columns import cast_batch, schema_of, united_columns
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.items.keys import key_hashes
@@ -21,6 +22,8 @@ from jaxret.index.items.media_root import whole_path
 from jaxret.index.manifest import Manifest, read_manifest
 from jaxret.index.segment import Segment
 from jaxret.index.space import Space
+from jaxret.rank import CentroidIndex
+from jaxret.rank.validation import FloatMatrix
 
 __all__ = ["Snapshot", "open_snapshot"]
 
@@ -38,6 +41,7 @@ class Snapshot:
       segments: opened, in order.
       items: live items; the position in this list is the id that searches return.
       positions: for each segment int64 (n_items,), the id of each of its items, -1 for removed ones.
+      centroids: float32 (C, D), of each space whose cells are kept.
       galleries: what `item_search` has prepared from this snapshot.
     """
 
@@ -54,6 +58,7 @@ class Snapshot:
             position[segment.live] = np.arange(first, first + len(segment.live))
             self.positions.append(position)
             first += len(segment.live)
+        self.centroids = {space: _open_centroids(root, file) for space, file in manifest.centroids.items()}
         self.galleries: dict[Any, Any] = {}
         self._passing: dict[Any, list[NDArray[np.bool_]]] = {}
         self._row_counts: dict[str, int] = {}
@@ -111,6 +116,14 @@ class Snapshot:
     def spaces(self) -> dict[str, Space]:
         """The spaces by name, in the order they were declared."""
         return {space.name: space for space in self.manifest.spaces}
+
+    def cells(self, number: int, space: str) -> CentroidIndex:
+        """The cells of the rows that a segment has of a space: those that are kept, or else made in memory.
+
+        Raises:
+          IndexFormatError: the files are damaged, or a vector is not finite.
+        """
+        return self.segments[number].cells(space, self.centroids.get(space))
 
     @functools.cached_property
     def source_codes(self) -> dict[str, int]:
@@ -210,6 +223,13 @@ class Snapshot:
         """bool (n,), which live items are of one of the kinds and pass the filter, see `passing`."""
         parts = zip(self.passing(kinds, where), self.segments, strict=True)
         return np.concatenate([np.zeros(0, bool), *(passing[segment.live] for passing, segment in parts)])
+
+
+def _open_centroids(root: Path, file: ArrayEntry) -> FloatMatrix:
+    centroids = open_array(root, file)
+    if not np.isfinite(centroids).all():
+        raise IndexFormatError(f"{root / file.file}: holds numbers that are not finite")
+    return centroids
 
 
 def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:

@@ -37,7 +37,8 @@ _FORMAT = IndexFormat(
 )
 _BLOCK_ROWS = 8192  # vectors converted and assigned at once
 _MAX_RESULTS = 1 << 22  # of single cells, held at once: queries go in groups below this
-_SAMPLE_A_CELL = 64  # vectors that k-means sees
+SAMPLE_A_CELL = 64
+"""Vectors that k-means sees."""
 
 
 class CentroidIndex:
@@ -88,7 +89,7 @@ class CentroidIndex:
         if count > size:
             raise ValueError(f"cells must be at most the {size} vectors, got {count}")
         rng = np.random.default_rng(check_seed(seed))
-        chosen = np.sort(rng.choice(size, min(size, _SAMPLE_A_CELL * count), replace=False))
+        chosen = np.sort(rng.choice(size, min(size, SAMPLE_A_CELL * count), replace=False))
         sample = as_float32_matrix(matrix[chosen], "vectors")
         from sklearn.cluster import KMeans  # slow to import; a search does not need it
 
@@ -98,6 +99,34 @@ class CentroidIndex:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Number of distinct clusters")  # equal vectors make empty cells
             return cls(means.fit(sample).cluster_centers_)
+
+    @classmethod
+    def of_cells(
+        cls, centroids: ArrayLike, offsets: NDArray[np.int64], ids: NDArray[np.int64], vectors: FloatMatrix
+    ) -> CentroidIndex:
+        """An index of vectors that lie cell by cell already, such as memory-mapped ones; none is copied.
+
+        Args:
+            centroids: (C, D), any float dtype.
+            offsets: int64 (C + 1,): cell c holds the rows `offsets[c]:offsets[c + 1]` of `ids` and `vectors`.
+            ids: int64 (N,), each of 0 .. N-1 once, ascending within a cell. They are not read here.
+            vectors: float32 (N, D), C-ordered. They are not read here: a search refuses those that are not finite.
+
+        Raises:
+            TypeError, ValueError: the centroids are no matrix of finite floats, or the shapes or offsets do not fit.
+        """
+        index = cls(centroids)
+        if offsets.shape != (index.cells + 1,) or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+            raise ValueError(f"offsets must rise from 0 over {index.cells} cells, got shape {offsets.shape}")
+        if ids.shape != (offsets[-1],) or vectors.shape != (len(ids), index.centroids.shape[1]):
+            raise ValueError(
+                f"ids and vectors must be those of {offsets[-1]} rows of dimension {index.centroids.shape[1]}, got "
+                f"shapes {ids.shape} and {vectors.shape}"
+            )
+        index._parts = [CellRows(vectors, ids, offsets)] if len(ids) else []
+        index._size = len(ids)
+        index._sizes = np.diff(offsets)
+        return index
 
     def __len__(self) -> int:
         """The number of vectors."""
@@ -225,11 +254,7 @@ class CentroidIndex:
         folder = Path(folder)
         arrays, _ = _FORMAT.read(folder, verify)
         _check_arrays(folder, arrays, verify)
-        index = cls(arrays["centroids"])
-        index._parts = [CellRows(arrays["vectors"], arrays["ids"], arrays["cell_offsets"])]
-        index._size = len(arrays["ids"])
-        index._sizes = np.diff(arrays["cell_offsets"])
-        return index
+        return cls.of_cells(arrays["centroids"], arrays["cell_offsets"], arrays["ids"], arrays["vectors"])
 
 
 def default_cells(size: int) -> int:

@@ -53,8 +53,8 @@ class VectorSearch:
         frames. The distance of a hit is then the one it was ordered by.
       every_clip: in the clip space: chunks or shots are results of their own, several of one video among them.
       probes: of the clip space, and of the frame space for an image, by Euclidean distance: look only into the cells
-        of vectors around this many centroids, see `jaxret.index.MediaIndex.search`. Much faster on millions of vectors
-        once the first such search has made the cells, and some neighbours are missed. Default: all vectors.
+        of vectors around this many centroids, which `jaxret index INDEX --cells N` makes. Much faster on millions of
+        vectors, and some neighbours are missed. Default: all vectors.
 
     Raises:
       TypeError: rerank or probes is not a whole number.

@@ -6,13 +6,14 @@ python crash_writer.py FOLDER VERB STEP     STEP 0 only counts the steps and pri
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from jaxret.index import MediaIndex, MediaItem, Rows, array_file, writer
+from jaxret.index import MediaIndex, MediaItem, Rows, array_file
 
 STEPS = 0
 
@@ -46,12 +47,14 @@ def main(folder: str, verb: str, fatal: int) -> None:
     os.rename = before(os.rename)
     Path.rename = before(Path.rename)
     Path.mkdir = before(Path.mkdir)
-    writer.shutil.rmtree = before(writer.shutil.rmtree)
+    shutil.rmtree = before(shutil.rmtree)
     if verb == "add":
         rows = Rows(np.full((3, 3), 7, np.float32), [0, 1, 1])
         index.add([MediaItem("new", "image"), MediaItem("a", "video")], {"frame": rows}, replace=True)
     elif verb == "remove":
         index.remove(["d"])
+    elif verb == "cells":
+        index.make_cells("frame", 2)
     elif verb == "describe":
         index.set_columns({"a": {"year": 3}, "d": {"year": 4}})
     else:

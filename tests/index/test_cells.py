@@ -34,9 +34,9 @@ def clustered(make, dtype="float32", segments=2, items=200, rows=4):
 def nearest_in_cells(index, query, k, probes, allowed):
     """(ids, distances) of the k nearest allowed items by rows in the nearest cells of each segment."""
     best = {}
-    for segment, positions in zip(index._snapshot.segments, index._snapshot.positions, strict=True):
-        rows = segment.rows("frame")
-        centroids = segment.cells("frame").centroids
+    for number, positions in enumerate(index._snapshot.positions):
+        rows = index._snapshot.segments[number].rows("frame")
+        centroids = index._snapshot.cells(number, "frame").centroids
         cell_of = euclidean_distances(rows.vectors, centroids).argmin(axis=1)
         near = np.argsort(euclidean_distances(query, centroids)[0], kind="stable")[:probes]
         distances = euclidean_distances(query, rows.vectors)[0]
@@ -48,9 +48,15 @@ def nearest_in_cells(index, query, k, probes, allowed):
     return order, [best[item] for item in order]
 
 
-@pytest.mark.parametrize(("dtype", "kinds", "small"), [("float32", None, True), ("float16", "video", False)])
-def test_finds_what_lies_in_the_probed_cells(make, monkeypatch, dtype, kinds, small):
+@pytest.mark.parametrize(
+    ("dtype", "kinds", "small", "kept"),
+    [("float32", None, True, False), ("float16", "video", False, False), ("float16", "video", True, True)],
+)
+def test_finds_what_lies_in_the_probed_cells(make, monkeypatch, dtype, kinds, small, kept):
     index, queries = clustered(make, dtype)
+    if kept:
+        index.make_cells("frame", 30)
+        index = MediaIndex.open(index.folder)
     if small:  # first depths of 1 and small groups: every query goes deeper
         monkeypatch.setattr(shards.WholeShard, "first_depth", lambda shard, k: 1)
         monkeypatch.setattr(item_search, "MAX_CELLS", 100)
@@ -91,7 +97,7 @@ def test_few_cells_hold_most_of_the_answer(make):
         index.search("frame", queries, 10, options=SearchOptions(probes=probes)).ids for probes in (None, 6)
     )
     assert np.mean([len(set(a) & set(b)) / 10 for a, b in zip(exact, found, strict=True)]) > 0.9
-    assert index._snapshot.segments[0].cells("frame").cells == 63  # the root of 4,000 rows
+    assert index._snapshot.cells(0, "frame").cells == 63  # the root of 4,000 rows
 
 
 def test_cells_are_made_once_a_segment_and_outlive_changes(make, monkeypatch):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import jaxret.index.writer as writer
+import jaxret.index.changes.items as item_changes
+import jaxret.index.changes.merging as merging
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import WriteError
@@ -33,14 +34,15 @@ def segments(index: MediaIndex) -> list[int]:
 
 def test_each_item_is_written_twice_at_most_and_results_are_those_of_one_addition(index, tmp_path, monkeypatch):
     written = []
-    write_segment = writer.write_segment
+    write_segment = merging.write_segment
 
-    def counted(root, number, items, spaces, rows):
-        entry = write_segment(root, number, items, spaces, rows)
+    def counted(*args):
+        entry = write_segment(*args)
         written.append(entry.n_items)
         return entry
 
-    monkeypatch.setattr(writer, "write_segment", counted)
+    for module in (item_changes, merging):
+        monkeypatch.setattr(module, "write_segment", counted)
     add_one_by_one(index, 0, 100)
     assert sum(written) <= 200
     assert segments(index) == [16] * 6 + [1] * 4
@@ -55,7 +57,7 @@ def test_each_item_is_written_twice_at_most_and_results_are_those_of_one_additio
 
 
 def test_tiers_carry_over(index, monkeypatch):
-    monkeypatch.setattr(writer, "_SEGMENTS_A_TIER", 3)
+    monkeypatch.setattr(merging, "_SEGMENTS_A_TIER", 3)
     add_one_by_one(index, 0, 26)
     assert segments(index) == [9, 9, 3, 3, 1, 1]
     index.remove([item.key for item in index.items[18:25]])  # what is removed is not carried along
@@ -70,8 +72,8 @@ def test_tiers_carry_over(index, monkeypatch):
 def test_large_segments_stay(index, monkeypatch):
     add_one_by_one(index, 0, 3)
     size = sum(file.size for file in index._snapshot.manifest.segments[0].files)
-    monkeypatch.setattr(writer, "_SEGMENTS_A_TIER", 3)
-    monkeypatch.setattr(writer, "_MERGED_BYTES", 2 * size)
+    monkeypatch.setattr(merging, "_SEGMENTS_A_TIER", 3)
+    monkeypatch.setattr(merging, "_MERGED_BYTES", 2 * size)
     add_one_by_one(index, 3, 9)
     assert segments(index) == [1] * 9
 
@@ -85,7 +87,7 @@ def test_a_reader_keeps_what_it_opened_and_a_full_disk_keeps_the_addition(index,
         raise WriteError(28, "full")
 
     with monkeypatch.context() as patched:
-        patched.setattr(writer, "_written", full)
+        patched.setattr(merging, "_written", full)
         add_one_by_one(index, 15, 17)
     assert segments(index) == [1] * 17
     add_one_by_one(index, 17, 18)

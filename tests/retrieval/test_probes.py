@@ -11,6 +11,7 @@ from PIL import Image
 from jaxret.__main__ import dispatch
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.open import open_dataset
+from jaxret.errors import ConfigError
 from jaxret.models import HashLayer, TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
@@ -82,10 +83,30 @@ def test_what_does_not_go_together_is_named(folder: Path, retriever: Retriever, 
         retriever.search(next(folder.rglob("*.mp4")), 3, options=VectorSearch(**options))
 
 
-def test_probes_are_for_programs_that_keep_a_retriever_open(
-    folder: Path, retriever: Retriever, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A command would make the cells anew, which takes longer than an exact search."""
-    with pytest.raises(SystemExit):
-        dispatch(["search", str(retriever.index.folder), str(next(folder.rglob("*.mp4"))), "--probes", "1"])
-    assert "Unrecognized options: --probes" in capsys.readouterr().err
+def test_the_commands_make_cells_and_look_into_them(folder: Path, tmp_path: Path, capsys) -> None:
+    index = make_retriever(folder, tmp_path, bits=0).index.folder
+    search = ["search", str(index), str(next(folder.rglob("*.mp4"))), "-k", "21", "--json"]
+    with pytest.raises(ConfigError, match=r"--probes looks into cells, and .* keeps none: make them with --cells"):
+        dispatch([*search, "--probes", "1"])
+    with pytest.raises(ConfigError, match=r"--cells 500: no space of .* \(frame 81, clip 20\)"):
+        dispatch(["index", str(index), "--cells", "500"])
+    assert dispatch(["index", str(index), "--cells", "30"]) == 0
+    told = capsys.readouterr().out
+    assert "space frame: 81 vectors in 30 cells" in told
+    assert "space clip has 20 vectors, fewer than cells: it is searched as it is" in told
+    assert dispatch(["index", str(index), "--cells", "4"]) == 0
+    table = capsys.readouterr().out.split("space clip: 20 vectors in 4 cells")[1].split("\n")
+    assert [line.split()[:2] for line in table[2:5]] == [
+        ["none", "1.000"],
+        ["1", table[3].split()[1]],
+        ["2", table[4].split()[1]],
+    ]
+    shown = {}
+    for probes in ("1", "4"):
+        dispatch([*search, "--probes", probes])
+        shown[probes] = capsys.readouterr().out
+    dispatch(search)
+    assert shown["4"] == capsys.readouterr().out
+    assert 0 < shown["1"].count("\n") < shown["4"].count("\n")
+    assert dispatch(["index", str(folder), str(index), "--cells", "0", "--quiet"]) == 0
+    assert "keeps no cells" in capsys.readouterr().out
