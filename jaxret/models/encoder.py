@@ -132,6 +132,18 @@ class VideoEncoder(nnx.Module):
             WeightsOrigin(**config["weights"]) if "weights" in config else None,
         )
 
+    def with_temporal(self, temporal: SequenceEncoder, backbone: Backbone | None = None) -> VideoEncoder:
+        """Frames as here, sequences by another encoder; without words, which lie in the space of the frame vectors.
+
+        Args:
+          temporal: of the sequences.
+          backbone: another one with the same weights. None: the same.
+
+        Raises:
+          ConfigError: the parts do not fit together.
+        """
+        return VideoEncoder(self.backbone if backbone is None else backbone, temporal, self.preprocessing, self.origin)
+
     def __call__(self, clips: jax.Array) -> Encoding:
         """Clips (B, T, H, W, C), uint8 or 0..255, to the embedding (B, E) and the temporal stages.
 

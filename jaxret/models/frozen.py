@@ -11,7 +11,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.backbones.unit_length import UnitLengthBackbone
 from jaxret.models.base import Backbone
 from jaxret.models.encoder import VideoEncoder, WeightsOrigin
-from jaxret.models.foundation import open_published
+from jaxret.models.foundation import is_published, open_published, published_kind
 from jaxret.models.foundation.files import checksum_of, weights_files
 from jaxret.models.pretrained import backbone_of_weights
 from jaxret.models.projection import ProjectedBackbone
@@ -78,14 +78,16 @@ def frozen_encoder(settings: FrozenSettings) -> VideoEncoder:
 
 
 def weights_origin(weights: str, backbone: str = "auto") -> WeightsOrigin:
-    """What `frozen_encoder` notes of its weights; of published encoders without the family, which takes reading them.
+    """What an encoder notes of its weights; of a published encoder's file without the family, which takes reading it.
 
     Raises:
       WeightsError, FileNotFoundError: as there.
     """
+    if is_published(weights):
+        return WeightsOrigin(published_kind(weights).family, checksum_of(weights_files(weights)))
     name = _backbone_name(weights, backbone)
     if name == "auto":
-        return WeightsOrigin("", checksum_of(weights_files(weights)))
+        return WeightsOrigin("", checksum_of([Path(weights)]))
     path = find_imagenet_weights(name) if weights == "imagenet" else Path(weights)
     return WeightsOrigin(name, checksum_of([path]))
 

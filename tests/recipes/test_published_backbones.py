@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,10 @@ from jaxret.models.foundation import open_published
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.pretrained import pretrained_backbone
 from jaxret.models.store import encoder_arrays, load_encoder
+from jaxret.models.temporal.pooling import Maximum
 from jaxret.recipes import train
+from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
+from jaxret.recipes.clips.cnn_lstm import make_encoder as make_clip_encoder
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
 from jaxret.recipes.image_to_video.recipe import make_encoder as make_shot_encoder
 from jaxret.recipes.instances.faster_rcnn import FasterRcnnConfig, make_detector
@@ -81,7 +86,6 @@ def test_sizes_that_do_not_fill_the_cells_are_refused(dinov2) -> None:
 def test_shots_by_the_grid_of_patches(siglip) -> None:
     config = ImageToVideoConfig(
         data="x",
-        backbone="vision-transformer",
         weights=str(siglip),
         whitened_size=0,
         image_size=64,
@@ -92,6 +96,17 @@ def test_shots_by_the_grid_of_patches(siglip) -> None:
     vectors = np.asarray(encoder.encode_frames(frames))
     assert vectors.shape == (2, 16)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    checksum = hashlib.sha256((siglip / "model.safetensors").read_bytes()).hexdigest()
+    assert encoder.config["weights"] == {"family": "siglip", "sha256": checksum}
+    assert encoder.with_temporal(Maximum(16, rngs=nnx.Rngs(0))).config["weights"] == encoder.config["weights"]
+
+
+def test_clips_name_the_weights_that_they_leave_as_they_are(dinov2) -> None:
+    config = CnnLstmConfig(data="x", backbone="vision-transformer", weights=str(dinov2), image_size=28, units=4)
+    checksum = hashlib.sha256((dinov2 / "model.safetensors").read_bytes()).hexdigest()
+    for freeze, origin in ((True, {"family": "dinov2", "sha256": checksum}), (False, None)):
+        made = make_clip_encoder(dataclasses.replace(config, freeze=freeze))
+        assert made.config.get("weights") == origin
 
 
 @pytest.fixture(scope="module")

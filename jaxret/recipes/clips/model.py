@@ -19,8 +19,9 @@ from jaxret.models import (
     backbone_info,
     pretrained_backbone,
 )
-from jaxret.models.encoder import VideoEncoder
+from jaxret.models.encoder import VideoEncoder, WeightsOrigin
 from jaxret.models.foundation import is_published, published_kind
+from jaxret.models.frozen import weights_origin
 from jaxret.models.lora import with_adapters
 from jaxret.models.pretrained import backbone_of_weights
 from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig
@@ -78,7 +79,14 @@ def build_encoder(
     sequence = sequences[0] if len(sequences) == 1 else StreamFusion(list(sequences))
     if config.bits:
         sequence = HashLayer(sequence, config.bits, rngs=rngs)
-    return VideoEncoder(backbone, sequence, config.preprocessing())
+    return VideoEncoder(backbone, sequence, config.preprocessing(), _origin(config))
+
+
+def _origin(config: ClipTrainingConfig) -> WeightsOrigin | None:
+    """Where the backbone's weights come from, if they stay as they were published."""
+    if not isinstance(config, FrameBackboneConfig) or not config.frozen or config.weights == "none":
+        return None
+    return weights_origin(config.weights, config.backbone)
 
 
 def _frame_backbone(config: FrameBackboneConfig, rngs: nnx.Rngs) -> Backbone:

@@ -39,11 +39,11 @@ def project_clips(
         f"PCA: {size} of {encoder.clip_embedding_size} dimensions keep {fitted.kept:.1%} of the variance of "
         f"{len(clips)} clips of the training split{', whitened' if whiten else ''}"
     )
-    return VideoEncoder(encoder.backbone, sequence, encoder.preprocessing), line
+    return encoder.with_temporal(sequence), line
 
 
 def without_projection(encoder: VideoEncoder) -> VideoEncoder | None:
     """The encoder without the projection of its clip vectors, or None where it has none."""
     if not isinstance(encoder.temporal, ProjectedEncoder):
         return None
-    return VideoEncoder(encoder.backbone, encoder.temporal.encoder, encoder.preprocessing)
+    return encoder.with_temporal(encoder.temporal.encoder)

@@ -116,7 +116,7 @@ def _check_mode(encoder: VideoEncoder, mode: Mode | None, config: ClipTrainingCo
 def _with_initial_weights(encoder: VideoEncoder, config: ClipTrainingConfig) -> VideoEncoder:
     """A copy that training leaves alone; a backbone that is not trained is shared."""
     backbone = encoder.backbone if config.frozen else nnx.clone(encoder.backbone)
-    return VideoEncoder(backbone, nnx.clone(encoder.temporal), encoder.preprocessing)
+    return encoder.with_temporal(nnx.clone(encoder.temporal), backbone)
 
 
 def _fit(

@@ -36,6 +36,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
 from jaxret.models.encoder import VideoEncoder
+from jaxret.models.frozen import weights_origin
 from jaxret.models.pretrained import backbone_of_weights
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, at_least, check_ranges
@@ -162,7 +163,8 @@ def make_encoder(config: ImageToVideoConfig, temporal: Temporal) -> VideoEncoder
     whitened = min(_WHITENED, pooled.map_channels) if config.whitened_size is None else config.whitened_size
     if whitened:
         pooled = PooledBackbone(backbone, stage, pooling=config.pooling, whitened_size=whitened)
-    return VideoEncoder(pooled, shot_encoder(temporal, pooled.embedding_size, config), config.preprocessing())
+    origin = None if config.weights == "none" else weights_origin(config.weights, name)
+    return VideoEncoder(pooled, shot_encoder(temporal, pooled.embedding_size, config), config.preprocessing(), origin)
 
 
 def train(config: ImageToVideoConfig, context: RunContext) -> Run | None:

@@ -198,8 +198,7 @@ def _held_out_queries(
 
 
 def _with_temporal(encoder: VideoEncoder, name: Temporal, config: ImageToVideoConfig) -> VideoEncoder:
-    temporal = shot_encoder(name, encoder.frame_embedding_size, config)
-    return VideoEncoder(encoder.backbone, temporal, encoder.preprocessing)
+    return encoder.with_temporal(shot_encoder(name, encoder.frame_embedding_size, config))
 
 
 def shots_by_video(media: dict[int, FrameVectors], config: ImageToVideoConfig) -> list[tuple[int, Shot]]:
