@@ -1,4 +1,4 @@
-"""The `jaxret` command: `jaxret train|index|search|evaluate|export|weights`, also `python -m jaxret`."""
+"""The `jaxret` command: `jaxret train|index|search|evaluate|export|serve|weights`, also `python -m jaxret`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ VERBS = {
     "search": ("jaxret.search", "find what looks like an image or a video"),
     "evaluate": ("jaxret.evaluate", "measure retrieval on labelled media"),
     "export": ("jaxret.export", "write the vectors of an index for other programs"),
+    "serve": ("jaxret.serve.__main__", "open a page on this machine to search indexes with"),
     "weights": ("jaxret.weights", "list published encoders, or tell what one's files hold"),
 }
 

@@ -62,6 +62,23 @@ class Range:
             return f"{self.low} to {self.high}"
         return f"{first} and {'below' if self.without_high else 'at most'} {self.high}"
 
+    def ends(self) -> dict[str, float | bool | None]:
+        """The ends by the names that JSON's schemas have for them, None where there is none.
+
+        Example:
+          >>> Range(0, 1, without_low=True).ends()
+          {'minimum': 0, 'maximum': 1, 'exclusiveMinimum': True}
+        """
+        ends: dict[str, float | bool | None] = {
+            "minimum": None if self.low == -math.inf else self.low,
+            "maximum": None if self.high == math.inf else self.high,
+        }
+        if self.without_low:
+            ends["exclusiveMinimum"] = True
+        if self.without_high:
+            ends["exclusiveMaximum"] = True
+        return ends
+
     def __call__(self, default: str) -> str:
         """The end of the help of a setting with this default."""
         return f"({self}; default: {default})"

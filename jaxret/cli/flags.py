@@ -10,14 +10,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import types
-import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict, TypeVar
 
-import docstring_parser
 import tyro
 
+from jaxret.cli.option_fields import documentation, plain_types
 from jaxret.errors import ConfigError
 from jaxret.ranges import Range, ranges_of
 
@@ -67,7 +65,7 @@ def parse(
         TypedDict(arguments.__name__, fields, total=False),  # type: ignore[operator]
         args=_with_values(argv),
         prog=prog,
-        description=_documentation(arguments).text,
+        description=documentation(arguments).text,
         default=defaults,
         config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
     )
@@ -127,7 +125,7 @@ def as_typed(options: Iterable[type[Any]]) -> Iterator[None]:
 
 def _flags(kind: type[Any], without: Collection[str], *, positional: bool = False) -> dict[str, Any]:
     """The fields of a class as tyro is to see them: by name their annotated types, without None, the absent value."""
-    types_of, help_of, ranges = _plain_types(kind), _documentation(kind).fields, ranges_of(kind)
+    types_of, help_of, ranges = plain_types(kind), documentation(kind).fields, ranges_of(kind)
     flags: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         if field.name in without:
@@ -151,18 +149,9 @@ def _flags(kind: type[Any], without: Collection[str], *, positional: bool = Fals
     return flags
 
 
-def _plain_types(kind: type[Any]) -> dict[str, Any]:
-    """The types of a class's fields, without None."""
-    found = typing.get_type_hints(kind)
-    for name, hint in found.items():
-        if typing.get_origin(hint) in (types.UnionType, typing.Union):
-            found[name] = next(part for part in typing.get_args(hint) if part is not type(None))
-    return found
-
-
 def _read(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that were given; classes with a method `parse` read their text with it."""
-    types_of = _plain_types(kind)
+    types_of = plain_types(kind)
     given = {name: value for name, value in values.items() if value is not False}
     return {
         name: types_of[name].parse(value) if hasattr(types_of[name], "parse") else value
@@ -173,20 +162,6 @@ def _read(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
 def _switches(kind: type[Any], without: Collection[str] = ()) -> dict[str, bool]:
     """The flags that take no value, all of them off."""
     return {f.name: False for f in dataclasses.fields(kind) if f.default is False and f.name not in without}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Documentation:
-    """A docstring: the text before the fields, and what is said of each."""
-
-    text: str
-    fields: Mapping[str, str]
-
-
-def _documentation(kind: type[Any]) -> _Documentation:
-    parsed = docstring_parser.parse(kind.__doc__ or "")
-    text = "\n\n".join(part for part in (parsed.short_description, parsed.long_description) if part)
-    return _Documentation(text, {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params})
 
 
 def refuse_others(arguments: Any, own: Collection[str], why: str) -> None:

@@ -9,6 +9,7 @@ from jaxret.rank.hamming import hamming_topk, hamming_within, pack_bits, unpack_
 from jaxret.rank.hamming_index import HammingIndex, IndexedRadiusResult
 from jaxret.rank.lsh import RandomHyperplanes
 from jaxret.rank.metrics import METRICS, RankingMetric, metrics_of
+from jaxret.rank.rocchio import rocchio
 from jaxret.rank.search_result import IndexedResult, ParResult, RadiusResult, SearchResult, merge_results
 from jaxret.rank.sequence_ranking import SequenceMatch, SequenceRanking, rank_sequences, sequence_distances
 from jaxret.rank.sequence_table import SequenceTable
@@ -53,6 +54,7 @@ __all__ = [
     "pack_bits",
     "par",
     "rank_sequences",
+    "rocchio",
     "sequence_distances",
     "simd_level",
     "unpack_bits",

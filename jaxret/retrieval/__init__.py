@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from jaxret.retrieval.evaluate.report import Report
     from jaxret.retrieval.evaluate.request import EvaluationRequest
     from jaxret.retrieval.evaluate.settings import FilmEvaluation, LabelEvaluation, RegionEvaluation
+    from jaxret.retrieval.feedback import Feedback, Mark
     from jaxret.retrieval.hit import Hit
     from jaxret.retrieval.options import RegionSearch, SequenceSearch, VectorSearch
     from jaxret.retrieval.query_file import single_file
     from jaxret.retrieval.region import Region
-    from jaxret.retrieval.retriever import Retriever
+    from jaxret.retrieval.retriever import EncodedQuery, Retriever
     from jaxret.retrieval.systems.base import System, register_system
 
 __all__ = [
     "AddReport",
+    "EncodedQuery",
     "EvaluationRequest",
+    "Feedback",
     "FilmEvaluation",
     "Hit",
     "LabelEvaluation",
+    "Mark",
     "Region",
     "RegionEvaluation",
     "RegionQueries",
@@ -57,11 +61,12 @@ _NAMES = {
     "jaxret.retrieval.evaluate.report": ("Report",),
     "jaxret.retrieval.evaluate.request": ("EvaluationRequest",),
     "jaxret.retrieval.evaluate.settings": ("FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "SceneEvaluation"),
+    "jaxret.retrieval.feedback": ("Feedback", "Mark"),
     "jaxret.retrieval.hit": ("Hit",),
     "jaxret.retrieval.options": ("RegionSearch", "SequenceSearch", "VectorSearch"),
     "jaxret.retrieval.query_file": ("single_file",),
     "jaxret.retrieval.region": ("Region",),
-    "jaxret.retrieval.retriever": ("Retriever",),
+    "jaxret.retrieval.retriever": ("EncodedQuery", "Retriever"),
     "jaxret.retrieval.systems.base": ("System", "register_system"),
 }
 __getattr__, __dir__ = lazy_names(__name__, _NAMES)

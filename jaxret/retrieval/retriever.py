@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -20,12 +21,26 @@ from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
+from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit
 from jaxret.retrieval.query_file import is_text, single_file
 from jaxret.retrieval.store import create_with_encoder, index_folder, open_with_encoder
 from jaxret.retrieval.systems.base import system_of
 
-__all__ = ["Retriever"]
+__all__ = ["EncodedQuery", "Retriever"]
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodedQuery:
+    """A query that is decoded and encoded, see `Retriever.encode`.
+
+    Attributes:
+      content: as the index's system compares it.
+      left_out: keys of items that are not to be found.
+    """
+
+    content: Any
+    left_out: frozenset[str] = frozenset()
 
 
 class Retriever:
@@ -118,7 +133,7 @@ class Retriever:
 
     def search(
         self,
-        query: str | Path | MediaDataset,
+        query: str | Path | MediaDataset | EncodedQuery,
         k: int = 10,
         *,
         options: Any = None,
@@ -130,7 +145,8 @@ class Retriever:
 
         Args:
           query: a media file, a folder of RGB-D frames (or `rgbd,rate=15:FOLDER`), or a data set of one item. A string
-            that is no path (no such file, no ending of a media file, no separator) is words, see `search_text`.
+            that is no path (no such file, no ending of a media file, no separator) is words, see `search_text`. What
+            `encode` made of one of these is searched with without decoding it again.
           k: items wanted, at least 1; more than the index has are all.
           options: how to compare: a `VectorSearch` or `SequenceSearch` for an index of whole images and clips, a
             `RegionSearch` for one of regions; None for the index's default.
@@ -147,6 +163,11 @@ class Retriever:
         if isinstance(query, str) and is_text(query) and (self.system.knows_words or len(query.split()) > 1):
             return self.search_text(query, k, options=options, kinds=kinds, where=where, threads=threads)
         wanted, options = self._wanted(kinds, where), self._options(options)
+        if isinstance(query, EncodedQuery):
+            count = self._count(k)
+            more = self._count(count + len(query.left_out)) if query.left_out else count
+            hits = self.system.search_encoded(self.index, query.content, more, options, wanted, where, threads)
+            return [hit for hit in hits if hit.item.key not in query.left_out][:count]
         dataset = query if isinstance(query, MediaDataset) else single_file(query)
         return self.system.search(self.index, dataset, self._count(k), options, wanted, where, threads)
 
@@ -173,6 +194,58 @@ class Retriever:
         """
         wanted, options = self._wanted(kinds, where), self._options(options)
         return self.system.search_text(self.index, text, self._count(k), options, wanted, where, threads)
+
+    def encode(
+        self, query: str | Path | MediaDataset | None = None, *, text: str | None = None, options: Any = None
+    ) -> EncodedQuery:
+        """Decode and encode a query once, to `search` with it many times or to `refine` it.
+
+        Args:
+          query: a media file, a folder of RGB-D frames, or a data set of one item.
+          text: words, in the place of a query.
+          options: of the searches to come; what they say of the query itself (`RegionSearch.region`, `at`,
+            `surroundings` and `min_words`) is settled here.
+
+        Raises:
+          MediaError: the query cannot be read.
+          ConfigError, ValueError: as `search` and `search_text`; both or none of `query` and `text` are given.
+        """
+        if (query is None) == (text is None):
+            raise ValueError(f"give a query or a text, got {query!r} and {text!r}")
+        options = self._options(options)
+        if text is not None:
+            return EncodedQuery(self.system.encode_text(self.index, text, options))
+        assert query is not None
+        dataset = query if isinstance(query, MediaDataset) else single_file(query)
+        return EncodedQuery(self.system.encode_query(self.index, dataset, options))
+
+    def refine(self, query: EncodedQuery, feedback: Feedback, *, options: Any = None) -> EncodedQuery:
+        """A query that knows which results were right and which were wrong; the latter are no longer found.
+
+        Vectors move by Rocchio's rule (`jaxret.rank.rocchio`); in an index of regions the query is averaged with the
+        places in what was right that look most like it, and what was wrong is only left out.
+
+        Args:
+          query: that was searched with, and not refined before: name all marks, old and new.
+          feedback: the marks.
+          options: of the search.
+
+        Raises:
+          ValueError: an item is not in the index, or one is marked as both.
+          ConfigError: the index takes no feedback.
+
+        Example:
+          query = retriever.encode("query.mp4")
+          first = retriever.search(query)
+          marks = Feedback(plus=(Mark(first[0].item.key),), minus=(Mark(first[1].item.key),))
+          second = retriever.search(retriever.refine(query, marks))
+        """
+        if both := {mark.key for mark in feedback.plus} & {mark.key for mark in feedback.minus}:
+            raise ValueError(f"an item is right or wrong, got both for {sorted(both)[0]!r}")
+        for mark in (*feedback.plus, *feedback.minus):
+            self.index.id_of(mark.key)
+        content = self.system.refined(self.index, query.content, feedback, self._options(options))
+        return EncodedQuery(content, frozenset(mark.key for mark in feedback.minus))
 
     def _wanted(self, kinds: Collection[str] | None, where: str | None) -> frozenset[str] | None:
         """The kinds that are wanted; a wrong filter is told before the query is read."""

@@ -21,7 +21,7 @@ FLOORS = [
     {"retrieval"},
     {"recipes"},
     {"cli"},
-    {"train", "build_index", "search", "evaluate", "export", "weights"},
+    {"train", "build_index", "search", "evaluate", "export", "weights", "serve"},
     {"__main__"},
 ]
 FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

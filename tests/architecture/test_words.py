@@ -35,6 +35,7 @@ ROOMS = (
     "recipes",
     "reporting",
     "retrieval",
+    "serve",
     "training",
     "visual_words",
     "__init__.py",

@@ -9,6 +9,8 @@ from typing import Any, BinaryIO
 
 import av
 
+from jaxret.data.decode.containers import open_container
+
 __all__ = ["missing_end"]
 
 _TOLERANCE = 0.05  # of the length announced, for headers that are rounded or count the sound
@@ -47,7 +49,7 @@ def _end_of_everything(path: str) -> float:
     """Seconds at which the last packet of any stream ends."""
     end = 0.0
     try:
-        with av.open(f"file:{path}", metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
+        with open_container(path) as container:
             for packet in container.demux():
                 if packet.size and packet.pts is not None and packet.time_base:
                     end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))

@@ -23,6 +23,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from jaxret.data.decode.containers import open_container
 from jaxret.data.decode.convert import FrameConverter
 from jaxret.data.decode.endings import missing_end
 from jaxret.data.decode.errors import MAX_PIXELS, OneLineErrors
@@ -165,10 +166,7 @@ class VideoReader(MediaReader):
         if os.path.exists(self.path):
             require_regular(self.path)
         try:
-            # The prefix and the list keep FFmpeg from reading anything but this file, whatever its name.
-            self._container = av.open(
-                f"file:{self.path}", metadata_errors="replace", options={"protocol_whitelist": "file"}
-            )
+            self._container = open_container(self.path)
             streams = self._container.streams.video
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(self.path, _reason(error)) from error

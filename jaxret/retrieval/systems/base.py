@@ -19,9 +19,10 @@ from jaxret.index import MediaIndex, Space
 from jaxret.retrieval.encode import FrameVectors, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
+from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit
 
-__all__ = ["OfRevision", "System", "register_system", "system_of"]
+__all__ = ["OfRevision", "System", "no_words", "register_system", "system_of"]
 
 _SYSTEMS: dict[str, type[System]] = {}
 _MODULES = {
@@ -123,10 +124,56 @@ class System(abc.ABC):
           ConfigError: the encoder knows no words.
           ValueError: the text is empty, or the options do not fit.
         """
-        raise ConfigError(
-            f"{index.folder} cannot be searched with words, such as {text!r}: its encoder has no tower of words. Make "
-            "an index with the weights of CLIP or SigLIP, beside which their tokenizer lies, and without whitening"
-        )
+        raise no_words(index, text)
+
+    def encode_query(self, index: MediaIndex, query: MediaDataset, options: Any) -> Any:
+        """What a search compares of a query, so that it is decoded and encoded once for many searches.
+
+        Args:
+          index, query: see `search`.
+          options: of the search; what they say of the query itself, such as a region, is settled here.
+
+        Raises:
+          MediaError: the query cannot be read.
+          ValueError: the options do not fit the query.
+        """
+        return query
+
+    def encode_text(self, index: MediaIndex, text: str, options: Any) -> Any:
+        """The same of words.
+
+        Raises:
+          ConfigError, ValueError: as `search_text`.
+        """
+        return text
+
+    def search_encoded(
+        self,
+        index: MediaIndex,
+        encoded: Any,
+        k: int,
+        options: Any,
+        kinds: frozenset[str] | None,
+        where: str | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        """The k nearest items of what `encode_query` or `encode_text` made; arguments and errors as of `search`."""
+        search = self.search_text if isinstance(encoded, str) else self.search
+        return search(index, encoded, k, options, kinds, where, threads)
+
+    def refined(self, index: MediaIndex, encoded: Any, feedback: Feedback, options: Any) -> Any:
+        """An encoded query, moved towards what was marked as right and away from what was marked as wrong.
+
+        Args:
+          index: of this system.
+          encoded: see `encode_query`.
+          feedback: whose items are in the index.
+          options: of the search.
+
+        Raises:
+          ConfigError: the system, or these options, take no feedback.
+        """
+        raise ConfigError(f"{index.folder} is an index of {self.title}, which takes no feedback")
 
     def vectors(
         self,
@@ -168,6 +215,14 @@ class System(abc.ABC):
     def sizes(self, index: MediaIndex) -> list[str]:
         """What the index takes on disk, in lines for people."""
         return []
+
+
+def no_words(index: MediaIndex, text: str) -> ConfigError:
+    """The error of an index whose encoder knows no words."""
+    return ConfigError(
+        f"{index.folder} cannot be searched with words, such as {text!r}: its encoder has no tower of words. Make "
+        "an index with the weights of CLIP or SigLIP, beside which their tokenizer lies, and without whitening"
+    )
 
 
 def register_system(*kinds: str) -> Callable[[SystemClass], SystemClass]:

@@ -29,6 +29,7 @@ from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.regions import evaluate_regions
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
+from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit
 from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.region import Box, scaled_box
@@ -227,10 +228,43 @@ class TwoPassSystem(System, Generic[Query]):
           ValueError: `at` is missing for a video, given for an image or beyond the end, the region lies outside the
             image or holds too little, or a setting does not fit the index.
         """
+        encoded = self.encode_query(index, query, options)
+        return self.search_encoded(index, encoded, k, options, kinds, where, threads)
+
+    def encode_query(self, index: MediaIndex, query: MediaDataset, options: RegionSearch) -> Query:
+        """See `System.encode_query`; the region, its surroundings and the frame of a video are settled here."""
+        image, size = self.image(query, options.at)
+        return self.region_query(image, size, options)
+
+    def search_encoded(
+        self,
+        index: MediaIndex,
+        encoded: Query,
+        k: int,
+        options: RegionSearch,
+        kinds: frozenset[str] | None,
+        where: str | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        """See `System.search_encoded`; errors as of `search`."""
         if 0 < options.candidates < k:
             options = dataclasses.replace(options, candidates=k)
-        image, size = self.image(query, options.at)
-        return self._hits(index, self.rank(index, self.region_query(image, size, options), options, kinds, where), k)
+        return self._hits(index, self.rank(index, encoded, options, kinds, where), k)
+
+    def refined(self, index: MediaIndex, encoded: Query, feedback: Feedback, options: RegionSearch) -> Query:
+        """See `System.refined`: the mean of the query and of the places in what was marked as right that look most like
+        it. What was marked as wrong has no part in it.
+        """
+        if not feedback.plus:
+            return encoded
+        gallery = self.prepared(index)
+        rows = []
+        for mark in feedback.plus:
+            own = np.flatnonzero(gallery.items == index.id_of(mark.key))
+            found = gallery.locate(encoded, own, idf=options.idf)
+            rows.append(found.rows[0])
+        found = gallery.locate(encoded, np.unique(rows), idf=options.idf)
+        return gallery.expanded(encoded, found, idf=options.idf)
 
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure with regions whose results are known; see `System.evaluate`."""

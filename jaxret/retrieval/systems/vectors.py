@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -22,16 +23,17 @@ from jaxret.retrieval.evaluate.labels import evaluate_labels
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.stanford_i2v import evaluate_stanford_i2v
+from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit, best_per_item, hits_of_rows
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.storage import bytes_a_video, bytes_an_hour
 from jaxret.retrieval.systems.alignment import aligned_hits
-from jaxret.retrieval.systems.base import OfRevision, System, register_system
+from jaxret.retrieval.systems.base import OfRevision, System, no_words, register_system
 from jaxret.retrieval.systems.pairs import hits_of_pairs
 from jaxret.retrieval.systems.sequences import ClipSequences, sequence_hits
 from jaxret.retrieval.systems.shots import by_best_frame, with_best_frames
 
-__all__ = ["VectorSystem"]
+__all__ = ["EncodedMedia", "VectorSystem"]
 
 _ALIGNED = 50  # nearest items by frames alone that are aligned with a query video in time
 
@@ -100,23 +102,47 @@ class VectorSystem(System):
           ValueError: a space that the index lacks, an image where the space needs a video, or settings that do not go
             together there.
         """
-        is_image = query.items[0].kind == "image"
-        if isinstance(options, SequenceSearch):
-            if is_image:
-                raise ValueError("an image is no sequence of clips: search with it by vectors")
-            if kinds is not None and "video" not in kinds:
-                raise ValueError(
-                    f"sequences are videos: kinds must include 'video', got {', '.join(map(repr, sorted(kinds)))}"
-                )
+        _check_sequence(query.items[0].kind, options, kinds)  # before the query is read
+        encoded = self.encode_query(index, query, options)
+        return self.search_encoded(index, encoded, k, options, kinds, where, threads)
+
+    def encode_query(
+        self, index: MediaIndex, query: MediaDataset, options: VectorSearch | SequenceSearch
+    ) -> EncodedMedia:
+        """See `System.encode_query`."""
+        kind = query.items[0].kind
+        _check_sequence(kind, options, None)
         ((_, vectors),) = self.vectors(query, [0], threads=1)
         if isinstance(vectors, MediaError):
             raise vectors
+        return EncodedMedia(vectors, kind)
+
+    def search_encoded(
+        self,
+        index: MediaIndex,
+        encoded: EncodedMedia,
+        k: int,
+        options: VectorSearch | SequenceSearch,
+        kinds: frozenset[str] | None,
+        where: str | None,
+        threads: int | None,
+    ) -> list[Hit]:
+        """See `System.search_encoded`; errors as of `search`."""
+        _check_sequence(encoded.kind, options, kinds)
         if isinstance(options, SequenceSearch):
-            clips = clip_rows({0: vectors}, self.encoder)
+            if encoded.feedback is not None:
+                raise ConfigError("sequences are compared in order of time and take no feedback: search by vectors")
+            clips = clip_rows({0: encoded.vectors}, self.encoder)
             wanted = None if where is None else index.passing(kinds, where)
             blocks = self.sequences(index).blocks(wanted)
             return sequence_hits(index, blocks, clips, k, options.ranking(), threads=threads)
-        return _VectorQuery(vectors, is_image, k, options, kinds, where, threads).hits(index, self.encoder)
+        return _VectorQuery(encoded, k, options, kinds, where, threads).hits(index, self.encoder)
+
+    def refined(
+        self, index: MediaIndex, encoded: EncodedMedia, feedback: Feedback, options: VectorSearch | SequenceSearch
+    ) -> EncodedMedia:
+        """See `System.refined`: Rocchio's rule, in whatever space is searched."""
+        return dataclasses.replace(encoded, feedback=feedback)
 
     @property
     def knows_words(self) -> bool:
@@ -134,13 +160,16 @@ class VectorSystem(System):
         threads: int | None,
     ) -> list[Hit]:
         """See `System.search_text`: words are compared with frames, or with the chunks of videos."""
+        encoded = self.encode_text(index, text, options)
+        return self.search_encoded(index, encoded, k, options, kinds, where, threads)
+
+    def encode_text(self, index: MediaIndex, text: str, options: VectorSearch | SequenceSearch) -> EncodedMedia:
+        """See `System.encode_text`."""
         if not isinstance(self.encoder, TextVideoEncoder):
-            return super().search_text(index, text, k, options, kinds, where, threads)
-        if isinstance(options, SequenceSearch):
-            raise ValueError("words are no sequence of clips: search with them by vectors")
+            raise no_words(index, text)
+        _check_sequence("words", options, None)
         vector = np.asarray(self.encoder.encode_text([text]))  # (1, D)
-        words = FrameVectors(vector[None], np.zeros((1, 1)), np.zeros((1, 2)))
-        return _VectorQuery(words, True, k, options, kinds, where, threads).hits_of_words(index, self.encoder)
+        return EncodedMedia(FrameVectors(vector[None], np.zeros((1, 1)), np.zeros((1, 2))), "words")
 
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure by labels, with screen photos of films, or as Stanford I2V does; see `System.evaluate`."""
@@ -164,17 +193,44 @@ class VectorSystem(System):
 
 
 @dataclasses.dataclass(frozen=True)
+class EncodedMedia:
+    """A query as its encoder sees it.
+
+    Attributes:
+      vectors: frame vectors of the query.
+      kind: what it is.
+      feedback: what moves its vectors in the space that is searched; None for nothing.
+    """
+
+    vectors: FrameVectors
+    kind: Literal["image", "video", "words"]
+    feedback: Feedback | None = None
+
+
+def _check_sequence(
+    kind: Literal["image", "video", "words"], options: VectorSearch | SequenceSearch, kinds: frozenset[str] | None
+) -> None:
+    """ValueError where sequences of clips are to be compared, and the query is none, or none is wanted."""
+    if not isinstance(options, SequenceSearch):
+        return
+    if kind == "image":
+        raise ValueError("an image is no sequence of clips: search with it by vectors")
+    if kind == "words":
+        raise ValueError("words are no sequence of clips: search with them by vectors")
+    if kinds is not None and "video" not in kinds:
+        raise ValueError(f"sequences are videos: kinds must include 'video', got {', '.join(map(repr, sorted(kinds)))}")
+
+
+@dataclasses.dataclass(frozen=True)
 class _VectorQuery:
     """A query on its way through an index.
 
     Attributes:
-      vectors: frame vectors of the query.
-      is_image: whether it is one.
+      encoded: the query.
       k, options, kinds, where, threads: see `System.search`.
     """
 
-    vectors: FrameVectors
-    is_image: bool
+    encoded: EncodedMedia
     k: int
     options: VectorSearch
     kinds: frozenset[str] | None
@@ -183,21 +239,24 @@ class _VectorQuery:
 
     def hits(self, index: MediaIndex, encoder: VideoEncoder) -> list[Hit]:
         """The hits, nearest first; ValueError where the options do not fit the query or the index."""
-        space = self.options.space or self._default_space(index, encoder)
+        of_words = self.encoded.kind == "words"
+        space = self.options.space or ("frame" if of_words else self._default_space(index, encoder))
         self._check(index, encoder, space)
-        if space == "frame":
-            return self._by_frames(index, frame_rows({0: self.vectors}))
-        clips = clip_rows({0: self.vectors}, encoder)
-        if not len(clips.vectors):
+        media = {0: self.encoded.vectors}
+        # Words have one vector for frames and chunks alike.
+        rows = frame_rows(media) if space == "frame" or of_words else clip_rows(media, encoder)
+        if not len(rows.vectors):
             raise ValueError("an image has no clip embedding and no code: search with it in the frame space")
-        return self._by_codes(index, clips) if space == "code" else self._by_clips(index, clips)
+        if self.encoded.feedback is not None:
+            rows = self.encoded.feedback.applied(rows, index, "clip" if space == "code" else space)
+        if space == "frame":
+            return self._by_frames(index, rows)
+        return self._by_codes(index, rows) if space == "code" else self._by_clips(index, rows)
 
-    def hits_of_words(self, index: MediaIndex, encoder: VideoEncoder) -> list[Hit]:
-        """The hits of words, which have one vector for frames and chunks alike; ValueError as for `hits`."""
-        space = self.options.space or "frame"
-        self._check(index, encoder, space)
-        rows = frame_rows({0: self.vectors})
-        return self._by_frames(index, rows) if space == "frame" else self._by_clips(index, rows)
+    @property
+    def is_image(self) -> bool:
+        """Whether the query has no time."""
+        return self.encoded.kind != "video"
 
     def _default_space(self, index: MediaIndex, encoder: VideoEncoder) -> SpaceName:
         if encoder.preprocessing.shots is not None:

@@ -1,0 +1,1 @@
+"""The HTTP API: what requests say, what is answered, and its description."""

@@ -1,0 +1,86 @@
+"""Searching: handing in, looking at, following, cancelling."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from jaxret.serve.api.answers import SearchAnswer, hit_answer
+from jaxret.serve.api.endpoint import Call, Endpoint
+from jaxret.serve.api.requests import Page, SearchRequest, WaitOrNot
+from jaxret.serve.parts import Parts
+from jaxret.serve.progress import events
+from jaxret.serve.searches import Search
+
+__all__ = ["search_endpoints"]
+
+
+def search_endpoints(parts: Parts) -> list[Endpoint]:
+    """What can be requested of searches."""
+
+    def state(search: Search) -> SearchAnswer:
+        return SearchAnswer(
+            search.id,
+            search.state,
+            search.stage if search.state == "running" else None,
+            parts.searches.position(search),
+            search.error,
+            len(search.hits),
+            (),
+            dict(search.timings),
+            search.damage,
+        )
+
+    async def with_hits(search: Search, offset: int, limit: int) -> SearchAnswer:
+        def listed() -> SearchAnswer:
+            chosen = search.hits[offset : offset + limit]
+            hits = (hit_answer(search.index, offset + n, hit, parts.sources) for n, hit in enumerate(chosen, start=1))
+            return dataclasses.replace(state(search), hits=tuple(hits))
+
+        return await parts.looking.do(listed)
+
+    async def hand_in(call: Call) -> Response | SearchAnswer:
+        request: SearchRequest = call.body
+        search = parts.searches.hand_in(request, parts.library.find(request.index))
+        if not call.parameters.wait:
+            return JSONResponse(dataclasses.asdict(state(search)), 202)
+        await search.wait()
+        return await with_hits(search, 0, request.k)
+
+    async def look(call: Call) -> SearchAnswer:
+        page: Page = call.parameters
+        return await with_hits(parts.searches.find(call.path["search"]), page.offset, page.limit)
+
+    async def follow(call: Call) -> Response:
+        search = parts.searches.find(call.path["search"])
+        return StreamingResponse(
+            events(search, lambda: dataclasses.asdict(state(search))), media_type="text/event-stream"
+        )
+
+    async def cancel(call: Call) -> SearchAnswer:
+        search = parts.searches.find(call.path["search"])
+        parts.searches.cancel(search)
+        return state(search)
+
+    one = "/api/searches/{search}"
+    return [
+        Endpoint(
+            "POST",
+            "/api/searches",
+            "Search: the answer is its name, or with wait=1 what it found.",
+            hand_in,
+            WaitOrNot,
+            SearchRequest,
+            SearchAnswer,
+        ),
+        Endpoint("GET", one, "How far a search is, and its results.", look, Page, answer=SearchAnswer),
+        Endpoint(
+            "GET",
+            f"{one}/events",
+            "The state of a search, told again whenever it changes (server-sent events).",
+            follow,
+            media_type="text/event-stream",
+        ),
+        Endpoint("DELETE", one, "Cancel a search.", cancel, answer=SearchAnswer),
+    ]

@@ -1,0 +1,41 @@
+"""What the server takes at most, so that no request fills memory or disk."""
+
+from __future__ import annotations
+
+import dataclasses
+
+__all__ = ["Limits"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Bounds of requests and of what is kept between them.
+
+    Attributes:
+      body_bytes: of a request in JSON.
+      upload_bytes, upload_pixels, upload_seconds: of one uploaded file, of a frame of it, and of its length.
+      uploads, uploads_bytes: kept at once; the oldest make room.
+      upload_pause: seconds without a byte after which an upload is given up.
+      waiting: searches and comparisons in line, beside the one that runs.
+      searches: kept with their results; the oldest finished ones make room.
+      results: of one search.
+      encoded: queries kept as the encoder sees them.
+      preview_bytes: of thumbnails and filmstrips kept in memory.
+      previews_waiting: thumbnails and the like in line.
+      rendered: media kept as files that an index holds otherwise (rendered clips).
+    """
+
+    body_bytes: int = 1 << 20
+    upload_bytes: int = 1 << 29
+    upload_pixels: int = 50_000_000
+    upload_seconds: float = 4 * 3600.0
+    uploads: int = 64
+    uploads_bytes: int = 1 << 31
+    upload_pause: float = 20.0
+    waiting: int = 64
+    searches: int = 256
+    results: int = 10_000
+    encoded: int = 32
+    preview_bytes: int = 64 << 20
+    previews_waiting: int = 512
+    rendered: int = 256

@@ -1,0 +1,37 @@
+"""One server for the tests of this folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette", reason="the extra serve is not installed")
+pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+
+from serve.server import Client, running
+
+from jaxret.index import MediaIndex
+
+MADE_BEFORE = Path(__file__).parents[1] / "compatibility" / "made_before"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Indexes that were made before, of media that lie beside them."""
+    folder = Path(shutil.copytree(MADE_BEFORE, tmp_path_factory.mktemp("served") / "made")).resolve()
+    for name, media in (("clips", "media"), ("codes", "media"), ("sequences", "media"), ("films", "media"),
+                        ("things", "pictures")):  # fmt: skip
+        index = MediaIndex.open(folder / "runs" / name / "index")
+        index.relocate(folder / media)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def client(made: Path) -> Iterator[Client]:
+    """All of them, served."""
+    runs = [made / "runs" / name for name in ("clips", "codes", "sequences", "films", "things")]
+    with running(runs, made) as found:
+        yield found
