@@ -16,6 +16,7 @@ from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
 from jaxret.ranges import Threads, at_least, check_ranges
 from jaxret.retrieval.evaluate.settings import (
+    CroppedEvaluation,
     FilmEvaluation,
     LabelEvaluation,
     RegionEvaluation,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _NO_PART = ("rerank", "every_clip", "probes", "region", "at")
 """Options of a search that have no part in an evaluation."""
-_SETTINGS = (LabelEvaluation, FilmEvaluation, SceneEvaluation, RegionEvaluation)
+_SETTINGS = (LabelEvaluation, CroppedEvaluation, FilmEvaluation, SceneEvaluation, RegionEvaluation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Evaluate:
     Attributes:
       index: index folder, or a run folder that holds one.
       queries: folder, CSV or tfds:NAME of labelled media to search with (default: the index's own items).
+      cropped: queries are parts of so many of the index's videos, cropped with gaps and changed more and more
+        (--strengths): does each find its video (by clip), and others of its class? They are read from the files that
+        were indexed, or from --queries.
       photographs: with an encoder of shots: a CSV of screen photos of films with the times that they show; columns
         path, start and, if need be, end and film.
       stanford_i2v: with an encoder of shots: a ground-truth file of Stanford I2V, such as light_dataset_public.txt,
@@ -63,6 +67,7 @@ class Evaluate:
 
     index: Path
     queries: str | None = None
+    cropped: Annotated[int | None, at_least(1)] = None
     photographs: Path | None = None
     stanford_i2v: Path | None = None
     regions: str | None = None
@@ -116,13 +121,15 @@ def _queries(args: Evaluate, retriever: Retriever) -> tuple[Any, type[Any], str]
     from jaxret.data.ground_truth.films import FilmQueries, read_film_queries
     from jaxret.data.ground_truth.stanford_i2v import I2VQueries, read_i2v_queries
     from jaxret.data.open import open_dataset
-    from jaxret.retrieval import RegionQueries, read_region_queries
+    from jaxret.retrieval import CroppedVideos, RegionQueries, read_region_queries
 
     if RegionQueries in retriever.system.queries and args.regions is None:
         title = retriever.system.title
         raise ConfigError(f"{args.index} is an index of {title}: name queries with boxes by --regions KIND:PATH")
     kinds = ("queries", "photographs", "stanford_i2v", "regions")
     given = ["--" + name.replace("_", "-") for name in kinds if getattr(args, name) is not None]
+    if args.cropped is not None and given not in ([], ["--queries"]):
+        given.insert(0, "--cropped")
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]} are both queries: give one")
     if args.regions is None and args.without_query:
@@ -142,11 +149,10 @@ def _queries(args: Evaluate, retriever: Retriever) -> tuple[Any, type[Any], str]
         retriever.system.check_queries(retriever.index, I2VQueries)
         scenes = read_i2v_queries(args.stanford_i2v, args.query_folder)
         return scenes, SceneEvaluation, "the queries are Stanford I2V's (--stanford-i2v)"
-    return (
-        None if args.queries is None else open_dataset(args.queries),
-        LabelEvaluation,
-        "the queries are labelled media",
-    )
+    media = None if args.queries is None else open_dataset(args.queries)
+    if args.cropped is not None:
+        return CroppedVideos(args.cropped, media), CroppedEvaluation, "the queries are cropped (--cropped)"
+    return media, LabelEvaluation, "the queries are labelled media"
 
 
 if __name__ == "__main__":

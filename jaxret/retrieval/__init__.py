@@ -12,10 +12,11 @@ from jaxret.lazy import lazy_names
 if TYPE_CHECKING:
     from jaxret.retrieval.additions import AddReport, add_media, fresh_items
     from jaxret.retrieval.draw import draw_hits, hit_row
+    from jaxret.retrieval.evaluate.cropped import CroppedVideos
     from jaxret.retrieval.evaluate.region_queries import RegionQueries, RegionQuery, Relevance, read_region_queries
     from jaxret.retrieval.evaluate.report import Report
     from jaxret.retrieval.evaluate.request import EvaluationRequest
-    from jaxret.retrieval.evaluate.settings import FilmEvaluation, LabelEvaluation, RegionEvaluation
+    from jaxret.retrieval.evaluate.settings import CroppedEvaluation, FilmEvaluation, LabelEvaluation, RegionEvaluation
     from jaxret.retrieval.feedback import Feedback, Mark
     from jaxret.retrieval.hit import Hit
     from jaxret.retrieval.options import RegionSearch, SequenceSearch, VectorSearch
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AddReport",
+    "CroppedEvaluation",
+    "CroppedVideos",
     "EncodedQuery",
     "EvaluationRequest",
     "Feedback",
@@ -57,10 +60,17 @@ __all__ = [
 _NAMES = {
     "jaxret.retrieval.additions": ("AddReport", "add_media", "fresh_items"),
     "jaxret.retrieval.draw": ("draw_hits", "hit_row"),
+    "jaxret.retrieval.evaluate.cropped": ("CroppedVideos",),
     "jaxret.retrieval.evaluate.region_queries": ("RegionQueries", "RegionQuery", "Relevance", "read_region_queries"),
     "jaxret.retrieval.evaluate.report": ("Report",),
     "jaxret.retrieval.evaluate.request": ("EvaluationRequest",),
-    "jaxret.retrieval.evaluate.settings": ("FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "SceneEvaluation"),
+    "jaxret.retrieval.evaluate.settings": (
+        "CroppedEvaluation",
+        "FilmEvaluation",
+        "LabelEvaluation",
+        "RegionEvaluation",
+        "SceneEvaluation",
+    ),
     "jaxret.retrieval.feedback": ("Feedback", "Mark"),
     "jaxret.retrieval.hit": ("Hit",),
     "jaxret.retrieval.options": ("RegionSearch", "SequenceSearch", "VectorSearch"),

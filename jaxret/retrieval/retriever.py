@@ -18,6 +18,7 @@ from jaxret.rank.validation import check_count
 from jaxret.retrieval import storage
 from jaxret.retrieval.additions import AddReport, add_media, fresh_items
 from jaxret.retrieval.encode import FrameVectors
+from jaxret.retrieval.evaluate.cropped import CroppedVideos
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
@@ -265,7 +266,7 @@ class Retriever:
 
     def evaluate(
         self,
-        queries: MediaDataset | FilmQueries | I2VQueries | RegionQueries | None = None,
+        queries: MediaDataset | CroppedVideos | FilmQueries | I2VQueries | RegionQueries | None = None,
         *,
         options: Any = None,
         settings: Any = None,
@@ -276,13 +277,14 @@ class Retriever:
         """Measure how well queries find what is relevant to them.
 
         Args:
-          queries: labelled media; None: the indexed items are queries for each other. For an index of shots also screen
-            photos of its films (`jaxret.data.ground_truth.films.read_film_queries`) or Stanford I2V's queries
+          queries: labelled media; None: the indexed items are queries for each other; `CroppedVideos`: parts of indexed
+            videos, changed more and more. For an index of shots also screen photos of its films
+            (`jaxret.data.ground_truth.films.read_film_queries`) or Stanford I2V's queries
             (`jaxret.data.ground_truth.stanford_i2v.read_i2v_queries`); for one of regions what `read_region_queries`
             gives.
           options: of the search, see `search`.
-          settings: a `LabelEvaluation`, `FilmEvaluation`, `SceneEvaluation` or `RegionEvaluation`, as the queries
-            are; None: its defaults.
+          settings: a `LabelEvaluation`, `CroppedEvaluation`, `FilmEvaluation`, `SceneEvaluation` or
+            `RegionEvaluation`, as the queries are; None: its defaults.
           ks: cut-offs, of an evaluation by labels; None for 1, 5 and 10.
           threads: query files decoded at once, 1 to 1024.
           on_query: called with the number of each region query that is done.

@@ -1,7 +1,7 @@
 """Test queries made of the videos that are searched: random crops of their frames with gaps between, one after another.
 
 So Ma and Klabjan test retrieval ("Semi-supervised 3D video information retrieval with deep neural network and
-bi-directional dynamic-time warping algorithm", section 5.1.3): a query shows stretches of consecutive frames of one
+bi-directional dynamic-time warping algorithm", section 5.4): a query shows stretches of consecutive frames of one
 database video and leaves out what lies between them, so that it is like the record and not equal to it. *By clip* only
 that video is right; *by class* every video of its class is.
 """

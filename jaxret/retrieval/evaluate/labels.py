@@ -7,21 +7,19 @@ from collections.abc import Iterable, Sequence
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import MediaItem
-from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
-from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, evaluate_queries, evaluate_sequences
+from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, evaluate_queries
 from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
-from jaxret.rank import METRICS, metrics_of
-from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows, frame_vectors
+from jaxret.retrieval.encode import frame_vectors
 from jaxret.retrieval.evaluate.labelled_part import LabelledPart
+from jaxret.retrieval.evaluate.ranked_figures import query_rows, ranked_figures, vector_ranking
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.settings import LabelEvaluation
 from jaxret.retrieval.evaluate.votes import check_votes, votes_against_coverage
 from jaxret.retrieval.matches import query_items
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
-from jaxret.retrieval.systems.sequences import in_order_of_time
 
 __all__ = ["evaluate_labels"]
 
@@ -62,7 +60,7 @@ def evaluate_labels(
         space: SpaceName = "clip"
         ranking, measure = Ranking(), str(options.measure)
     else:
-        space, ranking = _vector_ranking(index, options, settings.depth)
+        space, ranking = vector_ranking(index, options, settings.depth)
         measure = ranking.distance if ranking.min_cosine is None else "par"
     if settings.vote is not None:
         check_votes(None if isinstance(options, SequenceSearch) else ranking, space)
@@ -79,7 +77,7 @@ def evaluate_labels(
             for number, vectors in frame_vectors(queries, encoder, threads=request.threads)
             if not isinstance(vectors, MediaError)
         }
-        rows = _query_rows(media, encoder, space)
+        rows = query_rows(media, encoder, space)
         own = LabelledPart.of(rows, query_items(queries, index), lambda item: item.kind in kinds)
     classes = sorted({str(item.label) for item in own.items if item.label is not None}) if settings.by_class else []
     protocol = LabelProtocol(
@@ -89,14 +87,7 @@ def evaluate_labels(
         denominator=settings.denominator,
         relevant_items=settings.relevant_items,
     )
-    figures = {}
-    if not isinstance(options, SequenceSearch):
-        figures = evaluate_queries(own.rows, own.items, gallery.rows, gallery.items, ranking, protocol)
-    elif own.items and gallery.items:
-        sequences, gallery_sequences = in_order_of_time(own.rows)[0], in_order_of_time(gallery.rows)[0]
-        figures = evaluate_sequences(
-            sequences, own.items, gallery_sequences, gallery.items, options.ranking(), protocol
-        )
+    figures = ranked_figures(own, gallery, options, ranking, protocol)
     if not figures:
         raise ConfigError(_nothing_to_measure(gallery.items, settings))
     words = f"{space} space by {measure}; mAP@k divides by {settings.denominator}; equal distances in order of id"
@@ -165,33 +156,3 @@ def _said_of_training(queries: Sequence[MediaItem]) -> str:
     count = sum(query.label is not None for query in queries)
     other = f": --split {max(splits, key=lambda name: (name == 'test', name))} measures others" if splits else ""
     return f"; {trained} of the {count} queries are items of the split train{other}"
-
-
-def _vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None) -> tuple[SpaceName, Ranking]:
-    """The space and the ranking that the options name; ConfigError where they do not fit."""
-    for name in ("rerank", "every_clip", "probes"):
-        if (value := getattr(options, name)) not in (None, False):
-            raise ConfigError(f"an evaluation ranks the whole gallery: leave {name} out, got {value!r}")
-    if options.min_cosine is not None and options.metric not in (None, "euclidean"):
-        raise ConfigError(f"min_cosine (--par) ranks by Euclidean distance: leave {options.metric} out")
-    distance = options.metric if options.min_cosine is None else "euclidean"
-    has_codes = "code" in index.spaces
-    space = options.space
-    if space is None:
-        if not index.count_rows("clip"):
-            space = "frame"
-        else:
-            space = "code" if has_codes and distance in (None, *metrics_of("uint8")) else "clip"
-    if space == "code" and not has_codes:
-        raise ConfigError("the index has no codes, for its encoder has no hash layer: evaluate the clip space")
-    distance = distance or metrics_of("uint8" if space == "code" else "float32")[0]
-    if (space == "code") != (METRICS[distance].dtype == "uint8"):
-        raise ConfigError(f"hamming and the code space go together, got {distance} in space {space}")
-    return space, Ranking(distance, options.min_cosine, depth)
-
-
-def _query_rows(media: dict[int, FrameVectors], encoder: VideoEncoder, space: SpaceName) -> Rows:
-    if space == "frame":
-        return frame_rows(media)
-    clips = clip_rows(media, encoder)
-    return code_rows(clips) if space == "code" else clips

@@ -9,12 +9,13 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, get_args
 
+from jaxret.data.ground_truth.changes import CHANGES, Change
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Relevant
 from jaxret.metrics import Denominator
-from jaxret.ranges import Weight, at_least, check_ranges
+from jaxret.ranges import Count, CountOrZero, Share, Weight, above, at_least, check_ranges
 
-__all__ = ["FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "SceneEvaluation"]
+__all__ = ["CroppedEvaluation", "FilmEvaluation", "LabelEvaluation", "RegionEvaluation", "SceneEvaluation"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,42 @@ class LabelEvaluation:
             raise ConfigError("relevant_items draws items of each class: leave it out where relevance is by source")
         if self.vote is not None and self.relevant == "source":
             raise ConfigError("a vote is for a class: leave vote out where relevance is by source")
+
+
+@dataclasses.dataclass(frozen=True)
+class CroppedEvaluation:
+    """Queries cropped from indexed videos, with gaps, and changed (Ma and Klabjan, section 5.4).
+
+    Attributes:
+      runs: stretches of consecutive frames that a query is made of, with frames left out between them.
+      share: of a video's frames that a query shows.
+      changes: what is changed in the queries: colour, scale, crop, blur, encode (MPEG-4), see
+        `jaxret.data.ground_truth.changes`.
+      strengths: how much; figures are told for each, 0 for queries as they are.
+      query_seed: frames, signs and windows follow from it.
+
+    Raises:
+      ConfigError: a value is unknown or out of range, or one is named twice.
+    """
+
+    runs: Count = 2
+    share: Annotated[float, above(0, below=1)] = 0.5
+    changes: tuple[Change, ...] = CHANGES
+    strengths: tuple[Share, ...] = (0.0, 0.25, 0.5, 1.0)
+    query_seed: CountOrZero = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        for name in ("changes", "strengths"):
+            values = getattr(self, name)
+            if not values or len(set(values)) != len(values):
+                raise ConfigError(f"{name} must name each once, and one at least, got {list(values)}")
+        for strength in self.strengths:
+            if not 0 <= strength <= 1:
+                raise ConfigError(f"strengths must be 0 to 1, got {strength}")
+        for change in self.changes:
+            if change not in CHANGES:
+                raise ConfigError(f"changes must be of {', '.join(CHANGES)}, got {change!r}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.models.text import TextVideoEncoder
 from jaxret.rank import metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
+from jaxret.retrieval.evaluate.cropped import CroppedVideos, evaluate_cropped
 from jaxret.retrieval.evaluate.films import evaluate_films
 from jaxret.retrieval.evaluate.labels import evaluate_labels
 from jaxret.retrieval.evaluate.report import Report
@@ -48,7 +49,7 @@ class VectorSystem(System):
 
     title = "whole images and clips"
     options = (VectorSearch, SequenceSearch)
-    queries = (type(None), MediaDataset, FilmQueries, I2VQueries)
+    queries = (type(None), MediaDataset, CroppedVideos, FilmQueries, I2VQueries)
     encoder: VideoEncoder
 
     def __init__(self, encoder: VideoEncoder):
@@ -172,11 +173,14 @@ class VectorSystem(System):
         return EncodedMedia(FrameVectors(vector[None], np.zeros((1, 1)), np.zeros((1, 2))), "words")
 
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
-        """Measure by labels, with screen photos of films, or as Stanford I2V does; see `System.evaluate`."""
-        if isinstance(request.queries, I2VQueries):
-            return evaluate_stanford_i2v(index, self.encoder, request)
-        measure = evaluate_films if isinstance(request.queries, FilmQueries) else evaluate_labels
-        return measure(index, self.encoder, request)
+        """Measure by labels, with cropped videos or screen photos of films, or as Stanford I2V does; see
+        `System.evaluate`."""
+        measures = {
+            CroppedVideos: evaluate_cropped,
+            FilmQueries: evaluate_films,
+            I2VQueries: evaluate_stanford_i2v,
+        }
+        return measures.get(type(request.queries), evaluate_labels)(index, self.encoder, request)
 
     def sizes(self, index: MediaIndex) -> list[str]:
         """See `System.sizes`."""

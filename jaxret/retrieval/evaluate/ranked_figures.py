@@ -1,0 +1,72 @@
+"""How the items of an evaluation are ranked: space and distance as the options of a search name them, and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jaxret.data.rows import Rows
+from jaxret.errors import ConfigError
+from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, evaluate_queries, evaluate_sequences
+from jaxret.index import MediaIndex
+from jaxret.models.encoder import VideoEncoder
+from jaxret.rank import METRICS, metrics_of
+from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
+from jaxret.retrieval.evaluate.labelled_part import LabelledPart
+from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
+from jaxret.retrieval.systems.sequences import in_order_of_time
+
+__all__ = ["query_rows", "ranked_figures", "vector_ranking"]
+
+
+def ranked_figures(
+    queries: LabelledPart,
+    gallery: LabelledPart,
+    options: VectorSearch | SequenceSearch,
+    ranking: Ranking,
+    protocol: LabelProtocol,
+) -> GroupFigures:
+    """Retrieval figures of queries in a gallery; {} where nothing can be measured.
+
+    Args:
+      queries, gallery: what searches, and what is searched.
+      options: how; with a `SequenceSearch` videos are sequences of their clip vectors.
+      ranking: of a `VectorSearch`, see `vector_ranking`.
+      protocol: what is relevant and counted.
+    """
+    if not isinstance(options, SequenceSearch):
+        return evaluate_queries(queries.rows, queries.items, gallery.rows, gallery.items, ranking, protocol)
+    if not queries.items or not gallery.items:
+        return {}
+    sequences, others = (in_order_of_time(part.rows)[0] for part in (queries, gallery))
+    return evaluate_sequences(sequences, queries.items, others, gallery.items, options.ranking(), protocol)
+
+
+def vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None) -> tuple[SpaceName, Ranking]:
+    """The space and the ranking that the options name; ConfigError where they do not fit."""
+    for name in ("rerank", "every_clip", "probes"):
+        if (value := getattr(options, name)) not in (None, False):
+            raise ConfigError(f"an evaluation ranks the whole gallery: leave {name} out, got {value!r}")
+    if options.min_cosine is not None and options.metric not in (None, "euclidean"):
+        raise ConfigError(f"min_cosine (--par) ranks by Euclidean distance: leave {options.metric} out")
+    distance = options.metric if options.min_cosine is None else "euclidean"
+    has_codes = "code" in index.spaces
+    space = options.space
+    if space is None:
+        if not index.count_rows("clip"):
+            space = "frame"
+        else:
+            space = "code" if has_codes and distance in (None, *metrics_of("uint8")) else "clip"
+    if space == "code" and not has_codes:
+        raise ConfigError("the index has no codes, for its encoder has no hash layer: evaluate the clip space")
+    distance = distance or metrics_of("uint8" if space == "code" else "float32")[0]
+    if (space == "code") != (METRICS[distance].dtype == "uint8"):
+        raise ConfigError(f"hamming and the code space go together, got {distance} in space {space}")
+    return space, Ranking(distance, options.min_cosine, depth)
+
+
+def query_rows(media: Mapping[int, FrameVectors], encoder: VideoEncoder, space: SpaceName) -> Rows:
+    """The rows of queries in a space, from their frame vectors by item number."""
+    if space == "frame":
+        return frame_rows(media)
+    clips = clip_rows(media, encoder)
+    return code_rows(clips) if space == "code" else clips
