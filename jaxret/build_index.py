@@ -20,6 +20,7 @@ from jaxret.cli.index_changes import (
 from jaxret.cli.index_encoder import open_or_create
 from jaxret.cli.run import run_command
 from jaxret.errors import ConfigError
+from jaxret.remote import url_of
 
 if TYPE_CHECKING:
     from jaxret.index import MediaIndex
@@ -50,7 +51,7 @@ def _renew(args: BuildIndex) -> MediaIndex:
     """Add what is new, renew what changed, and drop what is gone if that is wanted."""
     from jaxret.data.open import open_dataset, place_of
 
-    if args.prune and not os.path.isdir(place := place_of(args.media)):
+    if args.prune and not (url_of(place := place_of(args.media)) or os.path.isdir(place)):
         raise ConfigError(f"--prune drops what is gone from a folder, and {place} is none: leave it out")
     try:
         dataset = open_dataset(args.media)

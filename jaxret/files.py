@@ -8,6 +8,7 @@ import io
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,7 @@ __all__ = [
     "require_regular",
     "require_room",
     "sync_folder",
+    "user_cache",
     "with_free_space",
     "write_atomically",
     "writing",
@@ -202,6 +204,16 @@ def with_free_space(error: BaseException) -> str | None:
     path = getattr(error, "filename", None)
     place = "" if path is None else f"{os.fsdecode(path)}: "
     return f"{place}cannot be written: {os.strerror(code)} ({_free(Path(os.fsdecode(path or 'x')))})"
+
+
+def user_cache() -> Path:
+    """The user's cache folder by the XDG Base Directory Specification, on a Mac ~/Library/Caches; it may not exist."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if os.path.isabs(given):
+        return Path(given)
+    with contextlib.suppress(RuntimeError):  # a user without a home
+        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    return Path("/nonexistent")
 
 
 def _full(error: BaseException | None) -> int | None:

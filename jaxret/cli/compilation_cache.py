@@ -13,6 +13,8 @@ import stat
 import sys
 from pathlib import Path
 
+from jaxret.files import user_cache
+
 __all__ = ["SWITCH", "keep_compiled_programs"]
 
 SWITCH = "JAXRET_COMPILATION_CACHE"
@@ -38,23 +40,13 @@ def keep_compiled_programs() -> Path | None:
     wish = os.environ.get(SWITCH, "")
     if wish.lower() == "off" or "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return None
-    folder = (Path(wish) if wish else _user_cache() / "jaxret" / "compiled") / _processor()
+    folder = (Path(wish) if wish else user_cache() / "jaxret" / "compiled") / _processor()
     if not _is_ours(folder):
         return None
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     return folder
-
-
-def _user_cache() -> Path:
-    """The cache folder of the XDG Base Directory Specification; on a Mac ~/Library/Caches."""
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(given):
-        return Path(given)
-    with contextlib.suppress(RuntimeError):  # a user without a home
-        return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    return Path("/nonexistent")
 
 
 def _processor() -> str:

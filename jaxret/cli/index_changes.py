@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jaxret.errors import ConfigError, JaxretError, MediaError
 from jaxret.plain_text import counted, print_text
+from jaxret.remote import is_present, url_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,10 +89,10 @@ def keep_up(index: MediaIndex, *, upgrade: bool, media: Path | None) -> None:
         index.upgrade()
         print_text(f"the items of {index.folder} are as this version writes them")
     if media is not None:
-        if not media.is_dir():
+        if url_of(media) is None and not media.is_dir():
             raise ConfigError(f"--relocate {media}: there is no such folder")
         index.relocate(media)
-        gone = sum(path is not None and not os.path.lexists(path) for path in index.values("path"))
+        gone = sum(path is not None and not is_present(path) for path in index.values("path"))
         print_text(f"media of {index.folder} lie in {index.media_root} now; {gone} of {len(index)} are not there")
 
 

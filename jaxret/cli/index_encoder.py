@@ -62,11 +62,13 @@ def open_or_create(folder: Path, new: NewIndex, dataset: MediaDataset | None) ->
     Raises:
       ConfigError: no encoder was named for a new index, or another one for an index that exists.
     """
+    from jaxret.index import refuse_copies
     from jaxret.models.store import load_encoder
     from jaxret.retrieval import Retriever
     from jaxret.retrieval.store import index_folder
 
     folder = index_folder(folder)
+    refuse_copies(folder)
     if is_there(folder / "manifest.json"):
         retriever = Retriever.open(folder)
         _check_same(retriever, new, folder)

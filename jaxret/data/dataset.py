@@ -17,6 +17,7 @@ from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels
 from jaxret.data.sampling.transforms import FrameGeometry
 from jaxret.errors import MediaError
 from jaxret.files import require_regular
+from jaxret.remote import open_binary, real_path, remote_state, url_of
 
 __all__ = ["MediaDataset", "MediaSubset", "stamp_of"]
 
@@ -75,15 +76,20 @@ class MediaDataset(ABC):
     def content_hash(self, index: int) -> str:
         """A hash of what item `index` is made of, hex: the same content gives the same hash anywhere.
 
-        For a file it is its size and the hash of all its bytes. Raises MediaError where it cannot be read.
+        For a file it is its size and the hash of all its bytes; for one at a URL its size and, where the store has one,
+        the tag of its content. Raises MediaError where it cannot be read.
         """
         path = self.items[index].path
         if path is None:
             raise NotImplementedError(f"{type(self).__name__} holds items that are not files")
-        require_regular(path)
+        url = url_of(path)
+        if url is None:
+            require_regular(path)
+        elif (state := remote_state(url)) is not None and state.tag is not None:
+            return f"{state.size:x}-{state.tag}"
         try:
-            with open(path, "rb") as file:
-                digest = hashlib.file_digest(file, _hasher)
+            with open_binary(path) as file:
+                digest = hashlib.file_digest(file, _hasher)  # type: ignore[arg-type]
                 return f"{file.tell():x}-{digest.hexdigest()}"
         except OSError as error:
             raise MediaError(path, error.strerror or str(error)) from error
@@ -100,10 +106,10 @@ class MediaDataset(ABC):
     def origin(self, index: int) -> str | None:
         """What tells item `index` from those of other data sets that have its key; None where the key alone does.
 
-        For a file it is its path, absolute and without symbolic links.
+        For a file it is its path, absolute and without symbolic links, or its URL.
         """
         path = self.items[index].path
-        return None if path is None else os.path.realpath(path)
+        return None if path is None else real_path(path)
 
     def subset(self, indices: Indices) -> MediaSubset:
         """The items at `indices`, in that order, renumbered from 0."""
@@ -119,6 +125,10 @@ class MediaDataset(ABC):
 
 def stamp_of(paths: Iterable[str | os.PathLike[str]]) -> tuple[int, int] | None:
     """Bytes of regular files together, and the latest time that one was written; None where one is none."""
+    paths = list(paths)
+    if len(paths) == 1 and (url := url_of(paths[0])) is not None:
+        state = remote_state(url)
+        return None if state is None else (state.size, state.modified)
     try:
         found = [os.stat(path) for path in paths]
     except (OSError, ValueError):

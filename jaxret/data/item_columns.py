@@ -14,6 +14,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.csv_lines import read_csv_lines
 from jaxret.data.items import ColumnValue, check_column_name
 from jaxret.errors import ConfigError
+from jaxret.remote import real_path, url_of
 
 __all__ = ["ItemColumns", "read_item_columns", "with_columns"]
 
@@ -69,7 +70,7 @@ def read_item_columns(path: str | os.PathLike[str]) -> ItemColumns:
         if len(row) != len(header):
             raise ConfigError(f"{source}, line {number}: has {len(row)} cells where the header has {len(header)}")
         named = row[header.index(by)].strip()
-        name = os.path.realpath(source.parent / named) if by == "path" else named
+        name = real_path(url_of(named) or source.parent / named) if by == "path" else named
         if not named or name in rows:
             raise ConfigError(f"{source}, line {number}: {by} {named!r} is {'there twice' if named else 'empty'}")
         rows[name] = row
@@ -84,7 +85,7 @@ def read_item_columns(path: str | os.PathLike[str]) -> ItemColumns:
 def with_columns(dataset: MediaDataset, columns: ItemColumns) -> tuple[MediaDataset, int]:
     """The data set with these values at its items, and how many items of the CSV it does not have."""
     found = [
-        columns.values.get(item.key if columns.by == "key" else os.path.realpath(item.path or os.devnull))
+        columns.values.get(item.key if columns.by == "key" else real_path(item.path or os.devnull))
         for item in dataset.items
     ]
     described = copy.copy(dataset)

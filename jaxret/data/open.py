@@ -23,6 +23,7 @@ from jaxret.data.datasets.youtube8m import open_youtube8m
 from jaxret.data.items import MediaItem
 from jaxret.data.spec import parse_spec
 from jaxret.errors import ConfigError
+from jaxret.remote import remote_state, url_of
 
 __all__ = ["PUBLISHED", "Published", "open_dataset", "place_of", "table_of_spec"]
 
@@ -99,7 +100,9 @@ def open_dataset(
         a folder ROOT/<class>/<file>; one that directly holds a CSV with a column `path`, and not one of
         boxes (`jaxret.data.ground_truth.boxes`), is read by it;
         a CSV that lists files with path, label, source and split;
-        a single image or video.
+        a single image or video;
+        the last and folders also as URLs, s3://, gs://, http:// or https:// (extra `remote`): files are read from
+        there, a range at a time, and not probed.
       root: for a CSV, the folder that its paths are relative to, if not its own.
       split_column: for a CSV, the column to take the split from.
       data_dir, download: for `tfds:`, where data sets are kept, and whether to fetch what is missing.
@@ -119,6 +122,8 @@ def open_dataset(
         return open_rgbd(rgbd, table=table, split_column=split_column, probe=probe)
     if (published := _published(name, probe)) is not None:
         return published
+    if (url := url_of(name)) is not None:
+        return _remote(url, probe)
     path = Path(name)
     if path.is_dir():
         table = _table_of(path)
@@ -132,6 +137,20 @@ def open_dataset(
         there = f"{name!r} is no media file" if os.path.lexists(path) else f"there is no file or folder {name!r}"
         raise ConfigError(f"no data set: {there}; choose {_CHOICES}")
     files = MediaFiles([MediaItem(path.name, kind, path=name)], probe=probe)
+    if files.skipped:
+        raise files.skipped[0]
+    return files
+
+
+def _remote(url: str, probe: bool) -> MediaFiles:
+    """A media file at a URL, or a folder of them, which are not read before they are wanted."""
+    if url.lower().endswith(".csv"):
+        raise ConfigError(f"{url}: a CSV is read from this machine: copy it; the paths in it may be URLs")
+    if remote_state(url) is None:
+        return MediaFiles.of_folder(url, probe=False)
+    if (kind := media_kind(url)) is None:
+        raise ConfigError(f"no data set: {url!r} is no media file; choose {_CHOICES}")
+    files = MediaFiles([MediaItem(url.rpartition("/")[2], kind, path=url)], probe=probe)
     if files.skipped:
         raise files.skipped[0]
     return files

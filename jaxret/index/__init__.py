@@ -17,6 +17,7 @@ from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
 from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.opened_index import OpenedIndex
+from jaxret.index.remote_copy import copy_of_file, copy_of_index, refuse_copies
 from jaxret.index.search_options import SearchOptions
 from jaxret.index.space import Space
 from jaxret.index.write_lock import IndexBusyError
@@ -35,7 +36,10 @@ __all__ = [
     "Rows",
     "SearchOptions",
     "Space",
+    "copy_of_file",
+    "copy_of_index",
     "export_rows",
     "items_of_table",
     "read_manifest",
+    "refuse_copies",
 ]

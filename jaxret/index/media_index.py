@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from jaxret.data.items import ColumnValue, MediaItem
 from jaxret.data.rows import Rows
-from jaxret.errors import WriteError
+from jaxret.errors import ConfigError, WriteError
 from jaxret.index.changes.cells import celled, without_cells
 from jaxret.index.changes.columns import described, relocated, rooted, upgraded
 from jaxret.index.changes.commit import check_new, commit, create
@@ -17,8 +16,10 @@ from jaxret.index.changes.items import added, check_rows, without
 from jaxret.index.changes.merging import compacted, merged, segments_to_merge
 from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.opened_index import OpenedIndex
+from jaxret.index.remote_copy import copy_of_index, refuse_copies
 from jaxret.index.snapshot import Snapshot, open_snapshot
 from jaxret.index.space import Space
+from jaxret.remote import real_path, url_of
 
 __all__ = ["MediaIndex"]
 
@@ -74,6 +75,7 @@ class MediaIndex(OpenedIndex):
           ConfigError: the folder holds something else already.
           ValueError: no spaces, two of one name, or one of a representation that this version cannot write.
         """
+        _refuse_url(folder)
         create(Path(folder), spaces, encoder, lock_timeout)
         return cls.open(folder, lock_timeout=lock_timeout)
 
@@ -84,11 +86,15 @@ class MediaIndex(OpenedIndex):
         Raises:
           ConfigError: as `create`.
         """
+        _refuse_url(folder)
         check_new(Path(folder))
 
     @classmethod
     def open(cls, folder: str | Path, *, lock_timeout: float = 10.0) -> MediaIndex:
-        """Open an index at its current revision; it may lie on a read-only disk.
+        """Open an index at its current revision; it may lie on a read-only disk, or behind a URL.
+
+        Of one behind a URL a copy is made, or brought up to date, in the user's cache folder (`jaxret/indexes`), and
+        searched; it cannot be changed.
 
         Sizes, headers, dtypes and shapes of all files are checked, contents of small ones; `verify` checks
         all.
@@ -96,8 +102,12 @@ class MediaIndex(OpenedIndex):
         Raises:
           IndexFormatError: the folder is not an index, or a file is missing, truncated, altered, foreign or
             of a later format version. The message names the file.
+          MediaError: the store that the URL leads to does not answer.
+          ConfigError: the package for such URLs is not installed.
         """
-        return cls(Path(folder), open_snapshot(Path(folder)), lock_timeout)
+        url = url_of(folder)
+        folder = Path(folder) if url is None else copy_of_index(url)
+        return cls(folder, open_snapshot(folder), lock_timeout)
 
     def refresh(self) -> bool:
         """Move to the current revision; whether it is another than before. Errors as `open`."""
@@ -155,12 +165,12 @@ class MediaIndex(OpenedIndex):
         """Keep the paths of media that lie below a folder relative to it, so that `relocate` can follow them.
 
         Args:
-          folder: made absolute, without symbolic links.
+          folder: made absolute, without symbolic links; or a URL.
 
         Raises:
           IndexBusyError: another writer holds the index.
         """
-        root = os.path.realpath(folder)
+        root = real_path(folder)
         self._commit(lambda now: rooted(self.folder, now, root))
 
     def relocate(self, folder: str | Path) -> None:
@@ -170,13 +180,13 @@ class MediaIndex(OpenedIndex):
         read.
 
         Args:
-          folder: made absolute, without symbolic links.
+          folder: made absolute, without symbolic links; or a URL.
 
         Raises:
           ConfigError: no item is a file.
           IndexBusyError: another writer holds the index.
         """
-        root = os.path.realpath(folder)
+        root = real_path(folder)
         self._commit(lambda now: relocated(self.folder, now, root))
 
     def upgrade(self) -> None:
@@ -229,4 +239,10 @@ class MediaIndex(OpenedIndex):
         self._commit(lambda now: compacted(self.folder, now))
 
     def _commit(self, change: Callable[[Snapshot], Manifest]) -> None:
+        refuse_copies(self.folder)
         self._snapshot = commit(self.folder, self._snapshot, change, self.lock_timeout)
+
+
+def _refuse_url(folder: str | Path) -> None:
+    if (url := url_of(folder)) is not None:
+        raise ConfigError(f"{url}: an index is made on this machine: make it, and copy its folder there")

@@ -22,9 +22,18 @@ from jaxret.files import write_atomically
 from jaxret.models.registry import create_encoder
 from jaxret.models.weights.safe import read_safetensors
 
-__all__ = ["encoder_arrays", "fingerprint", "fingerprint_in", "load_encoder", "parameter_count", "save_encoder"]
+__all__ = [
+    "encoder_arrays",
+    "fingerprint",
+    "fingerprint_in",
+    "load_encoder",
+    "parameter_count",
+    "save_encoder",
+    "stored_names",
+]
 
 _FORMAT = 1
+_WEIGHTS = "weights.safetensors"
 
 
 def encoder_arrays(encoder: nnx.Module) -> dict[str, np.ndarray]:
@@ -75,7 +84,7 @@ def save_encoder(encoder: Any, folder: Path) -> None:
         "fingerprint": _fingerprint(encoder.config, arrays),
         "encoder": encoder.config,
     }
-    with write_atomically(folder / "weights.safetensors") as partial:
+    with write_atomically(folder / _WEIGHTS) as partial:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
     for name, content in getattr(encoder, "stored_files", {}).items():
         with write_atomically(folder / name) as partial:
@@ -93,7 +102,7 @@ def load_encoder(folder: str | Path) -> Any:
     """
     folder = Path(folder)
     settings = _read_settings(folder / "encoder.json")
-    path = folder / "weights.safetensors"
+    path = folder / _WEIGHTS
     try:
         with open(path, "rb"):  # safetensors tells of a file that may not be read that there is none
             arrays = read_safetensors(path)
@@ -122,6 +131,15 @@ def load_encoder(folder: str | Path) -> Any:
 def fingerprint_in(folder: Path) -> str:
     """The fingerprint of the encoder that lies in a folder, as its settings tell it; errors as `load_encoder`."""
     return str(_read_settings(folder / "encoder.json")["fingerprint"])
+
+
+def stored_names(folder: Path) -> list[str]:
+    """The names of the files that lie beside `encoder.json` in an encoder's folder; errors as `load_encoder`."""
+    tokenizer = _read_settings(folder / "encoder.json")["encoder"].get("tokenizer")
+    names = [_WEIGHTS, *([] if tokenizer is None else [str(tokenizer["file"])])]
+    if odd := [name for name in names if Path(name).name != name]:
+        raise WeightsError(f"{folder / 'encoder.json'} names a file outside its folder: {odd[0]!r}")
+    return names
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

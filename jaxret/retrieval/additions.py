@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxret.data.items import ColumnValue, MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import MediaError
 from jaxret.index import MediaIndex
+from jaxret.remote import real_path
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.matches import Matches, changed_items, match_items, stale_keys, state_of
 
@@ -141,7 +141,7 @@ def other_columns(
 
 def _index_item(dataset: MediaDataset, number: int, key: str, vectors: FrameVectors) -> MediaItem:
     item = dataset.items[number]
-    path = None if item.path is None else os.path.realpath(item.path)
+    path = None if item.path is None else real_path(item.path)
     origin = dataset.origin(number)
     return dataclasses.replace(
         item,

@@ -16,6 +16,7 @@ from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.items import FileState, MediaItem
 from jaxret.errors import MediaError
 from jaxret.index import MediaIndex
+from jaxret.remote import is_file, is_present, real_path
 
 __all__ = [
     "Matches",
@@ -103,7 +104,7 @@ def changed_items(dataset: MediaDataset, index: MediaIndex, matches: Matches) ->
             changed[number] = key
     for number, key in matches.twins.items():
         path = index.items[index.id_of(key)].path
-        if path is not None and not os.path.lexists(path):
+        if path is not None and not is_present(path):
             changed[number] = key
     return dict(sorted(changed.items()))
 
@@ -117,7 +118,7 @@ def state_of(dataset: MediaDataset, number: int) -> FileState | None:
 
 def keys_below(index: MediaIndex, path: str | os.PathLike[str]) -> list[str]:
     """Keys of the items that come from a file, or from a folder and those below it; nothing is read."""
-    real = os.path.realpath(path)
+    real = real_path(path)
     within = real.rstrip(os.sep) + os.sep
     return [key for key, origin in _origins(index) if origin is not None and f"{origin}{os.sep}".startswith(within)]
 
@@ -129,7 +130,7 @@ def gone_keys(index: MediaIndex, folder: str | os.PathLike[str]) -> list[str]:
         item = index.items[index.id_of(key)]
         # An item that a walk was cut into has no path: its origin begins with that of its first frame.
         path = item.path or (item.origin or "").partition("..")[0]
-        if path and not os.path.lexists(path):
+        if path and not is_present(path):
             keys.append(key)
     return keys
 
@@ -141,7 +142,7 @@ def stale_keys(index: MediaIndex, unread: Iterable[MediaError]) -> list[str]:
       index: that holds items.
       unread: what could not be read, as `MediaDataset.skipped` and `AddReport.skipped` tell it.
     """
-    paths = {os.path.realpath(error.path) for error in unread}
+    paths = {real_path(error.path) for error in unread}
     keys = [key for key, origin in _origins(index) if origin in paths] if paths else []
     return [key for key in keys if _is_another(index.items[index.id_of(key)])]
 
@@ -149,7 +150,7 @@ def stale_keys(index: MediaIndex, unread: Iterable[MediaError]) -> list[str]:
 def _is_another(item: MediaItem) -> bool:
     """Whether what lies where an item came from is not what was indexed, by size and time."""
     path = origin_of(item)
-    if path is None or item.file is None or not os.path.lexists(path):
+    if path is None or item.file is None or not is_present(path):
         return False
     return stamp_of([path]) != (item.file.size, item.file.modified)
 
@@ -171,14 +172,16 @@ def _content(dataset: MediaDataset, number: int) -> str | None:
 def _same_content(indexed: MediaItem, dataset: MediaDataset, number: int) -> bool:
     """Whether a file has the content that an indexed file of the same key had, or has where the index does not know."""
     path = dataset.items[number].path
-    if path is None or not os.path.isfile(path) or indexed.path is None:
+    if path is None or not is_file(path) or indexed.path is None:
         return False
     known = indexed.file
     if known is None:
-        if not os.path.isfile(indexed.path):
+        if not is_file(indexed.path):
             return False
         known = state_of(MediaFiles([indexed], probe=False), 0)
-    return known is not None and known.size == os.stat(path).st_size and known.content == _content(dataset, number)
+    if known is None or known.size != (dataset.stamp(number) or (None,))[0]:
+        return False
+    return known.content == _content(dataset, number)
 
 
 def query_items(queries: MediaDataset, index: MediaIndex) -> tuple[MediaItem, ...]:

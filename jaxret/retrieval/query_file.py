@@ -8,8 +8,9 @@ from pathlib import Path
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.datasets.rgbd import is_rgbd_folder, open_rgbd, parse_rgbd_spec
-from jaxret.data.items import MediaItem
+from jaxret.data.items import Kind, MediaItem
 from jaxret.errors import ConfigError, MediaError
+from jaxret.remote import remote_state, url_of
 
 __all__ = ["is_text", "single_file"]
 
@@ -27,7 +28,7 @@ def is_text(query: str) -> bool:
 
 
 def single_file(path: str | Path) -> MediaDataset:
-    """A data set of one media file, or of one folder of RGB-D frames.
+    """A data set of one media file, of this machine or at a URL, or of one folder of RGB-D frames.
 
     Raises:
       MediaError: there is no such file, it is of no known kind, or it cannot be read.
@@ -40,6 +41,8 @@ def single_file(path: str | Path) -> MediaDataset:
         if len(videos) != 1:
             raise ConfigError(f"a query is one video, and {str(path)!r} names {len(videos)}")
         return videos
+    if (url := url_of(path)) is not None:
+        return _remote(url)
     path = Path(path)
     try:
         path.stat()
@@ -53,7 +56,19 @@ def single_file(path: str | Path) -> MediaDataset:
     kind = "video" if folder else media_kind(path)
     if kind is None:
         raise MediaError(str(path), "neither an image nor a video by its file name")
-    dataset = MediaFiles([MediaItem(path.name, kind, path=str(path))])
+    return _alone(path.name, kind, str(path))
+
+
+def _remote(url: str) -> MediaDataset:
+    if remote_state(url) is None:
+        raise MediaError(url, "no such file")
+    if (kind := media_kind(url)) is None:
+        raise MediaError(url, "neither an image nor a video by its file name")
+    return _alone(url.rpartition("/")[2], kind, url)
+
+
+def _alone(key: str, kind: Kind, path: str) -> MediaDataset:
+    dataset = MediaFiles([MediaItem(key, kind, path=path)])
     if dataset.skipped:
         raise dataset.skipped[0]
     return dataset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 from jaxret.cli.shell import command_line_of
 from jaxret.errors import ConfigError
 from jaxret.files import is_there
-from jaxret.index import EncoderRecord, MediaIndex, Space
-from jaxret.models.store import fingerprint, load_encoder, save_encoder
+from jaxret.index import EncoderRecord, MediaIndex, Space, copy_of_file, copy_of_index, read_manifest
+from jaxret.models.store import fingerprint, fingerprint_in, load_encoder, save_encoder, stored_names
+from jaxret.remote import remote_state, url_of
 
 __all__ = ["create_with_encoder", "index_folder", "open_with_encoder"]
 
@@ -45,9 +47,15 @@ def open_with_encoder(folder: str | Path) -> tuple[Any, MediaIndex]:
 def index_folder(path: str | Path) -> Path:
     """The index that `path` is, or that lies in the run folder `path`; `path` itself where there is neither.
 
+    Of an index or run behind a URL it is a copy of the index in the user's cache folder, with its encoder.
+
     Raises:
+      IndexFormatError: there is no index at the URL, or it is damaged.
+      MediaError: the store does not answer.
       ConfigError: it is the folder of a run that has not come to its end.
     """
+    if (url := url_of(path)) is not None:
+        return _copy(url)
     path = Path(path)
     inside = path / "index"
     if is_there(path / "manifest.json"):
@@ -56,3 +64,22 @@ def index_folder(path: str | Path) -> Path:
         go_on = command_line_of("train", "--resume", path)
         raise ConfigError(f"{path} has no index yet: its training has not come to its end. To go on: {go_on}")
     return inside if is_there(inside) else path
+
+
+def _copy(url: str) -> Path:
+    base = url.rstrip("/")
+    if remote_state(f"{base}/manifest.json") is None and remote_state(f"{base}/index/manifest.json") is not None:
+        base += "/index"
+    folder = copy_of_index(base)
+    encoder = folder / "encoder"
+    if not _is_whole(encoder) or fingerprint_in(encoder) != read_manifest(folder).encoder.fingerprint:
+        shutil.rmtree(encoder, ignore_errors=True)
+        copy_of_file(base, "encoder/encoder.json", folder)
+        for name in stored_names(encoder):
+            copy_of_file(base, f"encoder/{name}", folder)
+    return folder
+
+
+def _is_whole(encoder: Path) -> bool:
+    settings = encoder / "encoder.json"
+    return is_there(settings) and all(is_there(encoder / name) for name in stored_names(encoder))

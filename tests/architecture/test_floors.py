@@ -15,6 +15,7 @@ PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
     {"errors", "lazy", "plain_text"},
     {"files", "ranges"},
+    {"remote"},
     {"preprocessing", "cli.shell"},
     {"data", "models", "losses", "metrics", "rank"},
     {"index", "evaluation", "visual_words", "training", "reporting"},

@@ -265,8 +265,8 @@ def test_media_move_and_the_index_follows(media: Path, capsys: pytest.CaptureFix
         (["INDEX"], "name the index: jaxret index MEDIA INDEX"),
         (["MEDIA", "INDEX", "--upgrade"], "--upgrade and --relocate take an index alone"),
         (["MEDIA", "INDEX", "--relocate", "X"], "--upgrade and --relocate take an index alone"),
-        (["INDEX", "--relocate", "X", "--dry-run"], "--dry-run goes with media, and --upgrade and --relocate have"),
-        (["INDEX", "--upgrade", "--columns", "X.csv"], "--columns goes with media, and --upgrade and --relocate have"),
+        (["INDEX", "--relocate", "X", "--dry-run"], "--dry-run goes with media, and --upgrade, --relocate"),
+        (["INDEX", "--upgrade", "--columns", "X.csv"], "--columns goes with media, and --upgrade, --relocate"),
     ],
 )
 def test_calls_without_media_or_without_an_index(

@@ -28,6 +28,7 @@ from jaxret.data.items import Kind, MediaItem
 from jaxret.data.readers import MediaInfo, MediaReader
 from jaxret.errors import ConfigError, MediaError
 from jaxret.files import require_regular
+from jaxret.remote import file_in, is_file, url_of
 
 __all__ = [
     "IMAGE_EXTENSIONS",
@@ -41,14 +42,15 @@ __all__ = [
 
 
 def open_media(path: str | os.PathLike[str], kind: Kind | None = None) -> MediaReader:
-    """A reader of one file, such as a query, or of a folder of RGB-D frames.
+    """A reader of one file, such as a query, of this machine or at a URL, or of a folder of RGB-D frames.
 
     Raises:
       MediaError: there is no such file, it is no image or video by name and content, or it cannot be read.
     """
     if is_rgbd_folder(path):
         return open_rgbd(RgbdFolders(os.fspath(path)), probe=False).open(0)
-    require_regular(path)
+    if url_of(path) is None:
+        require_regular(path)
     kind = kind or media_kind(path)
     if kind is None:
         raise MediaError(os.fspath(path), "neither an image nor a video by its extension and first bytes")
@@ -145,24 +147,23 @@ class _Scan:
 
 
 def _scan(root: str | os.PathLike[str]) -> _Scan:
-    base = Path(root)
-    if not base.is_dir():
-        raise ConfigError(f"{base} is not a folder")
-    walk = walk_folder(base)
-    kinds = {path: media_kind(base / path) for path in walk.files}
+    if url_of(root) is None and not os.path.isdir(root):
+        raise ConfigError(f"{root} is not a folder")
+    walk = walk_folder(root)
+    kinds = {path: media_kind(file_in(root, path)) for path in walk.files}
     passed_over = Counter(file_extension(path) for path, kind in kinds.items() if kind is None)
     relative = [path for path, kind in kinds.items() if kind is not None]
     odd = [path for path in sorted(walk.odd) if media_kind(path.name) is not None]
-    skipped = (*walk.unread, *(MediaError(str(base / path), walk.odd[path]) for path in odd))
+    skipped = (*walk.unread, *(MediaError(file_in(root, path), walk.odd[path]) for path in odd))
     if not relative:
         others = [passed_over_in_words(passed_over)] if passed_over else []
         reasons = [*others, *map(str, skipped[:3]), *walk.left_out[:3]]
-        raise ConfigError(f"{base} holds no image or video" + (f": {'; '.join(reasons)}" if reasons else ""))
+        raise ConfigError(f"{root} holds no image or video" + (f": {'; '.join(reasons)}" if reasons else ""))
     items = []
     for path, (label, split) in zip(relative, labels_by_folder(relative), strict=True):
         kind = kinds[path]
         assert kind is not None
-        items.append(MediaItem(key=path.as_posix(), kind=kind, label=label, split=split, path=str(base / path)))
+        items.append(MediaItem(key=path.as_posix(), kind=kind, label=label, split=split, path=file_in(root, path)))
     return _Scan(tuple(items), skipped, walk.left_out, MappingProxyType(dict(passed_over)))
 
 
@@ -174,7 +175,7 @@ def read_csv(
     Args:
       table: the CSV (UTF-8). Known columns are path, label, source and split; empty cells mean "not said".
         Other columns are allowed only if their names begin with `split`, for several official splits.
-      root: what relative paths are relative to; None is the folder of the CSV.
+      root: what relative paths are relative to; None is the folder of the CSV. A path may be a URL.
       split_column: the column to take the split from.
 
     Raises:
@@ -187,19 +188,17 @@ def read_csv(
     items = []
     missing = []
     rows = read_media_table(source, split_column=split_column)
-    if (repeated := first_repeated_file(base / row.key for row in rows)) is not None:
+    if (repeated := first_repeated_file(url_of(row.key) or base / row.key for row in rows)) is not None:
         row, other = rows[repeated[0]], rows[repeated[1]]
         raise ConfigError(f"{row.place}: {row.key!r} is the file that is listed as {other.key!r} before")
     for row in rows:
-        path = base / row.key
+        path = url_of(row.key) or str(base / row.key)
         kind = media_kind(path)
         if kind is None:
             raise ConfigError(f"{row.place}: {row.key!r} is no image or video by its extension and first bytes")
-        if not path.is_file():
+        if not is_file(path):
             missing.append(row.key)
-        items.append(
-            MediaItem(key=row.key, kind=kind, label=row.label, source=row.source, split=row.split, path=str(path))
-        )
+        items.append(MediaItem(key=row.key, kind=kind, label=row.label, source=row.source, split=row.split, path=path))
     if missing:
         shown = ", ".join(missing[:5]) + (" ..." if len(missing) > 5 else "")
         raise ConfigError(f"{source} lists {len(missing)} files that are not in {base}: {shown}")

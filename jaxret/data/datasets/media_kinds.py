@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mimetypes
 import os
-import stat
 from collections.abc import Mapping
 
 from PIL import Image
@@ -12,6 +11,7 @@ from PIL import Image
 from jaxret.data.decode.errors import OneLineErrors
 from jaxret.data.items import Kind
 from jaxret.errors import MediaError
+from jaxret.remote import open_binary
 
 __all__ = [
     "IMAGE_EXTENSIONS",
@@ -239,9 +239,7 @@ def passed_over_in_words(counts: Mapping[str, int]) -> str:
 
 def _moves(path: str | os.PathLike[str]) -> bool:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return False
-        with OneLineErrors(os.fspath(path)), Image.open(path) as image:
+        with open_binary(path) as file, OneLineErrors(os.fspath(path)), Image.open(file) as image:
             return bool(getattr(image, "is_animated", False))
     except (MediaError, OSError):
         return False  # broken or missing: reading it as an image says so
@@ -249,11 +247,9 @@ def _moves(path: str | os.PathLike[str]) -> bool:
 
 def _kind_by_content(path: str | os.PathLike[str]) -> Kind | None:
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return None  # a pipe would wait for its writer
-        with open(path, "rb") as file:
+        with open_binary(path) as file:
             head = file.read(_HEAD)
-    except (OSError, ValueError):
+    except (MediaError, OSError, ValueError):
         return None
     if head[4:8] == b"ftyp":
         brand = head[8:12]

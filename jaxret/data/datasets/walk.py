@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jaxret.errors import MediaError
 from jaxret.files import kind_of_file
+from jaxret.remote import file_in, files_below, url_of
 
 __all__ = ["FolderWalk", "first_repeated_file", "walk_folder"]
 
@@ -42,8 +43,14 @@ def walk_folder(root: str | os.PathLike[str]) -> FolderWalk:
 
     Files and folders under their own names come first, so a link never takes the place of what it leads to. A link to a
     folder above the root is not followed. Folders that are runs or indexes of this library are left out: the images in
-    them are figures and examples.
+    them are figures and examples. Of a URL it is the visible files below it, but for those of indexes.
+
+    Raises:
+      ConfigError: there is nothing below the URL, or the package for such URLs is not installed.
+      MediaError: the store that the URL leads to does not answer.
     """
+    if (url := url_of(root)) is not None:
+        return _walk_url(url)
     return _Walk(Path(root)).walked()
 
 
@@ -61,6 +68,19 @@ def first_repeated_file(paths: Iterable[str | os.PathLike[str]]) -> tuple[int, i
         if identity is not None and seen.setdefault(identity, position) != position:
             return position, seen[identity]
     return None
+
+
+def _walk_url(url: str) -> FolderWalk:
+    files = [Path(name) for name in files_below(url)]
+    indexes = {path.parent for path in files if path.name == "manifest.json"}
+    indexes &= {path.parents[2] for path in files if len(path.parents) > 2 and path.parts[-3] == "segments"}
+    visible = sorted(
+        path
+        for path in files
+        if not any(part.startswith(".") for part in path.parts) and not indexes.intersection(path.parents)
+    )
+    left_out = tuple(f"{file_in(url, path)}: an index of jaxret" for path in sorted(indexes))
+    return FolderWalk(tuple(visible), {}, {}, (), left_out)
 
 
 class _Walk:

@@ -8,6 +8,8 @@ from typing import Any
 
 import av
 
+from jaxret.remote import open_binary, url_of
+
 __all__ = ["open_container"]
 
 _OF_OTHER_FILES = frozenset(
@@ -20,13 +22,17 @@ _OF_OTHER_FILES = frozenset(
 
 
 def open_container(path: str | os.PathLike[str]) -> Any:
-    """A file as an open container of PyAV.
+    """A file, or one at a URL, of which only what is read is fetched, as an open container of PyAV.
 
     A file of any name may be a playlist: FFmpeg goes by the content, and would read the files that it lists.
 
     Raises:
       av.FFmpegError, OSError, ValueError: it cannot be opened, or is such a list.
+      MediaError: it cannot be read from its URL.
     """
+    if url_of(path) is not None:
+        nothing_else = {"protocol_whitelist": "", "format_whitelist": _formats()}
+        return av.open(open_binary(path), metadata_errors="replace", options=nothing_else)
     # The prefix keeps FFmpeg from taking the name for an address, the lists from opening anything else.
     options = {"protocol_whitelist": "file", "format_whitelist": _formats()}
     return av.open(f"file:{os.fspath(path)}", metadata_errors="replace", options=options)

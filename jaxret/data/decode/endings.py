@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 import av
 
 from jaxret.data.decode.containers import open_container
+from jaxret.remote import open_binary
 
 __all__ = ["missing_end"]
 
@@ -26,15 +27,17 @@ def missing_end(path: str, container: Any, stream: Any, end: float) -> str | Non
     """One line on what is missing at the end of a file, or None where its container knows of nothing.
 
     Args:
-      path: the file.
+      path: the file, or its URL.
       container, stream: it and its video stream, opened by PyAV.
       end: seconds at which the last frame that is there ends, on the clock of the container.
     """
     formats = set(container.format.name.split(","))
     for name, check in _CHECKS.items():
         if name in formats:
-            with open(path, "rb") as file:
-                if told := check(file, os.fstat(file.fileno()).st_size, stream.id):
+            with open_binary(path) as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(0)
+                if told := check(file, size, stream.id):
                     return f"truncated: {told}"
     announced = (container.duration or 0) / av.time_base
     if formats & _WITHOUT_LENGTH or not announced > 0:

@@ -17,6 +17,7 @@ from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_i
 from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
 from jaxret.errors import MediaError
 from jaxret.files import require_regular
+from jaxret.remote import open_binary, url_of
 
 __all__ = ["BACKGROUND", "MAX_PIXELS", "ImageReader", "read_image"]
 
@@ -36,7 +37,7 @@ class ImageReader(MediaReader):
     animation the first frame is taken.
 
     Args:
-      path: a file that Pillow or FFmpeg can read.
+      path: a file that Pillow or FFmpeg can read, or its URL.
       data: the file's content, where it is in memory already; `path` is then only a name for messages.
 
     Raises:
@@ -45,9 +46,12 @@ class ImageReader(MediaReader):
 
     def __init__(self, path: str | os.PathLike[str], data: bytes | None = None):
         self.path = os.fspath(path)
-        if data is None:
-            require_regular(self.path)
         with OneLineErrors(self.path):
+            if data is None and url_of(self.path) is not None:
+                with open_binary(self.path) as file:
+                    data = file.read()
+            elif data is None:
+                require_regular(self.path)
             image = _opened(self.path, data)
             try:
                 width, height = image.size

@@ -49,7 +49,7 @@ class VideoReader(MediaReader):
     prescribes are applied, and pixels that are not square are made so, so that frames look as in a player.
 
     Args:
-      path: a file that FFmpeg can read; the first video stream that moves is taken, not a cover image.
+      path: a file that FFmpeg can read, or its URL; the first video stream that moves is taken, not a cover image.
       threads: decoding threads of this reader. 1 is best where many files are read in parallel.
 
     Attributes:

@@ -10,7 +10,9 @@ __all__ = ["common_folder", "stored_path", "whole_path"]
 
 def whole_path(path: str | None, media_root: str | None) -> str | None:
     """A stored path as it is on this machine."""
-    return path if path is None or media_root is None else os.path.join(media_root, path)
+    if path is None or media_root is None or "://" in path:
+        return path
+    return os.path.join(media_root, path)
 
 
 def stored_path(path: str | None, media_root: str | None) -> str | None:
