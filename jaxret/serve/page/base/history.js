@@ -1,0 +1,102 @@
+// Searches as addresses: a link reproduces a search, and the browser's own back and forward go through them.
+
+import * as api from "./api.js";
+import { itemQuery, uploadQuery } from "./media.js";
+import { change, state } from "./store.js";
+
+const files = new Map(); // upload id -> File, while the page is open
+
+/** The present search as the address's parameters. */
+export function toParameters(from = state) {
+  const wanted = new URLSearchParams();
+  const put = (name, value) => value && wanted.set(name, value);
+  put("index", from.index?.id);
+  const { query } = from;
+  if (query) {
+    wanted.set(query.source, query.id);
+    if (query.at !== undefined) put("at", query.at.toFixed(3));
+    if (query.start !== undefined) put("part", `${query.start.toFixed(3)},${query.end.toFixed(3)}`);
+    if (query.region) put("region", query.region.map((share) => share.toFixed(4)).join(","));
+  }
+  for (const item of from.plus.keys()) wanted.append("plus", item);
+  for (const item of from.minus.keys()) wanted.append("minus", item);
+  put("options", from.options && JSON.stringify(from.options));
+  put("where", from.conditions.length && JSON.stringify(from.conditions));
+  put("sort", from.sort);
+  if (from.k !== 200) put("k", String(from.k));
+  return wanted;
+}
+
+/** The address of the present search. */
+export const link = () => `${location.origin}/?${toParameters()}`;
+
+/** Keep the present search as a step of the history. */
+export function remember() {
+  const address = `/?${toParameters()}`;
+  if (state.query?.file) files.set(state.query.id, state.query.file);
+  if (address !== `${location.pathname}${location.search}`) history.pushState(null, "", address);
+}
+
+function numbers(text, many) {
+  const read = (text ?? "").split(",").map(Number);
+  return read.length === many && read.every(Number.isFinite) ? read : null;
+}
+
+function parsed(text, otherwise) {
+  try {
+    return JSON.parse(text) ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
+
+async function queryOf(wanted, index) {
+  const part = {};
+  const at = numbers(wanted.get("at"), 1);
+  const ends = numbers(wanted.get("part"), 2);
+  const region = numbers(wanted.get("region"), 4);
+  if (at) [part.at] = at;
+  if (ends) [part.start, part.end] = ends;
+  if (region) part.region = region;
+  if (wanted.has("item")) return itemQuery(index.id, await api.item(index.id, wanted.get("item")), part);
+  if (wanted.has("upload")) {
+    const id = wanted.get("upload");
+    const file = files.get(id);
+    try {
+      return uploadQuery(await api.upload(id), file, part);
+    } catch (error) {
+      if (!file) throw new api.Refusal("The file of this search is no longer on the server: drop it here once more.", error.status);
+      return uploadQuery(await api.sendFile(file, () => {}), file, part);
+    }
+  }
+  if (wanted.has("path")) return { source: "path", id: wanted.get("path"), name: wanted.get("path"), ...part };
+  if (wanted.has("text")) return { source: "text", id: wanted.get("text") };
+  return null;
+}
+
+async function named(index, ids) {
+  const known = ids.map(async (id) => [id, (await api.item(index.id, id)).name]);
+  return new Map(await Promise.all(known));
+}
+
+/** Make the page's state that of parameters; an index that is not there gives the first. */
+export async function restore(wanted = new URLSearchParams(location.search)) {
+  const index = state.indexes.find((one) => one.id === wanted.get("index")) ?? state.indexes[0];
+  if (!index) return;
+  const conditions = parsed(wanted.get("where"), []);
+  change({
+    index,
+    conditions: Array.isArray(conditions) ? conditions : [],
+    options: parsed(wanted.get("options"), null),
+    sort: wanted.get("sort") ?? "",
+    k: Math.max(1, Math.round(Number(wanted.get("k"))) || 200),
+    query: null,
+    plus: new Map(),
+    minus: new Map(),
+  });
+  change({
+    query: await queryOf(wanted, index),
+    plus: await named(index, wanted.getAll("plus")),
+    minus: await named(index, wanted.getAll("minus")),
+  });
+}
