@@ -1,5 +1,11 @@
-"""Nearest vectors, codes and sequences on CPU, exact save for `CentroidIndex`. No JAX is imported."""
+"""Nearest vectors, codes and sequences, exact save for `CentroidIndex`.
 
+No JAX is imported but by the galleries on accelerators, when they are first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from jaxret.lazy import lazy_names
 from jaxret.rank.centroid_index import CentroidIndex
 from jaxret.rank.dtw import bidtw, dtw, dtw_path
 from jaxret.rank.dtw_search import DtwPruning, DtwResult, dtw_cdist, dtw_topk
@@ -17,9 +23,13 @@ from jaxret.rank.simd import available_simd_levels, simd_level
 from jaxret.rank.threads import available_threads
 from jaxret.rank.topk import cosine_topk, euclidean_topk, par
 
+if TYPE_CHECKING:
+    from jaxret.rank.device import DeviceGallery
+
 __all__ = [
     "METRICS",
     "CentroidIndex",
+    "DeviceGallery",
     "DtwPruning",
     "DtwResult",
     "HammingIndex",
@@ -59,3 +69,5 @@ __all__ = [
     "simd_level",
     "unpack_bits",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, {"jaxret.rank.device": ("DeviceGallery",)})

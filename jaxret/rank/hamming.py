@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank import _hamming
+from jaxret.rank.on_device import device_gallery
 from jaxret.rank.search_result import RadiusResult, SearchResult
 from jaxret.rank.simd import simd_code
 from jaxret.rank.threads import check_threads, worthwhile_threads
@@ -22,6 +23,9 @@ from jaxret.rank.validation import (
     check_real,
     check_same_width,
 )
+
+if TYPE_CHECKING:
+    from jaxret.rank.device import DeviceGallery
 
 Progress = Callable[[int, int], None]
 
@@ -85,7 +89,7 @@ def unpack_bits(codes: ArrayLike, bits: int | None = None) -> NDArray[np.bool_]:
 
 def hamming_topk(
     query_codes: ArrayLike,
-    gallery_codes: ArrayLike,
+    gallery_codes: ArrayLike | DeviceGallery,
     k: int,
     *,
     threads: int | None = None,
@@ -95,7 +99,8 @@ def hamming_topk(
 
     Args:
         query_codes: uint8 (Q, bytes) or (bytes,), any whole number of bytes up to 2^20.
-        gallery_codes: uint8 (N, bytes), N in [1, 2^40]; may be memory-mapped.
+        gallery_codes: uint8 (N, bytes), N in [1, 2^40]; may be memory-mapped. A `DeviceGallery` of codes, or an array
+            of JAX on an accelerator, is searched there.
         k: in [1, N].
         threads: None uses what affinity and container limits leave.
         progress: called now and then with (gallery codes done, gallery codes).
@@ -110,11 +115,24 @@ def hamming_topk(
     >>> hamming_topk(np.array([0], np.uint8), np.array([[7], [1], [2]], np.uint8), 2)
     SearchResult(ids=array([[1, 2]]), distances=array([[1., 1.]], dtype=float32))
     """
+    on_device = device_gallery(gallery_codes)
+    if on_device is not None:
+        return _topk_on_devices(query_codes, on_device, k, progress)
     queries, gallery = check_codes(query_codes, gallery_codes)
     count = check_k(k, len(gallery))
     workers = threads_for(queries, gallery, threads)
     ids, distances = _hamming.topk(queries, gallery, count, workers, simd_code(), progress)
     return SearchResult(ids, distances)
+
+
+def _topk_on_devices(query_codes: Any, gallery: DeviceGallery, k: Any, progress: Progress | None) -> SearchResult:
+    from jaxret.rank.device.code_search import nearest_codes_on_devices  # brings JAX
+
+    queries = as_codes(query_codes, "query_codes", single=True)
+    if not gallery.is_of_codes:
+        raise TypeError(f"gallery_codes must have the dtype uint8 (codes from pack_bits), got {gallery.dtype}")
+    check_same_width(queries, gallery, "bytes a code")
+    return nearest_codes_on_devices(queries, gallery, check_k(k, len(gallery)), progress)
 
 
 def hamming_within(

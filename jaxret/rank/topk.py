@@ -8,16 +8,18 @@ origin the vectors lie, and the same for any number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank._topk import COSINE, EUCLIDEAN, PAR, TopkSearch
+from jaxret.rank.on_device import device_gallery
 from jaxret.rank.search_result import ParResult, SearchResult
 from jaxret.rank.simd import simd_code
 from jaxret.rank.threads import check_threads, worthwhile_threads
 from jaxret.rank.validation import (
+    FloatMatrix,
     as_float32_matrix,
     check_float_matrix,
     check_k,
@@ -27,14 +29,19 @@ from jaxret.rank.validation import (
     to_float32,
 )
 
+if TYPE_CHECKING:
+    from jaxret.rank.device import DeviceGallery
+
 Progress = Callable[[int, int], None]
+Nearest = tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]
+"""ids, distances and, for PAR, cosines, each (Q, k)."""
 
 _CONVERTED_BLOCK_BYTES = 32 << 20
 
 
 def euclidean_topk(
     queries: ArrayLike,
-    gallery: ArrayLike,
+    gallery: ArrayLike | DeviceGallery,
     k: int,
     *,
     threads: int | None = None,
@@ -44,7 +51,8 @@ def euclidean_topk(
 
     Args:
         queries: (Q, D) or (D,), any float dtype; computed in float32.
-        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory.
+        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory. A `DeviceGallery`,
+            or an array of JAX on an accelerator, is searched there.
         k: in [1, N].
         threads: None uses what affinity and container limits leave.
         progress: called now and then with (gallery rows done, gallery rows).
@@ -65,7 +73,7 @@ def euclidean_topk(
 
 def cosine_topk(
     queries: ArrayLike,
-    gallery: ArrayLike,
+    gallery: ArrayLike | DeviceGallery,
     k: int,
     *,
     threads: int | None = None,
@@ -79,7 +87,8 @@ def cosine_topk(
 
     Args:
         queries: (Q, D) or (D,), any float dtype; computed in float32.
-        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory.
+        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory. A `DeviceGallery`,
+            or an array of JAX on an accelerator, is searched there.
         k: in [1, N].
         threads: None uses what affinity and container limits leave.
         progress: called now and then with (gallery rows done, gallery rows).
@@ -99,7 +108,7 @@ def cosine_topk(
 
 def par(
     queries: ArrayLike,
-    gallery: ArrayLike,
+    gallery: ArrayLike | DeviceGallery,
     k: int,
     min_cosine: float,
     *,
@@ -113,7 +122,8 @@ def par(
 
     Args:
         queries: (Q, D) or (D,), any float dtype; computed in float32.
-        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory.
+        gallery: (N, D), any float dtype, N at least 1; may be memory-mapped and larger than memory. A `DeviceGallery`,
+            or an array of JAX on an accelerator, is searched there.
         k: in [1, N]: how many neighbours are looked at.
         min_cosine: the threshold; -2 keeps all k.
         threads: None uses what affinity and container limits leave.
@@ -145,10 +155,23 @@ def par(
     )
 
 
-def _search(
-    queries: Any, gallery: Any, k: Any, metric: int, threads: int | None, progress: Progress | None
-) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32] | None]:
+def _search(queries: Any, gallery: Any, k: Any, metric: int, threads: int | None, progress: Progress | None) -> Nearest:
     query_matrix = as_float32_matrix(queries, "queries", single=True)
+    on_device = device_gallery(gallery)
+    if on_device is None:
+        return nearest_vectors(query_matrix, gallery, k, metric, threads, progress)
+    from jaxret.rank.device.vector_search import nearest_on_devices  # brings JAX
+
+    if on_device.is_of_codes:
+        raise TypeError(f"gallery must have a float dtype, got {on_device.dtype}")
+    check_same_width(query_matrix, on_device)
+    return nearest_on_devices(query_matrix, on_device, check_k(k, len(on_device)), metric, threads, progress)
+
+
+def nearest_vectors(
+    query_matrix: FloatMatrix, gallery: Any, k: Any, metric: int, threads: int | None, progress: Progress | None
+) -> Nearest:
+    """The k nearest by one of the metrics of `jaxret.rank._topk`, by (distance, id), of checked queries (Q, D)."""
     gallery_matrix = check_float_matrix(gallery, "gallery")
     check_same_width(query_matrix, gallery_matrix)
     size, dimensions = gallery_matrix.shape

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatMatrix = NDArray[np.float32]
 CodeMatrix = NDArray[np.uint8]
+
+
+class HasShape(Protocol):
+    """An array, or what stands for one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its lengths along each axis."""
 
 
 MOST = 2**31 - 1
@@ -114,6 +122,15 @@ def as_codes(array: Any, name: str, *, single: bool = False) -> CodeMatrix:
     """A C-contiguous uint8 matrix (N, bytes) of packed binary codes.
 
     Raises:
+        TypeError, ValueError: as `check_code_matrix`.
+    """
+    return np.ascontiguousarray(check_code_matrix(array, name, single=single)).view(np.ndarray)
+
+
+def check_code_matrix(array: Any, name: str, *, single: bool = False) -> CodeMatrix:
+    """A two-dimensional uint8 array of packed binary codes, in any layout; with `single`, (bytes,) becomes (1, bytes).
+
+    Raises:
         TypeError: the dtype is not uint8.
         ValueError: the shape is not a matrix of at least one row and one byte.
     """
@@ -129,10 +146,10 @@ def as_codes(array: Any, name: str, *, single: bool = False) -> CodeMatrix:
         raise ValueError(f"{name} must not be empty, got shape {codes.shape}")
     if codes.shape[1] == 0:
         raise ValueError(f"{name} must have at least one byte a code, got shape {codes.shape}")
-    return np.ascontiguousarray(codes).view(np.ndarray)
+    return codes
 
 
-def check_same_width(queries: NDArray[Any], gallery: NDArray[Any], unit: str = "dimensions") -> None:
+def check_same_width(queries: NDArray[Any], gallery: HasShape, unit: str = "dimensions") -> None:
     """Refuses queries and a gallery whose rows differ in length.
 
     Raises:

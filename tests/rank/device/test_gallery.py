@@ -1,0 +1,197 @@
+"""`DeviceGallery` against the kernels of the CPU and their slow twins, on the CPU as XLA's device."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import awkward_galleries as awkward
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from reference import nearest
+
+import jaxret.rank.device.vector_search as vector_search
+from jaxret import rank
+from jaxret.rank import DeviceGallery
+from jaxret.rank.on_device import device_gallery
+
+SMALL = 1 << 20  # bytes beside the gallery: it is compared in several chunks
+VECTOR_SEARCHES = {
+    "euclidean": (rank.euclidean_topk, nearest.euclidean_topk),
+    "cosine": (rank.cosine_topk, nearest.cosine_topk),
+}
+each_metric = pytest.mark.parametrize("metric", VECTOR_SEARCHES)
+
+
+def test_one_to_four_devices() -> None:
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    program = Path(__file__).parents[2] / "four_devices.py"
+    subprocess.run([sys.executable, str(program)], check=True, env={**os.environ, "XLA_FLAGS": flags})
+
+
+@each_metric
+@pytest.mark.parametrize("dtype", ["f2", "f4", "bfloat16"])
+def test_ids_distances_and_cosines_are_those_of_the_kernels(metric: str, dtype: str) -> None:
+    queries, gallery = awkward.vectors(1, 700, 12, "f4" if dtype == "bfloat16" else dtype)
+    gallery = np.asarray(jnp.asarray(gallery).astype(jnp.bfloat16)) if dtype == "bfloat16" else gallery
+    search, _ = VECTOR_SEARCHES[metric]
+    on_device = DeviceGallery(gallery, "cpu", working_bytes=SMALL)
+    awkward.assert_equal(search(queries, on_device, 9), search(queries, gallery, 9))
+    awkward.assert_equal(search(queries[5], on_device, 9), search(queries[5], gallery, 9))
+    if metric == "euclidean":
+        awkward.assert_equal(rank.par(queries, on_device, 9, 0.3), rank.par(queries, gallery, 9, 0.3))
+
+
+@each_metric
+def test_whole_numbers_against_the_slow_twin(metric: str) -> None:
+    """All sums are exact and many distances tie, so ids decide."""
+    rng = np.random.default_rng(2)
+    gallery, queries = rng.integers(-2, 3, (700, 12)), rng.integers(-2, 3, (11, 12))
+    gallery, queries = gallery.astype("f4"), queries.astype("f4")
+    search, twin = VECTOR_SEARCHES[metric]
+    found = search(queries, DeviceGallery(gallery, "cpu", working_bytes=SMALL), 9)
+    ids, distances = twin(queries, gallery, 9)
+    np.testing.assert_array_equal(found.ids, ids)
+    np.testing.assert_array_equal(found.distances, distances)
+
+
+@each_metric
+@pytest.mark.parametrize("size", ["far", "small", "large", "overflowing", "tiny"])
+def test_extreme_numbers(metric: str, size: str) -> None:
+    """Where float32 products cancel, overflow or vanish, the exact kernels still have the last word."""
+    queries, gallery = awkward.vectors(3, 700, 12)
+    change = {
+        "far": lambda x: x + np.float32(3000),
+        "small": lambda x: x * np.float32(1e-12),
+        "large": lambda x: x * np.float32(1e14),
+        "overflowing": lambda x: x * np.float32(1e25),
+        "tiny": lambda x: x * np.float32(1e-25),
+    }[size]
+    search, _ = VECTOR_SEARCHES[metric]
+    queries, gallery = change(queries), change(gallery)
+    awkward.assert_equal(
+        search(queries, DeviceGallery(gallery, "cpu", working_bytes=SMALL), 9), search(queries, gallery, 9)
+    )
+
+
+def test_more_rows_are_kept_where_many_tie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred rows as near as the k-th: the first proof fails, the second holds, and nothing is read back."""
+    rng = np.random.default_rng(4)
+    gallery = rng.normal(size=(1000, 12)).astype("f4")
+    gallery[rng.permutation(1000)[:100]] = gallery[17]
+    widths = []
+    original = vector_search.nearest_rows
+
+    def noted(*args: object, width: int, **rest: object) -> object:
+        widths.append(width)
+        return original(*args, width=width, **rest)
+
+    monkeypatch.setattr(vector_search, "nearest_rows", noted)
+    monkeypatch.setattr(DeviceGallery, "blocks", lambda self: pytest.fail("read back"))
+    on_device = DeviceGallery(gallery, "cpu")
+    awkward.assert_equal(rank.euclidean_topk(gallery[17], on_device, 5), rank.euclidean_topk(gallery[17], gallery, 5))
+    assert widths == [24, 96, 384]
+
+
+@each_metric
+def test_the_gallery_is_read_back_where_nothing_can_be_ruled_out(metric: str) -> None:
+    rng = np.random.default_rng(5)
+    gallery = np.tile(rng.normal(size=(1, 12)).astype("f4"), (700, 1))
+    queries = rng.normal(size=(11, 12)).astype("f4")
+    search, _ = VECTOR_SEARCHES[metric]
+    on_device = DeviceGallery(gallery, "cpu", working_bytes=SMALL)
+    awkward.assert_equal(search(queries, on_device, 9), search(queries, gallery, 9))
+    awkward.assert_equal(rank.par(queries, on_device, 9, -1), rank.par(queries, gallery, 9, -1))
+
+
+@pytest.mark.parametrize(("width", "k"), [(1, 1), (5, 90), (33, 703)])
+def test_codes(width: int, k: int) -> None:
+    queries, gallery = awkward.codes(6, 703, width)
+    on_device = DeviceGallery(gallery, "cpu", working_bytes=SMALL)
+    found = rank.hamming_topk(queries, on_device, k)
+    awkward.assert_equal(found, rank.hamming_topk(queries, gallery, k))
+    twin = nearest.rank_by_distance(nearest.hamming_distances(queries, gallery), k)
+    np.testing.assert_array_equal(found.ids, twin[0])
+
+
+def test_arrays_of_jax_and_memory_mapped_ones(tmp_path: Path) -> None:
+    queries, gallery = awkward.vectors(7, 700, 12)
+    expected = rank.euclidean_topk(queries, gallery, 9)
+    lying = jnp.asarray(gallery)
+    on_device = DeviceGallery(lying, jax.devices()[0])
+    kept = on_device.bounded_rows(unit=False)[0].vectors
+    assert kept.unsafe_buffer_pointer() == lying.unsafe_buffer_pointer()  # no copy
+    awkward.assert_equal(rank.euclidean_topk(jnp.asarray(queries), on_device, 9), expected)
+    np.save(tmp_path / "gallery.npy", gallery)
+    mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
+    awkward.assert_equal(rank.euclidean_topk(queries, DeviceGallery(mapped, "cpu"), 9), expected)
+    backwards = gallery.astype(">f8")[::-1, ::-1]
+    awkward.assert_equal(
+        rank.euclidean_topk(queries, DeviceGallery(backwards, "cpu"), 9), rank.euclidean_topk(queries, backwards, 9)
+    )
+    codes = jnp.asarray(awkward.codes(7, 703, 5)[1])
+    awkward.assert_equal(rank.hamming_topk(codes[:2], DeviceGallery(codes), 5), rank.hamming_topk(codes[:2], codes, 5))
+
+
+def test_an_array_of_jax_is_searched_where_it_lies() -> None:
+    """In this machine's memory: by the CPU's kernels. On an accelerator: there."""
+    gallery = jnp.ones((3, 2))
+    assert device_gallery(gallery) is None
+    assert device_gallery(np.ones((3, 2))) is None
+    on_device = DeviceGallery(gallery)
+    assert device_gallery(on_device) is on_device
+
+
+def test_progress_ends_with_the_gallery() -> None:
+    queries, gallery = awkward.vectors(8, 700, 12)
+    told: list[tuple[int, int]] = []
+    on_device = DeviceGallery(gallery, "cpu")
+    rank.euclidean_topk(queries, on_device, 9, progress=lambda done, all: told.append((done, all)))
+    assert told[-1] == (700, 700)
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+
+
+@pytest.mark.parametrize(
+    ("rows", "rest", "error", "message"),
+    [
+        (np.ones((3, 2), int), {}, TypeError, "rows must have a float dtype, got int64"),
+        (np.ones(3), {}, ValueError, r"rows must have the shape \(N, D\), got \(3,\)"),
+        (np.ones((0, 3)), {}, ValueError, r"rows must not be empty, got shape \(0, 3\)"),
+        (np.ones((3, 0), np.uint8), {}, ValueError, "rows must have at least one byte a code"),
+        (np.array([[1, 2], [3, np.nan]]), {}, ValueError, r"rows must be finite in float32, got nan at \[1, 1\]"),
+        (np.array([[1, 1e39], [3, 1]]), {}, ValueError, r"rows must be finite in float32, got inf at \[0, 1\]"),
+        (np.ones((3, 2)), {"devices": "abacus"}, ValueError, r"devices must be of a kind that JAX finds here \(cpu\)"),
+        (np.ones((3, 2)), {"devices": []}, ValueError, "devices must name at least one device, got none"),
+        (np.ones((3, 2)), {"devices": [1]}, TypeError, "devices must be a kind, devices of JAX or a mesh, got 1"),
+        (np.ones((3, 2)), {"devices": 2 * jax.devices()[:1]}, ValueError, "devices must differ"),
+        (np.ones((3, 2)), {"working_bytes": 10}, ValueError, r"working_bytes must be at least 2\^20, got 10"),
+        (np.ones((1, 2**18 + 1)), {}, ValueError, "rows must have at most 262144 dimensions on devices, got 262145"),
+    ],
+)
+def test_what_a_gallery_refuses(rows: np.ndarray, rest: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        DeviceGallery(rows, **rest)
+
+
+def test_what_a_search_refuses() -> None:
+    vectors, codes = DeviceGallery(np.ones((3, 2))), DeviceGallery(np.ones((3, 2), np.uint8))
+    with pytest.raises(ValueError, match="k must be at most the 3 gallery items, got 4"):
+        rank.euclidean_topk(np.ones(2), vectors, 4)
+    with pytest.raises(ValueError, match="k must be at least 1, got 0"):
+        rank.hamming_topk(np.ones(2, np.uint8), codes, 0)
+    with pytest.raises(ValueError, match="same number of dimensions, got 3 and 2"):
+        rank.par(np.ones(3), vectors, 1, 0)
+    with pytest.raises(ValueError, match="same number of bytes a code, got 3 and 2"):
+        rank.hamming_topk(np.ones(3, np.uint8), codes, 1)
+    with pytest.raises(TypeError, match="gallery must have a float dtype, got uint8"):
+        rank.cosine_topk(np.ones(2), codes, 1)
+    with pytest.raises(TypeError, match=r"gallery_codes must have the dtype uint8 .*, got float64"):
+        rank.hamming_topk(np.ones(2, np.uint8), vectors, 1)
+    with pytest.raises(ValueError, match=r"queries must be finite in float32, got inf at \[0, 1\]"):
+        rank.euclidean_topk(np.array([1, np.inf]), vectors, 1)
+    assert repr(codes) == "DeviceGallery(3 x 2 uint8 on 1 x cpu)"
+    assert (vectors.nbytes, codes.nbytes, len(codes)) == (24, 12, 3)
