@@ -57,7 +57,7 @@ def option_fields(kind: type[Any], without: Collection[str] = ()) -> list[Option
 
     Example:
       >>> from jaxret.retrieval.options import SequenceSearch
-      >>> [(field.name, field.type, field.required) for field in option_fields(SequenceSearch)]
+      >>> [(field.name, field.type, field.required) for field in option_fields(SequenceSearch)[:3]]
       [('measure', 'choice', True), ('part', 'choice', False), ('length_normalised', 'boolean', False)]
     """
     hints, words, ranges = plain_types(kind), documentation(kind).fields, ranges_of(kind)

@@ -17,6 +17,7 @@ from jaxret.rank.lsh import RandomHyperplanes
 from jaxret.rank.metrics import METRICS, RankingMetric, metrics_of
 from jaxret.rank.rocchio import rocchio
 from jaxret.rank.search_result import IndexedResult, ParResult, RadiusResult, SearchResult, merge_results
+from jaxret.rank.sequence_alignment import SequenceAlignment, align_sequences
 from jaxret.rank.sequence_ranking import SequenceMatch, SequenceRanking, rank_sequences, sequence_distances
 from jaxret.rank.sequence_table import SequenceTable
 from jaxret.rank.simd import available_simd_levels, simd_level
@@ -40,11 +41,13 @@ __all__ = [
     "RandomHyperplanes",
     "RankingMetric",
     "SearchResult",
+    "SequenceAlignment",
     "SequenceMatch",
     "SequenceRanking",
     "SequenceTable",
     "SubsequenceMatch",
     "SubsequenceResult",
+    "align_sequences",
     "available_simd_levels",
     "available_threads",
     "bidtw",

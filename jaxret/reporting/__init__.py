@@ -9,6 +9,7 @@ from jaxret.lazy import lazy_names
 if TYPE_CHECKING:
     from jaxret.reporting.curves import draw_curves
     from jaxret.reporting.detections import DetectedImage, DrawnBox, draw_detections
+    from jaxret.reporting.edit_decisions import EditEvent, edit_list
     from jaxret.reporting.embedding_map import draw_embedding_map
     from jaxret.reporting.html_report import Section, drawn_figure, figure, paragraph, preformatted, table, write_report
     from jaxret.reporting.reconstruction_rows import draw_reconstructions
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DetectedImage",
     "DrawnBox",
+    "EditEvent",
     "GalleryRow",
     "Section",
     "Tile",
@@ -27,6 +29,7 @@ __all__ = [
     "draw_reconstructions",
     "draw_result_gallery",
     "drawn_figure",
+    "edit_list",
     "figure",
     "filmstrip",
     "paragraph",
@@ -38,6 +41,7 @@ __all__ = [
 _NAMES = {
     "jaxret.reporting.curves": ("draw_curves",),
     "jaxret.reporting.detections": ("DetectedImage", "DrawnBox", "draw_detections"),
+    "jaxret.reporting.edit_decisions": ("EditEvent", "edit_list"),
     "jaxret.reporting.embedding_map": ("draw_embedding_map",),
     "jaxret.reporting.html_report": (
         "Section",

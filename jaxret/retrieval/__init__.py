@@ -11,6 +11,7 @@ from jaxret.lazy import lazy_names
 
 if TYPE_CHECKING:
     from jaxret.retrieval.additions import AddReport, add_media, fresh_items
+    from jaxret.retrieval.comparison import RegionComparison, SequenceComparison
     from jaxret.retrieval.draw import draw_hits, hit_row
     from jaxret.retrieval.evaluate.cropped import CroppedVideos
     from jaxret.retrieval.evaluate.region_queries import RegionQueries, RegionQuery, Relevance, read_region_queries
@@ -37,6 +38,7 @@ __all__ = [
     "LabelEvaluation",
     "Mark",
     "Region",
+    "RegionComparison",
     "RegionEvaluation",
     "RegionQueries",
     "RegionQuery",
@@ -45,6 +47,7 @@ __all__ = [
     "Report",
     "Retriever",
     "SceneEvaluation",
+    "SequenceComparison",
     "SequenceSearch",
     "System",
     "VectorSearch",
@@ -59,6 +62,7 @@ __all__ = [
 
 _NAMES = {
     "jaxret.retrieval.additions": ("AddReport", "add_media", "fresh_items"),
+    "jaxret.retrieval.comparison": ("RegionComparison", "SequenceComparison"),
     "jaxret.retrieval.draw": ("draw_hits", "hit_row"),
     "jaxret.retrieval.evaluate.cropped": ("CroppedVideos",),
     "jaxret.retrieval.evaluate.region_queries": ("RegionQueries", "RegionQuery", "Relevance", "read_region_queries"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.ground_truth.films import FilmQueries
@@ -17,6 +17,7 @@ from jaxret.index import MediaIndex
 from jaxret.rank.validation import check_count
 from jaxret.retrieval import storage
 from jaxret.retrieval.additions import AddReport, add_media, fresh_items
+from jaxret.retrieval.comparison import RegionComparison, SequenceComparison
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.evaluate.cropped import CroppedVideos
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
@@ -29,6 +30,8 @@ from jaxret.retrieval.store import create_with_encoder, index_folder, open_with_
 from jaxret.retrieval.systems.base import system_of
 
 __all__ = ["EncodedQuery", "Retriever"]
+
+Encoded = TypeVar("Encoded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +107,7 @@ class Retriever:
         media: Mapping[int, FrameVectors] | None = None,
         threads: int = 2,
         on_item: Callable[[int], None] | None = None,
+        stop: Callable[[], bool] | None = None,
     ) -> AddReport:
         """Encode and add the items of a data set; items that are in the index already are left alone,
         unless their files were replaced since.
@@ -116,6 +120,7 @@ class Retriever:
             are skipped.
           threads: files decoded at once.
           on_item: called with each item's number when it is encoded.
+          stop: called before each item is taken; where it says true, the addition ends with what is encoded by then.
 
         Raises:
           TypeError: `dataset` is no data set.
@@ -127,6 +132,8 @@ class Retriever:
             stream = self.system.vectors(dataset, fresh, threads=threads, on_item=on_item)
         else:
             stream = iter([(number, media[number]) for number in fresh if number in media])
+        if stop is not None:
+            stream = _until(stop, stream)
         return add_media(self.index, dataset, stream, self._rows_of)
 
     def _rows_of(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Any]:
@@ -248,6 +255,26 @@ class Retriever:
         content = self.system.refined(self.index, query.content, feedback, self._options(options))
         return EncodedQuery(content, frozenset(mark.key for mark in feedback.minus))
 
+    def compare(
+        self, query: EncodedQuery, key: str, *, options: Any = None, span: tuple[float, float] | None = None
+    ) -> SequenceComparison | RegionComparison | None:
+        """How a query and a result match: which moments of two videos meet, or which place shows a region.
+
+        Args:
+          query: see `encode`; for an index of regions with the options of the search.
+          key: of the result's item.
+          options: of the search.
+          span: of the result, in seconds; None for all of the item.
+
+        Returns:
+          A `SequenceComparison` of two videos, a `RegionComparison` of an index of regions; None of images, which have
+          no parts that could be laid side by side.
+
+        Raises:
+          ValueError: the item is not in the index, or the options align nothing (mean-cosine).
+        """
+        return self.system.compare(self.index, query.content, key, self._options(options), span)
+
     def _wanted(self, kinds: Collection[str] | None, where: str | None) -> frozenset[str] | None:
         """The kinds that are wanted; a wrong filter is told before the query is read."""
         wanted = _checked_kinds(kinds)
@@ -331,6 +358,15 @@ class Retriever:
                 f"{type(options).__name__} does not fit it"
             )
         return options
+
+
+def _until(stop: Callable[[], bool], stream: Iterator[Encoded]) -> Iterator[Encoded]:
+    while not stop():
+        for each in stream:
+            yield each
+            break
+        else:
+            return
 
 
 def _checked_kinds(kinds: Collection[str] | None) -> frozenset[str] | None:

@@ -10,13 +10,16 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from jaxret.errors import JaxretError, MediaError
-from jaxret.serve.api.endpoint import Call, Endpoint
+from jaxret.serve.api.comparisons import comparison_endpoints
+from jaxret.serve.api.endpoint import Call, Endpoint, JsonResponse
+from jaxret.serve.api.exports import export_endpoints
 from jaxret.serve.api.indexes import index_endpoints
+from jaxret.serve.api.indexing import indexing_endpoints
 from jaxret.serve.api.media import media_endpoints
 from jaxret.serve.api.openapi import describe_api
 from jaxret.serve.api.searches import search_endpoints
@@ -42,6 +45,9 @@ def make_app(parts: Parts, *, host: str = "127.0.0.1", token: str | None = None)
         *index_endpoints(parts),
         *upload_endpoints(parts),
         *search_endpoints(parts),
+        *comparison_endpoints(parts),
+        *export_endpoints(parts),
+        *indexing_endpoints(parts),
         *media_endpoints(parts),
     ]
 
@@ -77,25 +83,27 @@ def make_app(parts: Parts, *, host: str = "127.0.0.1", token: str | None = None)
     )
 
 
-async def _api_error(_: Request, error: Exception) -> Response:
+async def _api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     field = {} if error.field is None else {"field": error.field}
-    return JSONResponse({"error": error.message, **field}, error.status)
+    # What is left of a body that was not read to its end is not waited for.
+    headers = {"Connection": "close"} if request.method == "POST" and error.status in (408, 413, 503) else None
+    return JsonResponse({"error": error.message, **field}, error.status, headers)
 
 
 async def _media_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, MediaError)
-    return JSONResponse({"error": f"{Path(error.path).name}: {error.reason}"}, 422)
+    return JsonResponse({"error": f"{Path(error.path).name}: {error.reason}"}, 422)
 
 
 async def _wrong_value(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 400)
+    return JsonResponse({"error": str(error)}, 400)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return JSONResponse({"error": str(error.detail).lower()}, error.status_code, error.headers)
+    return JsonResponse({"error": str(error.detail).lower()}, error.status_code, error.headers)
 
 
 async def _failure(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "the server failed at this request: its log says how"}, 500)
+    return JsonResponse({"error": "the server failed at this request: its log says how"}, 500)

@@ -139,4 +139,4 @@ def _tokens(headers: Headers) -> Iterable[str]:
 
 
 def _refused(status: int, message: str) -> Response:
-    return JSONResponse({"error": message}, status)
+    return JSONResponse({"error": message}, status, {"Connection": "close"})

@@ -22,6 +22,8 @@ class Limits:
       encoded: queries kept as the encoder sees them.
       preview_bytes: of thumbnails and filmstrips kept in memory.
       previews_waiting: thumbnails and the like in line.
+      cut_seconds, encoded_seconds: of a clip that is cut out; of one whose frames are encoded anew.
+      cuts: clips kept until they are sent; the oldest make room.
       rendered: media kept as files that an index holds otherwise (rendered clips).
     """
 
@@ -38,4 +40,7 @@ class Limits:
     encoded: int = 32
     preview_bytes: int = 64 << 20
     previews_waiting: int = 512
+    cut_seconds: float = 3600.0
+    encoded_seconds: float = 600.0
+    cuts: int = 8
     rendered: int = 256

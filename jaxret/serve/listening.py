@@ -65,7 +65,7 @@ def server_of(app: ASGIApp) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             timeout_keep_alive=15,
-            timeout_graceful_shutdown=0,
+            timeout_graceful_shutdown=1,
             limit_concurrency=_MOST_CONNECTIONS,
             h11_max_incomplete_event_size=_MOST_HEAD,
             lifespan="on",

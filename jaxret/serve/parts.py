@@ -8,10 +8,12 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from jaxret.serve.indexing import Jobs
 from jaxret.serve.library import Library
 from jaxret.serve.limits import Limits
 from jaxret.serve.media.places import MediaRoot
 from jaxret.serve.media.previews import Previews
+from jaxret.serve.media.scratch import ScratchFiles
 from jaxret.serve.media.source import Sources
 from jaxret.serve.media.uploads import Uploads
 from jaxret.serve.queries import QueryMedia
@@ -33,6 +35,8 @@ class Parts:
       sources, uploads, previews: media.
       media: finds the media of queries.
       searches: the line of searches.
+      jobs: the line of additions.
+      cuts: clips that were cut out.
       looking: threads for what is quick: lists, and what was uploaded.
       drawing: threads for thumbnails and the like.
     """
@@ -46,6 +50,8 @@ class Parts:
     previews: Previews
     media: QueryMedia
     searches: Searches
+    jobs: Jobs
+    cuts: ScratchFiles
     looking: Workers
     drawing: Workers
 
@@ -56,7 +62,7 @@ class Parts:
     @property
     def busy(self) -> bool:
         """Whether a thread works on something."""
-        return any(workers.busy for workers in (self.searches.workers, self.looking, self.drawing))
+        return any(workers.busy for workers in (self.searches.workers, self.jobs.workers, self.looking, self.drawing))
 
 
 def put_together(indexes: Sequence[Path], media_root: Path | None, limits: Limits) -> Parts:
@@ -71,6 +77,7 @@ def put_together(indexes: Sequence[Path], media_root: Path | None, limits: Limit
     sources = Sources(root, folder, limits.rendered)
     uploads = Uploads(folder, limits, sources)
     media = QueryMedia(uploads, sources, root)
+    searches = Searches(media, limits)
     return Parts(
         library,
         limits,
@@ -80,7 +87,9 @@ def put_together(indexes: Sequence[Path], media_root: Path | None, limits: Limit
         uploads,
         Previews(limits.preview_bytes),
         media,
-        Searches(media, limits),
+        searches,
+        Jobs(root, searches.workers),
+        ScratchFiles(folder, limits.cuts),
         Workers("look", 2, limits.previews_waiting),
         Workers("draw", 2, limits.previews_waiting),
     )

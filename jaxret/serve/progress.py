@@ -17,6 +17,7 @@ class Watched:
     """Something whose state changes, told from any thread.
 
     Attributes:
+      loop: the event loop of those who wait.
       state: in one word.
       news: set, once, at the next change.
     """
@@ -24,7 +25,7 @@ class Watched:
     FINAL = frozenset(["done", "failed", "cancelled"])
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self.state = "waiting"
         self.news = asyncio.Event()
 
@@ -37,8 +38,8 @@ class Watched:
         """Tell of a change; a state that is final stays."""
         if state is not None and not self.finished:
             self.state = state
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._ring)
+        if not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self._ring)
 
     def _ring(self) -> None:
         rung, self.news = self.news, asyncio.Event()

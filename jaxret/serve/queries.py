@@ -28,6 +28,7 @@ __all__ = [
     "CancelledError",
     "ObservedMedia",
     "QueryMedia",
+    "offset_of",
     "part_of",
     "read_feedback",
     "read_options",
@@ -84,6 +85,11 @@ def part_of(source: Source, query: QueryRequest) -> MediaDataset:
     return source.data
 
 
+def offset_of(query: QueryRequest) -> float:
+    """The second of the query's medium from which the seconds of its part count."""
+    return query.at or query.start or 0.0
+
+
 def read_options(index: OpenIndex, request: SearchRequest) -> Any:
     """The options of a search.
 
@@ -103,11 +109,11 @@ def read_options(index: OpenIndex, request: SearchRequest) -> Any:
             told = f"options.{field:.80} is unknown, there are {', '.join(sorted(known))}"
             raise ApiError(400, told, f"options.{field:.80}")
     options = read(kind, {name: value for name, value in given.items() if value is not None}, "options")
-    if request.query.region is not None:
+    if request.what.region is not None:
         if not isinstance(options, RegionSearch):
             told = f"{index.name} is an index of {index.retriever.system.title}, which have no regions: leave it out"
             raise ApiError(400, told, "query.region")
-        options = dataclasses.replace(options, region=_region(request.query.region))
+        options = dataclasses.replace(options, region=_region(request.what.region))
     return options
 
 

@@ -201,7 +201,7 @@ class Searches:
     def _found(self, search: Search, options: Any) -> list[Hit]:
         request, index = search.request, search.index
         retriever = index.retriever
-        encoded = self.encode(index, request.query, options, search)
+        encoded = self.encode(index, request.what, options, search)
         search.at("rank")
         begun = time.perf_counter()
         feedback = read_feedback(index, request)
@@ -243,7 +243,7 @@ class _Grey(MediaDataset):
 
 def _named(media: QueryMedia, search: Search) -> str:
     """The query's file as people know it."""
-    query = search.request.query
+    query = search.request.what
     if query.upload is not None:
         return media.uploads.find(query.upload).source.name
     return query.path or (search.index.item(query.item).key if query.item is not None else "the query")

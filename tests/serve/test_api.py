@@ -203,7 +203,7 @@ def test_a_search_is_followed_by_events(client: Client) -> None:
 def test_the_description_names_every_class_that_requests_are_checked_by(client: Client) -> None:
     described = client.get("/api/openapi.json").json
     schemas = described["components"]["schemas"]
-    assert schemas["SearchRequest"]["required"] == ["index", "query"]
+    assert schemas["SearchRequest"]["required"] == ["index"]
     assert schemas["SearchRequest"]["properties"]["k"]["minimum"] == 1
     assert "distance" in schemas["HitAnswer"]["properties"]
     references = {word for word in json.dumps(described).split('"') if word.startswith("#/components/schemas/")}

@@ -16,11 +16,12 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError, unknown_name_message
 from jaxret.index import MediaIndex, Space
+from jaxret.retrieval.comparison import RegionComparison, SequenceComparison
 from jaxret.retrieval.encode import FrameVectors, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.feedback import Feedback
-from jaxret.retrieval.hit import Hit
+from jaxret.retrieval.hit import Hit, Span
 
 __all__ = ["OfRevision", "System", "no_words", "register_system", "system_of"]
 
@@ -174,6 +175,26 @@ class System(abc.ABC):
           ConfigError: the system, or these options, take no feedback.
         """
         raise ConfigError(f"{index.folder} is an index of {self.title}, which takes no feedback")
+
+    def compare(
+        self, index: MediaIndex, encoded: Any, key: str, options: Any, span: Span | None
+    ) -> SequenceComparison | RegionComparison | None:
+        """How a query and an item match.
+
+        Args:
+          index: of this system.
+          encoded: the query, see `encode_query`.
+          key: of the item.
+          options: of the search that found it.
+          span: the part of it that was found, in seconds; None for all of it.
+
+        Returns:
+          None where nothing can be laid side by side: an image beside an image or a frame.
+
+        Raises:
+          ValueError: the item is not in the index, or the options align nothing.
+        """
+        return None
 
     def vectors(
         self,

@@ -24,13 +24,14 @@ from jaxret.index import MediaIndex, Space
 from jaxret.models.base import Unit
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import first_of_each
+from jaxret.retrieval.comparison import RegionComparison
 from jaxret.retrieval.encode import FrameVectors, frame_rows, frame_vectors
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.regions import evaluate_regions
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.feedback import Feedback
-from jaxret.retrieval.hit import Hit
+from jaxret.retrieval.hit import Hit, Span
 from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.region import Box, scaled_box
 from jaxret.retrieval.storage import bytes_per_image
@@ -118,6 +119,17 @@ class Gallery(abc.ABC, Generic[Query]):
     @abc.abstractmethod
     def expanded(self, query: Query, found: Located, *, idf: bool) -> Query:
         """The mean of the query and what it found (average query expansion, Chum et al., ICCV 2007)."""
+
+    def agreeing(self, query: Query, row: int, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Points of the query, and those that agree with them in a place of a row: (P, 2) each, x and y in shares. None
+        where regions have vectors alone.
+
+        Args:
+          query: it.
+          row: where it was found.
+          box: the place, in shares.
+        """
+        return np.zeros((0, 2)), np.zeros((0, 2))
 
     def verified(self, query: Query, found: Located) -> Located:
         """What was found in the order of the key points that agree with one affine transform of the query; of systems
@@ -265,6 +277,24 @@ class TwoPassSystem(System, Generic[Query]):
             rows.append(found.rows[0])
         found = gallery.locate(encoded, np.unique(rows), idf=options.idf)
         return gallery.expanded(encoded, found, idf=options.idf)
+
+    def compare(
+        self, index: MediaIndex, encoded: Query, key: str, options: RegionSearch, span: Span | None
+    ) -> RegionComparison:
+        """See `System.compare`: the place in the item's best image, or in the frame at the begin of the span."""
+        gallery = self.prepared(index)
+        rows = np.flatnonzero(gallery.items == index.id_of(key))
+        if span is not None:
+            starts = gallery.stored(_SIZES, rows).starts
+            rows = rows[np.abs(starts - span[0]) == np.abs(starts - span[0]).min()]
+        found = gallery.locate(encoded, rows, idf=options.idf)
+        if options.verify and self.key_points:
+            found = gallery.verified(encoded, found)
+        if np.isnan(found.boxes[0]).any():
+            return RegionComparison(None, np.zeros((0, 2)), np.zeros((0, 2)))
+        left, top, right, bottom = found.boxes[0].tolist()
+        box = left, top, right, bottom
+        return RegionComparison(box, *gallery.agreeing(encoded, int(found.rows[0]), box))
 
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure with regions whose results are known; see `System.evaluate`."""

@@ -16,7 +16,8 @@ from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, MediaSearchResult, SearchOptions, Space
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.text import TextVideoEncoder
-from jaxret.rank import metrics_of
+from jaxret.rank import SequenceRanking, metrics_of
+from jaxret.retrieval.comparison import SequenceComparison, compare_rows
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
 from jaxret.retrieval.evaluate.cropped import CroppedVideos, evaluate_cropped
 from jaxret.retrieval.evaluate.films import evaluate_films
@@ -25,7 +26,7 @@ from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.stanford_i2v import evaluate_stanford_i2v
 from jaxret.retrieval.feedback import Feedback
-from jaxret.retrieval.hit import Hit, best_per_item, hits_of_rows
+from jaxret.retrieval.hit import Hit, Span, best_per_item, hits_of_rows
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.storage import bytes_a_video, bytes_an_hour
 from jaxret.retrieval.systems.alignment import aligned_hits
@@ -144,6 +145,33 @@ class VectorSystem(System):
     ) -> EncodedMedia:
         """See `System.refined`: Rocchio's rule, in whatever space is searched."""
         return dataclasses.replace(encoded, feedback=feedback)
+
+    def compare(
+        self,
+        index: MediaIndex,
+        encoded: EncodedMedia,
+        key: str,
+        options: VectorSearch | SequenceSearch,
+        span: Span | None,
+    ) -> SequenceComparison | None:
+        """See `System.compare`: sequences by their clips as they were ranked, others by their frames, the shorter one
+        within the longer.
+        """
+        item, media = index.item_of(key), {0: encoded.vectors}
+        if encoded.kind != "video" or item.kind != "video":
+            return None
+        if isinstance(options, SequenceSearch):
+            return compare_rows(
+                clip_rows(media, self.encoder), index.rows("clip", [index.id_of(key)]), options.ranking()
+            )
+        frames = "frame" in index.spaces
+        query = frame_rows(media) if frames else clip_rows(media, self.encoder)
+        rows = index.rows("frame" if frames else "clip", [index.id_of(key)])
+        if span is not None:
+            shown = (rows.starts <= span[1]) & (rows.ends >= span[0])
+            rows = rows.take(shown) if shown.any() else rows
+        part: Literal["query", "item"] = "query" if len(query) <= len(rows) else "item"
+        return compare_rows(query, rows, SequenceRanking("dtw", part))
 
     @property
     def knows_words(self) -> bool:

@@ -235,9 +235,33 @@ class WordGallery(Gallery[WordQuery]):
         bag = expand_query(query.bag, join_bags(bags, self._layout.n_words), idf=self._idf if idf else None)
         return dataclasses.replace(query, bag=bag)
 
+    def agreeing(self, query: WordQuery, row: int, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """See `Gallery.agreeing`: each word of the query with the same word in the place found, of several the one at
+        the most similar position within its box.
+        """
+        (image,) = self._words_of(np.array([row]))
+        height, width = image.image_size
+        place = np.array(box) * (width, height, width, height)
+        inside = np.flatnonzero(image.inside(place))
+        own, found = query.words.points, image.points[inside]
+        apart = np.linalg.norm(
+            _within(own, np.array(query.box))[:, None] - _within(found, place)[None], axis=-1
+        )  # (words of the query, words of the place)
+        apart[query.words.words[:, None] != image.words[inside]] = np.inf
+        if not apart.size:
+            return np.zeros((0, 2)), np.zeros((0, 2))
+        nearest = apart.argmin(axis=1)
+        some = np.isfinite(apart[np.arange(len(own)), nearest])
+        return own[some] / query.words.image_size[::-1], found[nearest[some]] / image.image_size[::-1]
+
     def _words_of(self, rows: NDArray[np.int64]) -> list[PlacedWords]:
         """The words of some rows, in that order; only these items are read."""
         return [self._layout.unpack(record) for record in np.asarray(self.stored(_SPACE, rows).vectors)]
+
+
+def _within(points: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (N, 2) in shares of a box's sides."""
+    return np.asarray((points - box[:2]) / (box[2:] - box[:2]))
 
 
 def _sides(sizes: Mapping[int, tuple[float, float]], rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -159,6 +159,109 @@ class UploadAnswer:
     filmstrip: str | None
 
 
+@dataclasses.dataclass(frozen=True)
+class ComparisonAnswer:
+    """How a query and a result match.
+
+    Attributes:
+      kind: alignment of two videos, regions of two images, or images, which have no parts to lay side by side.
+      query_times: of an alignment: seconds of the query's rows.
+      item_times: and of the result's.
+      path: pairs of rows that meet.
+      distances: between all rows, a list for each row of the query.
+      backwards: whether one of the two was read backwards.
+      query_box: of regions: left, top, width and height, in shares, of what was marked.
+      box: of what was found; null where nothing of it was.
+      points: pairs of points that agree, x and y in shares: query and item.
+    """
+
+    kind: str
+    query_times: tuple[float, ...] | None = None
+    item_times: tuple[float, ...] | None = None
+    path: tuple[tuple[int, ...], ...] | None = None
+    distances: tuple[tuple[float, ...], ...] | None = None
+    backwards: bool | None = None
+    query_box: tuple[float, float, float, float] | None = None
+    box: tuple[float, float, float, float] | None = None
+    points: tuple[Mapping[str, Any], ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Unread:
+    """A file that could not be read.
+
+    Attributes:
+      path: below the media root.
+      reason: why.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class JobAnswer:
+    """How far an addition is.
+
+    Attributes:
+      job: its name in requests.
+      state: waiting, running, done, failed or cancelled.
+      index: that grows.
+      folder: below the media root.
+      done: files that were encoded.
+      total: files that are new or were changed.
+      added: items that are new in the index.
+      renewed: items that were described anew.
+      present: items that were there already.
+      skipped: files that could not be read, of many the first.
+      skipped_total: how many.
+      error: why it failed.
+    """
+
+    job: str
+    state: str
+    index: str
+    folder: str
+    done: int
+    total: int
+    added: int
+    renewed: int
+    present: int
+    skipped: tuple[Unread, ...]
+    skipped_total: int
+    error: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderName:
+    """A folder.
+
+    Attributes:
+      name: of it.
+      path: below the media root.
+    """
+
+    name: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderAnswer:
+    """What lies in a folder.
+
+    Attributes:
+      path: below the media root; empty for the root.
+      parent: the folder above; null of the root.
+      folders: in it.
+      media: how many images and videos lie in it directly, by their names.
+    """
+
+    path: str
+    parent: str | None
+    folders: tuple[FolderName, ...]
+    media: int
+
+
 def upload_answer(upload: Upload) -> UploadAnswer:
     """An upload as requests see it."""
     place, details = f"/api/uploads/{upload.id}", upload.details
@@ -182,8 +285,14 @@ def item_answer(index: OpenIndex, item: MediaItem, sources: Sources) -> ItemAnsw
     return ItemAnswer(**_item_fields(index, item, sources, at=0.0, size=None))
 
 
-def hit_answer(index: OpenIndex, rank: int, hit: Hit, sources: Sources) -> HitAnswer:
-    """A result as requests see it."""
+def hit_answer(index: OpenIndex, rank: int, hit: Hit, sources: Sources, *, offset: float = 0.0) -> HitAnswer:
+    """A result as requests see it.
+
+    Args:
+      index, rank, hit: the result.
+      sources: of its medium.
+      offset: seconds in the query's medium from which those of the query count.
+    """
     box = None
     if hit.box is not None and hit.size is not None:
         (left, top, right, bottom), (height, width) = hit.box, hit.size
@@ -197,8 +306,8 @@ def hit_answer(index: OpenIndex, rank: int, hit: Hit, sources: Sources) -> HitAn
         start=hit.start,
         end=hit.end,
         moment=hit.moment,
-        query_start=hit.query_span[0],
-        query_end=hit.query_span[1],
+        query_start=hit.query_span[0] + offset,
+        query_end=hit.query_span[1] + offset,
         backwards=hit.backwards,
         box=box,
         cosine=hit.cosine,

@@ -16,7 +16,15 @@ from jaxret.serve.api.typed import read, read_text
 from jaxret.serve.errors import ApiError
 from jaxret.serve.limits import Limits
 
-__all__ = ["Call", "Endpoint"]
+__all__ = ["Call", "Endpoint", "JsonResponse", "patient"]
+
+
+class JsonResponse(JSONResponse):
+    """JSON in ASCII alone: names of files need not be text that UTF-8 can hold."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the answer."""
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +80,7 @@ class Endpoint:
             answer = await self.handle(Call(request, request.path_params, parameters, body))
             if isinstance(answer, Response):
                 return answer
-            return JSONResponse(_plain(answer), self.status)
+            return JsonResponse(_plain(answer), self.status)
 
         return Route(self.path, respond, methods=[self.method])
 

@@ -9,7 +9,23 @@ from typing import Annotated, Any, Literal
 from jaxret.data.items import Kind
 from jaxret.ranges import Count, CountOrZero, Weight, at_least
 
-__all__ = ["Marked", "QueryRequest", "SearchRequest"]
+__all__ = [
+    "Browse",
+    "ComparisonRequest",
+    "CutRequest",
+    "DifferenceRequest",
+    "ExportRequest",
+    "Filmstrip",
+    "IndexingRequest",
+    "Marked",
+    "Page",
+    "Place",
+    "QueryRequest",
+    "SearchRequest",
+    "Thumbnail",
+    "UploadName",
+    "WaitOrNot",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +84,7 @@ class SearchRequest:
 
     Attributes:
       index: that is searched.
-      query: what with.
+      query: what with; without it the first item of plus.
       plus: items that were right, as their names or as marked parts: the query moves towards them.
       minus: items that were wrong: the query moves away from them, and they are not found.
       options: fields of one of the index's classes of options; which one says `class`, by default the first.
@@ -79,7 +95,7 @@ class SearchRequest:
     """
 
     index: str
-    query: QueryRequest
+    query: QueryRequest | None = None
     plus: tuple[str | Marked, ...] = ()
     minus: tuple[str | Marked, ...] = ()
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -87,6 +103,18 @@ class SearchRequest:
     kinds: tuple[Kind, ...] | None = None
     where: str | None = None
     sort: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.query is None and not self.plus:
+            raise ValueError("query is missing: a search needs one, or an item that was right (plus)")
+
+    @property
+    def what(self) -> QueryRequest:
+        """The query, or the first item that was right."""
+        if self.query is not None:
+            return self.query
+        first = self.plus[0]
+        return QueryRequest(item=first if isinstance(first, str) else first.item)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +127,7 @@ class Page:
     """
 
     offset: CountOrZero = 0
-    limit: Annotated[int, at_least(1, most=1000)] = 200
+    limit: Annotated[int, at_least(0, most=1000)] = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,4 +210,101 @@ class Place:
     path: str = ""
 
 
-Format = Literal["csv", "json", "edl"]
+@dataclasses.dataclass(frozen=True)
+class ComparisonRequest:
+    """A query and a result to lay side by side.
+
+    Attributes:
+      index: that was searched.
+      query: what with.
+      item: the result.
+      start: of a video, the second that what was found begins at.
+      end: and that it ends at.
+      options: of the search.
+    """
+
+    index: str
+    query: QueryRequest
+    item: str
+    start: Weight | None = None
+    end: Weight | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class DifferenceRequest:
+    """Two frames whose difference is wanted; the query is one of an upload, an item and a path.
+
+    Attributes:
+      index: that was searched.
+      item: the result.
+      query_upload: the query, see `QueryRequest`.
+      query_item: likewise.
+      query_path: likewise.
+      query_at: of a video, the second.
+      item_at: of a video, the second.
+      width: pixels at most.
+    """
+
+    index: str
+    item: str
+    query_upload: str | None = None
+    query_item: str | None = None
+    query_path: str | None = None
+    query_at: Weight = 0.0
+    item_at: Weight = 0.0
+    width: Annotated[int, at_least(16, most=1024)] = 480
+
+    def __post_init__(self) -> None:
+        QueryRequest(self.query_upload, self.query_item, self.query_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportRequest:
+    """Results to be written.
+
+    Attributes:
+      search: whose.
+      format: csv, json, or edl for an edit decision list of the films among them.
+      ranks: which of them; by default all.
+    """
+
+    search: str
+    format: Literal["csv", "json", "edl"]
+    ranks: tuple[int, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class CutRequest:
+    """A part of a film to be cut out.
+
+    Attributes:
+      index: of the item.
+      item: the film.
+      start: second.
+      end: second.
+      exact: begin exactly at the start, which encodes the frames anew; by default at the key frame before it.
+    """
+
+    index: str
+    item: str
+    start: Weight
+    end: Weight
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.start < self.end:
+            raise ValueError(f"a clip must end after it starts, got {self.start:g} to {self.end:g} s")
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexingRequest:
+    """A folder to be added to an index.
+
+    Attributes:
+      index: that grows.
+      folder: below the media root, relative to it; empty for all of it.
+    """
+
+    index: str
+    folder: str

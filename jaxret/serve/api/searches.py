@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from jaxret.serve.api.answers import SearchAnswer, hit_answer
-from jaxret.serve.api.endpoint import Call, Endpoint
+from jaxret.serve.api.endpoint import Call, Endpoint, JsonResponse
 from jaxret.serve.api.requests import Page, SearchRequest, WaitOrNot
 from jaxret.serve.parts import Parts
 from jaxret.serve.progress import events
+from jaxret.serve.queries import offset_of
 from jaxret.serve.searches import Search
 
 __all__ = ["search_endpoints"]
@@ -35,7 +36,11 @@ def search_endpoints(parts: Parts) -> list[Endpoint]:
     async def with_hits(search: Search, offset: int, limit: int) -> SearchAnswer:
         def listed() -> SearchAnswer:
             chosen = search.hits[offset : offset + limit]
-            hits = (hit_answer(search.index, offset + n, hit, parts.sources) for n, hit in enumerate(chosen, start=1))
+            own = offset_of(search.request.what)
+            hits = (
+                hit_answer(search.index, rank, hit, parts.sources, offset=own)
+                for rank, hit in enumerate(chosen, start=offset + 1)
+            )
             return dataclasses.replace(state(search), hits=tuple(hits))
 
         return await parts.looking.do(listed)
@@ -44,7 +49,7 @@ def search_endpoints(parts: Parts) -> list[Endpoint]:
         request: SearchRequest = call.body
         search = parts.searches.hand_in(request, parts.library.find(request.index))
         if not call.parameters.wait:
-            return JSONResponse(dataclasses.asdict(state(search)), 202)
+            return JsonResponse(dataclasses.asdict(state(search)), 202)
         await search.wait()
         return await with_hits(search, 0, request.k)
 
