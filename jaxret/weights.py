@@ -16,11 +16,11 @@ _HOW = """
 Get the files of one with your own tools into a folder, such as weights/dinov2-small, which must then hold
   config.json, preprocessor_config.json
   model.safetensors, or its shards and model.safetensors.index.json
-  tokenizer.json or spiece.model, and tokenizer_config.json, to search with words
+  tokenizer.json, spiece.model, or vocab.json and merges.txt, and tokenizer_config.json, to search with words
 and give that folder: jaxret index MEDIA INDEX --weights weights/dinov2-small
 `jaxret weights weights/dinov2-small` reads it, tells what it is, and prints the SHA-256 to compare with the one that
-the owner's page shows. The authors' own files are read as well: .pth of DINOv2 and DINOv3, .npz of SigLIP. jaxret
-downloads nothing."""
+the owner's page shows. The authors' own files are read as well: .pth of DINOv2 and DINOv3, .npz of SigLIP and
+VideoPrism, .pt of CLIP. jaxret downloads nothing."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -34,6 +34,13 @@ class Call:
         self.path, self.arguments = path, arguments
 
 
+class Script:
+    """Pickled as a module of TorchScript with attributes."""
+
+    def __init__(self, path: str, **attributes):
+        self.path, self.attributes = path, attributes
+
+
 class TorchPickler(pickle._Pickler):  # the Python one: its opcodes can be written by hand
     def __init__(self, file, *, legacy: bool):
         super().__init__(file, protocol=2)
@@ -47,12 +54,20 @@ class TorchPickler(pickle._Pickler):  # the Python one: its opcodes can be writt
         return None
 
     def save(self, value, save_persistent_id=True):
-        if isinstance(value, Global):
+        if isinstance(value, Script) and id(value) in self.memo:
+            self.write(self.get(self.memo[id(value)][0]))
+        elif isinstance(value, Global):
             self.write(b"c" + value.path.replace(" ", "\n").encode() + b"\n")
         elif isinstance(value, Call):
             self.save(Global(value.path))
             self.save(value.arguments)
             self.write(pickle.REDUCE)
+        elif isinstance(value, Script):
+            self.save(Global(value.path))
+            self.write(pickle.EMPTY_TUPLE + pickle.NEWOBJ)
+            self.memoize(value)
+            self.save(value.attributes)
+            self.write(pickle.BUILD)
         else:
             super().save(value, save_persistent_id)
 
@@ -77,9 +92,11 @@ def legacy_file(state, storages) -> bytes:
     return b"".join(parts)
 
 
-def zip_file(state, storages, *, compression=zipfile.ZIP_STORED) -> bytes:
+def zip_file(state, storages, *, compression=zipfile.ZIP_STORED, code: str | None = None) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
+        if code is not None:
+            archive.writestr("model/code/__torch__.py", code, zipfile.ZIP_DEFLATED)
         archive.writestr("model/data.pkl", pickled(state, legacy=False))
         archive.writestr("model/byteorder", "little")
         for storage in storages:

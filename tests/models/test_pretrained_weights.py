@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from reference import image_networks as twin
 from safetensors.numpy import save_file
-from weights_making import Call, Storage, keras_file, legacy_file, pickled, tensor, zip_file
+from weights_making import Call, Script, Storage, keras_file, legacy_file, pickled, tensor, zip_file
 
 from jaxret.errors import WeightsError
 from jaxret.models import create_backbone
@@ -81,6 +81,35 @@ def test_files_written_by_pytorch_are_read_alike(zipped, tmp_path):
     torch.save(module.state_dict(), path, _use_new_zipfile_serialization=zipped)
     arrays = read_weights(path)
     assert list(arrays) == list(module.state_dict())
+    for name, value in module.state_dict().items():
+        np.testing.assert_array_equal(arrays[name], value.numpy())
+
+
+def test_modules_of_torchscript_are_read_without_their_code(tmp_path):
+    storages = [Storage("HalfStorage", str(number), np.arange(6, dtype=np.float16) + number) for number in range(2)]
+    first, second = (tensor(storage) for storage in storages)
+    inner = Script("__torch__.torch.nn Linear", training=False, weight=second)
+    top = Script("__torch__ CLIP", training=False, logit=first, proj=None, **{"0": inner}, again=inner)
+    arrays = read_bytes(tmp_path, zip_file(top, storages, code="x = 1\n" * 10_000))
+    assert sorted(arrays) == ["0.weight", "again.weight", "logit"]
+    np.testing.assert_array_equal(arrays["0.weight"], storages[1].array)
+    top.attributes["own"] = top
+    with pytest.raises(WeightsError, match="hold each other without end"):
+        read_bytes(tmp_path, zip_file(top, storages))
+    with pytest.raises(WeightsError, match="it holds no state dict"):
+        read_bytes(tmp_path, zip_file(Script("__torch__ Empty", training=False), []))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit itself
+@pytest.mark.parametrize("scripted", [False, True])
+def test_torchscript_of_pytorch_is_read_alike(scripted, tmp_path):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).eval()
+    made = torch.jit.script(module) if scripted else torch.jit.trace(module, torch.zeros(1, 3, 5, 5))
+    path = tmp_path / "module.pt"
+    made.save(path)
+    arrays = read_weights(path)
+    assert sorted(arrays) == sorted(module.state_dict())
     for name, value in module.state_dict().items():
         np.testing.assert_array_equal(arrays[name], value.numpy())
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from jaxret.models.foundation.family import Family, TextFamily, settings_with
-from jaxret.models.foundation.files import WeightFiles
+from jaxret.models.foundation.family import Family, TextFamily, settings_with, square
+from jaxret.models.foundation.files import Arrays, WeightFiles, split_fused
 from jaxret.models.foundation.sizing import Sizing
 from jaxret.models.foundation.towers import block_names, image_settings, in_vision_model, text_settings
 from jaxret.models.weights.patterns import Named, Patterns, torch_patches
 
-__all__ = ["CLIP"]
+__all__ = ["CLIP", "CLIP_ORIGINAL"]
 
 _VISION: dict[str, Any] = {
     "hidden_size": 768,
@@ -110,3 +111,94 @@ CLIP = Family(
     ),
 )
 """Folders of Hugging Face."""
+
+
+# Names of the authors' files and of Hugging Face's; `visual.` stands before those of the tower of images.
+_RENAMED = (
+    (r"^visual\.class_embedding$", "vision_model.embeddings.class_embedding"),
+    (r"^visual\.conv1\.", "vision_model.embeddings.patch_embedding."),
+    (r"^visual\.positional_embedding$", "vision_model.embeddings.position_embedding.weight"),
+    (r"^visual\.ln_pre\.", "vision_model.pre_layrnorm."),
+    (r"^visual\.ln_post\.", "vision_model.post_layernorm."),
+    (r"^visual\.proj$", "visual_projection.weight"),
+    (r"^visual\.transformer\.resblocks\.", "vision_model.encoder.layers."),
+    (r"^token_embedding\.", "text_model.embeddings.token_embedding."),
+    (r"^positional_embedding$", "text_model.embeddings.position_embedding.weight"),
+    (r"^ln_final\.", "text_model.final_layer_norm."),
+    (r"^text_projection$", "text_projection.weight"),
+    (r"^transformer\.resblocks\.", "text_model.encoder.layers."),
+    (r"\.attn\.", ".self_attn."),
+    (r"\.ln_([12])\.", r".layer_norm\1."),
+    (r"\.mlp\.c_fc\.", ".mlp.fc1."),
+    (r"\.mlp\.c_proj\.", ".mlp.fc2."),
+)
+_OF_ARCHIVE = ("input_resolution", "context_length", "vocab_size")
+_HEAD = 64  # units of a head, in all of its authors' models
+
+
+def _original_prepare(arrays: Arrays) -> Arrays:
+    renamed = {}
+    for name, array in arrays.items():
+        if name in ("visual.proj", "text_projection"):
+            array = array.T
+        for theirs, ours in _RENAMED:
+            name = re.sub(theirs, ours, name)
+        renamed[name] = array
+    roles = ("weight", "bias")
+    parts = ("q_proj", "k_proj", "v_proj")
+    return split_fused(
+        renamed, {f"self_attn.in_proj_{role}": tuple(f"self_attn.{part}.{role}" for part in parts) for role in roles}
+    )
+
+
+def _original_tower(arrays: Arrays, prefix: str) -> dict[str, Any]:
+    units, wide = (arrays[f"{prefix}resblocks.0.mlp.c_fc.weight"].shape[axis] for axis in (1, 0))
+    depth = sum(bool(re.fullmatch(re.escape(prefix) + r"resblocks\.\d+\.ln_1\.weight", name)) for name in arrays)
+    return {"units": units, "depth": depth, "heads": units // _HEAD, "wide": wide, "activation": "quick-gelu",
+            "epsilon": 1e-5}  # fmt: skip
+
+
+def _original_settings(files: WeightFiles) -> dict[str, Any]:
+    arrays = files.arrays
+    patch_size = arrays["visual.conv1.weight"].shape[-1]
+    return {
+        **_original_tower(arrays, "visual.transformer."),
+        "patch_size": patch_size,
+        "image_size": patch_size * square(len(arrays["visual.positional_embedding"]) - 1, files),
+        "first_norm": True,
+        "patch_bias": False,
+        "projection": arrays["visual.proj"].shape[1],
+    }
+
+
+def _original_text_settings(files: WeightFiles) -> dict[str, Any]:
+    arrays = files.arrays
+    vocabulary = len(arrays["token_embedding.weight"])
+    return {
+        **_original_tower(arrays, "transformer."),
+        "vocabulary": vocabulary,
+        "length": len(arrays["positional_embedding"]),
+        "projection": arrays["text_projection"].shape[1],
+        "projection_bias": False,
+        "causal": True,
+        "end_token": vocabulary - 1,
+    }
+
+
+CLIP_ORIGINAL = Family(
+    "clip",
+    # Others train with these names and the exact GELU; only the authors' archives hold their settings.
+    lambda files: files.config is None and all(name in files.arrays for name in ("visual.conv1.weight", *_OF_ARCHIVE)),
+    _original_settings,
+    _original_prepare,
+    _patterns,
+    _sizing,
+    unused=rf"^text_model\.|^text_projection\.|^logit_scale$|^({'|'.join(_OF_ARCHIVE)})$",
+    text=TextFamily(
+        _original_text_settings,
+        _text_patterns,
+        cleaning=lambda settings: "none",
+        unused=rf"^vision_model\.|^visual_projection\.|^logit_scale$|^({'|'.join(_OF_ARCHIVE)})$",
+    ),
+)
+"""The `.pt` archives of its authors."""

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxret.errors import ConfigError, WeightsError
 from jaxret.files import is_there
 from jaxret.models.base import Backbone
-from jaxret.models.foundation.clip import CLIP
+from jaxret.models.foundation.clip import CLIP, CLIP_ORIGINAL
 from jaxret.models.foundation.dinov2 import DINOV2, DINOV2_ORIGINAL
 from jaxret.models.foundation.dinov3 import DINOV3, DINOV3_ORIGINAL
 from jaxret.models.foundation.family import Family, TextFamily
@@ -36,6 +36,7 @@ FAMILIES: tuple[Family, ...] = (
     SIGLIP_NAFLEX,
     SIGLIP_ORIGINAL,
     CLIP,
+    CLIP_ORIGINAL,
     VIDEOPRISM,
     VIDEOPRISM_ORIGINAL,
 )
@@ -125,7 +126,8 @@ def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 
 def _words(family: Family, text: TextFamily, files: WeightFiles, dtype: str) -> Words | None:
     """The tower of words and the tokenizer; None where the files lack one of them."""
     settings = text.settings(files)
-    if settings is None or not has_tokenizer(files.path):
+    folder = files.path if files.config is not None else files.path.parent  # a file's tokenizer lies beside it
+    if settings is None or not has_tokenizer(folder):
         return None
     try:
         tower: TextTower = nnx.eval_shape(lambda: TextTower(**settings, dtype=dtype, rngs=nnx.Rngs(0)))
@@ -133,7 +135,7 @@ def _words(family: Family, text: TextFamily, files: WeightFiles, dtype: str) -> 
         raise WeightsError(f"{files.path} describes no tower of words: {error}") from error
     _fill(tower, text.patterns(settings), family, text.unused, files)
     padding = settings["end_token"] if settings["end_token"] is not None else 1
-    tokenizer = read_tokenizer(files.path, length=settings["length"], cleaning=text.cleaning(settings), padding=padding)
+    tokenizer = read_tokenizer(folder, length=settings["length"], cleaning=text.cleaning(settings), padding=padding)
     return Words(tower, tokenizer)
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from jaxret.errors import ConfigError, WeightsError
 from jaxret.files import is_there
+from jaxret.models.text.byte_pairs import BYTE_PAIR_FILES, byte_pair_tokenizer
 
 __all__ = ["Cleaning", "Tokenizer", "has_tokenizer", "read_tokenizer"]
 
@@ -93,14 +94,19 @@ class Tokenizer:
 
 def has_tokenizer(folder: Path) -> bool:
     """Whether the files of a tokenizer lie in a folder."""
-    return any(is_there(folder / name) for name in (_FAST, *_PIECES))
+    return any(is_there(folder / name) for name in (_FAST, *_PIECES)) or _has_byte_pairs(folder)
+
+
+def _has_byte_pairs(folder: Path) -> bool:
+    return all(is_there(folder / name) for name in BYTE_PAIR_FILES)
 
 
 def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: int) -> Tokenizer:
     """The tokenizer that lies in a folder as Hugging Face lays it out.
 
     Args:
-      folder: with `tokenizer.json`, or a sentencepiece model `spiece.model` or `tokenizer.model`.
+      folder: with `tokenizer.json`, a sentencepiece model `spiece.model` or `tokenizer.model`, or CLIP's `vocab.json`
+        and `merges.txt`.
       length: tokens of a row.
       cleaning: see `Cleaning`.
       padding: the token that fills, where neither `tokenizer.json` nor `tokenizer_config.json` names it.
@@ -109,9 +115,13 @@ def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: in
       WeightsError: there is none, or it is damaged.
     """
     name = next((name for name in (_FAST, *_PIECES) if is_there(folder / name)), None)
-    if name is None:
-        raise WeightsError(f"{folder} has no tokenizer: one of {', '.join((_FAST, *_PIECES))} must be there")
-    content = (folder / name).read_bytes()
+    if name is None and not _has_byte_pairs(folder):
+        known = ", ".join((_FAST, *_PIECES))
+        raise WeightsError(
+            f"{folder} has no tokenizer: one of {known} or {' and '.join(BYTE_PAIR_FILES)} must be there"
+        )
+    content = byte_pair_tokenizer(folder) if name is None else (folder / name).read_bytes()
+    name = name or _FAST
     if name == _FAST:
         padding = _padding(folder, content, padding)
     return Tokenizer(name, content, length=length, padding=padding, cleaning=cleaning)

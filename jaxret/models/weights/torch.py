@@ -1,9 +1,9 @@
 """PyTorch weight files (`.pth`, `.pt`, `.bin`) read without PyTorch and without executing anything.
 
 Both layouts of `torch.save` are read: the zip archive (PyTorch 1.6 and later) and, before it, the legacy
-sequence: magic number, protocol version, system description, state dict, storage keys, raw storages. Their
-pickle streams go through `tensor_pickle`, which executes nothing. Every size and offset is checked against what
-the file really holds before memory is taken for it.
+sequence: magic number, protocol version, system description, state dict, storage keys, raw storages. So are
+the archives of `torch.jit.save`, without their code. Their pickle streams go through `StackMachine`, which executes
+nothing. Every size and offset is checked against what the file really holds before memory is taken for it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.errors import WeightsError
-from jaxret.models.weights.unpickle import Refused, StackMachine, Storage, Tensor
+from jaxret.models.weights.unpickle import Refused, ScriptModule, StackMachine, Storage, Tensor
 
 __all__ = ["read_torch_file"]
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
+_MOST_MODULES, _LONGEST_NAME = 10_000, 1_000
 
 
 def read_torch_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     """The tensors of a state dict by name, as read-only arrays; bfloat16 tensors have `ml_dtypes.bfloat16`.
 
     A checkpoint that holds its state dict under the key "state_dict" is read too, and a prefix "module."
-    that all names share (from `DataParallel`) is taken off.
+    that all names share (from `DataParallel`) is taken off. Of a TorchScript archive the names are those that
+    the state dict of its module would have.
 
     Raises:
       WeightsError: the file is truncated, damaged, no state dict, or names anything but tensors; the message
@@ -71,7 +73,9 @@ _StorageReader = Callable[[Storage], npt.NDArray[Any]]
 def _read_zip(file: BinaryIO, size: int) -> tuple[Any, _StorageReader]:
     archive = zipfile.ZipFile(file)
     members = {info.filename: info for info in archive.infolist()}
-    # Members of a weight file are stored as they are. Compressed or overlapping ones could unpack to any size.
+    # What is read of a weight file is stored as it is. Compressed or overlapping members could unpack to any size. The
+    # code of TorchScript is compressed, and is not looked at.
+    members = {name: info for name, info in members.items() if name.split("/")[1:2] != ["code"]}
     if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
         raise Refused("an archive with compressed members is not a PyTorch weight file")
     if sum(info.file_size for info in members.values()) > size:
@@ -137,6 +141,8 @@ def _read_legacy(data: mmap.mmap, stream: IO[bytes]) -> tuple[Any, _StorageReade
 
 
 def _state_dict(top: Any, storage_of: _StorageReader) -> dict[str, npt.NDArray[Any]]:
+    if isinstance(top, ScriptModule):
+        top = _tensors_of(top)
     if isinstance(top, dict) and isinstance(top.get("state_dict"), dict):
         top = top["state_dict"]
     if not isinstance(top, dict) or not top:
@@ -155,6 +161,23 @@ def _state_dict(top: Any, storage_of: _StorageReader) -> dict[str, npt.NDArray[A
             read[key] = storage_of(tensor.storage)
         arrays[name.removeprefix(prefix)] = _view(name, tensor, read[key])
     return arrays
+
+
+def _tensors_of(top: ScriptModule) -> dict[str, Tensor]:
+    """The tensors of a module and of the modules in it, by dotted names; other attributes are settings of its code."""
+    tensors: dict[str, Tensor] = {}
+    waiting, seen = [("", top)], 0
+    while waiting:
+        prefix, module = waiting.pop()
+        seen += 1
+        if seen > _MOST_MODULES or len(prefix) > _LONGEST_NAME:
+            raise Refused("its modules hold each other without end")
+        for name, value in module.attributes.items():
+            if isinstance(value, Tensor):
+                tensors[f"{prefix}{name}"] = value
+            elif isinstance(value, ScriptModule):
+                waiting.append((f"{prefix}{name}.", value))
+    return tensors
 
 
 def _view(name: str, tensor: Tensor, storage: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -3,8 +3,9 @@
 A pickle stream is a program for a small stack machine that may call any function it names. Here the stream is
 never given to `pickle`. Its opcodes are split by `pickletools.genops`, which only parses, and interpreted by
 `StackMachine`, which knows the few opcodes that state dicts consist of, treats every function and class as a mere
-name, and accepts the names in `_BUILDERS` and `_STORAGES` alone. Anything else is an error that names it. This is
-the only place of the library where a pickle stream is looked at; none is ever written.
+name, and accepts the names in `_BUILDERS` and `_STORAGES` alone, and in a TorchScript archive those of its own modules,
+of which it keeps the attributes and nothing else. Anything else is an error that names it. This is the only place of
+the library where a pickle stream is looked at; none is ever written.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import IO, Any
 import ml_dtypes
 import numpy as np
 
-__all__ = ["Name", "Refused", "StackMachine", "Storage", "Tensor"]
+__all__ = ["Name", "Refused", "ScriptModule", "StackMachine", "Storage", "Tensor"]
 
 # Storage classes of PyTorch and the element type of each, little-endian.
 _STORAGES: dict[str, np.dtype[Any]] = {
@@ -65,6 +66,13 @@ class Tensor:
     strides: tuple[int, ...]
 
 
+@dataclasses.dataclass
+class ScriptModule:
+    """A module of a TorchScript archive: its attributes by name, tensors and further modules among them."""
+
+    attributes: dict[Any, Any] = dataclasses.field(default_factory=dict)
+
+
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor:
     # What follows (requires_grad, hooks) matters to training in PyTorch only.
     if not (isinstance(storage, Storage) and isinstance(shape, tuple) and isinstance(strides, tuple)):
@@ -91,6 +99,9 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
 }
+
+_SCRIPT = "__torch__."
+"""What the names of the modules of a TorchScript archive begin with."""
 
 _MARK = object()
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
@@ -199,7 +210,7 @@ class StackMachine:
         self._push_name(f"{module}.{name}")
 
     def _push_name(self, path: str) -> None:
-        if path not in _BUILDERS and path not in _STORAGES:
+        if path not in _BUILDERS and path not in _STORAGES and not path.startswith(_SCRIPT):
             raise Refused(f"it names {path!r}, which is no part of a state dict; nothing was executed")
         self.stack.append(Name(path))
 
@@ -209,9 +220,18 @@ class StackMachine:
             raise Refused("it calls something that is not a builder of tensors")
         self.stack.append(_BUILDERS[function.path](*arguments))
 
+    def _newobj(self, _: None) -> None:
+        arguments, made = self.stack.pop(), self.stack.pop()
+        if not isinstance(made, Name) or not made.path.startswith(_SCRIPT) or arguments != ():
+            raise Refused("pickle opcode NEWOBJ is not part of a state dict")
+        self.stack.append(ScriptModule())
+
     def _build(self, _: None) -> None:
         # `_metadata`, which PyTorch hangs on a state dict, holds version numbers of its modules; not needed.
         state = self.stack.pop()
+        if self.stack and isinstance(self.stack[-1], ScriptModule) and isinstance(state, dict):
+            self.stack[-1].attributes = state
+            return
         if not isinstance(state, dict) or set(state) != {"_metadata"}:
             raise Refused("it sets attributes of an object")
         self._top(dict)

@@ -6,6 +6,7 @@ hold the same ground without.
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import jax
@@ -13,10 +14,13 @@ import numpy as np
 import pytest
 from foundation_making import tokenizer_json
 from PIL import Image
+from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import ByteLevel
 
 from jaxret.data.decode.image import ImageReader
 from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.models.foundation import open_published
+from jaxret.models.text.byte_pairs import byte_pair_tokenizer
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # theirs
@@ -183,3 +187,38 @@ def test_photographs_of_odd_sizes_are_prepared_alike(tmp_path, shape):
         inputs = processor(images=image.convert("RGB"), return_tensors="pt")
         theirs = model(**inputs).pooler_output
     assert relative(ours, theirs) <= TOLERANCE
+
+
+def test_byte_pairs_make_the_same_tokens(tmp_path):
+    """From CLIP's `vocab.json` and `merges.txt`, by their tokenizer and by the file that we make of them."""
+    letters = sorted(ByteLevel.alphabet())
+    merges = [
+        "t h",
+        "th e</w>",
+        "a n",
+        "an d</w>",
+        "r e",
+        "re d</w>",
+        "' s</w>",
+        "c a",
+        "ca r</w>",
+        "Ã ©</w>",
+        "! !</w>",
+    ]
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), *(merge.replace(" ", "") for merge in merges)]
+    vocabulary = {token: number for number, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
+    theirs = transformers.CLIPTokenizer.from_pretrained(str(tmp_path))
+    ours = Tokenizer.from_str(byte_pair_tokenizer(tmp_path).decode())
+    for text in (
+        "the red car's",
+        "É é  日本語 12 3a4",
+        "!! !!? <|endoftext|> ok",
+        "a\tb\n c",
+        "don't",
+        "x 😀",
+        "_a-b",
+        "",
+    ):
+        assert ours.encode(text).ids == theirs(text)["input_ids"], text

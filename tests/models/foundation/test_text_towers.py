@@ -18,6 +18,7 @@ from foundation_making import (
 from PIL import Image
 from reference import transformers_twin as twin
 from reference.stages import assert_close, random_images, stages_of
+from weights_making import Script, Storage, tensor, zip_file
 
 import jaxret
 from jaxret import Retriever, SequenceSearch, VectorSearch
@@ -27,7 +28,7 @@ from jaxret.errors import ConfigError, MediaError, WeightsError
 from jaxret.models import FrozenSettings, frozen_encoder, load_encoder, save_encoder
 from jaxret.models.foundation import open_published
 from jaxret.models.store import fingerprint
-from jaxret.models.text import Tokenizer
+from jaxret.models.text import Tokenizer, read_tokenizer
 
 pytest.importorskip("tokenizers", reason="needs the extra text")
 
@@ -160,6 +161,87 @@ def test_clip_words(tmp_path, end):
     embeddings = np.asarray(words.tower(tokens).embedding)
     for row, text in zip(embeddings, tokens, strict=True):
         assert_close(row, twin.clip_text(clip_arrays(), text, heads=2, end=29))
+
+
+def clips_own_archive(arrays) -> bytes:
+    """A CLIP as its authors store it: a module of TorchScript, by their names, projections turned."""
+    own, blocks = {}, {"vision_model.": "visual.transformer.", "text_model.": "transformer."}
+    for tower, prefix in blocks.items():
+        for number in range(2):
+            layer, block = f"{tower}encoder.layers.{number}.", f"{prefix}resblocks.{number}."
+            for role in ("weight", "bias"):
+                fused = [arrays[f"{layer}self_attn.{part}_proj.{role}"] for part in "qkv"]
+                own[f"{block}attn.in_proj_{role}"] = np.concatenate(fused)
+                own[f"{block}attn.out_proj.{role}"] = arrays[f"{layer}self_attn.out_proj.{role}"]
+                own[f"{block}mlp.c_fc.{role}"] = arrays[f"{layer}mlp.fc1.{role}"]
+                own[f"{block}mlp.c_proj.{role}"] = arrays[f"{layer}mlp.fc2.{role}"]
+                for norm in (1, 2):
+                    own[f"{block}ln_{norm}.{role}"] = arrays[f"{layer}layer_norm{norm}.{role}"]
+    for role in ("weight", "bias"):
+        own[f"visual.ln_pre.{role}"] = arrays[f"vision_model.pre_layrnorm.{role}"]
+        own[f"visual.ln_post.{role}"] = arrays[f"vision_model.post_layernorm.{role}"]
+        own[f"ln_final.{role}"] = arrays[f"text_model.final_layer_norm.{role}"]
+    own["visual.class_embedding"] = arrays["vision_model.embeddings.class_embedding"]
+    own["visual.conv1.weight"] = arrays["vision_model.embeddings.patch_embedding.weight"]
+    own["visual.positional_embedding"] = arrays["vision_model.embeddings.position_embedding.weight"]
+    own["visual.proj"] = arrays["visual_projection.weight"].T
+    own["token_embedding.weight"] = arrays["text_model.embeddings.token_embedding.weight"]
+    own["positional_embedding"] = arrays["text_model.embeddings.position_embedding.weight"]
+    own["text_projection"] = arrays["text_projection.weight"].T
+    own["logit_scale"] = arrays["logit_scale"]
+    own |= {name: np.array(7) for name in ("input_resolution", "context_length", "vocab_size")}
+    assert sum(array.size for array in own.values()) == sum(array.size for array in arrays.values()) + 3
+    storages, top = [], Script("__torch__.multimodal.model Multimodal", training=False)
+    for number, (name, array) in enumerate(own.items()):
+        *path, leaf = name.split(".")
+        module = top
+        for part in path:
+            module = module.attributes.setdefault(part, Script("__torch__ Part", training=False))
+        kind = "LongStorage" if array.dtype.kind == "i" else "FloatStorage"
+        storages.append(Storage(kind, str(number), np.ascontiguousarray(array)))
+        module.attributes[leaf] = tensor(storages[-1])
+    return zip_file(top, storages, code="def forward(self): return 1\n" * 100)
+
+
+def test_clips_authors_own_archive_gives_the_same(tmp_path):
+    arrays = clip_arrays(units=64)  # a head of 64, as in all of them
+    (tmp_path / "own.pt").write_bytes(clips_own_archive(arrays))
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json(start="<start>", end="<end>"))
+    found, pixels = open_published(tmp_path / "own.pt"), random_images(32, 32)
+    ours = stages_of(found.backbone, pixels)
+    image = (pixels[1] / 255 - found.sizing.mean) / found.sizing.deviation
+    for stage, values in twin.clip(arrays, image, heads=1).items():
+        assert_close(ours[stage][1], values)
+    tokens = found.words.tokenizer(["a dog"])
+    assert_close(found.words.tower(tokens).embedding[0], twin.clip_text(arrays, tokens[0], heads=1, end=29))
+
+
+def test_a_vocabulary_of_byte_pairs_makes_the_same_tokens(tmp_path):
+    """By hand: the merges join l-o, lo-w</w> and é's two bytes; a number is split into its digits."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    letters = sorted(ByteLevel.alphabet())
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "lo", "low</w>", "Ã©</w>"]
+    vocabulary = {token: number for number, token in enumerate([*tokens, "<|startoftext|>", "<|endoftext|>"])}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\nl o\nlo w</w>\nÃ ©</w>\n", encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<|endoftext|>"}))
+    tokenizer = read_tokenizer(tmp_path, length=12, cleaning="none", padding=1)
+    end = vocabulary["<|endoftext|>"]
+    expected = ["<|startoftext|>", "low</w>", "lo", "o</w>", "Ã©</w>", "1</w>", "2</w>", "!", "?</w>"]
+    assert tokenizer(["Low  loo \u00e9 12!?"])[0].tolist() == [*(vocabulary[token] for token in expected), *[end] * 3]
+    assert tokenizer.file == "tokenizer.json"
+    whole = (tmp_path / "merges.txt").read_bytes()
+    (tmp_path / "merges.txt").write_text("a b c\n")
+    with pytest.raises(WeightsError, match=r"merges\.txt is damaged: a line must hold two parts of a token"):
+        read_tokenizer(tmp_path, length=12, cleaning="none", padding=1)
+    (tmp_path / "merges.txt").write_bytes(whole)
+    (tmp_path / "vocab.json").write_text('{"a": 1}')
+    with pytest.raises(WeightsError, match=r"has no token <\|startoftext\|>: it is no vocabulary of CLIP"):
+        read_tokenizer(tmp_path, length=12, cleaning="none", padding=1)
+    (tmp_path / "vocab.json").write_text('["a"]')
+    with pytest.raises(WeightsError, match="it gives no numbers to tokens"):
+        read_tokenizer(tmp_path, length=12, cleaning="none", padding=1)
 
 
 def test_the_padding_token_is_the_one_that_the_files_name(tmp_path, clip):
