@@ -89,7 +89,15 @@ def test_modules_of_torchscript_are_read_without_their_code(tmp_path):
     storages = [Storage("HalfStorage", str(number), np.arange(6, dtype=np.float16) + number) for number in range(2)]
     first, second = (tensor(storage) for storage in storages)
     inner = Script("__torch__.torch.nn Linear", training=False, weight=second)
-    top = Script("__torch__ CLIP", training=False, logit=first, proj=None, **{"0": inner}, again=inner)
+    top = Script(
+        "__torch__ CLIP",
+        training=False,
+        logit=first,
+        proj=None,
+        pad=Call("torch.jit._pickle build_intlist", [0, 1]),
+        **{"0": inner},
+        again=inner,
+    )
     arrays = read_bytes(tmp_path, zip_file(top, storages, code="x = 1\n" * 10_000))
     assert sorted(arrays) == ["0.weight", "again.weight", "logit"]
     np.testing.assert_array_equal(arrays["0.weight"], storages[1].array)

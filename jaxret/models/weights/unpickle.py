@@ -92,12 +92,20 @@ def _ordered_dict(*arguments: Any) -> dict[Any, Any]:
     return {}
 
 
+def _list_of(values: Any) -> list[Any]:
+    # Of numbers or tensors, in the settings of a module of TorchScript.
+    if not isinstance(values, list):
+        raise Refused("a list made of something else")
+    return values
+
+
 # All that a stream may call: names, and what they mean here.
 _BUILDERS: dict[str, Callable[..., Any]] = {
     "collections.OrderedDict": _ordered_dict,
     "torch._utils._rebuild_parameter": _rebuild_parameter,
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
+    **{f"torch.jit._pickle.build_{kind}list": _list_of for kind in ("bool", "double", "int", "tensor")},
 }
 
 _SCRIPT = "__torch__."
