@@ -54,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         from jaxret.serve.guard import is_loopback
         from jaxret.serve.limits import Limits
         from jaxret.serve.listening import bound_socket, server_of
-        from jaxret.serve.parts import put_together
+        from jaxret.serve.parts import open_parts
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn", "python_multipart"):
             raise
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--host {args.host} can be reached by other machines: it needs a --token, too")
 
     listening = bound_socket(args.host, args.port)
-    parts = put_together(args.indexes, args.media_root, Limits())
+    parts = open_parts(args.indexes, args.media_root, Limits())
     host = f"[{args.host}]" if ":" in args.host else args.host
     secret = "" if args.token is None else f"?token={args.token}"
     print(f"http://{host}:{listening.getsockname()[1]}/{secret}", flush=True)

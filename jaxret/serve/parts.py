@@ -20,7 +20,7 @@ from jaxret.serve.queries import QueryMedia
 from jaxret.serve.searches import Searches
 from jaxret.serve.workers import Workers
 
-__all__ = ["Parts", "put_together"]
+__all__ = ["Parts", "open_parts"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Parts:
         return any(workers.busy for workers in (self.searches.workers, self.jobs.workers, self.looking, self.drawing))
 
 
-def put_together(indexes: Sequence[Path], media_root: Path | None, limits: Limits) -> Parts:
+def open_parts(indexes: Sequence[Path], media_root: Path | None, limits: Limits) -> Parts:
     """Open the indexes, and make everything else.
 
     Raises:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from jaxret.serve.app import make_app
 from jaxret.serve.limits import Limits
 from jaxret.serve.listening import bound_socket, server_of
-from jaxret.serve.parts import Parts, put_together
+from jaxret.serve.parts import Parts, open_parts
 
 
 class Answer(NamedTuple):
@@ -59,7 +59,7 @@ class Client:
 def running(
     indexes: list[Path], media_root: Path | None = None, limits: Limits | None = None, *, token: str | None = None
 ) -> Iterator[Client]:
-    parts = put_together(indexes, media_root, limits or Limits())
+    parts = open_parts(indexes, media_root, limits or Limits())
     socket = bound_socket("127.0.0.1", 0)
     server = server_of(make_app(parts, token=token))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)

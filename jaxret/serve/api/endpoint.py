@@ -52,7 +52,7 @@ class Endpoint:
       method, path: of HTTP; names in the path stand in braces.
       summary: in a sentence.
       handle: makes the answer: a response, an instance of `answer`, or what JSON can say.
-      parameters: a dataclass of what stands behind the question mark.
+      parameters: a dataclass of the parameters in the URL.
       body: a dataclass of the JSON that is sent along.
       answer: a dataclass of the answer; None where it is no JSON.
       media_type: of an answer that is none.
