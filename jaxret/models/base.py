@@ -74,6 +74,7 @@ class Backbone(nnx.Module):
       channels: of the input: 3 for RGB, 1 for grey, more where an image is more than its colours.
       dtype: dtype in which the layers compute; parameters are float32.
       side_step: images whose sides are multiples of this many pixels fill whole cells of every map.
+      takes_sizes: whether images of several sizes may share a batch, see `padded_maps`.
     """
 
     name: ClassVar[str]
@@ -84,6 +85,7 @@ class Backbone(nnx.Module):
     channels: int
     dtype: jnp.dtype
     side_step: int = SIDE_STEP
+    takes_sizes: ClassVar[bool] = False
 
     @property
     def summary(self) -> str:
@@ -130,6 +132,19 @@ class Backbone(nnx.Module):
           ValueError: the array is not four-dimensional or has another number of channels.
         """
         raise NotImplementedError
+
+    def padded_maps(self, images: jax.Array, sizes: jax.Array) -> dict[str, jax.Array]:
+        """The feature maps of images of several sizes in one batch; of classes with `takes_sizes`, in evaluation mode.
+
+        Args:
+          images: as for a call; the image lies in the upper left corner, and the rest is padding.
+          sizes: int (B, 2), height and width of each image, multiples of `side_step`.
+
+        Returns:
+          Stages by name, (B, H', W', C). Where the image is they are those of the image alone, up to rounding; what
+          stands in the padding means nothing.
+        """
+        raise NotImplementedError(f"{self.name} takes images of one size in a batch")
 
     def _check_images(self, images: jax.Array) -> None:
         if images.ndim != 4 or images.shape[-1] != self.channels:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, check_sizes
@@ -83,6 +84,10 @@ class LinearProjection(nnx.Module):
         vectors = vectors.astype(jnp.float32)
         centred = vectors - per_channel(self.mean[...], vectors)
         return jnp.matmul(centred, self.components[...], precision=jax.lax.Precision.HIGHEST)
+
+    def on_host(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The same in NumPy, for arrays of many shapes: none is compiled."""
+        return np.asarray((vectors - np.asarray(self.mean[...])) @ np.asarray(self.components[...]), np.float32)
 
 
 @register_sequence_encoder

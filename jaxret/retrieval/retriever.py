@@ -12,7 +12,7 @@ from jaxret.data.ground_truth.films import FilmQueries
 from jaxret.data.ground_truth.stanford_i2v import I2VQueries
 from jaxret.data.items import Kind
 from jaxret.data.rows import Rows
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex
 from jaxret.rank.validation import check_count
 from jaxret.retrieval import storage
@@ -105,6 +105,7 @@ class Retriever:
         dataset: MediaDataset,
         *,
         media: Mapping[int, FrameVectors] | None = None,
+        known: Mapping[int, FrameVectors] | None = None,
         threads: int = 2,
         on_item: Callable[[int], None] | None = None,
         stop: Callable[[], bool] | None = None,
@@ -118,6 +119,7 @@ class Retriever:
           dataset: what to add.
           media: frame vectors by item number, as `system.vectors` makes them, if they are at hand; items that it lacks
             are skipped.
+          known: the same of some items alone; the others are encoded.
           threads: files decoded at once.
           on_item: called with each item's number when it is encoded.
           stop: called before each item is taken; where it says true, the addition ends with what is encoded by then.
@@ -128,13 +130,31 @@ class Retriever:
         if not isinstance(dataset, MediaDataset):
             raise TypeError(f"dataset must be a data set, as jaxret.open_dataset(...) opens it, got {dataset!r:.80}")
         fresh = fresh_items(dataset, self.index)
-        if media is None:
-            stream = self.system.vectors(dataset, fresh, threads=threads, on_item=on_item)
-        else:
-            stream = iter([(number, media[number]) for number in fresh if number in media])
+        if media is not None:
+            fresh, known = [number for number in fresh if number in media], media
+        stream = self._encoded(dataset, fresh, known or {}, threads, on_item)
         if stop is not None:
             stream = _until(stop, stream)
         return add_media(self.index, dataset, stream, self._rows_of)
+
+    def _encoded(
+        self,
+        dataset: MediaDataset,
+        numbers: Sequence[int],
+        known: Mapping[int, FrameVectors],
+        threads: int,
+        on_item: Callable[[int], None] | None,
+    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
+        """Items in order, those that are known as they are and the others encoded."""
+        unknown = [number for number in numbers if number not in known]
+        encoded = self.system.vectors(dataset, unknown, threads=threads, on_item=on_item) if unknown else iter(())
+        for number in numbers:
+            if number not in known:
+                yield next(encoded)
+                continue
+            yield number, known[number]
+            if on_item is not None:
+                on_item(number)
 
     def _rows_of(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Any]:
         return {name: rows for name, rows in self.system.rows(vectors).items() if name in self.index.spaces}

@@ -18,6 +18,7 @@ from jaxret.models.base import Backbone, Encoding, check_backbone_settings, comp
 from jaxret.models.layers.conv import ConvBatchNorm
 from jaxret.models.layers.dispatch import map_groups
 from jaxret.models.layers.init import glorot_uniform
+from jaxret.models.layers.padded import Inside
 from jaxret.models.registry import PackagedWeights, register_backbone
 from jaxret.models.weights.names import TORCH_CONVOLUTION, TORCH_DENSE, TORCH_DEPTHWISE, Slot, WeightTable
 
@@ -67,10 +68,10 @@ class InvertedResidual(nnx.Module):
         self.project = layer(wide, out_channels, window=(1, 1), activation="linear")
         self.residual = stride == 1 and in_channels == out_channels
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """(B, H, W, C_in) to (B, ceil(H / stride), ceil(W / stride), C_out)."""
+    def __call__(self, inputs: jax.Array, inside: Inside | None = None) -> jax.Array:
+        """(B, H, W, C_in) to (B, ceil(H / stride), ceil(W / stride), C_out); `inside`: of padded images."""
         x = inputs if self.expand is None else self.expand(inputs)
-        x = self.project(self.depthwise(x))
+        x = self.project(self.depthwise(x, inside))
         return x + inputs if self.residual else x
 
 
@@ -107,6 +108,7 @@ class EfficientNetLite0(Backbone):
 
     name: ClassVar[str] = "efficientnet-lite0"
     normalisation: ClassVar[dict[str, Any]] = {"mean": 127.0, "scale": 1 / 128}
+    takes_sizes: ClassVar[bool] = True
 
     def __init__(self, *, classes: int = 0, channels: int = 3, dtype: str = "float32", rngs: nnx.Rngs):
         check_backbone_settings(channels=channels, classes=classes)
@@ -180,19 +182,34 @@ class EfficientNetLite0(Backbone):
             return self._encode(images)  # batch statistics are over the whole batch
         return map_groups(self._encode, images, _GROUP)
 
+    def padded_maps(self, images: jax.Array, sizes: jax.Array) -> dict[str, jax.Array]:
+        """See `Backbone.padded_maps`."""
+        self._check_images(images)
+        return map_groups(lambda some: self._maps(*some), (images, sizes), _GROUP)
+
     def _encode(self, images: jax.Array) -> Encoding:
-        x, stages = self._large_maps(images) if self.stem.training else map_groups(self._large_maps, images, 1)
-        for number in range(_LARGE_MAP_BLOCKS, len(self.blocks)):
-            x = stages[f"block_{number}"] = self.blocks[number](x)
-        x = stages["last"] = self.last(x)  # (B, H/32, W/32, 1280)
+        stages = self._maps(images, None)
+        x = stages["last"]  # (B, H/32, W/32, 1280)
         embedding = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
         if self.head is not None:
             stages["logits"] = self.head(embedding)
         return Encoding(embedding, stages)
 
-    def _large_maps(self, images: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        stages = {}
-        x = stages["stem"] = self.stem(self._normalise(images))  # (B, H/2, W/2, 32)
-        for number in range(_LARGE_MAP_BLOCKS):
-            x = stages[f"block_{number}"] = self.blocks[number](x)
-        return x, stages
+    def _maps(self, images: jax.Array, sizes: jax.Array | None) -> dict[str, jax.Array]:
+        def inside(sizes: jax.Array | None) -> Inside | None:
+            return None if sizes is None else Inside(sizes, images.shape[1:3])
+
+        def large_maps(some: tuple[jax.Array, jax.Array | None]) -> dict[str, jax.Array]:
+            x = self.stem(self._normalise(some[0]), inside(some[1]))  # (B, H/2, W/2, 32)
+            stages = {"stem": x}
+            for number in range(_LARGE_MAP_BLOCKS):
+                x = stages[f"block_{number}"] = self.blocks[number](x, inside(some[1]))
+            return stages
+
+        given = (images, sizes)
+        stages = large_maps(given) if self.stem.training else map_groups(large_maps, given, 1)
+        x = stages[f"block_{_LARGE_MAP_BLOCKS - 1}"]
+        for number in range(_LARGE_MAP_BLOCKS, len(self.blocks)):
+            x = stages[f"block_{number}"] = self.blocks[number](x, inside(sizes))
+        stages["last"] = self.last(x)
+        return stages

@@ -18,6 +18,7 @@ from jaxret.models.base import Backbone, Encoding, check_backbone_settings, comp
 from jaxret.models.layers.conv import ConvBatchNorm
 from jaxret.models.layers.dispatch import map_groups
 from jaxret.models.layers.init import glorot_uniform
+from jaxret.models.layers.padded import Inside
 from jaxret.models.registry import register_backbone
 from jaxret.models.weights.names import KERAS_DEPTHWISE, KERAS_POINTWISE, Slot, WeightTable
 
@@ -71,6 +72,7 @@ class MobileNetV1(Backbone):
 
     name: ClassVar[str] = "mobilenet-v1"
     normalisation: ClassVar[dict[str, Any]] = {"mean": 127.5, "scale": 1 / 127.5}
+    takes_sizes: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -151,21 +153,32 @@ class MobileNetV1(Backbone):
             return self._encode(images)  # batch statistics are over the whole batch
         return map_groups(self._encode, images, _GROUP)
 
+    def padded_maps(self, images: jax.Array, sizes: jax.Array) -> dict[str, jax.Array]:
+        """See `Backbone.padded_maps`."""
+        self._check_images(images)
+        return map_groups(lambda some: self._maps(*some), (images, sizes), _GROUP)
+
     def _encode(self, images: jax.Array) -> Encoding:
-        large, small = self.layer_names[:_LARGE_MAP_LAYERS], self.layer_names[_LARGE_MAP_LAYERS:]
-        if self.layers["conv1"].training:
-            x, stages = self._run(large, self._normalise(images))
-        else:
-            x, stages = map_groups(lambda one: self._run(large, self._normalise(one)), images, 1)
-        x, small_stages = self._run(small, x)  # (B, H/32, W/32, D)
-        stages |= small_stages
+        stages = self._maps(images, None)
+        x = stages[self.layer_names[-1]]  # (B, H/32, W/32, D)
         embedding = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
         if self.head is not None:
             stages["logits"] = self.head(embedding)
         return Encoding(embedding, stages)
 
-    def _run(self, names: tuple[str, ...], x: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        stages = {}
-        for name in names:
-            x = stages[name] = self.layers[name](x)
-        return x, stages
+    def _maps(self, images: jax.Array, sizes: jax.Array | None) -> dict[str, jax.Array]:
+        large, small = self.layer_names[:_LARGE_MAP_LAYERS], self.layer_names[_LARGE_MAP_LAYERS:]
+
+        def run(names: tuple[str, ...], x: jax.Array, sizes: jax.Array | None) -> dict[str, jax.Array]:
+            inside = None if sizes is None else Inside(sizes, images.shape[1:3])
+            stages = {}
+            for name in names:
+                x = stages[name] = self.layers[name](x, inside)
+            return stages
+
+        def first(some: tuple[jax.Array, jax.Array | None]) -> dict[str, jax.Array]:
+            return run(large, self._normalise(some[0]), some[1])
+
+        given = (images, sizes)
+        stages = first(given) if self.layers["conv1"].training else map_groups(first, given, 1)
+        return stages | run(small, stages[large[-1]], sizes)

@@ -18,6 +18,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, check_backbone_settings, compute_dtype
 from jaxret.models.layers.conv import ConvBatchNorm
 from jaxret.models.layers.init import he_normal
+from jaxret.models.layers.padded import Inside
 from jaxret.models.registry import register_backbone
 
 __all__ = ["SmallConvNet", "grid_average"]
@@ -51,6 +52,7 @@ class SmallConvNet(Backbone):
 
     name: ClassVar[str] = "small-convnet"
     normalisation: ClassVar[dict[str, Any]] = {"mean": 127.5, "scale": 1 / 64}
+    takes_sizes: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -107,14 +109,23 @@ class SmallConvNet(Backbone):
 
     def __call__(self, images: jax.Array) -> Encoding:
         """See `Backbone.__call__`; images of any size."""
+        stages = self._maps(images, None)
+        x = stages[self.stage_names[-2]]
+        x = stages["grid"] = grid_average(x, self.grid)  # (B, G, G, C)
+        x = nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
+        return Encoding(x.astype(jnp.float32), stages)
+
+    def padded_maps(self, images: jax.Array, sizes: jax.Array) -> dict[str, jax.Array]:
+        """See `Backbone.padded_maps`; without the grid."""
+        return self._maps(images, Inside(sizes, images.shape[1:3]))
+
+    def _maps(self, images: jax.Array, inside: Inside | None) -> dict[str, jax.Array]:
         self._check_images(images)
         x = self._normalise(images)
         stages = {}
         for stage, convolution in zip(self.stage_names, self.convolutions, strict=False):
-            x = stages[stage] = convolution(x)
-        x = stages["grid"] = grid_average(x, self.grid)  # (B, G, G, C)
-        x = nnx.relu(self.dense(x.reshape(x.shape[0], -1)))
-        return Encoding(x.astype(jnp.float32), stages)
+            x = stages[stage] = convolution(x, inside)
+        return stages
 
 
 def grid_average(maps: jax.Array, grid: int) -> jax.Array:

@@ -20,6 +20,7 @@ from jaxret.models.layers.conv import ConvBias
 from jaxret.models.layers.dispatch import map_groups
 from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform, he_normal
+from jaxret.models.layers.padded import Inside
 from jaxret.models.registry import register_backbone
 from jaxret.models.weights.names import Path, Slot, WeightTable
 
@@ -65,6 +66,8 @@ class VGG16(Backbone):
 
     name: ClassVar[str] = "vgg16"
     normalisation: ClassVar[dict[str, Any]] = {"order": "BGR", "mean": [103.939, 116.779, 123.68], "scale": 1.0}
+
+    takes_sizes: ClassVar[bool] = True
 
     EmbeddingLayer = Literal["pool", "fc1", "fc2"]
 
@@ -149,11 +152,25 @@ class VGG16(Backbone):
             raise ValueError(f"the dense layers of this vgg16 are for {size} images, got {images.shape[1:3]}")
         return map_groups(self._encode, images, 1)
 
-    def _encode(self, images: jax.Array) -> Encoding:
+    def padded_maps(self, images: jax.Array, sizes: jax.Array) -> dict[str, jax.Array]:
+        """See `Backbone.padded_maps`; without dense layers."""
+        self._check_images(images)
+
+        def maps(some: tuple[jax.Array, jax.Array]) -> dict[str, jax.Array]:
+            return self._maps(some[0], Inside(some[1], images.shape[1:3]))
+
+        return map_groups(maps, (images, sizes), 1)
+
+    def _maps(self, images: jax.Array, inside: Inside | None) -> dict[str, jax.Array]:
         x = self._normalise(images)
         stages = {}
         for name in self.trunk_names:
-            x = stages[name] = _halve(x) if name.endswith("pool") else self.convolutions[name](x)
+            x = stages[name] = _halve(x) if name.endswith("pool") else self.convolutions[name](x, inside)
+        return stages
+
+    def _encode(self, images: jax.Array) -> Encoding:
+        stages = self._maps(images, None)
+        x = stages[self.trunk_names[-1]]
         embedding = jnp.mean(x, axis=(1, 2), dtype=jnp.float32)
         x = x.reshape(x.shape[0], -1)
         for name, layer in self.dense.items():

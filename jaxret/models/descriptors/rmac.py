@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import jax
@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
 from jaxret.models.backbones.pooled import PooledBackbone
 from jaxret.models.base import Backbone, check_sizes
-from jaxret.models.descriptors.spatial_pooling import regional_grid, regional_maxima
-from jaxret.models.layers.feature_map import feature_map_stride, per_channel
-from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.descriptors.spatial_pooling import Region, regional_grid
+from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
+from jaxret.models.layers.feature_map import feature_map_stride
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
 
@@ -121,63 +122,79 @@ class RegionalEncoder(nnx.Module):
             raise ConfigError(f"a {cls.kind} encoder needs a pooled backbone, got {backbone.name}")
         return cls(backbone, Preprocessing.from_json(config["preprocessing"]), levels=config["levels"])
 
-    def regions(self, images: ArrayLike) -> Regions:
-        """Images (B, H, W, C), uint8, to what is kept of them; jitted. Scores are 1: nothing is proposed."""
-        return _regions(self, jnp.asarray(images))
+    def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:
+        """Images (B, H, W, C) to maps (B, H', W', C'); jitted, see `jaxret.models.descriptors.stage_maps`."""
+        return stage_maps(self.backbone.backbone, self.backbone.stage, images, sizes)
 
-    def region_vectors(self, images: ArrayLike, boxes: ArrayLike) -> jax.Array:
-        """The vectors (B, R, C) of boxes (B, R, 4) in pixels of images (B, H, W, C); jitted.
+    def squares(self, rows: int, columns: int) -> tuple[Region, ...]:
+        """The squares that are kept of a map of this size, and R-MAC's own, if they go deeper: level by level."""
+        return _squares(rows, columns, max(self.levels, self.backbone.levels))
+
+    def largest_in_squares(self, one: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The map (H', W', C') of one image to the largest activations in its squares, (S, C')."""
+        squares = self.squares(*one.shape[:2])
+        return np.stack([one[top : top + size, left : left + size].max(axis=(0, 1)) for top, left, size in squares])
+
+    def whitened(self, largest: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Largest activations (..., C') to vectors of length 1, (..., C) float32."""
+        whitening, unit = self.backbone.whitening, unit_rows(largest)
+        return unit if whitening is None else unit_rows(whitening.on_host(unit))
+
+    def vectors_of(self, largest: NDArray[np.float32], rows: int, columns: int) -> tuple[NDArray, NDArray, NDArray]:
+        """What `largest_in_squares` gives to what is kept of an image.
+
+        Returns:
+          its vector (C,), the boxes (P, 4) of its squares in pixels and their vectors (P, C).
+        """
+        vectors = self.whitened(largest)
+        own = len(_squares(rows, columns, self.backbone.levels))
+        kept = np.array(_squares(rows, columns, self.levels), np.float32)
+        top, left, size = kept.T
+        boxes = np.stack([left, top, left + size, top + size], axis=1) * self.stride
+        return unit_rows(vectors[:own].sum(axis=0)), boxes, vectors[: len(kept)]
+
+    def box_vector(self, one: NDArray[np.float32], box: Sequence[float]) -> NDArray[np.float32]:
+        """The vector (C,) of a box (4,) in pixels of an image with this map (H', W', C').
 
         Of a box that holds the centre of no place it is that of the place nearest to its own centre.
         """
-        return _region_vectors(self, jnp.asarray(images), jnp.asarray(boxes, jnp.float32))
+        left, top, right, bottom = np.asarray(box, np.float64)
+        rows, columns = (
+            _held(low, high, count, self.stride)
+            for low, high, count in ((top, bottom, one.shape[0]), (left, right, one.shape[1]))
+        )
+        return self.whitened(one[rows][:, columns].max(axis=(0, 1)))
+
+    def regions(self, images: ArrayLike) -> Regions:
+        """Images (B, H, W, C), uint8, to what is kept of them. Scores are 1: nothing is proposed."""
+        maps = np.asarray(self.maps(images))
+        found = [self.vectors_of(self.largest_in_squares(one), *one.shape[:2]) for one in maps]
+        room = self.region_count - len(found[0][1])
+        boxes, vectors = (np.stack([np.pad(one[part], [(0, room), (0, 0)]) for one in found]) for part in (1, 2))
+        valid = np.broadcast_to(np.arange(self.region_count) < len(found[0][1]), boxes.shape[:2])
+        images_own = np.stack([one[0] for one in found])
+        return Regions(*map(jnp.asarray, (images_own, boxes, valid.astype(np.float32), vectors, valid)))
+
+    def region_vectors(self, images: ArrayLike, boxes: ArrayLike) -> jax.Array:
+        """The vectors (B, R, C) of boxes (B, R, 4) in pixels of images (B, H, W, C), see `box_vector`."""
+        maps = np.asarray(self.maps(images))
+        of_images = zip(maps, np.asarray(boxes), strict=True)
+        return jnp.asarray(np.stack([[self.box_vector(one, box) for box in some] for one, some in of_images]))
+
+
+@functools.lru_cache(maxsize=256)
+def _squares(rows: int, columns: int, levels: int) -> tuple[Region, ...]:
+    return regional_grid(rows, columns, levels)
 
 
 @functools.lru_cache(maxsize=64)
 def _most_squares(rows: int, columns: int, levels: int) -> int:
     """The most squares that a map of up to this size has."""
-    return max(len(regional_grid(r, c, levels)) for r in range(1, rows + 1) for c in range(1, columns + 1))
+    return max(len(_squares(r, c, levels)) for r in range(1, rows + 1) for c in range(1, columns + 1))
 
 
-def _whitened(encoder: RegionalEncoder, vectors: jax.Array) -> jax.Array:
-    unit = l2_normalise(vectors)
-    whitening = encoder.backbone.whitening
-    return unit if whitening is None else l2_normalise(whitening(unit))
-
-
-@jax.jit
-def _regions(encoder: RegionalEncoder, images: jax.Array) -> Regions:
-    encoding = encoder.backbone(images)
-    maps = encoding.stages[encoder.backbone.stage]
-    squares = np.array(regional_grid(maps.shape[1], maps.shape[2], encoder.levels), np.float32)
-    top, left, size = squares.T
-    boxes = np.stack([left, top, left + size, top + size], axis=1) * encoder.stride
-    batch, room = len(images), encoder.region_count - len(squares)
-    padded = np.pad(boxes, [(0, room), (0, 0)])
-    vectors = jnp.pad(_whitened(encoder, regional_maxima(maps, encoder.levels)), [(0, 0), (0, room), (0, 0)])
-    valid = jnp.broadcast_to(jnp.arange(encoder.region_count) < len(squares), (batch, encoder.region_count))
-    return Regions(
-        encoding.embedding,
-        jnp.broadcast_to(jnp.asarray(padded), (batch, *padded.shape)),
-        valid.astype(jnp.float32),
-        vectors,
-        valid,
-    )
-
-
-@jax.jit
-def _region_vectors(encoder: RegionalEncoder, images: jax.Array, boxes: jax.Array) -> jax.Array:
-    maps = encoder.backbone(images).stages[encoder.backbone.stage].astype(jnp.float32)
-    inside = [_inside(boxes[..., axis], boxes[..., axis + 2], maps.shape[2 - axis], encoder.stride) for axis in (1, 0)]
-    places = inside[0][..., :, None] & inside[1][..., None, :]  # (B, R, H, W)
-    largest = jnp.where(places[..., None], maps[:, None], -jnp.inf).max(axis=(2, 3))
-    return _whitened(encoder, largest)
-
-
-def _inside(low: jax.Array, high: jax.Array, cells: int, stride: int) -> jax.Array:
-    """Which cells along one axis have their centres in low .. high, or else the one nearest to the middle; (..., N)."""
-    low, high = low[..., None], high[..., None]  # (..., 1)
-    centres = per_channel((jnp.arange(cells, dtype=jnp.float32) + 0.5) * stride, low)
-    held = (centres >= low) & (centres < high)
-    nearest = jnp.abs(centres - (low + high) / 2).argmin(axis=-1, keepdims=True)
-    return jnp.where(held.any(axis=-1, keepdims=True), held, per_channel(jnp.arange(cells), nearest) == nearest)
+def _held(low: float, high: float, cells: int, stride: int) -> NDArray[np.intp]:
+    """Which cells along one axis have their centres in low .. high, or else the one nearest to the middle."""
+    centres = (np.arange(cells) + 0.5) * stride
+    held = np.flatnonzero((centres >= low) & (centres < high))
+    return held if len(held) else np.abs(centres - (low + high) / 2).argmin(keepdims=True)

@@ -14,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Unit, check_sizes
+from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.layers.frozen import FixedArray
-from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.projection import LinearProjection
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
@@ -159,17 +160,22 @@ class MapWordEncoder(WordEncoder):
             descriptor_size=config["descriptor_size"],
         )
 
-    def maps(self, images: ArrayLike) -> jax.Array:
-        """Images (B, H, W, C) to maps (B, H', W', C') of length 1 at every place, before the whitening; jitted."""
-        return _maps(self, jnp.asarray(images))
+    def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:
+        """Images (B, H, W, C) to maps (B, H', W', C') of length 1 at every place, before the whitening; jitted.
 
-    def whitened(self, maps: jax.Array) -> jax.Array:
+        Args:
+          images: uint8, or 0..255.
+          sizes: see `jaxret.models.descriptors.stage_maps.stage_maps`.
+        """
+        return stage_maps(self.backbone, self.stage, images, sizes, unit=True)
+
+    def whitened(self, maps: NDArray[np.float32]) -> NDArray[np.float32]:
         """What `maps` gives, or rows of it (..., C'), as it is compared with the words, (..., D) float32."""
-        return maps if self.whitening is None else l2_normalise(self.whitening(maps))
+        return maps if self.whitening is None else unit_rows(self.whitening.on_host(maps))
 
-    def descriptors(self, images: ArrayLike) -> jax.Array:
-        """Images (B, H, W, C), uint8, to what is compared with the words, (B, H', W', D) float32; jitted."""
-        return _descriptors(self, jnp.asarray(images))
+    def descriptors(self, images: ArrayLike) -> NDArray[np.float32]:
+        """Images (B, H, W, C), uint8, to what is compared with the words, (B, H', W', D) float32."""
+        return self.whitened(np.asarray(self.maps(images)))
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
         """(H', W') of the map of an image of this size."""
@@ -230,13 +236,3 @@ class SiftWordEncoder(WordEncoder):
         return cls(
             config["n_words"], Preprocessing.from_json(config["preprocessing"]), max_features=config["max_features"]
         )
-
-
-@jax.jit
-def _maps(encoder: MapWordEncoder, images: jax.Array) -> jax.Array:
-    return l2_normalise(encoder.backbone(images).stages[encoder.stage].astype(jnp.float32))
-
-
-@jax.jit
-def _descriptors(encoder: MapWordEncoder, images: jax.Array) -> jax.Array:
-    return encoder.whitened(_maps(encoder, images))

@@ -6,12 +6,14 @@ from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stri
 from jaxret.models.layers.frozen import FixedArray, fix_parameters, parameters_before
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.layers.max_pooling import max_pool
+from jaxret.models.layers.padded import Inside
 from jaxret.models.layers.transformer import TransformerLayer
 
 __all__ = [
     "ConvBatchNorm",
     "ConvBias",
     "FixedArray",
+    "Inside",
     "TransformerLayer",
     "convolve",
     "depthwise_convolve",

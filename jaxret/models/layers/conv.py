@@ -13,6 +13,7 @@ from jax.typing import DTypeLike
 from jaxret.models.layers.dispatch import Padding, convolve, depthwise_convolve
 from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import Initialiser, he_normal
+from jaxret.models.layers.padded import Inside
 
 __all__ = ["Activation", "ConvBatchNorm", "ConvBias"]
 
@@ -77,8 +78,10 @@ class ConvBatchNorm(nnx.Module):
         self.activation = activation
         self.dtype = jnp.dtype(dtype)
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """(B, *spatial, C_in) to (B, *spatial', C_out), in the compute dtype."""
+    def __call__(self, inputs: jax.Array, inside: Inside | None = None) -> jax.Array:
+        """(B, *spatial, C_in) to (B, *spatial', C_out), in the compute dtype; `inside`: of padded images."""
+        if inside is not None and max(self.kernel.shape[: len(self.strides)]) > 1:
+            inputs = inside(inputs)
         form = depthwise_convolve if self.depthwise else convolve
         outputs = form(
             inputs.astype(self.dtype),
@@ -136,8 +139,10 @@ class ConvBias(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32))
         self.dtype = jnp.dtype(dtype)
 
-    def __call__(self, inputs: jax.Array) -> jax.Array:
-        """(B, *spatial, C_in) to (B, *spatial, C_out), in the compute dtype."""
+    def __call__(self, inputs: jax.Array, inside: Inside | None = None) -> jax.Array:
+        """(B, *spatial, C_in) to (B, *spatial, C_out), in the compute dtype; `inside`: of padded images."""
+        if inside is not None:
+            inputs = inside(inputs)
         kernel = self.kernel[...].astype(self.dtype)
         outputs = convolve(inputs.astype(self.dtype), kernel, strides=(1,) * (kernel.ndim - 2))
         return nnx.relu(outputs + per_channel(self.bias[...].astype(self.dtype), outputs))

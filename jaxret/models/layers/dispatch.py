@@ -25,6 +25,7 @@ from jaxret.models.layers.depthwise_cpu import shifted_convolution
 __all__ = ["Padding", "convolve", "depthwise_convolve", "map_groups", "output_padding", "runs_on_cpu"]
 
 _T = TypeVar("_T")
+_In = TypeVar("_In")
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 
@@ -82,12 +83,12 @@ def depthwise_convolve(
     return _library_convolution(inputs, kernel[..., None, :], strides, pads, groups=inputs.shape[-1])
 
 
-def map_groups(function: Callable[[jax.Array], _T], inputs: jax.Array, size: int) -> _T:
+def map_groups(function: Callable[[_In], _T], inputs: _In, size: int) -> _T:
     """`function(inputs)`, on the CPU over groups of rows one after another, so that maps stay in cache.
 
     Args:
-      function: takes (b, ...) and returns arrays (b, ...) in any pytree, each row on its own.
-      inputs: (B, ...).
+      function: takes arrays (b, ...) and returns arrays (b, ...), both in any pytree, each row on its own.
+      inputs: (B, ...), or a pytree of such arrays.
       size: rows of a group; the largest divisor of B up to this is taken.
 
     Example:
@@ -95,11 +96,12 @@ def map_groups(function: Callable[[jax.Array], _T], inputs: jax.Array, size: int
       >>> map_groups(lambda x: {"double": 2 * x}, jnp.arange(6), size=4)
       {'double': Array([ 0,  2,  4,  6,  8, 10], dtype=int32)}
     """
-    rows = inputs.shape[0]
+    rows = jax.tree.leaves(inputs)[0].shape[0]
     group = max((count for count in range(1, size + 1) if rows % count == 0), default=1)
     if not runs_on_cpu() or group >= rows:
         return function(inputs)
-    outputs = lax.map(function, inputs.reshape(rows // group, group, *inputs.shape[1:]))
+    grouped = jax.tree.map(lambda array: array.reshape(rows // group, group, *array.shape[1:]), inputs)
+    outputs = lax.map(function, grouped)
     return jax.tree.map(lambda array: array.reshape(rows, *array.shape[2:]), outputs)
 
 

@@ -26,7 +26,7 @@ Run: `python -m jaxret.train instance-search --data PICTURES`, then
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,8 +36,7 @@ from tqdm import tqdm
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import evenly_spaced
-from jaxret.data.sampling.reading import read_chunks
-from jaxret.errors import ConfigError, MediaError
+from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
@@ -47,11 +46,12 @@ from jaxret.preprocessing import SIDE_STEP, Preprocessing
 from jaxret.ranges import Count, CountOrZero, Positive, Threads, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
+from jaxret.recipes.instances.fit_whitening import fit_region_whitening
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.recipes.instances.report import finish_instance_run
 from jaxret.recipes.opening import open_data, opened
+from jaxret.retrieval.encode import FrameVectors
 from jaxret.training import refuse_unused
-from jaxret.training.pca import fit_whitening
 
 __all__ = ["RECIPE", "InstanceSearchConfig", "fit_encoder", "make_encoder", "train"]
 
@@ -168,32 +168,22 @@ def fit_encoder(
     *,
     log: Callable[[str], None],
     on_item: Callable[[int], None] | None = None,
-) -> None:
+) -> dict[int, FrameVectors]:
     """Fit what the encoder needs on some items of a data set.
+
+    Returns:
+      what an index keeps of these items, where fitting has described them.
 
     Raises:
       ConfigError: the images are too few, or cannot be read.
     """
+    reading: dict[str, Any] = {"threads": config.threads, "on_item": on_item}
     if not isinstance(encoder, RegionalEncoder):
-        fit_words(encoder, dataset, indices, threads=config.threads, seed=config.seed, log=log, on_item=on_item)
-    elif encoder.backbone.whitening is not None:
-        log(f"whitening: fitted on {len(indices)} images and videos")
-        frames = _frames(dataset, indices, encoder.preprocessing, on_item)
-        fit_whitening(encoder.backbone, frames, seed=config.seed)
-
-
-def _frames(
-    dataset: MediaDataset, indices: list[int], preprocessing: Preprocessing, on_item: Callable[[int], None] | None
-) -> Iterator[Any]:
-    """The frames of each item; what cannot be read is passed over, and listed when all are indexed."""
-    for index in indices:
-        try:
-            for chunk in read_chunks(dataset, index, preprocessing):
-                yield chunk.pixels
-        except MediaError:
-            pass
-        if on_item is not None:
-            on_item(index)
+        return fit_words(encoder, dataset, indices, seed=config.seed, log=log, **reading)
+    if encoder.backbone.whitening is None:
+        return {}
+    log(f"whitening: fitted on {len(indices)} images and videos")
+    return fit_region_whitening(encoder, encoder.backbone.whitening, dataset, indices, seed=config.seed, **reading)
 
 
 def train(config: InstanceSearchConfig, context: RunContext) -> Run:
@@ -209,16 +199,16 @@ def train(config: InstanceSearchConfig, context: RunContext) -> Run:
     context.check_data(dataset)
     context.log(opened(config.data, dataset))
     if (run.encoder / "encoder.json").exists():
-        encoder = load_encoder(run.encoder)
+        encoder, known = load_encoder(run.encoder), {}
     else:
         encoder = make_encoder(config)
         context.write_config(config, dataset)
         indices = training_indices(dataset, config.training_images)
         with tqdm(desc="fitting", unit="item", disable=not context.show_progress, dynamic_ncols=True) as bar:
-            fit_encoder(encoder, config, dataset, indices, log=context.log, on_item=lambda _: bar.update())
+            known = fit_encoder(encoder, config, dataset, indices, log=context.log, on_item=lambda _: bar.update())
         save_encoder(encoder, run.encoder)
     context.log(f"encoder: {encoder.summary}")
-    command = finish_instance_run(dataset, encoder, config, context, failures=dataset.skipped)
+    command = finish_instance_run(dataset, encoder, config, context, failures=dataset.skipped, known=known)
     return Run(run.path, {}, command)
 
 

@@ -31,6 +31,7 @@ from jaxret.reporting import (
     write_report,
 )
 from jaxret.retrieval import Region, RegionSearch, Retriever, hit_row
+from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.matches import match_items
 from jaxret.training import DetectionObjective, RunContext, RunFolder
 
@@ -51,6 +52,7 @@ def finish_instance_run(
     *,
     failures: Sequence[MediaError],
     sections: Sequence[Section] = (),
+    known: Mapping[int, FrameVectors] | None = None,
 ) -> str:
     """Index everything, and write the figure of searches and the report into the run folder.
 
@@ -64,6 +66,7 @@ def finish_instance_run(
       context: the run folder, and where results are logged, a line at a time.
       failures: items that could not be read before.
       sections: of the report, before those that every run has.
+      known: items that are described already, see `Retriever.add`.
 
     Returns:
       The command that searches the index with a region of an image.
@@ -72,7 +75,7 @@ def finish_instance_run(
     retriever = _opened(run, encoder)
     with tqdm(total=len(dataset.items), desc="indexing", unit="item", disable=not context.show_progress) as bar:
         bar.update(len(match_items(dataset, retriever.index).known))
-        report = retriever.add(dataset, threads=config.threads, on_item=lambda _: bar.update())
+        report = retriever.add(dataset, known=known, threads=config.threads, on_item=lambda _: bar.update())
     lost = list({error.path: error for error in (*failures, *report.skipped)}.values())
     context.log(f"{len(retriever.index)} items are in {run.index}; {len(lost)} files could not be read")
     parts = []

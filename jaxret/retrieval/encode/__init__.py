@@ -1,6 +1,8 @@
 """Media to representations, through an encoder: the one road that training, indexing and searching share."""
 
-from jaxret.retrieval.encode.frame_vectors import FrameEncoder, FrameVectors, encode_in_batches, frame_vectors
+from jaxret.retrieval.encode.batches import Canvas, encode_in_batches
+from jaxret.retrieval.encode.canvases import canvas_for
+from jaxret.retrieval.encode.frame_vectors import FrameEncoder, FrameVectors, frame_vectors
 from jaxret.retrieval.encode.read_ahead import Read, read_ahead
 from jaxret.retrieval.encode.shot_rows import ShotEncoder, encode_shots, shots_of
 from jaxret.retrieval.encode.shots import Shot, ShotDetector, detect_cuts, random_cuts, shots_between
@@ -14,6 +16,7 @@ from jaxret.retrieval.encode.spaces import (
 )
 
 __all__ = [
+    "Canvas",
     "ClipEncoder",
     "FrameEncoder",
     "FrameVectors",
@@ -21,6 +24,7 @@ __all__ = [
     "Shot",
     "ShotDetector",
     "ShotEncoder",
+    "canvas_for",
     "clip_rows",
     "code_rows",
     "detect_cuts",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, Protocol
 
 import jax
@@ -17,11 +17,10 @@ from jaxret.data.readers import Chunk
 from jaxret.data.sampling.reading import read_encoded
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval.encode.batches import Canvas, encode_in_batches
 from jaxret.retrieval.encode.read_ahead import Read, read_ahead
 
-__all__ = ["FrameEncoder", "FrameVectors", "encode_in_batches", "frame_vectors"]
-
-_BATCH_BYTES = 12 << 20  # pixels handed to the encoder at once; keeps the first feature maps near the cache
+__all__ = ["FrameEncoder", "FrameVectors", "frame_vectors"]
 
 
 class FrameEncoder(Protocol):
@@ -63,6 +62,7 @@ def frame_vectors(
     threads: int = 2,
     on_item: Callable[[int], None] | None = None,
     read: Read | None = None,
+    canvas: Canvas | None = None,
 ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
     """Decode items and encode their frames, in batches that cross item borders; results come in order.
 
@@ -75,6 +75,8 @@ def frame_vectors(
       threads: items decoded at once.
       on_item: called with the number of each item when it is done, for a progress bar.
       read: item number to the chunks that are encoded; None: `read_encoded`, what indexing and querying see.
+      canvas: images of several sizes share batches, see `encode_in_batches`; for encoders whose `encode_frames` takes
+        the sizes, too.
 
     Yields:
       `(index, FrameVectors)`, or `(index, MediaError)` for an item that cannot be read to its end.
@@ -113,7 +115,7 @@ def frame_vectors(
                 on_item(current)
             current = next(order, None)
 
-    for index, encoded in encode_in_batches(readable(), encoder.encode_frames):
+    for index, encoded in encode_in_batches(readable(), encoder.encode_frames, canvas=canvas):
         yield from finished(until=index)
         vectors[index].append(encoded)
     yield from finished(until=None)
@@ -140,65 +142,3 @@ def _gather_film(chunks: list[Chunk], vectors: list[npt.NDArray[np.float32]]) ->
         spans=np.array([(chunks[0].start, chunks[-1].end)], np.float64),
         damage=chunks[-1].damage,
     )
-
-
-def encode_in_batches(
-    named: Iterable[tuple[int, npt.NDArray[np.uint8]]], encode: Callable[[ArrayLike], jax.Array]
-) -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-    """Run `encode` over groups of frames, packed into batches of one shape; the rest goes in a smaller one.
-
-    Args:
-      named: (name, (T, H, W, C) uint8) pairs; T may differ from pair to pair. Where H, W or C change, what waits is
-        encoded first: groups of one size should stand together.
-      encode: (B, H, W, C) to (B, D).
-
-    Yields:
-      (name, (T, D) float32), in the order given.
-    """
-    pending: list[tuple[int, int]] = []  # (name, T) of groups not yet yielded
-    frames: list[npt.NDArray[np.uint8]] = []  # of those, not yet encoded
-    encoded: list[npt.NDArray[np.float32]] = []
-    batch = 0
-
-    def run(wanted: int) -> None:
-        """Encode the first `wanted` waiting frames."""
-        waiting = np.concatenate(frames)
-        block = waiting[:wanted]
-        # Powers of two: a single image is not padded to a whole batch, and only few shapes are compiled.
-        padding = [(0, _power_of_two_from(wanted) - wanted)] + [(0, 0)] * (block.ndim - 1)
-        encoded.append(np.asarray(encode(np.pad(block, padding)))[: len(block)])
-        frames[:] = [waiting[wanted:]]
-
-    def complete() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        while pending and sum(map(len, encoded)) >= pending[0][1]:
-            name, count = pending.pop(0)
-            ready = np.concatenate(encoded)
-            encoded[:] = [ready[count:]]
-            yield name, ready[:count].copy()  # a view would keep its whole batch for as long as it is kept
-
-    def flush() -> Iterator[tuple[int, npt.NDArray[np.float32]]]:
-        while sum(map(len, frames)):
-            run(min(batch, sum(map(len, frames))))
-        frames.clear()
-        yield from complete()
-        encoded.clear()  # an encoder may give frames of another size rows of another length
-
-    for name, group in named:
-        if frames and frames[0].shape[1:] != group.shape[1:]:
-            yield from flush()
-            batch = 0
-        if not batch:
-            fitting = min(512, _BATCH_BYTES // max(1, group[0].nbytes))
-            batch = _power_of_two_from(fitting // 2 + 1) if fitting > 1 else 1
-        pending.append((name, len(group)))
-        frames.append(group)
-        while sum(map(len, frames)) >= batch:
-            run(batch)
-            yield from complete()
-    if pending:
-        yield from flush()
-
-
-def _power_of_two_from(count: int) -> int:
-    """The smallest power of two that is not below `count`."""
-    return 1 << (count - 1).bit_length()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,12 +14,14 @@ from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex, Space
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.detection.faster_rcnn import FasterRCNN
+from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
+from jaxret.retrieval.systems.described import Described, sizes_within
 from jaxret.retrieval.systems.two_pass import Gallery, Located, TwoPassSystem
 from jaxret.visual_words.inverted_file import rounded_distances
 
-__all__ = ["RegionGallery", "RegionVectors"]
+__all__ = ["ProposalVectors", "RegionGallery", "RegionVectors", "SquareVectors"]
 
 _IMAGES, _REGIONS = "frame", "regions"
 _BLOCK_ROWS = 4096
@@ -26,31 +29,28 @@ _BLOCK_ROWS = 4096
 Vectors = NDArray[np.float32]
 
 
-@register_system(RegionalEncoder.kind, FasterRCNN.kind)
 class RegionVectors(TwoPassSystem[Vectors]):
     """An image is one vector and those of its regions; a query is the vector of the box.
 
     Args:
       encoder: a detector or an R-MAC encoder.
+      regions: P, the most that an image has.
     """
 
     encoder: FasterRCNN | RegionalEncoder
 
-    def __init__(self, encoder: FasterRCNN | RegionalEncoder):
+    def __init__(self, encoder: FasterRCNN | RegionalEncoder, regions: int):
         super().__init__(encoder)
-        self._regions = encoder.region_count if isinstance(encoder, RegionalEncoder) else encoder.settings.proposals
-        size = encoder.vector_size
+        self._regions, size = regions, encoder.vector_size
         # Half precision: boxes in shares of the image are good to a two-thousandth of its side.
-        self.record_spaces = (Space(_IMAGES, size), Space.of_records(_REGIONS, self._regions * (4 + size), "float16"))
+        self.record_spaces = (Space(_IMAGES, size), Space.of_records(_REGIONS, regions * (4 + size), "float16"))
 
-    def encode_frames(self, frames: Any) -> Vectors:
-        """Images uint8 (B, H, W, C) to the image's vector, boxes and their vectors in one row, (B, L)."""
-        found = self.encoder.regions(frames)
-        height, width = frames.shape[1:3]
-        boxes = np.asarray(found.boxes) / np.array([width, height, width, height], np.float32)
-        boxes = np.where(np.asarray(found.valid)[..., None], boxes, 0)
-        regions = np.concatenate([boxes, np.asarray(found.vectors)], axis=-1)
-        return np.concatenate([np.asarray(found.image_vector), regions.reshape(len(boxes), -1)], axis=1)
+    def row(self, image_vector: Vectors, boxes: Vectors, vectors: Vectors, size: tuple[int, int]) -> Vectors:
+        """The image's vector (C,), boxes (P, 4) in its pixels and their vectors (P, C) in one row."""
+        height, width = size
+        kept = np.zeros((self._regions, 4 + vectors.shape[-1]), np.float32)
+        kept[: len(boxes)] = np.concatenate([boxes / np.array([width, height, width, height]), vectors], axis=1)
+        return np.concatenate([image_vector, kept.reshape(-1)])
 
     def record_rows(self, frames: Rows) -> Mapping[str, Rows]:
         """The vectors of whole images, and the records of their regions."""
@@ -67,12 +67,89 @@ class RegionVectors(TwoPassSystem[Vectors]):
         if surroundings or min_words != 1:
             raise ValueError("min_words and surroundings are settings of visual words, and the index has none")
         if box is None:
-            return np.asarray(self.encoder.regions(image[None]).image_vector)[0]
-        return np.asarray(self.encoder.region_vectors(image[None], np.array([[box]], np.float32)))[0, 0]
+            return np.asarray(self.finish(self.described(image))[: self.encoder.vector_size], np.float32)
+        return self.box_vector(image, box)
+
+    @abc.abstractmethod
+    def box_vector(self, image: Pixels, box: Box) -> Vectors:
+        """The vector (C,) of a box in pixels of an image."""
 
     def gallery(self, index: MediaIndex) -> RegionGallery:
         """See `TwoPassSystem.gallery`."""
         return RegionGallery(index, self.encoder.vector_size)
+
+
+@register_system(RegionalEncoder.kind)
+class SquareVectors(RegionVectors):
+    """R-MAC: the regions are squares of a grid.
+
+    Args:
+      encoder: whose whitening, if any, is fitted.
+    """
+
+    encoder: RegionalEncoder
+
+    def __init__(self, encoder: RegionalEncoder):
+        super().__init__(encoder, encoder.region_count)
+        self.described_size = encoder.backbone.map_channels
+        if encoder.backbone.backbone.takes_sizes:
+            self.canvas = canvas_for(encoder.preprocessing)
+
+    def _maps(self, images: Any, sizes: Any) -> list[tuple[tuple[int, int], Vectors]]:
+        """The size and the map (H', W', C') of each image."""
+        within, stride = sizes_within(images, sizes), self.encoder.stride
+        maps = np.asarray(self.encoder.maps(images, sizes))
+        return [((h, w), one[: h // stride, : w // stride]) for one, (h, w) in zip(maps, within.tolist(), strict=True)]
+
+    def describe(self, images: Any, sizes: Any = None) -> list[Described]:
+        """See `TwoPassSystem.describe`: the largest activations in squares."""
+        return [Described(size, self.encoder.largest_in_squares(one)) for size, one in self._maps(images, sizes)]
+
+    def finish(self, described: Described) -> Vectors:
+        """See `TwoPassSystem.finish`."""
+        rows, columns = (side // self.encoder.stride for side in described.size)
+        return self.row(*self.encoder.vectors_of(described.local, rows, columns), described.size)
+
+    def box_vector(self, image: Pixels, box: Box) -> Vectors:
+        """See `RegionVectors.box_vector`."""
+        padded, sizes = self.padded(image)
+        ((_, one),) = self._maps(padded, sizes)
+        return self.encoder.box_vector(one, box)
+
+
+@register_system(FasterRCNN.kind)
+class ProposalVectors(RegionVectors):
+    """Faster R-CNN: the regions are proposals. Nothing is fitted but the detector.
+
+    Args:
+      encoder: a trained detector.
+    """
+
+    encoder: FasterRCNN
+
+    def __init__(self, encoder: FasterRCNN):
+        super().__init__(encoder, encoder.settings.proposals)
+        self.described_size = 4 + encoder.vector_size
+
+    def describe(self, images: Any, sizes: Any = None) -> list[Described]:
+        """See `TwoPassSystem.describe`: first the image with its vector, then proposals with theirs; boxes in pixels."""
+        found = self.encoder.regions(images)
+        own = np.asarray(found.image_vector)
+        regions = np.concatenate([np.asarray(found.boxes), np.asarray(found.vectors)], axis=-1)
+        whole = np.concatenate([np.zeros((len(own), 4), np.float32), own], axis=1)
+        return [
+            Described(images.shape[1:3], np.concatenate([first[None], some[there]]))
+            for first, some, there in zip(whole, regions, np.asarray(found.valid), strict=True)
+        ]
+
+    def finish(self, described: Described) -> Vectors:
+        """See `TwoPassSystem.finish`."""
+        boxes, vectors = described.local[:, :4], described.local[:, 4:]
+        return self.row(vectors[0], boxes[1:], vectors[1:], described.size)
+
+    def box_vector(self, image: Pixels, box: Box) -> Vectors:
+        """See `RegionVectors.box_vector`."""
+        return np.asarray(self.encoder.region_vectors(image[None], np.array([[box]], np.float32)))[0, 0]
 
 
 class RegionGallery(Gallery[Vectors]):

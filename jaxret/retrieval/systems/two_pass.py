@@ -25,7 +25,7 @@ from jaxret.models.base import Unit
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import first_of_each
 from jaxret.retrieval.comparison import RegionComparison
-from jaxret.retrieval.encode import FrameVectors, frame_rows, frame_vectors
+from jaxret.retrieval.encode import Canvas, FrameEncoder, FrameVectors, frame_rows, frame_vectors
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.regions import evaluate_regions
 from jaxret.retrieval.evaluate.report import Report
@@ -36,6 +36,7 @@ from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.region import Box, scaled_box
 from jaxret.retrieval.storage import bytes_per_image
 from jaxret.retrieval.systems.base import OfRevision, System
+from jaxret.retrieval.systems.described import Described
 
 __all__ = ["Gallery", "Located", "RegionRanking", "TooFewWordsError", "TwoPassSystem"]
 
@@ -143,6 +144,8 @@ class TwoPassSystem(System, Generic[Query]):
 
     Attributes:
       preprocessing, unit: of the encoder, as `jaxret.retrieval.encode.frame_vectors` wants them.
+      canvas: how images of several sizes share batches; None: they do not.
+      described_size: D, numbers of a local descriptor of `describe`.
       record_spaces: of an index, without the sizes of the images.
       key_points: whether results can be verified by the arrangement of key points.
     """
@@ -154,6 +157,8 @@ class TwoPassSystem(System, Generic[Query]):
     preprocessing: Preprocessing
     unit: Unit
     record_spaces: tuple[Space, ...]
+    canvas: Canvas | None = None
+    described_size: int
 
     def __init__(self, encoder: Any):
         super().__init__(encoder)
@@ -162,8 +167,34 @@ class TwoPassSystem(System, Generic[Query]):
         self.prepared: OfRevision[Gallery[Query]] = OfRevision(self.gallery)
 
     @abc.abstractmethod
-    def encode_frames(self, frames: Any) -> Any:
-        """Images uint8 (B, H, W, C) to one row of numbers each, (B, L)."""
+    def describe(self, images: Any, sizes: Any = None) -> list[Described]:
+        """What is computed of images before all that is fitted.
+
+        Args:
+          images: uint8 (B, H, W, C).
+          sizes: (B, 2), height and width of each within the batch; None: that of the batch.
+        """
+
+    @abc.abstractmethod
+    def finish(self, described: Described) -> NDArray[Any]:
+        """A described image as the one row (L,) that is kept of it."""
+
+    def encode_frames(self, frames: Any, sizes: Any = None) -> Any:
+        """Images uint8 (B, H, W, C) to the rows (B, L) that are kept of them; `sizes` as in `describe`."""
+        return np.stack([self.finish(one) for one in self.describe(frames, sizes)])
+
+    def described(self, image: Pixels) -> Described:
+        """One image (H, W, C) described, in a batch of a size that many images share."""
+        return self.describe(*self.padded(image))[0]
+
+    def padded(self, image: Pixels) -> tuple[Pixels, NDArray[np.int32] | None]:
+        """One image (H, W, C) as a batch of a size that many images share, and its size within; None: it fills it."""
+        if self.canvas is None:
+            return image[None], None
+        height, width = image.shape[:2]
+        down, across = self.canvas(height, width)
+        batch = np.pad(image, [(0, down - height), (0, across - width), (0, 0)])[None]
+        return batch, np.array([(height, width)], np.int32)
 
     @abc.abstractmethod
     def record_rows(self, frames: Rows) -> Mapping[str, Rows]:
@@ -204,6 +235,33 @@ class TwoPassSystem(System, Generic[Query]):
         on_item: Callable[[int], None] | None = None,
     ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
         """See `System.vectors`. Each frame that the preprocessing samples of a video is an image with its time."""
+        return self._vectors(self, dataset, indices, threads, on_item)
+
+    def descriptions(
+        self,
+        dataset: MediaDataset,
+        indices: Sequence[int],
+        *,
+        threads: int = 2,
+        on_item: Callable[[int], None] | None = None,
+    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
+        """As `vectors`, but of packed descriptions (`Described.pack`), which `finished` makes them of."""
+        return self._vectors(_Describer(self), dataset, indices, threads, on_item)
+
+    def finished(self, found: FrameVectors) -> FrameVectors:
+        """What `vectors` gives, from what `descriptions` gave."""
+        rows = found.vectors.reshape(-1, found.vectors.shape[-1])
+        kept = np.stack([self.finish(Described.unpack(row, self.described_size)) for row in rows])
+        return dataclasses.replace(found, vectors=kept.reshape(*found.vectors.shape[:2], -1))
+
+    def _vectors(
+        self,
+        encoder: FrameEncoder,
+        dataset: MediaDataset,
+        indices: Sequence[int] | None,
+        threads: int,
+        on_item: Callable[[int], None] | None,
+    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
         sizes: dict[int, tuple[int, int]] = {}
 
         def read(number: int) -> Iterator[Chunk]:
@@ -212,7 +270,9 @@ class TwoPassSystem(System, Generic[Query]):
                 is_image = dataset.items[number].kind == "image"
                 yield from chunks_of(reader, self.preprocessing, is_image=is_image)
 
-        for number, found in frame_vectors(dataset, self, indices=indices, threads=threads, on_item=on_item, read=read):
+        for number, found in frame_vectors(
+            dataset, encoder, indices=indices, threads=threads, on_item=on_item, read=read, canvas=self.canvas
+        ):
             if not isinstance(found, MediaError):
                 found = dataclasses.replace(found, size=sizes[number])
             sizes.pop(number, None)
@@ -417,6 +477,17 @@ class TwoPassSystem(System, Generic[Query]):
                 )
             )
         return hits
+
+
+class _Describer:
+    """The first half of a system as `frame_vectors` wants it."""
+
+    def __init__(self, system: TwoPassSystem[Any]):
+        self._system = system
+        self.preprocessing, self.unit = system.preprocessing, system.unit
+
+    def encode_frames(self, frames: Any, sizes: Any = None) -> Any:
+        return Described.pack(self._system.describe(frames, sizes))
 
 
 def _two_passes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +16,10 @@ from jaxret.data.sampling.sift import sift_features
 from jaxret.index import MediaIndex, Space
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder, WordEncoder
 from jaxret.models.layers.feature_map import feature_map_stride
+from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
+from jaxret.retrieval.systems.described import Described, sizes_within
 from jaxret.retrieval.systems.two_pass import Gallery, Located, TooFewWordsError, TwoPassSystem
 from jaxret.retrieval.systems.word_records import MapLayout, PointLayout, WordLayout, bags_of_records
 from jaxret.visual_words import (
@@ -77,6 +80,10 @@ class WordSystem(TwoPassSystem[WordQuery]):
         self.idf = np.asarray(encoder.idf[...], np.float64)
         self.record_spaces = (Space.of_records(_SPACE, layout.length, layout.dtype),)
 
+    @abc.abstractmethod
+    def compared(self, local: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Local descriptors of `describe` (P, D) as they are compared with the words."""
+
     def record_rows(self, frames: Rows) -> Mapping[str, Rows]:
         """The records, as they are."""
         return {_SPACE: frames}
@@ -84,7 +91,7 @@ class WordSystem(TwoPassSystem[WordQuery]):
     def query(self, image: Pixels, box: Box | None, *, min_words: int, surroundings: float) -> WordQuery:
         """See `TwoPassSystem.query`."""
         height, width = image.shape[:2]
-        words = self.layout.unpack(self.encode_frames(image[None])[0])
+        words = self.layout.unpack(self.finish(self.described(image)))
         inside = np.ones(len(words), bool) if box is None else words.inside(box)
         if (held := int(inside.sum())) < min_words:
             raise TooFewWordsError(
@@ -124,11 +131,28 @@ class MapWords(WordSystem):
         size = encoder.preprocessing
         stride = feature_map_stride(encoder.backbone, encoder.stage)
         super().__init__(encoder, MapLayout(encoder.n_words, stride, size.height, size.width))
+        whitening = encoder.whitening
+        self.described_size = encoder.centres.shape[1] if whitening is None else whitening.input_size
+        if encoder.backbone.takes_sizes:
+            self.canvas = canvas_for(size)
 
-    def encode_frames(self, frames: Any) -> NDArray[np.int64]:
-        """Images uint8 (B, H, W, C) to records (B, L)."""
-        words = self.codebook.assign(np.asarray(self.encoder.descriptors(frames)))
-        return np.stack([self.layout.pack(word_map, frames.shape[1:3]) for word_map in words])
+    def describe(self, images: Any, sizes: Any = None) -> list[Described]:
+        """See `TwoPassSystem.describe`: the places of the map, row by row."""
+        maps, stride = np.asarray(self.encoder.maps(images, sizes)), self.layout.stride
+        return [
+            Described((h, w), one[: h // stride, : w // stride].reshape(-1, self.described_size))
+            for one, (h, w) in zip(maps, sizes_within(images, sizes).tolist(), strict=True)
+        ]
+
+    def compared(self, local: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `WordSystem.compared`: whitened."""
+        return self.encoder.whitened(local)
+
+    def finish(self, described: Described) -> NDArray[np.int64]:
+        """See `TwoPassSystem.finish`."""
+        words = self.codebook.assign(self.compared(described.local))
+        rows = described.size[0] // self.layout.stride
+        return self.layout.pack(words.reshape(rows, -1), described.size)
 
 
 @register_system(SiftWordEncoder.kind)
@@ -145,18 +169,30 @@ class SiftWords(WordSystem):
 
     def __init__(self, encoder: SiftWordEncoder):
         super().__init__(encoder, PointLayout(encoder.n_words, encoder.max_features))
+        self.described_size = 2 + encoder.centres.shape[1]
 
-    def encode_frames(self, frames: Any) -> NDArray[np.int64]:
-        """Images uint8 (B, H, W, 3) to records (B, L).
+    def describe(self, images: Any, sizes: Any = None) -> list[Described]:
+        """See `TwoPassSystem.describe`: of each key point x and y in pixels, and its descriptor.
 
         Raises:
           ConfigError: OpenCV is not installed.
         """
-        records = []
-        for frame in np.asarray(frames):
-            found = sift_features(frame, self.encoder.max_features, root=True, what="searching by SIFT words")
-            records.append(self.layout.pack(self.codebook.assign(found.descriptors), found.points, frame.shape[:2]))
-        return np.stack(records)
+        described = []
+        for image in np.asarray(images):
+            found = sift_features(image, self.encoder.max_features, root=True, what="SIFT words")
+            most = slice(self.encoder.max_features)  # of key points of one strength at the end OpenCV keeps all
+            local = np.concatenate([found.points[most], found.descriptors[most]], axis=1).astype(np.float32)
+            described.append(Described(image.shape[:2], local))
+        return described
+
+    def compared(self, local: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `WordSystem.compared`: without the places."""
+        return local[:, 2:]
+
+    def finish(self, described: Described) -> NDArray[np.int64]:
+        """See `TwoPassSystem.finish`."""
+        words = self.codebook.assign(self.compared(described.local))
+        return self.layout.pack(words, described.local[:, :2].astype(np.float64), described.size)
 
 
 class WordGallery(Gallery[WordQuery]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from functools import partial
 
@@ -83,6 +84,25 @@ def test_an_abandoned_reader_leaves_no_thread_behind() -> None:
     assert threading.active_count() <= before
 
 
+def test_items_are_decoded_while_the_consumer_is_busy() -> None:
+    """As long as few pixels wait: small images run far ahead, and large ones do not."""
+    for side, least, most in ((4, 40, 40), (4096, 1, 6)):
+        decoded: list[int] = []
+
+        def read(index: int, side: int = side, decoded: list[int] = decoded):
+            decoded.append(index)
+            yield Chunk(np.zeros((1, side, side, 3), np.uint8), np.zeros(1), 0.0, 0.0)
+
+        stream = read_ahead(read, range(40), threads=2)
+        assert next(stream)[0] == 0
+        deadline = time.monotonic() + 20
+        while len(decoded) < least and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        assert least <= len(decoded) <= most
+        assert [index for index, _ in stream] == list(range(1, 40))
+
+
 def test_frame_vectors_equal_encoding_each_item_alone() -> None:
     dataset = Ramps(6, broken=(1,), images=(3,))
     encoder = MeanEncoder()
@@ -137,6 +157,60 @@ def test_images_of_several_sizes_are_encoded_size_by_size() -> None:
     assert [name for name, _ in out] == list(range(len(sizes)))
     for (_, vectors), group in zip(out, groups, strict=True):
         np.testing.assert_allclose(vectors[:, 0], group.mean(axis=(1, 2, 3)), rtol=1e-5)
+
+
+def test_images_of_several_sizes_share_batches_of_few_shapes() -> None:
+    """Each is padded to its canvas, is told its size, and comes out in its place whatever waited for what."""
+    rng = np.random.default_rng(0)
+    sizes = [(int(h), int(w)) for h, w in rng.integers(1, 9, (400, 2))]
+    groups = [rng.integers(1, 255, (1, *size, 3)).astype(np.uint8) for size in sizes]
+    shapes: set[tuple[int, ...]] = set()
+
+    def encode(frames, given):
+        shapes.add(frames.shape)
+        inside = [frame[:h, :w] for frame, (h, w) in zip(frames, given.tolist(), strict=True)]
+        assert frames.sum() == sum(int(part.sum()) for part in inside), "padding is of zeros"
+        return np.array([(*part.shape[:2], part.mean()) for part in inside])
+
+    out = list(encode_in_batches(enumerate(groups), encode, canvas=lambda h, w: (4 if h <= 4 else 8, 8)))
+    assert [name for name, _ in out] == list(range(len(sizes)))
+    for (_, rows), group in zip(out, groups, strict=True):
+        np.testing.assert_allclose(rows, [(*group.shape[1:3], group.mean())])
+    assert {shape[1:3] for shape in shapes} == {(4, 8), (8, 8)}
+    assert len(shapes) <= 4, "a batch is filled up to a length that was used before"
+
+
+def test_a_group_does_not_wait_for_ever_nor_with_much_memory() -> None:
+    """One image of a rare size among many of another: what comes after it is not held until the end."""
+    taken = 0
+
+    def groups():
+        nonlocal taken
+        for number in range(1000):
+            taken += 1
+            yield number, np.full((1, 2 if number == 5 else 4, 4, 3), number % 200, np.uint8)
+
+    lead = 0
+    for name, rows in encode_in_batches(groups(), MeanEncoder().encode_frames):
+        assert rows[0, 0] == name % 200
+        lead = max(lead, taken - name)
+    assert lead <= 514  # a full batch of 512 frames
+
+
+def test_large_images_wait_in_bounded_memory() -> None:
+    sizes = [64 * (1 + number % 7) for number in range(140)]
+    waiting: list[int] = []
+
+    def groups():
+        for number, side in enumerate(sizes):
+            waiting.append(side * 512 * 3)
+            yield number, np.zeros((1, side, 512, 3), np.uint8)
+
+    most = 0
+    for _ in encode_in_batches(groups(), lambda frames: np.zeros((len(frames), 1))):
+        most = max(most, sum(waiting))
+        waiting.pop(0)
+    assert most <= (48 << 20) + 2 * (12 << 20)
 
 
 class WholeChunks(MeanEncoder):

@@ -1,0 +1,56 @@
+"""Images as they are described before anything that is fitted, in rows that `frame_vectors` can carry.
+
+Fitting and indexing see the same descriptions; an image that an encoder was fitted on need not be described again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Described", "sizes_within"]
+
+_HEAD = 3  # height and width of the image, and how many local descriptors follow
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Described:
+    """What an image is described by.
+
+    Attributes:
+      size: its height and width in pixels, as the encoder sees it.
+      local: float32 (P, D), the places of its map, its key points or its regions.
+    """
+
+    size: tuple[int, int]
+    local: NDArray[np.float32]
+
+    @staticmethod
+    def pack(images: Sequence[Described]) -> NDArray[np.float32]:
+        """One row an image, (B, L); L as the longest needs it."""
+        rows = np.zeros((len(images), _HEAD + max(image.local.size for image in images)), np.float32)
+        for row, image in zip(rows, images, strict=True):
+            row[:_HEAD] = *image.size, len(image.local)
+            row[_HEAD : _HEAD + image.local.size] = image.local.reshape(-1)
+        return rows
+
+    @classmethod
+    def unpack(cls, row: NDArray[np.float32], width: int) -> Described:
+        """From a row (L,) and D; a view of it.
+
+        Example:
+          >>> row = Described.pack([Described((32, 64), np.ones((2, 3), np.float32))])[0]
+          >>> Described.unpack(row, 3).size, Described.unpack(row, 3).local.shape
+          ((32, 64), (2, 3))
+        """
+        height, side, count = (int(number) for number in row[:_HEAD])
+        return cls((height, side), row[_HEAD : _HEAD + count * width].reshape(count, width))
+
+
+def sizes_within(images: Any, sizes: Any) -> NDArray[np.int64]:
+    """Height and width of each image of a batch, (B, 2); where none are given those of the batch."""
+    return np.broadcast_to(images.shape[1:3], (len(images), 2)) if sizes is None else np.asarray(sizes)
