@@ -1,4 +1,4 @@
-"""Few sizes of batches for images of many sizes: each is padded to the next one, and masked (`Backbone.padded_maps`)."""
+"""Few sizes of batches for images of many: each is padded to the next one, and masked (`Backbone.padded_maps`)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from jaxret.retrieval.encode.batches import Canvas
 
 __all__ = ["canvas_for"]
 
-# Of the longest side. Photographs of 4:3 and 3:2 fill the fourth well, those of 16:9 the third; a program more for every
-# step costs as much as some sixty images.
+# Of the limit. Photographs of 4:3 and 3:2 fill the fourth well, those of 16:9 the third; to compile a program for one
+# step more takes as long as some sixty images.
 _SHARES = (0.25, 0.5, 0.625, 0.75, 1.0)
 
 
@@ -26,11 +26,8 @@ def canvas_for(preprocessing: Preprocessing) -> Canvas:
 
     @functools.cache
     def canvas(height: int, width: int) -> tuple[int, int]:
-        limits = preprocessing.height, preprocessing.width
-        down, across = (
-            _next(side, limit, preprocessing.side_step) for side, limit in zip((height, width), limits, strict=True)
-        )
-        return down, across
+        step = preprocessing.side_step
+        return _next(height, preprocessing.height, step), _next(width, preprocessing.width, step)
 
     return canvas
 

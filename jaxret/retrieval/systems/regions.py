@@ -132,7 +132,7 @@ class ProposalVectors(RegionVectors):
         self.described_size = 4 + encoder.vector_size
 
     def describe(self, images: Any, sizes: Any = None) -> list[Described]:
-        """See `TwoPassSystem.describe`: first the image with its vector, then proposals with theirs; boxes in pixels."""
+        """See `TwoPassSystem.describe`: the image with its vector, then proposals with theirs; boxes in pixels."""
         found = self.encoder.regions(images)
         own = np.asarray(found.image_vector)
         regions = np.concatenate([np.asarray(found.boxes), np.asarray(found.vectors)], axis=-1)
