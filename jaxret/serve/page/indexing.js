@@ -30,14 +30,13 @@ async function chooseFolder(body, path, onIndexed) {
     return;
   }
   const go = (target) => chooseFolder(body, target, onIndexed);
-  const into = el("select", { id: "indexing-into" }, el("option", { value: "" }, "a new index"), state.indexes.map((one) => el("option", { value: one.id }, one.name)));
+  const into = el("select", { id: "indexing-into" }, state.indexes.map((one) => el("option", { value: one.id }, one.name)));
   into.value = state.index?.id ?? "";
   const list = el("ul", { class: "folders" },
     said.parent !== null && el("li", {}, button([icon("back"), "Up"], () => go(said.parent), { class: "queue-item" })),
     said.folders.map((one) => el("li", {}, button([icon("folder"), one.name], () => go(one.path), { class: "queue-item" }))));
   const start = button("Index this folder", async () => {
-    const request = { folder: said.path, ...(into.value ? { index: into.value } : {}) };
-    const started = await attempt(() => api.startIndexing(request));
+    const started = await attempt(() => api.startIndexing({ folder: said.path, index: into.value }));
     if (started) showJob(body, (running = started.job), onIndexed);
   }, { class: "button primary" });
   fill(body, el("p", { class: "folder-path" }, icon("folder"), el("strong", {}, said.path || "media root"), ` ${count(said.media, "media file")}`), list,

@@ -1,7 +1,7 @@
 // Puts the page together: what each part tells of is handed to the others here.
 
 import * as api from "./base/api.js";
-import { remember, restore } from "./base/history.js";
+import { FIRST, remember, restore } from "./base/history.js";
 import { itemQuery, queryTitle } from "./base/media.js";
 import { attempt, notice } from "./base/notices.js";
 import { note } from "./base/session.js";
@@ -20,22 +20,23 @@ import { viewer } from "./viewer/view.js";
 applyTheme();
 
 const onQuery = (query) => {
-  change({ query, plus: new Map(), minus: new Map(), sort: "", k: 200 });
+  change({ query, plus: new Map(), minus: new Map(), sort: "", k: FIRST });
   return onSearch();
 };
 
 function onSearch() {
   view.close();
   remember();
-  if (search.isSearching()) note(state.query ? queryTitle(state.query) : `more like ${[...state.plus.values()].join(", ")}`);
+  if (search.isSearching()) note(state.query ? queryTitle(state.query) : `more like ${[...state.plus.values()].map(({ name }) => name).join(", ")}`);
   return search.start();
 }
 
-function onMark(group, sign) {
+function onMark(group, sign, hit = group.best) {
   const marked = { plus: new Map(state.plus), minus: new Map(state.minus) };
   const had = marked[sign].delete(group.item);
   marked[sign === "plus" ? "minus" : "plus"].delete(group.item);
-  if (!had) marked[sign].set(group.item, group.best.name);
+  const { name, start, end } = hit;
+  if (!had) marked[sign].set(group.item, end > start ? { name, start, end } : { name });
   change(marked);
 }
 
@@ -122,6 +123,7 @@ listenForKeys();
 
 addEventListener("popstate", async () => {
   view.close();
+  search.announce();
   await attempt(() => restore());
   search.start();
 });

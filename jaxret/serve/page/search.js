@@ -7,7 +7,8 @@ import { change, state } from "./base/store.js";
 import { whereText } from "./results/conditions.js";
 
 const PAGE = 100;
-const MOST = 5000;
+const MOST_AT_ONCE = 1000; // that the server hands out
+const MOST = 10_000; // that it finds
 
 let following = null;
 let running = null; // an AbortController of the requests of the latest search
@@ -17,8 +18,9 @@ let loading = false;
 export function searchRequest() {
   const request = { index: state.index.id, k: state.k };
   if (state.query) request.query = queryRequest(state.query);
-  if (state.plus.size) request.plus = [...state.plus.keys()];
-  if (state.minus.size) request.minus = [...state.minus.keys()];
+  for (const sign of ["plus", "minus"]) {
+    if (state[sign].size) request[sign] = [...state[sign]].map(([item, { start, end }]) => (end > start ? { item, start, end } : item));
+  }
   if (state.options) request.options = state.options;
   const where = whereText(state.conditions);
   if (where) request.where = where;
@@ -74,6 +76,12 @@ async function sentAgain() {
   return true;
 }
 
+/** Show that a search comes, before it is known which. */
+export function announce() {
+  forget();
+  change({ search: { id: null, state: "waiting", total: 0 } });
+}
+
 export function cancel() {
   forget();
   change({ search: { id: null, state: "cancelled", total: 0 } });
@@ -104,19 +112,20 @@ export async function more() {
   change({ hits: [...hits, ...found], search: { ...search, timings: page.timings ?? search.timings, total } });
 }
 
+/** Search for three times as many; what was loaded is loaded anew, since more candidates can change the order. */
 async function widen() {
   const { search, hits, k } = state;
-  if (search.browsing || search.whole || new Set(hits.map((hit) => hit.item)).size < k || k >= Math.min(MOST, state.index.items)) return;
+  const most = Math.min(MOST, state.index.items);
+  if (search.browsing || k >= most || new Set(hits.map((hit) => hit.item)).size < k) return;
   loading = true;
   const { signal } = running;
-  state.k = Math.min(k * 3, MOST, state.index.items);
+  state.k = Math.min(k * 3, most);
   const wider = await attempt(() => api.startSearch(searchRequest(), signal));
-  if (!wider) return void (loading = false);
-  following = api.follow(`/api/searches/${encodeURIComponent(wider.search)}`, (said) => {
-    if (signal.aborted || ["waiting", "running"].includes(said.state)) return;
+  if (!wider) return;
+  following = api.follow(`/api/searches/${encodeURIComponent(wider.search)}`, async (said) => {
+    if (signal.aborted || said.state !== "done") return;
+    const page = await attempt(() => api.searchState(wider.search, 0, Math.min(MOST_AT_ONCE, hits.length + PAGE)));
     loading = false;
-    if (said.state !== "done") return;
-    change({ search: { ...said, id: wider.search, whole: said.total <= hits.length } });
-    more();
+    if (page && !signal.aborted) change({ hits: page.hits, search: { ...said, id: wider.search } });
   });
 }

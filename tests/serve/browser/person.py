@@ -50,12 +50,25 @@ class Person:
     def wait(self) -> None:
         """Until the search is through."""
         self.page.wait_for_function(DONE)
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def names(self) -> list[str]:
         """Of the results in sight, in order."""
         cards = self.page.locator("[role=listitem]:has(.card-open)")
         found = cards.evaluate_all(PLACES_AND_NAMES)
         return [name for _, name in sorted(found)]
+
+    def all_names(self) -> list[str]:
+        """Of all results that are loaded, scrolled through."""
+        found = []
+        for place in range(1, self.count() + 1):
+            card = self.page.locator(f"[role=listitem][aria-posinset='{place}']")
+            if not card.count():
+                self.page.evaluate("scrollBy(0, innerHeight / 2)")
+                card.wait_for(state="attached")
+            found.append(card.locator(".card-name").text_content())
+        self.page.evaluate("scrollTo(0, 0)")
+        return found
 
     def result(self, place: int) -> Any:
         """The button of the result at a place, from 1."""

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { itemQuery, uploadQuery } from "./media.js";
 import { change, state } from "./store.js";
 
+export const FIRST = 200; // results of a search, until a person scrolls to their end
 const files = new Map(); // upload id -> File, while the page is open
 
 /** The present search as the address's parameters. */
@@ -18,12 +19,15 @@ export function toParameters(from = state) {
     if (query.start !== undefined) put("part", `${query.start.toFixed(3)},${query.end.toFixed(3)}`);
     if (query.region) put("region", query.region.map((share) => share.toFixed(4)).join(","));
   }
-  for (const item of from.plus.keys()) wanted.append("plus", item);
-  for (const item of from.minus.keys()) wanted.append("minus", item);
+  for (const sign of ["plus", "minus"]) {
+    for (const [item, { start, end }] of from[sign]) {
+      wanted.append(sign, end > start ? `${start.toFixed(3)},${end.toFixed(3)},${item}` : item);
+    }
+  }
   put("options", from.options && JSON.stringify(from.options));
   put("where", from.conditions.length && JSON.stringify(from.conditions));
   put("sort", from.sort);
-  if (from.k !== 200) put("k", String(from.k));
+  if (from.k !== FIRST) put("k", String(from.k));
   return wanted;
 }
 
@@ -38,7 +42,7 @@ export function remember() {
 }
 
 function numbers(text, many) {
-  const read = (text ?? "").split(",").map(Number);
+  const read = text ? text.split(",").map(Number) : [];
   return read.length === many && read.every(Number.isFinite) ? read : null;
 }
 
@@ -74,8 +78,14 @@ async function queryOf(wanted, index) {
   return null;
 }
 
-async function named(index, ids) {
-  const known = ids.map(async (id) => [id, (await api.item(index.id, id)).name]);
+/** Marked items by their names; of a film a part is marked, "start,end,item". */
+async function marked(index, texts) {
+  const known = texts.map(async (text) => {
+    const part = /^([\d.]+),([\d.]+),(.+)$/.exec(text);
+    const item = part ? part[3] : text;
+    const { name } = await api.item(index.id, item);
+    return [item, part ? { name, start: Number(part[1]), end: Number(part[2]) } : { name }];
+  });
   return new Map(await Promise.all(known));
 }
 
@@ -89,14 +99,14 @@ export async function restore(wanted = new URLSearchParams(location.search)) {
     conditions: Array.isArray(conditions) ? conditions : [],
     options: parsed(wanted.get("options"), null),
     sort: wanted.get("sort") ?? "",
-    k: Math.max(1, Math.round(Number(wanted.get("k"))) || 200),
+    k: Math.round(Number(wanted.get("k"))) > 0 ? Math.round(Number(wanted.get("k"))) : FIRST,
     query: null,
     plus: new Map(),
     minus: new Map(),
   });
   change({
     query: await queryOf(wanted, index),
-    plus: await named(index, wanted.getAll("plus")),
-    minus: await named(index, wanted.getAll("minus")),
+    plus: await marked(index, wanted.getAll("plus")),
+    minus: await marked(index, wanted.getAll("minus")),
   });
 }

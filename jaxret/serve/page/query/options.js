@@ -64,7 +64,7 @@ export function optionsForm(index, options, onOptions) {
       else values[name] = value;
       told(kind, values);
     };
-    const kinds = el("select", { on: { change: () => { draw({ class: kinds.value }, true); } } },
+    const kinds = el("select", { id: freshId("option"), on: { change: () => draw({ class: kinds.value }, true) } },
       index.options.map((one) => el("option", { value: one.name }, TITLES[one.name] ?? one.name)));
     kinds.value = kind.name;
     const rows = kind.fields.map((field) => {
@@ -76,7 +76,7 @@ export function optionsForm(index, options, onOptions) {
       return el("div", { class: field.type === "boolean" ? "option switch" : "option" },
         el("label", { for: input.id }, words(field.name)), input, helped && help(field.help, helped));
     });
-    const chooser = index.options.length > 1 && el("label", { class: "option" }, el("span", {}, "compare by"), kinds);
+    const chooser = index.options.length > 1 && el("div", { class: "option" }, el("label", { for: kinds.id }, "compare by"), kinds);
     fill(element, chooser, rows);
     if (changed) told(kind, values);
   }

@@ -97,7 +97,7 @@ export function queryPanel({ onQuery, onSearch }) {
 
   function drawRefine() {
     refine.hidden = !state.plus.size && !state.minus.size;
-    const chips = (marked, sign, name, key) => [...marked].map(([item, title]) => el("li", { class: `chip ${name}` },
+    const chips = (marked, sign, name, key) => [...marked].map(([item, { name: title }]) => el("li", { class: `chip ${name}` },
       el("span", { class: "sign", "aria-hidden": "true" }, sign), el("span", {}, title),
       iconButton("close", `Take back: ${name === "plus" ? "more" : "less"} like ${title}`, () => {
         const rest = new Map(state[key]);

@@ -78,7 +78,7 @@ export function viewer({ onQuery, onMark, onCompare, onStep, onClosed }) {
   }
 
   function mark(sign) {
-    onMark(shown.group, sign);
+    onMark(shown.group, sign, shown.hit);
     const before = place.querySelector(".actions");
     before.replaceWith(actions(shown.group));
   }
