@@ -7,6 +7,9 @@ int jr_simd_supported(int level)
         return 1;
 #ifdef JR_X86
     /* The builtin reads CPUID and also XCR0, so a set that the OS does not save counts as absent. */
+    case JR_SSE4:
+        __builtin_cpu_init();
+        return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
     case JR_AVX2:
         __builtin_cpu_init();
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("popcnt");

@@ -8,7 +8,8 @@ enum jr_simd {
     JR_AVX512 = 2,         /* AVX-512 F, BW, DQ, VL (Skylake-X) */
     JR_AVX512_VPOPCNT = 3, /* and VPOPCNTDQ (Ice Lake) */
     JR_NEON = 4,           /* AArch64 */
-    JR_SIMD_LEVELS = 5,
+    JR_SSE4 = 5,           /* SSE4.2 + POPCNT (x86-64-v2, Nehalem) */
+    JR_SIMD_LEVELS = 6,
 };
 
 /* 1 if kernels of this level may run here, 0 if not (also for a number that is no level). */
@@ -16,6 +17,7 @@ int jr_simd_supported(int level);
 
 #if defined(__x86_64__) || defined(__i386__)
 #define JR_X86 1
+#define JR_TARGET_SSE4 __attribute__((target("sse4.2,popcnt")))
 #define JR_TARGET_AVX2 __attribute__((target("avx2,fma,popcnt")))
 #define JR_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")))
 #define JR_TARGET_AVX512_VPOPCNT \

@@ -11,7 +11,8 @@
 #define TASK_BYTES (128 * 1024)
 
 #ifdef JR_X86
-extern const jr_hamming_kernel jr_hamming_kernel_avx2, jr_hamming_kernel_avx512, jr_hamming_kernel_avx512_vpopcnt;
+extern const jr_hamming_kernel jr_hamming_kernel_sse4, jr_hamming_kernel_avx2, jr_hamming_kernel_avx512,
+    jr_hamming_kernel_avx512_vpopcnt;
 #endif
 #ifdef JR_ARM64
 extern const jr_hamming_kernel jr_hamming_kernel_neon;
@@ -22,6 +23,8 @@ extern const jr_hamming_kernel jr_hamming_kernel_portable;
 static jr_hamming_kernel kernel_of(int level)
 {
 #ifdef JR_X86
+    if (level == JR_SSE4)
+        return jr_hamming_kernel_sse4;
     if (level == JR_AVX2)
         return jr_hamming_kernel_avx2;
     if (level == JR_AVX512)
@@ -66,6 +69,15 @@ static void pick(const uint64_t *words, int64_t chunks, int vector_bytes, uint16
         }
 }
 
+static jr_hamming_task form_of(const jr_hamming_kernel *kernel, int64_t count, int64_t bytes)
+{
+    if (count <= kernel->few)
+        return kernel->direct;
+    if (kernel->sliced && count > kernel->some)
+        return kernel->sliced;
+    return kernel->nibbles && bytes <= JR_NIBBLE_WIDEST ? kernel->nibbles : kernel->direct;
+}
+
 jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes, int64_t k, int64_t radius,
                            int threads, int level)
 {
@@ -82,7 +94,11 @@ jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes,
     search->chunks = (bytes + 7) / 8;
     while (search->chunks * JR_CHUNK_BITS >> search->digits)
         search->digits++;
-    int sliced = count > search->kernel.few_queries, vector = search->kernel.vector_bytes;
+    search->form = form_of(&search->kernel, count, bytes);
+    for (unsigned v = 0; v < 256 && search->form == search->kernel.nibbles; v++)
+        search->nibble_tables[v] = (uint8_t)__builtin_popcount(v / 16 ^ v % 16);
+    int planes = search->form != search->kernel.direct, sliced = search->form == search->kernel.sliced;
+    int vector = search->kernel.vector_bytes;
     int64_t block = 8 * vector, blocks = TASK_BYTES / (block * bytes);
     search->task_codes = block * (blocks > 0 ? blocks : 1);
 
@@ -103,14 +119,14 @@ jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes,
         worker->heaps = jr_allocate(count, k, 1, sizeof(uint64_t));
         worker->sizes = jr_allocate(count, 1, 1, sizeof(int64_t));
         worker->limits = jr_allocate(count, 1, 1, sizeof(int64_t));
-        worker->planes = jr_allocate(sliced ? search->chunks : 0, 64, vector, 1);
+        worker->planes = jr_allocate(planes ? search->chunks : 0, 64, vector, 1);
         worker->table = jr_allocate(sliced ? JR_GROUPS * 16 : 0, vector, 1, 1);
-        worker->partial = jr_allocate(sliced ? JR_QUERY_TILE : 0, search->digits, vector, 1);
+        worker->partial = jr_allocate(planes ? JR_QUERY_TILE : 0, search->digits, vector, 1);
         if (!worker->heaps || !worker->sizes || !worker->limits || !worker->planes || !worker->table
             || !worker->partial)
             goto no_memory;
         for (int64_t q = 0; q < count; q++)
-            worker->limits[q] = k ? 8 * bytes : radius;
+            worker->limits[q] = k || radius > 8 * bytes ? 8 * bytes : radius;
     }
     return search;
 no_memory:
@@ -155,10 +171,14 @@ static void search_task(void *context, int64_t task, int worker)
     jr_hamming *search = context;
     int64_t first = task * search->task_codes;
     int64_t n = search->n - first < search->task_codes ? search->n - first : search->task_codes;
-    if (search->count > search->kernel.few_queries)
-        search->kernel.sliced(search, &search->workers[worker], first, n);
-    else
-        search->kernel.direct(search, &search->workers[worker], first, n);
+    jr_hamming_worker *own = &search->workers[worker];
+    if (search->form != search->kernel.direct && own->sizes[0] < search->k) {
+        int64_t start = JR_FIRST_CODES < n ? JR_FIRST_CODES : n;
+        search->kernel.direct(search, own, first, start);
+        first += start;
+        n -= start;
+    }
+    search->form(search, own, first, n);
 }
 
 int jr_hamming_search(jr_hamming *search, const uint8_t *codes, int64_t n, jr_watch watch, void *watcher)

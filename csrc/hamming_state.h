@@ -1,13 +1,9 @@
 /* What the driver (hamming.c) and the kernels (hamming_kernel.h) of the Hamming search share.
  *
- * Many queries: bit-sliced. A block of codes is turned into bit planes, one vector a bit, so that a vector holds
- * one bit of 128 to 512 codes. Planes are taken in threes; for each of the 8 values that three query bits can
- * have, a table holds the two-bit count of differing bits. The table serves all queries. For one query the 22
- * counts of a 64-bit chunk are picked from the table and added by carry-save adders, which yields the distances
- * of the whole block in binary, one plane a digit; these are compared with the query's limit, again bitwise.
- * That costs 0.2 instructions a pair of 64-bit codes instead of the 4 / 8 of XOR, count and compare.
- *
- * Few queries: XOR and popcount over the codes as they lie, at the speed of memory.
+ * There are three forms: few queries read the codes as they lie (hamming_direct.h), several share planes of half-bytes
+ * (hamming_nibbles.h), many share bit planes (hamming_sliced.h). Which is the fastest for how many is measured for
+ * each instruction set. The last two begin with the first codes by the direct form: a query that has no k results yet
+ * would otherwise be offered all codes of a block.
  */
 #ifndef JR_HAMMING_STATE_H
 #define JR_HAMMING_STATE_H
@@ -22,15 +18,21 @@
 #define JR_CHUNK_DIGITS 7   /* binary digits of a chunk's distance, 0 .. 64 */
 #define JR_MAX_DIGITS 24    /* of a whole distance: JR_MAX_CODE_BYTES * 8 < 2^24 */
 #define JR_QUERY_TILE 256   /* queries that share a table while partial distances stay in cache */
-#define JR_MAX_VECTOR_BYTES 64
+#define JR_DIRECT_BYTES (16 * 1024) /* of codes that the queries go over in turn, so that they stay in the L1 cache */
+#define JR_PREFETCH_BYTES 8192 /* how far ahead of the codes: more than the prefetchers of processors dare */
+#define JR_FIRST_CODES 256   /* of a worker by the direct form */
+#define JR_ANY_COUNT INT32_MAX
+#define JR_NIBBLE_VECTORS 4  /* of codes in a block of nibble planes */
+#define JR_NIBBLE_BYTES 32   /* of code whose distance fits in a byte, 256 told as 255 */
+#define JR_NIBBLE_WIDEST 2048 /* bytes of code: distances of nibble planes have 15 bits */
 
 typedef struct {
     uint64_t *heaps;   /* (count, k): max-heaps of distance << JR_ID_BITS | id */
     int64_t *sizes;    /* (count,) */
     int64_t *limits;   /* (count,): a code enters where distance <= limit */
-    uint64_t *planes;  /* (chunks, 64, vector): bit planes of a block */
+    uint64_t *planes;  /* (chunks, 64, vector): bit or nibble planes of a block */
     uint64_t *table;   /* (JR_GROUPS, 8, 2, vector) */
-    uint64_t *partial; /* (JR_QUERY_TILE, digits, vector): distances over the chunks done so far */
+    uint64_t *partial; /* (JR_QUERY_TILE, digits, vector): distances over the part of the code done so far */
     uint64_t *found;   /* pairs (query, distance << JR_ID_BITS | id) of a radius search */
     int64_t found_size, found_capacity;
     int failed; /* found could not grow */
@@ -40,9 +42,9 @@ struct jr_hamming;
 typedef void (*jr_hamming_task)(struct jr_hamming *search, jr_hamming_worker *worker, int64_t first, int64_t n);
 
 typedef struct {
-    int vector_bytes; /* of the bit-sliced form: 8 * vector_bytes codes a block */
-    int few_queries;  /* up to this many queries the direct form is faster */
-    jr_hamming_task sliced, direct;
+    int vector_bytes;
+    int few, some; /* up to `few` queries the direct form is the fastest, up to `some` the nibbles, then the slices */
+    jr_hamming_task direct, nibbles, sliced; /* NULL where the level has no use for it */
 } jr_hamming_kernel;
 
 struct jr_hamming {
@@ -51,6 +53,8 @@ struct jr_hamming {
     int64_t chunks, digits, task_codes;
     int threads;
     jr_hamming_kernel kernel;
+    jr_hamming_task form; /* of the kernel's, the one for this many queries of this width */
+    uint8_t nibble_tables[256] __attribute__((aligned(16))); /* 16 v + i: in how many bits v and i differ */
     uint16_t *picks;    /* (count, chunks, JR_GROUPS): byte offsets into the table */
     uint64_t *words;    /* (count, chunks): queries as little-endian words, zero-padded */
     jr_hamming_worker *workers;
@@ -61,14 +65,21 @@ void jr_hamming_offer(struct jr_hamming *search, jr_hamming_worker *worker, int6
                       int64_t id);
 
 /* Eight bytes of a code, or its last 1 to 7 with zeros behind. Bits only need to match between codes and queries,
- * so the machine's own byte order will do. */
+ * so the order of the bytes is no matter. */
 static inline uint64_t jr_load_word(const uint8_t *code, int64_t bytes)
 {
     uint64_t word = 0;
-    if (bytes >= 8)
+    if (bytes >= 8) {
         memcpy(&word, code, 8);
-    else
-        memcpy(&word, code, (size_t)bytes);
+    } else if (bytes >= 4) { /* two loads that overlap: a memcpy of unknown length would be a call */
+        uint32_t low, high;
+        memcpy(&low, code, 4);
+        memcpy(&high, code + bytes - 4, 4);
+        word = low | (uint64_t)high << 8 * (bytes - 4);
+    } else {
+        for (int64_t at = 0; at < bytes; at++)
+            word |= (uint64_t)code[at] << 8 * at;
+    }
     return word;
 }
 

@@ -8,7 +8,7 @@ import os
 from jaxret.rank._cpu_features import simd_supported
 
 # as in csrc/cpu_features.h
-SIMD_LEVELS = {"portable": 0, "avx2": 1, "avx512": 2, "avx512vpopcnt": 3, "neon": 4}
+SIMD_LEVELS = {"portable": 0, "sse4": 5, "avx2": 1, "avx512": 2, "avx512vpopcnt": 3, "neon": 4}
 
 
 @functools.cache

@@ -23,8 +23,8 @@ check() { # compiler, command that runs the program, levels
     done
 }
 
-check gcc "" "0 1 2 3"
-check clang "" "0 1 2 3"
+check gcc "" "0 1 2 3 5"
+check clang "" "0 1 2 3 5"
 if command -v qemu-aarch64 >/dev/null; then
     check aarch64-linux-gnu-gcc qemu-aarch64 4 -static
 fi

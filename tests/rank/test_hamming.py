@@ -67,7 +67,7 @@ def test_any_shape(level, data):
 
 @at_every_level
 @pytest.mark.parametrize("size", [1, 2, 63, 64, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1025])
-@pytest.mark.parametrize("count", [1, 40])
+@pytest.mark.parametrize("count", [1, 10, 40])
 def test_sizes_around_the_block(level, size, count):
     rng = np.random.default_rng(size)
     queries, gallery = some_codes(rng, count, 8, 0.3), some_codes(rng, size, 8, 0.3)
@@ -93,6 +93,26 @@ def test_extreme_distances(level, count):
     assert (exact.counts == all_but.counts).all()
     assert set(exact.counts) <= {300, 600}
     assert (everything.counts == 900).all()
+
+
+@at_every_level
+@pytest.mark.parametrize("width", [32, 300, 2100])
+@pytest.mark.parametrize("count", [1, 10, 40])
+def test_wide_codes_of_which_some_differ_in_all_bits(level, width, count):
+    """Kernels that count in bytes or 16-bit words must neither wrap nor saturate unnoticed."""
+    rng = np.random.default_rng(width)
+    gallery = rng.integers(0, 256, (150, width), np.uint8)
+    queries = rng.integers(0, 256, (count, width), np.uint8)
+    gallery[::3] = ~queries[0]
+    gallery[1::3, : width // 2] = ~queries[0, : width // 2]
+    gallery[2::9] = queries[0]
+    with forced(level):
+        found = hamming_topk(queries, gallery, 150)
+        near = hamming_within(queries, gallery, 8 * width - 1)
+    ids, distances = nearest.hamming_topk(queries, gallery, 150)
+    np.testing.assert_array_equal(found.ids, ids)
+    np.testing.assert_array_equal(found.distances, distances)
+    assert near.counts[0] == 100
 
 
 def test_radius_is_inclusive():
