@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
@@ -11,6 +10,7 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.datasets.rgbd import open_rgbd, parse_rgbd_spec
 from jaxret.data.items import MediaItem
 from jaxret.errors import MediaError
+from jaxret.remote import is_present
 
 __all__ = ["medium_of"]
 
@@ -19,7 +19,7 @@ _DIGITS = "moving-digits/"
 
 def medium_of(item: MediaItem) -> MediaDataset:
     """A data set whose one item is what `item` was made from: its file, its folder of frames, or a clip that is
-    rendered.
+    rendered. Nothing is read yet.
 
     Raises:
       MediaError: it is none of these, or not there any more.
@@ -27,7 +27,7 @@ def medium_of(item: MediaItem) -> MediaDataset:
     if item.path is not None and (rgbd := parse_rgbd_spec(item.path)) is not None:
         return open_rgbd(rgbd, probe=False)
     if item.path is not None:
-        if not os.path.exists(item.path):
+        if not is_present(item.path):
             raise MediaError(item.path, "no such file")
         return MediaFiles([item], probe=False)
     if (item.origin or "").startswith(_DIGITS):

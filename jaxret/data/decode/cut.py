@@ -14,10 +14,11 @@ import numpy as np
 from jaxret.data.decode.containers import open_container
 from jaxret.data.decode.errors import OneLineErrors
 from jaxret.data.decode.video import VideoReader
+from jaxret.data.readers import MediaReader
 from jaxret.errors import MediaError
 from jaxret.files import require_regular, write_atomically
 
-__all__ = ["CutClip", "cut_video"]
+__all__ = ["CutClip", "cut_video", "encode_span"]
 
 _SOUND = {"aac", "mp3", "ac3", "opus", "alac"}  # that an MP4 takes as it is
 _LEAST = 0.001  # seconds between frames
@@ -131,23 +132,42 @@ def _seek_key_frame(film: Any, images: Any, second: float) -> float | None:
 
 def _encoded(name: str, to: str, start: float, end: float) -> CutClip:
     with VideoReader(name) as reader:
-        first, after = np.searchsorted(reader.times, (start, end)).tolist()
-        if first == after:
-            raise MediaError(name, f"it has no frame within {start:g} to {end:g} s")
-        info, times = reader.info, reader.times[first:after] - reader.times[first]
-        last = min(end, info.duration)
-        with _new_clip(to) as clip:
-            stream = clip.add_stream("libx264", options={"crf": "18", "preset": "veryfast"})
-            stream.width, stream.height = info.width + info.width % 2, info.height + info.height % 2
-            stream.pix_fmt, stream.time_base = "yuv420p", _TICK
-            stream.codec_context.time_base = _TICK
-            for second, pixels in zip(times.tolist(), reader.frames(range(first, after)), strict=True):
-                even = np.pad(pixels, [(0, info.height % 2), (0, info.width % 2), (0, 0)], mode="edge")
-                frame = av.VideoFrame.from_ndarray(even, "rgb24")
-                frame.pts, frame.time_base = round(second / _TICK), _TICK
-                clip.mux(stream.encode(frame))
-            clip.mux(stream.encode(None))
-        return CutClip(float(reader.times[first]), last, encoded=True, sound=False)
+        begun, ended = encode_span(reader, to, start, end)
+        return CutClip(begun, ended, encoded=True, sound=False)
+
+
+def encode_span(reader: MediaReader, to: str | os.PathLike[str], start: float, end: float) -> tuple[float, float]:
+    """Write frames of an open item as an MP4 (H.264), a frame in memory at a time, at the times that they have.
+
+    Args:
+      reader: any, of a file or of clips that are rendered.
+      to: the new file.
+      start, end: seconds; the frames that begin in between are written.
+
+    Returns:
+      The time of the first frame, and the end of the last, or `end` where that is earlier.
+
+    Raises:
+      MediaError: there is no frame in the span, or one does not decode.
+    """
+    first, after = np.searchsorted(reader.times, (start, end)).tolist()
+    if first == after:
+        name = str(getattr(reader, "path", "the medium"))
+        raise MediaError(name, f"it has no frame within {start:g} to {end:g} s")
+    info, begun = reader.info, float(reader.times[first])
+    down, across = info.height % 2, info.width % 2  # colours are kept for squares of four pixels
+    with _new_clip(os.fspath(to)) as clip:
+        stream = clip.add_stream("libx264", options={"crf": "18", "preset": "veryfast"})
+        stream.width, stream.height = info.width + across, info.height + down
+        stream.pix_fmt, stream.time_base = "yuv420p", _TICK
+        stream.codec_context.time_base = _TICK
+        for number, pixels in enumerate(reader.frames(range(first, after)), start=first):
+            even = np.pad(pixels, [(0, down), (0, across), (0, 0)], mode="edge")
+            frame = av.VideoFrame.from_ndarray(even, "rgb24")
+            frame.pts, frame.time_base = round((reader.times[number] - begun) / _TICK), _TICK
+            clip.mux(stream.encode(frame))
+        clip.mux(stream.encode(None))
+    return begun, min(end, info.duration)
 
 
 def _new_clip(to: str) -> Any:

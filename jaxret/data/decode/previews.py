@@ -24,6 +24,7 @@ from jaxret.files import require_regular
 
 __all__ = ["StreamFacts", "preview_frames", "stream_facts", "whole_frame"]
 
+_WORTH_SEEKING = 2.0  # seconds; less is decoded
 _MOST_DECODED = 300  # frames from a key frame on to the wanted one; where there are more, the last of them will do
 
 
@@ -138,8 +139,20 @@ class _FramesNear:
         """The frame on display, as near as few decoded frames come; None where none decodes at all."""
         if self._ahead is not None and self._time(self._ahead) > second:
             return self._last or self._ahead
-        if self._last is not None and second - self._time(self._last) > 2.0:
-            self._seek(second)
+        before = self._last
+        if second - (0.0 if before is None else self._time(before)) <= _WORTH_SEEKING:
+            self._advance(second)
+            return self._last
+        # Some containers seek too far, and beyond the end there is nothing: further back there is.
+        for back in (0.0, 5.0, second):
+            self._seek(second - back)
+            self._advance(second)
+            if self._last is not None and self._time(self._last) <= second:
+                return self._last
+        return self._last or before
+
+    def _advance(self, second: float) -> None:
+        """Decode up to a moment."""
         for _ in range(_MOST_DECODED):
             frame = self._ahead or self._next()
             self._ahead = None
@@ -149,7 +162,6 @@ class _FramesNear:
                 self._ahead = frame
                 break
             self._last = frame
-        return self._last
 
     def _seek(self, second: float) -> None:
         """Go to the key frame before a moment; where the file cannot be sought, go on from here."""

@@ -8,18 +8,18 @@ import os
 import threading
 from pathlib import Path
 
-import numpy as np
-
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.datasets.media_kinds import media_kind
+from jaxret.data.datasets.rgbd import parse_rgbd_spec
+from jaxret.data.decode.cut import encode_span
 from jaxret.data.decode.previews import stream_facts
-from jaxret.data.decode.write import write_video
 from jaxret.data.items import Kind, MediaItem
 from jaxret.data.of_item import medium_of
 from jaxret.errors import MediaError
 from jaxret.files import is_there, require_regular
 from jaxret.serve.library import OpenIndex
+from jaxret.serve.limits import Limits
 from jaxret.serve.media.places import MediaRoot, is_below
 from jaxret.serve.media.playing import may_play, plays
 
@@ -83,13 +83,16 @@ class Sources:
 
     Args:
       root: below which media may lie wherever an index says; None for none.
-      folder: where media that are no files are written to be played.
-      most: of these.
+      folder: where media that are no files here are written to be played.
+      limits: how many of these, and how long.
+
+    Attributes:
+      rendered: these.
     """
 
-    def __init__(self, root: MediaRoot | None, folder: Path, most: int):
+    def __init__(self, root: MediaRoot | None, folder: Path, limits: Limits):
         self._root = root
-        self.rendered = Rendered(folder, most)
+        self.rendered = Rendered(folder, limits.rendered, limits.encoded_seconds)
 
     def of_item(self, index: OpenIndex, item: MediaItem) -> Source:
         """The medium of an item.
@@ -114,7 +117,9 @@ class Sources:
 
     def may_play(self, item: MediaItem) -> bool:
         """Whether browsers show an item by its name; what is rendered is written so that they do."""
-        return may_play(item.path, item.kind) if item.path is not None and os.path.isabs(item.path) else True
+        if item.path is None or parse_rgbd_spec(item.path) is not None:
+            return item.kind == "video"
+        return os.path.isabs(item.path) and may_play(item.path, item.kind)
 
     def details(self, source: Source) -> MediaDetails:
         """Size, length, and whether browsers play it.
@@ -132,15 +137,16 @@ class Sources:
 
 
 class Rendered:
-    """Videos that are no files (rendered clips, folders of frames), written as files to be played.
+    """Videos that are no files here (rendered clips, folders of frames), written as files to be played.
 
     Args:
       folder: where; it is emptied with the server's other temporary files.
       most: that are kept; the one that was wanted longest ago makes room.
+      seconds: that one may last.
     """
 
-    def __init__(self, folder: Path, most: int):
-        self._folder, self._most = folder, most
+    def __init__(self, folder: Path, most: int, seconds: float):
+        self._folder, self._most, self._seconds = folder, most, seconds
         self._files: collections.OrderedDict[str, Path] = collections.OrderedDict()
         self._lock = threading.Lock()
         self._count = 0
@@ -160,10 +166,9 @@ class Rendered:
             self._count += 1
             path = self._folder / f"rendered-{self._count}.mp4"
             with source.data.open(0) as reader:
-                pixels = reader.read()
-                rate = len(pixels) / reader.info.duration if reader.info.duration else 1.0
-            odd = [(0, pixels.shape[1] % 2), (0, pixels.shape[2] % 2)]
-            write_video(path, np.pad(pixels, [(0, 0), *odd, (0, 0)], mode="edge"), rate)
+                if reader.info.duration > self._seconds:
+                    raise MediaError(source.name, f"it is no file here, and longer than {self._seconds:g} s: too long")
+                encode_span(reader, path, 0.0, reader.info.duration)
             self._files[source.stamp] = path
             if len(self._files) > self._most:
                 self._files.popitem(last=False)[1].unlink(missing_ok=True)
