@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -156,7 +155,7 @@ def test_a_folder_is_added(made: Path, tmp_path: Path) -> None:
 def test_an_addition_that_is_cancelled_keeps_what_was_encoded(
     made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys.modules["jaxret.retrieval.encode.frame_vectors"], "_BATCH_BYTES", 1)  # a frame at a time
+    monkeypatch.setattr("jaxret.retrieval.encode.batches._BATCH_BYTES", 1)  # a frame at a time
     media = tmp_path / "root"
     media.mkdir()
     for number in range(60):
