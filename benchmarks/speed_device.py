@@ -3,10 +3,11 @@
     python benchmarks/speed_device.py                # on what JAX finds; some 3 minutes on one GPU
     python benchmarks/speed_device.py --quick        # small, writes no file; runs on a CPU, too
 
-Each gallery is made of normal vectors or random codes, in this machine's memory, and searched by the kernels of the
-CPU, with all of its cores, and on the devices; both must give the same bits. Bandwidth is the bytes of the gallery over
-the time of a search; its share is of what the devices reach when they copy 1 GB within their memory. `memory` is the
-most that a device held, of the gallery's bytes. The largest gallery is made on a device and not searched by the CPU.
+Each gallery is made of normal vectors, random codes or sequences, in this machine's memory, and searched by the kernels
+of the CPU, with all of its cores, and on the devices; both must give the same bits. Bandwidth is the bytes of the
+gallery over the time of a search; its share is of what the devices reach when they copy 1 GB within their memory.
+`memory` is the most that a device held, of the gallery's bytes. The largest gallery is made on a device and not searched
+by the CPU.
 """
 
 from __future__ import annotations
@@ -102,6 +103,26 @@ def codes(rows: Rows, size: int, bits: int, rate: float) -> None:
         compared(rows, data, count, gallery.nbytes, searches, rate)
 
 
+def sequences(rows: Rows, count: int, dimensions: int, rate: float) -> None:
+    """DTW and Bi-DTW top 10 of 8 queries over sequences of 30 to 60 frames that wander about places of their own."""
+    rng = np.random.default_rng(3)
+    places = rng.standard_normal((100, dimensions), np.float32)
+    lengths = rng.integers(30, 61, count)
+    values = rng.standard_normal((int(lengths.sum()), dimensions), np.float32)
+    values += np.repeat(places[rng.integers(0, 100, count)], lengths, axis=0)
+    table = rank.SequenceTable(values, np.concatenate([[0], np.cumsum(lengths)]))
+    on_device = rank.DeviceSequences(table)
+    queries = [table[number] + np.float32(0.1) for number in range(8)]
+    for reverse, name in ((None, "DTW"), ("query", "Bi-DTW")):
+        for prune in (True, False):
+            searches: dict[str, Callable[[], Any]] = {
+                method: lambda g=gallery, r=reverse, p=prune: rank.dtw_topk(queries, g, 10, reverse=r, prune=p)
+                for method, gallery in (("CPU", table), ("devices", on_device))
+            }
+            data = f"{count:,} sequences of 30 to 60 frames of {dimensions}, 8 queries, {name} top 10"
+            compared(rows, data + ("" if prune else ", not pruned"), 8, values.nbytes, searches, rate)
+
+
 def large(rows: Rows, size: int, dimensions: int, rate: float) -> None:
     """A gallery that is made where it lies, on one device."""
     blocks = [jax.random.normal(jax.random.key(i), (size // 10, dimensions), jnp.float16) for i in range(10)]
@@ -130,6 +151,7 @@ def main() -> None:
     vectors(rows, 5_000 if quick else 1_000_000, 256, rate)
     for bits in (64, 512):
         codes(rows, 20_000 if quick else 10_000_000, bits, rate)
+    sequences(rows, 500 if quick else 50_000, 256, rate)
     large(rows, 20_000 if quick else 10_000_000, 256, rate)
     if not quick:
         print("\nwrote", results_file.write("speed_device", rows, ["jax", "jaxlib"]))

@@ -14,6 +14,7 @@ if __name__ == "__main__":
     assert len(devices) == 4
     queries, gallery = awkward.vectors(0, 703, 12)
     query_codes, codes = awkward.codes(0, 703, 5)
+    sequences = [gallery[start : start + 9 + start % 8] for start in range(0, 600, 6)]
     for count, chosen in (2, devices[2:]), (4, Mesh(np.array(devices).reshape(2, 2), ("a", "b"))):
         on_devices = rank.DeviceGallery(gallery, chosen, working_bytes=1 << 20)
         assert on_devices.mesh.devices.size == count
@@ -24,6 +25,10 @@ if __name__ == "__main__":
             awkward.assert_equal(search(queries, on_devices, 9), search(queries, gallery, 9))
         awkward.assert_equal(rank.par(queries, on_devices, 9, 0.2), rank.par(queries, gallery, 9, 0.2))
         codes_on_devices = rank.DeviceGallery(codes, chosen, working_bytes=1 << 20)
+        films = rank.DeviceSequences(sequences, chosen)
+        found, expected = (rank.dtw_topk(sequences[3:5], members, 4) for members in (films, sequences))
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        np.testing.assert_array_equal(found.distances, expected.distances)
         expected = rank.hamming_topk(query_codes, codes, 90)
         awkward.assert_equal(rank.hamming_topk(query_codes, codes_on_devices, 90), expected)
     few = rank.DeviceGallery(codes[:5], devices)  # two devices have two rows, one has one, and one has none

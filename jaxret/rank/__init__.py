@@ -25,12 +25,13 @@ from jaxret.rank.threads import available_threads
 from jaxret.rank.topk import cosine_topk, euclidean_topk, par
 
 if TYPE_CHECKING:
-    from jaxret.rank.device import DeviceGallery
+    from jaxret.rank.device import DeviceGallery, DeviceSequences
 
 __all__ = [
     "METRICS",
     "CentroidIndex",
     "DeviceGallery",
+    "DeviceSequences",
     "DtwPruning",
     "DtwResult",
     "HammingIndex",
@@ -73,4 +74,4 @@ __all__ = [
     "unpack_bits",
 ]
 
-__getattr__, __dir__ = lazy_names(__name__, {"jaxret.rank.device": ("DeviceGallery",)})
+__getattr__, __dir__ = lazy_names(__name__, {"jaxret.rank.device": ("DeviceGallery", "DeviceSequences")})

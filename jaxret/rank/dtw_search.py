@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxret.rank import _dtw
+from jaxret.rank.on_device import device_sequences
 from jaxret.rank.search_result import SearchResult
 from jaxret.rank.sequence_table import SequenceTable
 from jaxret.rank.sequence_validation import (
@@ -38,7 +39,8 @@ class DtwPruning:
     Attributes:
         by_mean: int64 (Q,): ruled out by the mean of their frames, without looking at a frame.
         by_segments: int64 (Q,): ruled out by the means of segments of 8 frames.
-        abandoned: int64 (Q,): given up part of the way through the dynamic programming.
+        abandoned: int64 (Q,): given up part of the way through the dynamic programming; of a `DeviceSequences`, ruled
+            out by that of the devices.
         measured: int64 (Q,): measured to the end.
     """
 
@@ -88,7 +90,8 @@ def dtw_topk(
     Args:
         query: (T, D) of any float dtype; or several queries: a sequence of such arrays, (Q, T, D), or a
             `SequenceTable`.
-        gallery: sequence of N arrays (T_i, D) of any float dtype, (N, T, D), or a `SequenceTable`.
+        gallery: sequence of N arrays (T_i, D) of any float dtype, (N, T, D), or a `SequenceTable`; a `DeviceSequences`
+            is searched where it lies.
         k: in [1, N].
         reverse: "query" reads the query forwards and backwards (Bi-DTW as meant for retrieval), "both" is Bi-DTW as
             printed, which equals DTW; None is plain DTW. See `bidtw`.
@@ -115,14 +118,22 @@ def dtw_topk(
     both_ways = check_reverse(reverse, ("query", "both", None))
     width = check_window(window)
     count = check_threads(threads)
-    queries, members = as_queries(query), as_collection(gallery, "gallery")
-    check_dimensions(_dimensions(queries), _dimensions(members), "query", "gallery")
+    queries, on_devices = as_queries(query), device_sequences(gallery)
+    if on_devices is not None:
+        from jaxret.rank.device.sequence_search import nearest_sequences_on_devices  # brings JAX
+        from jaxret.rank.sequence_ranking import SequenceRanking
+
+        ranking = SequenceRanking("bi-dtw" if both_ways else "dtw", window=width)
+        settings: dict[str, Any] = {"prune": prune is not False, "threads": count, "progress": progress}
+        return nearest_sequences_on_devices(queries, on_devices, k, ranking, **settings)
+    members = as_collection(gallery, "gallery")
+    check_dimensions(dimensions_of(queries), dimensions_of(members), "query", "gallery")
     k = check_k(k, len(members))
     query_view = kernel_view(queries, "query", count)
     if prune is None:
         prune = isinstance(members, SequenceTable) or len(queries) > 1
     gallery_view = kernel_view(members, "gallery", count, with_means=prune)
-    count = worthwhile_threads(count, _seconds(query_view, gallery_view, _dimensions(members)))
+    count = worthwhile_threads(count, _seconds(query_view, gallery_view, dimensions_of(members)))
     found = _dtw.search(query_view, gallery_view, k, width, both_ways, prune, count, simd_code(), progress)
     ids, distances, pruning = found
     return DtwResult(ids, distances, DtwPruning(*np.ascontiguousarray(pruning.T)))
@@ -155,9 +166,9 @@ def dtw_cdist(
     width = check_window(window)
     count = check_threads(threads)
     rows, members = as_queries(queries, "queries"), as_collection(gallery, "gallery")
-    check_dimensions(_dimensions(rows), _dimensions(members), "queries", "gallery")
+    check_dimensions(dimensions_of(rows), dimensions_of(members), "queries", "gallery")
     row_view, gallery_view = kernel_view(rows, "queries", count), kernel_view(members, "gallery", count)
-    count = worthwhile_threads(count, _seconds(row_view, gallery_view, _dimensions(members)))
+    count = worthwhile_threads(count, _seconds(row_view, gallery_view, dimensions_of(members)))
     return _dtw.distances(row_view, gallery_view, width, both_ways, count, simd_code(), progress)
 
 
@@ -199,7 +210,8 @@ def kernel_view(sequences: Collection, name: str, threads: int, *, with_means: b
     return prepared(sequences, name, worthwhile_threads(threads, values / 1e9), with_means=with_means)
 
 
-def _dimensions(sequences: Collection) -> int:
+def dimensions_of(sequences: Collection) -> int:
+    """D."""
     return sequences.dimensions if isinstance(sequences, SequenceTable) else sequences[0].shape[1]
 
 

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jaxret.rank.device import DeviceGallery
+    from jaxret.rank.device import DeviceGallery, DeviceSequences
 
 
 def device_gallery(gallery: Any) -> DeviceGallery | None:
@@ -25,3 +25,12 @@ def device_gallery(gallery: Any) -> DeviceGallery | None:
     if isinstance(gallery, DeviceGallery):
         return gallery
     return DeviceGallery(gallery, sorted(gallery.devices(), key=lambda device: device.id)) if on_accelerator else None
+
+
+def device_sequences(gallery: Any) -> DeviceSequences | None:
+    """The gallery where it is a `DeviceSequences`; None for others."""
+    if "jaxret.rank.device" not in sys.modules:
+        return None
+    from jaxret.rank.device import DeviceSequences
+
+    return gallery if isinstance(gallery, DeviceSequences) else None

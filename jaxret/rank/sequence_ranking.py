@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank.dtw_search import Collection, as_collection, as_queries, dtw_cdist, dtw_topk
 from jaxret.rank.dtw_subsequence import dtw_subsequence, dtw_subsequence_topk
+from jaxret.rank.on_device import device_sequences
 from jaxret.rank.sequence_table import SequenceTable, unit_rows
 from jaxret.rank.sequence_validation import as_frames, check_window
 from jaxret.rank.topk import cosine_topk
@@ -128,9 +129,9 @@ def rank_sequences(
 
     Args:
         query: (T, D) of any float dtype.
-        gallery: a `SequenceTable`, or a sequence of N arrays (T_i, D).
+        gallery: a `SequenceTable`, or a sequence of N arrays (T_i, D); a `DeviceSequences` is searched where it lies.
         k: in [1, N].
-        ranking: how.
+        ranking: how; of a `DeviceSequences` by DTW or Bi-DTW of whole sequences, without `unit_vectors`.
         threads: None uses what affinity and container limits leave.
 
     Raises:
@@ -142,6 +143,14 @@ def rank_sequences(
     0 0.0 (1, 3) True
     1 0.25 (0, 2) False
     """
+    on_devices = device_sequences(gallery)
+    if on_devices is not None:
+        from jaxret.rank.device.sequence_search import nearest_sequences_on_devices  # brings JAX
+
+        frames = as_frames(query, "query")
+        result = nearest_sequences_on_devices([frames], on_devices, k, ranking, threads=threads)
+        ids, distances = result.ids[0], result.distances[0]
+        return _matches(frames, ids, distances, on_devices.read_back(ids), ranking, threads)
     frames, members = _directions(as_frames(query, "query"), as_collection(gallery, "gallery"), ranking)
     k = check_k(k, len(members))
     if ranking.subsequence is not None:
@@ -157,8 +166,19 @@ def rank_sequences(
         reverse = _REVERSE[ranking.measure]
         result = dtw_topk(frames, members, k, reverse=reverse, window=ranking.window, threads=threads)
         ids, distances = result.ids[0], result.distances[0]
-    chosen = [members[number] for number in ids.tolist()]
-    flipped = np.zeros(k, bool)
+    return _matches(frames, ids, distances, [members[number] for number in ids.tolist()], ranking, threads)
+
+
+def _matches(
+    frames: NDArray[np.float32],
+    ids: NDArray[np.int64],
+    distances: NDArray[np.float32],
+    chosen: list[NDArray[np.float32]],
+    ranking: SequenceRanking,
+    threads: int | None,
+) -> list[SequenceMatch]:
+    """Whole sequences that were found, with the direction in which each is nearer."""
+    flipped = np.zeros(len(ids), bool)
     if ranking.measure == "bi-dtw":
         forwards = dataclasses.replace(ranking, measure="dtw", reversal_penalty=0.0)
         flipped = _distances([frames], chosen, forwards, threads)[0] > distances

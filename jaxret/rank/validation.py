@@ -175,6 +175,19 @@ def check_count(value: Any, name: str, *, most: int | None = MOST) -> int:
     return count
 
 
+def check_working_bytes(value: Any) -> int:
+    """How much a device may use beside a gallery: an integer of at least 2^20.
+
+    Raises:
+        TypeError: it is no integer.
+        ValueError: it is less.
+    """
+    working_bytes = check_count(value, "working_bytes", most=None)
+    if working_bytes < 1 << 20:
+        raise ValueError(f"working_bytes must be at least 2^20, got {working_bytes}")
+    return working_bytes
+
+
 def check_seed(seed: Any) -> int:
     """A seed of random numbers as a Python integer of at least 0.
 

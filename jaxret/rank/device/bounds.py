@@ -24,8 +24,8 @@ from jaxret.rank.device.placement import SHARDS
 MOST_DIMENSIONS = 1 << 18
 """Above it the error of a float32 product is no longer bounded well."""
 
-_ROUNDING = 2.0**-23  # of an operation: twice float32's, which covers products of three bfloat16 parts, too
-_TINY = 2.0**-100  # more than a device may lose of a product by flushing to zero
+ROUNDING = 2.0**-23  # of an operation: twice float32's, which covers products of three bfloat16 parts, too
+TINY = 2.0**-100  # more than a device may lose of a product by flushing to zero
 _LARGE = 1e30  # squared norms above it, or for the cosine below its inverse, are not bounded
 
 
@@ -35,8 +35,8 @@ def slack(dimensions: int) -> float:
     A float32 sum of d products, in any order, is off by g = d u / (1 - d u) of the product of the norms, and both norms
     likewise; subtracting the centre, and the last additions, take some u.
     """
-    error = dimensions * _ROUNDING
-    return 2 * error / (1 - error) + 16 * _ROUNDING
+    error = dimensions * ROUNDING
+    return 2 * error / (1 - error) + 16 * ROUNDING
 
 
 class Rows(NamedTuple):
@@ -104,7 +104,7 @@ def _biases_and_scales(
                 scale = jnp.where(bounded & ~empty, jax.lax.rsqrt(square), 0.0)
                 extra = empty.astype(jnp.float32)  # cosine 0 to everything: as far as sqrt(2) from length 1
             square = jnp.square(_centred(row, scale, centre)).sum() + extra
-            return jnp.where(bounded & (square < _LARGE), square * share - _TINY, -jnp.inf), scale
+            return jnp.where(bounded & (square < _LARGE), square * share - TINY, -jnp.inf), scale
 
         return jax.lax.map(of_row, part, batch_size=chunk)
 
@@ -131,7 +131,7 @@ def prepared_queries(queries: NDArray[np.float32], centre: NDArray[np.float32], 
         exact = np.divide(exact, norms, out=np.zeros_like(exact), where=norms > 0)
     shifted = exact.astype(np.float32) - centre
     squares = np.square(shifted.astype(np.float64)).sum(axis=1)
-    biases = np.where(squares < _LARGE, squares * (1 - slack(queries.shape[1])) - _TINY, -np.inf)
+    biases = np.where(squares < _LARGE, squares * (1 - slack(queries.shape[1])) - TINY, -np.inf)
     everywhere = NamedSharding(mesh, P())
     parts = (shifted, biases.astype(np.float32), centre)
     return Queries(*(jax.device_put(part, everywhere) for part in parts))

@@ -13,7 +13,13 @@ from jaxret.rank.device.bounds import MOST_DIMENSIONS, Rows, finite_rows, prepar
 from jaxret.rank.device.placement import Devices, mesh_of, placed
 from jaxret.rank.device.scan import rows_of
 from jaxret.rank.device.selection import NO_ID
-from jaxret.rank.validation import as_array, check_code_matrix, check_count, check_float_matrix, raise_if_not_finite
+from jaxret.rank.validation import (
+    as_array,
+    check_code_matrix,
+    check_float_matrix,
+    check_working_bytes,
+    raise_if_not_finite,
+)
 
 __all__ = ["DeviceGallery"]
 
@@ -72,9 +78,7 @@ class DeviceGallery:
             outline, "rows"
         ).shape
         self.dtype = outline.dtype
-        self.working_bytes = check_count(working_bytes, "working_bytes", most=None)
-        if self.working_bytes < 1 << 20:
-            raise ValueError(f"working_bytes must be at least 2^20, got {working_bytes}")
+        self.working_bytes = check_working_bytes(working_bytes)
         self.mesh = mesh_of(devices)
         size, width = self.shape
         if size + self.mesh.devices.size > NO_ID:
