@@ -6,8 +6,8 @@
 Each gallery is made of normal vectors, random codes or sequences, in this machine's memory, and searched by the kernels
 of the CPU, with all of its cores, and on the devices; both must give the same bits. Bandwidth is the bytes of the
 gallery over the time of a search; its share is of what the devices reach when they copy 1 GB within their memory.
-`memory` is the most that a device held, of the gallery's bytes. The largest gallery is made on a device and not searched
-by the CPU.
+`memory` is the most that a device held, of the gallery's bytes. The largest gallery is made on a device and not
+searched by the CPU.
 """
 
 from __future__ import annotations
