@@ -6,10 +6,11 @@ from jaxret.losses.detection import objectness_loss, region_box_loss, region_cla
 from jaxret.losses.hashing import bit_balance_loss, quantisation_loss
 from jaxret.losses.pairwise_distances import squared_euclidean_distances
 from jaxret.losses.reconstruction import binary_cross_entropy, intensity_cross_entropy, mean_squared_error
-from jaxret.losses.triplet import Mining, triplet_loss
+from jaxret.losses.triplet import Mining, TripletOrder, triplet_loss, triplet_order
 
 __all__ = [
     "Mining",
+    "TripletOrder",
     "binary_cross_entropy",
     "bit_balance_loss",
     "cosine_margin_loss",
@@ -23,4 +24,5 @@ __all__ = [
     "region_class_loss",
     "squared_euclidean_distances",
     "triplet_loss",
+    "triplet_order",
 ]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
 
 from jaxret.losses.pairwise_distances import squared_euclidean_distances
 
-__all__ = ["Mining", "triplet_loss"]
+__all__ = ["Mining", "TripletOrder", "triplet_loss", "triplet_order"]
 
 Mining = Literal["batch-hard", "semi-hard", "all"]
 """Which triplets of a batch count, see `triplet_loss`."""
@@ -52,9 +52,7 @@ def triplet_loss(
     if margin < 0:
         raise ValueError(f"margin must be at least 0, got {margin}")
     distances = squared_euclidean_distances(embeddings)  # (B, B)
-    same = labels[:, None] == labels[None, :]  # (B, B)
-    positive = same & ~jnp.eye(len(labels), dtype=bool)
-    negative = ~same
+    positive, negative = _positives_and_negatives(labels)
     if mining == "batch-hard":
         return _batch_hard(distances, positive, negative, margin)
     if mining == "semi-hard":
@@ -62,6 +60,43 @@ def triplet_loss(
     if mining == "all":
         return _batch_all(distances, positive, negative, margin)
     raise ValueError(f"mining must be one of {', '.join(get_args(Mining))}, got {mining!r}")
+
+
+class TripletOrder(NamedTuple):
+    """What the losses of mined triplets do not tell: they stay near the margin while more and more triplets keep it.
+
+    Attributes:
+      in_order: () float32, the share of all triplets whose positive is nearer than the negative; 0.5 by chance.
+      mean_loss: () float32, the mean loss over all triplets, those that keep the margin included.
+    """
+
+    in_order: jax.Array
+    mean_loss: jax.Array
+
+
+def triplet_order(embeddings: jax.Array, labels: jax.Array, *, margin: float = 0.2) -> TripletOrder:
+    """How well all triplets of a batch are in order; of a batch without any, 0 and 0.
+
+    Args:
+      embeddings, labels, margin: as for `triplet_loss`.
+
+    Example:
+      >>> order = triplet_order(jnp.array([[0.0], [1.0], [3.0]]), jnp.array([0, 0, 1]), margin=0.2)
+      >>> float(order.in_order), float(order.mean_loss)
+      (1.0, 0.0)
+    """
+    distances = squared_euclidean_distances(embeddings)
+    positive, negative = _positives_and_negatives(labels)
+    triplets = positive[:, :, None] & negative[:, None, :]  # (B, B, B): a, p, n
+    gaps = distances[:, :, None] - distances[:, None, :]
+    in_order = _masked_mean((gaps < 0).astype(jnp.float32), triplets)
+    return TripletOrder(in_order, _masked_mean(jax.nn.relu(gaps + margin), triplets))
+
+
+def _positives_and_negatives(labels: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Which items are of an anchor's class, itself left out, and which are not: bool (B, B) each."""
+    same = labels[:, None] == labels[None, :]
+    return same & ~jnp.eye(len(labels), dtype=bool), ~same
 
 
 def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:

@@ -42,6 +42,7 @@ _BUILT_IN = {
         "conv_lstm.recipe",
         "videos as sequences of clips: ConvLSTM autoencoders and Bi-DTW, for RGB and RGB-D (Ma and Klabjan)",
     ),
+    "conv-lstm-paper": ("conv_lstm.paper", "conv-lstm with its paper's optimiser, rate and schedule"),
     "deep-hash": ("clips.deep_hash", "binary codes of videos, searched by XOR (Dong and Li, 2017)"),
     "faster-rcnn": (
         "instances.faster_rcnn",

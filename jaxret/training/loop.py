@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import jax
@@ -51,11 +51,14 @@ class Validation:
       score: name of the metric that picks the best checkpoint; where `evaluate` does not give it, the last checkpoint
         counts as the best and nothing stops early.
       lower_is_better: of that metric, such as an error.
+      remark: takes what was logged at an evaluation, the means of training since the last one among it, and the step,
+        and gives a line for the user where something is wrong, with what to do, or None.
     """
 
     evaluate: Evaluate
     score: str = "validation mAP"
     lower_is_better: bool = False
+    remark: Callable[[Mapping[str, float], int], str | None] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,6 +160,10 @@ def train_loop(
                 _count(progress, reached, done, config.patience)
                 if run_log is not None:
                     run_log.append(step=done, epoch=done / steps_per_epoch, **averages, **figures)
+                    if validation.remark is not None:
+                        remark = validation.remark({**averages, **figures}, done)
+                        if remark is not None:
+                            context.log(remark)
                 saved = done
                 checkpoints.save(
                     done,

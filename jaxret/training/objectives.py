@@ -34,6 +34,7 @@ from jaxret.losses import (
     region_box_loss,
     region_class_loss,
     triplet_loss,
+    triplet_order,
 )
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.detection.targets import anchor_targets, region_targets
@@ -223,27 +224,40 @@ class TripletObjective:
 
     The model maps `batch["inputs"]` to an `Encoding`; `batch["labels"]` is (B,) int. `unit` is the squared distance
     that counts as 1, so that a margin of 1 can mean the same for embeddings of any size: with one that is far below
-    their distances, shrinking all of them to a point costs least.
+    their distances, shrinking all of them to a point costs least. The loss is in that unit, too, or times `scale`: with
+    the unit as scale it is in squared distances, as the publications write it, and so are its gradients.
     """
 
-    curves: ClassVar[Mapping[str, tuple[str, ...]]] = {"loss": ("loss",), "spread of the embeddings": ("spread",)}
+    curves: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "loss": ("loss", "loss_of_all"),
+        "triplets in order": ("in_order",),
+        "spread of the embeddings": ("spread",),
+    }
 
     margin: float = 1.0
     mining: Mining = "all"
     unit: float = 1.0
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.margin < math.inf:
             raise ConfigError(f"margin must be a number of at least 0, got {self.margin}")
-        if not 0 < self.unit < math.inf:
-            raise ConfigError(f"unit must be a squared distance above 0, got {self.unit}")
+        for name in ("unit", "scale"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} must be a squared distance above 0, got {getattr(self, name)}")
 
     def __call__(self, model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """The loss; and `spread`, the mean squared distance of a batch's embeddings from their mean: 0 if they are
-        all one."""
+        """The loss, and of the batch, in the margin's unit: `in_order` and `loss_of_all` (see
+        `jaxret.losses.triplet_order`), and `spread`, the mean squared distance of the embeddings from their mean: 0 if
+        they are all one."""
         points = model(batch["inputs"]).embedding.astype(jnp.float32) / math.sqrt(self.unit)
         loss = triplet_loss(points, batch["labels"], margin=self.margin, mining=self.mining)
-        return loss, {"spread": jnp.mean(jnp.sum((points - points.mean(axis=0, keepdims=True)) ** 2, axis=-1))}
+        order = triplet_order(points, batch["labels"], margin=self.margin)
+        return self.scale * loss, {
+            "in_order": order.in_order,
+            "loss_of_all": order.mean_loss,
+            "spread": jnp.mean(jnp.sum((points - points.mean(axis=0, keepdims=True)) ** 2, axis=-1)),
+        }
 
 
 @dataclasses.dataclass(frozen=True)

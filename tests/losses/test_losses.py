@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import triplet as twin
 
-from jaxret.losses import cross_entropy, squared_euclidean_distances, triplet_loss
+from jaxret.losses import cross_entropy, squared_euclidean_distances, triplet_loss, triplet_order
 
 MININGS = ("batch-hard", "semi-hard", "all")
 
@@ -28,6 +28,21 @@ def test_triplet_equals_the_loops(mining: str, seed: int, classes: int, margin: 
     expected = twin.triplet_loss(embeddings.astype(np.float64), labels, margin, mining)
     measured = triplet_loss(jnp.asarray(embeddings), jnp.asarray(labels), margin=margin, mining=mining)
     np.testing.assert_allclose(measured, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_of_triplets_equals_the_loops(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    embeddings, labels = rng.normal(size=(9, 4)).astype("f4"), rng.integers(0, 3, 9)
+    gaps = [
+        ((embeddings[a] - embeddings[p]) ** 2).sum() - ((embeddings[a] - embeddings[n]) ** 2).sum()
+        for a, p, n in np.ndindex(9, 9, 9)
+        if a != p and labels[a] == labels[p] and labels[a] != labels[n]
+    ]
+    order = triplet_order(jnp.asarray(embeddings), jnp.asarray(labels), margin=0.7)
+    assert float(order.in_order) == pytest.approx(np.mean(np.array(gaps) < 0))
+    assert float(order.mean_loss) == pytest.approx(np.mean(np.maximum(np.array(gaps) + 0.7, 0)), rel=1e-5)
+    assert [float(value) for value in triplet_order(jnp.ones((3, 2)), jnp.arange(3))] == [0, 0], "no triplets"
 
 
 @pytest.mark.parametrize("mining", MININGS)

@@ -7,27 +7,37 @@ import json
 import math
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 from PIL import Image
 from readme_commands import run_readme_commands
+from reference import dtw as twin
 from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import dispatch
+from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import chunks_of, open_item
 from jaxret.data.splits import split_for_autoencoder
 from jaxret.errors import ConfigError
-from jaxret.models import Mean
+from jaxret.models import Mean, create_backbone
 from jaxret.models.encoder import VideoEncoder
-from jaxret.models.store import encoder_arrays, load_encoder
+from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
+from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.conv_lstm.hard_clips import ClipRanking
+from jaxret.recipes.conv_lstm.initial import first_encoder
+from jaxret.recipes.conv_lstm.paper import PAPER
 from jaxret.recipes.conv_lstm.recipe import ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
+from jaxret.recipes.conv_lstm.remarks import TripletRemarks
+from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
+from jaxret.retrieval.encode import frame_vectors
 from jaxret.training import LoopConfig, RunFolder, config_from_json, read_run_log
 
 TINY = {
@@ -41,10 +51,13 @@ TINY = {
     "embedding-size": 6,
     "batch-size": 8,
     "epochs": 2,
+    "evaluate-every": 1,
+    "warmup-steps": 0,
     "learning-rate": 0.01,
     "schedule": "constant",  # which does not depend on the number of clips: steps of one shape are compiled once
 }
 SEEN = ("0-up", "1-left")
+CLIPS = Preprocessing(height=32, width=32, frames=4)
 
 
 def options(**changes: object) -> list[str]:
@@ -143,7 +156,8 @@ def test_the_steps_learn_and_say_what_they_cost(whole: Path) -> None:
     assert records["pretrain"]["figures"]["validation reconstruction error"] == pytest.approx(best)
     for step in ("triplet", "challenging"):
         rows = read_run_log(whole / step / "metrics.jsonl")
-        assert {"loss", "spread", "validation mAP"} <= rows[-1].keys()
+        assert {"loss", "loss_of_all", "in_order", "spread", "validation mAP"} <= rows[-1].keys()
+        assert all(0 <= row["in_order"] <= 1 and row["loss_of_all"] < row["loss"] for row in rows)
         assert records[step]["figures"]["validation mAP"] == max(row["validation mAP"] for row in rows)
 
 
@@ -269,6 +283,62 @@ def test_steps_can_be_skipped_and_the_second_pass_plain(whole: Path, media: Path
     assert losses[0] != losses[1]
 
 
+def test_validation_videos_search_training_videos(whole: Path, media: Path) -> None:
+    encoder, dataset = load_encoder(whole / "encoder"), open_dataset(media)
+    items, found = dataset.items, []
+    numbers = {
+        split: [n for n, item in enumerate(items) if item.split == split and item.label is not None]
+        for split in ("train", "validation")
+    }
+    vectors = dict(frame_vectors(dataset, encoder, indices=sorted([*numbers["train"], *numbers["validation"]])))
+    sequences = {n: each.vectors.reshape(len(each.vectors), -1) for n, each in vectors.items()}
+    for query in numbers["validation"]:
+        others = [n for n in numbers["train"] if items[n].source != items[query].source]
+        others.sort(key=lambda n: (twin.bidtw(sequences[query], sequences[n]), n))
+        ranks = [rank for rank, n in enumerate(others, 1) if items[n].label == items[query].label]
+        found.append(np.mean([place / rank for place, rank in enumerate(ranks, 1)]))
+    record = json.loads((whole / "challenging" / "step.json").read_text())
+    assert record["figures"]["validation mAP"] == pytest.approx(np.mean(found), abs=1e-5)
+
+
+def test_a_run_begins_with_the_encoder_of_another(
+    whole: Path, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["conv-lstm", "--data", str(media), "--out"]
+    first = whole / "pretrain"
+    begun: list[dict[str, np.ndarray]] = []
+
+    def stop(steps: AutoencoderSteps, step: str) -> bool:
+        begun.append(encoder_arrays(steps._encoder))
+        return False
+
+    monkeypatch.setattr(AutoencoderSteps, "take", stop)
+    train.main([*words, str(tmp_path / "run"), *options(steps="triplet"), "--from", str(first)])
+    assert f"the first step begins with the encoder of {first}" in capsys.readouterr().out
+    expected = encoder_arrays(load_encoder(first / "encoder"))
+    assert expected.keys() == begun[0].keys()
+    assert all(np.array_equal(begun[0][name], expected[name]) for name in expected)
+    ours, theirs = config_of(tmp_path / "run"), config_of(whole)
+    assert (ours.pixel_mean, ours.pixel_deviation) == pytest.approx((theirs.pixel_mean, theirs.pixel_deviation))
+    with pytest.raises(ConfigError, match="was trained with map_channels 2, and this training has 3: sizes must agree"):
+        train.main([*words, str(tmp_path / "other"), *options(map_channels=3), "--from", str(first)])
+    with pytest.raises(ConfigError, match="holds no encoder to begin with"):
+        train.main([*words, str(tmp_path / "none"), *options(), "--from", str(tmp_path)])
+    encoder = VideoEncoder(create_backbone("small-convnet", rngs=nnx.Rngs(0)), Mean(128, rngs=nnx.Rngs(0)), CLIPS)
+    save_encoder(encoder, tmp_path / "clips" / "encoder")
+    with pytest.raises(ConfigError, match="is no run of conv-lstm: its backbone is small-convnet"):
+        first_encoder(tmp_path / "clips")
+
+
+def test_what_does_not_learn_is_told_once_with_what_to_do() -> None:
+    remark = TripletRemarks()
+    assert remark({"in_order": 0.51, "spread": 0.5}, 299) is None
+    assert "after 300 updates 51 % of the triplets are in order" in str(remark({"in_order": 0.51, "spread": 0.5}, 300))
+    assert remark({"in_order": 0.51, "spread": 0.5}, 400) is None
+    assert "the vectors shrink to a point (spread 0.02" in str(remark({"in_order": 0.9, "spread": 0.02}, 500))
+    assert remark({"in_order": 0.9, "spread": 0.5}, 600) is None
+
+
 def test_without_labels_the_first_step_alone_is_taken(media: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()
@@ -351,13 +421,32 @@ def test_what_cannot_be_trained_on_is_refused_before_the_videos_are_read(
 def test_what_is_left_open_follows_the_model_and_the_paper() -> None:
     digits = MovingDigits(1, 0, 0)
     config = resolve(ConvLstmConfig(), digits)
-    assert (config.image_size, config.embedding_size, config.batch_size) == (32, 4 * 4 * 16 // 4, 32)
-    config = resolve(ConvLstmConfig(architecture="m3-3d", image_size=64), digits)
+    assert (config.image_size, config.frames, config.recurrent_channels, config.batch_size) == (16, 4, 16, 32)
+    assert (config.embedding_size, config.loop_of("pretrain").epochs) == (128, 4)
+    assert config.loop_of("triplet") == config.loop
+    assert resolve(ConvLstmConfig(recurrent_channels=6, frames=5), digits).frames == 5
+    config = resolve(ConvLstmConfig(architecture="m3-3d"), MediaFiles([]))
     assert (config.embedding_size, config.batch_size) == (8 * 8 * 2 * 16 // 4, 8)
-    sgd = config.optimiser
+    assert (config.image_size, config.frames, config.map_channels) == (64, 8, 16)
+    assert (config.recurrent_channels, config.residual_channels) == (64, 32)
+    assert config.loop_of("pretrain") == config.loop
+    sgd = PAPER.optimiser
     assert (sgd.algorithm, sgd.learning_rate, sgd.momentum, sgd.weight_decay) == ("sgd", 1e-3, 0.9, 1e-3)
     assert (sgd.schedule, sgd.step_epochs, sgd.step_divisor) == ("step", 10, 10)
-    assert config.loop == LoopConfig(epochs=50, evaluate_every=1, patience=5)
+    assert PAPER.loop == LoopConfig(epochs=50, evaluate_every=1, patience=5)
+
+
+def test_the_papers_loss_is_in_squared_distances() -> None:
+    points, labels = jnp.array([[0.0], [3.0], [4.0]]), jnp.array([0, 0, 1])
+
+    def loss(config: ConvLstmConfig) -> float:
+        model = SimpleNamespace
+        return float(
+            config.objective(unit=16.0)(lambda inputs: model(embedding=inputs), {"inputs": points, "labels": labels})[0]
+        )
+
+    assert loss(ConvLstmConfig(margin=1.0)) == pytest.approx(np.mean([9 - 16 + 16, 9 - 1 + 16]) / 16)
+    assert loss(PAPER) == pytest.approx(np.mean([9 - 16 + 16, 9 - 1 + 16]))
 
 
 def test_the_readmes_list_of_commands_runs(media: Path, tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class LabelledClips:
                 self.labels,
                 batch_size=self._batch_size,
                 threads=self._config.threads,
-                untrained=self._config.steps[0] != "pretrain",
+                untrained=self._config.steps[0] != "pretrain" and self._config.initial_run is None,
             )
             with write_atomically(path) as partial:
                 partial.write_text(json.dumps({"unit of the margin": mean}) + "\n", encoding="utf-8")

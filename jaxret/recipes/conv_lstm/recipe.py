@@ -10,8 +10,8 @@ Dynamic-time Warping Algorithm".
   3. rank: the 20 % of the training clips whose hardest triplet has the greatest loss;
   4. challenging: the triplet loss again, on batches of which half are from those. `plain`, the ablation, takes a second
      pass on ordinary batches in its place.
-- SGD, momentum 0.9, L2 1e-3; the learning rate of 1e-3 is divided by 10 every 10 epochs, of 50 at most; a step ends
-  after 5 without improvement. Batches of 32 clips, 8 with depth.
+- Batches of 32 clips, 8 with depth; a step ends after 4 evaluations without improvement. The paper's SGD with its rate
+  is the recipe `conv-lstm-paper`.
 - Ranking: DTW and Bi-DTW of the sequences of clip vectors (`jaxret search --sequence bi-dtw`).
 
 Decisions: a sample is a clip, that is a chunk of a video, of which frames are taken evenly (the paper's are
@@ -38,7 +38,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from flax import nnx
 
@@ -50,6 +50,7 @@ from jaxret.preprocessing import DepthPlanes
 from jaxret.ranges import Count, CountOrZero, Positive, at_least
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.conv_lstm.clip_table import open_videos, pixel_statistics, steps_data
+from jaxret.recipes.conv_lstm.initial import first_encoder, pixels_of
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.train import train_in_steps
 from jaxret.training import refuse_unused
@@ -78,23 +79,23 @@ class ConvLstmConfig(StepsConfig):
     architecture: Literal["m1", "m2", "m3", "m1-3d", "m2-3d", "m3-3d", "cnn-3d"] = "m1"
     """The autoencoder: m1, m2 and m3 of RGB, m1-3d, m2-3d, m3-3d and the baseline cnn-3d of RGB-D videos."""
     image_size: Annotated[int | None, at_least(1)] = None
-    """Height and width of a frame in pixels, a multiple of 8 (of 2 to the power of `blocks`). none: 64, and 32 for
+    """Height and width of a frame in pixels, a multiple of 8 (of 2 to the power of `blocks`). none: 64, and 16 for
     moving digits; the paper's is 256."""
-    frames: Count = 8
-    """Frames sampled from each clip of a video."""
+    frames: Annotated[int | None, at_least(1)] = None  # type: ignore[assignment]  # resolved, it is a number
+    """Frames sampled from each clip of a video. none: 8, and 4 for moving digits."""
     chunk_seconds: Positive = 2.0
     """A video is cut into equal clips of about this length."""
     embedding_size: Annotated[int | None, at_least(1)] = None
     """Length of a clip's vector. none: a quarter of the numbers of the encoder's last maps, about the paper's share
-    (4,000 of 16,384)."""
+    (4,000 of 16,384), and 128 for moving digits."""
     blocks: Count = 3
     """Blocks of the encoder and of the decoder; each halves, or doubles, every axis of space."""
-    map_channels: Count = 16
-    """Channels of the maps between the encoder's blocks."""
-    recurrent_channels: Count = 64
-    """Channels of the bidirectional ConvLSTMs, both directions together."""
-    residual_channels: Count = 32
-    """Channels of the residual ConvLSTMs."""
+    map_channels: Annotated[int | None, at_least(1)] = None
+    """Channels of the maps between the encoder's blocks. none: 16, and 8 for moving digits."""
+    recurrent_channels: Annotated[int | None, at_least(1)] = None
+    """Channels of the bidirectional ConvLSTMs, both directions together. none: 64, and 16 for moving digits."""
+    residual_channels: Annotated[int | None, at_least(1)] = None
+    """Channels of the residual ConvLSTMs. none: 32, and 8 for moving digits."""
     transformer: TransformerConfig = TransformerConfig()
     """Sizes of the transformer."""
     depth_planes: Count = 16
@@ -126,14 +127,30 @@ class ConvLstmConfig(StepsConfig):
         return DepthPlanes(self.depth_planes, self.depth_near, self.depth_far)
 
 
+# Sizes that are left open: the paper's, save for the images; and of moving digits, small enough for minutes.
+_SIZES = {"image_size": 64, "frames": 8, "map_channels": 16, "recurrent_channels": 64, "residual_channels": 32}
+_DIGIT_SIZES = {
+    "image_size": 16,
+    "frames": 4,
+    "map_channels": 8,
+    "recurrent_channels": 16,
+    "residual_channels": 8,
+    "embedding_size": 128,
+    "pretrain_epochs": 4,
+}
+
+
 def resolve(config: ConvLstmConfig, dataset: MediaDataset) -> ConvLstmConfig:
     """The settings with every `none` that stands for a choice replaced by what was chosen."""
-    side = config.image_size or (32 if is_moving_digits(dataset) else 64)
+    sizes_of: Any = _DIGIT_SIZES if is_moving_digits(dataset) else _SIZES
+    config = dataclasses.replace(config, **{k: v for k, v in sizes_of.items() if getattr(config, k) is None})
+    assert config.image_size is not None
+    assert config.map_channels is not None
+    side = config.image_size
     sizes = [side, side, config.depth_planes] if config.depth is not None else [side, side]
     numbers = math.prod(size // 2**config.blocks for size in sizes) * config.map_channels
     return dataclasses.replace(
         config,
-        image_size=side,
         embedding_size=config.embedding_size or max(1, numbers // 4),
         batch_size=config.batch_size or (32 if config.depth is None else 8),
     )
@@ -176,6 +193,9 @@ def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
     # Sizes that do not fit are refused before all videos are read.
     nnx.eval_shape(lambda: make_autoencoder(dataclasses.replace(config, pixel_mean=0.0, pixel_deviation=1.0)))
     data = steps_data(dataset, splits, config, context)
+    if config.initial_run is not None:
+        mean, deviation = pixels_of(first_encoder(config.initial_run))
+        config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=deviation)
     if config.pixel_mean is None:
         mean, deviation = pixel_statistics(dataset, data.table, config.preprocessing(), threads=config.threads)
         config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=max(deviation, 1.0))

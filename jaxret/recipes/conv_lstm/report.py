@@ -41,29 +41,33 @@ def sequence_figures(
     media: Mapping[int, FrameVectors],
     encoder: VideoEncoder,
     *,
+    gallery: Mapping[int, FrameVectors] | None = None,
     methods: Collection[str] = tuple(SEQUENCE_METHODS),
     groups: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, GroupFigures]:
-    """Metrics by class of videos, each a query against the others but those of its own source, by method.
+    """Metrics by class of videos, each a query against others but those of its own source, by method.
 
     Args:
       dataset: whose items they are.
       media: frame vectors by item index; images take no part.
       encoder: that made them.
+      gallery: what is searched, likewise; None: they search each other.
       methods: of `SEQUENCE_METHODS`.
       groups: see `jaxret.evaluation.LabelProtocol`.
 
     Returns:
       Figures of each method; {} of one where no video has another of its class.
     """
-    rows = clip_rows(media, encoder)
-    if not len(rows.vectors):
+    parts = [clip_rows(part, encoder) for part in (media, media if gallery is None else gallery)]
+    if not all(len(rows.vectors) for rows in parts):
         return {method: {} for method in methods}
-    table, _ = in_order_of_time(rows)
-    items = [dataset.items[index] for index in np.unique(rows.items).tolist()]
+    queries, searched = (
+        (in_order_of_time(rows)[0], [dataset.items[index] for index in np.unique(rows.items).tolist()])
+        for rows in parts
+    )
     return {
         method: evaluate_sequences(
-            table, items, table, items, SequenceRanking(SEQUENCE_METHODS[method]), LabelProtocol(groups=groups)
+            *queries, *searched, SequenceRanking(SEQUENCE_METHODS[method]), LabelProtocol(groups=groups)
         )
         for method in methods
     }

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import tyro
+
 from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures
 from jaxret.files import write_atomically
@@ -42,6 +44,9 @@ class StepsConfig(ClipConfig):
     margin: Weight = 1.0
     """Margin of the triplet loss. Its unit is the mean squared Euclidean distance of training clips of different
     classes when the first step with labels begins."""
+    loss_unit: Literal["margin", "distance"] = "margin"
+    """What the triplet loss is measured in: the margin's unit, so that a learning rate means the same for vectors of
+    any size; or squared distances, as the paper writes it, where the gradient is larger by that unit."""
     mining: Mining = "all"
     """Triplets of a batch that count."""
     samples_per_class: Annotated[int, at_least(2)] = 4
@@ -52,16 +57,18 @@ class StepsConfig(ClipConfig):
     """Mean of the pixels 0..255, which is taken off. none: measured on the training clips."""
     pixel_deviation: Annotated[float | None, above(0)] = None
     """Their standard deviation, by which they are divided. none: measured."""
-    zoom: Annotated[float, at_least(1)] = 1.0
-    """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
     mirror: Share = 0.0
-    """Probability that a training clip is flipped left to right."""
-    optimiser: OptimiserConfig = OptimiserConfig(
-        algorithm="sgd", learning_rate=1e-3, schedule="step", momentum=0.9, weight_decay=1e-3, clip_norm=5.0
-    )
+    """Probability that a training clip is flipped left to right; 0 where left and right are classes."""
+    optimiser: OptimiserConfig = OptimiserConfig(algorithm="adam", learning_rate=3e-3, warmup_steps=50, clip_norm=1.0)
     """How gradients become updates, the same in every step, which begins anew."""
-    loop: LoopConfig = LoopConfig(epochs=50, evaluate_every=1, patience=5)
+    loop: LoopConfig = LoopConfig(epochs=30, evaluate_every=3, patience=4)
     """How long to train in each step."""
+    pretrain_epochs: Annotated[int | None, at_least(1)] = None
+    """Epochs of the step pretrain. none: `epochs`, and 4 for moving digits."""
+    initial_run: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """A finished run, or the folder of one of its steps, such as runs/first/pretrain, whose encoder the first step
+    begins with: pre-train on one corpus, fine-tune on another. Sizes must agree; pixels are standardised as there. A
+    decoder begins anew."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,7 +107,13 @@ class StepsConfig(ClipConfig):
 
     def objective(self, unit: float) -> TripletObjective:
         """What the steps with labels minimise; `unit` is that of the margin."""
-        return TripletObjective(self.margin, self.mining, unit)
+        return TripletObjective(self.margin, self.mining, unit, scale=unit if self.loss_unit == "distance" else 1.0)
+
+    def loop_of(self, step: Step) -> LoopConfig:
+        """How long a step trains."""
+        if step == "pretrain" and self.pretrain_epochs is not None:
+            return dataclasses.replace(self.loop, epochs=self.pretrain_epochs)
+        return self.loop
 
 
 @dataclasses.dataclass

@@ -13,6 +13,7 @@ from flax import nnx
 from jax.experimental import multihost_utils
 
 from jaxret.data.batches.plans import ShuffledBatches
+from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
 from jaxret.models.encoder import VideoEncoder
@@ -21,6 +22,7 @@ from jaxret.recipes.clip_media import embed_items
 from jaxret.recipes.conv_lstm.clip_table import ClipTable, StepsData, held_out_clips, training_reader
 from jaxret.recipes.conv_lstm.labelled_clips import LabelledClips
 from jaxret.recipes.conv_lstm.reconstructions import draw_clips_and_reconstructions, reconstruction_error
+from jaxret.recipes.conv_lstm.remarks import TripletRemarks
 from jaxret.recipes.conv_lstm.report import sequence_figures
 from jaxret.recipes.conv_lstm.settings import Step, StepRecord, StepsConfig, step_folder
 from jaxret.recipes.finish import curve_parts
@@ -43,6 +45,7 @@ from jaxret.training import (
 __all__ = ["AutoencoderSteps"]
 
 _HELD_OUT_CLIPS = 256  # on which reconstruction is measured, at most
+_SEARCHED_VIDEOS = 1000  # training videos that validation ones search, at most
 _DRAWN_CLIPS = 6
 _ERROR = "validation reconstruction error"
 
@@ -179,16 +182,21 @@ class AutoencoderSteps:
             self._config.objective(self._labelled.unit),
             self._reader(self._labelled.table, self._labelled.labels),
             plan,
-            Validation(self._retrieval),
+            Validation(self._retrieval, remark=TripletRemarks()),
             decoding=True,
         )
         return self._fit(task, record, folder)
 
     def _retrieval(self) -> dict[str, float]:
-        """Validation videos as sequences, each a query against the others, by class."""
-        indices = self._data.splits.validation.tolist()
-        media, _ = embed_items(self._dataset, self._encoder, indices, threads=self._config.threads)
-        figures = sequence_figures(self._dataset, media, self._encoder, methods=("Bi-DTW",))["Bi-DTW"].get("all", {})
+        """Validation videos as sequences, each a query against training videos, by class."""
+        splits, threads = self._data.splits, self._config.threads
+        some = splits.train[evenly_spaced(len(splits.train), _SEARCHED_VIDEOS)]
+        queries, searched = (
+            embed_items(self._dataset, self._encoder, indices.tolist(), threads=threads)[0]
+            for indices in (splits.validation, some)
+        )
+        found = sequence_figures(self._dataset, queries, self._encoder, gallery=searched, methods=("Bi-DTW",))
+        figures = found["Bi-DTW"].get("all", {})
         return {f"validation {name}": figures[name] for name in ("mAP", "P@1") if name in figures}
 
     def _fit(self, task: FitTask, record: StepRecord, folder: RunFolder) -> bool:
@@ -248,7 +256,7 @@ class AutoencoderSteps:
     def _settings(self, step: Step) -> _FitSettings:
         # A seed a step: the second pass must not repeat the first one's batches.
         seed = 1000 * self._config.seed + list(self._config.steps).index(step)
-        return _FitSettings(self._config.optimiser, self._config.loop, seed, self._config.threads)
+        return _FitSettings(self._config.optimiser, self._config.loop_of(step), seed, self._config.threads)
 
     def _reader(
         self, table: ClipTable, labels: np.ndarray | None

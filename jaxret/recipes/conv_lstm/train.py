@@ -12,6 +12,7 @@ from jaxret.models.store import parameter_count, save_encoder
 from jaxret.recipes.base import Run
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.conv_lstm.clip_table import StepsData
+from jaxret.recipes.conv_lstm.initial import begin_with, first_encoder
 from jaxret.recipes.conv_lstm.report import steps_extras
 from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepsConfig
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
@@ -45,6 +46,9 @@ def train_in_steps(model: ConvLstmAutoencoder, data: StepsData, config: StepsCon
         f"encoder: {encoder.summary}; {parameter_count(model.backbone):,} parameters, and"
         f" {parameter_count(model.decoder):,} of the decoder; {len(data.table)} training clips"
     )
+    if config.initial_run is not None:
+        begin_with(model.backbone, first_encoder(config.initial_run), config.initial_run)
+        context.log(f"the first step begins with the encoder of {config.initial_run}")
     context.write_config(config, data.dataset)
     # ---- the steps
     steps = AutoencoderSteps(data, model, encoder, config, context)
