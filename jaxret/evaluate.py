@@ -27,7 +27,7 @@ from jaxret.retrieval.options import OPTION_CLASSES
 if TYPE_CHECKING:
     from jaxret.retrieval import Retriever
 
-_NO_PART = ("rerank", "every_clip", "probes", "region", "at")
+_NO_PART = ("rerank", "every_clip", "probes", "device", "region", "at")
 """Options of a search that have no part in an evaluation."""
 _SETTINGS = (LabelEvaluation, CroppedEvaluation, FilmEvaluation, SceneEvaluation, RegionEvaluation)
 

@@ -9,7 +9,7 @@ in the order of their items, (distance, row) of best rows orders items exactly a
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import jaxret.rank as rank
 from jaxret.data.rows import Rows
-from jaxret.index.shards import CelledShard, HashedShard, Shard, missing_results, scanned_shard
+from jaxret.index.shards import CelledShard, HashedShard, Shard, missing_results, scanned_shard, sent_shard
 from jaxret.index.snapshot import Snapshot
 
 __all__ = ["Gallery", "gallery_of"]
@@ -29,19 +29,26 @@ _KEPT_GALLERIES = 8  # of the last filters
 
 
 Way = Literal["scan", "hash tables", "cells"]
+_SHARDS: dict[Way, Callable[..., Shard]] = {"scan": scanned_shard, "hash tables": HashedShard, "cells": CelledShard}
 
 
 def gallery_of(
-    snapshot: Snapshot, space: str, kinds: frozenset[str] | None, where: str | None, way: Way = "scan"
+    snapshot: Snapshot,
+    space: str,
+    kinds: frozenset[str] | None,
+    where: str | None,
+    way: Way = "scan",
+    device: str | None = None,
 ) -> Gallery:
     """The searchable rows of a space, prepared once for each choice of items and each way to search them.
 
     Raises:
       FilterError: `where` is malformed, or does not fit the columns.
     """
-    key = (space, kinds, where, way)
+    key = (space, kinds, where, way, device)
     if key not in snapshot.galleries:
-        snapshot.galleries[key] = Gallery(snapshot, space, snapshot.passing(kinds, where), way)
+        make_shard = _SHARDS[way] if device is None else functools.partial(sent_shard, device)
+        snapshot.galleries[key] = Gallery(snapshot, space, snapshot.passing(kinds, where), make_shard)
         filtered = [known for known in snapshot.galleries if known[2] is not None]
         if len(filtered) > _KEPT_GALLERIES:
             del snapshot.galleries[filtered[0]]
@@ -54,9 +61,10 @@ class Gallery:
     Rows are numbered through all segments that have any, removed items' rows included.
     """
 
-    def __init__(self, snapshot: Snapshot, space: str, wanted: Sequence[NDArray[np.bool_]], way: Way):
-        """Prepare the rows of some items, see `Snapshot.passing`."""
-        make_shard = {"scan": scanned_shard, "hash tables": HashedShard, "cells": CelledShard}[way]
+    def __init__(
+        self, snapshot: Snapshot, space: str, wanted: Sequence[NDArray[np.bool_]], make_shard: Callable[..., Shard]
+    ):
+        """Prepare the rows of some items, see `Snapshot.passing`; `make_shard` as the constructor of `Shard`."""
         self._snapshot = snapshot
         self._shards: list[Shard] = []
         first = 0

@@ -41,6 +41,7 @@ class MediaIndex(OpenedIndex):
 
     Example:
       >>> import tempfile
+      >>> from jaxret.preprocessing import Preprocessing
       >>> encoder = EncoderRecord("sha256:0", Preprocessing())
       >>> index = MediaIndex.create(tempfile.mkdtemp(), spaces=[Space("frame", 2)], encoder=encoder)
       >>> index.add([MediaItem("a.mp4", "video"), MediaItem("b.jpg", "image")],

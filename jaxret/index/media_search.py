@@ -46,7 +46,7 @@ def rank_media(
     check_threads(threads)
     excluded = _source_numbers(snapshot, exclude_sources, len(queries))
     way: Way = "hash tables" if options.multi_index else "scan" if options.probes is None else "cells"
-    gallery = gallery_of(snapshot, space.name, *chosen, way)
+    gallery = gallery_of(snapshot, space.name, *chosen, way, options.device)
     best = gallery.nearest_items(queries, k, metric, excluded, threads, options.probes)
     cosines = None
     if options.min_cosine is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from jaxret.index.space import Space
+from jaxret.index.space import CODE_METRICS, VECTOR_METRICS, Space
 from jaxret.rank.validation import check_count, check_real
 
 __all__ = ["SearchOptions"]
@@ -32,6 +32,10 @@ class SearchOptions:
         the whole space, and used at once. Else the N rows of each segment get about sqrt(N) cells of their own in
         memory, with a float32 copy of the vectors, at the first such search, which takes longer than many exact
         searches, and keep them as the tables of `multi_index`. One thread may search with them at a time.
+      device: search on accelerators: "gpu" or "tpu" for all of that kind, see `jaxret.rank.DeviceGallery`. The results
+        are the same. The rows of each segment are sent at the first such search, removed items' too, and stay there as
+        long as the opened index. Few rows that pass a filter are searched by the CPU. One thread may search with it at
+        a time.
 
     Example:
       >>> SearchOptions("cosine").metric
@@ -42,6 +46,7 @@ class SearchOptions:
     min_cosine: float | None = None
     multi_index: bool = False
     probes: int | None = None
+    device: str | None = None
 
     def metric_in(self, space: Space) -> str:
         """The metric that these options mean in a space, once they are found to fit it.
@@ -49,7 +54,8 @@ class SearchOptions:
         Raises:
           TypeError: probes is not a whole number.
           ValueError: the space is not ranked by the metric, probes < 1, `min_cosine` or `probes` for codes or with
-            another metric than the Euclidean, or `multi_index` for vectors.
+            another metric than the Euclidean, `multi_index` for vectors, or `device` with one of these two or with a
+            metric that was added to the table.
         """
         codes = space.representation == "code"
         if codes and self.min_cosine is not None:
@@ -72,4 +78,10 @@ class SearchOptions:
             raise ValueError(
                 f"probes needs metric 'euclidean' (cells are those of the nearest centroid), got {metric!r}"
             )
+        if self.device is not None:
+            if self.multi_index or self.probes is not None:
+                raise ValueError(f"device {self.device!r} compares all rows: it needs neither multi_index nor probes")
+            if metric not in VECTOR_METRICS + CODE_METRICS:
+                known = ", ".join(VECTOR_METRICS + CODE_METRICS)
+                raise ValueError(f"device {self.device!r} needs one of the metrics {known}, got {metric!r}")
         return metric

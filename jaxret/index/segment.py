@@ -6,7 +6,7 @@ import functools
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +30,9 @@ from jaxret.index.manifest import SegmentEntry
 from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.rank import CentroidIndex, HammingIndex
 from jaxret.rank.validation import FloatMatrix
+
+if TYPE_CHECKING:
+    from jaxret.rank.device import DeviceGallery
 
 __all__ = ["ItemBatches", "Segment", "write_item_files", "write_segment"]
 
@@ -178,6 +181,7 @@ class Segment:
         self._rows: dict[str, Rows | None] = {}
         self._item_counts: dict[str, int] = {}
         self._hash_tables: dict[str, HammingIndex] = {}
+        self._on_device: dict[tuple[str, str], DeviceGallery] = {}
         self._cells: dict[str, CentroidIndex] = {}
 
     def with_entry(self, entry: SegmentEntry) -> Segment:
@@ -262,6 +266,28 @@ class Segment:
             self._hash_tables[space] = HammingIndex(rows.vectors.shape[1])
             self._hash_tables[space].add(rows.vectors)
         return self._hash_tables[space]
+
+    def on_device(self, space: str, device: str) -> DeviceGallery:
+        """All vectors or codes that the segment has of a space, removed items' too, on accelerators.
+
+        Sent at the first call and kept as the hash tables are. Not safe to call from two threads at once.
+
+        Raises:
+          ValueError: there is no such device here.
+          IndexFormatError: a vector is not finite.
+        """
+        if (space, device) not in self._on_device:
+            from jaxret.rank.device import DeviceGallery  # brings JAX
+            from jaxret.rank.device.placement import mesh_of
+
+            rows, mesh = self.rows(space), mesh_of(device)
+            assert rows is not None
+            try:
+                self._on_device[space, device] = DeviceGallery(rows.vectors, mesh)
+            except ValueError as error:
+                # What was read from disk is refused.
+                raise IndexFormatError(f"{self.vectors_file(space)}: {error}; `verify()` checks all") from error
+        return self._on_device[space, device]
 
     def cells(self, space: str, centroids: FloatMatrix | None) -> CentroidIndex:
         """The cells of all vectors that the segment has of a space, removed items' too.

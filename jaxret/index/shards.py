@@ -1,4 +1,6 @@
-"""The rows of one segment as `item_search` searches them: by a scan, by hash tables, or by cells around centroids."""
+"""The rows of one segment as `item_search` searches them: by a scan, by hash tables, by cells around centroids, or
+on an accelerator.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
 from jaxret.index.snapshot import BLOCK_ROWS, Snapshot
 
-__all__ = ["CelledShard", "HashedShard", "Shard", "WholeShard", "missing_results", "scanned_shard"]
+__all__ = ["CelledShard", "HashedShard", "Shard", "WholeShard", "missing_results", "scanned_shard", "sent_shard"]
 
 _SCANNED_SHARE = 0.1  # of a file's rows that take part, from which on the whole file is scanned
 
@@ -40,6 +42,11 @@ class Shard:
             self.n_rows, self.n_items = len(rows), self._segment.count_items(space)
         else:
             self.n_rows, self.n_items = len(self._chosen), _count_distinct(rows.items[self._chosen])
+
+    @property
+    def has_few_rows(self) -> bool:
+        """Whether so few rows take part that copies of them are quicker to search than the whole file."""
+        return self.n_rows < _SCANNED_SHARE * len(self.rows)
 
     @property
     def found_ids(self) -> NDArray[np.int64]:
@@ -93,7 +100,7 @@ class Shard:
     def _topk(
         self,
         queries: NDArray[Any],
-        gallery: NDArray[Any],
+        gallery: Any,
         depth: int,
         metric: str,
         threads: int | None,
@@ -171,13 +178,47 @@ class CelledShard(WholeShard):
         return rank.SearchResult(np.where(found.ids >= 0, found.ids + self.first, -1), found.distances)
 
 
+class SentShard(WholeShard):
+    """A shard whose rows were sent to accelerators."""
+
+    def __init__(
+        self,
+        device: str,
+        snapshot: Snapshot,
+        number: int,
+        space: str,
+        rows: Rows,
+        first: int,
+        wanted: NDArray[np.bool_],
+    ):
+        super().__init__(snapshot, number, space, rows, first, wanted)
+        self._device = device
+
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows by (distance, row number), those that take no part among them."""
+        gallery = self._segment.on_device(self._space, self._device)
+        found = self._topk(queries, gallery, depth, metric, threads)
+        return rank.SearchResult(found.ids + self.first, found.distances)
+
+
 def scanned_shard(
     snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]
 ) -> Shard:
     """A shard that is searched by a scan: of its file, or of copies of the few rows that take part."""
     shard = Shard(snapshot, number, space, rows, first, wanted)
-    few = shard.n_rows < _SCANNED_SHARE * len(rows)
-    return shard if few or shard.n_rows == len(rows) else WholeShard(snapshot, number, space, rows, first, wanted)
+    if shard.n_rows == len(rows) or shard.has_few_rows:
+        return shard
+    return WholeShard(snapshot, number, space, rows, first, wanted)
+
+
+def sent_shard(
+    device: str, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]
+) -> Shard:
+    """A shard that is searched on a kind of device; where few rows take part, copies of these by the CPU."""
+    shard = Shard(snapshot, number, space, rows, first, wanted)
+    return shard if shard.has_few_rows else SentShard(device, snapshot, number, space, rows, first, wanted)
 
 
 def _rows_of(items: NDArray[np.int64], wanted: NDArray[np.bool_]) -> NDArray[np.int64]:

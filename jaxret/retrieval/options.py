@@ -55,10 +55,14 @@ class VectorSearch:
       probes: of the clip space, and of the frame space for an image, by Euclidean distance: look only into the cells
         of vectors around this many centroids, which `jaxret index INDEX --cells N` makes. Much faster on millions of
         vectors, and some neighbours are missed. Default: all vectors.
+      device: gpu or tpu: send the vectors or codes of the space to all GPUs or TPUs of this machine, keep them there
+        with the opened index, and search them there. The results are the same. Pays for many searches of millions of
+        vectors. Not for a video in the frame space. Default: the CPU searches.
 
     Raises:
       TypeError: rerank or probes is not a whole number.
-      ValueError: a value is unknown or out of range, or every_clip is combined with min_cosine or probes.
+      ValueError: a value is unknown or out of range, or every_clip is combined with min_cosine, probes or device, or
+        probes with device.
     """
 
     space: SpaceName | None = None
@@ -67,6 +71,7 @@ class VectorSearch:
     rerank: Annotated[int | None, at_least(1)] = None
     every_clip: bool = False
     probes: Annotated[int | None, at_least(1)] = None
+    device: str | None = None
 
     def __post_init__(self) -> None:
         for name, known in (("space", get_args(SpaceName)), ("metric", METRICS)):
@@ -79,10 +84,12 @@ class VectorSearch:
         for name in ("rerank", "probes"):
             if getattr(self, name) is not None:
                 check_count(getattr(self, name), name)
-        if self.every_clip and (self.min_cosine is not None or self.probes is not None):
+        if self.every_clip and (self.min_cosine, self.probes, self.device) != (None, None, None):
             raise ValueError(
-                "every_clip ranks all chunks or shots: it needs the clip space, without min_cosine and probes"
+                "every_clip ranks all chunks or shots: it needs the clip space, without min_cosine, probes and device"
             )
+        if self.probes is not None and self.device is not None:
+            raise ValueError(f"device {self.device!r} compares all vectors: it needs no probes, got {self.probes}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,8 @@ from jaxret.serve.errors import ApiError
 
 __all__ = ["Library", "OpenIndex", "folder_of", "item_id"]
 
-_OF_THE_QUERY = ("region", "at")  # fields of options that the query says
+NOT_GIVEN = ("region", "at", "device")
+"""Fields of options that a request does not give: the query says the first two, and the server has its devices."""
 
 
 def item_id(key: str) -> str:
@@ -108,15 +109,13 @@ class OpenIndex:
             "knows_words": system.knows_words,
             "query_kinds": kinds,
             "options": [
-                {"name": kind.__name__, "fields": [field.to_json() for field in option_fields(kind, _OF_THE_QUERY)]}
+                {"name": kind.__name__, "fields": [field.to_json() for field in option_fields(kind, NOT_GIVEN)]}
                 for kind in system.options
             ],
             "default_options": {
                 "class": type(default).__name__,
                 **{
-                    field.name: field.default
-                    for field in option_fields(type(default), _OF_THE_QUERY)
-                    if not field.required
+                    field.name: field.default for field in option_fields(type(default), NOT_GIVEN) if not field.required
                 },
             },
         }

@@ -19,7 +19,7 @@ from jaxret.retrieval import Feedback, Mark, Region, RegionSearch
 from jaxret.serve.api.requests import Marked, QueryRequest, SearchRequest
 from jaxret.serve.api.typed import read
 from jaxret.serve.errors import ApiError
-from jaxret.serve.library import OpenIndex
+from jaxret.serve.library import NOT_GIVEN, OpenIndex
 from jaxret.serve.media.places import MediaRoot
 from jaxret.serve.media.source import Source, Sources, file_source
 from jaxret.serve.media.uploads import Uploads
@@ -103,7 +103,7 @@ def read_options(index: OpenIndex, request: SearchRequest) -> Any:
     if name not in classes:
         raise ApiError(400, f"options.class must be one of {', '.join(classes)}, got {name!r:.80}", "options.class")
     kind = classes[name]
-    known = {field.name for field in option_fields(kind, ("region", "at"))}
+    known = {field.name for field in option_fields(kind, NOT_GIVEN)}
     for field in given:
         if field not in known:
             told = f"options.{field:.80} is unknown, there are {', '.join(sorted(known))}"

@@ -177,7 +177,9 @@ def test_errors_name_what_was_typed():
 
     with pytest.raises(ConfigError, match=r"^--par needs x, --every-clip y; metric and other_name stay$"):
         refuse(ConfigError("min_cosine needs x, every_clip y; metric and other_name stay"))
-    with pytest.raises(ValueError, match=r"^--every-clip ranks all chunks or shots: .* without --par and probes$"):
+    with pytest.raises(
+        ValueError, match=r"^--every-clip ranks all chunks or shots: .* without --par, probes and device$"
+    ):
         as_typed(OPTION_CLASSES)(VectorSearch)(min_cosine=0.5, every_clip=True)
     with pytest.raises(MediaError, match="min_cosine"):
         refuse(MediaError("min_cosine.png", "no such file"))

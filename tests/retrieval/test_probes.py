@@ -1,4 +1,4 @@
-"""Searching some cells only: the same answers when all are probed, and what is refused."""
+"""Searching some cells only, or on a device: the same answers (when all are probed), and what is refused."""
 
 from __future__ import annotations
 
@@ -59,6 +59,19 @@ def test_all_cells_give_the_exact_matches_and_one_cell_some_of_them(folder: Path
             assert [match for match in exact if match in few] == few
 
 
+def test_a_device_gives_the_exact_matches(folder: Path, retriever: Retriever, capsys) -> None:
+    video, image = next(folder.rglob("*.mp4")), folder / "0-left" / "picture.png"
+    for query, options in ((video, {}), (image, {"metric": "cosine"}), (image, {"min_cosine": 0.9})):
+        exact = retriever.search(query, 5, options=VectorSearch(**options))
+        assert retriever.search(query, 5, options=VectorSearch(device="cpu", **options)) == exact
+    command = ["search", str(retriever.index.folder), str(image), "-k", "5", "--json"]
+    printed = []
+    for device in ([], ["--device", "cpu"]):
+        assert dispatch([*command, *device]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
 def test_probes_imply_vectors_where_there_are_codes(folder: Path, tmp_path: Path) -> None:
     retriever = make_retriever(folder, tmp_path, bits=16)
     video = next(folder.rglob("*.mp4"))
@@ -75,6 +88,8 @@ def test_probes_imply_vectors_where_there_are_codes(folder: Path, tmp_path: Path
         ({"probes": 0}, "probes must be at least 1, got 0"),
         ({"probes": 2, "metric": "cosine"}, "probes needs metric 'euclidean'"),
         ({"probes": 2, "space": "frame"}, "a video in the frame space is compared with every item, and probes would"),
+        ({"device": "abacus"}, "devices must be of a kind that JAX finds here .* got 'abacus'"),
+        ({"device": "cpu", "space": "frame"}, "a video in the frame space is compared .* leave device 'cpu' out"),
         ({"probes": 2, "rerank": 20}, "rerank .* needs the code space, got 'clip'"),
     ],
 )

@@ -43,7 +43,7 @@ def ranked_figures(
 
 def vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None) -> tuple[SpaceName, Ranking]:
     """The space and the ranking that the options name; ConfigError where they do not fit."""
-    for name in ("rerank", "every_clip", "probes"):
+    for name in ("rerank", "every_clip", "probes", "device"):
         if (value := getattr(options, name)) not in (None, False):
             raise ConfigError(f"an evaluation ranks the whole gallery: leave {name} out, got {value!r}")
     if options.min_cosine is not None and options.metric not in (None, "euclidean"):

@@ -341,6 +341,11 @@ class _VectorQuery:
                 "a video in the frame space is compared with every item, and probes would leave items out: search the "
                 "clip space, or leave probes out"
             )
+        if options.device is not None:
+            raise ValueError(
+                f"a video in the frame space is compared with every item, which the CPU does: leave device "
+                f"{options.device!r} out, or search the clip space"
+            )
         if self._metric not in ("euclidean", "cosine"):
             raise ValueError(
                 f"a video in the frame space is aligned in time by metric euclidean or cosine, got {self._metric!r}"
@@ -392,7 +397,7 @@ class _VectorQuery:
             space,
             rows.vectors,
             min(count, max(1, len(index))),  # memory is taken for as many as are wanted
-            options=SearchOptions(options.metric, options.min_cosine, probes=options.probes),
+            options=SearchOptions(options.metric, options.min_cosine, probes=options.probes, device=options.device),
             kinds=self.kinds,
             where=self.where,
             threads=self.threads,
