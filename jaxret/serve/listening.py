@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from jaxret.errors import ConfigError
 
 __all__ = ["bound_socket", "server_of"]
 
@@ -37,17 +40,21 @@ def bound_socket(host: str, port: int) -> socket.socket:
     """A socket that is bound to an address; port 0 for any that is free.
 
     Raises:
-      OSError: the address is taken, or none of this machine's.
+      ConfigError: the address is taken, or none of this machine's.
     """
-    family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    bound = socket.socket(family, kind, proto)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(512)
-    except BaseException:
-        bound.close()
-        raise
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, proto)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen(512)
+        except BaseException:
+            bound.close()
+            raise
+    except OSError as error:
+        hint = ": another program listens there; --port 0 takes a free one" if error.errno == errno.EADDRINUSE else ""
+        raise ConfigError(f"--host {host} --port {port}: {error.strerror}{hint}") from error
     return bound
 
 

@@ -26,9 +26,10 @@ from serve.server import Client, running
 
 from jaxret.data.decode.video import VideoReader
 from jaxret.data.decode.write import write_video
-from jaxret.errors import MediaError
+from jaxret.errors import ConfigError, MediaError
 from jaxret.serve.library import item_id
 from jaxret.serve.limits import Limits
+from jaxret.serve.listening import bound_socket
 
 SECRET = b"what nobody may read"
 
@@ -396,3 +397,12 @@ def test_ctrl_c_ends_it_at_once_and_cleanly(kind: signal.Signals, made: Path, tm
         assert "Traceback" not in error
         assert server.returncode == (0 if kind == signal.SIGINT else server.returncode)
         assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("jaxret-serve-")]
+
+
+def test_an_address_that_is_taken_is_named() -> None:
+    with bound_socket("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--host 127.0.0.1 --port {port}: .* in use.*; --port 0 takes a free one"):
+            bound_socket("127.0.0.1", port)
+    with pytest.raises(ConfigError, match=r"--host 203\.0\.113\.7 --port 0: "):
+        bound_socket("203.0.113.7", 0)  # an address that no machine has
