@@ -402,7 +402,9 @@ def test_ctrl_c_ends_it_at_once_and_cleanly(kind: signal.Signals, made: Path, tm
 def test_an_address_that_is_taken_is_named() -> None:
     with bound_socket("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(ConfigError, match=f"--host 127.0.0.1 --port {port}: .* in use.*; --port 0 takes a free one"):
+        with pytest.raises(
+            ConfigError, match=f"--host 127.0.0.1 --port {port}: .* in use.*; --port 0 takes a free one"
+        ):
             bound_socket("127.0.0.1", port)
     with pytest.raises(ConfigError, match=r"--host 203\.0\.113\.7 --port 0: "):
         bound_socket("203.0.113.7", 0)  # an address that no machine has
