@@ -41,6 +41,7 @@ class MediaIndex(OpenedIndex):
 
     Example:
       >>> import tempfile
+      >>> import numpy as np
       >>> from jaxret.preprocessing import Preprocessing
       >>> encoder = EncoderRecord("sha256:0", Preprocessing())
       >>> index = MediaIndex.create(tempfile.mkdtemp(), spaces=[Space("frame", 2)], encoder=encoder)

@@ -20,7 +20,7 @@ from jaxret.retrieval import RegionSearch, Retriever
 from jaxret.retrieval.store import index_folder
 from jaxret.serve.errors import ApiError
 
-__all__ = ["Library", "OpenIndex", "folder_of", "item_id"]
+__all__ = ["NOT_GIVEN", "Library", "OpenIndex", "folder_of", "item_id"]
 
 NOT_GIVEN = ("region", "at", "device")
 """Fields of options that a request does not give: the query says the first two, and the server has its devices."""
