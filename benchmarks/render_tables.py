@@ -109,6 +109,7 @@ PAGES = {
         "An index at scale, and the start of a command: measured",
         {"index_at_scale": "Beside LanceDB, Qdrant and faiss", "cold_start": "A search from the command line"},
     ),
+    "serve": Page("jaxret serve: measured", {"serve_latency": "From the end of an upload to the results"}),
     "kernels": Page(
         "Kernels, layers and decoding: measured",
         {

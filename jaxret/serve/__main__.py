@@ -62,18 +62,18 @@ def main(argv: Sequence[str]) -> int:
     if args.token is None and not is_loopback(args.host):
         raise ConfigError(f"--host {args.host} can be reached by other machines: it needs a --token, too")
 
-    listening = bound_socket(args.host, args.port)
-    parts = open_parts(args.indexes, args.media_root, Limits())
-    host = f"[{args.host}]" if ":" in args.host else args.host
-    secret = "" if args.token is None else f"?token={args.token}"
-    print(f"http://{host}:{listening.getsockname()[1]}/{secret}", flush=True)
-    print("Ctrl-C ends it.", flush=True)
-    try:
-        server_of(make_app(parts, host=args.host, token=args.token)).run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        parts.close()
+    with bound_socket(args.host, args.port) as listening:
+        parts = open_parts(args.indexes, args.media_root, Limits())
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        secret = "" if args.token is None else f"?token={args.token}"
+        print(f"http://{host}:{listening.getsockname()[1]}/{secret}", flush=True)
+        print("Ctrl-C ends it.", flush=True)
+        try:
+            server_of(make_app(parts, host=args.host, token=args.token)).run(sockets=[listening])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            parts.close()
     if parts.busy:
         # A kernel or decoder under way would hold up the end of the program, and is of no use any more.
         sys.stdout.flush()

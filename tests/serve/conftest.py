@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-pytest.importorskip("starlette", reason="the extra serve is not installed")
-pytest.importorskip("uvicorn", reason="the extra serve is not installed")
-
-from serve.server import Client, running
-
 from jaxret.index import MediaIndex
+
+if TYPE_CHECKING:
+    from serve.server import Client
 
 MADE_BEFORE = Path(__file__).parents[1] / "compatibility" / "made_before"
 
@@ -32,6 +31,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def client(made: Path) -> Iterator[Client]:
     """All of them, served."""
+    from serve.server import running  # skips where the extra is not installed
+
     runs = [made / "runs" / name for name in ("clips", "codes", "sequences", "films", "things")]
     with running(runs, made) as found:
         yield found

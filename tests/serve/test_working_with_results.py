@@ -14,7 +14,9 @@ import pytest
 from PIL import Image
 from serve.server import Client, running
 
+import jaxret
 from jaxret import Retriever, SequenceSearch
+from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.decode.video import VideoReader
 from jaxret.index import MediaIndex
 from jaxret.rank import SequenceRanking, align_sequences
@@ -172,6 +174,34 @@ def test_an_addition_that_is_cancelled_keeps_what_was_encoded(
         assert 0 < state["added"] < 60
         assert client.get("/api/items?index=clips").json["total"] == 12 + state["added"]
     assert len(MediaIndex.open(tmp_path / "clips" / "index")) == 12 + state["added"]
+
+
+def test_clips_that_are_no_files_are_rendered(made: Path, tmp_path: Path) -> None:
+    digits = MovingDigits()
+    shutil.copytree(made / "runs" / "clips", tmp_path / "clips")
+    Retriever.open(tmp_path / "clips").add(digits.subset([5, 900]))
+    key = digits.items[900].key
+    with running([tmp_path / "clips"]) as client:
+        found = client.search("clips", {"item": item_id(key)}, k=1).json["hits"][0]
+        assert (found["key"], found["playable"], found["missing"]) == (key, True, False)
+        (tmp_path / "clip.mp4").write_bytes(client.get(found["media"]).body)
+        with VideoReader(tmp_path / "clip.mp4") as clip:
+            assert clip.info.frame_count == 12
+            assert np.abs(clip.read().astype(int) - digits.read(900)[0]).mean() < 12
+        assert client.get(found["media"]).status == 200  # written once
+        assert len(list(client.parts.folder.glob("rendered-*.mp4"))) == 1
+        assert client.get(found["thumbnail"]).body[:3] == b"\xff\xd8\xff"
+        cut = {"index": "clips", "item": item_id(key), "start": 0, "end": 0.5, "exact": True}
+        assert client.post("/api/cuts", cut).status == 200
+
+
+def test_what_another_program_adds_is_found(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "runs" / "clips", tmp_path / "clips")
+    with running([tmp_path / "clips"], made) as client:
+        assert client.search("clips", {"path": "query.mp4"}).json["total"] == 12
+        Retriever.open(tmp_path / "clips").add(jaxret.open_dataset(made / "query.mp4"))
+        found = client.search("clips", {"path": "query.mp4"}).json
+        assert (found["total"], found["hits"][0]["key"]) == (13, "query.mp4")
 
 
 def test_without_a_media_root_no_file_is_named(made: Path) -> None:
