@@ -17,7 +17,7 @@ Moving digits need a trained encoder: --digits-run, a run of `jaxret train conv-
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,11 @@ from common.paths import DATA, MOBILENET_WEIGHTS, UCF101_FEATURES
 from common.study_program import StudyParser
 from studies.convlstm.long_sequences import WAYS, LongSequences, digit_programmes, ucf101, walk
 
+from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
 from jaxret.models.store import load_encoder
 from jaxret.rank import SequenceRanking, sequence_distances
 
-PENALTIES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5)
+PENALTIES = (0.0, 0.05, 0.1, 0.2)
 WINDOWS = (None, 1, 2, 4)
 RANKINGS = {
     "mean vector": SequenceRanking("mean-cosine"),
@@ -48,8 +49,6 @@ def digits(run: Path) -> LongSequences:
     size = encoder.preprocessing.height
 
     def encode(clips: np.ndarray) -> np.ndarray:
-        from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
-
         geometry = FrameGeometry(size, size, 0, 0, size, size)
         frames = [resize_frame(frame, geometry) for frame in clips.reshape(-1, *clips.shape[2:])]
         made = np.stack(frames).reshape(*clips.shape[:2], size, size, 3)
@@ -82,18 +81,13 @@ def measure(data: LongSequences, which: np.ndarray, way: str, ranking: SequenceR
 
 
 def chosen_on_validation(data: LongSequences) -> SequenceRanking:
-    """Bi-DTW with the best of the penalties and windows, of vectors of length 1 or as they are."""
+    """Bi-DTW with the best of the penalties and windows, of vectors of length 1 or as they are; the first of equals."""
     best, score = SequenceRanking("bi-dtw"), -1.0
-    for unit in (False, True):
-        ranking = dataclasses.replace(best, unit_vectors=unit, reversal_penalty=0.0, window=None)
-        for name, values in (("reversal_penalty", PENALTIES), ("window", WINDOWS)):
-            for value in values:
-                tried = dataclasses.replace(ranking, **{name: value})
-                found = [measure(data, data.validation, way, tried) for way in ("forwards", "backwards")]
-                total = sum(each["mAP by class"] for each in found)
-                if total > score + 1e-9:
-                    best, score = tried, total
-            ranking = dataclasses.replace(best) if best.unit_vectors == unit else ranking
+    for unit, penalty, window in itertools.product((False, True), PENALTIES, WINDOWS):
+        tried = SequenceRanking("bi-dtw", unit_vectors=unit, reversal_penalty=penalty, window=window)
+        found = [measure(data, data.validation, way, tried)["mAP by class"] for way in ("forwards", "backwards")]
+        if sum(found) > score + 1e-9:
+            best, score = tried, sum(found)
     return best
 
 

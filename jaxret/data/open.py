@@ -21,7 +21,7 @@ from jaxret.data.datasets.synthia_sf import open_synthia_sf
 from jaxret.data.datasets.tfds import TfdsDataset
 from jaxret.data.datasets.youtube8m import open_youtube8m
 from jaxret.data.items import MediaItem
-from jaxret.data.spec import parse_spec
+from jaxret.data.spec import parse_spec, yes_or_no
 from jaxret.errors import ConfigError
 from jaxret.remote import remote_state, url_of
 
@@ -49,7 +49,7 @@ _SPLIT: Mapping[str, OptionReader] = {"split": official_split}
 PUBLISHED: Mapping[str, Published] = {
     "stanford-rooms": Published(open_stanford_rooms, {**_RATES, "label": str}),
     "synthia-sf": Published(open_synthia_sf, _RATES),
-    "cc-web-video": Published(open_cc_web_video),
+    "cc-web-video": Published(open_cc_web_video, {"seeds": yes_or_no}),
     "youtube-8m": Published(open_youtube8m),
     "ucf50": Published(functools.partial(open_action_videos, "ucf50")),
     "ucf101": Published(functools.partial(open_action_videos, "ucf101"), _SPLIT),
@@ -93,7 +93,7 @@ def open_dataset(
         `rgbd:FOLDER`, RGB-D videos (`jaxret.data.datasets.rgbd`), or with options `rgbd,rate=15,frames=60:FOLDER`, see
         there; a CSV in the folder is read as below, its paths are folders of frames;
         `stanford-rooms:FOLDER` (options label, rate, frames), `synthia-sf:FOLDER` (rate, frames),
-        `cc-web-video:FOLDER` and `youtube-8m:FOLDER`, data sets in the layout that they are published in, see the
+        `cc-web-video:FOLDER` (seeds), `youtube-8m:FOLDER`, data sets in the layout that they are published in, see the
         modules of these names;
         `ucf50:FOLDER`, `ucf101:FOLDER`, `hmdb51:FOLDER` and `kth:FOLDER`, the last three with `,split=1` (2, 3) or
         `,split=none`, see `jaxret.data.datasets.action_videos`;

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from jaxret.data.items import Kind, MediaItem
 from jaxret.errors import ConfigError
 
 __all__ = [
+    "LABELLED_SHARES",
     "UNUSED",
     "AutoencoderData",
     "DataSplits",
@@ -38,7 +40,8 @@ UNUSED = "unused"
 
 # Shares of what is dealt. Figures of classes need test items of every class; films are few and long, and training needs
 # most of them. Where the items name a test split but none for validation, that is a part of the training items.
-_LABELLED: Mapping[str, float] = {"train": 1 - 0.1 - 0.2, "validation": 0.1, "test": 0.2}
+LABELLED_SHARES: Mapping[str, float] = MappingProxyType({"train": 1 - 0.1 - 0.2, "validation": 0.1, "test": 0.2})
+"""The shares of items that are dealt by label."""
 _LABELLED_TRAINING: Mapping[str, float] = {"train": 0.9, "validation": 0.1}
 _ITEMS: Mapping[str, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 _ITEMS_TRAINING: Mapping[str, float] = {"train": 0.8 / 0.9, "validation": 0.1 / 0.9}
@@ -78,12 +81,14 @@ class AutoencoderData:
     labelled: bool
 
 
-def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -> DataSplits:
+def split_dataset(
+    dataset: MediaDataset, *, unseen_fraction: float, seed: int, shares: Mapping[str, float] = LABELLED_SHARES
+) -> DataSplits:
     """Split a labelled data set; clips of one source are never both in training and in validation.
 
     Where the items name their splits (`train`, `validation`, `test`), those hold; items that name none, or
     `unused`, as HMDB51's official lists do, take no part, and a missing validation split is taken from the
-    training items, by source. Otherwise 70 % train, 10 % validate and 20 % test, by source.
+    training items, by source. Otherwise they are dealt by source, 70 % to train, 10 % to validate and 20 % to test.
 
     Items of unseen classes are all moved to the test split; moving digits name their own unseen ones. A class is unseen
     as well if it has test items and no training item.
@@ -92,6 +97,7 @@ def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -
       dataset: with labels; items without one take no part.
       unseen_fraction: share of the classes that are kept from training, see `split_classes`.
       seed: of what is drawn.
+      shares: of the splits train, validation and test, where items are dealt; they sum to 1.
 
     Raises:
       ConfigError: fewer than two seen classes have training items, or a split has an unknown name.
@@ -105,7 +111,7 @@ def split_dataset(dataset: MediaDataset, *, unseen_fraction: float, seed: int) -
         kept_out = set(split_classes(classes, unseen_fraction, seed=seed)[1])
     used = [n for n, item in enumerate(dataset.items) if item.label is not None and item.split != UNUSED]
     usable = np.array([n for n in used if labels[n] not in kept_out], np.int64)
-    splits = named_splits(dataset, usable) or _dealt(dataset, usable, _LABELLED, seed)
+    splits = named_splits(dataset, usable) or _dealt(dataset, usable, shares, seed)
     if not len(splits["validation"]):
         splits |= _dealt(dataset, splits["train"], _LABELLED_TRAINING, seed)
     hidden = np.array([n for n in used if labels[n] in kept_out], np.int64)
@@ -143,14 +149,19 @@ def split_items(dataset: MediaDataset, kind: Kind, *, seed: int) -> Splits:
 
 
 def split_for_autoencoder(
-    dataset: MediaDataset, *, steps_with_labels: tuple[str, ...], unseen_fraction: float, seed: int
+    dataset: MediaDataset,
+    *,
+    steps_with_labels: tuple[str, ...],
+    unseen_fraction: float,
+    seed: int,
+    shares: Mapping[str, float] = LABELLED_SHARES,
 ) -> AutoencoderData:
     """Split a data set of videos, with labels or without.
 
     Args:
       dataset: the media.
       steps_with_labels: the steps of the training that need them.
-      unseen_fraction, seed: see `split_dataset`.
+      unseen_fraction, seed, shares: see `split_dataset`.
 
     Raises:
       ConfigError: there are no videos, or too few classes, and a step needs them.
@@ -169,7 +180,7 @@ def split_for_autoencoder(
         dealt = split_items(dataset, "video", seed=seed)
         splits = DataSplits(dealt["train"], dealt["validation"], dealt["test"])
         return AutoencoderData(splits, np.zeros(0, np.int64), labelled=False)
-    splits = split_dataset(dataset, unseen_fraction=unseen_fraction, seed=seed)
+    splits = split_dataset(dataset, unseen_fraction=unseen_fraction, seed=seed, shares=shares)
     videos = np.array([n for n in splits.train.tolist() if items[n].kind == "video"], np.int64)
     if steps_with_labels and len({items[n].label for n in videos.tolist()}) < 2:
         raise ConfigError(f"the steps {', '.join(steps_with_labels)} need training videos of two classes or more")

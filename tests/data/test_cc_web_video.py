@@ -60,18 +60,22 @@ def test_the_complete_list_has_a_header_and_quotes(root):
 
 def test_the_videos_that_are_there(root, make_video):
     video = make_video("web.mp4", count=4).read_bytes()
-    for name in ("1/1_2_G.flv", "2/2_2_Y.flv", "1/unlisted.flv"):
+    for name in ("1/1_1_Y.flv", "1/1_2_G.flv", "1/1_3_H.flv", "2/2_2_Y.flv", "1/unlisted.flv"):
         (root / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
         (root / "videos" / name).write_bytes(video)
     dataset = open_dataset(f"cc-web-video:{root}")
     assert [(item.key, item.label, item.source) for item in dataset.items] == [
+        ("1_1_Y.flv", "query-1", "1_1_Y.flv"),
         ("1_2_G.flv", "query-1", "1_2_G.flv"),
+        ("1_3_H.flv", None, "1_3_H.flv"),  # its query found it, and it is dissimilar
         ("2_2_Y.flv", "query-2", "2_2_Y.flv"),
     ]
+    (seed,) = open_dataset(f"cc-web-video,seeds=yes:{root}").items  # the other is not there
+    assert (seed.key, seed.label) == ("1_1_Y.flv", "query-1")
     assert dataset.info(0).frame_count == 4
     relevant, _ = read_cc_web_video(root).relevance_lists([item.key for item in dataset.items])
-    assert relevant == [{0: 1.0}, {1: 1.0}]
-    with pytest.raises(ConfigError, match="options of cc-web-video are none"):
+    assert relevant == [{1: 1.0}, {3: 1.0}]
+    with pytest.raises(ConfigError, match="options of cc-web-video are seeds"):
         open_dataset(f"cc-web-video,frames=3:{root}")
 
 

@@ -23,6 +23,7 @@ from jaxret.__main__ import dispatch
 from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.datasets.rgbd import write_rgbd_folder
+from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import chunks_of, open_item
 from jaxret.data.splits import split_for_autoencoder
@@ -34,7 +35,7 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.conv_lstm.hard_clips import ClipRanking
 from jaxret.recipes.conv_lstm.initial import first_encoder
 from jaxret.recipes.conv_lstm.paper import PAPER
-from jaxret.recipes.conv_lstm.recipe import ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
+from jaxret.recipes.conv_lstm.recipe import RECIPE, ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
 from jaxret.recipes.conv_lstm.remarks import TripletRemarks
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
 from jaxret.retrieval.encode import frame_vectors
@@ -393,6 +394,8 @@ def test_who_trains_where_some_have_no_label(media: Path) -> None:
         ({"hard_fraction": 1.0}, "hard_fraction must be above 0 and below 1, got 1.0"),
         ({"pixel_mean": 99.0}, "pixel_mean and pixel_deviation go together"),
         ({"margin": -1.0}, "margin must be"),
+        ({"split_shares": (0.5, 0.5, 0.5)}, "split_shares must sum to 1, the first above 0, got"),
+        ({"split_shares": (0.0, 0.5, 0.5)}, "split_shares must sum to 1, the first above 0, got"),
         ({"grey": True, "architecture": "m1-3d"}, "grey=True does not go with m1-3d"),
         ({"depth_near": 1.0}, "depth_near=1.0 has no effect: m1 sees no depth"),
         (
@@ -434,6 +437,16 @@ def test_what_is_left_open_follows_the_model_and_the_paper() -> None:
     assert (sgd.algorithm, sgd.learning_rate, sgd.momentum, sgd.weight_decay) == ("sgd", 1e-3, 0.9, 1e-3)
     assert (sgd.schedule, sgd.step_epochs, sgd.step_divisor) == ("step", 10, 10)
     assert PAPER.loop == LoopConfig(epochs=50, evaluate_every=1, patience=5)
+
+
+def test_videos_without_splits_are_dealt_by_the_papers_shares(media: Path) -> None:
+    items = [MediaItem(f"{label}{n}.mp4", "video", label, path="x") for label in "ab" for n in range(100)]
+    dataset = MediaFiles(items, probe=False)
+    shares = dict(zip(("train", "validation", "test"), RECIPE.config.split_shares, strict=True))
+    splits = split_for_autoencoder(dataset, steps_with_labels=(), unseen_fraction=0.0, seed=0, shares=shares).splits
+    assert [len(getattr(splits, name)) for name in shares] == [140, 30, 30]
+    older = config_from_json(ConvLstmConfig, {})
+    assert older.split_shares == (0.7, 0.1, 0.2)
 
 
 def test_the_papers_loss_is_in_squared_distances() -> None:

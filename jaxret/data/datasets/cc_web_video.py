@@ -146,11 +146,19 @@ def read_cc_web_video(root: str | os.PathLike[str]) -> CcWebVideo:
     return CcWebVideo(names, topics, queries)
 
 
-def open_cc_web_video(root: str | os.PathLike[str], *, probe: bool = True) -> MediaFiles:
-    """The videos of the data set that are on disk, wherever below the folder they lie.
+def open_cc_web_video(root: str | os.PathLike[str], *, seeds: bool = False, probe: bool = True) -> MediaFiles:
+    """The videos of the data set that are on disk, wherever below the folder they lie, by its own ground truth.
 
-    An item's key is its file name, its label `query-N` of the query that found it, its source itself. Videos that are
-    listed and not there (many went from the web) are left out.
+    An item's key is its file name, its source itself. The label of a query's seed and of its near-duplicates is
+    `query-N`. Those that a query found and that are dissimilar (X) or have no code have none: they are positives of
+    none in training, and right for none in an evaluation, where they may only be in the way. Videos that are listed and
+    not there (many went from the web) are left out.
+
+    Args:
+      root: the folder.
+      seeds: only the videos of the queries, `cc-web-video,seeds=yes:FOLDER`: the queries of the published figures
+        (`jaxret evaluate INDEX --queries cc-web-video,seeds=yes:FOLDER`).
+      probe: see `MediaFiles`.
 
     Raises:
       ConfigError: as `read_cc_web_video`; or no video that it lists is there.
@@ -159,13 +167,15 @@ def open_cc_web_video(root: str | os.PathLike[str], *, probe: bool = True) -> Me
     found = {
         path.name: os.path.join(root, path) for path in walk_folder(root).files if media_kind(path.name) == "video"
     }
+    label_of = {video: f"query-{query.number}" for query in lists.queries for video in (query.seed, *query.relevant())}
+    wanted = {query.seed for query in lists.queries} if seeds else set(lists.names)
     items = [
-        MediaItem(name, "video", f"query-{lists.topics[video]}", path=found[name])
-        for video, name in sorted(lists.names.items())
-        if name in found
+        MediaItem(lists.names[video], "video", label_of.get(video), path=found[lists.names[video]])
+        for video in sorted(wanted)
+        if lists.names[video] in found
     ]
     if not items:
-        raise ConfigError(f"{os.fspath(root)} holds none of the {len(lists.names)} videos that it lists")
+        raise ConfigError(f"{os.fspath(root)} holds none of the {len(wanted)} videos that it lists")
     return MediaFiles(items, probe=probe)
 
 

@@ -115,7 +115,11 @@ def open_videos(config: StepsConfig, context: RunContext) -> tuple[MediaDataset,
     dataset = open_clip_data(config, "the videos")
     context.check_data(dataset)
     data = split_for_autoencoder(
-        dataset, steps_with_labels=config.needs_labels, unseen_fraction=config.unseen_fraction, seed=config.seed
+        dataset,
+        steps_with_labels=config.needs_labels,
+        unseen_fraction=config.unseen_fraction,
+        seed=config.seed,
+        shares=dict(zip(("train", "validation", "test"), config.split_shares, strict=True)),
     )
     splits = data.splits
     context.log(

@@ -19,6 +19,7 @@ __all__ = ["PAPER", "RECIPE"]
 
 PAPER = ConvLstmConfig(
     loss_unit="distance",
+    split_shares=(0.7, 0.15, 0.15),
     optimiser=OptimiserConfig(
         algorithm="sgd", learning_rate=1e-3, schedule="step", momentum=0.9, weight_decay=1e-3, clip_norm=5.0
     ),

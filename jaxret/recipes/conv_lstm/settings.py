@@ -57,6 +57,8 @@ class StepsConfig(ClipConfig):
     """Mean of the pixels 0..255, which is taken off. none: measured on the training clips."""
     pixel_deviation: Annotated[float | None, above(0)] = None
     """Their standard deviation, by which they are divided. none: measured."""
+    split_shares: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
+    """Shares of training, validation and test where the data name no splits and videos are dealt by source."""
     mirror: Share = 0.0
     """Probability that a training clip is flipped left to right; 0 where left and right are classes."""
     optimiser: OptimiserConfig = OptimiserConfig(algorithm="adam", learning_rate=3e-3, warmup_steps=50, clip_norm=1.0)
@@ -89,6 +91,8 @@ class StepsConfig(ClipConfig):
             )
         if (self.pixel_mean is None) != (self.pixel_deviation is None):
             raise ConfigError("pixel_mean and pixel_deviation go together: give both, or none to have them measured")
+        if abs(sum(self.split_shares) - 1) > 1e-6 or not self.split_shares[0]:
+            raise ConfigError(f"split_shares must sum to 1, the first above 0, got {self.split_shares}")
         self.objective(1.0)
 
     @property
