@@ -22,7 +22,7 @@ Score = Callable[[Any, Any], jax.Array]
 def nearest_rows(
     queries: Any, rows: Any, *, score: Score, mesh: Mesh, size: int, chunk: int, width: int, with_rows: bool = False
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-    """The `width` rows with the smallest keys, by (key, id).
+    """The `width` rows with the smallest keys, the first by (key, id).
 
     Args:
         queries: arrays that `score` takes first, on all devices.
@@ -35,7 +35,8 @@ def nearest_rows(
         with_rows: whether to fetch the rows that were found, too.
 
     Returns:
-        keys (Q, width); ids int32 (Q, width), `NO_ID` where there are fewer; rows (Q, width, D), zeros there.
+        keys (Q, width), ascending; ids int32 (Q, width), in their order, `NO_ID` where there are fewer; None. With rows
+            the ids are ascending themselves, and the third are the rows (Q, width, D) in the order of the ids.
     """
     search = functools.partial(_on_shard, score=score, size=size, chunk=chunk, width=width, with_rows=with_rows)
     sharded = jax.shard_map(search, mesh=mesh, in_specs=(P(), P(SHARDS)), out_specs=P(), check_vma=False)
@@ -66,7 +67,10 @@ def _on_shard(
     best, _ = jax.lax.scan(step, nothing, jnp.arange(-(-here // chunk), dtype=jnp.int32))
     keys, ids = (jax.lax.all_gather(part, SHARDS, axis=1, tiled=True) for part in best)  # (Q, shards * width)
     keys, ids = merged(keys, ids, width)
-    return keys, ids, _rows_of(gallery, ids, first) if with_rows else None
+    if not with_rows:
+        return keys, ids, None
+    ids = jnp.sort(ids, axis=1)
+    return keys, ids, _rows_of(gallery, ids, first)
 
 
 def _missing(dtype: Any, chunk: int) -> jax.Array:

@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.rank._topk import COSINE, EUCLIDEAN, PAR
+from jaxret.rank._topk import COSINE, EUCLIDEAN, PAR, topk_in_cells
 from jaxret.rank.device.bounds import lower_bounds, prepared_queries, proven
 from jaxret.rank.device.gallery import DeviceGallery
 from jaxret.rank.device.in_groups import filled_up, groups_of, one_ahead, rounded_up
 from jaxret.rank.device.scan import nearest_rows
 from jaxret.rank.search_result import SearchResult, merge_results
+from jaxret.rank.simd import simd_code
+from jaxret.rank.threads import check_threads
 from jaxret.rank.topk import Nearest, nearest_vectors
+from jaxret.rank.validation import to_float32
 
 __all__ = ["nearest_on_devices"]
 
@@ -52,9 +55,7 @@ def nearest_on_devices(
         unproven = []
         for some, bounds, ids, rows in one_ahead(_finalists(queries, pending, gallery, width, metric)):
             last = np.asarray(bounds)[: len(some), -1]
-            ids, rows = np.asarray(ids), np.asarray(rows)
-            for number, its_ids, its_rows in zip(some.tolist(), ids, rows, strict=False):
-                answer.measure(number, its_ids, its_rows)
+            answer.measure(some, np.asarray(ids)[: len(some)], np.asarray(rows)[: len(some)], threads)
             kth = answer.distances[some, -1]
             unproven.append(some[~proven(last, kth, gallery.shape[1], unit=metric == COSINE)])
             settled += len(some) - len(unproven[-1])
@@ -103,14 +104,33 @@ class _Answer:
         self.distances = np.full((len(queries), k), np.inf, np.float32)
         self.cosines = np.full((len(queries), k), -np.inf, np.float32) if metric == PAR else None
 
-    def measure(self, number: int, ids: Numbers, rows: NDArray[Any]) -> None:
-        """Takes the k nearest of some rows, at least k, for one query."""
-        order = np.argsort(ids)  # equal distances are ordered by place, so places must be in the order of ids
-        query = self._queries[number : number + 1]
-        places, distances, cosines = nearest_vectors(query, rows[order], self._k, self._metric, 1, None)
-        self.ids[number], self.distances[number] = ids[order][places[0]], distances[0]
-        if self.cosines is not None and cosines is not None:
-            self.cosines[number] = cosines[0]
+    def measure(self, numbers: Numbers, ids: NDArray[Any], rows: NDArray[Any], threads: int | None) -> None:
+        """Takes the k nearest of some rows for some queries.
+
+        Args:
+            numbers: of Q queries.
+            ids: (Q, M), of rows, ascending, M at least k.
+            rows: (Q, M, D).
+            threads: as for `euclidean_topk`.
+        """
+        if self._metric == EUCLIDEAN:
+            self._measure_together(numbers, ids, rows, check_threads(threads))
+            return
+        for number, its_ids, its_rows in zip(numbers.tolist(), ids, rows, strict=True):
+            query = self._queries[number : number + 1]
+            places, distances, cosines = nearest_vectors(query, its_rows, self._k, self._metric, 1, None)
+            self.ids[number], self.distances[number] = its_ids[places[0]], distances[0]
+            if self.cosines is not None and cosines is not None:
+                self.cosines[number] = cosines[0]
+
+    def _measure_together(self, numbers: Numbers, ids: NDArray[Any], rows: NDArray[Any], threads: int) -> None:
+        """The same by one call, for each query's rows are a cell that it alone looks into."""
+        count, width, dimensions = rows.shape
+        vectors = to_float32(rows.reshape(count * width, dimensions))
+        offsets, probed = np.arange(count + 1) * width, np.arange(count)[:, None]
+        all_ids, queries = ids.reshape(-1).astype(np.int64), self._queries[numbers]
+        found = topk_in_cells(vectors, all_ids, offsets, queries, probed, self._k, threads, simd_code())
+        self.ids[numbers], self.distances[numbers] = found[:2]
 
     def read_back(self, pending: Numbers, gallery: DeviceGallery, threads: int | None) -> None:
         """Searches the whole gallery on the CPU."""
@@ -122,5 +142,6 @@ class _Answer:
             parts = [merge_results([*parts, SearchResult(ids + start, distances)], self._k)]
         self.ids[pending], self.distances[pending] = parts[0].ids, parts[0].distances
         if self.cosines is not None:
-            for number in pending.tolist():
-                self.measure(number, self.ids[number], gallery.vectors(self.ids[number]))
+            for some in groups_of(pending, 1):
+                ids = np.sort(self.ids[some], axis=1)
+                self.measure(some, ids, gallery.vectors(ids[0])[None], threads)
