@@ -10,6 +10,7 @@ from PIL import Image
 
 from jaxret.data.decode.write import write_video
 from jaxret.models import PooledBackbone, create_backbone
+from jaxret.models.descriptors.grid import GridEncoder
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
 from jaxret.preprocessing import Preprocessing
@@ -87,6 +88,13 @@ def region_encoder(*, whitened_size: int | None = None, levels: int = 3, seed: i
     net = create_backbone("small-convnet", widths=[8, 8, 16], rngs=nnx.Rngs(seed))
     net.eval()
     return RegionalEncoder(PooledBackbone(net, "conv_3", whitened_size=whitened_size), FITTED, levels=levels)
+
+
+def grid_encoder(*, whitened_size: int | None = None, levels: int = 4, seed: int = 0) -> GridEncoder:
+    """Not fitted, with random weights."""
+    net = create_backbone("small-convnet", widths=[8, 8, 16], rngs=nnx.Rngs(seed))
+    net.eval()
+    return GridEncoder(net, "conv_3", FITTED, levels=levels, whitened_size=whitened_size)
 
 
 def sift_encoder(n_words: int = 8) -> SiftWordEncoder:

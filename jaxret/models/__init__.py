@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jaxret.models.backbones.pooled import MaxPooledLayers, PooledBackbone
     from jaxret.models.base import Backbone, Encoding, SequenceEncoder
     from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder, create_autoencoder
+    from jaxret.models.descriptors.grid import GridEncoder
     from jaxret.models.descriptors.rmac import RegionalEncoder, Regions
     from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
     from jaxret.models.detection.faster_rcnn import FasterRCNN
@@ -60,6 +61,7 @@ __all__ = [
     "FasterRCNN",
     "Foundation",
     "FrozenSettings",
+    "GridEncoder",
     "HashLayer",
     "LinearProjection",
     "MapGrid",
@@ -110,6 +112,7 @@ _NAMES = {
     "jaxret.models.backbones.pooled": ("MaxPooledLayers", "PooledBackbone"),
     "jaxret.models.base": ("Backbone", "Encoding", "SequenceEncoder"),
     "jaxret.models.conv_lstm.autoencoder": ("ConvLstmAutoencoder", "create_autoencoder"),
+    "jaxret.models.descriptors.grid": ("GridEncoder",),
     "jaxret.models.descriptors.rmac": ("RegionalEncoder", "Regions"),
     "jaxret.models.descriptors.visual_words": ("MapWordEncoder", "SiftWordEncoder"),
     "jaxret.models.detection.faster_rcnn": ("FasterRCNN",),

@@ -190,6 +190,7 @@ _ENCODERS = _Registry(
     {
         "frames-then-sequence": "jaxret.models.encoder",
         "faster-rcnn": "jaxret.models.detection.faster_rcnn",
+        "grid-patches": "jaxret.models.descriptors.grid",
         "map-words": "jaxret.models.descriptors.visual_words",
         "regional-maxima": "jaxret.models.descriptors.rmac",
         "sift-words": "jaxret.models.descriptors.visual_words",

@@ -161,7 +161,7 @@ def rerank_windows(
         if kept is not None and kept.shape != (len(slid),):
             raise ValueError(f"lengths[{n}] must have shape ({len(slid)},), one a window, got {kept.shape}")
         if aspect is not None:
-            some = _of_shape(window_boxes(slid, image), aspect, windows.least_agreement)
+            some = windows_of_shape(window_boxes(slid, image), aspect, windows.least_agreement)
             slid, kept = slid[some], None if kept is None else kept[some]
         cosines[n], boxes[n] = _best(weights, image, slid, idf, kept)
     distances = rounded_distances(cosines)
@@ -205,7 +205,8 @@ def _query_weights(query: WordBags, idf: ArrayLike | None) -> NDArray[np.float64
     return histogram / (length or 1.0)
 
 
-def _of_shape(boxes: NDArray[np.float64], aspect: float, least: float) -> NDArray[np.intp]:
+def windows_of_shape(boxes: NDArray[np.float64], aspect: float, least: float) -> NDArray[np.intp]:
+    """Which boxes (n, 4) have an aspect that agrees with another one, see `WindowSettings.least_agreement`."""
     aspects = (boxes[:, 2] - boxes[:, 0]) / (boxes[:, 3] - boxes[:, 1])
     agreement = np.minimum(aspects, aspect) / np.maximum(aspects, aspect)
     return np.flatnonzero(agreement >= min(least, agreement.max()))

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.even_draw import EvenDraw
 from jaxret.errors import ConfigError
-from jaxret.models.descriptors.stage_maps import unit_rows
 from jaxret.models.projection import LinearProjection
 from jaxret.recipes.instances.descriptions import Descriptions
 from jaxret.retrieval.encode import FrameVectors
+from jaxret.retrieval.systems.described import Described
 from jaxret.training.pca import fit_pca
 
 __all__ = ["fit_region_whitening"]
@@ -25,15 +28,17 @@ def fit_region_whitening(
     dataset: MediaDataset,
     indices: Sequence[int],
     *,
+    regions_of: Callable[[Described], NDArray[np.float32]],
     threads: int = 2,
     seed: int = 0,
     on_item: Callable[[int], None] | None = None,
 ) -> dict[int, FrameVectors]:
-    """Fit the principal components of regions of length 1, each scaled to variance 1 (Jegou and Chum 2012).
+    """Fit the principal components of regions, each scaled to variance 1 (Jegou and Chum 2012).
 
     Args:
       encoder: of regions; an image that cannot be read is passed over.
       whitening: of the encoder, whose arrays are replaced.
+      regions_of: the regions (P, C) that are whitened of a described image.
       dataset: with the images.
       indices: of the training items.
       threads: files decoded at once.
@@ -49,7 +54,7 @@ def fit_region_whitening(
     described = Descriptions(encoder, dataset, indices, threads=threads, on_item=on_item)
     draw = EvenDraw(_DRAWN, described.size, seed)
     for image in described:
-        draw.add(unit_rows(image.local))
+        draw.add(regions_of(image))
     held = draw.drawn()
     if len(held) < 2:
         raise ConfigError(f"a whitening is fitted on many regions, and the images gave {len(held)}: give more images")

@@ -28,22 +28,27 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import jax
+import numpy as np
 from flax import nnx
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
+from jaxret.models.descriptors.grid import GridEncoder
 from jaxret.models.descriptors.rmac import RegionalEncoder
+from jaxret.models.descriptors.stage_maps import unit_rows
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
 from jaxret.models.foundation import is_published
+from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
-from jaxret.ranges import Count, CountOrZero, Positive, Threads, check_ranges
+from jaxret.ranges import Count, CountOrZero, Positive, Threads, at_least, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.instances.fit_whitening import fit_region_whitening
@@ -51,9 +56,12 @@ from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.recipes.instances.report import finish_instance_run
 from jaxret.recipes.opening import open_data, opened
 from jaxret.retrieval.encode import FrameVectors
+from jaxret.retrieval.systems.described import Described
 from jaxret.training import refuse_unused
 
 __all__ = ["RECIPE", "InstanceSearchConfig", "fit_encoder", "make_encoder", "train"]
+
+_PATCH_SIZE = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,9 +78,9 @@ class InstanceSearchConfig:
     """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/instance-search-<number>."""
-    features: Literal["blcf", "sift", "rmac"] = "blcf"
-    """What describes the positions of an image: words of a feature map, words of SIFT key points (extra `opencv`), or
-    max-pooled squares of a feature map."""
+    features: Literal["grid", "blcf", "sift", "rmac"] = "blcf"
+    """What describes the positions of an image: whitened patches of grids of a feature map, words of a feature map,
+    words of SIFT key points (extra `opencv`), or max-pooled squares of a feature map."""
     backbone: BackboneName = "efficientnet-lite0"
     """Network whose map it is; the paper's is vgg16. Not for sift."""
     weights: str = "imagenet"
@@ -81,16 +89,16 @@ class InstanceSearchConfig:
     stage: str = ""
     """The map's name; empty: a late one of 16 pixels to a cell."""
     words: Count = 2000
-    """Words of the codebook; 200 in the paper, up to 25,000 in BLCF. Not for rmac."""
-    whitened_size: CountOrZero = 0
-    """Numbers of a local feature (of rmac, of a square) after PCA-whitening, such as 128, at most the map's channels;
-    0: no whitening, which found more on the images of the benchmark."""
+    """Words of the codebook; 200 in the paper, up to 25,000 in BLCF. For blcf and sift."""
+    whitened_size: Annotated[int | None, at_least(0)] = None
+    """Numbers of a local feature (of a patch, of a square) after PCA-whitening, such as 128, at most the map's
+    channels; 0: no whitening. none: for grid 256 or the map's channels if they are fewer, for the others 0."""
     image_size: Count = 512
     """Longer side of an image as it is seen, in pixels; a multiple of 32. Smaller images are scaled up."""
     max_features: Count = 1000
     """Key points of an image, the strongest; for sift."""
     levels: Count = 4
-    """Of the grid of squares that are searched; for rmac."""
+    """The finest grid of patches or squares that are searched; for grid (up to 4) and rmac."""
     training_images: Count = 1000
     """Images (of a video its sampled frames) that the encoder is fitted on, spread over the data."""
     frames: Count = 10
@@ -106,11 +114,14 @@ class InstanceSearchConfig:
         check_backbone(self.backbone)
         check_ranges(self)
         unused = {
+            "grid": ("max_features", "words"),
             "blcf": ("max_features", "levels"),
             "sift": ("levels", "backbone", "weights", "stage", "whitened_size"),
             "rmac": ("max_features", "words"),
         }[self.features]
         refuse_unused(self, unused, f"it is no setting of the features {self.features!r}")
+        if self.features == "grid" and self.levels > 4:
+            raise ConfigError(f"levels must be 1..4 with features=grid, got {self.levels}")
         if not is_published(self.weights):  # of which the files tell the step
             self.preprocessing()
 
@@ -130,7 +141,10 @@ class InstanceSearchConfig:
         )
 
 
-def make_encoder(config: InstanceSearchConfig) -> MapWordEncoder | SiftWordEncoder | RegionalEncoder:
+Encoder = GridEncoder | MapWordEncoder | SiftWordEncoder | RegionalEncoder
+
+
+def make_encoder(config: InstanceSearchConfig) -> Encoder:
     """The encoder that the settings describe, not fitted yet.
 
     Raises:
@@ -140,7 +154,12 @@ def make_encoder(config: InstanceSearchConfig) -> MapWordEncoder | SiftWordEncod
         return SiftWordEncoder(config.words, config.preprocessing(), max_features=config.max_features)
     backbone = pretrained_backbone(config.backbone, config.weights, rngs=nnx.Rngs(config.seed))
     preprocessing = config.preprocessing(backbone.side_step)
-    stage, size = config.stage or backbone_info(config.backbone).stage("words"), config.whitened_size or None
+    stage, size = config.stage or backbone_info(config.backbone).stage("words"), config.whitened_size
+    if config.features == "grid":
+        if size is None:
+            size = min(_PATCH_SIZE, feature_map_shape(backbone, stage)[2])
+        return GridEncoder(backbone, stage, preprocessing, levels=config.levels, whitened_size=size or None)
+    size = size or None
     if config.features == "rmac":
         return RegionalEncoder(PooledBackbone(backbone, stage, whitened_size=size), preprocessing, levels=config.levels)
     return MapWordEncoder(backbone, stage, config.words, preprocessing, descriptor_size=size)
@@ -161,7 +180,7 @@ def training_indices(dataset: MediaDataset, limit: int) -> list[int]:
 
 
 def fit_encoder(
-    encoder: MapWordEncoder | SiftWordEncoder | RegionalEncoder,
+    encoder: Encoder,
     config: InstanceSearchConfig,
     dataset: MediaDataset,
     indices: list[int],
@@ -178,12 +197,19 @@ def fit_encoder(
       ConfigError: the images are too few, or cannot be read.
     """
     reading: dict[str, Any] = {"threads": config.threads, "on_item": on_item}
-    if not isinstance(encoder, RegionalEncoder):
+    if isinstance(encoder, MapWordEncoder | SiftWordEncoder):
         return fit_words(encoder, dataset, indices, seed=config.seed, log=log, **reading)
-    if encoder.backbone.whitening is None:
+    whitening = encoder.whitening if isinstance(encoder, GridEncoder) else encoder.backbone.whitening
+    if whitening is None:
         return {}
     log(f"whitening: fitted on {len(indices)} images and videos")
-    return fit_region_whitening(encoder, encoder.backbone.whitening, dataset, indices, seed=config.seed, **reading)
+
+    def regions_of(image: Described) -> NDArray[np.float32]:
+        return encoder.cells(image.local) if isinstance(encoder, GridEncoder) else unit_rows(image.local)
+
+    return fit_region_whitening(
+        encoder, whitening, dataset, indices, regions_of=regions_of, seed=config.seed, **reading
+    )
 
 
 def train(config: InstanceSearchConfig, context: RunContext) -> Run:

@@ -31,6 +31,7 @@ _MODULES = {
     "images-and-text": "vectors",
     "faster-rcnn": "regions",
     "regional-maxima": "regions",
+    "grid-patches": "grid",
     "map-words": "words",
     "sift-words": "words",
 }

@@ -6,13 +6,13 @@ Fitting and indexing see the same descriptions; an image that an encoder was fit
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Described", "sizes_within"]
+__all__ = ["Described", "cropped_maps", "refuse_settings_of_words"]
 
 _HEAD = 3  # height and width of the image, and how many local descriptors follow
 
@@ -51,6 +51,23 @@ class Described:
         return cls((height, side), row[_HEAD : _HEAD + count * width].reshape(count, width))
 
 
-def sizes_within(images: Any, sizes: Any) -> NDArray[np.int64]:
-    """Height and width of each image of a batch, (B, 2); where none are given those of the batch."""
-    return np.broadcast_to(images.shape[1:3], (len(images), 2)) if sizes is None else np.asarray(sizes)
+def cropped_maps(
+    maps: Callable[[Any, Any], Any], images: Any, sizes: Any, stride: int
+) -> list[tuple[tuple[int, int], NDArray[np.float32]]]:
+    """The size and the map (H', W', C) of each image of a batch, without the padding.
+
+    Args:
+      maps: of an encoder: images and their sizes, or None, to maps (B, H', W', C).
+      images: (B, H, W, C).
+      sizes: (B, 2), of each image within the batch; None: that of the batch.
+      stride: pixels to a place of the map.
+    """
+    within = np.broadcast_to(images.shape[1:3], (len(images), 2)) if sizes is None else np.asarray(sizes)
+    found = zip(np.asarray(maps(images, sizes)), within.tolist(), strict=True)
+    return [((height, width), one[: height // stride, : width // stride]) for one, (height, width) in found]
+
+
+def refuse_settings_of_words(min_words: int, surroundings: float) -> None:
+    """ValueError where a search sets what only visual words have."""
+    if surroundings or min_words != 1:
+        raise ValueError("min_words and surroundings are settings of visual words, and the index has none")

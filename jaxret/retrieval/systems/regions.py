@@ -17,7 +17,7 @@ from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
-from jaxret.retrieval.systems.described import Described, sizes_within
+from jaxret.retrieval.systems.described import Described, cropped_maps, refuse_settings_of_words
 from jaxret.retrieval.systems.two_pass import Gallery, Located, TwoPassSystem
 from jaxret.visual_words.inverted_file import rounded_distances
 
@@ -64,8 +64,7 @@ class RegionVectors(TwoPassSystem[Vectors]):
         Raises:
           ValueError: a setting is one of visual words.
         """
-        if surroundings or min_words != 1:
-            raise ValueError("min_words and surroundings are settings of visual words, and the index has none")
+        refuse_settings_of_words(min_words, surroundings)
         if box is None:
             return np.asarray(self.finish(self.described(image))[: self.encoder.vector_size], np.float32)
         return self.box_vector(image, box)
@@ -95,15 +94,10 @@ class SquareVectors(RegionVectors):
         if encoder.backbone.backbone.takes_sizes:
             self.canvas = canvas_for(encoder.preprocessing)
 
-    def _maps(self, images: Any, sizes: Any) -> list[tuple[tuple[int, int], Vectors]]:
-        """The size and the map (H', W', C') of each image."""
-        within, stride = sizes_within(images, sizes), self.encoder.stride
-        maps = np.asarray(self.encoder.maps(images, sizes))
-        return [((h, w), one[: h // stride, : w // stride]) for one, (h, w) in zip(maps, within.tolist(), strict=True)]
-
     def describe(self, images: Any, sizes: Any = None) -> list[Described]:
         """See `TwoPassSystem.describe`: the largest activations in squares."""
-        return [Described(size, self.encoder.largest_in_squares(one)) for size, one in self._maps(images, sizes)]
+        found = cropped_maps(self.encoder.maps, images, sizes, self.encoder.stride)
+        return [Described(size, self.encoder.largest_in_squares(one)) for size, one in found]
 
     def finish(self, described: Described) -> Vectors:
         """See `TwoPassSystem.finish`."""
@@ -112,8 +106,7 @@ class SquareVectors(RegionVectors):
 
     def box_vector(self, image: Pixels, box: Box) -> Vectors:
         """See `RegionVectors.box_vector`."""
-        padded, sizes = self.padded(image)
-        ((_, one),) = self._maps(padded, sizes)
+        ((_, one),) = cropped_maps(self.encoder.maps, *self.padded(image), self.encoder.stride)
         return self.encoder.box_vector(one, box)
 
 

@@ -19,7 +19,7 @@ from jaxret.models.layers.feature_map import feature_map_stride
 from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
-from jaxret.retrieval.systems.described import Described, sizes_within
+from jaxret.retrieval.systems.described import Described, cropped_maps
 from jaxret.retrieval.systems.two_pass import Gallery, Located, TooFewWordsError, TwoPassSystem
 from jaxret.retrieval.systems.word_records import MapLayout, PointLayout, WordLayout, bags_of_records
 from jaxret.visual_words import (
@@ -138,11 +138,8 @@ class MapWords(WordSystem):
 
     def describe(self, images: Any, sizes: Any = None) -> list[Described]:
         """See `TwoPassSystem.describe`: the places of the map, row by row."""
-        maps, stride = np.asarray(self.encoder.maps(images, sizes)), self.layout.stride
-        return [
-            Described((h, w), one[: h // stride, : w // stride].reshape(-1, self.described_size))
-            for one, (h, w) in zip(maps, sizes_within(images, sizes).tolist(), strict=True)
-        ]
+        found = cropped_maps(self.encoder.maps, images, sizes, self.layout.stride)
+        return [Described(size, one.reshape(-1, self.described_size)) for size, one in found]
 
     def compared(self, local: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `WordSystem.compared`: whitened."""

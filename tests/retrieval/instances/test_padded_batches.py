@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from instance_making import FITTED, map_encoder, region_encoder, scene
+from instance_making import FITTED, grid_encoder, map_encoder, region_encoder, scene
 
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval.encode import canvas_for
@@ -13,7 +13,7 @@ from jaxret.retrieval.systems.base import system_of
 SIZES = [(64, 64), (32, 64), (64, 32), (32, 32)]
 
 
-@pytest.mark.parametrize("make", [map_encoder, region_encoder, lambda: region_encoder(whitened_size=6)])
+@pytest.mark.parametrize("make", [map_encoder, grid_encoder, region_encoder, lambda: region_encoder(whitened_size=6)])
 def test_a_padded_image_is_described_as_alone(make) -> None:
     system = system_of(make())
     images = [scene(seed, size, {"flag": (4, 4, 28, 28)}) for seed, size in enumerate(SIZES)]

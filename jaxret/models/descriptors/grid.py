@@ -1,0 +1,189 @@
+"""Patches of grids for instance search: a frozen map averaged in the cells of grids of 1 x 1 to 4 x 4."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.typing import ArrayLike
+from numpy.typing import NDArray
+
+from jaxret.errors import ConfigError
+from jaxret.models.base import Backbone
+from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
+from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
+from jaxret.models.projection import LinearProjection
+from jaxret.models.registry import create_backbone, register_encoder
+from jaxret.preprocessing import Preprocessing
+
+__all__ = ["PLACES", "GridEncoder", "grid_cells", "window_means"]
+
+PLACES = 12
+"""Places along a side that a map is averaged into: every cell of 1 x 1 to 4 x 4 grids, and many windows more, are made
+of them."""
+
+Array = NDArray[np.float32]
+Windows = NDArray[np.int64]
+
+
+@functools.cache
+def grid_cells(levels: int) -> Windows:
+    """The cells of grids of 1 x 1 to levels x levels, int64 (P, 4): top, left, bottom, right in places.
+
+    Example:
+      >>> grid_cells(2).tolist()
+      [[0, 0, 12, 12], [0, 0, 6, 6], [0, 6, 6, 12], [6, 0, 12, 6], [6, 6, 12, 12]]
+    """
+    steps = [(PLACES // n, row, column) for n in range(1, levels + 1) for row in range(n) for column in range(n)]
+    return np.array([(row * s, column * s, (row + 1) * s, (column + 1) * s) for s, row, column in steps], np.int64)
+
+
+def window_means(places: Array, windows: Windows) -> Array:
+    """The means (..., W, C) of places (..., 12, 12, C) in windows (W, 4): top, left, bottom, right."""
+    table = np.zeros((*places.shape[:-3], PLACES + 1, PLACES + 1, places.shape[-1]), np.float32)
+    np.cumsum(np.cumsum(places, axis=-3, dtype=np.float32), axis=-2, out=table[..., 1:, 1:, :])
+    top, left, bottom, right = windows.T
+    sums = table[..., bottom, right, :] - table[..., top, right, :] - table[..., bottom, left, :]
+    return np.asarray((sums + table[..., top, left, :]) / ((bottom - top) * (right - left))[:, None], np.float32)
+
+
+@register_encoder
+class GridEncoder(nnx.Module):
+    """Patchify: an image is the cells of grids, and the one that agrees best with a query is where it was found.
+
+    W. Choi et al., "Patch-wise retrieval: a bag of practical techniques for instance-level matching", 2025,
+    arXiv:2512.12610.
+
+    The map of an image -> its mean over each cell -> PCA-whitening, if any -> length 1. (The paper encodes each cell's
+    pixels by themselves; decision: cells of one map, for one pass of the network.) The whitening is linear and comes
+    before the length, so that the mean of whitened places is the whitened mean: 12 x 12 places that an index keeps
+    give every cell, and windows that lie closer around a thing.
+
+    Args:
+      backbone: of frames; one whose layers up to the map take images of any size.
+      stage: the map's name, such as "conv_pw_11" of mobilenet-v1.
+      preprocessing: `limit` or `fit`, without shots.
+      levels: the finest grid is levels x levels, 1 to 4.
+      whitened_size: numbers that the whitening keeps, 1 .. C; None: no whitening.
+
+    Attributes:
+      whitening: a `LinearProjection` whose `assign` gives it its numbers, or None.
+      stride: pixels of the image to a place of the map.
+      vector_size: D, numbers of a patch.
+
+    Raises:
+      ConfigError: the stage is unknown or no map, a size is out of range, or images are not seen whole.
+
+    Example:
+      >>> net = create_backbone("small-convnet", widths=[4, 8], rngs=nnx.Rngs(0))
+      >>> encoder = GridEncoder(net, "conv_2", Preprocessing(height=64, width=64, resize="fit"), levels=2)
+      >>> places = encoder.places(np.zeros((16, 32, 8), np.float32))
+      >>> places.shape, encoder.vectors(window_means(places, grid_cells(2))).shape
+      ((12, 12, 8), (5, 8))
+    """
+
+    kind: ClassVar[str] = "grid-patches"
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        stage: str,
+        preprocessing: Preprocessing,
+        *,
+        levels: int = 4,
+        whitened_size: int | None = None,
+    ):
+        _, _, channels = feature_map_shape(backbone, stage)
+        if not 1 <= levels <= 4:
+            raise ConfigError(f"levels must be 1..4, the finest grid of patches is 4 x 4, got {levels!r}")
+        if whitened_size is not None and not 1 <= whitened_size <= channels:
+            raise ConfigError(
+                f"whitened_size must be 1..{channels}, the channels of {stage} of {backbone.name}, got {whitened_size}"
+            )
+        if preprocessing.resize not in ("limit", "fit") or preprocessing.shots is not None:
+            raise ConfigError(
+                f"patches lie in whole images: resize must be limit or fit, and without shots, "
+                f"got {preprocessing.resize!r}"
+            )
+        self.backbone, self.stage = backbone, stage
+        self.preprocessing = preprocessing
+        self.levels = levels
+        self.map_channels = channels
+        self.stride = feature_map_stride(backbone, stage)
+        self.whitening = None if whitened_size is None else LinearProjection(channels, whitened_size)
+        self.vector_size = channels if whitened_size is None else whitened_size
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        whitened = "" if self.whitening is None else f", whitened to {self.whitening.size},"
+        size = self.preprocessing
+        return (
+            f"patches of grids up to {self.levels} x {self.levels} of {self.stage} of {self.backbone.summary}"
+            f"{whitened} on images of at most {size.height} x {size.width} pixels"
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
+        return {
+            "kind": self.kind,
+            "backbone": self.backbone.config,
+            "stage": self.stage,
+            "levels": self.levels,
+            "whitened_size": None if self.whitening is None else self.whitening.size,
+            "preprocessing": self.preprocessing.to_json(),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
+        """An encoder of the shape that `config` describes, with random weights."""
+        return cls(
+            create_backbone(**config["backbone"], rngs=rngs),
+            config["stage"],
+            Preprocessing.from_json(config["preprocessing"]),
+            levels=config["levels"],
+            whitened_size=config["whitened_size"],
+        )
+
+    def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:
+        """Images (B, H, W, C) to maps (B, H', W', C'); jitted, see `jaxret.models.descriptors.stage_maps`."""
+        return stage_maps(self.backbone, self.stage, images, sizes)
+
+    def places(self, one: Array) -> Array:
+        """The map (H', W', C') of one image averaged into 12 x 12 places of equal area, (12, 12, C')."""
+        down, across = (_shares(side, np.arange(PLACES + 1) * side / PLACES) for side in one.shape[:2])
+        return np.asarray(np.tensordot(across, np.tensordot(down, one, 1), (1, 1)).swapaxes(0, 1), np.float32)
+
+    def box_mean(self, one: Array, box: Sequence[float]) -> Array:
+        """The mean (C',) of the map of an image over a box (4,), left, top, right, bottom in its pixels."""
+        left, top, right, bottom = (edge / self.stride for edge in box)
+        (down,), (across,) = (
+            _shares(one.shape[0], np.array([top, bottom])),
+            _shares(one.shape[1], np.array([left, right])),
+        )
+        return np.asarray(across @ np.tensordot(down, one, 1), np.float32)
+
+    def projected(self, means: Array) -> Array:
+        """Means of a map (..., C') to what patches are compared by before they have length 1, (..., D)."""
+        return means if self.whitening is None else self.whitening.on_host(means)
+
+    def cells(self, places: Array) -> Array:
+        """Places (12 * 12, C) of an image to the means (P, C) in the cells of its grids, see `grid_cells`."""
+        return window_means(places.reshape(PLACES, PLACES, -1), grid_cells(self.levels))
+
+    def vectors(self, means: Array) -> Array:
+        """Means of a map (..., C') to vectors (..., D) of length 1."""
+        return unit_rows(self.projected(means))
+
+
+def _shares(size: int, edges: NDArray[np.float64]) -> Array:
+    """How much each of `size` samples counts between one edge and the next, (edges - 1, size); rows sum to 1."""
+    samples = np.arange(size)
+    overlap = np.minimum(edges[1:, None], samples + 1) - np.maximum(edges[:-1, None], samples)
+    shares = np.maximum(overlap, 0)
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
