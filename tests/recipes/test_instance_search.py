@@ -426,7 +426,7 @@ def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], 
     [
         ({"words": 0}, "words must be at least 1, got 0"),
         ({"threads": 0}, "threads must be 1 to 1024, got 0"),
-        ({"whitened_size": -1}, "whitened_size must be at least 0, got -1"),
+        ({"whitened_size": -1}, "whitened_size must be at least 0 or none, got -1"),
         ({"image_size": 100}, "100 x 100"),
         ({"frames": 0}, "frames must be at least 1, got 0"),
         (
