@@ -24,16 +24,17 @@ WITHOUT_GPU = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gestu
 
 @pytest.fixture(scope="session")
 def media(made: Path) -> Path:
-    """Beside what was made before: a film that browsers cannot play, a folder to index, one broken file in it."""
+    """Beside what was made before: a film that browsers cannot play, and folders to index, a broken file in each."""
     rng = np.random.default_rng(0)
     pieces = rng.integers(0, 255, (4, 6, 8, 3), np.uint8)
     frames = np.repeat(pieces, 8, axis=0).repeat(16, axis=1).repeat(16, axis=2)  # (32, 96, 128, 3)
     write_video(made / "old.avi", frames, fps=8)
-    more = made / "more" / "holiday"
-    more.mkdir(parents=True)
-    for number, pixels in enumerate(pieces):
-        Image.fromarray(np.kron(pixels, np.ones((16, 16, 1), np.uint8))).save(more / f"{number}.png")
-    (more / "broken.jpg").write_bytes(b"no image at all")
+    for holiday in SIZES:
+        more = made / "more" / holiday
+        more.mkdir(parents=True)
+        for number, pixels in enumerate(rng.integers(0, 255, (4, 6, 8, 3), np.uint8)):
+            Image.fromarray(np.kron(pixels, np.ones((16, 16, 1), np.uint8))).save(more / f"{number}.png")
+        (more / "broken.jpg").write_bytes(b"no image at all")
     return made
 
 
@@ -55,6 +56,7 @@ def words_index(media: Path) -> Path:
 def address(media: Path, words_index: Path) -> Iterator[str]:
     """Of a server of all these indexes."""
     runs = [media / "runs" / name for name in ("clips", "sequences", "films", "things")]
+    runs.append(Path(shutil.copytree(media / "runs" / "films", media / "runs" / "growing")))
     with running([words_index, *runs], media) as client:
         yield f"http://127.0.0.1:{client.port}/"
 

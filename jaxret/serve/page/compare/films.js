@@ -33,14 +33,16 @@ export function alignedFilms(two, said) {
     },
   });
 
+  const aside = el("div", {}, el("h3", {}, "How they run together"), words, legend());
   const element = el("div", { class: "compare-films" },
     el("div", { class: "compare-pair" },
       el("figure", {}, names.query.element, query?.element ?? el("p", { class: "hint" }, "The query has no film to show.")),
       el("figure", {}, names.item.element, item.element)),
     el("div", { class: "compare-controls" }, toggle, slider),
-    el("div", { class: "compare-matrix" }, chart.element, el("div", {}, el("h3", {}, "How they run together"), words, legend())));
+    el("div", { class: "compare-matrix" }, chart.element, aside));
   return {
     element,
+    aside,
     times: () => pace.times(),
     onTimes: (listener) => (told = listener),
     begin: () => pace.seek(0),

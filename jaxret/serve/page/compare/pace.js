@@ -50,7 +50,7 @@ export function pacer(path, query, item, { onStep, onPlaying }) {
   }
 
   function tick(now) {
-    const passed = Math.min(0.1, (now - before) / 1000);
+    const passed = Math.min(0.1, Math.max(0, (now - before) / 1000)); // a frame's time may lie before its request
     before = now;
     const from = times();
     step = Math.min(last, step + passed * stepsPerSecond(path, step));

@@ -33,7 +33,12 @@ export function matchedRegions(two, said) {
 
   const watch = new ResizeObserver(draw);
   watch.observe(pair);
-  for (const { image } of [left, right]) image.addEventListener("load", draw);
+  for (const { image } of [left, right]) {
+    image.addEventListener("load", () => {
+      image.parentElement.style.setProperty("--ratio", image.naturalWidth / image.naturalHeight);
+      draw();
+    });
+  }
   return {
     element: el("div", { class: "compare-regions" }, pair, text && el("p", { class: "hint" }, text)),
     times: () => times,

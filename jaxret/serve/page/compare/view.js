@@ -34,7 +34,8 @@ export async function compare(group, hit = group.best) {
   const two = { query, queryName: queryTitle(query), queryMedia: ofQuery(query), hit, itemMedia: ofItem(index.id, group.item), index: index.id };
   const parts = { alignment: alignedFilms, regions: matchedRegions }[said.kind]?.(two, said) ?? matchedRegions(two, said);
   const apart = difference(two, parts.times);
-  fill(body, parts.element, apart.element);
+  fill(body, parts.element);
+  (parts.aside ?? body).append(apart.element);
   parts.onTimes?.(apart.show);
   parts.begin?.();
   stop = parts.stop ?? (() => {});

@@ -27,9 +27,9 @@ export function viewer({ onQuery, onMark, onCompare, onStep, onClosed }) {
     const media = ofItem(state.index.id, group.item);
     const film = hit.kind === "video";
     const screen = player(hit, media, { onTime: (second) => shown?.line?.setHead(second) });
-    const cut = film && cutForm(state.index.id, group);
-    const line = film && timeline({ duration: hit.duration, strip: media.filmstrip(12, 80), name: hit.name },
-      { onSeek: (second) => screen.seek(second), onPart: (start, end) => cut.setPart(start, end) });
+    const cut = film ? cutForm(state.index.id, group) : null;
+    const strip = { duration: hit.duration, strip: media.filmstrip(12, 80), name: hit.name };
+    const line = film ? timeline(strip, { onSeek: (second) => screen.seek(second), onPart: (start, end) => cut.setPart(start, end) }) : null;
     shown = { group, hit, screen, line, cut };
     draw();
     place.hidden = false;
