@@ -17,7 +17,7 @@ class Limits:
       uploads, uploads_bytes: kept at once; the oldest make room.
       upload_pause: seconds without a byte after which an upload is given up.
       waiting: searches and comparisons in line, beside the one that runs.
-      searches: kept with their results; the oldest finished ones make room.
+      searches, hits: searches that are kept, and results of all of them; the oldest finished ones make room.
       results: of one search.
       encoded: queries kept as the encoder sees them.
       preview_bytes: of thumbnails and filmstrips kept in memory.
@@ -36,6 +36,7 @@ class Limits:
     upload_pause: float = 20.0
     waiting: int = 64
     searches: int = 256
+    hits: int = 200_000
     results: int = 10_000
     encoded: int = 32
     preview_bytes: int = 64 << 20

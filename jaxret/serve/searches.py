@@ -106,11 +106,19 @@ class Searches:
             raise ApiError(400, f"k must be at most {self._limits.results}, got {request.k}", "k")
         search = Search(request, index)
         search.task = self.workers.submit(lambda: self._run(search, options))
+        self._make_room()
         self._kept[search.id] = search
-        for old in list(self._kept.values())[: max(0, len(self._kept) - self._limits.searches)]:
-            if old.finished:
-                del self._kept[old.id]
         return search
+
+    def _make_room(self) -> None:
+        """Forget the oldest searches that are finished, where there are too many or their results are."""
+        hits = sum(len(each.hits) for each in self._kept.values())
+        for old in list(self._kept.values()):
+            if len(self._kept) < self._limits.searches and hits <= self._limits.hits:
+                return
+            if old.finished:
+                hits -= len(old.hits)
+                del self._kept[old.id]
 
     def find(self, id: str) -> Search:
         """A search by its name.

@@ -367,7 +367,7 @@ def test_names_are_sent_as_data(made: Path, tmp_path: Path) -> None:
         assert (missing.status, missing.headers["content-type"]) == (404, "application/json")
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_it_at_once_and_cleanly(kind: signal.Signals, made: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "jaxret", "serve", str(made / "runs" / "clips"), "--port", "0"]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}

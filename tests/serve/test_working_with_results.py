@@ -21,6 +21,7 @@ from jaxret.data.decode.video import VideoReader
 from jaxret.index import MediaIndex
 from jaxret.rank import SequenceRanking, align_sequences
 from jaxret.serve.library import item_id
+from jaxret.serve.limits import Limits
 
 LEFT = item_id("left/l0.mp4")
 
@@ -87,6 +88,9 @@ def test_marks_move_a_query(client: Client) -> None:
     assert without["hits"][0]["item"] == last
     both = client.search("clips", query, plus=[last], minus=[last]).json
     assert "an item is right or wrong" in both["error"]
+    codes = [hit["item"] for hit in client.search("codes", query).json["hits"]]
+    moved = [hit["item"] for hit in client.search("codes", query, plus=[codes[-1]]).json["hits"]]
+    assert moved.index(codes[-1]) < len(codes) - 1
     regions = client.search("things", {"path": "pictures/p0.png"}, plus=[item_id("p3.png")]).json
     assert regions["state"] == "done"
     sequences = {"class": "SequenceSearch", "measure": "dtw"}
@@ -202,6 +206,14 @@ def test_what_another_program_adds_is_found(made: Path, tmp_path: Path) -> None:
         Retriever.open(tmp_path / "clips").add(jaxret.open_dataset(made / "query.mp4"))
         found = client.search("clips", {"path": "query.mp4"}).json
         assert (found["total"], found["hits"][0]["key"]) == (13, "query.mp4")
+
+
+def test_old_results_make_room(made: Path) -> None:
+    with running([made / "runs" / "clips"], made, Limits(hits=20)) as client:
+        names = [client.search("clips", {"path": "query.mp4"}).json["search"] for _ in range(4)]
+        # Twelve results each: of the three before the last two are still within the bound when it is handed in.
+        statuses = [client.get(f"/api/searches/{name}").status for name in names]
+        assert statuses == [404, 404, 200, 200]
 
 
 def test_without_a_media_root_no_file_is_named(made: Path) -> None:

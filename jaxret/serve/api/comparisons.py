@@ -4,23 +4,100 @@ from __future__ import annotations
 
 import dataclasses
 import io
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import numpy as np
 from PIL import Image
 from starlette.responses import Response
 
 from jaxret.data.readers import Pixels
+from jaxret.ranges import Weight, at_least
 from jaxret.retrieval import RegionComparison, SequenceComparison
-from jaxret.serve.api.answers import ComparisonAnswer
 from jaxret.serve.api.endpoint import Call, Endpoint
-from jaxret.serve.api.requests import ComparisonRequest, DifferenceRequest, QueryRequest, SearchRequest
+from jaxret.serve.api.requests import QueryRequest, SearchRequest
 from jaxret.serve.errors import ApiError
 from jaxret.serve.media.previews import frames_of
 from jaxret.serve.parts import Parts
 from jaxret.serve.queries import offset_of, read_options
 
 __all__ = ["comparison_endpoints"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonRequest:
+    """A query and a result to lay side by side.
+
+    Attributes:
+      index: that was searched.
+      query: what with.
+      item: the result.
+      start: of a video, the second that what was found begins at.
+      end: and that it ends at.
+      options: of the search.
+    """
+
+    index: str
+    query: QueryRequest
+    item: str
+    start: Weight | None = None
+    end: Weight | None = None
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class DifferenceRequest:
+    """Two frames whose difference is wanted; the query is one of an upload, an item and a path.
+
+    Attributes:
+      index: that was searched.
+      item: the result.
+      query_upload: the query, see `QueryRequest`.
+      query_item: likewise.
+      query_path: likewise.
+      query_at: of a video, the second.
+      item_at: of a video, the second.
+      width: pixels at most.
+    """
+
+    index: str
+    item: str
+    query_upload: str | None = None
+    query_item: str | None = None
+    query_path: str | None = None
+    query_at: Weight = 0.0
+    item_at: Weight = 0.0
+    width: Annotated[int, at_least(16, most=1024)] = 480
+
+    def __post_init__(self) -> None:
+        QueryRequest(self.query_upload, self.query_item, self.query_path)
+
+
+@dataclasses.dataclass(frozen=True)
+class ComparisonAnswer:
+    """How a query and a result match.
+
+    Attributes:
+      kind: alignment of two videos, regions of two images, or images, which have no parts to lay side by side.
+      query_times: of an alignment: seconds of the query's rows.
+      item_times: and of the result's.
+      path: pairs of rows that meet.
+      distances: between all rows, a list for each row of the query.
+      backwards: whether one of the two was read backwards.
+      query_box: of regions: left, top, width and height, in shares, of what was marked.
+      box: of what was found; null where nothing of it was.
+      points: pairs of points that agree, x and y in shares: query and item.
+    """
+
+    kind: str
+    query_times: tuple[float, ...] | None = None
+    item_times: tuple[float, ...] | None = None
+    path: tuple[tuple[int, ...], ...] | None = None
+    distances: tuple[tuple[float, ...], ...] | None = None
+    backwards: bool | None = None
+    query_box: tuple[float, float, float, float] | None = None
+    box: tuple[float, float, float, float] | None = None
+    points: tuple[Mapping[str, Any], ...] | None = None
 
 
 def comparison_endpoints(parts: Parts) -> list[Endpoint]:

@@ -3,18 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from pathlib import Path
+from typing import Literal
 
 from starlette.responses import FileResponse, Response
 
 from jaxret.data.decode.cut import CutClip, cut_video
+from jaxret.ranges import Weight
 from jaxret.serve.api.endpoint import Call, Endpoint
-from jaxret.serve.api.requests import CutRequest, ExportRequest
 from jaxret.serve.errors import ApiError
 from jaxret.serve.exports import as_csv, as_edl, as_json
 from jaxret.serve.parts import Parts
 
 __all__ = ["export_endpoints"]
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportRequest:
+    """Results to be written.
+
+    Attributes:
+      search: whose.
+      format: csv, json, or edl for an edit decision list of the films among them.
+      ranks: which of them; by default all.
+    """
+
+    search: str
+    format: Literal["csv", "json", "edl"]
+    ranks: tuple[int, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class CutRequest:
+    """A part of a film to be cut out.
+
+    Attributes:
+      index: of the item.
+      item: the film.
+      start: second.
+      end: second.
+      exact: begin exactly at the start, which encodes the frames anew; by default at the key frame before it.
+    """
+
+    index: str
+    item: str
+    start: Weight
+    end: Weight
+    exact: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.start < self.end:
+            raise ValueError(f"a clip must end after it starts, got {self.start:g} to {self.end:g} s")
+
 
 _TYPES = {"csv": "text/csv; charset=utf-8", "json": "application/json", "edl": "text/plain; charset=utf-8"}
 

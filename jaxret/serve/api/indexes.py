@@ -3,14 +3,49 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
-from jaxret.serve.api.answers import ItemAnswer, ItemsAnswer, item_answer
+from jaxret.data.items import Kind
+from jaxret.ranges import CountOrZero, at_least
+from jaxret.serve.api.answers import ItemAnswer, item_answer
 from jaxret.serve.api.endpoint import Call, Endpoint
-from jaxret.serve.api.requests import Browse
 from jaxret.serve.parts import Parts
 
 __all__ = ["index_endpoints"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Browse:
+    """Which items to list.
+
+    Attributes:
+      index: whose items.
+      where: a filter, as in a search.
+      kind: only images, or only videos.
+      sort: by a column, with a minus the largest first; by default in the order of the index.
+      offset: the first of them.
+      limit: how many at most.
+    """
+
+    index: str
+    where: str | None = None
+    kind: Kind | None = None
+    sort: str | None = None
+    offset: CountOrZero = 0
+    limit: Annotated[int, at_least(1, most=1000)] = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class ItemsAnswer:
+    """Items of an index.
+
+    Attributes:
+      items: those that were wanted.
+      total: how many pass the filter.
+    """
+
+    items: tuple[ItemAnswer, ...]
+    total: int
 
 
 def index_endpoints(parts: Parts) -> list[Endpoint]:

@@ -7,15 +7,114 @@ import dataclasses
 from starlette.responses import Response, StreamingResponse
 
 from jaxret.data.datasets.media_kinds import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS, file_extension
-from jaxret.serve.api.answers import FolderAnswer, FolderName, JobAnswer, Unread
 from jaxret.serve.api.endpoint import Call, Endpoint
-from jaxret.serve.api.requests import IndexingRequest, Place
 from jaxret.serve.errors import ApiError
 from jaxret.serve.indexing import Job
 from jaxret.serve.parts import Parts
 from jaxret.serve.progress import events
 
 __all__ = ["indexing_endpoints"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A folder below the media root.
+
+    Attributes:
+      path: relative to it; empty for the root.
+    """
+
+    path: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class IndexingRequest:
+    """A folder to be added to an index.
+
+    Attributes:
+      index: that grows.
+      folder: below the media root, relative to it; empty for all of it.
+    """
+
+    index: str
+    folder: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Unread:
+    """A file that could not be read.
+
+    Attributes:
+      path: below the media root.
+      reason: why.
+    """
+
+    path: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class JobAnswer:
+    """How far an addition is.
+
+    Attributes:
+      job: its name in requests.
+      state: waiting, running, done, failed or cancelled.
+      index: that grows.
+      folder: below the media root.
+      done: files that were encoded.
+      total: files that are new or were changed.
+      added: items that are new in the index.
+      renewed: items that were described anew.
+      present: items that were there already.
+      skipped: files that could not be read, of many the first.
+      skipped_total: how many.
+      error: why it failed.
+    """
+
+    job: str
+    state: str
+    index: str
+    folder: str
+    done: int
+    total: int
+    added: int
+    renewed: int
+    present: int
+    skipped: tuple[Unread, ...]
+    skipped_total: int
+    error: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderName:
+    """A folder.
+
+    Attributes:
+      name: of it.
+      path: below the media root.
+    """
+
+    name: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderAnswer:
+    """What lies in a folder.
+
+    Attributes:
+      path: below the media root; empty for the root.
+      parent: the folder above; null of the root.
+      folders: in it.
+      media: how many images and videos lie in it directly, by their names.
+    """
+
+    path: str
+    parent: str | None
+    folders: tuple[FolderName, ...]
+    media: int
+
 
 _MOST_UNREAD = 1000
 

@@ -2,19 +2,47 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from starlette.responses import FileResponse, Response
 
+from jaxret.ranges import Weight, at_least
 from jaxret.serve.api.endpoint import Call, Endpoint
-from jaxret.serve.api.requests import Filmstrip, Thumbnail
 from jaxret.serve.media.playing import media_type
 from jaxret.serve.media.source import Source
 from jaxret.serve.parts import Parts
 
 __all__ = ["media_endpoints"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Thumbnail:
+    """An image of a medium.
+
+    Attributes:
+      at: of a video, the second.
+      width: pixels at most.
+    """
+
+    at: Weight = 0.0
+    width: Annotated[int, at_least(16, most=2048)] = 320
+
+
+@dataclasses.dataclass(frozen=True)
+class Filmstrip:
+    """Frames of a video side by side.
+
+    Attributes:
+      frames: how many.
+      width: pixels of each at most.
+    """
+
+    frames: Annotated[int, at_least(1, most=64)] = 16
+    width: Annotated[int, at_least(16, most=320)] = 96
+
 
 _KEPT = {"Cache-Control": "private, max-age=3600"}
 

@@ -3,18 +3,72 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Annotated
 
 from starlette.responses import Response, StreamingResponse
 
-from jaxret.serve.api.answers import SearchAnswer, hit_answer
+from jaxret.ranges import CountOrZero, at_least
+from jaxret.serve.api.answers import HitAnswer, hit_answer
 from jaxret.serve.api.endpoint import Call, Endpoint, JsonResponse
-from jaxret.serve.api.requests import Page, SearchRequest, WaitOrNot
+from jaxret.serve.api.requests import SearchRequest
 from jaxret.serve.parts import Parts
 from jaxret.serve.progress import events
 from jaxret.serve.queries import offset_of
 from jaxret.serve.searches import Search
 
 __all__ = ["search_endpoints"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """Which results to give.
+
+    Attributes:
+      offset: the first of them.
+      limit: how many at most.
+    """
+
+    offset: CountOrZero = 0
+    limit: Annotated[int, at_least(0, most=1000)] = 200
+
+
+@dataclasses.dataclass(frozen=True)
+class WaitOrNot:
+    """How to answer a search.
+
+    Attributes:
+      wait: answer when it is done, with the results.
+    """
+
+    wait: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchAnswer:
+    """How far a search is, and what it found.
+
+    Attributes:
+      search: its name in requests.
+      state: waiting, running, done, failed or cancelled.
+      stage: of a running one, what it does: decode, encode or rank.
+      position: how many are before it in line.
+      error: why it failed.
+      total: results.
+      hits: those that were wanted.
+      timings: seconds by part: wait, decode, encode, rank.
+      damage: what is missing from the query's file, if something is.
+    """
+
+    search: str
+    state: str
+    stage: str | None
+    position: int
+    error: str | None
+    total: int
+    hits: tuple[HitAnswer, ...]
+    timings: Mapping[str, float]
+    damage: str | None
 
 
 def search_endpoints(parts: Parts) -> list[Endpoint]:

@@ -113,7 +113,12 @@ class Sources:
 
     def is_missing(self, item: MediaItem) -> bool:
         """Whether the file of an item is gone; not told of what is no file."""
-        return item.path is not None and os.path.isabs(item.path) and not is_there(item.path)
+        if item.path is None or not os.path.isabs(item.path):
+            return False
+        try:
+            return not is_there(item.path)
+        except PermissionError:
+            return True
 
     def may_play(self, item: MediaItem) -> bool:
         """Whether browsers show an item by its name; what is rendered is written so that they do."""
