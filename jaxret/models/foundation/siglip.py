@@ -16,6 +16,7 @@ from jaxret.models.foundation.family import Family, TextFamily, settings_with, s
 from jaxret.models.foundation.files import Arrays, WeightFiles, split_fused
 from jaxret.models.foundation.sizing import Sizing
 from jaxret.models.foundation.towers import block_names, image_settings, in_vision_model, text_settings
+from jaxret.models.text.tokens import Cleaning
 from jaxret.models.weights.patterns import Named, Patterns, flax_heads, leading_axes, torch_patches
 
 __all__ = ["SIGLIP", "SIGLIP_NAFLEX", "SIGLIP_ORIGINAL"]
@@ -117,11 +118,15 @@ def _text_patterns(settings: dict[str, Any]) -> Patterns:
     }
 
 
+def _cleaning(settings: dict[str, Any]) -> Cleaning:
+    """SigLIP reads lower-case words without punctuation, SigLIP 2 lower-case text."""
+    return "lower" if settings["vocabulary"] >= _GEMMA else "canonical"
+
+
 _WORDS = TextFamily(
     _text_settings,
     _text_patterns,
-    # SigLIP reads lower-case words without punctuation, SigLIP 2 lower-case text.
-    cleaning=lambda settings: "lower" if settings["vocabulary"] >= _GEMMA else "canonical",
+    cleaning=_cleaning,
     unused=r"^vision_model\.|^logit_|position_ids$",
 )
 _UNUSED = r"^text_model\.|^logit_|position_ids$"
@@ -149,8 +154,8 @@ SIGLIP_NAFLEX = Family(
 )
 """Folders of Hugging Face of SigLIP 2 NaFlex."""
 
-_IMAGE = "params/img/"
-_STACKED = re.compile(rf"^{_IMAGE}Transformer/encoderblock/")
+_IMAGE, _TEXTS = "params/img/", "params/txt/"
+_STACKED = re.compile(rf"^({_IMAGE}Transformer|{_TEXTS}Encoder_0)/encoderblock/")
 
 
 def _original_prepare(arrays: Arrays) -> Arrays:
@@ -165,35 +170,53 @@ def _original_prepare(arrays: Arrays) -> Arrays:
     return parted
 
 
+def _original_tower(arrays: Arrays, stack: str) -> dict[str, Any]:
+    """The sizes of a tower, from the arrays of its blocks."""
+    first = f"{stack}/encoderblock_0"
+    units, heads, _ = arrays[f"{first}/MultiHeadDotProductAttention_0/query/kernel"].shape
+    return {
+        "units": units,
+        "depth": sum(
+            name.startswith(f"{stack}/encoderblock_") and name.endswith("/LayerNorm_0/scale") for name in arrays
+        ),
+        "heads": heads,
+        "wide": arrays[f"{first}/MlpBlock_0/Dense_0/kernel"].shape[1],
+        "activation": "gelu-tanh",
+    }
+
+
 def _original_settings(files: WeightFiles) -> dict[str, Any]:
     arrays = _original_prepare(files.arrays)
-    first = f"{_IMAGE}Transformer/encoderblock_0"
-    units, heads, _ = arrays[f"{first}/MultiHeadDotProductAttention_0/query/kernel"].shape
     patch_size = arrays[f"{_IMAGE}embedding/kernel"].shape[0]
     return {
         "patch_size": patch_size,
         "image_size": patch_size * square(arrays[f"{_IMAGE}pos_embedding"].shape[1], files),
-        "units": units,
-        "depth": sum(name.endswith("/LayerNorm_0/scale") and "encoderblock_" in name for name in arrays),
-        "heads": heads,
-        "wide": arrays[f"{first}/MlpBlock_0/Dense_0/kernel"].shape[1],
-        "activation": "gelu-tanh",
+        **_original_tower(arrays, f"{_IMAGE}Transformer"),
         "pooling": "attention" if f"{_IMAGE}MAPHead_0/probe" in arrays else "mean",
     }
 
 
+def _original_attention(ours: str, theirs: str, heads: int) -> dict[str, str | Named]:
+    parts = [("query", False), ("key", False), ("value", False), ("out", True)]
+    kernels = {f"{ours}.{part}.kernel": flax_heads(f"{theirs}/{part}/kernel", heads, out=out) for part, out in parts}
+    biases = {f"{ours}.{part}.bias": flax_heads(f"{theirs}/{part}/bias", heads) for part, out in parts if not out}
+    return {**kernels, **biases, f"{ours}.out.bias": Named(f"{theirs}/out/bias")}
+
+
+def _original_blocks(stack: str, heads: int) -> dict[str, str | Named]:
+    block = f"{stack}/encoderblock_*"
+    return {
+        "blocks.*.attention_norm": f"{block}/LayerNorm_0",
+        **_original_attention("blocks.*.attention", f"{block}/MultiHeadDotProductAttention_0", heads),
+        "blocks.*.mlp_norm": f"{block}/LayerNorm_1",
+        "blocks.*.mlp.widen": f"{block}/MlpBlock_0/Dense_0",
+        "blocks.*.mlp.narrow": f"{block}/MlpBlock_0/Dense_1",
+        "last_norm": f"{stack}/encoder_norm",
+    }
+
+
 def _original_patterns(settings: dict[str, Any]) -> Patterns:
-    size, heads = settings["patch_size"], settings["heads"]
-
-    def attention(ours: str, theirs: str) -> dict[str, Named]:
-        parts = [("query", False), ("key", False), ("value", False), ("out", True)]
-        kernels = {
-            f"{ours}.{part}.kernel": flax_heads(f"{theirs}/{part}/kernel", heads, out=out) for part, out in parts
-        }
-        biases = {f"{ours}.{part}.bias": flax_heads(f"{theirs}/{part}/bias", heads) for part, out in parts if not out}
-        return {**kernels, **biases, f"{ours}.out.bias": Named(f"{theirs}/out/bias")}
-
-    block, head = f"{_IMAGE}Transformer/encoderblock_*", f"{_IMAGE}MAPHead_0"
+    size, heads, head = settings["patch_size"], settings["heads"], f"{_IMAGE}MAPHead_0"
     return {
         "patches.kernel": Named(
             f"{_IMAGE}embedding/kernel",
@@ -202,17 +225,36 @@ def _original_patterns(settings: dict[str, Any]) -> Patterns:
         ),
         "patches": f"{_IMAGE}embedding",
         "positions": leading_axes(f"{_IMAGE}pos_embedding", 1),
-        "blocks.*.attention_norm": f"{block}/LayerNorm_0",
-        **attention("blocks.*.attention", f"{block}/MultiHeadDotProductAttention_0"),
-        "blocks.*.mlp_norm": f"{block}/LayerNorm_1",
-        "blocks.*.mlp.widen": f"{block}/MlpBlock_0/Dense_0",
-        "blocks.*.mlp.narrow": f"{block}/MlpBlock_0/Dense_1",
-        "last_norm": f"{_IMAGE}Transformer/encoder_norm",
+        **_original_blocks(f"{_IMAGE}Transformer", heads),
         "pool.probe": leading_axes(f"{head}/probe", 2),
-        **attention("pool.attention", f"{head}/MultiHeadDotProductAttention_0"),
+        **_original_attention("pool.attention", f"{head}/MultiHeadDotProductAttention_0", heads),
         "pool.norm": f"{head}/LayerNorm_0",
         "pool.mlp.widen": f"{head}/MlpBlock_0/Dense_0",
         "pool.mlp.narrow": f"{head}/MlpBlock_0/Dense_1",
+    }
+
+
+def _original_text_settings(files: WeightFiles) -> dict[str, Any] | None:
+    arrays = _original_prepare(files.arrays)
+    if f"{_TEXTS}Embed_0/embedding" not in arrays:
+        return None
+    return {
+        "vocabulary": len(arrays[f"{_TEXTS}Embed_0/embedding"]),
+        "length": arrays[f"{_TEXTS}pos_embedding"].shape[1],
+        **_original_tower(arrays, f"{_TEXTS}Encoder_0"),
+        "projection": arrays[f"{_TEXTS}head/kernel"].shape[1],
+        "projection_bias": True,
+        "causal": False,
+        "end_token": None,
+    }
+
+
+def _original_text_patterns(settings: dict[str, Any]) -> Patterns:
+    return {
+        "tokens": Named(f"{_TEXTS}Embed_0/embedding"),
+        "positions": leading_axes(f"{_TEXTS}pos_embedding", 1),
+        **_original_blocks(f"{_TEXTS}Encoder_0", settings["heads"]),
+        "project": f"{_TEXTS}head",
     }
 
 
@@ -225,5 +267,8 @@ SIGLIP_ORIGINAL = Family(
     _sizing,
     unused=r"^params/(txt/|t$|b$)",
     torch=False,
+    text=TextFamily(
+        _original_text_settings, _original_text_patterns, cleaning=_cleaning, unused=r"^params/(img/|t$|b$)"
+    ),
 )
-"""The `.npz` files of its authors (big_vision): the tower of images; words need a folder with their tokenizer."""
+"""The `.npz` files of its authors (big_vision), with the sentencepiece model of their words beside them."""

@@ -76,14 +76,16 @@ def test_siglips_authors_own_file_gives_the_same(tmp_path, stacked):
         own[f"{place}/scale"], own[f"{place}/bias"] = arrays[f"{name}.weight"], arrays[f"{name}.bias"]
 
     root, head = "params/img", "params/img/MAPHead_0"
-    for number in range(2):
-        theirs, ours = f"{root}/Transformer/encoderblock_{number}", f"vision_model.encoder.layers.{number}"
-        for part, new in parts.items():
-            put(f"{theirs}/{layers['self_attn']}/{new}", f"{ours}.self_attn.{part}", new)
-        for part in ("layer_norm1", "layer_norm2"):
-            put_norm(f"{theirs}/{layers[part]}", f"{ours}.{part}")
-        for place, part in enumerate(("fc1", "fc2")):
-            put(f"{theirs}/MlpBlock_0/Dense_{place}", f"{ours}.mlp.{part}", "")
+    stacks = {f"{root}/Transformer": "vision_model", "params/txt/Encoder_0": "text_model"}
+    for stack, tower in stacks.items():
+        for number in range(2):
+            theirs, ours = f"{stack}/encoderblock_{number}", f"{tower}.encoder.layers.{number}"
+            for part, new in parts.items():
+                put(f"{theirs}/{layers['self_attn']}/{new}", f"{ours}.self_attn.{part}", new)
+            for part in ("layer_norm1", "layer_norm2"):
+                put_norm(f"{theirs}/{layers[part]}", f"{ours}.{part}")
+            for place, part in enumerate(("fc1", "fc2")):
+                put(f"{theirs}/MlpBlock_0/Dense_{place}", f"{ours}.mlp.{part}", "")
     put_norm(f"{root}/Transformer/encoder_norm", "vision_model.post_layernorm")
     embeddings = "vision_model.embeddings"
     own[f"{root}/embedding/kernel"] = arrays[f"{embeddings}.patch_embedding.weight"].transpose(2, 3, 1, 0)
@@ -99,19 +101,27 @@ def test_siglips_authors_own_file_gives_the_same(tmp_path, stacked):
     put_norm(f"{head}/LayerNorm_0", "vision_model.head.layernorm")
     for place, part in enumerate(("fc1", "fc2")):
         put(f"{head}/MlpBlock_0/Dense_{place}", f"vision_model.head.mlp.{part}", "")
-    own |= {"params/t": np.zeros(1, np.float32), "params/txt/head/bias": np.zeros(16, np.float32)}
+    own["params/txt/Embed_0/embedding"] = arrays["text_model.embeddings.token_embedding.weight"]
+    own["params/txt/pos_embedding"] = arrays["text_model.embeddings.position_embedding.weight"][None]
+    put_norm("params/txt/Encoder_0/encoder_norm", "text_model.final_layer_norm")
+    put("params/txt/head", "text_model.head", "")
+    own |= {"params/t": np.zeros(1, np.float32), "params/b": np.zeros(1, np.float32)}
     if stacked:
-        first = f"{root}/Transformer/encoderblock_0/"
-        for name in [name for name in own if name.startswith(first)]:
+        for name in [name for name in own if "encoderblock_0" in name]:
             both = [own.pop(name), own.pop(name.replace("encoderblock_0", "encoderblock_1"))]
             own[name.replace("encoderblock_0", "encoderblock")] = np.stack(both)
     np.savez(tmp_path / "siglip.npz", **own)
     found = open_published(tmp_path / "siglip.npz")
-    assert found.words is None
+    assert found.words is None  # there is no tokenizer yet
     pixels = random_images(32, 32)
     ours = stages_of(found.backbone, pixels)
     for stage, values in twin.siglip(siglip_arrays(), pixels[0] / 127.5 - 1, heads=2).items():
         assert_close(ours[stage][0], values)
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+    words = open_published(tmp_path / "siglip.npz").words
+    tokens = words.tokenizer(["A red, CAR!"])
+    assert tokens[0].tolist() == [*map(VOCABULARY.index, ("a", "red", "car")), 1, 1, 1]  # cleaned as SigLIP's are
+    assert_close(words.tower(tokens).embedding[0], twin.siglip_text(siglip_arrays(), tokens[0], heads=2))
 
 
 def test_siglip_words(siglip):
