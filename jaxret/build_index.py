@@ -72,7 +72,7 @@ def _renew(args: BuildIndex) -> MediaIndex:
         if args.media_root is not None:
             index.set_media_root(args.media_root)
         if dataset is not None:
-            unread = add_and_tell(retriever, dataset, threads=args.threads, quiet=args.quiet)
+            unread = add_and_tell(retriever, dataset, threads=args.threads, quiet=args.quiet, ray=args.cluster)
     if args.prune:
         prune_media(index, args.media, unread, dry_run=args.dry_run)
     return index

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from jaxret.cli.flags import refuse_others
 from jaxret.cli.index_encoder import NewIndex
 from jaxret.errors import ConfigError
 from jaxret.ranges import CountOrZero, Threads, at_least, check_ranges
+
+if TYPE_CHECKING:
+    from jaxret.retrieval.on_ray.cluster import RayCluster
 
 __all__ = ["BuildIndex"]
 
@@ -48,7 +51,10 @@ class BuildIndex:
       compact: afterwards rewrite the index as one segment.
       without_frames: with an encoder of shots, for a new index: keep shots alone, a tenth of the size; an image then
         finds shots, but not the moment in them.
-      threads: files decoded at once.
+      threads: files decoded at once, by each worker.
+      ray: encode in the workers of a Ray cluster: local (on this machine), auto (that which this machine is part of) or
+        its address (extra `ray`). Every worker must find the media at the same paths or URLs.
+      workers: with `ray`, processes that encode at once. Default: 2.
       quiet: no progress bar.
     """
 
@@ -70,6 +76,8 @@ class BuildIndex:
     compact: bool = False
     without_frames: bool = False
     threads: Threads = 2
+    ray: str | None = None
+    workers: Annotated[int | None, at_least(1)] = None
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -85,7 +93,18 @@ class BuildIndex:
             raise ConfigError("--upgrade and --relocate take an index alone: jaxret index INDEX --upgrade")
         elif self.dry_run and self.cells is not None:
             raise ConfigError("--dry-run changes nothing, and --cells makes cells: leave one out")
+        if self.workers is not None and self.ray is None:
+            raise ConfigError("--workers are those of a cluster: name it with --ray, or leave --workers out")
         self.new_index()
+
+    @property
+    def cluster(self) -> RayCluster | None:
+        """The cluster that encodes; None for this process."""
+        if self.ray is None:
+            return None
+        from jaxret.retrieval.on_ray.cluster import RayCluster
+
+        return RayCluster(self.ray, self.workers or 2)
 
     @property
     def folder(self) -> Path:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from jaxret.data.dataset import MediaDataset
     from jaxret.index import MediaIndex
-    from jaxret.retrieval import AddReport, Retriever
+    from jaxret.retrieval import AddReport, RayCluster, Retriever
 
 __all__ = ["add_and_tell", "describe_media", "keep_up", "prune_media", "remove_media", "tell_added", "tell_changes"]
 
@@ -128,12 +128,22 @@ def tell_changes(index: MediaIndex, dataset: MediaDataset) -> None:
             print_text(f"  {verb} {key}")
 
 
-def add_and_tell(retriever: Retriever, dataset: MediaDataset, *, threads: int, quiet: bool) -> tuple[MediaError, ...]:
-    """Add media under a progress bar, and tell what came of it; what could not be read."""
+def add_and_tell(
+    retriever: Retriever, dataset: MediaDataset, *, threads: int, quiet: bool, ray: RayCluster | None
+) -> tuple[MediaError, ...]:
+    """Add media under a progress bar, and tell what came of it; what could not be read.
+
+    Args:
+      retriever: that gets them.
+      dataset: the media.
+      threads: files decoded at once.
+      quiet: no progress bar.
+      ray: a cluster whose workers encode; None: this process does.
+    """
     from tqdm import tqdm
 
     with tqdm(total=len(dataset), unit="item", disable=quiet, dynamic_ncols=True) as bar:
-        report = retriever.add(dataset, threads=threads, on_item=lambda _: bar.update())
+        report = retriever.add(dataset, threads=threads, on_item=lambda _: bar.update(), ray=ray)
     tell_added(report, dataset, retriever.index)
     for line in retriever.system.sizes(retriever.index):
         print_text(line)

@@ -50,6 +50,10 @@ class MediaDataset(ABC):
     def __len__(self) -> int:
         return len(self.items)
 
+    def __getstate__(self) -> dict[str, object]:
+        """What another process needs; a read-only view of a dict cannot go there."""
+        return {**self.__dict__, "passed_over": dict(self.passed_over)}
+
     @property
     def labels(self) -> tuple[str, ...]:
         """The class names that occur, sorted."""

@@ -17,8 +17,9 @@ from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
 from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.opened_index import OpenedIndex
-from jaxret.index.remote_copy import copy_of_file, copy_of_index, refuse_copies
+from jaxret.index.remote_copy import copy_of_file, copy_of_index, place_of_index, refuse_copies
 from jaxret.index.search_options import SearchOptions
+from jaxret.index.sharded_index import PartPool, ShardedIndex, part_of
 from jaxret.index.space import Space
 from jaxret.index.write_lock import IndexBusyError
 
@@ -32,14 +33,18 @@ __all__ = [
     "MediaItem",
     "MediaSearchResult",
     "OpenedIndex",
+    "PartPool",
     "ProbeRecall",
     "Rows",
     "SearchOptions",
+    "ShardedIndex",
     "Space",
     "copy_of_file",
     "copy_of_index",
     "export_rows",
     "items_of_table",
+    "part_of",
+    "place_of_index",
     "read_manifest",
     "refuse_copies",
 ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -27,6 +27,10 @@ from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["OpenedIndex"]
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+Kept = TypeVar("Kept")
 
 
 class OpenedIndex:
@@ -304,6 +308,26 @@ class OpenedIndex:
         if space not in self.cells:
             raise ValueError(f"space must be one that has cells ({', '.join(self.cells) or 'none has'}), got {space!r}")
         return measure_recall(self._snapshot, self._known_space(space), probes, k, queries, seed)
+
+    def each_part(
+        self,
+        function: Callable[Concatenate[OpenedIndex, Parameters], Answer],
+        *args: Parameters.args,
+        **options: Parameters.kwargs,
+    ) -> list[Answer]:
+        """`function(part, *args, **options)` of each part of the index: of the index itself, where it is searched here.
+
+        A part has the items and ids of the whole, and rows of its own: what is nearest of all is among what is nearest
+        in each, see `jaxret.index.sharded_index`.
+        """
+        return [function(self, *args, **options)]
+
+    def kept(self, make: Callable[[Self], Kept]) -> Kept:
+        """`make(index)`, made at the first call and kept until the index changes."""
+        if make not in self._snapshot.kept:
+            self._snapshot.kept[make] = make(self)
+        found: Kept = self._snapshot.kept[make]
+        return found
 
     def verify(self) -> None:
         """Read everything and check it: checksums of all files, items, rows against items, finite vectors.

@@ -13,7 +13,7 @@ from jaxret.index.manifest import MANIFEST_NAME, Manifest, read_manifest
 from jaxret.index.write_lock import write_lock
 from jaxret.remote import open_binary, remote_state
 
-__all__ = ["copy_of_file", "copy_of_index", "refuse_copies"]
+__all__ = ["copy_of_file", "copy_of_index", "place_of_index", "refuse_copies"]
 
 _ORIGIN = "copied-from.txt"
 _LOCK_SECONDS = 3600.0
@@ -57,16 +57,26 @@ def copy_of_file(url: str, name: str, folder: Path) -> None:
         shutil.copyfileobj(source, file, _BLOCK)
 
 
+def place_of_index(folder: Path) -> str:
+    """Where an index lies for other machines, too: the URL that the folder is a copy of, or its whole path."""
+    return _origin(folder) or str(folder.resolve())
+
+
 def refuse_copies(folder: Path) -> None:
     """ConfigError where the folder is the copy of an index that lies elsewhere: a change would be lost."""
-    try:
-        origin = (folder / _ORIGIN).read_text(encoding="utf-8").strip()
-    except OSError:
+    if (origin := _origin(folder)) is None:
         return
     raise ConfigError(
         f"{origin} can be searched where it lies, and not changed: copy the index to this machine, change the copy, "
         "and put it back"
     )
+
+
+def _origin(folder: Path) -> str | None:
+    try:
+        return (folder / _ORIGIN).read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
 
 
 def _fetch(url: str, folder: Path) -> None:

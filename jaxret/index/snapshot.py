@@ -43,6 +43,7 @@ class Snapshot:
       positions: for each segment int64 (n_items,), the id of each of its items, -1 for removed ones.
       centroids: float32 (C, D), of each space whose cells are kept.
       galleries: what `item_search` has prepared from this snapshot.
+      kept: what others have, see `OpenedIndex.kept`.
     """
 
     def __init__(self, root: Path, manifest: Manifest, segments: Sequence[Segment]):
@@ -60,6 +61,7 @@ class Snapshot:
             first += len(segment.live)
         self.centroids = {space: _open_centroids(root, file) for space, file in manifest.centroids.items()}
         self.galleries: dict[Any, Any] = {}
+        self.kept: dict[Any, Any] = {}
         self._passing: dict[Any, list[NDArray[np.bool_]]] = {}
         self._row_counts: dict[str, int] = {}
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from jaxret.retrieval.evaluate.settings import CroppedEvaluation, FilmEvaluation, LabelEvaluation, RegionEvaluation
     from jaxret.retrieval.feedback import Feedback, Mark
     from jaxret.retrieval.hit import Hit
+    from jaxret.retrieval.on_ray.cluster import RayCluster
     from jaxret.retrieval.options import RegionSearch, SequenceSearch, VectorSearch
     from jaxret.retrieval.query_file import single_file
     from jaxret.retrieval.region import Region
@@ -37,6 +38,7 @@ __all__ = [
     "Hit",
     "LabelEvaluation",
     "Mark",
+    "RayCluster",
     "Region",
     "RegionComparison",
     "RegionEvaluation",
@@ -77,6 +79,7 @@ _NAMES = {
     ),
     "jaxret.retrieval.feedback": ("Feedback", "Mark"),
     "jaxret.retrieval.hit": ("Hit",),
+    "jaxret.retrieval.on_ray.cluster": ("RayCluster",),
     "jaxret.retrieval.options": ("RegionSearch", "SequenceSearch", "VectorSearch"),
     "jaxret.retrieval.query_file": ("single_file",),
     "jaxret.retrieval.region": ("Region",),

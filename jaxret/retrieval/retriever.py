@@ -25,6 +25,7 @@ from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit
+from jaxret.retrieval.on_ray.cluster import RayCluster
 from jaxret.retrieval.query_file import is_text, single_file
 from jaxret.retrieval.store import create_with_encoder, index_folder, open_with_encoder
 from jaxret.retrieval.systems.base import system_of
@@ -86,19 +87,27 @@ class Retriever:
         return cls(encoder, create_with_encoder(folder, encoder, spaces))
 
     @classmethod
-    def open(cls, folder: str | Path) -> Retriever:
+    def open(cls, folder: str | Path, *, ray: RayCluster | None = None) -> Retriever:
         """Open an index, of any system, with the encoder that lies in it.
 
         Args:
-          folder: of the index, or of a finished run.
+          folder: of the index, or of a finished run; or its URL.
+          ray: a cluster whose workers search a part of the index each; every worker must find it at the same path or
+            URL. Results are the same.
 
         Raises:
-          ConfigError: the run has not come to its end, or no system is registered for the encoder.
+          ConfigError: the run has not come to its end, no system is registered for the encoder, Ray is not installed,
+            or there is no such cluster.
           IndexFormatError: the folder is not an index, or damaged.
           WeightsError: the encoder in it is damaged.
           EncoderMismatchError: the encoder is not the one that made the index.
         """
-        return cls(*open_with_encoder(index_folder(folder)))
+        encoder, index = open_with_encoder(index_folder(folder))
+        if ray is not None:
+            from jaxret.retrieval.on_ray.shards import sharded_on_ray
+
+            index = sharded_on_ray(index, ray)
+        return cls(encoder, index)
 
     def add(
         self,
@@ -109,6 +118,7 @@ class Retriever:
         threads: int = 2,
         on_item: Callable[[int], None] | None = None,
         stop: Callable[[], bool] | None = None,
+        ray: RayCluster | None = None,
     ) -> AddReport:
         """Encode and add the items of a data set; items that are in the index already are left alone,
         unless their files were replaced since.
@@ -123,8 +133,10 @@ class Retriever:
           threads: files decoded at once.
           on_item: called with each item's number when it is encoded.
           stop: called before each item is taken; where it says true, the addition ends with what is encoded by then.
+          ray: a cluster whose workers decode and encode; every worker must find the media at their paths or URLs.
 
         Raises:
+          ConfigError: Ray is not installed, or there is no such cluster.
           TypeError: `dataset` is no data set.
         """
         if not isinstance(dataset, MediaDataset):
@@ -132,7 +144,7 @@ class Retriever:
         fresh = fresh_items(dataset, self.index)
         if media is not None:
             fresh, known = [number for number in fresh if number in media], media
-        stream = self._encoded(dataset, fresh, known or {}, threads, on_item)
+        stream = self._encoded(dataset, fresh, known or {}, threads, on_item, ray)
         if stop is not None:
             stream = _until(stop, stream)
         return add_media(self.index, dataset, stream, self._rows_of)
@@ -144,10 +156,18 @@ class Retriever:
         known: Mapping[int, FrameVectors],
         threads: int,
         on_item: Callable[[int], None] | None,
+        ray: RayCluster | None,
     ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
-        """Items in order, those that are known as they are and the others encoded."""
+        """Items in order, those that are known as they are and the others encoded, here or by a cluster."""
         unknown = [number for number in numbers if number not in known]
-        encoded = self.system.vectors(dataset, unknown, threads=threads, on_item=on_item) if unknown else iter(())
+        encoded: Iterator[tuple[int, FrameVectors | MediaError]] = iter(())
+        if unknown and ray is not None:
+            from jaxret.retrieval.on_ray.encoders import vectors_on_ray
+
+            folder = self.index.folder / "encoder"
+            encoded = vectors_on_ray(dataset, folder, unknown, ray, threads=threads, on_item=on_item)
+        elif unknown:
+            encoded = self.system.vectors(dataset, unknown, threads=threads, on_item=on_item)
         for number in numbers:
             if number not in known:
                 yield next(encoded)

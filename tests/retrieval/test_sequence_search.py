@@ -166,13 +166,13 @@ def test_blocks_change_nothing_and_only_what_fits_is_kept(tmp_path: Path) -> Non
 def test_sequences_are_read_once_and_anew_when_the_index_changes(folder: Path, tmp_path: Path) -> None:
     retriever = make_retriever(folder, tmp_path)
     retriever.search(folder / "a.mp4", options=SequenceSearch("dtw"))
-    kept = retriever.system.sequences(retriever.index)
-    assert retriever.system.sequences(retriever.index) is kept
+    kept = retriever.index.kept(ClipSequences)
+    assert retriever.index.kept(ClipSequences) is kept
     retriever.index.remove(["a.mp4"])
     assert "a.mp4" not in {
         match.item.key for match in retriever.search(folder / "a.mp4", options=SequenceSearch("dtw"))
     }
-    assert retriever.system.sequences(retriever.index) is not kept
+    assert retriever.index.kept(ClipSequences) is not kept
     retriever.index.remove(["b.mp4", "c.mp4", "d.mp4"])
     assert retriever.search(folder / "a.mp4", options=SequenceSearch("bi-dtw")) == []
 

@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.rows import Rows
-from jaxret.index import MediaIndex
+from jaxret.index import OpenedIndex
 from jaxret.rank import SequenceRanking, SequenceTable, rank_sequences
 from jaxret.retrieval.hit import Hit
 
-__all__ = ["ClipSequences", "SequenceBlock", "in_order_of_time", "sequence_hits"]
+__all__ = ["ClipSequences", "SequenceBlock", "in_order_of_time", "nearest_sequences", "sequence_hits"]
 
 # Of clip vectors: read and compared at once, and kept in memory for the next search.
 _BLOCK_BYTES, _KEPT_BYTES = 256 << 20, 1 << 30
@@ -46,7 +46,7 @@ class ClipSequences:
       ids: int64, the videos that have clip vectors.
     """
 
-    def __init__(self, index: MediaIndex, *, block_bytes: int = _BLOCK_BYTES, kept_bytes: int = _KEPT_BYTES):
+    def __init__(self, index: OpenedIndex, *, block_bytes: int = _BLOCK_BYTES, kept_bytes: int = _KEPT_BYTES):
         """Plan the blocks; nothing is read yet.
 
         Args:
@@ -85,10 +85,25 @@ class ClipSequences:
                 yield _read(self._index, chosen)
 
 
-def _read(index: MediaIndex, ids: npt.NDArray[np.int64]) -> SequenceBlock:
+def _read(index: OpenedIndex, ids: npt.NDArray[np.int64]) -> SequenceBlock:
     rows = index.rows("clip", ids)
     table, order = in_order_of_time(rows)
     return SequenceBlock(ids, table, rows.starts[order], rows.ends[order])
+
+
+def nearest_sequences(
+    part: OpenedIndex,
+    clips: Rows,
+    k: int,
+    ranking: SequenceRanking,
+    *,
+    kinds: frozenset[str] | None = None,
+    where: str | None = None,
+    threads: int | None = None,
+) -> list[Hit]:
+    """`sequence_hits` of a part of an index, or of a whole one; `kinds` and `where` as of a search."""
+    wanted = None if where is None else part.passing(kinds, where)
+    return sequence_hits(part, part.kept(ClipSequences).blocks(wanted), clips, k, ranking, threads=threads)
 
 
 def in_order_of_time(rows: Rows) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
@@ -103,7 +118,7 @@ def in_order_of_time(rows: Rows) -> tuple[SequenceTable, npt.NDArray[np.int64]]:
 
 
 def sequence_hits(
-    index: MediaIndex,
+    index: OpenedIndex,
     sequences: Iterable[SequenceBlock],
     clips: Rows,
     k: int,

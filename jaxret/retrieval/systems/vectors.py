@@ -30,9 +30,9 @@ from jaxret.retrieval.hit import Hit, Span, best_per_item, hits_of_rows
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.storage import bytes_a_video, bytes_an_hour
 from jaxret.retrieval.systems.alignment import aligned_hits
-from jaxret.retrieval.systems.base import OfRevision, System, no_words, register_system
+from jaxret.retrieval.systems.base import System, no_words, register_system
 from jaxret.retrieval.systems.pairs import hits_of_pairs
-from jaxret.retrieval.systems.sequences import ClipSequences, sequence_hits
+from jaxret.retrieval.systems.sequences import nearest_sequences
 from jaxret.retrieval.systems.shots import by_best_frame, with_best_frames
 
 __all__ = ["EncodedMedia", "VectorSystem"]
@@ -52,10 +52,6 @@ class VectorSystem(System):
     options = (VectorSearch, SequenceSearch)
     queries = (type(None), MediaDataset, CroppedVideos, FilmQueries, I2VQueries)
     encoder: VideoEncoder
-
-    def __init__(self, encoder: VideoEncoder):
-        super().__init__(encoder)
-        self.sequences = OfRevision(ClipSequences)
 
     @property
     def finds_shots(self) -> bool:
@@ -135,9 +131,9 @@ class VectorSystem(System):
             if encoded.feedback is not None:
                 raise ConfigError("sequences are compared in order of time and take no feedback: search by vectors")
             clips = clip_rows({0: encoded.vectors}, self.encoder)
-            wanted = None if where is None else index.passing(kinds, where)
-            blocks = self.sequences(index).blocks(wanted)
-            return sequence_hits(index, blocks, clips, k, options.ranking(), threads=threads)
+            ranking = options.ranking()
+            found = index.each_part(nearest_sequences, clips, k, ranking, kinds=kinds, where=where, threads=threads)
+            return best_per_item([hit for hits in found for hit in hits], k, index)
         return _VectorQuery(encoded, k, options, kinds, where, threads).hits(index, self.encoder)
 
     def refined(
