@@ -138,7 +138,7 @@ def test_a_run_leaves_what_can_be_searched_and_read(whole: Path, media: Path, ca
     assert str(video.resolve()) in capsys.readouterr().out
 
 
-def test_the_steps_learn_and_say_what_they_cost(whole: Path) -> None:
+def test_the_steps_learn_and_say_what_they_cost(whole: Path, media: Path) -> None:
     records = {step: json.loads((whole / step / "step.json").read_text()) for step in config_of(whole).steps}
     # 10 labelled videos of 2 clips, and 2 without a label: the third is of a source that is held out.
     assert {step: record["updates"] for step, record in records.items()} == {
@@ -151,6 +151,7 @@ def test_the_steps_learn_and_say_what_they_cost(whole: Path) -> None:
     assert {"validation reconstruction error", "validation mAP"} <= records["pretrain"]["figures"].keys()
     assert records["rank"]["figures"]["clips"] == 20
     assert records["rank"]["figures"]["hard clips"] == 4
+    assert records["pretrain"]["figures"]["error of the mean frame"] == pytest.approx(mean_frame_twin(whole, media))
     rows = read_run_log(whole / "pretrain" / "metrics.jsonl")
     assert rows[-1]["loss"] < rows[0]["loss"]
     best = min(row["validation reconstruction error"] for row in rows)
@@ -160,6 +161,21 @@ def test_the_steps_learn_and_say_what_they_cost(whole: Path) -> None:
         assert {"loss", "loss_of_all", "in_order", "spread", "validation mAP"} <= rows[-1].keys()
         assert all(0 <= row["in_order"] <= 1 and row["loss_of_all"] < row["loss"] for row in rows)
         assert records[step]["figures"]["validation mAP"] == max(row["validation mAP"] for row in rows)
+
+
+def mean_frame_twin(run: Path, media: Path) -> float:
+    config, dataset = config_of(run), open_dataset(media)
+    clips: dict[str, list[np.ndarray]] = {"train": [], "validation": []}
+    held_out = {item.source for item in dataset.items if item.split in ("validation", "test")}
+    for number, item in enumerate(dataset.items):
+        split = item.split or ("" if item.source in held_out else "train")
+        if item.kind == "video" and split in clips:
+            with open_item(dataset, number, config.preprocessing()) as reader:
+                clips[split] += [
+                    c.pixels / config.pixel_deviation for c in chunks_of(reader, config.preprocessing(), is_image=False)
+                ]
+    frame = np.concatenate(clips["train"]).mean(axis=0)
+    return float(np.mean([((clip - frame) ** 2).mean() for clip in clips["validation"]]))
 
 
 def weights_after(run: Path, step: str) -> VideoEncoder:
@@ -351,7 +367,7 @@ def test_without_labels_the_first_step_alone_is_taken(media: Path, tmp_path: Pat
     assert not (tmp_path / "run").exists()
     assert train.main([*words, *options(steps="pretrain", epochs=1)]) == 0
     record = json.loads((tmp_path / "run" / "pretrain" / "step.json").read_text())
-    assert record["figures"].keys() == {"validation reconstruction error"}
+    assert record["figures"].keys() == {"validation reconstruction error", "error of the mean frame"}
     assert "nothing to measure" in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -93,7 +93,7 @@ def jhmdb_data(source: Path, work: Path, *, seed: int) -> ClipData:
     tables = {f"jhmdb-{split}": named, f"jhmdb-{split}-unlabelled": named + others}
     paths = [_write_table(work / f"{name}.csv", chosen) for name, chosen in tables.items()]
     settings = {"frames": 6, "chunk_seconds": 0.4}
-    return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 4, _named_tests, paths[1])
+    return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 16, _named_tests, paths[1])
 
 
 def digits_data(work: Path, *, seed: int) -> ClipData:
@@ -102,7 +102,7 @@ def digits_data(work: Path, *, seed: int) -> ClipData:
     if not (folder / "clips.csv").exists():
         MovingDigits(*DIGIT_CLIPS, seed=seed).write_media_folder(folder)
     settings = {"frames": 6, "chunk_seconds": 0.5, "image_size": 32}
-    return ClipData("moving digits", str(folder / "clips.csv"), "split", settings, 2, _named_tests)
+    return ClipData("moving digits", str(folder / "clips.csv"), "split", settings, 12, _named_tests)
 
 
 def near_duplicate_data(source: Path) -> ClipData:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from studies.convlstm.data import ClipData
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.ground_truth.changed import ChangedVideos
+from jaxret.data.ground_truth.changes import CHANGES
 from jaxret.data.items import MediaItem
 from jaxret.errors import MediaError
 from jaxret.metrics import average_precision, relevance_by_lists
@@ -23,21 +26,34 @@ MEASURES = {
     "Bi-DTW as printed": "bi-dtw-printed",
     "Bi-DTW": "bi-dtw",
 }
+STRENGTHS = (0.25, 0.5, 1.0)
+"""Of the changes of queries by clip (`jaxret.data.ground_truth.changes`), all together; 0.5 is a medium one."""
 Sequences = Sequence[np.ndarray]
 
 
 class EncodedData:
-    """Sequences of a data set: all its videos, and the queries cropped from test videos."""
+    """Sequences of a data set: all its videos, and the queries cropped from test videos.
 
-    def __init__(self, data: ClipData, dataset: MediaDataset, videos: Sequences, crops: Any, queries: Sequences):
-        self.data, self.dataset, self.videos, self.crops, self.queries = data, dataset, videos, crops, queries
+    Args:
+      data: the data set.
+      seed: of the crops.
+      embed: gives the sequence of every video of a data set.
+      changed: also crops that are changed, see `STRENGTHS`; changes would leave depth as it is.
+    """
+
+    def __init__(self, data: ClipData, seed: int, embed: Callable[[MediaDataset], Sequences], *, changed: bool = False):
+        self.data, self.dataset = data, data.dataset()
+        self.crops = data.crops(self.dataset, seed)
+        self.videos, self.queries = embed(self.dataset), embed(self.crops)
+        strengths = STRENGTHS if changed else ()
+        self.changed = {
+            strength: embed(ChangedVideos(self.crops, CHANGES, strength, seed=seed)) for strength in strengths
+        }
 
 
 def encode_data(encoder: Any, data: ClipData, seed: int) -> EncodedData:
     """Everything that is compared, embedded."""
-    dataset = data.dataset()
-    crops = data.crops(dataset, seed)
-    return EncodedData(data, dataset, sequences_of(encoder, dataset), crops, sequences_of(encoder, crops))
+    return EncodedData(data, seed, partial(sequences_of, encoder), changed=data.near is None)
 
 
 def sequences_of(encoder: Any, dataset: MediaDataset) -> list[np.ndarray]:
@@ -60,7 +76,11 @@ def figures(encoded: EncodedData, measure: str) -> dict[str, float]:
     """
     data = encoded.data
     distances = sequence_distances(encoded.queries, encoded.videos, SequenceRanking(measure))
-    found = {"mAP by clip": _map(distances, [{int(video): 1.0} for video in encoded.crops.videos])}
+    own = [{int(video): 1.0} for video in encoded.crops.videos]
+    found = {"mAP by clip": _map(distances, own)}
+    for strength, queries in encoded.changed.items():
+        changed = sequence_distances(queries, encoded.videos, SequenceRanking(measure))
+        found[f"strength {strength:g}: mAP by clip"] = _map(changed, own)
     tests = data.tests(encoded.dataset)
     if data.near is None:
         found["mAP by class"] = _by_class(encoded, tests, measure)

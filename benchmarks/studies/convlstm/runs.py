@@ -20,7 +20,7 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.clips import ndvr_dml
 from jaxret.recipes.conv_lstm import recipe as conv_lstm
 from jaxret.recipes.instances.fit_words import fit_words
-from jaxret.training import LoopConfig, OptimiserConfig, RunContext, RunFolder
+from jaxret.training import LoopConfig, RunContext, RunFolder
 from jaxret.visual_words import Codebook, WordBags, bags_of_words, words_of_map
 
 __all__ = ["FOUR_STEPS", "autoencoder", "ndvr", "sift_bags"]
@@ -36,7 +36,6 @@ _SIZES: dict[str, Any] = {
 _TRANSFORMER = conv_lstm.TransformerConfig(
     transformer_layers=2, transformer_heads=3, transformer_units=48, transformer_feed_forward=96
 )
-_RATE = 1e-3
 _FRAMES = 8  # of a video that SIFT sees
 
 
@@ -79,10 +78,8 @@ def autoencoder(
         architecture=architecture,
         steps=tuple(steps),
         transformer=_TRANSFORMER if architecture.startswith("m3") else conv_lstm.TransformerConfig(),
-        mirror=0.5,
         seed=seed,
-        optimiser=OptimiserConfig(algorithm="adam", learning_rate=_RATE, weight_decay=1e-3, clip_norm=5.0),
-        loop=LoopConfig(epochs=epochs, evaluate_every=max(1, epochs // 4), patience=3),
+        loop=LoopConfig(epochs=epochs, evaluate_every=max(1, epochs // 6), patience=4),
         **settings,
     )
     if conv_lstm.train(config, RunContext(run, "conv-lstm")) is None:

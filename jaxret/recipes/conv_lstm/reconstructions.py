@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -18,7 +19,13 @@ from jaxret.recipes.conv_lstm.clip_table import ClipTable, batches_of_clips
 from jaxret.reporting import draw_reconstructions
 from jaxret.training import ReconstructionObjective
 
-__all__ = ["draw_clips_and_reconstructions", "frames_of_output", "reconstruct", "reconstruction_error"]
+__all__ = [
+    "draw_clips_and_reconstructions",
+    "frames_of_output",
+    "mean_frame_error",
+    "reconstruct",
+    "reconstruction_error",
+]
 
 
 def reconstruction_error(
@@ -43,6 +50,45 @@ def reconstruction_error(
     for _, clips, readable in batches_of_clips(dataset, table, preprocessing, batch_size=batch_size, threads=threads):
         losses += np.asarray(_losses(model, clips), np.float64)[readable].tolist()
     return math.fsum(losses) / len(losses) if losses else math.nan
+
+
+def mean_frame_error(
+    dataset: MediaDataset,
+    training: ClipTable,
+    held_out: ClipTable,
+    preprocessing: Preprocessing,
+    *,
+    deviation: float,
+    batch_size: int,
+    threads: int,
+) -> float:
+    """What a decoder is to beat: the mean squared error of held-out clips by the mean frame of training clips.
+
+    Args:
+      dataset: the media.
+      training: clips, whose mean frame is taken.
+      held_out: clips that are measured; both are taken as they are indexed.
+      preprocessing: of colours, without depth.
+      deviation: by which pixels are divided, as where `reconstruction_error` measures them.
+      batch_size: clips at once.
+      threads: files decoded at once.
+
+    Returns:
+      The mean over clips; NaN where none reads.
+    """
+
+    def clips_of(table: ClipTable) -> Iterator[npt.NDArray[np.float64]]:
+        for _, clips, readable in batches_of_clips(
+            dataset, table, preprocessing, batch_size=batch_size, threads=threads
+        ):
+            yield from clips[readable].astype(np.float64) / deviation
+
+    means = [clip.mean(axis=0) for clip in clips_of(training)]  # (H, W, C) each
+    if not means:
+        return math.nan
+    frame = np.mean(means, axis=0)
+    errors = [float(((clip - frame) ** 2).mean()) for clip in clips_of(held_out)]
+    return math.fsum(errors) / len(errors) if errors else math.nan
 
 
 @jax.jit

@@ -99,7 +99,9 @@ def steps_extras(
     if drawn.exists():
         text = "Held-out clips, and what the autoencoder of step 1 makes of their vectors"
         error = next((r.figures.get("validation reconstruction error") for r in records if r.step == "pretrain"), None)
-        text += "." if error is None else f"; its error on validation clips is {error:.4g}."
+        mean = next((r.figures.get("error of the mean frame") for r in records if r.step == "pretrain"), None)
+        text += "." if error is None else f"; its error on validation clips is {error:.4g}"
+        text += "" if error is None else "." if mean is None else f", that of the mean training frame {mean:.4g}."
         last.append(Section("Clips and their reconstructions", [figure(drawn, text)]))
     if test:
         last.append(_map_section(run.path / "embeddings.png", embedded, config.seed))

@@ -21,7 +21,11 @@ from jaxret.models.store import save_encoder
 from jaxret.recipes.clip_media import embed_items
 from jaxret.recipes.conv_lstm.clip_table import ClipTable, StepsData, held_out_clips, training_reader
 from jaxret.recipes.conv_lstm.labelled_clips import LabelledClips
-from jaxret.recipes.conv_lstm.reconstructions import draw_clips_and_reconstructions, reconstruction_error
+from jaxret.recipes.conv_lstm.reconstructions import (
+    draw_clips_and_reconstructions,
+    mean_frame_error,
+    reconstruction_error,
+)
 from jaxret.recipes.conv_lstm.remarks import TripletRemarks
 from jaxret.recipes.conv_lstm.report import sequence_figures
 from jaxret.recipes.conv_lstm.settings import Step, StepRecord, StepsConfig, step_folder
@@ -151,7 +155,7 @@ class AutoencoderSteps:
         )
         finished = self._fit(task, record, folder)
         if finished and jax.process_index() == 0:
-            record.figures |= evaluate()
+            record.figures |= {**evaluate(), **self._mean_frame(held_out)}
             # Test clips, or validation ones where there are none.
             test = self._held_out("test", _DRAWN_CLIPS)
             try:
@@ -166,6 +170,22 @@ class AutoencoderSteps:
             except Exception as error:  # a step is worth more than its figure
                 self._context.log(f"  reconstructions.png could not be drawn: {type(error).__name__}: {error}")
         return finished
+
+    def _mean_frame(self, held_out: ClipTable) -> dict[str, float]:
+        """The error of the mean frame, where that is a frame of colours like those that the decoder gives."""
+        backbone = self._model.backbone
+        if backbone.depth_planes or self._model.bins or not len(held_out):
+            return {}
+        error = mean_frame_error(
+            self._dataset,
+            self._table.take(evenly_spaced(len(self._table), _HELD_OUT_CLIPS)),
+            held_out,
+            self._encoder.preprocessing,
+            deviation=backbone.pixel_deviation,
+            batch_size=self._batch_size,
+            threads=self._config.threads,
+        )
+        return {"error of the mean frame": error} if np.isfinite(error) else {}
 
     def _held_out(self, split: str, limit: int) -> ClipTable:
         indices = getattr(self._data.splits, split)
