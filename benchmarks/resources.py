@@ -44,7 +44,6 @@ from jaxret.data.batches.loader import TrainingInput
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.open import open_dataset
-from jaxret.data.sampling.transforms import Augmentation
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder
 from jaxret.recipes.base import ClipTrainingConfig
@@ -52,6 +51,7 @@ from jaxret.recipes.clip_media import clip_reader
 from jaxret.recipes.clips import c3d, cnn_lstm
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.clips.fit import EmbeddingClassifier, Read
+from jaxret.recipes.opening import augmentation_of
 from jaxret.training import SplitModel, make_optimiser, make_train_step
 
 CNN_LSTM, C3D = "CNN + LSTM", "C3D"
@@ -115,7 +115,7 @@ def training(data: str, quick: bool) -> list[dict[str, Any]]:
     for network, size in ((CNN_LSTM, SIZES[0]), *((C3D, size) for size in (SIZES[1:] if quick else SIZES))):
         config = dataclasses.replace(config_of(network, size), batch_size=4)  # 64 clips of CNN + LSTM: 50 GB
         encoder = encoder_of(network, size)
-        augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
+        augment = augmentation_of(config, dataset)
         read = clip_reader(dataset, encoder, range(len(dataset)), labels, augment)
         steps = 1 if quick else 3
         epoch = _seconds_an_epoch(encoder, encoder.clip_embedding_size, read, labels, config, steps, threads=2)
@@ -145,7 +145,7 @@ def _frozen_training(dataset: MediaDataset, labels: Sequence[int], *, steps: int
     """Seconds for the frame vectors of the clips, and of an epoch of them."""
     config = config_of(CNN_LSTM, SIZES[0])
     encoder = encoder_of(CNN_LSTM, SIZES[0])
-    augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
+    augment = augmentation_of(config, dataset)
 
     def features_in(folder: str, part: MediaDataset) -> FrozenFeatures:
         features = FrozenFeatures(part, encoder, Path(folder), views=1, augment=augment, seed=0)

@@ -7,14 +7,24 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.direction import direction_is_class
 from jaxret.data.merge import merge_datasets, names_of_specs, read_label_map
 from jaxret.data.open import open_dataset, table_of_spec
+from jaxret.data.sampling.transforms import Augmentation
 from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.errors import ConfigError
 from jaxret.recipes.base import ClipConfig
 from jaxret.training import RunContext
 
-__all__ = ["DataConfig", "LabelledData", "open_clip_data", "open_data", "open_labelled_data", "opened"]
+__all__ = [
+    "DataConfig",
+    "LabelledData",
+    "augmentation_of",
+    "open_clip_data",
+    "open_data",
+    "open_labelled_data",
+    "opened",
+]
 
 
 class DataConfig(Protocol):
@@ -99,6 +109,14 @@ def _of_one(config: ClipConfig, spec: str) -> ClipConfig:
         split_column=config.split_column if table else "split",
         download=config.download and fetched,
     )
+
+
+def augmentation_of(config: ClipConfig, dataset: MediaDataset) -> Augmentation:
+    """How training clips are varied: clips are not flipped by default where left and right are classes."""
+    mirror = config.mirror
+    if mirror is None:
+        mirror = 0.0 if direction_is_class(dataset.labels) else 0.5
+    return Augmentation(zoom=config.zoom, mirror=mirror)
 
 
 def opened(data: str, dataset: MediaDataset) -> str:

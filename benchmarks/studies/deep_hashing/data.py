@@ -13,11 +13,11 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
-from jaxret.data.sampling.transforms import Augmentation
 from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_encoder
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.clips.fit import Read
+from jaxret.recipes.opening import augmentation_of
 
 __all__ = ["FrameSource", "Sequences", "digits", "held_out_blocks", "ucf101_features", "videos"]
 
@@ -183,7 +183,7 @@ def _through_backbones(
     caches = []
     for config in configs:
         encoder = make_encoder(config)
-        augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
+        augment = augmentation_of(config, dataset)
         cached = FrozenFeatures(dataset, encoder, cache, views=1, augment=augment, seed=0)
         cached.prepare(threads=1, show=False)
         caches.append(cached)

@@ -137,7 +137,7 @@ def train_and_score(
     classes = [seen.index(str(train.items[n].label)) for n in trained_on]
     encoder = make_encoder(config, width)
     head = SoftmaxHead(encoder.frame_embedding_size, len(seen), dropout=config.dropout, rngs=nnx.Rngs(config.seed + 1))
-    augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
+    augment = Augmentation(zoom=config.zoom, mirror=0.5)
 
     def vectors(images: LabelledImages, numbers: np.ndarray) -> np.ndarray:
         """(N, D) embeddings."""

@@ -24,6 +24,7 @@ from jaxret.errors import MediaError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import fingerprint
 from jaxret.recipes.base import FrameBackboneConfig
+from jaxret.recipes.opening import augmentation_of
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.encode.cached import fill_cache
 from jaxret.training import RunContext
@@ -80,7 +81,7 @@ class FrozenFeatures:
             encoder,
             config.cache or context.run.cache,
             views=config.cached_views,
-            augment=Augmentation(zoom=config.zoom, mirror=config.mirror),
+            augment=augmentation_of(config, dataset),
             seed=config.seed,
         )
         features.prepare(threads=config.threads, show=context.show_progress)

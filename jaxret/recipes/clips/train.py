@@ -5,7 +5,6 @@ from __future__ import annotations
 import jax
 from flax import nnx
 
-from jaxret.data.sampling.transforms import Augmentation
 from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder
@@ -17,7 +16,7 @@ from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, fit_open_set_encoder
 from jaxret.recipes.clips.projection import project_clips
 from jaxret.recipes.finish import RunExtras
-from jaxret.recipes.opening import LabelledData
+from jaxret.recipes.opening import LabelledData, augmentation_of
 from jaxret.reporting import paragraph
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.training import FitResult, RunContext, Validation
@@ -140,7 +139,7 @@ def _fit(
     if features is not None:
         read = features.reader(indices, labels)
     else:
-        augment = Augmentation(zoom=config.zoom, mirror=config.mirror)
+        augment = augmentation_of(config, dataset)
         read = clip_reader(dataset, encoder, indices, labels, augment, single_frames=mode == "images")
 
     def evaluate() -> dict[str, float]:

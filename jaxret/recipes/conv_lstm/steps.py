@@ -14,7 +14,6 @@ from jax.experimental import multihost_utils
 
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.sampling.frames import evenly_spaced
-from jaxret.data.sampling.transforms import Augmentation
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import save_encoder
@@ -30,6 +29,7 @@ from jaxret.recipes.conv_lstm.remarks import TripletRemarks
 from jaxret.recipes.conv_lstm.report import sequence_figures
 from jaxret.recipes.conv_lstm.settings import Step, StepRecord, StepsConfig, step_folder
 from jaxret.recipes.finish import curve_parts
+from jaxret.recipes.opening import augmentation_of
 from jaxret.training import (
     Checkpoints,
     FitTask,
@@ -281,7 +281,7 @@ class AutoencoderSteps:
     def _reader(
         self, table: ClipTable, labels: np.ndarray | None
     ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
-        augment = Augmentation(zoom=self._config.zoom, mirror=self._config.mirror)
+        augment = augmentation_of(self._config, self._dataset)
         return training_reader(self._dataset, table, self._encoder.preprocessing, augment, labels)
 
     def _test(self, record: StepRecord) -> None:
