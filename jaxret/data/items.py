@@ -14,6 +14,7 @@ Kind = Literal["image", "video"]
 ColumnValue = str | int | float | bool
 """A value in a column of the user's own."""
 
+_KINDS = get_args(Kind)
 _MOST_WHOLE = 1 << 63
 
 
@@ -84,11 +85,11 @@ class MediaItem:
             if not isinstance(getattr(self, name), str):
                 raise TypeError(f"{name} must be a string, got {getattr(self, name)!r}")
         for name in ("label", "split", "path", "origin"):
-            if not isinstance(value := getattr(self, name), str | None):
+            if (value := getattr(self, name)) is not None and not isinstance(value, str):
                 raise TypeError(f"{name} of item {self.key!r} must be a string or None, got {value!r}")
         if not self.key:
             raise ValueError("key must not be empty")
-        if self.kind not in get_args(Kind):
+        if self.kind not in _KINDS:
             raise ValueError(f"kind of item {self.key!r} must be image or video, got {self.kind!r}")
         if self.duration is not None:
             where = f"duration of item {self.key!r}"
@@ -96,14 +97,14 @@ class MediaItem:
                 raise TypeError(f"{where} must be seconds or None, got {self.duration!r}")
             if not 0 <= self.duration < math.inf:
                 raise ValueError(f"{where} must be finite and at least 0, got {self.duration!r}")
-        if not isinstance(self.file, FileState | None):
+        if self.file is not None and not isinstance(self.file, FileState):
             raise TypeError(f"file of item {self.key!r} must be a FileState or None, got {self.file!r}")
         if not self.source:
             object.__setattr__(self, "source", self.key)
         object.__setattr__(self, "columns", self._checked_columns())
 
     def _checked_columns(self) -> dict[str, ColumnValue]:
-        if not isinstance(self.columns, Mapping):
+        if type(self.columns) is not dict and not isinstance(self.columns, Mapping):
             raise TypeError(f"columns of item {self.key!r} must be a mapping of names to values, got {self.columns!r}")
         kept = {name: value for name, value in self.columns.items() if value is not None}
         for name, value in kept.items():

@@ -119,5 +119,6 @@ def _describe(
     for inside, local, item_ids, rows in gallery.split(best.ids):
         ids[inside] = item_ids
         spans[inside, 0], spans[inside, 1] = rows.starts[local], rows.ends[local]
-    found = {number: snapshot.items[number] for number in sorted(set(ids.ravel().tolist())) if number >= 0}
+    numbers = [number for number in sorted(set(ids.ravel().tolist())) if number >= 0]
+    found = dict(zip(numbers, snapshot.items.take(numbers), strict=True))
     return MediaSearchResult(ids, best.distances, spans[..., 0], spans[..., 1], cosines, found)

@@ -95,7 +95,8 @@ class ShardedIndex(MediaIndex):
         merged = _nearest(answers, k)
         if threshold is not None:
             merged = _above(merged, threshold)
-        found = {number: self.items[number] for number in sorted(set(merged.ids.ravel().tolist())) if number >= 0}
+        numbers = [number for number in sorted(set(merged.ids.ravel().tolist())) if number >= 0]
+        found = dict(zip(numbers, self.items.take(numbers), strict=True))
         return MediaSearchResult(merged.ids, merged.distances, merged.starts, merged.ends, merged.cosines, found)
 
 

@@ -54,10 +54,16 @@ def added(root: Path, now: Snapshot, items: Sequence[MediaItem], rows: Mapping[s
     manifest = without(now, keys) if keys else now.manifest
     blocks = {name: (len(block.items), [block]) for name, block in rows.items()}
     root_of_media = manifest.media_root
-    columns = batches_of_items([dataclasses.replace(i, path=stored_path(i.path, root_of_media)) for i in items])
+    columns = batches_of_items([_with_stored_path(item, root_of_media) for item in items])
     united_columns((now.own_columns, check_schema(columns[0])))
     entry = write_segment(root, manifest.next_segment, columns, now.spaces, blocks, now.centroids)
     return dataclasses.replace(manifest, segments=(*manifest.segments, entry), next_segment=manifest.next_segment + 1)
+
+
+def _with_stored_path(item: MediaItem, media_root: str | None) -> MediaItem:
+    """The item as it is stored; most are as they are, and to make one anew takes as long as to write it."""
+    path = stored_path(item.path, media_root)
+    return item if path == item.path else dataclasses.replace(item, path=path)
 
 
 def without(now: Snapshot, keys: Sequence[str]) -> Manifest:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import itertools
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
 import numpy as np
@@ -56,6 +57,12 @@ class ItemList(Sequence[MediaItem]):
         items, live = self._parts[part]
         (item,) = items.take([int(live[place - self._ends[part]])])  # counted back from the end of the part
         return self._whole(item)
+
+    def take(self, ids: Iterable[int]) -> Iterator[MediaItem]:
+        """The items of these ids, in this order; of neighbours it is quicker than one by one. No id is checked."""
+        for part, run in itertools.groupby(ids, lambda number: bisect.bisect_right(self._ends, number)):
+            items, live = self._parts[part]
+            yield from map(self._whole, items.take([int(live[place - self._ends[part]]) for place in run]))
 
     def __iter__(self) -> Iterator[MediaItem]:
         for items, live in self._parts:
