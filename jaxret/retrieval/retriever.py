@@ -47,6 +47,11 @@ class EncodedQuery:
     content: Any
     left_out: frozenset[str] = frozenset()
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the vectors that it holds; 0 where its system does not tell, whose queries are small."""
+        return int(getattr(self.content, "nbytes", 0))
+
 
 class Retriever:
     """An encoder and an index together: finds images and videos by their content.

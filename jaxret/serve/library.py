@@ -25,6 +25,8 @@ __all__ = ["NOT_GIVEN", "Library", "OpenIndex", "folder_of", "item_id"]
 NOT_GIVEN = ("region", "at", "device")
 """Fields of options that a request does not give: the query says the first two, and the server has its devices."""
 
+_MOST_NAMES = 1000  # labels and folders that are listed: the most frequent ones
+
 
 def item_id(key: str) -> str:
     """How requests name an item: its key, in letters that fit into an address."""
@@ -130,8 +132,10 @@ class OpenIndex:
             "videos": kinds.count("video"),
             "duration": float(sum(seconds or 0 for seconds in durations)),
             "columns": [_column(name, index.values(name)) for name in index.columns],
-            "labels": [{"label": label, "count": count} for label, count in sorted(labels.items())],
-            "folders": [{"folder": folder, "count": count} for folder, count in sorted(folders.items())],
+            "labels": [{"label": label, "count": count} for label, count in sorted(labels.most_common(_MOST_NAMES))],
+            "folders": [
+                {"folder": folder, "count": count} for folder, count in sorted(folders.most_common(_MOST_NAMES))
+            ],
         }
 
     def _remembered(self, what: Any, find: Any) -> Any:

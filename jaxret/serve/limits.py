@@ -19,7 +19,7 @@ class Limits:
       waiting: searches and comparisons in line, beside the one that runs.
       searches, hits: searches that are kept, and results of all of them; the oldest finished ones make room.
       results: of one search.
-      encoded: queries kept as the encoder sees them.
+      encoded, encoded_bytes: queries kept as the encoder sees them, and how much of vectors.
       preview_bytes: of thumbnails and filmstrips kept in memory.
       previews_waiting: thumbnails and the like in line.
       cut_seconds, encoded_seconds: of a clip that is cut out; of one whose frames are encoded anew.
@@ -39,6 +39,7 @@ class Limits:
     hits: int = 200_000
     results: int = 10_000
     encoded: int = 32
+    encoded_bytes: int = 256 << 20
     preview_bytes: int = 64 << 20
     previews_waiting: int = 512
     cut_seconds: float = 3600.0

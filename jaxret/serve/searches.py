@@ -176,7 +176,9 @@ class Searches:
             search.timings |= {"decode": min(decoding, spent), "encode": max(spent - decoding, 0.0)}
             search.damage = encoded.damage
         self._encoded[known] = encoded
-        if len(self._encoded) > self._limits.encoded:
+        while len(self._encoded) > self._limits.encoded or (
+            sum(each.query.nbytes for each in self._encoded.values()) > self._limits.encoded_bytes
+        ):
             self._encoded.popitem(last=False)
         return encoded.query
 

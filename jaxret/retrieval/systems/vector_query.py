@@ -38,6 +38,11 @@ class EncodedMedia:
     kind: Literal["image", "video", "words"]
     feedback: Feedback | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the vectors."""
+        return self.vectors.vectors.nbytes
+
 
 @dataclasses.dataclass(frozen=True)
 class VectorQuery:
