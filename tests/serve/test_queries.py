@@ -54,7 +54,7 @@ def test_json_becomes_an_instance() -> None:
         "box": [1, 2.5],
         "parts": ["x", {"name": "y"}],
         "wanted": True,
-        "rest": {"z": [1]},
+        "rest": {"z": 1},
         "kind": None,
     }
     assert read(Outer, data) == Outer(2, box=(1.0, 2.5), parts=("x", Inner("y")), wanted=True, rest={"z": 1})
