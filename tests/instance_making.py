@@ -15,7 +15,8 @@ from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import RegionSearch, Retriever
-from jaxret.retrieval.systems.two_pass import RegionRanking, TwoPassSystem
+from jaxret.retrieval.systems.gallery import RegionRanking
+from jaxret.retrieval.systems.two_pass import TwoPassSystem
 
 SIDE = 64
 FITTED = Preprocessing(height=SIDE, width=SIDE, resize="fit", frames=3)

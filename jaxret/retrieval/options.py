@@ -134,6 +134,10 @@ class SequenceSearch:
         )
 
 
+FirstPass = Literal["region", "image"]
+"""What the first pass of a search with a region compares."""
+
+
 @dataclasses.dataclass(frozen=True)
 class RegionSearch:
     """Find what a region of an image, or of a frame of a video, shows, and where.
@@ -145,6 +149,8 @@ class RegionSearch:
       region: the part of the image to search with, X,Y,WIDTH,HEIGHT: upper left corner, width and height in pixels, or
         all four in shares of the image's sides, up to 1. Default: the whole image.
       at: of a video, the second of the frame to search with.
+      first_pass: what the first pass compares with whole images: "region", or "image", the whole image that the region
+        lies in, which finds scenes like it and is how the systems were first put together.
       candidates: how many nearest images and frames of the first pass the region is looked for in, and of so many
         nearest videos the nearest frame at least; 0 leaves their order, without boxes. Raised to k where it is above 0
         and below k.
@@ -163,6 +169,7 @@ class RegionSearch:
 
     region: Region | None = None
     at: float | None = None
+    first_pass: FirstPass = "region"
     candidates: CountOrZero = 100
     idf: bool = False
     centre: bool = False
@@ -178,6 +185,9 @@ class RegionSearch:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
             if int(value) > MOST:
                 raise ValueError(f"{name} must be at most {MOST}, got {value}")
+        if self.first_pass not in get_args(FirstPass):
+            known = ", ".join(get_args(FirstPass))
+            raise ValueError(f"first_pass must be one of {known}, got {self.first_pass!r}")
         if self.region is not None and not isinstance(self.region, Region):
             raise TypeError(f"region must be a Region(x, y, width, height), got {self.region!r}")
         if self.at is not None and not _is_finite(self.at):

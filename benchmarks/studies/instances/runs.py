@@ -22,7 +22,7 @@ from jaxret.training import LoopConfig, RunContext, RunFolder
 
 __all__ = ["SYSTEMS", "Gallery", "encoder_of", "files_of", "index_of"]
 
-SYSTEMS = ("SIFT", "BLCF", "R-MAC", "Faster R-CNN")
+SYSTEMS = ("Grid", "SIFT", "plain SIFT", "BLCF", "BLCF, 200 words", "R-MAC", "Faster R-CNN")
 _FITTED = 600  # training images that words and whitenings are fitted on
 
 
@@ -53,7 +53,10 @@ def encoder_of(
     net: dict[str, Any] = {"backbone": "mobilenet-v1", "weights": weights}
     config = {
         "SIFT": instance_search.InstanceSearchConfig(features="sift", **shared),
+        "plain SIFT": instance_search.InstanceSearchConfig(features="sift", words=200, root_sift=False, **shared),
+        "Grid": instance_search.InstanceSearchConfig(features="grid", **net, **shared),
         "BLCF": instance_search.InstanceSearchConfig(features="blcf", **net, **shared),
+        "BLCF, 200 words": instance_search.InstanceSearchConfig(features="blcf", words=200, **net, **shared),
         "R-MAC": instance_search.InstanceSearchConfig(features="rmac", levels=5, **net, **shared),
     }[system]
     encoder = instance_search.make_encoder(config)

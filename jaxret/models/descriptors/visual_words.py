@@ -186,12 +186,14 @@ class MapWordEncoder(WordEncoder):
 
 @register_encoder
 class SiftWordEncoder(WordEncoder):
-    """Bags of SIFT words (Sivic and Zisserman, ICCV 2003) of RootSIFT descriptors, by OpenCV, the extra `opencv`.
+    """Bags of SIFT words (Sivic and Zisserman, ICCV 2003) by OpenCV, the extra `opencv`.
 
     Args:
       n_words: W.
       preprocessing: see `WordEncoder`; a side of at most 4,064 pixels.
       max_features: strongest key points of an image that are kept.
+      root: compare square roots of the shares (RootSIFT, Arandjelovic and Zisserman 2012); False: descriptors as Lowe
+        made them.
 
     Raises:
       ConfigError: a size is out of range.
@@ -199,7 +201,7 @@ class SiftWordEncoder(WordEncoder):
 
     kind: ClassVar[str] = "sift-words"
 
-    def __init__(self, n_words: int, preprocessing: Preprocessing, *, max_features: int = 1000):
+    def __init__(self, n_words: int, preprocessing: Preprocessing, *, max_features: int = 1000, root: bool = True):
         check_sizes(max_features=max_features)
         if max(preprocessing.height, preprocessing.width) > _LARGEST_SIDE:
             raise ConfigError(
@@ -209,30 +211,36 @@ class SiftWordEncoder(WordEncoder):
         if preprocessing.modalities != ("rgb",):
             raise ConfigError(f"SIFT sees rgb alone, got the modalities {', '.join(preprocessing.modalities)}")
         super().__init__(_SIFT_SIZE, n_words, preprocessing)
-        self.max_features = max_features
+        self.max_features, self.root = max_features, root
 
     @property
     def summary(self) -> str:
         """One line for people."""
         size = self.preprocessing
         return (
-            f"{self.n_words} words of at most {self.max_features} SIFT key points of images of at most "
+            f"{self.n_words} words of at most {self.max_features} {'' if self.root else 'plain '}SIFT key points of "
+            f"images of at most "
             f"{size.height} x {size.width} pixels"
         )
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        return {
+        settings = {
             "kind": self.kind,
             "n_words": self.n_words,
             "max_features": self.max_features,
             "preprocessing": self.preprocessing.to_json(),
         }
+        # Left out where it is as it was before there was a choice: the fingerprint stays.
+        return settings if self.root else {**settings, "root": False}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
         """An encoder of the shape that `config` describes."""
         return cls(
-            config["n_words"], Preprocessing.from_json(config["preprocessing"]), max_features=config["max_features"]
+            config["n_words"],
+            Preprocessing.from_json(config["preprocessing"]),
+            max_features=config["max_features"],
+            root=config.get("root", True),
         )

@@ -97,6 +97,9 @@ class InstanceSearchConfig:
     """Longer side of an image as it is seen, in pixels; a multiple of 32. Smaller images are scaled up."""
     max_features: Count = 1000
     """Key points of an image, the strongest; for sift."""
+    root_sift: bool = True
+    """Compare the square roots of SIFT descriptors' shares (RootSIFT); no: the descriptors themselves, as the first
+    systems did. For sift."""
     levels: Count = 4
     """The finest grid of patches or squares that are searched; for grid (up to 4) and rmac."""
     training_images: Count = 1000
@@ -114,10 +117,10 @@ class InstanceSearchConfig:
         check_backbone(self.backbone)
         check_ranges(self)
         unused = {
-            "grid": ("max_features", "words"),
-            "blcf": ("max_features", "levels"),
+            "grid": ("max_features", "root_sift", "words"),
+            "blcf": ("max_features", "root_sift", "levels"),
             "sift": ("levels", "backbone", "weights", "stage", "whitened_size"),
-            "rmac": ("max_features", "words"),
+            "rmac": ("max_features", "root_sift", "words"),
         }[self.features]
         refuse_unused(self, unused, f"it is no setting of the features {self.features!r}")
         if self.features == "grid" and self.levels > 4:
@@ -151,7 +154,9 @@ def make_encoder(config: InstanceSearchConfig) -> Encoder:
       ConfigError, WeightsError: the settings or the weights do not fit each other.
     """
     if config.features == "sift":
-        return SiftWordEncoder(config.words, config.preprocessing(), max_features=config.max_features)
+        return SiftWordEncoder(
+            config.words, config.preprocessing(), max_features=config.max_features, root=config.root_sift
+        )
     backbone = pretrained_backbone(config.backbone, config.weights, rngs=nnx.Rngs(config.seed))
     preprocessing = config.preprocessing(backbone.side_step)
     stage, size = config.stage or backbone_info(config.backbone).stage("words"), config.whitened_size

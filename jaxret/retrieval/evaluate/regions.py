@@ -20,7 +20,8 @@ from jaxret.retrieval.query_file import single_file
 from jaxret.retrieval.region import Region
 
 if TYPE_CHECKING:
-    from jaxret.retrieval.systems.two_pass import RegionRanking, TwoPassSystem
+    from jaxret.retrieval.systems.gallery import RegionRanking
+    from jaxret.retrieval.systems.two_pass import TwoPassSystem
 
 __all__ = ["evaluate_regions"]
 

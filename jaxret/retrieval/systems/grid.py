@@ -19,7 +19,8 @@ from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
 from jaxret.retrieval.systems.described import Described, cropped_maps, refuse_settings_of_words
-from jaxret.retrieval.systems.two_pass import Gallery, Located, TwoPassSystem
+from jaxret.retrieval.systems.gallery import Gallery, Located
+from jaxret.retrieval.systems.two_pass import TwoPassSystem
 from jaxret.visual_words.inverted_file import rounded_distances
 from jaxret.visual_words.window_reranking import WindowSettings, windows_of_shape
 
@@ -28,6 +29,7 @@ __all__ = ["GridGallery", "GridPatches", "GridQuery"]
 _CELLS, _PLACES = "cells", "places"
 _SIDES = {2: 1, 3: 1, 4: 1, 5: 2, 6: 2, 8: 2, 10: 2, 12: 1}  # of the windows of the second pass: places, and steps
 _AGREEMENT = WindowSettings().least_agreement
+_NEARLY = 0.02  # difference of cosines by which a window counts 1/e of the best one for the box
 
 Vectors = NDArray[np.float32]
 
@@ -131,7 +133,11 @@ class GridGallery(Gallery[GridQuery]):
         return rounded_distances(cosines)
 
     def locate(self, query: GridQuery, rows: NDArray[np.int64], *, idf: bool) -> Located:
-        """See `Gallery.locate`: windows of the places, of about the shape of the query."""
+        """See `Gallery.locate`: windows of the places, of about the shape of the query.
+
+        The distance is that of the best window; the box is the mean of all, each weighted by exp((its cosine - the best
+        one) / 0.02).
+        """
         _refuse_weights(idf, False)
         stored = np.asarray(self.stored(_PLACES, rows).vectors)
         sizes = self.stored("sizes", rows).vectors
@@ -140,17 +146,20 @@ class GridGallery(Gallery[GridQuery]):
             windows = _windows() if query.aspect is None else _windows_like(query.aspect, width / height)
             vectors = unit_rows(window_means(self._places(record), windows))
             of_windows = vectors @ query.vector
-            best = int(of_windows.argmax())
-            cosines[number], found[number] = of_windows[best], windows[best][[1, 0, 3, 2]] / PLACES
+            cosines[number] = of_windows.max()
+            # Windows that agree nearly as well lie around the thing, too; their mean is finer than any of them.
+            weights = np.exp((of_windows - cosines[number]) / _NEARLY)
+            found[number] = (weights / weights.sum()) @ windows[:, [1, 0, 3, 2]] / PLACES
         distances = rounded_distances(cosines)
         order = np.lexsort((rows, distances))
         return Located(rows[order], distances[order], found[order])
 
     def expanded(self, query: GridQuery, found: Located, *, idf: bool) -> GridQuery:
-        """See `Gallery.expanded`: with the vectors of the windows found."""
+        """See `Gallery.expanded`: with the vectors of the windows nearest to the boxes found."""
         chosen = [query.vector]
         for record, box in zip(np.asarray(self.stored(_PLACES, found.rows).vectors), found.boxes, strict=True):
             window = np.round(box[[1, 0, 3, 2]] * PLACES).astype(np.int64)
+            window[2:] = np.maximum(window[2:], window[:2] + 1)
             chosen.append(unit_rows(window_means(self._places(record), window[None]))[0])
         return dataclasses.replace(query, vector=unit_rows(np.mean(chosen, axis=0, dtype=np.float32)))
 

@@ -18,7 +18,8 @@ from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
 from jaxret.retrieval.systems.described import Described, cropped_maps, refuse_settings_of_words
-from jaxret.retrieval.systems.two_pass import Gallery, Located, TwoPassSystem
+from jaxret.retrieval.systems.gallery import Gallery, Located
+from jaxret.retrieval.systems.two_pass import TwoPassSystem
 from jaxret.visual_words.inverted_file import rounded_distances
 
 __all__ = ["ProposalVectors", "RegionGallery", "RegionVectors", "SquareVectors"]

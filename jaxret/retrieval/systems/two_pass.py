@@ -23,7 +23,6 @@ from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, Space
 from jaxret.models.base import Unit
 from jaxret.preprocessing import Preprocessing
-from jaxret.rank import first_of_each
 from jaxret.retrieval.comparison import RegionComparison
 from jaxret.retrieval.encode import Canvas, FrameEncoder, FrameVectors, frame_rows, frame_vectors
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
@@ -37,8 +36,16 @@ from jaxret.retrieval.region import Box, scaled_box
 from jaxret.retrieval.storage import bytes_per_image
 from jaxret.retrieval.systems.base import OfRevision, System
 from jaxret.retrieval.systems.described import Described
+from jaxret.retrieval.systems.gallery import (
+    Gallery,
+    Located,
+    PassQueries,
+    RegionRanking,
+    best_of_items,
+    rank_rows,
+)
 
-__all__ = ["Gallery", "Located", "RegionRanking", "TooFewWordsError", "TwoPassSystem"]
+__all__ = ["TooFewWordsError", "TwoPassSystem"]
 
 _SIZES = "sizes"
 
@@ -47,96 +54,6 @@ Query = TypeVar("Query")
 
 class TooFewWordsError(ValueError):
     """A query holds fewer words than a search needs; the message goes on from a name of the query."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Located:
-    """Rows with the place in each where a query was found, best first.
-
-    Attributes:
-      rows: int64 (K,), of the gallery.
-      distances: float32 (K,), 1 - cosine of the best place.
-      boxes: float64 (K, 4), left, top, right, bottom in shares of width and height; NaN where nothing was found.
-      inliers: int64 (K,), key points that agree on one transform; None without verification.
-    """
-
-    rows: NDArray[np.int64]
-    distances: NDArray[np.float32]
-    boxes: NDArray[np.float64]
-    inliers: NDArray[np.int64] | None = None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class RegionRanking:
-    """A ranking of all items of an index, or of all of some kinds: one row an item, the best of its rows.
-
-    Attributes:
-      ids: int64 (n,), items, nearest first; the re-ranked ones before the others.
-      distances: float32 (n,). Those of re-ranked items are of the place found, and need not go on from where the
-        others' begin.
-      rows: int64 (n,), of the gallery.
-      boxes: float64 (n, 4) in shares of width and height; NaN where there is none.
-      inliers: int64 (n,), -1 where they were not counted.
-    """
-
-    ids: NDArray[np.int64]
-    distances: NDArray[np.float32]
-    rows: NDArray[np.int64]
-    boxes: NDArray[np.float64]
-    inliers: NDArray[np.int64]
-
-
-class Gallery(abc.ABC, Generic[Query]):
-    """The rows of an index that queries are compared with, as they are when it is made.
-
-    Args:
-      index: whose spaces have the same rows.
-      space: one of them.
-
-    Attributes:
-      items: int64 (N,), the id of the item that each row belongs to, not decreasing.
-    """
-
-    def __init__(self, index: MediaIndex, space: str):
-        self.index = index
-        self.items: NDArray[np.int64] = np.repeat(np.arange(len(index)), index.rows_per_item(space))
-
-    def stored(self, space: str, rows: NDArray[np.int64]) -> Rows:
-        """What a space holds of some rows, in that order; only their items are read."""
-        read = self.index.rows(space, np.unique(self.items[rows]))
-        # Counted from the first row of each item, in the gallery and among those read.
-        positions = np.searchsorted(read.items, self.items[rows])
-        positions += rows - np.searchsorted(self.items, self.items[rows])
-        return read.take(positions)
-
-    @abc.abstractmethod
-    def distances(self, query: Query, *, idf: bool, centre: bool) -> NDArray[np.float32]:
-        """1 - cosine of the query with every row as a whole, (N,)."""
-
-    @abc.abstractmethod
-    def locate(self, query: Query, rows: NDArray[np.int64], *, idf: bool) -> Located:
-        """Look for the query in these rows; best first, by (distance, row)."""
-
-    @abc.abstractmethod
-    def expanded(self, query: Query, found: Located, *, idf: bool) -> Query:
-        """The mean of the query and what it found (average query expansion, Chum et al., ICCV 2007)."""
-
-    def agreeing(self, query: Query, row: int, box: Box) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Points of the query, and those that agree with them in a place of a row: (P, 2) each, x and y in shares. None
-        where regions have vectors alone.
-
-        Args:
-          query: it.
-          row: where it was found.
-          box: the place, in shares.
-        """
-        return np.zeros((0, 2)), np.zeros((0, 2))
-
-    def verified(self, query: Query, found: Located) -> Located:
-        """What was found in the order of the key points that agree with one affine transform of the query; of systems
-        that have `key_points`.
-        """
-        raise NotImplementedError
 
 
 class TwoPassSystem(System, Generic[Query]):
@@ -303,7 +220,7 @@ class TwoPassSystem(System, Generic[Query]):
         encoded = self.encode_query(index, query, options)
         return self.search_encoded(index, encoded, k, options, kinds, where, threads)
 
-    def encode_query(self, index: MediaIndex, query: MediaDataset, options: RegionSearch) -> Query:
+    def encode_query(self, index: MediaIndex, query: MediaDataset, options: RegionSearch) -> PassQueries[Query]:
         """See `System.encode_query`; the region, its surroundings and the frame of a video are settled here."""
         image, size = self.image(query, options.at)
         return self.region_query(image, size, options)
@@ -311,7 +228,7 @@ class TwoPassSystem(System, Generic[Query]):
     def search_encoded(
         self,
         index: MediaIndex,
-        encoded: Query,
+        encoded: PassQueries[Query],
         k: int,
         options: RegionSearch,
         kinds: frozenset[str] | None,
@@ -323,7 +240,9 @@ class TwoPassSystem(System, Generic[Query]):
             options = dataclasses.replace(options, candidates=k)
         return self._hits(index, self.rank(index, encoded, options, kinds, where), k)
 
-    def refined(self, index: MediaIndex, encoded: Query, feedback: Feedback, options: RegionSearch) -> Query:
+    def refined(
+        self, index: MediaIndex, encoded: PassQueries[Query], feedback: Feedback, options: RegionSearch
+    ) -> PassQueries[Query]:
         """See `System.refined`: the mean of the query and of the places in what was marked as right that look most like
         it. What was marked as wrong has no part in it.
         """
@@ -333,13 +252,14 @@ class TwoPassSystem(System, Generic[Query]):
         rows = []
         for mark in feedback.plus:
             own = np.flatnonzero(gallery.items == index.id_of(mark.key))
-            found = gallery.locate(encoded, own, idf=options.idf)
+            found = gallery.locate(encoded.region, own, idf=options.idf)
             rows.append(found.rows[0])
-        found = gallery.locate(encoded, np.unique(rows), idf=options.idf)
-        return gallery.expanded(encoded, found, idf=options.idf)
+        found = gallery.locate(encoded.region, np.unique(rows), idf=options.idf)
+        expanded = gallery.expanded(encoded.region, found, idf=options.idf)
+        return PassQueries(expanded, expanded)
 
     def compare(
-        self, index: MediaIndex, encoded: Query, key: str, options: RegionSearch, span: Span | None
+        self, index: MediaIndex, encoded: PassQueries[Query], key: str, options: RegionSearch, span: Span | None
     ) -> RegionComparison:
         """See `System.compare`: the place in the item's best image, or in the frame at the begin of the span."""
         gallery = self.prepared(index)
@@ -347,14 +267,14 @@ class TwoPassSystem(System, Generic[Query]):
         if span is not None:
             starts = gallery.stored(_SIZES, rows).starts
             rows = rows[np.abs(starts - span[0]) == np.abs(starts - span[0]).min()]
-        found = gallery.locate(encoded, rows, idf=options.idf)
+        found = gallery.locate(encoded.region, rows, idf=options.idf)
         if options.verify and self.key_points:
-            found = gallery.verified(encoded, found)
+            found = gallery.verified(encoded.region, found)
         if np.isnan(found.boxes[0]).any():
             return RegionComparison(None, np.zeros((0, 2)), np.zeros((0, 2)))
         left, top, right, bottom = found.boxes[0].tolist()
         box = left, top, right, bottom
-        return RegionComparison(box, *gallery.agreeing(encoded, int(found.rows[0]), box))
+        return RegionComparison(box, *gallery.agreeing(encoded.region, int(found.rows[0]), box))
 
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure with regions whose results are known; see `System.evaluate`."""
@@ -387,7 +307,7 @@ class TwoPassSystem(System, Generic[Query]):
             (image,) = read_images(reader, moments, geometry, self.preprocessing)
             return image, (info.height, info.width)
 
-    def region_query(self, image: Pixels, size: tuple[int, int], options: RegionSearch) -> Query:
+    def region_query(self, image: Pixels, size: tuple[int, int], options: RegionSearch) -> PassQueries[Query]:
         """The region of the options as the gallery compares it.
 
         Args:
@@ -403,7 +323,10 @@ class TwoPassSystem(System, Generic[Query]):
             raise ValueError("surroundings are those of a region, and no region is marked")
         box = None if region is None else scaled_box(region.box(size), size, image.shape[:2])
         try:
-            return self.query(image, box, min_words=options.min_words, surroundings=options.surroundings)
+            query = self.query(image, box, min_words=options.min_words, surroundings=options.surroundings)
+            if box is None or options.first_pass == "region":
+                return PassQueries(query, query)
+            return PassQueries(query, self.query(image, None, min_words=1, surroundings=0.0))
         except TooFewWordsError as error:
             # The box is in the encoder's pixels, which a user has never seen: the message names the region as given.
             raise ValueError(f"{'the image' if region is None else f'the region {region}'} {error}") from error
@@ -411,7 +334,7 @@ class TwoPassSystem(System, Generic[Query]):
     def rank(
         self,
         index: MediaIndex,
-        query: Query,
+        query: PassQueries[Query],
         options: RegionSearch,
         kinds: frozenset[str] | None = None,
         where: str | None = None,
@@ -435,15 +358,16 @@ class TwoPassSystem(System, Generic[Query]):
         if kinds is not None or where is not None:
             # The others must take no candidate's place.
             rows = np.flatnonzero(index.passing(kinds, where)[gallery.items])
-        order, first, found = _two_passes(gallery, rows, query, options)
+        order, first, found = rank_rows(gallery, rows, query, options)
         if options.expand and found is not None:
             some = slice(options.expand)
             best = Located(found.rows[some], found.distances[some], found.boxes[some])
-            query = gallery.expanded(query, best, idf=options.idf)
-            order, first, found = _two_passes(gallery, rows, query, options)
+            expanded = gallery.expanded(query.region, best, idf=options.idf)
+            query = PassQueries(expanded, expanded)
+            order, first, found = rank_rows(gallery, rows, query, options)
         if options.verify and found is not None:
-            found = gallery.verified(query, found)
-        return _best_of_items(gallery, order, first, found)
+            found = gallery.verified(query.region, found)
+        return best_of_items(gallery, order, first, found)
 
     def image_sizes(self, index: MediaIndex, ids: NDArray[np.int64]) -> dict[int, tuple[int, int]]:
         """(height, width) of the images of some items, by id."""
@@ -488,41 +412,3 @@ class _Describer:
 
     def encode_frames(self, frames: Any, sizes: Any = None) -> Any:
         return Described.pack(self._system.describe(frames, sizes))
-
-
-def _two_passes(
-    gallery: Gallery[Query], rows: NDArray[np.int64], query: Query, options: RegionSearch
-) -> tuple[NDArray[np.int64], NDArray[np.float32], Located | None]:
-    """These rows in order, the distances of all rows, and of the candidates the places in them."""
-    first = gallery.distances(query, idf=options.idf, centre=options.centre)
-    order = rows[np.argsort(first[rows], kind="stable")]
-    if not options.candidates or not len(order):
-        return order, first, None
-    # The frames of one long video may be the nearest rows of all, and other videos want their place shown, too.
-    best = order[first_of_each(gallery.items[order])][: options.candidates]
-    nearest = np.union1d(order[: options.candidates], best)
-    return order, first, gallery.locate(query, nearest, idf=options.idf)
-
-
-def _best_of_items(
-    gallery: Gallery[Any], order: NDArray[np.int64], first: NDArray[np.float32], found: Located | None
-) -> RegionRanking:
-    """Of each item its best row: of those that were re-ranked, or else of the first pass.
-
-    Args:
-      gallery: whose rows they are.
-      order: int64 (n,), the rows that take part, nearest first.
-      first: float32 (N,), distances of all rows.
-      found: those that were re-ranked, if any.
-    """
-    distances, boxes = first.copy(), np.full((len(first), 4), np.nan)
-    inliers = np.full(len(first), -1, np.int64)
-    if found is not None:
-        rest = np.ones(len(first), bool)
-        rest[found.rows] = False
-        order = np.concatenate([found.rows, order[rest[order]]])
-        distances[found.rows], boxes[found.rows] = found.distances, found.boxes
-        if found.inliers is not None:
-            inliers[found.rows] = found.inliers
-    rows = order[first_of_each(gallery.items[order])]
-    return RegionRanking(gallery.items[rows], distances[rows], rows, boxes[rows], inliers[rows])

@@ -20,7 +20,8 @@ from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
 from jaxret.retrieval.systems.described import Described, cropped_maps
-from jaxret.retrieval.systems.two_pass import Gallery, Located, TooFewWordsError, TwoPassSystem
+from jaxret.retrieval.systems.gallery import Gallery, Located
+from jaxret.retrieval.systems.two_pass import TooFewWordsError, TwoPassSystem
 from jaxret.retrieval.systems.word_records import MapLayout, PointLayout, WordLayout, bags_of_records
 from jaxret.visual_words import (
     Codebook,
@@ -176,7 +177,7 @@ class SiftWords(WordSystem):
         """
         described = []
         for image in np.asarray(images):
-            found = sift_features(image, self.encoder.max_features, root=True, what="SIFT words")
+            found = sift_features(image, self.encoder.max_features, root=self.encoder.root, what="SIFT words")
             most = slice(self.encoder.max_features)  # of key points of one strength at the end OpenCV keeps all
             local = np.concatenate([found.points[most], found.descriptors[most]], axis=1).astype(np.float32)
             described.append(Described(image.shape[:2], local))

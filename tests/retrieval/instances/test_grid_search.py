@@ -48,10 +48,9 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def best(query: np.ndarray, places: np.ndarray, windows: np.ndarray) -> tuple[float, np.ndarray]:
-    """The best cosine and its window, by slices."""
-    cosines = [float(unit(places[t:b, le:r].mean(axis=(0, 1))) @ query) for t, le, b, r in windows.tolist()]
-    return max(cosines), windows[int(np.argmax(cosines))]
+def cosines_of(query: np.ndarray, places: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Of each window, by slices."""
+    return np.array([unit(places[t:b, le:r].mean(axis=(0, 1))) @ query for t, le, b, r in windows.tolist()])
 
 
 def test_both_passes_equal_loops(retriever: Retriever, images: Path, films: Path) -> None:
@@ -61,7 +60,7 @@ def test_both_passes_equal_loops(retriever: Retriever, images: Path, films: Path
     query = retriever.encoder.vectors(retriever.encoder.box_mean(one, FLAG.box(size))).astype(np.float64)
     first = ranked(retriever, image, size, RegionSearch(FLAG, candidates=0))
     for row, distance in zip(first.rows, first.distances, strict=True):
-        cosine, _ = best(query, rows[row], grid_cells(4))
+        cosine = cosines_of(query, rows[row], grid_cells(4)).max()
         assert distance == pytest.approx(1 - cosine, abs=2e-3)  # of cells in half precision
     assert np.isnan(first.boxes).all()
     assert (np.diff(first.distances) >= 0).all()
@@ -77,21 +76,23 @@ def test_both_passes_equal_loops(retriever: Retriever, images: Path, films: Path
                 if min(aspect, 1 / aspect) >= 0.4  # the region is a square
             ]
         )
-        cosine, _ = best(query, rows[row], windows)
-        assert distance == pytest.approx(1 - cosine, abs=1e-5)
-        top, left, bottom, right = np.round(box[[1, 0, 3, 2]] * 12).astype(int)
-        assert unit(rows[row][top:bottom, left:right].mean(axis=(0, 1))) @ query == pytest.approx(cosine, abs=1e-5)
+        cosines = cosines_of(query, rows[row], windows)
+        assert distance == pytest.approx(1 - cosines.max(), abs=1e-5)
+        weights = np.exp((cosines - cosines.max()) / 0.02)
+        expected = (weights[:, None] * windows).sum(axis=0) / weights.sum() / 12
+        np.testing.assert_allclose(box, expected[[1, 0, 3, 2]], atol=1e-2)
     assert (np.diff(found.distances) >= 0).all()
 
 
 def test_expansion_is_the_mean_of_the_query_and_the_windows_found(retriever: Retriever, images: Path) -> None:
     system, gallery = retriever.system, retriever.system.prepared(retriever.index)
     image, size = system.image(single_file(images / "a.png"))
-    query = system.region_query(image, size, RegionSearch(FLAG))
+    query = system.region_query(image, size, RegionSearch(FLAG)).region
     found = gallery.locate(query, np.arange(3), idf=False)
     again = gallery.expanded(query, found, idf=False)
     stored = retriever.index.rows("places").vectors.astype(np.float32).reshape(-1, 12, 12, 8)
     windows = np.round(found.boxes[:, [1, 0, 3, 2]] * 12).astype(int)
+    windows[:, 2:] = np.maximum(windows[:, 2:], windows[:, :2] + 1)
     chosen = [unit(window_means(stored[row], window[None]))[0] for row, window in zip(found.rows, windows, strict=True)]
     np.testing.assert_allclose(again.vector, unit(np.mean([query.vector, *chosen], axis=0)), atol=1e-5)
     assert again.aspect == query.aspect == 1

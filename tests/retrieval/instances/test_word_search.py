@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from instance_making import PICTURES, make_pictures, ranked, sift_encoder
+from flax import nnx
+from instance_making import FITTED, PICTURES, make_pictures, ranked, scene, sift_encoder
 from PIL import Image
 from reference import words as slow
 
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.reading import read_chunks
+from jaxret.models.descriptors.visual_words import SiftWordEncoder
+from jaxret.models.registry import create_encoder
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.retrieval import Region, RegionSearch, Retriever, single_file
 from jaxret.retrieval.region import scaled_box
+from jaxret.retrieval.systems.base import system_of
 from jaxret.retrieval.systems.words import WINDOW_OVERLAP, WINDOW_SHARES, MapWords
 from jaxret.visual_words import (
     PlacedWords,
@@ -329,3 +333,38 @@ def test_images_of_other_shapes_go_through(tmp_path: Path, word_retriever: Retri
     assert [match.item.key for match in same] == ["a.png", "ünï 図.png"]  # equal, by id
     assert same[0].distance == same[1].distance
     assert same[0].box == same[1].box
+
+
+def test_plain_sift_keeps_the_descriptors_as_they_are() -> None:
+    pytest.importorskip("cv2")
+    plain = SiftWordEncoder(8, FITTED, max_features=60, root=False)
+    again = create_encoder(plain.config, rngs=nnx.Rngs(0))
+    assert not again.root
+    assert "plain SIFT" in again.summary
+    assert sift_encoder().root
+    assert "root" not in sift_encoder().config
+    image = scene(0, (64, 64), {"flag": (8, 8, 32, 32)})[None]
+    (described,), (rooted,) = (system_of(encoder).describe(image) for encoder in (again, sift_encoder()))
+    raw = described.local[:, 2:]
+    assert raw.max() > 50
+    shares = np.sqrt(raw / raw.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(rooted.local[:, 2:], shares, atol=1e-5)
+
+
+def test_the_first_pass_compares_the_whole_image_where_it_is_told_to(word_retriever: Retriever, images: Path) -> None:
+    """The candidates are those of the whole image; within them the region is looked for."""
+    image, size = word_retriever.system.image(single_file(images / "a.png"))
+    region = Region(8, 8, 24, 24)
+    whole = ranked(word_retriever, image, size, RegionSearch(candidates=0))
+    first = ranked(word_retriever, image, size, RegionSearch(region, candidates=0, first_pass="image"))
+    np.testing.assert_array_equal(first.ids, whole.ids)
+    np.testing.assert_array_equal(first.distances, whole.distances)
+    found = ranked(word_retriever, image, size, RegionSearch(region, candidates=3, first_pass="image"))
+    by_region = ranked(word_retriever, image, size, RegionSearch(region, candidates=100))
+    of_row = dict(zip(by_region.rows.tolist(), by_region.distances.tolist(), strict=True))
+    near = found.rows[~np.isnan(found.boxes).any(axis=1)]
+    assert set(near.tolist()) <= set(whole.rows[:3].tolist())
+    for row, distance in zip(found.rows[:3].tolist(), found.distances[:3].tolist(), strict=True):
+        assert distance == pytest.approx(of_row.get(row, distance))
+    with pytest.raises(ValueError, match="first_pass must be one of region, image, got 'all'"):
+        RegionSearch(first_pass="all")  # type: ignore[arg-type]
