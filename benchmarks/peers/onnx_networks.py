@@ -104,6 +104,15 @@ def mobilenet(net: Any, size: int) -> bytes:
     return graph.finish(x, inputs=["N", net.channels, size, size])
 
 
+def mobilenet_map(net: Any, stage: str) -> bytes:
+    """A `MobileNetV1` up to a layer: images (N, C, H, W) of any even sides to its map (N, C', H', W')."""
+    graph, x = OnnxGraph(), "x"
+    for name in net.layer_names[: net.layer_names.index(stage) + 1]:
+        pads, _ = padding_of(net.layers[name], 512)  # the same at all sides that are multiples of 32
+        x = graph.convolution(x, net.layers[name], pads)
+    return graph.finish(x, inputs=["N", net.channels, "H", "W"])
+
+
 def cnn_lstm(encoder: Any, size: int) -> bytes:
     """A `VideoEncoder` of MobileNet V1 and one LSTM layer: the frames (T, C, size, size) of a clip to (1, units)."""
     graph = OnnxGraph()

@@ -1,0 +1,217 @@
+"""Time of instance search on a folder of photographs of many sizes: fitting, indexing, one search.
+
+    python benchmarks/speed_instance.py                              # ours, the bare passes, and the glue
+    python benchmarks/speed_instance.py --before ../jaxret-c09e942   # and an earlier checkout, built in place
+
+Photographs are enlarged cuts of Corel-5k's of 800 to 1,600 pixels, half of them of the usual shapes (4:3, 3:2, 16:9,
+square, upright or not) and half cut at will. Every method sees longer sides of 512 pixels and MobileNet V1's conv_pw_11
+with ImageNet weights, in processes of their own, one after the other.
+
+- `jaxret train instance-search`, patches of grids (the default) and words (BLCF): from an empty folder of compiled
+  programs, and again. Its parts: decoding (of the threads that decode, which run beside the rest), compiling (what the
+  first time takes longer), and the rest, which is computing, but also Python's start, imports and the report.
+- Bare forward passes: decoded and sorted by size beforehand, compiled beforehand, batches of 16; each image once.
+- Glue: OpenCV, onnxruntime, scikit-learn and faiss (peers/instance_glue.py), where they are installed.
+- One search with a region, of the patches: decoding and encoding the query, both passes.
+
+Seconds are of the processor, all threads and the kernel's work included, for other programs do not change these, and
+beside them by the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import results_file
+from common.paths import DATA, MOBILENET_WEIGHTS
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+SIDE = 512
+STAGE = "conv_pw_11"
+SHAPES = ((4, 3), (3, 2), (16, 9), (1, 1), (3, 4), (2, 3))
+TIMED = """
+import json, sys, time, threading
+spent = {"decoding": 0.0}
+import jaxret.retrieval.systems.two_pass as module
+real, lock = module.chunks_of, threading.Lock()
+def chunks_of(*given, **named):
+    start = time.thread_time()
+    for chunk in real(*given, **named):
+        with lock:
+            spent["decoding"] += time.thread_time() - start
+        yield chunk
+        start = time.thread_time()
+module.chunks_of = chunks_of
+from jaxret import train
+assert train.main(sys.argv[1:]) == 0
+print(json.dumps(spent))
+"""
+BARE = """
+import json, sys, time, collections
+from pathlib import Path
+import jax, numpy as np
+from flax import nnx
+from PIL import Image
+from jaxret.data.sampling.transforms import centre_geometry, resize_frame
+from jaxret.models import pretrained_backbone
+from jaxret.preprocessing import Preprocessing
+folder, weights, side, stage = sys.argv[1:]
+net = pretrained_backbone("mobilenet-v1", weights, rngs=nnx.Rngs(0))
+encode = jax.jit(lambda net, images: net(images).stages[stage])
+by_size = collections.defaultdict(list)
+size = Preprocessing(height=int(side), width=int(side), resize="fit")
+for path in sorted(Path(folder).rglob("*.jpg")):
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    frame = resize_frame(pixels, centre_geometry(*pixels.shape[:2], size))
+    by_size[frame.shape].append(frame)
+batches = [np.stack(f[n:n + 16]) for f in by_size.values() for n in range(0, len(f), 16)]
+for batch in batches:
+    encode(net, batch).block_until_ready()
+start, clock = time.process_time(), time.perf_counter()
+for batch in batches:
+    encode(net, batch).block_until_ready()
+spent = time.process_time() - start, time.perf_counter() - clock
+print(json.dumps({"processor": spent[0], "clock": spent[1], "sizes": len(by_size)}))
+"""
+SEARCH = """
+import json, sys, time
+from jaxret.retrieval import Region, RegionSearch, Retriever, single_file
+retriever = Retriever.open(sys.argv[1])
+options = RegionSearch(Region(0.25, 0.25, 0.5, 0.5))
+spent = []
+for path in sys.argv[2:]:
+    start = time.process_time()
+    image, size = retriever.system.image(single_file(path), None)
+    decoded = time.process_time()
+    query = retriever.system.region_query(image, size, options)
+    encoded = time.process_time()
+    retriever.system.search_encoded(retriever.index, query, 10, options, None, None, None)
+    spent.append((decoded - start, encoded - decoded, time.process_time() - encoded))
+import numpy as np
+first, *others = np.array(spent) * 1000
+names = "decoding", "encoding", "both passes"
+print(json.dumps({"first": first.sum(), **dict(zip(names, np.median(others, axis=0)))}))
+"""
+
+
+def make_photographs(folder: Path, count: int, data: Path) -> None:
+    """Write the photographs, the same each time."""
+    folder.mkdir(parents=True)
+    paths = sorted((data / "corel5k" / "train").rglob("*.jpg"))
+    for number in range(count):
+        rng = np.random.default_rng([number, 19])
+        with Image.open(paths[int(rng.integers(len(paths)))]) as image:
+            wide, high = SHAPES[rng.integers(len(SHAPES))] if number % 2 else rng.uniform(0.3, 1, 2)
+            share = min(image.width / wide, image.height / high)
+            wide, high = wide * share, high * share
+            left, top = rng.uniform(0, image.width - wide), rng.uniform(0, image.height - high)
+            scale = rng.integers(800, 1601) / max(wide, high)
+            size = (round(wide * scale), round(high * scale))
+            cut = image.convert("RGB").resize(size, Image.Resampling.BICUBIC, (left, top, left + wide, top + high))
+            cut.save(folder / f"{number:04}.jpg", quality=90)
+
+
+def measured(words: list[str], **environment: str) -> tuple[dict[str, float], str]:
+    """Seconds of a process, and the last line that it printed."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    clock, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(words[:6])}: {done.stderr[-3000:]}")
+    spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return {"processor s": spent, "s by the clock": clock}, done.stdout.strip().splitlines()[-1]
+
+
+def training(photographs: Path, out: Path, features: str) -> list[str]:
+    """The words of the command."""
+    network = ["--backbone", "mobilenet-v1", "--weights", str(MOBILENET_WEIGHTS), "--image-size", str(SIDE)]
+    chosen = ["--features", features] if features else []
+    return ["instance-search", "--data", str(photographs), "--out", str(out), *network, *chosen, "--quiet"]
+
+
+def main() -> None:
+    """Measure, print, write the result file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=900)
+    parser.add_argument("--before", type=Path, help="an earlier checkout, built in place")
+    parser.add_argument("--work", type=Path, default=Path("runs/speed_instance"), help="where photographs are kept")
+    parser.add_argument("--methods", nargs="+", default=["grid", "blcf", "bare", "glue"])
+    args = parser.parse_args()
+    photographs = (args.work / f"photographs-{args.images}").absolute()
+    if not photographs.exists():
+        make_photographs(photographs, args.images, DATA)
+    rows: list[dict[str, Any]] = []
+    data = f"{args.images} photographs of many sizes"
+
+    def add(method: str, setting: str, figures: dict[str, float]) -> None:
+        print(f"{method:<40} {setting:<34} {figures}", flush=True)
+        rows.extend(results_file.rows_of(data, method, figures, setting=setting))
+
+    with tempfile.TemporaryDirectory() as scratch:
+        out, cache = Path(scratch), {"JAX_COMPILATION_CACHE_DIR": f"{scratch}/compiled", "PYTHONPATH": str(ROOT)}
+        cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+        run = [sys.executable, "-c"]
+        for features in ("grid", "blcf"):
+            if features not in args.methods:
+                continue
+            own = {**cache, "JAX_COMPILATION_CACHE_DIR": f"{scratch}/compiled-{features}"}
+            found = {}
+            for setting in ("first time", "again"):
+                words = training(photographs, out / f"{features} {setting}", features)
+                figures, line = measured([*run, TIMED, *words], **own)
+                found[setting] = figures | {"decoding s": json.loads(line)["decoding"]}
+            first, again = found["first time"], found["again"]
+            first["compiling s"] = first["processor s"] - again["processor s"]
+            for figures in found.values():
+                computed = figures["processor s"] - figures["decoding s"] - figures.get("compiling s", 0.0)
+                figures["computing and the rest s"] = computed
+            for setting, figures in found.items():
+                add(f"jaxret, {features}", f"fitting and indexing, {setting}", figures)
+        if "grid" in args.methods:
+            queries = [str(path) for path in sorted(photographs.glob("*.jpg"))[:9]]
+            _, line = measured([*run, SEARCH, str(out / "grid again"), *queries], **cache)
+            add("jaxret, grid", "one search, ms of the processor", json.loads(line))
+        if "bare" in args.methods:
+            _, line = measured([*run, BARE, str(photographs), str(MOBILENET_WEIGHTS), str(SIDE), STAGE], **cache)
+            bare = json.loads(line)
+            figures = {"processor s": bare["processor"], "s by the clock": bare["clock"], "sizes": bare["sizes"]}
+            add("bare forward passes", "each image once", figures)
+        if "glue" in args.methods:
+            add("OpenCV, onnxruntime, scikit-learn, faiss", "fitting and indexing, again", glue(photographs, out))
+        if args.before:
+            words = [sys.executable, "-m", "jaxret.train", *training(photographs, out / "before", "")]
+            old = {"PYTHONPATH": str(args.before.absolute()), "JAX_COMPILATION_CACHE_DIR": f"{scratch}/old"}
+            figures, _ = measured(words, **old)
+            add("jaxret before, blcf", "fitting and indexing, first time", figures)
+    print(results_file.update("speed_instance", rows, ["jax", "flax", "onnxruntime", "faiss-cpu", "scikit-learn"]))
+
+
+def glue(photographs: Path, out: Path) -> dict[str, float]:
+    """Times of the peers."""
+    from flax import nnx
+    from peers.onnx_networks import mobilenet_map
+
+    from jaxret.models import pretrained_backbone
+
+    net = pretrained_backbone("mobilenet-v1", str(MOBILENET_WEIGHTS), rngs=nnx.Rngs(0))
+    (out / "map.onnx").write_bytes(mobilenet_map(net, STAGE))
+    script = Path(__file__).parent / "peers" / "instance_glue.py"
+    figures, line = measured([sys.executable, str(script), str(photographs), str(out / "map.onnx"), str(SIDE)])
+    parts = json.loads(line)
+    search = parts.pop("one search")
+    return {**figures, **{f"{name} s": spent for name, spent in parts.items()}, "one search ms": search * 1000}
+
+
+if __name__ == "__main__":
+    main()
