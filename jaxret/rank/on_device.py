@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxret.rank.device import DeviceGallery, DeviceSequences
 
+_SEARCHED_BY_THE_KERNELS = "cpu"  # the platform of JAX whose arrays lie in this machine's memory
+
 
 def device_gallery(gallery: Any) -> DeviceGallery | None:
     """The gallery where it is a `DeviceGallery`, or an array of JAX that lies on an accelerator; None for others.
@@ -17,7 +19,9 @@ def device_gallery(gallery: Any) -> DeviceGallery | None:
     jax = sys.modules.get("jax")
     if jax is None:  # then nothing here can be of its making
         return None
-    on_accelerator = isinstance(gallery, jax.Array) and any(device.platform != "cpu" for device in gallery.devices())
+    on_accelerator = isinstance(gallery, jax.Array) and any(
+        device.platform != _SEARCHED_BY_THE_KERNELS for device in gallery.devices()
+    )
     if not on_accelerator and "jaxret.rank.device.gallery" not in sys.modules:
         return None
     from jaxret.rank.device import DeviceGallery

@@ -137,13 +137,18 @@ def test_arrays_of_jax_and_memory_mapped_ones(tmp_path: Path) -> None:
     awkward.assert_equal(rank.hamming_topk(codes[:2], DeviceGallery(codes), 5), rank.hamming_topk(codes[:2], codes, 5))
 
 
-def test_an_array_of_jax_is_searched_where_it_lies() -> None:
+def test_an_array_of_jax_is_searched_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     """In this machine's memory: by the CPU's kernels. On an accelerator: there."""
-    gallery = jnp.ones((3, 2))
+    queries, gallery = awkward.vectors(9, 700, 12)
+    lying = jnp.asarray(gallery)
+    assert device_gallery(lying) is None
     assert device_gallery(gallery) is None
-    assert device_gallery(np.ones((3, 2))) is None
-    on_device = DeviceGallery(gallery)
+    on_device = DeviceGallery(lying)
     assert device_gallery(on_device) is on_device
+    monkeypatch.setattr("jaxret.rank.on_device._SEARCHED_BY_THE_KERNELS", "none")  # the CPU as an accelerator
+    assert isinstance(device_gallery(lying), DeviceGallery)
+    assert device_gallery(gallery) is None
+    awkward.assert_equal(rank.euclidean_topk(queries, lying, 9), rank.euclidean_topk(queries, gallery, 9))
 
 
 def test_progress_ends_with_the_gallery() -> None:
