@@ -27,13 +27,16 @@ class Serve:
       port: of the address; 0 for one that is free.
       media_root: a folder whose media may be searched with by path, and indexed from the page.
       host: another address to listen on, which needs a token.
-      token: what requests from other machines must bring, at least 16 letters.
+      name: the name that browsers know it by, where a server with TLS stands before it; it needs a token, too.
+      token: what every request must bring, at least 16 letters and digits. The variable JAXRET_TOKEN of the environment
+        says it, too, and is not shown in lists of programs.
     """
 
     indexes: tuple[Path, ...]
     port: Annotated[int, at_least(0, most=65535)] = 8000
     media_root: Path | None = None
     host: str = "127.0.0.1"
+    name: str | None = None
     token: str | None = None
 
     def __post_init__(self) -> None:
@@ -42,8 +45,13 @@ class Serve:
             raise ConfigError("name what to search in: an index or a run folder")
         if self.media_root is not None and not self.media_root.is_dir():
             raise ConfigError(f"--media-root {self.media_root} is not a folder")
-        if self.token is not None and re.fullmatch(r"[A-Za-z0-9_.~-]{16,}", self.token) is None:
+        if self.secret is not None and re.fullmatch(r"[A-Za-z0-9_.~-]{16,}", self.secret) is None:
             raise ConfigError("--token must be at least 16 letters and digits, as `openssl rand -hex 16` prints them")
+
+    @property
+    def secret(self) -> str | None:
+        """The token; None for none."""
+        return self.token or os.environ.get("JAXRET_TOKEN") or None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,17 +67,19 @@ def main(argv: Sequence[str]) -> int:
         if error.name not in ("starlette", "uvicorn", "python_multipart"):
             raise
         raise ConfigError(f"serving needs {error.name}: pip install 'jaxret[serve]'") from error
-    if args.token is None and not is_loopback(args.host):
+    if args.secret is None and not is_loopback(args.host):
         raise ConfigError(f"--host {args.host} can be reached by other machines: it needs a --token, too")
+    if args.secret is None and args.name is not None:
+        raise ConfigError(f"--name {args.name} is how other machines reach it: it needs a --token, too")
 
     with bound_socket(args.host, args.port) as listening:
         parts = open_parts(args.indexes, args.media_root, Limits())
         host = f"[{args.host}]" if ":" in args.host else args.host
-        secret = "" if args.token is None else f"?token={args.token}"
+        secret = "" if args.secret is None else f"?token={args.secret}"
         print(f"http://{host}:{listening.getsockname()[1]}/{secret}", flush=True)
         print("Ctrl-C ends it.", flush=True)
         try:
-            server_of(make_app(parts, host=args.host, token=args.token)).run(sockets=[listening])
+            server_of(make_app(parts, host=args.host, name=args.name, token=args.secret)).run(sockets=[listening])
         except KeyboardInterrupt:
             pass
         finally:

@@ -33,12 +33,13 @@ __all__ = ["make_app"]
 PAGE = Path(__file__).parent / "page"
 
 
-def make_app(parts: Parts, *, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
+def make_app(parts: Parts, *, host: str = "127.0.0.1", name: str | None = None, token: str | None = None) -> Starlette:
     """The application over its parts, which are closed with it.
 
     Args:
       parts: what requests are answered with.
       host: the address that will be listened on.
+      name: how browsers call it beside the names of this machine; None for nothing else.
       token: that requests must bring; None for none.
     """
     endpoints = [
@@ -70,7 +71,7 @@ def make_app(parts: Parts, *, host: str = "127.0.0.1", token: str | None = None)
             *(endpoint.route(parts.limits) for endpoint in endpoints),
             Mount("/", StaticFiles(directory=PAGE, html=True)),
         ],
-        middleware=[Middleware(Guard, host=host, token=token)],
+        middleware=[Middleware(Guard, host=host, name=name, token=token)],
         exception_handlers={
             ApiError: _api_error,
             MediaError: _media_error,

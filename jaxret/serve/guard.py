@@ -49,13 +49,15 @@ class Guard:
     Args:
       app: what is guarded.
       host: the address that is listened on.
+      name: how browsers call it beside the names of this machine; None for nothing else.
       token: that every request must bring, as `Authorization: Bearer TOKEN`, or as the cookie that `/?token=TOKEN`
         sets; None for none, on the loopback address.
     """
 
-    def __init__(self, app: ASGIApp, host: str, token: str | None):
+    def __init__(self, app: ASGIApp, host: str, name: str | None, token: str | None):
         self._app, self._token = app, token
         self._names = {"localhost"} if is_loopback(host) else {"localhost", host.lower(), socket.gethostname().lower()}
+        self._names |= set() if name is None else {name.lower()}
         self._local = is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

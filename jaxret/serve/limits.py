@@ -34,7 +34,7 @@ class Limits:
     uploads: int = 64
     uploads_bytes: int = 1 << 31
     upload_pause: float = 20.0
-    waiting: int = 64
+    waiting: int = 256
     searches: int = 256
     hits: int = 200_000
     results: int = 10_000

@@ -63,11 +63,16 @@ class Client:
 
 @contextlib.contextmanager
 def running(
-    indexes: list[Path], media_root: Path | None = None, limits: Limits | None = None, *, token: str | None = None
+    indexes: list[Path],
+    media_root: Path | None = None,
+    limits: Limits | None = None,
+    *,
+    name: str | None = None,
+    token: str | None = None,
 ) -> Iterator[Client]:
     parts = open_parts(indexes, media_root, limits or Limits())
     socket = bound_socket("127.0.0.1", 0)
-    server = server_of(make_app(parts, token=token))
+    server = server_of(make_app(parts, name=name, token=token))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)
     thread.start()
     while not server.started:

@@ -127,6 +127,22 @@ def test_a_rebound_name_is_refused(host: str, client: Client) -> None:
     assert answer.status == 421 if host else answer.status in (400, 421)
 
 
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:1", "127.0.0.7", "[::1]", "[::1]:8000"])
+def test_the_names_of_this_machine_are_ours(host: str, client: Client) -> None:
+    assert client.get("/api/indexes", Host=host).status == 200
+    assert client.get("/api/indexes", Host=host, Origin=f"http://{host}").status == 200
+
+
+def test_a_server_with_tls_before_it_has_another_name(made: Path) -> None:
+    token = "a-token-of-many-letters"
+    with running([made / "runs" / "clips"], name="films.example", token=token) as client:
+        told = {"Host": "films.example", "Authorization": f"Bearer {token}", "Origin": "https://films.example"}
+        assert client.get("/api/indexes", **told, **{"X-Forwarded-Proto": "https"}).status == 200
+        assert client.get("/api/indexes", **told).status == 403
+        assert client.get("/api/indexes", Host="films.example").status == 401
+        assert client.get("/api/indexes", Host="other.example").status == 421
+
+
 def test_two_hosts_are_refused(client: Client) -> None:
     with socket.create_connection(("127.0.0.1", client.port)) as connection:
         connection.sendall(b"GET /api/indexes HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
