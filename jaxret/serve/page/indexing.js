@@ -14,7 +14,16 @@ let running = null; // the job that goes on while the dialog is closed
 /** @param {function(): void} onIndexed told when a job ended: there may be a new index */
 export function openIndexing(onIndexed) {
   const body = el("div", {});
-  fill(dialog, el("div", { class: "viewer-head" }, el("h2", { id: "indexing-title" }, "Index a folder"), iconButton("close", "Close", () => dialog.close())), body);
+  fill(
+    dialog,
+    el(
+      "div",
+      { class: "viewer-head" },
+      el("h2", { id: "indexing-title" }, "Index a folder"),
+      iconButton("close", "Close", () => dialog.close()),
+    ),
+    body,
+  );
   if (!dialog.open) dialog.showModal();
   if (running) showJob(body, running, onIndexed);
   else chooseFolder(body, "", onIndexed);
@@ -26,21 +35,57 @@ async function chooseFolder(body, path, onIndexed) {
   try {
     said = await api.folders(path);
   } catch (error) {
-    fill(body, el("p", { class: "failure" }, error.message), el("p", { class: "hint" }, "Start the server with --media-root FOLDER to index from here."));
+    fill(
+      body,
+      el("p", { class: "failure" }, error.message),
+      el("p", { class: "hint" }, "Start the server with --media-root FOLDER to index from here."),
+    );
     return;
   }
   const go = (target) => chooseFolder(body, target, onIndexed);
-  const into = el("select", { id: "indexing-into" }, state.indexes.map((one) => el("option", { value: one.id }, one.name)));
+  const into = el(
+    "select",
+    { id: "indexing-into" },
+    state.indexes.map((one) => el("option", { value: one.id }, one.name)),
+  );
   into.value = state.index?.id ?? "";
-  const list = el("ul", { class: "folders" },
-    said.parent !== null && el("li", {}, button([icon("back"), "Up"], () => go(said.parent), { class: "queue-item" })),
-    said.folders.map((one) => el("li", {}, button([icon("folder"), one.name], () => go(one.path), { class: "queue-item" }))));
-  const start = button("Index this folder", async () => {
-    const started = await attempt(() => api.startIndexing({ folder: said.path, index: into.value }));
-    if (started) showJob(body, (running = started.job), onIndexed);
-  }, { class: "button primary" });
-  fill(body, el("p", { class: "folder-path" }, icon("folder"), el("strong", {}, said.path || "media root"), ` ${count(said.media, "media file")}`), list,
-    el("div", { class: "row end" }, el("label", { for: "indexing-into" }, "into"), into, start));
+  const list = el(
+    "ul",
+    { class: "folders" },
+    said.parent !== null &&
+      el(
+        "li",
+        {},
+        button([icon("back"), "Up"], () => go(said.parent), { class: "queue-item" }),
+      ),
+    said.folders.map((one) =>
+      el(
+        "li",
+        {},
+        button([icon("folder"), one.name], () => go(one.path), { class: "queue-item" }),
+      ),
+    ),
+  );
+  const start = button(
+    "Index this folder",
+    async () => {
+      const started = await attempt(() => api.startIndexing({ folder: said.path, index: into.value }));
+      if (started) showJob(body, (running = started.job), onIndexed);
+    },
+    { class: "button primary" },
+  );
+  fill(
+    body,
+    el(
+      "p",
+      { class: "folder-path" },
+      icon("folder"),
+      el("strong", {}, said.path || "media root"),
+      ` ${count(said.media, "media file")}`,
+    ),
+    list,
+    el("div", { class: "row end" }, el("label", { for: "indexing-into" }, "into"), into, start),
+  );
 }
 
 function showJob(body, job, onIndexed) {
@@ -56,7 +101,16 @@ function showJob(body, job, onIndexed) {
     said.textContent = sentence(now);
     const unread = now.skipped ?? [];
     skipped.hidden = !unread.length;
-    if (unread.length) fill(skipped, el("summary", {}, `${count(unread.length, "file")} could not be read`), el("ul", {}, unread.map(({ path, reason }) => el("li", {}, el("strong", {}, path), ` ${reason}`))));
+    if (unread.length)
+      fill(
+        skipped,
+        el("summary", {}, `${count(unread.length, "file")} could not be read`),
+        el(
+          "ul",
+          {},
+          unread.map(({ path, reason }) => el("li", {}, el("strong", {}, path), ` ${reason}`)),
+        ),
+      );
     if (["waiting", "running"].includes(now.state)) return;
     running = null;
     cancel.hidden = true;

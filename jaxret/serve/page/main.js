@@ -5,7 +5,7 @@ import { FIRST, remember, restore } from "./base/history.js";
 import { itemQuery, queryTitle } from "./base/media.js";
 import { attempt, notice } from "./base/notices.js";
 import { note } from "./base/session.js";
-import { change, state } from "./base/store.js";
+import { canCompare, change, state } from "./base/store.js";
 import { applyTheme } from "./base/theme.js";
 import { compare } from "./compare/view.js";
 import { header } from "./header.js";
@@ -13,7 +13,7 @@ import { openIndexing } from "./indexing.js";
 import { bind, listenForKeys, openKeys } from "./keyboard.js";
 import { listenForFiles } from "./query/intake.js";
 import { queryPanel } from "./query/panel.js";
-import { canCompare, resultsView } from "./results/view.js";
+import { resultsView } from "./results/view.js";
 import * as search from "./search.js";
 import { viewer } from "./viewer/view.js";
 
@@ -27,7 +27,12 @@ const onQuery = (query) => {
 function onSearch() {
   view.close();
   remember();
-  if (search.isSearching()) note(state.query ? queryTitle(state.query) : `more like ${[...state.plus.values()].map(({ name }) => name).join(", ")}`);
+  if (search.isSearching())
+    note(
+      state.query
+        ? queryTitle(state.query)
+        : `more like ${[...state.plus.values()].map(({ name }) => name).join(", ")}`,
+    );
   return search.start();
 }
 
@@ -53,7 +58,15 @@ async function onParameters(parameters) {
 function onIndex(id) {
   const index = state.indexes.find((one) => one.id === id);
   const stays = state.query && state.query.source !== "item";
-  change({ index, query: stays ? state.query : null, plus: new Map(), minus: new Map(), options: null, conditions: [], sort: "" });
+  change({
+    index,
+    query: stays ? state.query : null,
+    plus: new Map(),
+    minus: new Map(),
+    options: null,
+    conditions: [],
+    sort: "",
+  });
   return onSearch();
 }
 
@@ -69,13 +82,30 @@ const onCompare = (group, hit) => compare(group, hit);
 const onOpen = (group, hit) => view.open(group, hit);
 
 const view = viewer({
-  onQuery, onMark, onCompare,
+  onQuery,
+  onMark,
+  onCompare,
   onStep: (by) => step(by),
   onClosed: () => cards.focus(cards.place()),
 });
-header({ onIndex, onParameters, onKeys: openKeys, onIndexing: () => openIndexing(onIndexed), onHome: () => onQuery(null) });
+header({
+  onIndex,
+  onParameters,
+  onKeys: openKeys,
+  onIndexing: () => openIndexing(onIndexed),
+  onHome: () => onQuery(null),
+});
 queryPanel({ onQuery, onSearch });
-const cards = resultsView({ onChange: onSearch, onOptions, onCancel: search.cancel, onMore: search.more, onOpen, onMark, onSimilar, onCompare });
+const cards = resultsView({
+  onChange: onSearch,
+  onOptions,
+  onCancel: search.cancel,
+  onMore: search.more,
+  onOpen,
+  onMark,
+  onSimilar,
+  onCompare,
+});
 listenForFiles(onQuery);
 
 /** Open the result that lies `by` places on. */
@@ -87,7 +117,8 @@ function step(by) {
   onOpen(group, group.best);
 }
 
-const current = (work) => () => (cards.current() && (cards.hasFocus() || view.isOpen()) ? void work(cards.current()) : false);
+const current = (work) => () =>
+  cards.current() && (cards.hasFocus() || view.isOpen()) ? void work(cards.current()) : false;
 const move = (by) => () => {
   if (!cards.size()) return false;
   cards.focus(cards.hasFocus() ? cards.place() + by() : cards.place());
@@ -96,19 +127,57 @@ const move = (by) => () => {
 };
 const press = (selector) => () => document.querySelector(selector)?.click();
 
-bind(["ArrowLeft"], "", move(() => -1));
-bind(["ArrowRight"], "", move(() => 1));
-bind(["ArrowUp"], "", move(() => -cards.columns()));
-bind(["ArrowDown", "ArrowLeft", "ArrowUp", "ArrowRight"], "Go through the results", move(() => cards.columns()));
+bind(
+  ["ArrowLeft"],
+  "",
+  move(() => -1),
+);
+bind(
+  ["ArrowRight"],
+  "",
+  move(() => 1),
+);
+bind(
+  ["ArrowUp"],
+  "",
+  move(() => -cards.columns()),
+);
+bind(
+  ["ArrowDown", "ArrowLeft", "ArrowUp", "ArrowRight"],
+  "Go through the results",
+  move(() => cards.columns()),
+);
 bind(["Home"], "First result", () => cards.focus(0));
 bind(["End"], "Last result that is loaded", () => cards.focus(cards.size() - 1));
-bind(["Enter"], "Open the result and play from the hit", current((group) => onOpen(group, group.best)));
-bind([" "], "Play or pause", current((group) => (view.isOpen() ? view.toggle() : onOpen(group, group.best))));
-bind(["+", "="], "More like this", current((group) => onMark(group, "plus")));
-bind(["-"], "Less like this", current((group) => onMark(group, "minus")));
+bind(
+  ["Enter"],
+  "Open the result and play from the hit",
+  current((group) => onOpen(group, group.best)),
+);
+bind(
+  [" "],
+  "Play or pause",
+  current((group) => (view.isOpen() ? view.toggle() : onOpen(group, group.best))),
+);
+bind([","], "", () => (view.isOpen() ? view.place(-1) : false));
+bind([".", ","], "Next place in the film, or the one before", () => (view.isOpen() ? view.place(1) : false));
+bind(
+  ["+", "="],
+  "More like this",
+  current((group) => onMark(group, "plus")),
+);
+bind(
+  ["-"],
+  "Less like this",
+  current((group) => onMark(group, "minus")),
+);
 bind(["r"], "Search again, refined", () => (search.isSearching() ? void onSearch() : false));
 bind(["s"], "Similar to this", current(onSimilar));
-bind(["c"], "Compare with the query", current((group) => canCompare() && onCompare(group, group.best)));
+bind(
+  ["c"],
+  "Compare with the query",
+  current((group) => canCompare() && onCompare(group, group.best)),
+);
 bind(["u"], "Choose files", press("#choose-files"));
 bind(["/"], "Search with words", () => document.getElementById("words")?.focus() ?? false);
 bind(["f"], "Add a filter", press('[aria-keyshortcuts="f"]'));

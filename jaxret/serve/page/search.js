@@ -1,10 +1,11 @@
 // One search at a time: what is asked for, where it stands, and its results as they are scrolled to.
 
 import * as api from "./base/api.js";
+import { amend } from "./base/history.js";
 import { attempt } from "./base/notices.js";
 import { queryRequest, uploadQuery } from "./base/media.js";
 import { change, state } from "./base/store.js";
-import { whereText } from "./results/conditions.js";
+import { whereText } from "./base/conditions.js";
 
 const PAGE = 100;
 const MOST_AT_ONCE = 1000; // that the server hands out
@@ -19,7 +20,8 @@ export function searchRequest() {
   const request = { index: state.index.id, k: state.k };
   if (state.query) request.query = queryRequest(state.query);
   for (const sign of ["plus", "minus"]) {
-    if (state[sign].size) request[sign] = [...state[sign]].map(([item, { start, end }]) => (end > start ? { item, start, end } : item));
+    if (state[sign].size)
+      request[sign] = [...state[sign]].map(([item, { start, end }]) => (end > start ? { item, start, end } : item));
   }
   if (state.options) request.options = state.options;
   const where = whereText(state.conditions);
@@ -34,7 +36,8 @@ export const isSearching = () => Boolean(state.query || state.plus.size);
 function forget() {
   following?.();
   running?.abort();
-  if (["waiting", "running"].includes(state.search?.state) && state.search.id) api.cancelSearch(state.search.id).catch(() => {});
+  if (["waiting", "running"].includes(state.search?.state) && state.search.id)
+    api.cancelSearch(state.search.id).catch(() => {});
   following = null;
   loading = false;
   running = new AbortController();
@@ -54,25 +57,31 @@ async function submit(signal) {
   try {
     const { search } = await api.startSearch(searchRequest(), signal);
     if (signal.aborted) return void api.cancelSearch(search).catch(() => {});
-    following = api.follow(`/api/searches/${encodeURIComponent(search)}`, (said) => {
+    following = api.follow(`/api/searches/${encodeURIComponent(search)}`, async (said) => {
       if (signal.aborted) return;
+      if (said.state === "failed" && (await sentAgain())) return void submit(signal);
       change({ search: { ...said, id: search } });
       if (said.state === "done") more();
     });
   } catch (error) {
     if (error.name === "AbortError") return;
-    if (error.status === 404 && state.query?.source === "upload" && (await sentAgain())) return void submit(signal);
+    if (await sentAgain()) return void submit(signal);
     change({ search: { id: null, state: "failed", error: error.message, field: error.field, total: 0 } });
   }
 }
 
-/** The server keeps uploads for a while only: the file, if this page still has it, is sent once more. */
+/** The server keeps uploads for a while only: one that is gone is sent once more, if this page still has the file. */
 async function sentAgain() {
-  const { file, at, start, end, region } = state.query;
-  if (!file) return false;
-  const said = await attempt(() => api.sendFile(file, () => {}));
+  const { source, id, file, at, start, end, region } = state.query ?? {};
+  if (source !== "upload" || !file) return false;
+  const gone = await api.upload(id).then(
+    () => false,
+    (error) => error.status === 404,
+  );
+  const said = gone && (await attempt(() => api.sendFile(file, () => {})));
   if (!said) return false;
   change({ query: uploadQuery(said, file, { at, start, end, region }) });
+  amend();
   return true;
 }
 
@@ -88,7 +97,12 @@ export function cancel() {
 }
 
 function browse() {
-  change({ hits: [], threshold: null, chosen: null, search: { id: null, state: "done", browsing: true, total: Infinity } });
+  change({
+    hits: [],
+    threshold: null,
+    chosen: null,
+    search: { id: null, state: "done", browsing: true, total: Infinity },
+  });
   return more();
 }
 
@@ -101,7 +115,11 @@ export async function more() {
   const { signal } = running;
   const page = await attempt(() =>
     search.browsing
-      ? api.items(state.index.id, { where: whereText(state.conditions), sort: state.sort, offset: hits.length, limit: PAGE }, signal)
+      ? api.items(
+          state.index.id,
+          { where: whereText(state.conditions), sort: state.sort, offset: hits.length, limit: PAGE },
+          signal,
+        )
       : api.searchState(search.id, hits.length, PAGE),
   );
   if (signal.aborted || search !== state.search) return;

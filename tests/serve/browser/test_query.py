@@ -71,6 +71,17 @@ def test_a_folder_of_queries_is_gone_through(person: Person) -> None:
     assert person.names()[0] == "l1.mp4"
 
 
+def test_a_whole_folder_is_chosen(person: Person) -> None:
+    person.open("clips")
+    with person.page.expect_file_chooser() as chooser:
+        person.button("A folder").click()
+    chooser.value.set_files(str(person.media / "media" / "right"))
+    person.wait()
+    person.unfold()
+    assert person.page.get_by_label("Folder of queries").get_by_role("listitem").count() == 6
+    assert person.names()[0] == "r0.mp4"
+
+
 def test_a_region_is_drawn_with_a_pointer_and_found_with_its_box(person: Person) -> None:
     person.open("things")
     person.choose(person.media / "pictures" / "p1.png")
@@ -145,6 +156,12 @@ def test_words_find_what_they_describe(person: Person) -> None:
     person.wait()
     assert person.count() == 18
     assert person.parameters()["text"] == "a red square"
+    person.unfold()
+    person.page.get_by_label("Search with words").fill("a green field")
+    person.button("Search").click()
+    person.page.wait_for_function("() => location.search.includes('green')")
+    person.wait()
+    assert person.count() == 18
 
 
 def test_a_file_on_the_server_is_searched_with(person: Person) -> None:

@@ -64,6 +64,11 @@ def test_the_viewer_plays_from_the_hit(person: Person) -> None:
     )
     assert video.evaluate("one => one.currentTime") <= begin + 1.5
     assert late.get_attribute("aria-current") == "true"
+    person.page.locator("#viewer h2").click()
+    person.page.keyboard.press(".")
+    assert late.get_attribute("aria-current") == "false"
+    person.page.keyboard.press(",")
+    assert late.get_attribute("aria-current") == "true"
     person.page.keyboard.press("Escape")
     assert not person.page.locator("#viewer").is_visible()
 

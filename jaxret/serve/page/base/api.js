@@ -34,7 +34,8 @@ const json = async (...request) => (await send(...request)).json();
 
 export const indexes = () => json("GET", "/api/indexes");
 export const startSearch = (request, signal) => json("POST", "/api/searches", request, signal);
-export const searchState = (id, offset = 0, limit = 0) => json("GET", `/api/searches/${of(id)}?offset=${offset}&limit=${limit}`);
+export const searchState = (id, offset = 0, limit = 0) =>
+  json("GET", `/api/searches/${of(id)}?offset=${offset}&limit=${limit}`);
 export const cancelSearch = (id) => send("DELETE", `/api/searches/${of(id)}`);
 export const item = (index, id) => json("GET", `/api/items/${of(index)}/${of(id)}`);
 export const upload = (id) => json("GET", `/api/uploads/${of(id)}`);
@@ -59,8 +60,13 @@ export function sendFile(file, onProgress) {
     form.append("file", file, file.name);
     request.open("POST", "/api/uploads");
     request.responseType = "json";
-    request.upload.addEventListener("progress", (event) => event.lengthComputable && onProgress(event.loaded / event.total));
-    request.addEventListener("error", () => reject(new Refusal("The file could not be sent: the server does not answer.", 0)));
+    request.upload.addEventListener(
+      "progress",
+      (event) => event.lengthComputable && onProgress(event.loaded / event.total),
+    );
+    request.addEventListener("error", () =>
+      reject(new Refusal("The file could not be sent: the server does not answer.", 0)),
+    );
     request.addEventListener("load", () => {
       if (request.status < 400) resolve(request.response);
       else reject(new Refusal(request.response?.error ?? `The server answered ${request.status}.`, request.status));
@@ -78,8 +84,8 @@ export async function madeFile(path, request) {
 }
 
 /**
- * Follow a search or a job until it ends, by server-sent events; `onState` gets every state. Where the stream breaks off,
- * the state is fetched once a second.
+ * Follow a search or a job until it ends, by server-sent events; `onState` gets every state. Where the stream breaks
+ * off, the state is fetched once a second.
  *
  * @returns {function(): void} stops following.
  */

@@ -33,7 +33,11 @@ export function icon(name) {
 export function iconButton(name, label, onClick, attributes = {}) {
   const key = attributes["aria-keyshortcuts"];
   const title = key ? `${label} (${key})` : label;
-  return el("button", { type: "button", class: "icon-button", "aria-label": label, title, on: { click: onClick }, ...attributes }, icon(name));
+  return el(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title, on: { click: onClick }, ...attributes },
+    icon(name),
+  );
 }
 
 export function button(label, onClick, attributes = {}) {
@@ -42,13 +46,21 @@ export function button(label, onClick, attributes = {}) {
 
 /** Put new children in place of the old. */
 export function fill(element, ...children) {
-  element.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.replaceChildren(
+    ...children.flat().filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
 /** A label above what it names. */
 export function field(label, control, hint = null) {
-  return el("label", { class: "field" }, el("span", { class: "field-name" }, label), control, hint && el("small", {}, hint));
+  return el(
+    "label",
+    { class: "field" },
+    el("span", { class: "field-name" }, label),
+    control,
+    hint && el("small", {}, hint),
+  );
 }
 
 let made = 0;

@@ -34,10 +34,18 @@ export function toParameters(from = state) {
 /** The address of the present search. */
 export const link = () => `${location.origin}/?${toParameters()}`;
 
+/** Give the present step of the history the present search. */
+export function amend() {
+  keepFile();
+  history.replaceState(null, "", `/?${toParameters()}`);
+}
+
+const keepFile = () => state.query?.file && files.set(state.query.id, state.query.file);
+
 /** Keep the present search as a step of the history. */
 export function remember() {
   const address = `/?${toParameters()}`;
-  if (state.query?.file) files.set(state.query.id, state.query.file);
+  keepFile();
   if (address !== `${location.pathname}${location.search}`) history.pushState(null, "", address);
 }
 
@@ -69,7 +77,11 @@ async function queryOf(wanted, index) {
     try {
       return uploadQuery(await api.upload(id), file, part);
     } catch (error) {
-      if (!file) throw new api.Refusal("The file of this search is no longer on the server: drop it here once more.", error.status);
+      if (!file)
+        throw new api.Refusal(
+          "The file of this search is no longer on the server: drop it here once more.",
+          error.status,
+        );
       return uploadQuery(await api.sendFile(file, () => {}), file, part);
     }
   }

@@ -1,7 +1,7 @@
 // Where images and film of an item or an upload are.
 //
-// A query is {source: "upload"|"item"|"path"|"text", id, index, name, kind, width, height, duration, playable, file?} and
-// what of it counts: {at} a frame, {start, end} a part, {region: [x, y, width, height]} a box in shares.
+// A query is {source: "upload"|"item"|"path"|"text", id, index, name, kind, width, height, duration, playable, file?},
+// and what of it counts: {at} a frame, {start, end} a part, {region: [x, y, width, height]} a box in shares.
 
 const of = (id) => encodeURIComponent(id);
 

@@ -9,7 +9,12 @@ import { button, el, fill, freshId } from "./elements.js";
 export function menu({ label, name, key, attributes = {} }, content) {
   const id = freshId("menu");
   const opener = button(label, () => (panel.hidden ? open() : close()), {
-    "aria-label": name, "aria-expanded": "false", "aria-controls": id, "aria-keyshortcuts": key, title: key ? `${name} (${key})` : name, ...attributes,
+    "aria-label": name,
+    "aria-expanded": "false",
+    "aria-controls": id,
+    "aria-keyshortcuts": key,
+    title: key ? `${name} (${key})` : name,
+    ...attributes,
   });
   const panel = el("div", { class: "menu-panel", id, role: "group", "aria-label": name, hidden: true });
   const element = el("div", { class: "menu" }, opener, panel);

@@ -10,7 +10,8 @@ const steps = []; // {title, parameters} in the order of time
 /** Note a search that was made. */
 export function note(title) {
   const parameters = toParameters().toString();
-  if (steps.at(-1)?.parameters !== parameters) steps.push({ title, parameters, file: state.query?.file ?? null, upload: state.query?.id });
+  if (steps.at(-1)?.parameters !== parameters)
+    steps.push({ title, parameters, file: state.query?.file ?? null, upload: state.query?.id });
 }
 
 export const madeSearches = () => steps.map(({ title, parameters }) => ({ title, parameters }));
@@ -66,7 +67,12 @@ export async function loadSession(file) {
     const wanted = new URLSearchParams(String(parameters));
     const known = again.get(wanted.get("upload"));
     if (known) wanted.set("upload", known.said.upload);
-    steps.push({ title: String(title), parameters: wanted.toString(), file: known?.file ?? null, upload: known?.said.upload });
+    steps.push({
+      title: String(title),
+      parameters: wanted.toString(),
+      file: known?.file ?? null,
+      upload: known?.said.upload,
+    });
   }
   if (!steps.length) throw new Error(`${file.name} holds no search.`);
   return new URLSearchParams(steps.at(-1).parameters);

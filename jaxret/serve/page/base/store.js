@@ -32,3 +32,9 @@ export function change(patch) {
     if (changed.some((name) => names.has(name))) listener(state);
   }
 }
+
+/** How an item is marked: "plus", "minus" or not at all. */
+export const signOf = (item) => (state.plus.has(item) ? "plus" : state.minus.has(item) ? "minus" : "");
+
+/** Whether there is a query that can be laid beside its hits; words cannot. */
+export const canCompare = () => Boolean(state.query) && state.query.source !== "text" && !state.search?.browsing;

@@ -1,38 +1,36 @@
-// Light, dark, or as the system has it; the choice stays in this browser.
+// Light, dark, or as the system has it.
 
-const colours = new Map();
+import { keep, kept } from "./kept.js";
+
 const ORDER = ["auto", "light", "dark"];
-
-const kept = () => {
-  try {
-    return localStorage.getItem("jaxret.theme") ?? "auto";
-  } catch {
-    return "auto";
-  }
-};
+const colours = new Map(); // as canvases take them, by name
+const root = document.documentElement;
 
 /** Apply the kept choice; called before anything is drawn. */
-export function applyTheme(theme = kept()) {
-  if (theme === "auto") delete document.documentElement.dataset.theme;
-  else document.documentElement.dataset.theme = theme;
+export function applyTheme(theme = kept("theme") ?? "auto") {
+  if (theme === "auto") delete root.dataset.theme;
+  else root.dataset.theme = theme;
   colours.clear();
   return theme;
 }
 
 /** The next of the three, and its name. */
 export function nextTheme() {
-  const theme = ORDER[(ORDER.indexOf(kept()) + 1) % ORDER.length];
-  try {
-    localStorage.setItem("jaxret.theme", theme);
-  } catch {
-    // private windows may refuse: the choice then lasts as long as the page
-  }
+  const theme = ORDER[(ORDER.indexOf(kept("theme") ?? "auto") + 1) % ORDER.length];
+  keep("theme", theme);
   return applyTheme(theme);
 }
 
-/** A colour of the style sheets, for canvases. */
+/** A colour of the style sheets as the scheme has it now, for canvases. */
 export function colour(name) {
-  if (!colours.has(name)) colours.set(name, getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim());
+  if (!colours.has(name)) {
+    const probe = document.createElement("span");
+    probe.hidden = true;
+    probe.style.color = `var(--${name})`;
+    document.body.append(probe);
+    colours.set(name, getComputedStyle(probe).color);
+    probe.remove();
+  }
   return colours.get(name);
 }
 

@@ -22,12 +22,19 @@ export function timeline(film, { onPart, onFrame, onSeek } = {}) {
   const range = el("div", { class: "timeline-range", "aria-hidden": "true" });
   const head = el("div", { class: "timeline-head", "aria-hidden": "true", hidden: true });
   const handles = {
-    start: onPart && handle("start", "Start of the part", (second) => setPart(Math.min(second, part.end - LEAST), part.end)),
-    end: onPart && handle("end", "End of the part", (second) => setPart(part.start, Math.max(second, part.start + LEAST))),
+    start:
+      onPart && handle("start", "Start of the part", (second) => setPart(Math.min(second, part.end - LEAST), part.end)),
+    end:
+      onPart && handle("end", "End of the part", (second) => setPart(part.start, Math.max(second, part.start + LEAST))),
     at: onFrame && handle("at", "Frame", (second) => setFrame(second)),
   };
   const track = el("div", { class: "timeline-track" }, strip, canvas, range, head, Object.values(handles));
-  const ends = el("div", { class: "timeline-ends", "aria-hidden": "true" }, el("span", {}, clock(0)), el("span", {}, clock(duration)));
+  const ends = el(
+    "div",
+    { class: "timeline-ends", "aria-hidden": "true" },
+    el("span", {}, clock(0)),
+    el("span", {}, clock(duration)),
+  );
   const element = el("div", { class: "timeline" }, track, ends);
   track.addEventListener("click", (event) => {
     if (event.target.closest(".timeline-handle")) return;
@@ -44,12 +51,19 @@ export function timeline(film, { onPart, onFrame, onSeek } = {}) {
   function handle(name, label, move) {
     const told = () => (name === "at" ? onFrame(part.at) : onPart(part.start, part.end));
     const element = el("div", {
-      class: `timeline-handle ${name}`, role: "slider", tabindex: "0", "aria-label": label,
-      "aria-valuemin": "0", "aria-valuemax": duration.toFixed(2),
+      class: `timeline-handle ${name}`,
+      role: "slider",
+      tabindex: "0",
+      "aria-label": label,
+      "aria-valuemin": "0",
+      "aria-valuemax": duration.toFixed(2),
       on: {
         keydown: (event) => {
-          const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[event.key];
-          const target = { Home: 0, End: duration }[event.key] ?? (step && part[name] + step * Math.min(0.1, duration / 40));
+          const step = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1, PageDown: -10, PageUp: 10 }[
+            event.key
+          ];
+          const target =
+            { Home: 0, End: duration }[event.key] ?? (step && part[name] + step * Math.min(0.1, duration / 40));
           if (target === undefined) return;
           event.preventDefault();
           event.stopPropagation();

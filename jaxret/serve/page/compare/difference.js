@@ -8,12 +8,23 @@ const PAUSE = 250; // milliseconds that the films stand before their difference 
 /** @param {function(): {query, item}} times seconds that are shown now */
 export function difference({ query, hit, index }, times) {
   const image = el("img", { alt: "Difference of the two frames: dark where they are alike", hidden: true });
-  const element = el("details", { class: "difference", on: { toggle: () => show(times()) } }, el("summary", {}, "Difference image"), image);
+  const element = el(
+    "details",
+    { class: "difference", on: { toggle: () => show(times()) } },
+    el("summary", {}, "Difference image"),
+    image,
+  );
   let timer = null;
   if (query.source === "path" || query.source === "text") element.hidden = query.source === "text";
 
   function draw(at) {
-    const wanted = new URLSearchParams({ index, item: hit.item, item_at: at.item.toFixed(3), query_at: at.query.toFixed(3), width: WIDTH });
+    const wanted = new URLSearchParams({
+      index,
+      item: hit.item,
+      item_at: at.item.toFixed(3),
+      query_at: at.query.toFixed(3),
+      width: WIDTH,
+    });
     wanted.set(`query_${query.source}`, query.id);
     image.src = `/api/comparisons/difference?${wanted}`;
     image.hidden = false;

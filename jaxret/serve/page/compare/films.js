@@ -2,9 +2,9 @@
 
 import { el, fill, icon, iconButton } from "../base/elements.js";
 import { clock } from "../base/format.js";
-import { player } from "../viewer/player.js";
+import { player } from "../base/player.js";
+import { caption } from "./caption.js";
 import { matrix } from "./matrix.js";
-import { caption } from "./view.js";
 import { pacer, pathTimes } from "./pace.js";
 
 export function alignedFilms(two, said) {
@@ -13,8 +13,19 @@ export function alignedFilms(two, said) {
   const query = two.queryMedia ? player(two.query, two.queryMedia, { controls: false }) : null;
   const item = player(two.hit, two.itemMedia, { controls: false });
   const chart = matrix(said, (step) => pace.seek(step));
-  const slider = el("input", { type: "range", min: 0, max: Math.max(1, path.query.length - 1), step: "any", value: 0, "aria-label": "Step of the alignment", on: { input: () => pace.seek(Number(slider.value)) } });
-  const toggle = iconButton("play", "Play in step", () => pace.toggle(), { class: "icon-button primary", "aria-keyshortcuts": "Space" });
+  const slider = el("input", {
+    type: "range",
+    min: 0,
+    max: Math.max(1, path.query.length - 1),
+    step: "any",
+    value: 0,
+    "aria-label": "Step of the alignment",
+    on: { input: () => pace.seek(Number(slider.value)) },
+  });
+  const toggle = iconButton("play", "Play in step", () => pace.toggle(), {
+    class: "icon-button primary",
+    "aria-keyshortcuts": "Space",
+  });
   const words = el("p", { class: "hint" }, sentence(said, path));
   let told = () => {};
 
@@ -34,12 +45,23 @@ export function alignedFilms(two, said) {
   });
 
   const aside = el("div", {}, el("h3", {}, "How they run together"), words, legend());
-  const element = el("div", { class: "compare-films" },
-    el("div", { class: "compare-pair" },
-      el("figure", {}, names.query.element, query?.element ?? el("p", { class: "hint" }, "The query has no film to show.")),
-      el("figure", {}, names.item.element, item.element)),
+  const element = el(
+    "div",
+    { class: "compare-films" },
+    el(
+      "div",
+      { class: "compare-pair" },
+      el(
+        "figure",
+        {},
+        names.query.element,
+        query?.element ?? el("p", { class: "hint" }, "The query has no film to show."),
+      ),
+      el("figure", {}, names.item.element, item.element),
+    ),
     el("div", { class: "compare-controls" }, toggle, slider),
-    el("div", { class: "compare-matrix" }, chart.element, aside));
+    el("div", { class: "compare-matrix" }, chart.element, aside),
+  );
   return {
     element,
     aside,
@@ -61,8 +83,11 @@ function sentence({ backwards, path }, { query, item }) {
 }
 
 function legend() {
-  return el("ul", { class: "legend" },
+  return el(
+    "ul",
+    { class: "legend" },
     el("li", {}, el("span", { class: "swatch path" }), "the path that pairs the two films"),
     el("li", {}, el("span", { class: "swatch near" }), "near: little distance"),
-    el("li", {}, el("span", { class: "swatch far" }), "far"));
+    el("li", {}, el("span", { class: "swatch far" }), "far"),
+  );
 }

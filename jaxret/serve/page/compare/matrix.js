@@ -12,8 +12,12 @@ export function matrix({ distances, path, query_times: queryTimes, item_times: i
   const columns = distances[0]?.length ?? 0;
   const turned = backwards ? ", going back" : "";
   const canvas = el("canvas", {
-    width: SIDE, height: SIDE, role: "img",
-    "aria-label": `Distances of ${queryTimes.length} places of the query from ${itemTimes.length} of the result, with a path of ${path.length} steps${turned}`,
+    width: SIDE,
+    height: SIDE,
+    role: "img",
+    "aria-label":
+      `Distances of ${queryTimes.length} places of the query from ${itemTimes.length} of the result, ` +
+      `with a path of ${path.length} steps${turned}`,
     on: { click: (event) => onStep(nearest(event)) },
   });
   const pen = canvas.getContext("2d");
@@ -27,11 +31,16 @@ export function matrix({ distances, path, query_times: queryTimes, item_times: i
     const cells = distances.flat().filter(Number.isFinite);
     const low = cells.reduce((least, one) => Math.min(least, one), Infinity);
     const high = cells.reduce((most, one) => Math.max(most, one), -Infinity);
-    distances.forEach((row, down) => row.forEach((distance, right) => {
-      const far = Number.isFinite(distance) && high > low ? (distance - low) / (high - low) : 1;
-      const light = Math.round(30 + 215 * far ** 0.8);
-      image.data.set([Math.round(light * 0.92), Math.round(light * 0.97), Math.min(255, light + 18), 255], 4 * (down * columns + right));
-    }));
+    distances.forEach((row, down) =>
+      row.forEach((distance, right) => {
+        const far = Number.isFinite(distance) && high > low ? (distance - low) / (high - low) : 1;
+        const light = Math.round(30 + 215 * far ** 0.8);
+        image.data.set(
+          [Math.round(light * 0.92), Math.round(light * 0.97), Math.min(255, light + 18), 255],
+          4 * (down * columns + right),
+        );
+      }),
+    );
     const small = document.createElement("canvas");
     small.width = image.width;
     small.height = image.height;
@@ -41,7 +50,10 @@ export function matrix({ distances, path, query_times: queryTimes, item_times: i
 
   function nearest(event) {
     const area = canvas.getBoundingClientRect();
-    const [right, down] = [((event.clientX - area.left) / area.width) * SIDE, ((event.clientY - area.top) / area.height) * SIDE];
+    const [right, down] = [
+      ((event.clientX - area.left) / area.width) * SIDE,
+      ((event.clientY - area.top) / area.height) * SIDE,
+    ];
     const away = ([i, j]) => (x(j) - right) ** 2 + (y(i) - down) ** 2;
     return path.reduce((best, step, number) => (away(step) < away(path[best]) ? number : best), 0);
   }
@@ -49,7 +61,10 @@ export function matrix({ distances, path, query_times: queryTimes, item_times: i
   function draw(step) {
     pen.imageSmoothingEnabled = false;
     pen.drawImage(base, 0, 0, SIDE, SIDE);
-    for (const [width, stroke] of [[5, "#fff"], [2.5, colour("path")]]) {
+    for (const [width, stroke] of [
+      [5, "#fff"],
+      [2.5, colour("path")],
+    ]) {
       pen.lineWidth = width;
       pen.strokeStyle = stroke;
       pen.lineJoin = "round";
@@ -75,9 +90,12 @@ export function matrix({ distances, path, query_times: queryTimes, item_times: i
   const [top, bottom] = ends(queryTimes);
   return {
     setStep: draw,
-    element: el("div", { class: "matrix" },
+    element: el(
+      "div",
+      { class: "matrix" },
       el("span", { class: "matrix-y" }, el("span", {}, top), el("span", {}, "query"), el("span", {}, bottom)),
       canvas,
-      el("span", { class: "matrix-x" }, el("span", {}, first), el("span", {}, "result"), el("span", {}, final))),
+      el("span", { class: "matrix-x" }, el("span", {}, first), el("span", {}, "result"), el("span", {}, final)),
+    ),
   };
 }

@@ -18,7 +18,10 @@ function between(values, step) {
 function stepsPerSecond(path, step) {
   const place = Math.min(Math.floor(step), path.query.length - 2);
   if (place < 0) return STANDING;
-  const seconds = Math.max(Math.abs(path.query[place + 1] - path.query[place]), Math.abs(path.item[place + 1] - path.item[place]));
+  const seconds = Math.max(
+    Math.abs(path.query[place + 1] - path.query[place]),
+    Math.abs(path.item[place + 1] - path.item[place]),
+  );
   return seconds > 0 ? 1 / seconds : STANDING;
 }
 

@@ -2,7 +2,7 @@
 
 import { comparison } from "../base/api.js";
 import { el, fill, iconButton } from "../base/elements.js";
-import { clock, figure, span } from "../base/format.js";
+import { figure, span } from "../base/format.js";
 import { ofItem, ofQuery, queryRequest, queryTitle } from "../base/media.js";
 import { attempt } from "../base/notices.js";
 import { state } from "../base/store.js";
@@ -24,15 +24,33 @@ export async function compare(group, hit = group.best) {
   const { query, index, options } = state;
   const body = el("div", { class: "compare-body" }, el("p", { class: "hint", role: "status" }, "Comparing…"));
   const title = el("h2", { id: "compare-title" }, "Query and result");
-  fill(dialog, el("div", { class: "viewer-head" }, title, el("p", { class: "status" }, summary(hit)), iconButton("close", "Close", () => dialog.close(), { "aria-keyshortcuts": "Escape" })), body);
+  fill(
+    dialog,
+    el(
+      "div",
+      { class: "viewer-head" },
+      title,
+      el("p", { class: "status" }, summary(hit)),
+      iconButton("close", "Close", () => dialog.close(), { "aria-keyshortcuts": "Escape" }),
+    ),
+    body,
+  );
   if (!dialog.open) dialog.showModal();
   const request = { index: index.id, query: queryRequest(query), item: group.item, start: hit.start, end: hit.end };
   if (options) request.options = options;
   const said = await attempt(() => comparison(request));
   if (!dialog.open) return;
   if (!said) return void fill(body, el("p", { class: "failure" }, "These two cannot be compared."));
-  const two = { query, queryName: queryTitle(query), queryMedia: ofQuery(query), hit, itemMedia: ofItem(index.id, group.item), index: index.id };
-  const parts = { alignment: alignedFilms, regions: matchedRegions }[said.kind]?.(two, said) ?? matchedRegions(two, said);
+  const two = {
+    query,
+    queryName: queryTitle(query),
+    queryMedia: ofQuery(query),
+    hit,
+    itemMedia: ofItem(index.id, group.item),
+    index: index.id,
+  };
+  const parts =
+    { alignment: alignedFilms, regions: matchedRegions }[said.kind]?.(two, said) ?? matchedRegions(two, said);
   const apart = difference(two, parts.times);
   fill(body, parts.element);
   (parts.aside ?? body).append(apart.element);
@@ -45,10 +63,4 @@ function summary(hit) {
   const where = hit.kind === "video" ? ` at ${span(hit.start, hit.end)}` : "";
   const apart = Number.isFinite(hit.distance) ? `, distance ${figure(hit.distance)}` : "";
   return `${hit.name}${where}${apart}${hit.backwards ? ", one of the two backwards" : ""}`;
-}
-
-/** A name above an image or a film, with the second that is shown. */
-export function caption(text) {
-  const time = el("span", { class: "timing" });
-  return { element: el("figcaption", {}, el("strong", {}, text), time), at: (second) => (time.textContent = clock(second, 2)) };
 }

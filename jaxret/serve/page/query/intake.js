@@ -31,13 +31,16 @@ async function walk(entry, files) {
   }
 }
 
-const isMedia = (file) => /^(image|video)\//.test(file.type) || /\.(avi|flv|m4v|mkv|mov|mp4|mpe?g|ts|webm|wmv|png|jpe?g|webp|gif|bmp|tiff?)$/i.test(file.name);
+const isMedia = (file) =>
+  /^(image|video)\//.test(file.type) ||
+  /\.(avi|flv|m4v|mkv|mov|mp4|mpe?g|ts|webm|wmv|png|jpe?g|webp|gif|bmp|tiff?)$/i.test(file.name);
 
 /** Search with files: one at once, several one after the other as a person goes through them. */
 export async function takeFiles(files, onQuery) {
   const given = [...files];
   const media = given.length > 1 ? given.filter(isMedia).slice(0, MOST_FILES) : given;
-  if (!media.length) return void (given.length && notice("None of these files is an image or a video.", { error: true }));
+  if (!media.length)
+    return void (given.length && notice("None of these files is an image or a video.", { error: true }));
   media.sort((one, other) => one.name.localeCompare(other.name));
   change({ queue: media.length > 1 ? media : [] });
   await takeFile(media[0], onQuery);

@@ -4,6 +4,7 @@ import { button, el, fill } from "../base/elements.js";
 import { clock, span } from "../base/format.js";
 import { ofQuery } from "../base/media.js";
 import { timeline } from "../base/timeline.js";
+import { player } from "../base/player.js";
 import { regionMarker } from "./region.js";
 
 /**
@@ -28,7 +29,9 @@ export function preview(query, index, onPart) {
   function words() {
     const frame = part.at !== undefined ? `frame at ${clock(part.at)}` : "";
     const piece = part.start !== undefined ? `part ${span(part.start, part.end)}` : "";
-    const region = part.region ? `region of ${Math.round(100 * part.region[2])} × ${Math.round(100 * part.region[3])} %` : "";
+    const region = part.region
+      ? `region of ${Math.round(100 * part.region[2])} × ${Math.round(100 * part.region[3])} %`
+      : "";
     said.textContent = [frame, piece, region].filter(Boolean).join(", ") || "the whole of it";
   }
 
@@ -40,43 +43,57 @@ export function preview(query, index, onPart) {
       tell({ region: region ?? undefined });
       tools.lastChild.hidden = !region;
     });
-    const tools = el("div", { class: "row" },
+    const tools = el(
+      "div",
+      { class: "row" },
       button("Mark a region", marker.begin, { class: "button small" }),
-      button("Remove it", marker.clear, { class: "button small", hidden: !part.region }));
+      button("Remove it", marker.clear, { class: "button small", hidden: !part.region }),
+    );
     return [marker.element, el("p", { class: "hint" }, "Draw a box around what shall be found."), tools];
   }
 
   function film() {
     const strip = { duration: query.duration, strip: media.filmstrip(12, 80), name: query.name };
     if (mode === "frame") {
-      const line = timeline(strip, { onFrame: (at) => { tell({ at, region: undefined }); fill(shown, still(at)); } });
+      const line = timeline(strip, {
+        onFrame: (at) => {
+          tell({ at, region: undefined });
+          fill(shown, still(at));
+        },
+      });
       line.setFrame(part.at ?? 0);
       const shown = el("div", {}, still(part.at ?? 0));
       return [shown, line.element];
     }
-    const player = query.playable
-      ? el("video", { src: media.media, controls: true, muted: true, playsinline: true, preload: "metadata", "aria-label": `Query ${query.name}`, style: query.width ? { "aspect-ratio": `${query.width} / ${query.height}` } : {} })
-      : el("img", { class: "preview-still", src: media.thumbnail(0, 640), alt: `First frame of ${query.name}` });
-    const seek = (second) => query.playable ? (player.currentTime = second) : (player.src = media.thumbnail(second, 640));
-    const line = timeline(strip, { onPart: mode === "part" ? (start, end) => tell({ start, end }) : undefined, onSeek: seek });
+    let line = null;
+    const screen = player(query, media, { preload: "metadata", onTime: (second) => line?.setHead(second) });
+    line = timeline(strip, {
+      onPart: mode === "part" ? (start, end) => tell({ start, end }) : undefined,
+      onSeek: (second) => screen.seek(second),
+    });
     if (mode === "part") line.setPart(part.start ?? 0, part.end ?? query.duration);
-    if (query.playable) player.addEventListener("timeupdate", () => line.setHead(player.currentTime));
-    const hint = query.playable ? null : el("p", { class: "hint" }, "Your browser cannot play this film; its frames are shown instead.");
-    return [player, line.element, hint];
+    if (query.width) screen.element.style.setProperty("aspect-ratio", `${query.width} / ${query.height}`);
+    return [screen.element, line.element];
   }
 
   function choose(next) {
     mode = next;
     if (mode === "whole") tell({ at: undefined, start: undefined, end: undefined, region: undefined });
-    if (mode === "part") tell({ at: undefined, region: undefined, start: part.start ?? 0, end: part.end ?? query.duration });
+    if (mode === "part")
+      tell({ at: undefined, region: undefined, start: part.start ?? 0, end: part.end ?? query.duration });
     if (mode === "frame") tell({ start: undefined, end: undefined, at: part.at ?? 0 });
     draw();
   }
 
   function modes() {
     const names = { whole: "Whole film", part: "Part", frame: "One frame" };
-    return el("div", { class: "segments", role: "group", "aria-label": "What of the film to search with" },
-      Object.entries(names).map(([name, label]) => button(label, () => choose(name), { class: "segment", "aria-pressed": String(mode === name) })));
+    return el(
+      "div",
+      { class: "segments", role: "group", "aria-label": "What of the film to search with" },
+      Object.entries(names).map(([name, label]) =>
+        button(label, () => choose(name), { class: "segment", "aria-pressed": String(mode === name) }),
+      ),
+    );
   }
 
   function draw() {

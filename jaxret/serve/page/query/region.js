@@ -15,7 +15,10 @@ export function regionMarker({ address, alt, ratio }, region, onRegion) {
   let box = region;
   let anchor = null;
   const frame = el("div", {
-    class: "region-box", tabindex: "0", role: "group", hidden: !region,
+    class: "region-box",
+    tabindex: "0",
+    role: "group",
+    hidden: !region,
     "aria-label": "Marked region: arrow keys move it, with Shift they change its size, Delete removes it",
   });
   const image = el("img", { src: address, alt, draggable: "false" });
@@ -31,7 +34,10 @@ export function regionMarker({ address, alt, ratio }, region, onRegion) {
 
   const point = (event) => {
     const area = image.getBoundingClientRect();
-    return [clamp((event.clientX - area.left) / area.width, 0, 1), clamp((event.clientY - area.top) / area.height, 0, 1)];
+    return [
+      clamp((event.clientX - area.left) / area.width, 0, 1),
+      clamp((event.clientY - area.top) / area.height, 0, 1),
+    ];
   };
 
   element.addEventListener("pointerdown", (event) => {
@@ -55,12 +61,15 @@ export function regionMarker({ address, alt, ratio }, region, onRegion) {
       place(null);
       return onRegion(null);
     }
-    const [right, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key] ?? [0, 0];
+    const [right, down] = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[
+      event.key
+    ] ?? [0, 0];
     if (!right && !down) return undefined;
     event.preventDefault();
     event.stopPropagation();
     const [x, y, width, height] = box;
-    if (event.shiftKey) place([x, y, clamp(width + right * STEP, LEAST, 1 - x), clamp(height + down * STEP, LEAST, 1 - y)]);
+    if (event.shiftKey)
+      place([x, y, clamp(width + right * STEP, LEAST, 1 - x), clamp(height + down * STEP, LEAST, 1 - y)]);
     else place([clamp(x + right * STEP, 0, 1 - width), clamp(y + down * STEP, 0, 1 - height), width, height]);
     return onRegion(box);
   });

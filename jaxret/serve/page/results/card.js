@@ -1,5 +1,6 @@
 // One result in the grid: its best frame, its box or the heat of its film, and what can be done with it.
 
+import { boxOver } from "../base/boxes.js";
 import { el, iconButton } from "../base/elements.js";
 import { clock, count, figure, span } from "../base/format.js";
 import { drawHeat, hitAt } from "../base/heat.js";
@@ -17,16 +18,6 @@ export function groupTitle({ best, hits }) {
   return parts.join(", ");
 }
 
-/** A found box over an image that fills its frame by `object-fit: contain`. */
-export function boxOver(box, width, height) {
-  const [x, y, w, h] = box;
-  const fit = el("div", { class: "fit", style: { "--ratio": `${width} / ${height}`, "--aspect": width / height } });
-  const mark = el("div", { class: "found-box" });
-  Object.assign(mark.style, { left: `${100 * x}%`, top: `${100 * y}%`, width: `${100 * w}%`, height: `${100 * h}%` });
-  fit.append(mark);
-  return fit;
-}
-
 /** The second that shows best what was found; of what is only browsed, the middle. */
 const middle = (hit) => hit.moment ?? (Number.isFinite(hit.start) ? (hit.start + hit.end) / 2 : hit.duration / 2);
 
@@ -42,35 +33,83 @@ export function card(group, place, { index, sign, canCompare, onOpen, onMark, on
   const film = best.kind === "video";
   const image = el("img", { alt: "", decoding: "async", draggable: "false" });
   image.addEventListener("load", () => image.classList.add("loaded"), { once: true });
-  const open = el("button", {
-    type: "button", class: "card-open", tabindex: "-1", "aria-label": `${place + 1}. ${groupTitle(group)}`,
-    on: { click: () => onOpen(group, best) },
-  }, image, best.box && boxOver(best.box, best.width, best.height),
-  film && el("span", { class: "card-time" }, Number.isFinite(best.distance) ? span(best.start, best.end) : clock(best.duration, 0)),
-  best.backwards && el("span", { class: "card-flag" }, "↩ backwards"),
-  best.missing && el("span", { class: "card-flag" }, "file missing"));
-
-  const canvas = film && hits.length && Number.isFinite(best.distance) && el("canvas", {
-    class: "card-heat", "aria-hidden": "true",
-    on: {
-      click: (event) => {
-        const area = canvas.getBoundingClientRect();
-        onOpen(group, hitAt(hits, ((event.clientX - area.left) / area.width) * best.duration));
-      },
+  const open = el(
+    "button",
+    {
+      type: "button",
+      class: "card-open",
+      tabindex: "-1",
+      "aria-label": `${place + 1}. ${groupTitle(group)}`,
+      on: { click: () => onOpen(group, best) },
     },
-  });
-  const score = Number.isFinite(best.distance) && el("span", { class: "score", title: best.metric ?? "distance" },
-    el("span", { class: "meter", style: { "--fill": `${Math.round(100 * (best.closeness ?? 1))}%` } }), figure(best.cosine ?? best.distance));
-  const toggle = (name, label, key) => iconButton(name, label, () => onMark(group, name), { tabindex: "-1", "aria-pressed": String(sign === name), "aria-keyshortcuts": key });
-  const element = el("article", { class: sign ? `card ${sign}` : "card", role: "listitem", "aria-posinset": place + 1 },
-    open, canvas || el("div", { class: "card-heat" }),
+    image,
+    best.box && boxOver(best.box, best.width, best.height),
+    film &&
+      el(
+        "span",
+        { class: "card-time" },
+        Number.isFinite(best.distance) ? span(best.start, best.end) : clock(best.duration, 0),
+      ),
+    best.backwards && el("span", { class: "card-flag" }, "↩ backwards"),
+    best.missing && el("span", { class: "card-flag" }, "file missing"),
+  );
+
+  const canvas =
+    film &&
+    hits.length &&
+    Number.isFinite(best.distance) &&
+    el("canvas", {
+      class: "card-heat",
+      "aria-hidden": "true",
+      on: {
+        click: (event) => {
+          const area = canvas.getBoundingClientRect();
+          onOpen(group, hitAt(hits, ((event.clientX - area.left) / area.width) * best.duration));
+        },
+      },
+    });
+  const score =
+    Number.isFinite(best.distance) &&
+    el(
+      "span",
+      { class: "score", title: best.metric ?? "distance" },
+      el("span", { class: "meter", style: { "--fill": `${Math.round(100 * (best.closeness ?? 1))}%` } }),
+      figure(best.cosine ?? best.distance),
+    );
+  const toggle = (name, label, key) =>
+    iconButton(name, label, () => onMark(group, name), {
+      tabindex: "-1",
+      "aria-pressed": String(sign === name),
+      "aria-keyshortcuts": key,
+    });
+  const element = el(
+    "article",
+    { class: sign ? `card ${sign}` : "card", role: "listitem", "aria-posinset": place + 1 },
+    open,
+    canvas || el("div", { class: "card-heat" }),
     el("div", { class: "card-text" }, el("span", { class: "card-name", title: best.name }, best.name), score),
-    el("div", { class: "card-foot" },
-      el("span", { class: "card-label" }, [best.label, hits.length > 1 && count(hits.length, "place")].filter(Boolean).join(" · ")),
-      el("span", { class: "card-tools" },
-        toggle("plus", "More like this", "+"), toggle("minus", "Less like this", "-"),
+    el(
+      "div",
+      { class: "card-foot" },
+      el(
+        "span",
+        { class: "card-label" },
+        [best.label, hits.length > 1 && count(hits.length, "place")].filter(Boolean).join(" · "),
+      ),
+      el(
+        "span",
+        { class: "card-tools" },
+        toggle("plus", "More like this", "+"),
+        toggle("minus", "Less like this", "-"),
         iconButton("similar", "Similar to this", () => onSimilar(group), { tabindex: "-1", "aria-keyshortcuts": "s" }),
-        canCompare && iconButton("compare", "Compare with the query", () => onCompare(group), { tabindex: "-1", "aria-keyshortcuts": "c" }))));
+        canCompare &&
+          iconButton("compare", "Compare with the query", () => onCompare(group), {
+            tabindex: "-1",
+            "aria-keyshortcuts": "c",
+          }),
+      ),
+    ),
+  );
   return {
     element,
     open,

@@ -7,9 +7,9 @@ const STILL = 70; // milliseconds that a card stands in sight before its image i
 
 /**
  * @param {object} hooks {
- *   make(group, place): {element, open, load()}, onEnd(): more are wanted, onFocus(group) }
+ *   make(group, place): {element, open, load()}, onEnd(): more are wanted }
  */
-export function grid({ make, onEnd, onFocus }) {
+export function grid({ make, onEnd }) {
   const rows = el("div", { class: "grid-rows" });
   const element = el("div", { class: "grid", role: "list", "aria-label": "Results" }, rows);
   const cards = new Map(); // item -> {card, place, group, look}
@@ -20,6 +20,7 @@ export function grid({ make, onEnd, onFocus }) {
   let size = { width: 200, height: 200, gap: 12 };
   let loading = 0;
   let frame = 0;
+  let drawn = [-1, -1]; // places of the first result in the page and after the last
 
   function measure() {
     const style = getComputedStyle(element);
@@ -41,11 +42,14 @@ export function grid({ make, onEnd, onFocus }) {
     return [first * columns, Math.min(groups.length, last * columns)];
   }
 
+  /** Put the cards of the rows in sight where they belong; while the same rows are in sight there is nothing to do. */
   function draw() {
     frame = 0;
+    const [first, last] = visible();
+    if (drawn[0] === first && drawn[1] === last) return;
+    drawn = [first, last];
     const many = Math.ceil(groups.length / columns);
     rows.style.height = `${Math.max(0, many * (size.height + size.gap) - size.gap)}px`;
-    const [first, last] = visible();
     const wanted = new Map();
     for (let place = first; place < last; place += 1) wanted.set(groups[place].item, place);
     if (groups[focused]) wanted.set(groups[focused].item, focused); // Tab finds it wherever the page is scrolled to
@@ -54,37 +58,47 @@ export function grid({ make, onEnd, onFocus }) {
       one.card.element.remove();
       cards.delete(item);
     }
-    for (const [item, place] of wanted) put(groups[place], item, place);
+    let after = null; // in the page's own order, too, for those who read it aloud
+    for (const [item, place] of [...wanted].sort(([, one], [, other]) => other - one))
+      after = put(groups[place], item, place, after);
     clearTimeout(loading);
     loading = setTimeout(() => cards.forEach(({ card }) => card.load()), STILL);
     if (last >= groups.length - 2 * columns) onEnd();
   }
 
-  function put(group, item, place) {
+  /** The element of a result at its place, the one there or a new one. */
+  function put(group, item, place, after) {
     const known = cards.get(item);
     const present = look(group);
-    if (known && known.group === group && known.look === present && known.place === place) return stand(known, place);
-    const had = known?.card.element.contains(document.activeElement);
-    const one = { card: make(group, place), place, group, look: present };
-    if (known) known.card.element.replaceWith(one.card.element);
-    else rows.append(one.card.element);
-    one.card.element.setAttribute("aria-setsize", groups.length);
-    cards.set(item, one);
-    stand(one, place);
-    if (had) one.card.open.focus({ preventScroll: true });
-    return undefined;
+    const same = known && known.group === group && known.look === present && known.place === place;
+    const one = same ? known : { card: make(group, place), place, group, look: present };
+    const { element: card, open } = one.card;
+    if (!same) {
+      const had = known?.card.element.contains(document.activeElement);
+      known?.card.element.remove();
+      rows.insertBefore(card, after);
+      cards.set(item, one);
+      if (had) open.focus({ preventScroll: true });
+    }
+    card.setAttribute("aria-setsize", groups.length);
+    open.tabIndex = place === focused ? 0 : -1;
+    stand(card, place);
+    return card;
   }
 
-  function stand({ card }, place) {
+  function stand(card, place) {
     const x = (place % columns) * (size.width + size.gap);
     const y = Math.floor(place / columns) * (size.height + size.gap);
-    card.element.style.transform = `translate(${x}px, ${y}px)`;
-    card.element.style.width = `${size.width}px`;
-    card.element.style.height = `${size.height}px`;
-    card.open.tabIndex = place === focused ? 0 : -1;
+    card.style.transform = `translate(${x}px, ${y}px)`;
+    card.style.width = `${size.width}px`;
+    card.style.height = `${size.height}px`;
   }
 
   const soon = () => (frame ||= requestAnimationFrame(draw));
+  const anew = () => {
+    drawn = [-1, -1];
+    soon();
+  };
 
   /** Put the focus on a result, scrolled into sight. */
   function focus(place) {
@@ -96,30 +110,32 @@ export function grid({ make, onEnd, onFocus }) {
     const above = parseFloat(getComputedStyle(element).scrollMarginTop) || 0;
     if (top < above) scrollBy({ top: top - above });
     else if (top + size.height > innerHeight) scrollBy({ top: top + size.height - innerHeight + size.gap });
+    drawn = [-1, -1];
     draw();
     cards.get(groups[focused].item)?.card.open.focus({ preventScroll: true });
   }
 
   element.addEventListener("focusin", (event) => {
-    for (const [, { card, place, group }] of cards) {
+    for (const { card, place } of cards.values()) {
       if (!card.element.contains(event.target)) continue;
       if (focused !== place) {
         focused = place;
         cards.forEach((one) => (one.card.open.tabIndex = one.place === focused ? 0 : -1));
       }
-      onFocus?.(group);
     }
   });
   addEventListener("scroll", soon, { passive: true });
+  let width = 0;
   new ResizeObserver(() => {
+    if (width === element.clientWidth) return; // it grows with its results
+    width = element.clientWidth;
     measure();
     cards.forEach((one) => (one.look = null)); // canvases are drawn at their size
-    soon();
+    anew();
   }).observe(element);
 
   return {
     element,
-    soon,
     focus,
     /** Show groups; `looks(group)` tells what else a card depends on. */
     show(next, looks = look) {
@@ -127,7 +143,7 @@ export function grid({ make, onEnd, onFocus }) {
       look = looks;
       focused = Math.min(focused, Math.max(0, groups.length - 1));
       measure();
-      soon();
+      anew();
     },
     top() {
       focused = 0;

@@ -1,7 +1,8 @@
 // Hits by what was found: a film that is hit in several places is one result.
 
 /** Cosine where the search gave one, else distance. */
-export const measureOf = (hits) => (hits.length && hits.every((hit) => Number.isFinite(hit.cosine)) ? "cosine" : "distance");
+export const measureOf = (hits) =>
+  hits.length && hits.every((hit) => Number.isFinite(hit.cosine)) ? "cosine" : "distance";
 
 /** Whether a hit is as near as a threshold wants it. */
 export function passes(hit, threshold, measure) {

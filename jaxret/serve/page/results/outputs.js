@@ -13,7 +13,9 @@ const FORMATS = { csv: "Table (CSV)", json: "JSON", edl: "Edit decision list (ED
 /** Save the results within the threshold, or those marked with + where there are any. */
 async function exported(format, marked) {
   const measure = measureOf(state.hits);
-  const kept = state.hits.filter((hit) => passes(hit, state.threshold, measure) && (!marked || state.plus.has(hit.item)));
+  const kept = state.hits.filter(
+    (hit) => passes(hit, state.threshold, measure) && (!marked || state.plus.has(hit.item)),
+  );
   const request = { search: state.search.id, format };
   if (marked || state.threshold !== null) request.ranks = kept.map((hit) => hit.rank);
   const { blob, name } = await madeFile("/api/exports", request);
@@ -39,8 +41,20 @@ export function outputsMenu() {
       await attempt(work);
     };
     const searched = state.search?.id && state.search.state === "done";
-    const formats = Object.entries(FORMATS).map(([format, label]) => button(label, run(() => exported(format, false)), { disabled: !searched }));
-    const marked = state.plus.size && searched && button("Only those marked + (CSV)", run(() => exported("csv", true)));
+    const formats = Object.entries(FORMATS).map(([format, label]) =>
+      button(
+        label,
+        run(() => exported(format, false)),
+        { disabled: !searched },
+      ),
+    );
+    const marked =
+      state.plus.size &&
+      searched &&
+      button(
+        "Only those marked + (CSV)",
+        run(() => exported("csv", true)),
+      );
     return [...formats, marked, button([icon("link"), "Copy a link to this search"], run(copyLink))];
   });
 }

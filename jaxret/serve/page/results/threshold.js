@@ -14,11 +14,17 @@ export function thresholdSlider(onOptions) {
   const input = el("input", { type: "range", id, min: 0, max: STEPS, step: 1, value: STEPS, on: { input: slide } });
   const name = el("label", { for: id });
   const value = el("output", { for: id });
-  const par = button("PAR", usePar, { class: "button small", title: "Proximal-affinity re-ranking: keep what also points the same way" });
+  const par = button("PAR", usePar, {
+    class: "button small",
+    title: "Proximal-affinity re-ranking: keep what also points the same way",
+  });
   let ends = null;
   let measure = "distance";
 
-  const valueAt = (step) => measure === "cosine" ? ends[0] + ((ends[1] - ends[0]) * (STEPS - step)) / STEPS : ends[0] + ((ends[1] - ends[0]) * step) / STEPS;
+  const valueAt = (step) =>
+    measure === "cosine"
+      ? ends[0] + ((ends[1] - ends[0]) * (STEPS - step)) / STEPS
+      : ends[0] + ((ends[1] - ends[0]) * step) / STEPS;
 
   function slide() {
     const all = Number(input.value) === STEPS;

@@ -11,11 +11,15 @@ import { thresholdSlider } from "./threshold.js";
 function statusText({ search, hits, groups, index }) {
   if (!index) return "";
   if (!search) return "";
-  if (search.state === "waiting") return search.position > 0 ? `Waiting: ${count(search.position, "search", "searches")} before this one` : "Searching…";
+  if (search.state === "waiting")
+    return search.position > 0
+      ? `Waiting: ${count(search.position, "search", "searches")} before this one`
+      : "Searching…";
   if (search.state === "running" || (search.state === "done" && search.total && !hits.length)) return "Searching…";
   if (search.state === "cancelled") return "Cancelled.";
   if (search.state === "failed") return "";
-  if (search.browsing) return `${index.name}: ${count(Number.isFinite(search.total) ? search.total : index.items, "item")}`;
+  if (search.browsing)
+    return `${index.name}: ${count(Number.isFinite(search.total) ? search.total : index.items, "item")}`;
   if (!search.total) return "Nothing was found.";
   const places = hits.length < search.total ? `${hits.length} of ${search.total}` : String(hits.length);
   return `${count(groups.length, "result")}, ${places} ${search.total === 1 ? "place" : "places"}`;
@@ -28,8 +32,17 @@ function timingText({ search }) {
 
 function orders(index) {
   if (!index) return [];
-  const columns = ["key", index.labels.length && "label", index.videos && "duration", "modified", ...index.columns.map((one) => one.name)].filter(Boolean);
-  return columns.flatMap((name) => [[name, `${name} ↑`], [`-${name}`, `${name} ↓`]]);
+  const columns = [
+    "key",
+    index.labels.length && "label",
+    index.videos && "duration",
+    "modified",
+    ...index.columns.map((one) => one.name),
+  ].filter(Boolean);
+  return columns.flatMap((name) => [
+    [name, `${name} ↑`],
+    [`-${name}`, `${name} ↓`],
+  ]);
 }
 
 /** @param {object} hooks {onChange(): search again, onOptions(options), onCancel()} */
@@ -37,15 +50,39 @@ export function toolbar({ onChange, onOptions, onCancel }) {
   const said = el("p", { class: "status", role: "status" });
   const timing = el("p", { class: "timing" });
   const cancel = button("Cancel", onCancel, { class: "button small", hidden: true });
-  const sort = el("select", { "aria-label": "Order", id: "sort", on: { change: () => { change({ sort: sort.value }); onChange(); } } });
+  const sort = el("select", {
+    "aria-label": "Order",
+    id: "sort",
+    on: {
+      change: () => {
+        change({ sort: sort.value });
+        onChange();
+      },
+    },
+  });
   const failure = el("p", { class: "failure", role: "alert", hidden: true });
   const bar = el("div", { class: "spinner-line", "aria-hidden": "true", hidden: true });
-  const element = el("div", { class: "toolbar" },
-    el("div", { class: "toolbar-row" }, filterChips(onChange), thresholdSlider(onOptions), el("div", { class: "toolbar-end" }, sort, outputsMenu().element)),
-    el("div", { class: "toolbar-row quiet" }, said, cancel, timing), bar, failure);
+  const element = el(
+    "div",
+    { class: "toolbar" },
+    el(
+      "div",
+      { class: "toolbar-row" },
+      filterChips(onChange),
+      thresholdSlider(onOptions),
+      el("div", { class: "toolbar-end" }, sort, outputsMenu().element),
+    ),
+    el("div", { class: "toolbar-row quiet" }, said, cancel, timing),
+    bar,
+    failure,
+  );
 
   when(["index", "sort", "query", "plus"], () => {
-    fill(sort, el("option", { value: "" }, state.query || state.plus.size ? "nearest first" : "as indexed"), orders(state.index).map(([value, label]) => el("option", { value }, label)));
+    fill(
+      sort,
+      el("option", { value: "" }, state.query || state.plus.size ? "nearest first" : "as indexed"),
+      orders(state.index).map(([value, label]) => el("option", { value }, label)),
+    );
     sort.value = state.sort;
   });
   when(["search", "groups", "index"], () => {
@@ -54,8 +91,12 @@ export function toolbar({ onChange, onOptions, onCancel }) {
     timing.textContent = timingText(state);
     cancel.hidden = !busy;
     bar.hidden = !busy;
-    failure.hidden = state.search?.state !== "failed";
-    failure.textContent = failure.hidden ? "" : state.search.error;
+    const wrong =
+      state.search?.state === "failed"
+        ? state.search.error
+        : state.search?.damage && `The query is damaged: ${state.search.damage}`;
+    failure.hidden = !wrong;
+    if (failure.textContent !== (wrong || "")) failure.textContent = wrong || "";
   });
   return element;
 }

@@ -1,7 +1,7 @@
 // The middle of the page: the toolbar and the grid of results.
 
 import { el, fill } from "../base/elements.js";
-import { change, state, when } from "../base/store.js";
+import { canCompare, change, signOf, state, when } from "../base/store.js";
 import { card } from "./card.js";
 import { grid } from "./grid.js";
 import { grouped } from "./groups.js";
@@ -9,15 +9,14 @@ import { toolbar } from "./toolbar.js";
 
 const place = document.getElementById("results");
 
-export const signOf = (item) => (state.plus.has(item) ? "plus" : state.minus.has(item) ? "minus" : "");
-
 /**
- * @param {object} hooks {onChange, onOptions, onCancel, onMore, onOpen(group, hit), onMark(group, sign), onSimilar(group),
- *   onCompare(group)}
+ * @param {object} hooks {onChange, onOptions, onCancel, onMore, onOpen(group, hit), onMark(group, sign),
+ *   onSimilar(group), onCompare(group)}
  */
 export function resultsView(hooks) {
   const cards = grid({
-    make: (group, number) => card(group, number, { ...hooks, index: state.index.id, sign: signOf(group.item), canCompare: canCompare() }),
+    make: (group, number) =>
+      card(group, number, { ...hooks, index: state.index.id, sign: signOf(group.item), canCompare: canCompare() }),
     onEnd: hooks.onMore,
   });
   const empty = el("div", { class: "empty", hidden: true });
@@ -25,7 +24,11 @@ export function resultsView(hooks) {
 
   when(["hits", "threshold"], () => change({ groups: grouped(state.hits, state.threshold) }));
   when(["groups", "plus", "minus", "chosen"], () => {
-    cards.show(state.groups, (group) => `${signOf(group.item)}${group.hits.length}${group.best.closeness}${state.chosen === group.item}${canCompare()}`);
+    cards.show(
+      state.groups,
+      (group) =>
+        `${signOf(group.item)}${group.hits.length}${group.best.closeness}${state.chosen === group.item}${canCompare()}`,
+    );
     place.classList.toggle("busy", ["waiting", "running"].includes(state.search?.state));
   });
   when(["search"], () => {
@@ -37,6 +40,3 @@ export function resultsView(hooks) {
   });
   return cards;
 }
-
-/** A search by an image or a film can be laid beside its hits; words cannot. */
-export const canCompare = () => Boolean(state.query) && state.query.source !== "text" && !state.search?.browsing;

@@ -12,14 +12,35 @@ export function cutForm(index, group) {
   const end = number("Cut to, seconds");
   const exact = el("input", { type: "checkbox" });
   const run = button([icon("scissors"), "Cut"], () => attempt(cut));
-  const element = el("div", { class: "cut row" }, start, el("span", {}, "to"), end, el("span", {}, "s"),
-    el("label", { class: "check", title: "Encode anew, so that both ends are exact; else the cut begins at a key frame and keeps the quality." }, exact, el("span", {}, "exact ends")), run);
+  const element = el(
+    "div",
+    { class: "cut row" },
+    start,
+    el("span", {}, "to"),
+    end,
+    el("span", {}, "s"),
+    el(
+      "label",
+      {
+        class: "check",
+        title: "Encode anew, so that both ends are exact; else the cut begins at a key frame and keeps the quality.",
+      },
+      exact,
+      el("span", {}, "exact ends"),
+    ),
+    run,
+  );
   const part = () => ({ start: Number(start.value), end: Number(end.value) });
 
   async function cut() {
     run.disabled = true;
     try {
-      const { blob, name: given } = await madeFile("/api/cuts", { index, item: group.item, ...part(), exact: exact.checked });
+      const { blob, name: given } = await madeFile("/api/cuts", {
+        index,
+        item: group.item,
+        ...part(),
+        exact: exact.checked,
+      });
       save(blob, given ?? name);
     } finally {
       run.disabled = false;

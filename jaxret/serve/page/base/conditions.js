@@ -1,8 +1,9 @@
 // Filters as the page keeps them, and as the filter language says them (docs/filters.md).
 //
-// {column, in: [values]} one of several; {column, from?, to?} a range of numbers or times; {column, like: text} holds text.
+// {column, in: [values]} one of several; {column, from?, to?} a range of numbers or times; {column, like} holds a text;
+// {column: "folder", folder} lies in it.
 
-import { clock } from "../base/format.js";
+import { clock } from "./format.js";
 
 const quoted = (value) => (typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : String(value));
 
@@ -10,7 +11,10 @@ const column = (name) => (/^[A-Za-z_]\w*$/.test(name) ? name : `"${name}"`);
 
 function conditionText(condition) {
   const name = column(condition.column);
-  if (condition.in) return condition.in.length === 1 ? `${name} = ${quoted(condition.in[0])}` : `${name} in (${condition.in.map(quoted).join(", ")})`;
+  if (condition.in)
+    return condition.in.length === 1
+      ? `${name} = ${quoted(condition.in[0])}`
+      : `${name} in (${condition.in.map(quoted).join(", ")})`;
   if (condition.folder !== undefined) return `key like ${quoted(`${condition.folder}/%`)}`;
   if (condition.like !== undefined) return `${name} ilike ${quoted(`%${condition.like}%`)}`;
   const ends = [];
