@@ -16,7 +16,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import Kind, MediaItem
 from jaxret.data.readers import ArrayReader
 from jaxret.errors import JaxretError, MediaError
-from jaxret.retrieval import EncodedQuery, Hit, SequenceSearch
+from jaxret.retrieval import EncodedQuery, Hit
 from jaxret.serve.api.requests import QueryRequest, SearchRequest
 from jaxret.serve.errors import ApiError
 from jaxret.serve.library import OpenIndex
@@ -156,7 +156,7 @@ class Searches:
         """
         source = self._media.source(index, query)
         stamp = "" if source is None else source.stamp
-        known = (index.id, query, stamp, isinstance(options, SequenceSearch), *settled_by_query(options).values())
+        known = (index.id, query, stamp, *settled_by_query(options).values())
         if known in self._encoded:
             self._encoded.move_to_end(known)
             if search is not None:

@@ -199,6 +199,18 @@ def test_clips_that_are_no_files_are_rendered(made: Path, tmp_path: Path) -> Non
         assert client.post("/api/cuts", cut).status == 200
 
 
+def test_a_query_is_decoded_once_for_many_searches(client: Client) -> None:
+    query = {"path": "media/right/r3.mp4", "start": 0.25}
+    first = client.search("sequences", query).json
+    again = client.search("sequences", query, options={"class": "SequenceSearch", "measure": "dtw"}, k=3).json
+    assert {"decode", "encode"} <= set(first["timings"])
+    assert not {"decode", "encode"} & set(again["timings"])
+    assert again["total"] == 3
+    image = {"path": "media/right/r3.mp4", "at": 0.25}
+    refused = client.search("sequences", image, options={"class": "SequenceSearch", "measure": "dtw"}).json
+    assert refused["error"] == "an image is no sequence of clips: search with it by vectors"
+
+
 def test_what_another_program_adds_is_found(made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "runs" / "clips", tmp_path / "clips")
     with running([tmp_path / "clips"], made) as client:
