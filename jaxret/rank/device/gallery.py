@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank.device.bounds import MOST_DIMENSIONS, Rows, finite_rows, prepared_rows, sample_centre
+from jaxret.rank.device.in_groups import power_of_two
 from jaxret.rank.device.placement import Devices, mesh_of, placed
 from jaxret.rank.device.scan import rows_of
 from jaxret.rank.device.selection import NO_ID
@@ -114,7 +115,7 @@ class DeviceGallery:
     def queries_at_once(self, count: int, width: int) -> int:
         """How many of `count` queries to search with together, for `width` results each: a power of two."""
         fitting = self.working_bytes // (8 * width * self.shape[1])
-        return 1 << max(0, min(count, fitting, _MOST_QUERIES) - 1).bit_length()
+        return power_of_two(max(1, min(count, fitting, _MOST_QUERIES)))
 
     def chunk(self, queries: int, most: int = NO_ID) -> int:
         """How many rows, at most `most`, to compare with so many queries at once: a power of two, or all."""

@@ -33,6 +33,11 @@ def one_ahead(items: Iterator[Item]) -> Iterator[Item]:
         yield before
 
 
+def power_of_two(count: int, *, least: int = 1) -> int:
+    """The smallest power of two that is at least `count` and `least`, itself one."""
+    return max(least, 1 << (count - 1).bit_length())
+
+
 def rounded_up(width: int) -> int:
     """A number of results at least `width`, one of few: four to each power of two."""
     step = max(8, 1 << max(0, width.bit_length() - 3))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.rank.device.in_groups import one_ahead
+from jaxret.rank.device.in_groups import one_ahead, power_of_two
 from jaxret.rank.device.sequence_bounds import Query, mean_bounds, prepared_query, warping_bounds
 from jaxret.rank.device.sequences import DeviceSequences, LengthGroup, filled_length
 from jaxret.rank.dtw_search import Collection, DtwPruning, DtwResult, dimensions_of, kernel_view
@@ -22,6 +22,7 @@ __all__ = ["nearest_sequences_on_devices"]
 
 Progress = Callable[[int, int], None]
 _FIRST = 16  # sequences beyond k that are measured first
+_BOUND_AT_ONCE = 256  # at least, where a device has as many of one length, so that few sizes are compiled
 
 
 def nearest_sequences_on_devices(
@@ -157,7 +158,8 @@ class _Search:
         `wanted` is (devices, n), rows of each device.
         """
         fitting = self._gallery.working_bytes // (24 * len(self._on_devices.frames) * group.length)
-        chunk = min(1 << (wanted.shape[1] - 1).bit_length(), 1 << max(0, fitting.bit_length() - 1))
+        size = power_of_two(wanted.shape[1], least=_BOUND_AT_ONCE)
+        chunk = min(size, power_of_two(group.rows // len(wanted)), 1 << max(0, fitting.bit_length() - 1))
         filled = np.pad(wanted, ((0, 0), (0, -wanted.shape[1] % chunk)))
         return [
             warping_bounds(

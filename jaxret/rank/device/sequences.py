@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
 from jaxret.rank.device.bounds import MOST_DIMENSIONS
+from jaxret.rank.device.in_groups import power_of_two
 from jaxret.rank.device.placement import SHARDS, Devices, mesh_of, placed
 from jaxret.rank.device.scan import rows_of
 from jaxret.rank.device.sequence_bounds import Summaries, summaries
@@ -23,7 +24,8 @@ from jaxret.rank.validation import check_working_bytes
 
 __all__ = ["DeviceSequences", "filled_length"]
 
-_SAMPLE = 256  # sequences whose first frames' mean is the centre
+_SAMPLE = 256  # sequences whose means' mean is the centre
+_READ_AT_ONCE = 32  # at least, so that few sizes are compiled
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class DeviceSequences(Sequence[NDArray[np.float32]]):
         """Some sequences, float32 (T_i, D)."""
         found: list[NDArray[np.float32]] = [np.zeros((0, self.dimensions), np.float32)] * len(ids)
         for group, which, rows in self.rows_in_groups(ids):
-            filled = np.zeros(1 << (len(rows) - 1).bit_length(), np.int32)  # few sizes are compiled
+            filled = np.zeros(power_of_two(len(rows), least=_READ_AT_ONCE), np.int32)
             filled[: len(rows)] = rows
             frames = np.asarray(rows_of(group.frames, jnp.asarray(filled[None]), mesh=self.mesh)[0])
             for place, values in zip(which.tolist(), frames, strict=False):
