@@ -25,7 +25,7 @@ from jaxret.files import require_regular
 __all__ = ["StreamFacts", "preview_frames", "stream_facts", "whole_frame"]
 
 _WORTH_SEEKING = 2.0  # seconds; less is decoded
-_MOST_DECODED = 300  # frames from a key frame on to the wanted one; where there are more, the last of them will do
+_MOST_DECODED, _LEAST_DECODED = 2000, 24  # frames a call; for a moment. Where more lie before it, the last will do
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,8 +104,10 @@ def preview_frames(path: str | os.PathLike[str], times: Sequence[float], width: 
         frames = _FramesNear(container, stream)
         converter: FrameConverter | None = None
         found = []
-        for second in times:
-            frame = frames.at(second)
+        for number, second in enumerate(times):
+            frame = frames.at(
+                second, most=max(_LEAST_DECODED, (_MOST_DECODED - frames.decoded) // (len(times) - number))
+            )
             if frame is None:
                 raise MediaError(name, "no frame decodes")
             converter = converter or FrameConverter(frame, stream.sample_aspect_ratio)
@@ -133,27 +135,28 @@ class _FramesNear:
         self._origin = float((stream.start_time or 0) * stream.time_base)
         self._frames: Iterator[Any] = container.decode(stream)
         self._last: Any = None
+        self.decoded = 0
         self._ahead: Any = None  # decoded, and shown after the moment that was wanted last
 
-    def at(self, second: float) -> Any:
-        """The frame on display, as near as few decoded frames come; None where none decodes at all."""
+    def at(self, second: float, most: int) -> Any:
+        """The frame on display, as near as so many decoded frames come; None where none decodes at all."""
         if self._ahead is not None and self._time(self._ahead) > second:
             return self._last or self._ahead
         before = self._last
         if second - (0.0 if before is None else self._time(before)) <= _WORTH_SEEKING:
-            self._advance(second)
+            self._advance(second, most)
             return self._last
         # Some containers seek too far, and beyond the end there is nothing: further back there is.
         for back in (0.0, 5.0, second):
             self._seek(second - back)
-            self._advance(second)
+            self._advance(second, most)
             if self._last is not None and self._time(self._last) <= second:
                 return self._last
         return self._last or before
 
-    def _advance(self, second: float) -> None:
-        """Decode up to a moment."""
-        for _ in range(_MOST_DECODED):
+    def _advance(self, second: float, most: int) -> None:
+        """Decode up to a moment, so many frames at most."""
+        for _ in range(most):
             frame = self._ahead or self._next()
             self._ahead = None
             if frame is None:
@@ -172,6 +175,7 @@ class _FramesNear:
             self._last, self._ahead = None, None
 
     def _next(self) -> Any:
+        self.decoded += 1
         try:
             return next(self._frames, None)
         except (av.FFmpegError, OSError):
