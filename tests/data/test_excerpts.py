@@ -103,7 +103,7 @@ def test_the_medium_of_an_item_is_opened_again(film: MediaFiles) -> None:
 def test_previews_of_a_long_film_decode_few_frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A film with one key frame: what lies far from it is near enough, and found in bounded time."""
     frames = np.repeat(np.arange(250, dtype=np.uint8), 32 * 48 * 3).reshape(250, 32, 48, 3)
-    write_video(tmp_path / "a.mp4", frames, fps=10, options={"crf": "5", "g": "1000"})
+    write_video(tmp_path / "a.mp4", frames, fps=10, options={"crf": "5", "g": "1000", "sc_threshold": "0"})
     exact = np.stack(preview_frames(tmp_path / "a.mp4", [24.0], 48)).mean()
     assert exact == pytest.approx(240, abs=3)
     monkeypatch.setattr("jaxret.data.decode.previews._MOST_DECODED", 60)
