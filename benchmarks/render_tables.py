@@ -107,7 +107,11 @@ PAGES = {
     ),
     "scale": Page(
         "An index at scale, and the start of a command: measured",
-        {"index_at_scale": "Beside LanceDB, Qdrant and faiss", "cold_start": "A search from the command line"},
+        {
+            "index_at_scale": "Beside LanceDB, Qdrant and faiss",
+            "index_cells": "Approximate search beside faiss's inverted file",
+            "cold_start": "A search from the command line",
+        },
     ),
     "serve": Page("jaxret serve: measured", {"serve_latency": "From the end of an upload to the results"}),
     "kernels": Page(

@@ -137,7 +137,7 @@ def use(open_it: Callable[[Path], Callable[[np.ndarray, int | None], list[int]]]
 
 
 def main() -> None:
-    """Measures, prints, and without --quick writes benchmarks/results/speed_index_cells.json."""
+    """Measures, prints, and without --quick writes benchmarks/results/index_cells.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller, no file")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
@@ -178,7 +178,7 @@ def main() -> None:
                 )
                 print(f"  {probes:>2} probes: recall@10 {recall:.3f}, {result['ms'][probes]:.3f} ms")
     if not options.quick:
-        print("wrote", results_file.write("speed_index_cells", rows, ["faiss-cpu", "scikit-learn"]))
+        print("wrote", results_file.write("index_cells", rows, ["faiss-cpu", "scikit-learn"]))
 
 
 if __name__ == "__main__":
