@@ -20,6 +20,7 @@ from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
 from jaxret.rank.device.placement import SHARDS
+from jaxret.rank.device.scan import by_chunks
 
 MOST_DIMENSIONS = 1 << 18
 """Above it the error of a float32 product is no longer bounded well."""
@@ -106,7 +107,7 @@ def _biases_and_scales(
             square = jnp.square(_centred(row, scale, centre)).sum() + extra
             return jnp.where(bounded & (square < _LARGE), square * share - TINY, -jnp.inf), scale
 
-        return jax.lax.map(of_row, part, batch_size=chunk)
+        return by_chunks(of_row, part, chunk)
 
     specs = P(SHARDS), P()
     return jax.shard_map(on_shard, mesh=mesh, in_specs=specs, out_specs=P(SHARDS), check_vma=False)(vectors, centre)
@@ -117,7 +118,7 @@ def finite_rows(vectors: jax.Array, *, mesh: Mesh, chunk: int) -> jax.Array:
     """bool (shards * R,): which rows are finite."""
 
     def on_shard(part: jax.Array) -> jax.Array:
-        return jax.lax.map(lambda row: jnp.isfinite(row).all(), part, batch_size=chunk)
+        return by_chunks(lambda row: jnp.isfinite(row).all(), part, chunk)
 
     sharded = jax.shard_map(on_shard, mesh=mesh, in_specs=P(SHARDS), out_specs=P(SHARDS), check_vma=False)
     return sharded(vectors)

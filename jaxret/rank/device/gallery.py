@@ -75,9 +75,8 @@ class DeviceGallery:
         matrix = rows if isinstance(rows, jax.Array) else as_array(rows, "rows")
         outline = np.broadcast_to(np.zeros((), matrix.dtype), matrix.shape)  # what checks look at; nothing is copied
         self.is_of_codes = outline.dtype == np.uint8
-        self.shape: tuple[int, int] = (check_code_matrix if self.is_of_codes else check_float_matrix)(
-            outline, "rows"
-        ).shape
+        checked = check_code_matrix(outline, "rows") if self.is_of_codes else check_float_matrix(outline, "rows")
+        self.shape: tuple[int, ...] = checked.shape
         self.dtype = outline.dtype
         self.working_bytes = check_working_bytes(working_bytes)
         self.mesh = mesh_of(devices)

@@ -73,6 +73,30 @@ def _on_shard(
     return keys, ids, _rows_of(gallery, ids, first)
 
 
+def by_chunks(of_row: Callable[[Any], Any], rows: Any, chunk: int) -> Any:
+    """What a function gives for each row, of arrays with a leading axis of rows; at most `chunk` of them at once.
+
+    Unlike `jax.lax.map`, it copies no more than a chunk of the rows.
+    """
+    count = jax.tree.leaves(rows)[0].shape[0]
+    chunk = min(chunk, count)
+    results = jax.tree.map(
+        lambda one: jnp.zeros((count, *one.shape), one.dtype),
+        jax.eval_shape(of_row, jax.tree.map(lambda array: array[0], rows)),
+    )
+
+    def step(number: jax.Array, results: Any) -> Any:
+        start = jnp.minimum(number * jnp.int32(chunk), jnp.int32(count - chunk))
+        some = jax.tree.map(lambda array: jax.lax.dynamic_slice_in_dim(array, start, chunk), rows)
+        return jax.tree.map(
+            lambda whole, part: jax.lax.dynamic_update_slice_in_dim(whole, part, start, 0),
+            results,
+            jax.vmap(of_row)(some),
+        )
+
+    return jax.lax.fori_loop(0, -(-count // chunk), step, results)
+
+
 def _missing(dtype: Any, chunk: int) -> jax.Array:
     """The key of a row that is not there, above all others, and for `smallest` not too large."""
     return jnp.array(jnp.inf if dtype == jnp.float32 else (2**31 - 1) // chunk - 1, dtype)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from jaxret.rank.device.bounds import ROUNDING, TINY, slack
 from jaxret.rank.device.placement import SHARDS
+from jaxret.rank.device.scan import by_chunks
 from jaxret.rank.device.warping import warped
 
 _EVERYWHERE = P()
@@ -74,7 +75,7 @@ def summaries(frames: jax.Array, lengths: jax.Array, centre: jax.Array, *, mesh:
             squares = jnp.square(jnp.where(real, rows - mean[None], 0.0)).sum(axis=1)
             return Summaries(mean, jnp.sqrt(squares.max()) * (1 + slack(len(centre))) + 2.0**-50, length)
 
-        return jax.lax.map(of_one, (frames, lengths), batch_size=chunk)
+        return by_chunks(of_one, (frames, lengths), chunk)
 
     specs = P(SHARDS), P(SHARDS), _EVERYWHERE
     sharded = jax.shard_map(on_shard, mesh=mesh, in_specs=specs, out_specs=P(SHARDS), check_vma=False)
