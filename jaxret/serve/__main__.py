@@ -23,7 +23,7 @@ class Serve:
     It listens on the loopback address, which no other machine reaches. Ctrl-C ends it.
 
     Attributes:
-      indexes: index folders, or run folders that hold one.
+      index: index folders, one or more, or run folders that hold one.
       port: of the address; 0 for one that is free.
       media_root: a folder whose media may be searched with by path, and indexed from the page.
       host: another address to listen on, which needs a token.
@@ -32,7 +32,7 @@ class Serve:
         says it, too, and is not shown in lists of programs.
     """
 
-    indexes: tuple[Path, ...]
+    index: tuple[Path, ...]
     port: Annotated[int, at_least(0, most=65535)] = 8000
     media_root: Path | None = None
     host: str = "127.0.0.1"
@@ -41,7 +41,7 @@ class Serve:
 
     def __post_init__(self) -> None:
         check_ranges(self)
-        if not self.indexes:
+        if not self.index:
             raise ConfigError("name what to search in: an index or a run folder")
         if self.media_root is not None and not self.media_root.is_dir():
             raise ConfigError(f"--media-root {self.media_root} is not a folder")
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--name {args.name} is how other machines reach it: it needs a --token, too")
 
     with bound_socket(args.host, args.port) as listening:
-        parts = open_parts(args.indexes, args.media_root, Limits())
+        parts = open_parts(args.index, args.media_root, Limits())
         host = f"[{args.host}]" if ":" in args.host else args.host
         secret = "" if args.secret is None else f"?token={args.secret}"
         print(f"http://{host}:{listening.getsockname()[1]}/{secret}", flush=True)
