@@ -31,8 +31,8 @@ from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
 from jaxret.models.store import load_encoder
 from jaxret.rank import SequenceRanking, sequence_distances
 
-PENALTIES = (0.0, 0.05, 0.2)
-WINDOWS = (None, 1, 3)
+PENALTIES = (0.0, 0.02, 0.05, 0.1, 0.2)
+WINDOWS = (None, 1, 2, 4)
 RANKINGS = {
     "mean vector": SequenceRanking("mean-cosine"),
     "DTW": SequenceRanking("dtw"),

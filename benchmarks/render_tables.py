@@ -64,6 +64,7 @@ PAGES = {
         "ConvLSTM autoencoders and Bi-DTW: measured",
         {
             "accuracy_convlstm": "Accuracy",
+            "accuracy_sequences": "Bi-DTW on long sequences, played in other ways",
             "conv_lstm_memory": "Memory of a training step",
             "speed_train_step": "Time of a training step",
         },

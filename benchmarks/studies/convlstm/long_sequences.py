@@ -62,7 +62,7 @@ class LongSequences:
         return same & self.searched
 
 
-def ucf101(features: Path, *, queries: int = 100, blocks: int = 20, seed: int = 0) -> LongSequences:
+def ucf101(features: Path, *, queries: int = 150, blocks: int = 20, seed: int = 0) -> LongSequences:
     """Videos of 15 classes as 25 VGG16 vectors: videos are the even ones, queries the odd ones, 13 and 12.
 
     Test queries are of the official test split. Validation queries are of the training split; its list is cut into

@@ -4,7 +4,8 @@ SGD with momentum 0.9 and L2 of 1e-3; the learning rate of 1e-3 is divided by 10
 of a loss in squared distances, so the loss is measured in these (`loss_unit`), not in the unit of the margin: the
 gradient of that is smaller by the unit, some hundred times, and hardly anything is learnt with such a rate. Where the
 paper sums the losses of a batch's triplets (its formula 5), it is the mean of those above 0; gradients are scaled down
-to a norm of 5, without which the first updates may go astray.
+to a norm of 5, without which the first updates may go astray, and L2 adds 1e-3 of a parameter to its gradient (that of
+the formula would be twice as much).
 
 Run: `python -m jaxret.train conv-lstm-paper --data FOLDER`.
 """
