@@ -48,7 +48,12 @@ def words_index(media: Path) -> Path:
     both = media / "films and images"
     shutil.copytree(media / "media", both / "films")
     shutil.copytree(media / "pictures", both / "images")
-    assert build_index.main([str(both), str(media / "both"), "--weights", str(encoder)]) in (0, None)
+    table = ["key,year,seen"]
+    for number, path in enumerate(sorted(path.relative_to(both) for path in both.rglob("*.*"))):
+        table.append(f"{path},{2000 + number},{str(number % 3 == 0).lower()}")
+    (media / "columns.csv").write_text("\n".join(table) + "\n")
+    words = [str(both), str(media / "both"), "--weights", str(encoder), "--columns", str(media / "columns.csv")]
+    assert build_index.main(words) in (0, None)
     return media / "both"
 
 

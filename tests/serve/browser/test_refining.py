@@ -132,13 +132,15 @@ def test_filters_are_chips(person: Person) -> None:
     assert person.count() == 12
 
 
-def test_a_folder_a_date_and_a_name_filter_what_is_browsed(person: Person) -> None:
+def test_a_folder_a_date_a_name_and_own_columns_filter_what_is_browsed(person: Person) -> None:
     person.open("both")
     count = person.page.get_by_text("both: ")
     for column, fill, expected in (
         ("folder", lambda: person.page.get_by_label("Folder", exact=True).select_option("films/left"), "6 items"),
         ("modified", lambda: person.page.get_by_label("From").fill("2100-01-01"), "0 items"),
         ("key", lambda: person.page.get_by_label("Contains").fill("P3"), "1 item"),
+        ("year", lambda: person.page.get_by_label("From").fill("2010"), "8 items"),  # a column of the user's
+        ("seen", lambda: person.page.get_by_label("seen").select_option("true"), "6 items"),
     ):
         person.button("Add a filter").click()
         person.page.get_by_label("Filter by").select_option(column)

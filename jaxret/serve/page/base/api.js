@@ -65,7 +65,7 @@ export function sendFile(file, onProgress) {
       (event) => event.lengthComputable && onProgress(event.loaded / event.total),
     );
     request.addEventListener("error", () =>
-      reject(new Refusal("The file could not be sent: the server does not answer.", 0)),
+      reject(new Refusal("The file could not be sent: it is too large, or the server is busy or gone.", 0)),
     );
     request.addEventListener("load", () => {
       if (request.status < 400) resolve(request.response);

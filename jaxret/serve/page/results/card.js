@@ -32,7 +32,6 @@ export function card(group, place, { index, sign, canCompare, onOpen, onMark, on
   const media = ofItem(index, group.item);
   const film = best.kind === "video";
   const image = el("img", { alt: "", decoding: "async", draggable: "false" });
-  image.addEventListener("load", () => image.classList.add("loaded"), { once: true });
   const open = el(
     "button",
     {

@@ -62,7 +62,7 @@ function conditionForm(column, onCondition) {
     );
     return build(select, () => ({ in: [select.value === "true"] }));
   }
-  if (values.length && values.length <= MOST_VALUES) {
+  if (column.type === "text" && values.length && values.length <= MOST_VALUES) {
     const boxes = values.map(({ value, count }) =>
       el(
         "label",
