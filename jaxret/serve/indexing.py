@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import os
 import secrets
 import threading
@@ -132,17 +133,20 @@ class Jobs:
             job.tell("failed")
             raise
         else:
-            job.tell("running")
             self._refresh(job)
 
     def _refresh(self, job: Job) -> None:
         """Let searches see what was added, and tell of the end after that."""
 
         def work() -> None:
-            job.index.retriever.index.refresh()
-            job.tell("cancelled" if job.cancelled.is_set() else "done")
+            try:
+                job.index.retriever.index.refresh()
+                job.tell("cancelled" if job.cancelled.is_set() else "done")
+            except (JaxretError, OSError) as error:
+                job.error = str(error)
+                job.tell("failed")
 
-        job.loop.call_soon_threadsafe(self._refreshing.submit, work)
+        job.loop.call_soon_threadsafe(functools.partial(self._refreshing.submit, work, own=True))
 
     def _media(self, place: Path) -> tuple[MediaDataset, list[tuple[str, str]]]:
         """The media of a folder, those that links lead to outside of the root left out."""

@@ -238,7 +238,7 @@ class Searches:
                 with contextlib.suppress(JaxretError, ValueError, TypeError):  # an index of another kind of query
                     index.retriever.search(index.retriever.encode(_Grey(kind)), 1)
 
-            self.workers.submit(work)
+            self.workers.submit(work, own=True)
 
 
 class _Grey(MediaDataset):

@@ -65,14 +65,18 @@ class Workers:
         for number in range(threads):
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True).start()
 
-    def submit(self, work: Callable[[], Result]) -> Task[Result]:
+    def submit(self, work: Callable[[], Result], *, own: bool = False) -> Task[Result]:
         """Put work in line, from the event loop.
+
+        Args:
+          work: what to do.
+          own: it is the server's and no request's: there is always room for it.
 
         Raises:
           ApiError: the line is full.
         """
         with self._ready:
-            if len(self._line) >= self._waiting:
+            if len(self._line) >= self._waiting and not own:
                 raise ApiError(503, f"{len(self._line)} others are waiting already: try again in a moment")
             task = Task(work)
             self._line.append(task)
