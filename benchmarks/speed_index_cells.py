@@ -28,6 +28,8 @@ import numpy as np
 from common import results_file
 from speed_index import megabytes, milliseconds
 
+from jaxret.rank import euclidean_topk
+
 D, K, QUERIES, PART = 64, 10, 40, 100_000
 PROBES = (1, 2, 4, 8, 16, 32)
 CELLS = 1000
@@ -152,7 +154,7 @@ def main() -> None:
     size = 50_000 if options.quick else 1_000_000
     data = f"{size:,} items of {D} numbers, {CELLS} cells"
     rows: list[dict[str, Any]] = []
-    exact = [np.argsort(((gallery(size) - query) ** 2).sum(axis=1), kind="stable")[:K] for query in queries()]
+    exact = euclidean_topk(queries(), gallery(size), K).ids
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as parent:
         for name, file in ((OURS, "ours"), (PEER, "peer")):

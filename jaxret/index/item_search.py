@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import jaxret.rank as rank
 from jaxret.data.rows import Rows
-from jaxret.index.shards import CelledShard, HashedShard, Shard, missing_results, scanned_shard, sent_shard
+from jaxret.index.shards import CelledShard, HashedShard, KeptCells, Shard, missing_results, scanned_shard, sent_shard
 from jaxret.index.snapshot import Snapshot
 
 __all__ = ["Gallery", "gallery_of"]
@@ -72,6 +72,9 @@ class Gallery:
             self._shards.append(make_shard(snapshot, number, space, rows, first, wanted[number]))
             first += len(rows)
         self._searched = [shard for shard in self._shards if shard.n_items]
+        celled = [shard for shard in self._shards if isinstance(shard, CelledShard)]
+        if celled and self._searched and space in snapshot.centroids:
+            self._searched = [KeptCells(snapshot, space, celled)]
         self._n_items = sum(shard.n_items for shard in self._searched)
 
     @functools.cached_property

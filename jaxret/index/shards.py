@@ -4,6 +4,7 @@ on an accelerator.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,16 @@ from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
 from jaxret.index.snapshot import BLOCK_ROWS, Snapshot
 
-__all__ = ["CelledShard", "HashedShard", "Shard", "WholeShard", "missing_results", "scanned_shard", "sent_shard"]
+__all__ = [
+    "CelledShard",
+    "HashedShard",
+    "KeptCells",
+    "Shard",
+    "WholeShard",
+    "missing_results",
+    "scanned_shard",
+    "sent_shard",
+]
 
 _SCANNED_SHARE = 0.1  # of a file's rows that take part, from which on the whole file is scanned
 
@@ -24,6 +34,7 @@ class Shard:
 
     Attributes:
       rows: all rows of the segment.
+      number: of the segment.
       first: the number of its first row.
       n_rows: rows that are searched, the greatest depth.
       n_items: items that they belong to.
@@ -32,7 +43,8 @@ class Shard:
     def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
         """Prepare the rows of the wanted items; `wanted` is bool (n_items,) of the segment."""
         self.rows, self.first = rows, first
-        self._segment, self._number, self._space = snapshot.segments[number], number, space
+        self.number = number
+        self._segment, self._space = snapshot.segments[number], space
         self._positions = snapshot.positions[number]
         self._snapshot = snapshot
         self._wanted = wanted
@@ -167,14 +179,9 @@ class CelledShard(WholeShard):
         self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
     ) -> rank.SearchResult:
         """The `depth` nearest rows of the `probes` nearest cells, those that take no part among them."""
-        cells = self._snapshot.cells(self._number, self._space)
+        cells = self._snapshot.cells(self.number, self._space)
         assert probes is not None
         found = cells.topk(queries, depth, probes=min(probes, cells.cells), threads=threads)
-        if found.ids.size and not -1 <= found.ids.min() <= found.ids.max() < len(self.rows):
-            raise IndexFormatError(
-                f"{self._segment.vectors_file(self._space)}: its cells name rows that it does not have; `verify()` "
-                "checks all"
-            )
         return rank.SearchResult(np.where(found.ids >= 0, found.ids + self.first, -1), found.distances)
 
 
@@ -201,6 +208,50 @@ class SentShard(WholeShard):
         gallery = self._segment.on_device(self._space, self._device)
         found = self._topk(queries, gallery, depth, metric, threads)
         return rank.SearchResult(found.ids + self.first, found.distances)
+
+
+class KeptCells(WholeShard):
+    """All segments whose cells are kept on disk, as one shard: a query is compared with the centroids once.
+
+    Attributes:
+      first, n_rows, n_items: as of a shard whose rows are those of all.
+    """
+
+    def __init__(self, snapshot: Snapshot, space: str, shards: Sequence[CelledShard]):
+        """Join the cells of the segments' own shards, which are at least one."""
+        self.first = 0
+        self._shards, self._snapshot = shards, snapshot
+        self._firsts = np.array([shard.first for shard in shards], np.int64)
+        self._cells = rank.CentroidIndex.joined([snapshot.cells(shard.number, space) for shard in shards])
+        self.n_rows = len(self._cells)
+        self.n_items = sum(shard.n_items for shard in shards)
+        self._n_wanted = sum(shard._n_wanted for shard in shards)
+
+    @property
+    def found_ids(self) -> NDArray[np.int64]:
+        """The ids of the items that take part, ascending."""
+        return np.concatenate([shard.found_ids for shard in self._shards])
+
+    def ids_of(self, local: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The item ids of some rows, -1 where they take no part."""
+        places = np.searchsorted(self._firsts, local, side="right") - 1
+        ids = np.empty_like(local)
+        for place in np.unique(places).tolist():
+            inside = places == place
+            ids[inside] = self._shards[place].ids_of(local[inside] - self._firsts[place])
+        return ids
+
+    def nearest_rows(
+        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
+    ) -> rank.SearchResult:
+        """The `depth` nearest rows of the `probes` nearest cells, those that take no part among them."""
+        assert probes is not None
+        found = self._cells.topk(queries, depth, probes=min(probes, self._cells.cells), threads=threads)
+        if found.ids.size and not -1 <= found.ids.min() <= found.ids.max() < self.n_rows:
+            raise IndexFormatError(
+                f"{self._snapshot.root}: cells name rows that the index does not have; `verify()` checks all"
+            )
+        return found
 
 
 def scanned_shard(

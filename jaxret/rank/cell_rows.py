@@ -26,11 +26,13 @@ class CellRows:
         vectors: float32 (N, D).
         ids: int64 (N,), of each vector; ascending within a cell.
         offsets: int64 (C + 1,): cell c holds the rows `offsets[c]:offsets[c + 1]`.
+        first: what is added to `ids` in results.
     """
 
     vectors: FloatMatrix
     ids: NDArray[np.int64]
     offsets: NDArray[np.int64]
+    first: int = 0
 
     @classmethod
     def grouped(
@@ -63,7 +65,8 @@ class CellRows:
         joined = CellRows.grouped(
             (self.vectors, later.vectors), labels, 0, len(self.offsets) - 1, self.vectors.shape[1]
         )
-        return CellRows(joined.vectors, np.concatenate([self.ids, later.ids])[joined.ids], joined.offsets)
+        ids = np.concatenate([self.ids + self.first, later.ids + later.first])
+        return CellRows(joined.vectors, ids[joined.ids], joined.offsets)
 
     def nearest_in_cells(self, queries: FloatMatrix, probed: NDArray[np.int64], k: int, threads: int) -> SearchResult:
         """The k nearest rows to each query in its cells, by (distance, id), filled up with id -1, distance inf.
@@ -94,7 +97,7 @@ class CellRows:
             self.vectors, self.ids, self.offsets, queries, probed, k, threads, simd_code()
         )
         _refuse(bad_row)
-        return SearchResult(ids, distances)
+        return SearchResult(np.where(ids >= 0, ids + self.first, -1) if self.first else ids, distances)
 
     def _together(self, queries: FloatMatrix, probed: NDArray[np.int64], k: int, threads: int) -> SearchResult:
         """The k nearest rows in each probed cell, side by side (Q, P * k or less), not yet merged; cell -1 is none."""
@@ -114,7 +117,7 @@ class CellRows:
             _refuse(search.add(self.vectors[first:end], first))
             places, near, _ = search.finish()
             # Ids ascend within a cell, so equal distances are in order already.
-            ids[group, : near.shape[1]] = self.ids[places]
+            ids[group, : near.shape[1]] = self.ids[places] + self.first
             distances[group, : near.shape[1]] = near
         return SearchResult(ids.reshape(count, -1), distances.reshape(count, -1))
 

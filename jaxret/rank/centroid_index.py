@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,25 @@ class CentroidIndex:
         index._size = len(ids)
         index._sizes = np.diff(offsets)
         return index
+
+    @classmethod
+    def joined(cls, indexes: Sequence[CentroidIndex]) -> CentroidIndex:
+        """The vectors of several indexes around the same centroids as one index, without a copy of any.
+
+        Args:
+            indexes: at least one. Ids of the second follow those of the first, and so on.
+
+        Raises:
+            ValueError: there is none, or their centroids differ.
+        """
+        if not indexes or not all(np.array_equal(indexes[0].centroids, index.centroids) for index in indexes[1:]):
+            raise ValueError(f"indexes must be at least one, around the same centroids, got {len(indexes)}")
+        joined = cls(indexes[0].centroids)
+        for index in indexes:
+            joined._parts += [dataclasses.replace(part, first=part.first + joined._size) for part in index._parts]
+            joined._size += index._size
+            joined._sizes += index._sizes
+        return joined
 
     def __len__(self) -> int:
         """The number of vectors."""

@@ -157,7 +157,7 @@ def test_an_index_of_version_2_opens_and_gets_cells(make):
     ("name", "change", "message"),
     [
         ("offsets", lambda data: data[:-8] + b"\0" * 8, "offsets must rise from 0 over 12 cells"),
-        ("rows", lambda data: data[:-8] + b"\x7f" * 8, "its cells name rows that it does not have"),
+        ("rows", lambda data: data[:-8] + b"\x7f" * 8, "cells name rows that the index does not have"),
         ("vectors", lambda data: data[:-4] + np.array([np.nan], "<f4").tobytes(), "is damaged: it is not finite"),
     ],
 )
