@@ -23,8 +23,8 @@ for number in range(24):  # each image shows one of three mosaics of 48 x 48 pix
     Image.fromarray(image).save(folder / "images" / f"{number % 3}-{number:02}.png")
     query = (folder / "images" / f"{number % 3}-{number:02}.png", Region(left, top, 48, 48))
 
-# Visual words of a feature map; nothing is trained by gradients. The default is a network with ImageNet weights.
-settings = {"backbone": "small-convnet", "weights": "none", "words": 32}
+# Whitened patches of a feature map; nothing is trained by gradients. The default is a network with ImageNet weights.
+settings = {"backbone": "small-convnet", "weights": "none", "image_size": 160}
 run = jaxret.recipes.train("instance-search", data=str(folder / "images"), out=folder / "run", **settings)
 path, region = query
 print("the thing marked on", path.name)

@@ -55,8 +55,8 @@ class Evaluate:
       stanford_i2v: with an encoder of shots: a ground-truth file of Stanford I2V, such as light_dataset_public.txt,
         whose videos are in the index under their names.
       regions: with an index of regions: queries with boxes and ground truth, KIND:PATH. oxford:FOLDER (Oxford5k,
-        Paris6k, Sculptures), revisited:FILE.mat, instre:ROOT, or boxes:CSV (path,left,top,right,bottom,label,split;
-        the boxes of the split test are the queries).
+        Paris6k, Sculptures), revisited:FILE.mat, instre:ROOT, holidays:FOLDER or ukbench:FOLDER of their images, or
+        boxes:CSV (path,left,top,right,bottom,label,split; the boxes of the split test are the queries).
       query_folder: with --regions, where the query images of the revisited sets lie; with --stanford-i2v, where the
         query images lie, named by their numbers (default: beside the file).
       without_query: with --regions, the query image itself does not count as found.

@@ -7,11 +7,13 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 from jaxret.data.ground_truth.instances import InstanceQuery, relevance_lists
-from jaxret.data.ground_truth.instre import instre_queries, read_instre
+from jaxret.data.ground_truth.instre import instre_boxes, instre_queries, read_instre
 from jaxret.data.ground_truth.oxford import read_oxford_queries
+from jaxret.data.ground_truth.photo_groups import holidays_queries, ukbench_queries
 from jaxret.data.ground_truth.revisited import read_revisited
 from jaxret.errors import ConfigError
 
@@ -186,6 +188,18 @@ def test_instre_layout(tmp_path):
     assert {images[row].name for row in relevant[0]} == set(first.good)
     assert {images[row].name for row in junk[0]} == {first.image}
     assert len(read_instre(tmp_path, ["INSTRE-S2"])) == 2
+    for name in files:
+        Image.new("RGB", (45, 50)).save(tmp_path / f"{name}.jpg")
+    annotated = instre_boxes(tmp_path)
+    assert annotated.classes == ("S1-01a", "S1-01b", "S2-7_duck")
+    shown = {item.key: n for n, item in enumerate(annotated.images.items)}
+    both = shown["INSTRE-M/01/001.jpg"]
+    np.testing.assert_array_equal(annotated.boxes[both], [[1, 1, 3, 3], [4, 4, 9, 9]])
+    assert annotated.labels[both].tolist() == [0, 1]
+    np.testing.assert_array_equal(annotated.boxes[shown["INSTRE-S1/01a_canada_book/001.jpg"]], [[10, 20, 40, 50]])
+    Image.new("RGB", (9, 9)).save(tmp_path / "INSTRE-S1/01a_canada_book/001.jpg")
+    with pytest.raises(ConfigError, match="a box lies outside the image of 9 x 9 pixels"):
+        instre_boxes(tmp_path)
     with pytest.raises(ConfigError, match="unknown subset 'S1' of INSTRE"):
         read_instre(tmp_path, ["S1"])
     write(tmp_path, {"INSTRE-M/01/001.txt": ["1 1 2 2"]})
@@ -194,3 +208,30 @@ def test_instre_layout(tmp_path):
     (tmp_path / "INSTRE-S2/7_duck/002.txt").unlink()
     with pytest.raises(ConfigError, match=r"002.txt: No such file"):
         read_instre(tmp_path, ["INSTRE-S2"])
+
+
+def test_holidays_groups_are_named_by_four_digits(tmp_path):
+    for name in ("100000", "100001", "100002", "100100", "100200", "100201", "readme"):
+        Image.new("RGB", (20, 10)).save(tmp_path / f"{name}.jpg")
+    first, second = holidays_queries(tmp_path)  # 100100 has nothing to find
+    assert (first.name, first.image, first.good, first.junk) == ("1000", "100000", ("100001", "100002"), ("100000",))
+    assert second.good == ("100201",)
+    assert first.box == (0, 0, 20, 10)
+    with pytest.raises(ConfigError, match=r"holds no images named like 100000\.jpg"):
+        holidays_queries(tmp_path / "nothing")
+
+
+def test_ukbench_groups_are_four_in_a_row(tmp_path):
+    for number in (0, 1, 2, 3, 4, 5, 7):
+        Image.new("RGB", (20, 10)).save(tmp_path / f"ukbench{number:05}.jpg")
+    queries = ukbench_queries(tmp_path)
+    assert [query.image for query in queries] == [f"ukbench0000{n}" for n in range(4)]
+    assert all(query.good == tuple(f"ukbench0000{n}" for n in range(4)) for query in queries)
+    relevant, junk = relevance_lists(queries[:1], [f"ukbench0000{n}.jpg" for n in range(6)], without_query=True)
+    assert sorted(relevant[0]) == [1, 2, 3]
+    assert junk == [{0}]
+    (tmp_path / "ukbench00002.jpg").write_bytes(b"broken")
+    with pytest.raises(ConfigError, match=r"ukbench00002\.jpg: the query cannot be read"):
+        ukbench_queries(tmp_path)
+    with pytest.raises(ConfigError, match=r"holds no images named like ukbench00000\.jpg"):
+        ukbench_queries(tmp_path / "nothing")

@@ -28,8 +28,8 @@ from jaxret.retrieval import Retriever
 
 SMALL = ["--backbone", "small-convnet", "--weights", "none", "--image-size", "64", "--frames", "2", "--quiet"]
 FEATURES = {
-    "blcf": [*SMALL, "--words", "60"],
-    "grid": [*SMALL, "--features", "grid", "--whitened-size", "8"],
+    "blcf": [*SMALL, "--features", "blcf", "--words", "60"],
+    "grid": [*SMALL, "--whitened-size", "8"],
     "rmac": [*SMALL, "--features", "rmac", "--whitened-size", "8"],
     "sift": [
         "--features",

@@ -14,10 +14,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
+from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.ground_truth.boxes import BoxAnnotations
 from jaxret.data.ground_truth.instances import Box, InstanceQuery, checked_box, read_lines
+from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
 
-__all__ = ["InstreImage", "instre_queries", "read_instre"]
+__all__ = ["InstreImage", "instre_boxes", "instre_queries", "read_instre"]
 
 _SUBSETS = ("INSTRE-S1", "INSTRE-S2", "INSTRE-M")
 
@@ -81,6 +86,29 @@ def _object_name(subset: str, label: str, place: Path) -> str:
     if number is None:
         raise ConfigError(f"{place}: a class of INSTRE-S1 is named like 01a_canada_book, got {label!r}")
     return f"S1-{int(number.group(1)):02d}{number.group(2)}"
+
+
+def instre_boxes(root: str | os.PathLike[str], subsets: Sequence[str] = _SUBSETS) -> BoxAnnotations:
+    """The images of INSTRE as a detector trains on them, an object a class; boxes are cut to their images.
+
+    Args:
+      root, subsets: see `read_instre`.
+
+    Raises:
+      ConfigError: as `read_instre`, or a box lies outside its image.
+    """
+    read = {image.name: image for image in read_instre(root, subsets)}
+    images = MediaFiles([MediaItem(f"{name}.jpg", "image", path=str(Path(root) / f"{name}.jpg")) for name in read])
+    classes = tuple(sorted({shown for image in read.values() for shown, _ in image.objects}))
+    boxes, labels = [], []
+    for index, item in enumerate(images.items):
+        info, objects = images.info(index), read[item.key.removesuffix(".jpg")].objects
+        sides = np.array([box for _, box in objects]).clip(0, (info.width, info.height, info.width, info.height))
+        if (sides[:, 2:] <= sides[:, :2]).any():
+            raise ConfigError(f"{item.path}: a box lies outside the image of {info.width} x {info.height} pixels")
+        boxes.append(sides)
+        labels.append(np.array([classes.index(shown) for shown, _ in objects], np.int64))
+    return BoxAnnotations(images, tuple(boxes), tuple(labels), classes)
 
 
 def instre_queries(images: Sequence[InstreImage], *, per_object: int = 5) -> tuple[InstanceQuery, ...]:

@@ -59,7 +59,8 @@ class FasterRcnnConfig:
 
     data: str = ""
     """A CSV with the columns path, left, top, right, bottom, label and maybe split: a row for each object, sides in
-    pixels of its image. A row with empty sides and label is an image without objects."""
+    pixels of its image. A row with empty sides and label is an image without objects. Or instre:ROOT, the folder of
+    INSTRE's subsets."""
     out: Path | None = None
     """The run folder to make; none: runs/faster-rcnn-<number>."""
     backbone: BackboneName = "efficientnet-lite0"

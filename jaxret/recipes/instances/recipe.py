@@ -1,23 +1,23 @@
 """System 4: find the thing that a user marks on an image, and where it is. Nothing is trained by gradients here.
 
-Papers: E. Mohedano et al., "Bags of local convolutional features for scalable instance search", ICMR 2016 (`blcf`);
-J. Sivic and A. Zisserman, "Video Google", ICCV 2003 (`sift`); G. Tolias, R. Sicre and H. Jegou, "Particular object
-retrieval with integral max-pooling of CNN activations", ICLR 2016 (`rmac`); put side by side in "Instance based image
-retrieval using deep learning" (project proposal, IIIT Delhi). Faster R-CNN, its third system, is the recipe
-`faster-rcnn`.
+Papers: W. Choi et al., "Patch-wise retrieval", 2025, arXiv:2512.12610 (`grid`); E. Mohedano et al., "Bags of local
+convolutional features for scalable instance search", ICMR 2016 (`blcf`); J. Sivic and A. Zisserman, "Video Google",
+ICCV 2003 (`sift`); G. Tolias, R. Sicre and H. Jegou, "Particular object retrieval with integral max-pooling of CNN
+activations", ICLR 2016 (`rmac`). Words of maps and key points are put side by side in "Instance based image retrieval
+using deep learning" (project proposal, IIIT Delhi); Faster R-CNN, its third system, is the recipe `faster-rcnn`.
 
-- Words: k-means over local features; an assignment map (the word at each position), or the words of key points.
-- First pass: cosine of histograms, plain or weighted by how rare words are; of the query the words inside the box.
-- Re-ranking of the best: windows of several sizes and shapes slid over the words of each candidate; the best window's
-  cosine ranks, and is the box where the thing was found.
+- Patches: means of a map in the cells of grids, whitened; the query is the mean inside the box. The first pass looks at
+  every cell of every image; re-ranking at windows that lie closer.
+- Words: k-means over local features; an assignment map (the word at each position), or the words of key points. First
+  pass: cosine of histograms, plain or weighted by how rare words are; re-ranking: windows slid over the words.
 - R-MAC: max-pooled squares of a feature map, whitened; the query is the maximum inside the box.
 
 Decisions: the words' weights are fitted with the codebook and not with the gallery, so that a gallery may grow; videos
-are searched by frames, each an image.
+are searched by frames, each an image; images are described once, for fitting and for the index. The proposal's own
+pipeline is `--features blcf --backbone vgg16 --weights FILE --words 200` (or `--features sift --root-sift False`), and
+`--first-pass image` in the search.
 
-Measured (`benchmarks/accuracy_instance.py`, pasted objects, MobileNet V1 with ImageNet weights, 2 CPU cores): mAP of
-regions, re-ranked, 0.557 +- 0.021 by BLCF and 0.546 +- 0.014 by R-MAC, with whole images as queries 0.115 and 0.224
-(first pass); SIFT words 0.097 +- 0.004.
+Measured: `benchmarks/accuracy_instance.py`, `benchmarks/speed_instance.py`; docs/systems/instance_search.
 
 Run: `python -m jaxret.train instance-search --data PICTURES`, then
 `python -m jaxret search RUN photo.jpg --region X,Y,WIDTH,HEIGHT`.
@@ -78,7 +78,7 @@ class InstanceSearchConfig:
     """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/instance-search-<number>."""
-    features: Literal["grid", "blcf", "sift", "rmac"] = "blcf"
+    features: Literal["grid", "blcf", "sift", "rmac"] = "grid"
     """What describes the positions of an image: whitened patches of grids of a feature map, words of a feature map,
     words of SIFT key points (extra `opencv`), or max-pooled squares of a feature map."""
     backbone: BackboneName = "efficientnet-lite0"

@@ -14,6 +14,7 @@ from flax import nnx
 
 from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.data.ground_truth.boxes import BoxReader, read_box_annotations
+from jaxret.data.ground_truth.instre import instre_boxes
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError, MediaError
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["BoxData", "fit_map_scale", "open_boxes", "train_detector"]
 
 _SHOWN = 8
+_INSTRE = "instre:"
 _SCALED_ON = 32  # training images that the scale of the map is fitted on
 
 
@@ -56,12 +58,17 @@ def open_boxes(config: FasterRcnnConfig, context: RunContext) -> BoxData:
     """The annotated images, dealt to splits, and logged; ConfigError where the settings name none."""
     if not config.data:
         raise ConfigError("data must name the boxes: --data BOXES.csv")
+    if config.data.startswith(_INSTRE):
+        return _dealt(instre_boxes(config.data.removeprefix(_INSTRE)), config, context)
     if os.path.isdir(config.data):
         raise ConfigError(
             f"data must name a CSV of boxes (path,left,top,right,bottom,label), and {config.data} is a folder: "
             "--data BOXES.csv"
         )
-    annotated = read_box_annotations(config.data)
+    return _dealt(read_box_annotations(config.data), config, context)
+
+
+def _dealt(annotated: BoxAnnotations, config: FasterRcnnConfig, context: RunContext) -> BoxData:
     images = annotated.images
     context.check_data(images)
     splits = split_items(images, "image", seed=config.seed)

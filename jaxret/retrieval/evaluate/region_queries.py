@@ -6,7 +6,7 @@ import dataclasses
 import glob
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import get_args
 
@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from jaxret.data.datasets.folders import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 from jaxret.data.ground_truth.boxes import read_box_annotations
-from jaxret.data.ground_truth.instances import relevance_lists
+from jaxret.data.ground_truth.instances import InstanceQuery, relevance_lists
 from jaxret.data.ground_truth.instre import instre_queries, read_instre
 from jaxret.data.ground_truth.oxford import read_oxford_queries
+from jaxret.data.ground_truth.photo_groups import holidays_queries, ukbench_queries
 from jaxret.data.ground_truth.revisited import read_revisited
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
@@ -27,7 +28,13 @@ from jaxret.retrieval.region import Box
 __all__ = ["SOURCES", "RegionQueries", "RegionQuery", "Relevance", "read_region_queries"]
 
 _ENDINGS = IMAGE_EXTENSIONS | VIDEO_EXTENSIONS | {".gif"}
-SOURCES = ("oxford", "revisited", "instre", "boxes")
+SOURCES = ("oxford", "revisited", "instre", "holidays", "ukbench", "boxes")
+_READERS: dict[str, Callable[[str], tuple[InstanceQuery, ...]]] = {
+    "oxford": read_oxford_queries,
+    "instre": lambda root: instre_queries(read_instre(root)),
+    "holidays": holidays_queries,
+    "ukbench": ukbench_queries,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,13 +82,14 @@ def read_region_queries(
     Args:
       spec: `oxford:FOLDER` of ground-truth files in the layout of Oxford5k, Paris6k and Sculptures 6k;
         `revisited:FILE`, the .mat (or JSON) of Revisited Oxford or Paris; `instre:ROOT`, the folder of INSTRE's
-        subsets; or `boxes:CSV` with the columns path, left, top, right, bottom, label and split, of which the boxes
-        of the split test are queries, and relevant is what carries their label among all that are indexed.
+        subsets; `holidays:FOLDER` or `ukbench:FOLDER` of their images, which are queries as a whole; or `boxes:CSV`
+        with the columns path, left, top, right, bottom, label and split, of which the boxes of the split test are
+        queries, and relevant is what carries their label among all that are indexed.
       items: of the index. An image of a CSV is known by its file; one of the others by its key or path without the
         ending, or by the last part of it where no other ends so.
       query_folder: where the queries' images lie that are not in the index (the revisited sets).
-      without_query: the query's own image is junk, a choice of Oxford and Paris, in whose published figures it
-        counts. Of the revisited sets it is not in the gallery, of INSTRE and of boxes it is always junk.
+      without_query: the query's own image is junk, a choice of Oxford, Paris and UKBench, in whose published figures
+        it counts. Of the revisited sets it is not in the gallery, of INSTRE, Holidays and boxes it is always junk.
 
     Raises:
       ConfigError: the spec is unknown, a setting does not go with it, a file cannot be read or is malformed, an image
@@ -93,7 +101,7 @@ def read_region_queries(
         raise ConfigError(f"queries with boxes are named {', '.join(f'{name}:PATH' for name in SOURCES)}, got {spec!r}")
     if query_folder is not None and kind != "revisited":
         raise ConfigError(f"of {kind} it is known where the query images lie: leave the folder {query_folder} out")
-    if without_query and kind != "oxford":
+    if without_query and kind not in ("oxford", "ukbench"):
         absent = "is not in the gallery" if kind == "revisited" else "never counts"
         raise ConfigError(f"the query image {absent} of {kind}: leave without_query out")
     known = _Names(items)
@@ -101,7 +109,7 @@ def read_region_queries(
         return _of_boxes(path, known)
     if kind == "revisited":
         return _revisited(path, known, query_folder)
-    queries = read_oxford_queries(path) if kind == "oxford" else instre_queries(read_instre(path))
+    queries = _READERS[kind](path)
     if not queries:
         raise ConfigError(f"{path}: no object is shown by two images, so none can be searched with the other")
     found = [RegionQuery(query.name, known.path(query.image), query.box) for query in queries]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from instance_making import PICTURES, make_pictures
+from instance_making import PICTURES, make_pictures, map_encoder, scene
 from PIL import Image
 from reference import retrieval_metrics as slow
 
@@ -18,6 +18,7 @@ from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 from jaxret.metrics import box_iou
+from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.retrieval import (
     Region,
     RegionEvaluation,
@@ -289,7 +290,11 @@ def test_how_names_are_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "settings", "message"),
     [
-        ("boxes", {}, "queries with boxes are named oxford:PATH, revisited:PATH, instre:PATH, boxes:PATH, got 'boxes'"),
+        (
+            "boxes",
+            {},
+            "are named oxford:PATH, revisited:PATH, instre:PATH, holidays:PATH, ukbench:PATH, boxes:PATH, got 'boxes'",
+        ),
         ("boxes:", {}, "got 'boxes:'"),
         ("paris:{here}", {}, "queries with boxes are named oxford:PATH"),
         ("oxford:{here}", {}, "holds no ground truth: no file is named"),
@@ -335,3 +340,23 @@ def test_a_query_that_holds_too_little_is_named(retriever: Retriever) -> None:
     judged = RegionQueries([RegionQuery("q", path, (0.0, 0.0, 1.0, 1.0))], {"all": Relevance([{1: 1.0}], [set()])})
     with pytest.raises(ValueError, match=r"the region 0,0,1,1 holds 0 visual words, and a search needs at least 1"):
         retriever.evaluate(judged)
+
+
+def test_groups_of_photographs(tmp_path: Path) -> None:
+    """Holidays and UKBench, whose queries are whole images of the index."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate(["100000", "100001", "ukbench00000", "ukbench00001", "ukbench00002", "ukbench00003"]):
+        Image.fromarray(scene(number, (64, 64), {"flag": (8, 8, 40, 40)})).save(folder / f"{name}.jpg")
+    dataset = open_dataset(folder)
+    encoder = map_encoder(20)
+    fit_words(encoder, dataset, range(len(dataset)), log=lambda line: None)
+    made = Retriever.create(tmp_path / "index", encoder)
+    made.add(dataset)
+    for kind, count, relevant in (("holidays", 1, 1), ("ukbench", 4, 4)):
+        queries = read_region_queries(f"{kind}:{folder}", made.index.items)
+        assert len(queries.queries) == count
+        assert queries.queries[0].box == (0, 0, 64, 64)
+        assert [len(one) for one in queries.relevance["all"].relevant] == [relevant] * count
+    report = made.evaluate(read_region_queries(f"ukbench:{folder}", made.index.items))
+    assert 0 < report.figures["all"]["mAP"] <= 1
