@@ -411,8 +411,11 @@ def test_a_split_names_what_is_fitted_on() -> None:
         (["--data", "{here}/nowhere"], "no data set: .*nowhere"),
         (["--data", "{data}", "--stop-after", "3"], "instance-search trains no steps: run it in one process, without"),
         (["--data", "{data}", "--stage", "conv_9", *SMALL], "unknown stage of small-convnet 'conv_9'"),
-        (["--data", "{data}", *SMALL, "--whitened-size", "99"], r"descriptor_size must be 1\.\.32, the channels of"),
-        (["--data", "{data}", *SMALL], "the codebook: 2000 words need at least as many descriptors, got 1792"),
+        (["--data", "{data}", *SMALL, "--whitened-size", "99"], r"whitened_size must be 1\.\.32, the channels of"),
+        (
+            ["--data", "{data}", "--features", "blcf", *SMALL],
+            "the codebook: 2000 words need at least as many descriptors, got 1792",
+        ),
     ],
 )
 def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], message: str) -> None:
