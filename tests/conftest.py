@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 TESTS = Path(__file__).parent
@@ -34,6 +35,10 @@ gc.set_threshold(100_000, 50, 50)
 # Arrays of two dtypes or numbers of axes meet by mistake more often than on purpose: promotion is written out.
 os.environ.setdefault("JAX_NUMPY_DTYPE_PROMOTION", "strict")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
+
+# An example may take as long as a busy machine makes it.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 sys.path.insert(0, str(TESTS))  # `from reference.x import ...` finds the slow twins
 

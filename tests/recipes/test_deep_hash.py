@@ -72,9 +72,11 @@ def test_maps_are_fused_in_space_and_time(media: Path, tmp_path: Path) -> None:
     assert len(Retriever.open(tmp_path / "run").index.rows("code").vectors) == 24
 
 
-def test_a_frozen_backbone_under_maps_serves_all_streams() -> None:
+def test_a_frozen_backbone_under_maps_serves_all_streams(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.h5"
+    weights.write_bytes(b"of a network")
     config = DeepHashConfig(
-        fusion="convolution-3d", backbone="small-convnet", weights="x", freeze=True, image_size=32, map_grid=2,
+        fusion="convolution-3d", backbone="small-convnet", weights=str(weights), freeze=True, image_size=32, map_grid=2,
         modalities=("rgb", "difference"),
     )  # fmt: skip
     shared = make_encoder(dataclasses.replace(config, weights="none", freeze=None)).backbone

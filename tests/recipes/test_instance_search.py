@@ -225,7 +225,7 @@ def test_pictures_of_odd_shapes_and_lost_ones_fit_the_page(
     assert dispatch(["search", *words, "--figure", str(page)]) == 0
     with Image.open(page) as image:
         assert image.width < 5 * (4 * 192 + 20)
-        assert image.height == 260
+        assert 192 < image.height < 300  # a tile of 192 pixels, with captions above and below
     assert len(found(capsys, *words)) == 4
 
 

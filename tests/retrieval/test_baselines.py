@@ -165,6 +165,7 @@ def test_what_trained_the_encoder_is_told_among_the_queries(index: Retriever) ->
     ("settings", "message"),
     [
         (LabelEvaluation(split="tst"), "has no items of the split 'tst': its items are of test, train, validation"),
+        (LabelEvaluation(split="train"), "no query has a relevant item of another source .* of the split 'train'$"),
         (LabelEvaluation(relevant_items=99), "no query has 99 relevant items .* the largest class has [3-9] items"),
     ],
 )

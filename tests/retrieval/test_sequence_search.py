@@ -300,5 +300,5 @@ def test_figures_by_class_and_by_clip(
             dispatch([*words, *more])
     with pytest.raises(ConfigError, match="name --sequence"):
         dispatch(["evaluate", str(labelled.index.folder), "--subsequence"])
-    with pytest.raises(ConfigError, match="nothing to measure: no query has a relevant item of another source"):
+    with pytest.raises(ConfigError, match="has no items of the split 'test': its items are of none"):
         labelled.evaluate(options=SequenceSearch("bi-dtw"), settings=LabelEvaluation(split="test"))

@@ -171,7 +171,7 @@ def test_an_index_of_shots_alone_is_smaller_and_has_no_moments(films: Path, retr
         ("a.mp4", {"rerank": 5}, "it needs the code space, got 'clip'"),
         ("moment.png", {"space": "code"}, "the index has no codes"),
         ("moment.png", {"every_clip": True, "space": "frame"}, "needs the clip space"),
-        ("moment.png", {"every_clip": True, "min_cosine": 0.5}, "without min_cosine and probes"),
+        ("moment.png", {"every_clip": True, "min_cosine": 0.5}, "without min_cosine, probes and device"),
     ],
 )
 def test_what_does_not_fit_is_named(films: Path, retriever: Retriever, name, options, message) -> None:
