@@ -5,6 +5,7 @@ export const state = {
   index: null, // one of `indexes`
   query: null, // see base/media.js
   queue: [], // of a folder of queries
+  uploading: null, // {name, share} while a file is sent
   plus: new Map(), // item -> {name, start?, end?}: of a film a part
   minus: new Map(),
   options: null, // {class, ...} of values that differ from the default
