@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -141,6 +142,28 @@ def test_regions_are_unit_vectors_of_proposals(model: FasterRCNN, images: np.nda
     again = model.region_vectors(images, jnp.concatenate([found.boxes[:, :3], jnp.array([[[0.0, 0, 9, 9]]] * 2)], 1))
     np.testing.assert_allclose(again[:, :3], found.vectors[:, :3], atol=1e-5)
     assert not np.allclose(again[:, 3], found.vectors[:, 0], atol=1e-3)
+
+
+def test_windows_stand_for_proposals_where_they_are_chosen(model: FasterRCNN, images: np.ndarray) -> None:
+    """They slide by half their sides, each with the vector that its box has by itself."""
+    sliding = detector(dataclasses.replace(SETTINGS, windows=True))
+    assert sliding.settings.regions == 121
+    assert "windows" not in SETTINGS.to_json()
+    assert DetectorSettings.from_json(sliding.settings.to_json()).windows
+    found = sliding.regions(images)
+    boxes = np.asarray(found.boxes)[0]
+    expected = [
+        (x * 32 / 6, y * 64 / 6, (x + wide) * 32 / 6, (y + high) * 64 / 6)
+        for wide, steps in ((6, (0,)), (4, (0, 2)), (3, (0, 1.5, 3)), (2, (0, 1, 2, 3, 4)))
+        for x in steps
+        for high, others in ((6, (0,)), (4, (0, 2)), (3, (0, 1.5, 3)), (2, (0, 1, 2, 3, 4)))
+        for y in others
+    ]
+    np.testing.assert_allclose(sorted(map(tuple, boxes.tolist())), sorted(expected), atol=1e-4)
+    some = found.boxes[:, [0, 40, 120]]
+    np.testing.assert_allclose(model.region_vectors(images, some), found.vectors[:, [0, 40, 120]], atol=1e-5)
+    np.testing.assert_allclose(found.image_vector, model.regions(images).image_vector, atol=1e-6)
+    assert np.asarray(found.valid).all()
 
 
 def test_places_without_a_proposal_hold_nothing(images: np.ndarray) -> None:

@@ -23,7 +23,7 @@ from jaxret.models.detection.boxes import anchor_boxes
 from jaxret.models.detection.head import Detections, RegionHead, best_detections
 from jaxret.models.detection.proposals import Proposals, RegionProposalNetwork, best_proposals
 from jaxret.models.detection.roi_align import roi_align
-from jaxret.models.detection.settings import DetectorSettings
+from jaxret.models.detection.settings import DetectorSettings, window_shares
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
@@ -270,10 +270,21 @@ def _vectors(model: FasterRCNN, maps: jax.Array, boxes: jax.Array) -> jax.Array:
 @jax.jit
 def _regions(model: FasterRCNN, images: jax.Array) -> Regions:
     sizes = jnp.broadcast_to(jnp.array(images.shape[1:3]), (len(images), 2))
+    if model.settings.windows:
+        return _windows(model, images)
     proposals, maps = _proposals_and_map(model, images, sizes)
     vectors = jnp.where(proposals.valid[..., None], _vectors(model, maps, proposals.boxes), 0)
     scores = jax.nn.sigmoid(proposals.logits)  # of -inf 0
     return Regions(l2_normalise(mac(maps)), proposals.boxes, scores, vectors, proposals.valid)
+
+
+def _windows(model: FasterRCNN, images: jax.Array) -> Regions:
+    """Windows slid over the images in place of proposals, as A. Shrimal et al. re-rank; all count alike."""
+    maps, (height, width) = model.feature_map(images), images.shape[1:3]
+    slid = jnp.array(window_shares(), jnp.float32) * jnp.array([[width, height, width, height]], jnp.float32)
+    boxes = jnp.broadcast_to(slid[None], (len(images), *slid.shape))
+    ones = jnp.ones(boxes.shape[:2], jnp.float32)
+    return Regions(l2_normalise(mac(maps)), boxes, ones, _vectors(model, maps, boxes), ones > 0)
 
 
 @jax.jit

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from jaxret.errors import ConfigError
 from jaxret.models.base import check_sizes
 
-__all__ = ["DetectorSettings"]
+__all__ = ["DetectorSettings", "window_shares"]
+
+_SIDES = (1.0, 2 / 3, 1 / 2, 1 / 3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +33,7 @@ class DetectorSettings:
       proposals_before: boxes of the highest scores that suppression looks at.
       proposal_overlap: IoU above which a proposal is suppressed by a better one.
       least_side: proposals that are narrower or lower than this many pixels are dropped.
+      windows: search keeps windows that slide over an image (`window_shares`) in place of its proposals.
 
     Raises:
       ConfigError: a value is out of range.
@@ -46,6 +52,7 @@ class DetectorSettings:
     proposals_before: int = 1000
     proposal_overlap: float = 0.7
     least_side: float = 8
+    windows: bool = False
 
     def __post_init__(self) -> None:
         for name in ("anchor_sizes", "anchor_aspects"):
@@ -69,13 +76,22 @@ class DetectorSettings:
         """A, of every cell of the map."""
         return len(self.anchor_sizes) * len(self.anchor_aspects)
 
+    @property
+    def regions(self) -> int:
+        """P, regions of an image that search keeps, at most."""
+        return len(window_shares()) if self.windows else self.proposals
+
     def to_json(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return {
+        """The settings as JSON values; `windows`, which came later, where it is set, so that older ones keep their
+        fingerprint."""
+        settings = {
             **dataclasses.asdict(self),
             "anchor_sizes": list(self.anchor_sizes),
             "anchor_aspects": list(self.anchor_aspects),
         }
+        if not self.windows:
+            del settings["windows"]
+        return settings
 
     @classmethod
     def from_json(cls, settings: Mapping[str, Any]) -> Self:
@@ -85,6 +101,22 @@ class DetectorSettings:
           ConfigError: a setting is missing, unknown or out of range.
         """
         known = {field.name for field in dataclasses.fields(cls)}
-        if odd := sorted(set(settings) ^ known):
+        if odd := sorted((set(settings) ^ known) - {"windows"}):
             raise ConfigError(f"the detector has missing or unknown settings: {', '.join(odd)}")
         return cls(**settings)
+
+
+@functools.cache
+def window_shares() -> tuple[tuple[float, float, float, float], ...]:
+    """Windows of four heights and widths that slide by half their sides: left, top, right, bottom in shares.
+
+    Example:
+      >>> len(window_shares()), window_shares()[0]
+      (121, (0.0, 0.0, 1.0, 1.0))
+    """
+    spans = [
+        (start, start + side)
+        for side in _SIDES
+        for start in np.linspace(0, 1 - side, 1 + round((1 - side) / (side / 2))).tolist()
+    ]
+    return tuple((left, top, right, bottom) for top, bottom in spans for left, right in spans)

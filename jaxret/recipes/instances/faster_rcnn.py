@@ -86,6 +86,9 @@ class FasterRcnnConfig:
     """Widths of anchors divided by their heights."""
     proposals: Count = 100
     """Proposals of an image, for detection and for search."""
+    search_regions: Literal["proposals", "windows"] = "proposals"
+    """What search compares of an image: the detector's proposals, or windows of four heights and widths slid over it,
+    as the project proposal re-ranks."""
     proposer_channels: Count = 256
     """Channels of the region proposal network."""
     head_units: Count = 256
@@ -149,6 +152,7 @@ class FasterRcnnConfig:
             proposals_before=max(_BEFORE, self.proposals),
             proposer_channels=self.proposer_channels,
             head_units=self.head_units,
+            windows=self.search_regions == "windows",
         )
 
     def preprocessing(self) -> Preprocessing:

@@ -122,7 +122,7 @@ class ProposalVectors(RegionVectors):
     encoder: FasterRCNN
 
     def __init__(self, encoder: FasterRCNN):
-        super().__init__(encoder, encoder.settings.proposals)
+        super().__init__(encoder, encoder.settings.regions)
         self.described_size = 4 + encoder.vector_size
 
     def describe(self, images: Any, sizes: Any = None) -> list[Described]:

@@ -90,9 +90,11 @@ def test_both_passes_equal_loops(
         assert (np.diff(first.distances) >= 0).all()
 
 
-def test_proposals_of_a_detector_equal_loops(tmp_path: Path, images: Path) -> None:
-    """Of an untrained Faster R-CNN: whatever it proposes is stored and searched."""
-    settings = {"backbone": "small-convnet", "weights": "none", "image_size": 64, "anchor_sizes": (12, 24)}
+@pytest.mark.parametrize(("kind", "count"), [("proposals", 6), ("windows", 121)])
+def test_regions_of_a_detector_equal_loops(tmp_path: Path, images: Path, kind: str, count: int) -> None:
+    """Of an untrained Faster R-CNN: whatever it proposes, or slides over an image, is stored and searched."""
+    settings: dict = {"backbone": "small-convnet", "weights": "none", "image_size": 64, "anchor_sizes": (12, 24)}
+    settings["search_regions"] = kind
     encoder = make_detector(
         FasterRcnnConfig(data="boxes.csv", **settings, proposals=6, proposer_channels=8, head_units=8), ("thing",)
     )
@@ -113,7 +115,7 @@ def test_proposals_of_a_detector_equal_loops(tmp_path: Path, images: Path) -> No
     first = ranked(again, image, size, RegionSearch(FLAG, candidates=0))
     expected = [1 - cosine(query, rows[row][0], same) for row in first.rows]
     np.testing.assert_allclose(first.distances, expected, atol=1e-4)
-    assert bytes_per_image(again.index) == 4 * encoder.vector_size + 2 * 6 * (4 + encoder.vector_size) + 8
+    assert bytes_per_image(again.index) == 4 * encoder.vector_size + 2 * count * (4 + encoder.vector_size) + 8
 
 
 def test_the_thing_is_found_where_it_is(region_retriever: Retriever, images: Path) -> None:
