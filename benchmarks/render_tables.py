@@ -63,6 +63,7 @@ PAGES = {
     "conv_lstm": Page(
         "ConvLSTM autoencoders and Bi-DTW: measured",
         {
+            "accuracy_convlstm_digits": "Moving digits, by the command",
             "accuracy_convlstm": "Accuracy",
             "accuracy_sequences": "Bi-DTW on long sequences, played in other ways",
             "conv_lstm_memory": "Memory of a training step",

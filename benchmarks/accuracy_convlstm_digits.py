@@ -1,0 +1,55 @@
+"""What `jaxret train conv-lstm --data moving-digits` finds, after some epochs of its second step.
+
+    python benchmarks/accuracy_convlstm_digits.py                  # the triplet step, 8 epochs of 75 updates
+    python benchmarks/accuracy_convlstm_digits.py --whole          # all four steps, as the command takes them
+
+A run is kept under --work; one that was stopped goes on, one that is there is taken. Test clips of all 80 classes query
+each other; 20 classes were not trained on.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from common import results_file
+from common.study_program import StudyParser
+
+from jaxret.recipes.base import RunContext, open_config
+from jaxret.recipes.conv_lstm.recipe import RECIPE
+from jaxret.training import RunFolder, replace_settings
+
+DATA = "moving digits, 80 classes"
+METRICS = ("mAP", "P@1", "P@5")
+METHODS = ("Bi-DTW", "mean vector", "untrained, Bi-DTW", "mean of pixels", "chance")
+TRIPLETS: dict[str, Any] = {"steps": ("triplet",), "epochs": 8, "evaluate_every": 8}
+
+
+def main() -> None:
+    """Train where there is no run, and write its figures."""
+    parser = StudyParser(__doc__, "accuracy_convlstm_digits", ("digits",), seeds=(0,))
+    parser.add_argument("--whole", action="store_true", help="take all four steps")
+    args = parser.read()
+    setting = "four steps" if args.whole else "triplet step, 600 updates"
+    rows = []
+    for seed in args.seeds:
+        run = RunFolder(args.work / f"{'whole' if args.whole else 'triplet'}-{seed}")
+        if not run.figures.exists():
+            chosen = {} if args.whole else TRIPLETS
+            config = replace_settings(
+                RECIPE.config, {"data": "moving-digits", "seed": seed, **chosen}, owner=RECIPE.name
+            )
+            if run.config.exists():
+                config = open_config(run)[1]
+            if RECIPE.train(config, RunContext(run, RECIPE.name, print)) is None:
+                raise SystemExit("the training was stopped: call again to go on")
+        figures = json.loads(run.figures.read_text(encoding="utf-8"))
+        for method in METHODS:
+            for group in ("seen", "unseen"):
+                found = {f"{metric}, {group}": figures[method][group][metric] for metric in METRICS}
+                rows += results_file.rows_of(DATA, method, found, setting=setting, seed=seed)
+    print(results_file.update("accuracy_convlstm_digits", rows, ["jax", "flax"]))
+
+
+if __name__ == "__main__":
+    main()
