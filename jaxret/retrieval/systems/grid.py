@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from jaxret.visual_words.window_reranking import WindowSettings, windows_of_shap
 __all__ = ["GridGallery", "GridPatches", "GridQuery"]
 
 _CELLS, _PLACES = "cells", "places"
+_KEPT_BYTES = 256 << 20
 _SIDES = {2: 1, 3: 1, 4: 1, 5: 2, 6: 2, 8: 2, 10: 2, 12: 1}  # of the windows of the second pass: places, and steps
 _AGREEMENT = WindowSettings().least_agreement
 _NEARLY = 0.02  # difference of cosines by which a window counts 1/e of the best one for the box
@@ -105,7 +106,8 @@ class GridPatches(TwoPassSystem[GridQuery]):
 
 
 class GridGallery(Gallery[GridQuery]):
-    """Patches that stay on disk, mapped into memory; places are read for candidates alone.
+    """Cells in single precision in memory, up to 256 MB; of larger galleries they are read from their files in every
+    search. Places are read for candidates alone.
 
     Args:
       index: with the spaces of cells and places.
@@ -115,6 +117,13 @@ class GridGallery(Gallery[GridQuery]):
     def __init__(self, index: MediaIndex, size: int):
         super().__init__(index, _CELLS)
         self._size = size
+        numbers = len(self.items) * index.spaces[_CELLS].dimension
+        self._kept = list(self._read()) if 4 * numbers <= _KEPT_BYTES else None
+
+    def _read(self) -> Iterator[Vectors]:
+        """The cells (n, P, D) of all rows, a block at a time."""
+        for block in self.index.row_blocks(_CELLS):
+            yield np.asarray(block.vectors, np.float32).reshape(len(block), -1, self._size)
 
     def distances(self, query: GridQuery, *, idf: bool, centre: bool) -> NDArray[np.float32]:
         """See `Gallery.distances`: of the cell that agrees best.
@@ -123,14 +132,8 @@ class GridGallery(Gallery[GridQuery]):
           ValueError: weights of words or channels, or a prior for the centre, which patches have no use for.
         """
         _refuse_weights(idf, centre)
-        cosines = np.zeros(len(self.items))
-        start = 0
-        for block in self.index.row_blocks(_CELLS):
-            cells = np.asarray(block.vectors, np.float32).reshape(-1, self._size)
-            best = (cells @ query.vector).reshape(len(block), -1).max(axis=1)
-            cosines[start : start + len(block)] = best
-            start += len(block)
-        return rounded_distances(cosines)
+        best = [(cells @ query.vector).max(axis=1) for cells in self._kept or self._read()]
+        return rounded_distances(np.concatenate([np.zeros(0), *best]))
 
     def locate(self, query: GridQuery, rows: NDArray[np.int64], *, idf: bool) -> Located:
         """See `Gallery.locate`: windows of the places, of about the shape of the query.

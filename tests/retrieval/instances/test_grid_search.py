@@ -127,3 +127,20 @@ def test_a_whole_image_is_its_own_nearest(retriever: Retriever, images: Path) ->
     (hit,) = retriever.search(images / "d.png", k=1)
     assert hit.item.key == "d.png"
     assert hit.distance < 0.01
+
+
+def test_cells_that_memory_does_not_hold_are_read_again(
+    retriever: Retriever, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = retriever.system
+    image, size = system.image(single_file(images / "a.png"))
+    query = system.region_query(image, size, RegionSearch(FLAG)).first
+    kept = system.gallery(retriever.index)
+    monkeypatch.setattr(grid, "_KEPT_BYTES", 0)
+    read = system.gallery(retriever.index)
+    assert kept._kept is not None
+    assert read._kept is None
+    expected = kept.distances(query, idf=False, centre=False)
+    assert len(expected) == len(kept.items)
+    for _ in range(2):
+        np.testing.assert_array_equal(read.distances(query, idf=False, centre=False), expected)
