@@ -115,7 +115,13 @@ PAGES = {
             "cold_start": "A search from the command line",
         },
     ),
-    "serve": Page("jaxret serve: measured", {"serve_latency": "From the end of an upload to the results"}),
+    "serve": Page(
+        "jaxret serve: measured",
+        {
+            "serve_latency": "From the end of an upload to the results",
+            "page_scrolling": "Scrolling through 1,000 results",
+        },
+    ),
     "kernels": Page(
         "Kernels, layers and decoding: measured",
         {
