@@ -125,13 +125,18 @@ PAGES = {
     "kernels": Page(
         "Kernels, layers and decoding: measured",
         {
+            "speed_rank": "Every search beside its fastest peer",
             "speed_topk": "Nearest vectors",
-            "speed_hamming": "Hamming search",
             "speed_dtw": "Dynamic time warping",
             "speed_centroid_search": "Approximate search",
             "speed_backbones": "Backbones on the CPU",
             "speed_conv3d": "3D convolutions on the CPU",
             "speed_decode": "Decoding",
+        },
+        {
+            "speed_rank_codes.png": "How many times faster than the fastest peer, codes: red is slower. Rows are "
+            "instruction sets, columns galleries.",
+            "speed_rank_floats.png": "The same of vectors and sequences.",
         },
     ),
 }

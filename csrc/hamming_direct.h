@@ -9,12 +9,29 @@
  * or, where a scalar popcount is faster than all that, nothing of it.
  */
 
-/* Codes from `from` on, one after another. */
+/* Codes from `from` on, word by word; a branch for four of them. */
 INLINE void NAME(direct_rows)(jr_hamming *search, jr_hamming_worker *worker, int64_t query, int64_t from, int64_t to,
                               const int64_t bytes)
 {
     const uint8_t *code = search->queries + query * bytes, *at = search->codes + from * bytes;
-    for (int64_t row = from; row < to; row++, at += bytes) {
+    const int64_t fetched = query == 0 ? 4 * bytes : 0; /* the other queries find the codes in the cache */
+    int64_t row = from;
+    for (; row + 4 <= to; row += 4, at += 4 * bytes) {
+        for (int64_t line = 0; line < fetched; line += 64)
+            __builtin_prefetch(at + JR_PREFETCH_BYTES + line);
+        int64_t distances[4], beyond = -1;
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; r++) {
+            distances[r] = NAME(distance)(code, at + r * bytes, bytes);
+            beyond &= worker->limits[query] - distances[r]; /* negative while all are */
+        }
+        if (beyond < 0)
+            continue;
+        for (int r = 0; r < 4; r++)
+            if (distances[r] <= worker->limits[query])
+                jr_hamming_offer(search, worker, query, distances[r], row + r);
+    }
+    for (; row < to; row++, at += bytes) {
         int64_t distance = NAME(distance)(code, at, bytes);
         if (distance <= worker->limits[query])
             jr_hamming_offer(search, worker, query, distance, row);

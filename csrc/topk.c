@@ -60,7 +60,8 @@ void jr_topk_free(jr_topk *search)
     if (!search)
         return;
     for (int w = 0; search->workers && w < search->threads; w++) {
-        free(search->workers[w].heaps);
+        free(search->workers[w].pools);
+        free(search->workers[w].worst);
         free(search->workers[w].sizes);
         free(search->workers[w].limits);
         free(search->workers[w].scratch);
@@ -107,13 +108,16 @@ jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, in
         search->query_squares[q] = square_of(queries + q * dimensions, dimensions);
     for (int w = 0; w < threads; w++) {
         jr_topk_worker *worker = &search->workers[w];
-        worker->heaps = jr_allocate(count, k, 1, sizeof *worker->heaps);
+        worker->pools = jr_allocate(count, jr_pool_size(k), 1, sizeof *worker->pools);
+        worker->worst = jr_allocate(count, 1, 1, sizeof *worker->worst);
         worker->sizes = jr_allocate(count, 1, 1, sizeof *worker->sizes);
         worker->limits = jr_allocate(search->padded, 1, 1, sizeof(float));
         worker->scratch = jr_allocate(direct ? 1 : search->block_rows, slices * JR_SLICE, 1, sizeof(float));
         worker->biases = jr_allocate(search->block_rows, 1, 1, sizeof(float));
-        if (!worker->heaps || !worker->sizes || !worker->limits || !worker->scratch || !worker->biases)
+        if (!worker->pools || !worker->worst || !worker->sizes || !worker->limits || !worker->scratch || !worker->biases)
             goto no_memory;
+        for (int64_t q = 0; q < count; q++)
+            worker->worst[q] = (jr_neighbour){INFINITY, 0, INT64_MAX};
     }
     return search;
 no_memory:
@@ -206,14 +210,6 @@ int jr_topk_add(jr_topk *search, const float *rows, int64_t n, int64_t first_id,
     return *bad_row >= 0 ? JR_STOPPED : status;
 }
 
-static int by_distance_then_id(const void *a, const void *b)
-{
-    const jr_neighbour *x = a, *y = b;
-    if (jr_before(x->distance, x->id, y))
-        return -1;
-    return jr_before(y->distance, y->id, x);
-}
-
 int jr_topk_finish(jr_topk *search, int64_t *ids, float *distances, float *cosines)
 {
     int64_t k = search->k;
@@ -223,11 +219,17 @@ int jr_topk_finish(jr_topk *search, int64_t *ids, float *distances, float *cosin
     for (int64_t q = 0; q < search->count; q++) {
         int64_t total = 0;
         for (int w = 0; w < search->threads; w++) {
+            if (search->workers[w].sizes[q] > k)
+                jr_topk_select(search, &search->workers[w], q);
             int64_t size = search->workers[w].sizes[q];
-            memcpy(all + total, search->workers[w].heaps + q * k, (size_t)size * sizeof *all);
+            memcpy(all + total, search->workers[w].pools + q * jr_pool_size(k), (size_t)size * sizeof *all);
             total += size;
         }
-        qsort(all, (size_t)total, sizeof *all, by_distance_then_id);
+        if (total > k) {
+            jr_select(all, total, k);
+            total = k;
+        }
+        jr_sort(all, total);
         for (int64_t i = 0; i < k; i++) {
             ids[q * k + i] = i < total ? all[i].id : -1;
             distances[q * k + i] = i < total ? all[i].distance : INFINITY;

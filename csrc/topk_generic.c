@@ -1,5 +1,6 @@
 /* The top-k search in four-lane vectors of the compiler: the portable level, and NEON with fused multiply-add. */
 #include "cpu_features.h"
+#include "topk_state.h"
 
 #define TARGET
 #define FLOAT_LANES 4
@@ -17,7 +18,12 @@
 
 #define NOT_GREATER(a, b) jr_not_greater(a, b)
 
-typedef float jr_four __attribute__((vector_size(16)));
+#define FOUR_SUMS(a, b, c, d) ((jr_four){jr_sum(a), jr_sum(b), jr_sum(c), jr_sum(d)})
+
+static inline float jr_sum(jr_four v)
+{
+    return (v[0] + v[1]) + (v[2] + v[3]);
+}
 
 static inline unsigned jr_not_greater(jr_four a, jr_four b)
 {

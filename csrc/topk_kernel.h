@@ -4,8 +4,11 @@
  *   FLOAT_LANES       floats in a register; DOUBLE_LANES = FLOAT_LANES / 2
  *   PANEL_ROWS        gallery rows held in registers (times two vectors of queries)
  *   MULTIPLY_ADD(a, b, c)   a * b + c on float vectors, fused or not
+ *   FOUR_SUMS(a, b, c, d)   the sums over the lanes of four vectors, a jr_four
  *   NOT_GREATER(a, b) bit mask of the lanes where !(a > b), so also where either is NaN
  */
+#include <float.h>
+
 #include "topk_state.h"
 
 #define DOUBLE_LANES (FLOAT_LANES / 2)
@@ -100,12 +103,12 @@ TARGET static void NAME(measure)(jr_topk *search, jr_topk_worker *worker, int64_
         double c = NAME(cosine)(q, query_square, x, d);
         /* a grid of 2^-40 keeps rounding from telling scaled copies of one vector apart */
         float distance = (float)(rint((1.0 - c) * 0x1p40) * 0x1p-40);
-        if (jr_topk_enters(search, worker, query, distance, id))
+        if (jr_topk_enters(worker, query, distance, id))
             jr_topk_offer(search, worker, query, distance, (float)c, id);
         return;
     }
     float distance = (float)sqrt(NAME(squared_distance)(q, x, d));
-    if (jr_topk_enters(search, worker, query, distance, id)) {
+    if (jr_topk_enters(worker, query, distance, id)) {
         float c = search->metric == JR_PAR ? (float)NAME(cosine)(q, query_square, x, d) : 0.0f;
         jr_topk_offer(search, worker, query, distance, c, id);
     }
@@ -187,8 +190,19 @@ TARGET static int NAME(is_finite)(jr_topk *search, const float *x, int64_t id)
     return 1;
 }
 
+/* What a rough distance of a row decides: `scale` is not finite where a number of the row is not. */
+INLINE void NAME(judge)(jr_topk *search, jr_topk_worker *worker, int64_t query, float score, float scale, const float *x,
+                        int64_t id)
+{
+    if (score > worker->limits[query] && score <= FLT_MAX && scale <= FLT_MAX)
+        return;
+    if (!isfinite(scale) && !NAME(is_finite)(search, x, id))
+        return;
+    NAME(measure)(search, worker, query, x, id);
+}
+
 /* One row against a query, without packing. */
-INLINE void NAME(compare_row)(jr_topk *search, jr_topk_worker *worker, int64_t query, const float *x, int64_t id)
+TARGET static void NAME(compare_row)(jr_topk *search, jr_topk_worker *worker, int64_t query, const float *x, int64_t id)
 {
     int64_t d = search->dimensions;
     const float *q = search->queries + query * d;
@@ -201,10 +215,70 @@ INLINE void NAME(compare_row)(jr_topk *search, jr_topk_worker *worker, int64_t q
     } else {
         score = scale = NAME(rough_distance)(q, x, d);
     }
-    if (!isfinite(scale) && !NAME(is_finite)(search, x, id))
+    NAME(judge)(search, worker, query, score, scale, x, id);
+}
+
+/* Four rows against a query: their sums over the lanes are taken together. */
+INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t query, const float *x, int64_t id,
+                               const int cosine)
+{
+    const int64_t d = search->dimensions;
+    const float *q = search->queries + query * d;
+    VECTOR sums[4] = {{0}}, squares[4] = {{0}};
+    int64_t i = 0;
+    for (; i + FLOAT_LANES <= d; i += FLOAT_LANES) {
+        VECTOR part = *(const UNALIGNED *)(q + i);
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; r++) {
+            VECTOR value = *(const UNALIGNED *)(x + r * d + i), difference = part - value;
+            if (cosine) {
+                sums[r] = MULTIPLY_ADD(part, value, sums[r]);
+                squares[r] = MULTIPLY_ADD(value, value, squares[r]);
+            } else {
+                sums[r] = MULTIPLY_ADD(difference, difference, sums[r]);
+            }
+        }
+    }
+    jr_four scores = FOUR_SUMS(sums[0], sums[1], sums[2], sums[3]), scales = scores;
+    if (cosine)
+        scales = FOUR_SUMS(squares[0], squares[1], squares[2], squares[3]);
+    for (; i < d; i++) {
+        const jr_four values = {x[i], x[d + i], x[2 * d + i], x[3 * d + i]}, differences = q[i] - values;
+        scores += cosine ? q[i] * values : differences * differences;
+        scales += cosine ? values * values : differences * differences;
+    }
+    if (cosine) {
+        const double square = search->query_squares[query];
+        const float norm = (float)sqrt(square);
+        for (int r = 0; r < 4; r++) {
+            scores[r] = 1.0f - scores[r] / (norm * sqrtf(scales[r]));
+            if (!(scales[r] > 1e-20f && scales[r] < 1e30f && square > 1e-20 && square < 1e30))
+                scores[r] = NAN; /* the error bound does not hold */
+        }
+    }
+    /* all far, and no number that is not finite */
+    const jr_four_flags far = (scores > worker->limits[query]) & (scores <= FLT_MAX) & (scales <= FLT_MAX);
+    if ((((jr_two_flags)far)[0] & ((jr_two_flags)far)[1]) == -1)
         return;
-    if (!(score > worker->limits[query]) || !isfinite(score))
-        NAME(measure)(search, worker, query, x, id);
+    for (int r = 0; r < 4; r++)
+        NAME(judge)(search, worker, query, scores[r], scales[r], x + r * d, id + r);
+}
+
+/* Few queries, row by row as the rows lie. */
+INLINE void NAME(compare_rows)(jr_topk *search, jr_topk_worker *worker, const float *rows, int64_t n, int64_t first_id,
+                               const int cosine)
+{
+    const int64_t d = search->dimensions;
+    int64_t row = 0;
+    for (; row + 4 <= n; row += 4) {
+        for (int64_t at = 0; at < 4 * d; at += 16)
+            __builtin_prefetch(rows + row * d + at + JR_PREFETCH_FLOATS);
+        for (int64_t query = 0; query < search->count; query++)
+            NAME(compare_four)(search, worker, query, rows + row * d, first_id + row, cosine);
+    }
+    for (; row < n; row++)
+        for (int64_t query = 0; query < search->count; query++)
+            NAME(compare_row)(search, worker, query, rows + row * d, first_id + row);
 }
 
 /* Copies one row, centred (and for the cosine scaled to unit length), to its place in a panel; returns its bias. */
@@ -314,9 +388,10 @@ TARGET static void NAME(block)(jr_topk *search, jr_topk_worker *worker, const fl
 {
     int64_t d = search->dimensions;
     if (search->count <= JR_FEW_QUERIES) {
-        for (int64_t row = 0; row < n; row++)
-            for (int64_t query = 0; query < search->count; query++)
-                NAME(compare_row)(search, worker, query, rows + row * d, first_id + row);
+        if (search->metric == JR_COSINE)
+            NAME(compare_rows)(search, worker, rows, n, first_id, 1);
+        else
+            NAME(compare_rows)(search, worker, rows, n, first_id, 0);
         return;
     }
     int64_t slices = (d + JR_SLICE - 1) / JR_SLICE, panel_size = slices * JR_SLICE * PANEL_ROWS;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "neighbours.h"
 #include "topk.h"
 
 /* Gallery rows are copied to scratch in slices of this many dimensions, so that the rows of a panel stand at
@@ -14,17 +15,18 @@
 #define JR_SLICE 256
 /* Up to this many queries are compared row by row, as the rows lie: that already runs at memory speed. */
 #define JR_FEW_QUERIES 4
+/* How far ahead of these rows to fetch: more than the prefetchers of processors dare. */
+#define JR_PREFETCH_FLOATS 2048
 
-typedef struct {
-    float distance;
-    float cosine;
-    int64_t id;
-} jr_neighbour;
+typedef float jr_four __attribute__((vector_size(16)));
+typedef int32_t jr_four_flags __attribute__((vector_size(16)));
+typedef int64_t jr_two_flags __attribute__((vector_size(16)));
 
-/* One thread's part of the search: for each query a max-heap of its k best by (distance, id) so far. */
+/* One thread's part of the search. */
 typedef struct {
-    jr_neighbour *heaps; /* (count, k) */
-    int64_t *sizes;      /* (count,) */
+    jr_neighbour *pools; /* (count, jr_pool_size(k)): candidates of each query, its k best so far among them */
+    int64_t *sizes;      /* (count,): of the pools */
+    jr_neighbour *worst; /* (count,): the k-th of the last selection; at infinity before there was one */
     float *limits;       /* (padded count,): a pair whose score in float32 is > limit cannot enter; NaN lets all in */
     float *scratch;      /* (panels, slices, panel_rows, JR_SLICE): centred rows */
     float *biases;       /* (block rows, padded to panels) */
@@ -59,11 +61,6 @@ struct jr_topk {
     atomic_llong bad_row;
 };
 
-static inline int jr_before(float distance, int64_t id, const jr_neighbour *other)
-{
-    return distance < other->distance || (distance == other->distance && id < other->id);
-}
-
 /* The limit of one query.
  *
  * Many queries: with Q, X the squared norms of the centred query and row, p their float32 product and e >= its
@@ -79,9 +76,7 @@ static inline float jr_topk_limit(const jr_topk *search, const jr_topk_worker *w
         return NAN;
     if (search->metric == JR_COSINE && search->query_squares[query] == 0.0)
         return NAN;
-    if (worker->sizes[query] < search->k)
-        return INFINITY;
-    double worst = worker->heaps[query * search->k].distance, reach;
+    double worst = worker->worst[query].distance, reach;
     if (isinf(worst))
         return INFINITY;
     if (few && search->metric == JR_COSINE)
@@ -99,46 +94,30 @@ static inline float jr_topk_limit(const jr_topk *search, const jr_topk_worker *w
     return (float)(0.5 * squared - square * (0.5 - slack) + underflow);
 }
 
+/* Drops all but the k nearest of a query's pool, which holds as many at least. */
+static inline void jr_topk_select(jr_topk *search, jr_topk_worker *worker, int64_t query)
+{
+    int64_t k = search->k;
+    jr_neighbour *pool = worker->pools + query * jr_pool_size(k);
+    jr_select(pool, worker->sizes[query], k);
+    worker->sizes[query] = k;
+    worker->worst[query] = pool[k - 1];
+    worker->limits[query] = jr_topk_limit(search, worker, query);
+}
+
 static inline void jr_topk_offer(jr_topk *search, jr_topk_worker *worker, int64_t query, float distance, float cosine,
                                  int64_t id)
 {
-    int64_t k = search->k, size = worker->sizes[query];
-    jr_neighbour *heap = worker->heaps + query * k;
-    int64_t at;
-    if (size < k) {
-        at = size;
-        worker->sizes[query] = size + 1;
-        while (at > 0) { /* sift up */
-            int64_t parent = (at - 1) / 2;
-            if (!jr_before(heap[parent].distance, heap[parent].id, &(jr_neighbour){distance, cosine, id}))
-                break;
-            heap[at] = heap[parent];
-            at = parent;
-        }
-    } else {
-        at = 0;
-        for (;;) { /* replace the worst, sift down */
-            int64_t child = 2 * at + 1;
-            if (child >= k)
-                break;
-            if (child + 1 < k && jr_before(heap[child].distance, heap[child].id, &heap[child + 1]))
-                child++;
-            if (!jr_before(distance, id, &heap[child]))
-                break;
-            heap[at] = heap[child];
-            at = child;
-        }
-    }
-    heap[at] = (jr_neighbour){distance, cosine, id};
-    if (worker->sizes[query] == k)
-        worker->limits[query] = jr_topk_limit(search, worker, query);
+    int64_t room = jr_pool_size(search->k), size = worker->sizes[query]++;
+    worker->pools[query * room + size] = (jr_neighbour){distance, cosine, id};
+    if (size + 1 == room || (size + 1 == search->k && isinf(worker->worst[query].distance)))
+        jr_topk_select(search, worker, query);
 }
 
-/* Whether a pair of this distance enters the query's heap. */
-static inline int jr_topk_enters(const jr_topk *search, const jr_topk_worker *worker, int64_t query, float distance,
-                                 int64_t id)
+/* Whether a pair of this distance may be among the k nearest. */
+static inline int jr_topk_enters(const jr_topk_worker *worker, int64_t query, float distance, int64_t id)
 {
-    return worker->sizes[query] < search->k || jr_before(distance, id, worker->heaps + query * search->k);
+    return jr_before(distance, id, &worker->worst[query]);
 }
 
 /* Remembers the first row found to hold a number that is not finite. */

@@ -122,7 +122,7 @@ def write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = (
     """Writes benchmarks/results/<name>.json, replacing an older one at once, and returns its path.
 
     Args:
-        name: such as "speed_hamming".
+        name: such as "speed_rank".
         rows: from `row`.
         packages: distributions whose versions matter, beside jaxret and numpy.
     """

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SAMPLED_CODES", "SCANNED_WORDS", "scan_cost", "table_costs", "units_worth"]
+__all__ = ["SAMPLED_CODES", "SCANNED_WORDS", "call_cost", "scan_cost", "table_costs", "units_worth"]
 
 SCANNED_WORDS = 1 << 15
 """8-byte words of all codes together, up to which a scan takes a few microseconds and no table can be quicker."""
@@ -19,8 +19,9 @@ SAMPLED_CODES = 16
 """Codes that are searched for in the tables to see what they cost."""
 
 _COMPARED_WORD = 0.06  # ns, of each query
-_LOADED_WORD = 0.2  # ns, of each pass over the codes: a call makes one for all its queries
+_LOADED_WORD = 0.12  # ns, of each pass over the codes: a call makes one for all its queries
 _NEAR_UNIT, _FAR_UNIT = 10.0, 20.0  # ns of a bucket or a code looked up, in a cache and in memory
+_CALL = 10_000.0  # ns, to put together what tables find
 _CACHE_BYTES = 32 << 20
 
 
@@ -28,9 +29,18 @@ def scan_cost(codes: int, code_bytes: int, queries: int) -> float:
     """Nanoseconds of a scan for each of `queries` queries.
 
     >>> round(scan_cost(1_000_000, 64, queries=1)), round(scan_cost(1_000_000, 64, queries=64))
-    (2080000, 505000)
+    (1440000, 495000)
     """
     return codes * -(-code_bytes // 8) * (_COMPARED_WORD + _LOADED_WORD / queries)
+
+
+def call_cost(queries: int) -> float:
+    """Nanoseconds that a call of tables takes more than a scan's whatever the codes, for each of `queries` queries.
+
+    >>> call_cost(queries=5)
+    2000.0
+    """
+    return _CALL / queries
 
 
 def units_worth(nanoseconds: float, codes: int, code_bytes: int, tables: int) -> int:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank import hamming_files
 from jaxret.rank.hamming import hamming_topk, hamming_within
-from jaxret.rank.hamming_cost import SAMPLED_CODES, SCANNED_WORDS, scan_cost, table_costs, units_worth
+from jaxret.rank.hamming_cost import SAMPLED_CODES, SCANNED_WORDS, call_cost, scan_cost, table_costs, units_worth
 from jaxret.rank.search_result import IndexedResult, RadiusResult, SearchResult, merge_results
 from jaxret.rank.simd import simd_level
 from jaxret.rank.substring_tables import SubstringTables
@@ -251,7 +251,8 @@ class HammingIndex:
         at_once, k = (1 << number.bit_length() >> 1 for number in (queries, k))
         if (key := (at_once, k, radius)) not in self._verdicts:
             scan = scan_cost(len(tables.codes), self._code_bytes, at_once)
-            self._verdicts[key] = _sampled_cost(tables, at_once, k, radius, threads) < scan
+            tabled = _sampled_cost(tables, at_once, k, radius, threads) + call_cost(at_once)
+            self._verdicts[key] = tabled < scan
         return self._verdicts[key]
 
 

@@ -69,6 +69,21 @@ def test_random_floats(level, metric, count, size, width, k):
 
 
 @at_every_level
+@pytest.mark.parametrize("count", [1, 24])
+@pytest.mark.parametrize("k", [1, 7, 450])
+@pytest.mark.parametrize("order", ["falling", "rising", "all equal", "in pairs"])
+def test_orders_that_fill_the_pool(level, count, k, order):
+    """From far to near every row is among the k nearest so far; equal ones are told apart by id alone."""
+    steps = np.arange(1000)
+    places = {"falling": steps[::-1], "rising": steps, "all equal": 0 * steps, "in pairs": 999 - steps // 2}[order]
+    gallery = np.zeros((1000, 20), np.float32)
+    gallery[:, 3] = places
+    queries = np.zeros((count, 20), np.float32)
+    with forced(level):
+        assert_same(euclidean_topk(queries, gallery, k, threads=2), nearest.euclidean_topk(queries, gallery, k))
+
+
+@at_every_level
 @each_metric
 @pytest.mark.parametrize("count", [1, 3, 24])
 @pytest.mark.parametrize("offset", [1e3, 1e5])

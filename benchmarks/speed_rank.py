@@ -1,0 +1,152 @@
+"""The map of speeds: every search beside its peers, from one query to a thousand, at every instruction set.
+
+    pip install -e '.[bench]'
+    python benchmarks/speed_rank.py --matrix                        # an hour and a half; goes on where it stopped
+    python benchmarks/speed_rank.py --kernels hamming --levels avx2
+    python benchmarks/speed_rank.py --quick                         # minutes, the cheap cells only; writes no file
+
+A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number of queries and an instruction set;
+"index-uniform" and "index-clustered" are hash tables of such codes, whose peer is our own scan of all codes. Ours is
+held to the set by JAXRET_SIMD, faiss by FAISS_SIMD_LEVEL, and OpenBLAS, which NumPy and scikit-learn use, by
+OPENBLAS_CORETYPE; usearch and numba take what the processor has. faiss's lowest level counts bits by an instruction
+that our "portable" does without: its like is "sse4". Ours and the peers run in turn; the shortest of many calls counts,
+on one thread in processor time, which a busy machine stretches less. All are exact, and compared in the same run. A
+peer six times slower than another is not tried with more queries.
+
+Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
+nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import results_file
+from common.paths import RESULTS
+from studies.rank_speed.cells import KERNELS, LEVELS, Cell, Limits, cells
+from studies.rank_speed.maps import draw
+from studies.rank_speed.measuring import hopeless, measure
+from studies.rank_speed.searches import PACKAGES, Items
+
+from jaxret.rank import available_simd_levels
+
+WORK = Path("runs/speed_rank")
+CORE_TYPES = {"avx2": "Haswell", "avx512": "SkylakeX", "avx512vpopcnt": "SkylakeX"}  # of OpenBLAS
+
+
+def main() -> None:
+    """Measures what is not measured yet, a process a level; draws maps and writes results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--matrix", action="store_true", help="all kernels, levels and one and two threads")
+    parser.add_argument("--kernels", nargs="+", choices=KERNELS, default=list(KERNELS))
+    parser.add_argument("--levels", nargs="+", choices=available_simd_levels(), default=list(available_simd_levels()))
+    parser.add_argument("--threads", nargs="+", type=int, default=[1])
+    parser.add_argument("--seconds", type=float, default=0.2, help="for each cell")
+    parser.add_argument("--gallery-bytes", type=float, default=330e6, help="larger cells are left out")
+    parser.add_argument("--work", type=float, default=1.1e9, help="pairs of words in a cell; larger ones are left out")
+    parser.add_argument("--quick", action="store_true", help="cheap cells, no file")
+    parser.add_argument("--report-only", action="store_true", help="measure nothing, write what is kept")
+    options = parser.parse_args()
+    if options.matrix:
+        options.kernels, options.levels, options.threads = list(KERNELS), list(available_simd_levels()), [1, 2]
+    if options.quick:
+        options.gallery_bytes, options.work, options.seconds = 3e6, 2e7, 0.02
+    if level := os.environ.get("JAXRET_SIMD"):
+        measure_level(level, options)
+        return
+    for level in [] if options.report_only else options.levels:
+        command = [sys.executable, *sys.argv]
+        subprocess.run(command, env=os.environ | environment(level), check=True)
+    measured = [record for level in LEVELS for record in records(level)]
+    if not options.quick:
+        write(measured)
+
+
+def environment(level: str) -> dict[str, str]:
+    """What holds ours and the peers to a level and, until told otherwise, to one thread."""
+    held = {"JAXRET_SIMD": level, "FAISS_SIMD_LEVEL": LEVELS[level]}
+    if level in CORE_TYPES:
+        held["OPENBLAS_CORETYPE"] = CORE_TYPES[level]
+    return held | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+
+
+def measure_level(level: str, options: argparse.Namespace) -> None:
+    """Measures the cells of this process's level that are not kept yet."""
+    kept = {cell for cell, _ in records(level)}
+    limits = Limits(options.gallery_bytes, options.work)
+    WORK.mkdir(parents=True, exist_ok=True)
+    with (WORK / f"{level}.jsonl").open("a", encoding="utf-8") as file:
+        for kernel, threads in itertools.product(options.kernels, options.threads):
+            left = [cell for cell in cells(kernel, level, threads, limits) if options.quick or cell not in kept]
+            for (count, width), group in itertools.groupby(left, lambda cell: (cell.items, cell.width)):
+                items, slow = Items(kernel, count, width), set()
+                for cell in group:
+                    times = measure(cell, items, options.seconds, slow)
+                    if len(times) - len(hopeless(times)) > 1:  # some peer is left
+                        slow |= hopeless(times)
+                    ratio = ratio_of(times)
+                    print(f"{level:13} {kernel:9} {threads} x {count:>10,} x {width:4}, {cell.queries:4} queries, "
+                          f"top {cell.k:4}: {ratio:6.2f}", flush=True)  # fmt: skip
+                    if not options.quick:
+                        file.write(json.dumps({"cell": asdict(cell), "seconds": times}) + "\n")
+                        file.flush()
+
+
+def records(level: str) -> Iterator[tuple[Cell, dict[str, float]]]:
+    """The kept cells of a level, with the seconds of each method."""
+    path = WORK / f"{level}.jsonl"
+    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
+        record = json.loads(line)
+        yield Cell(**record["cell"]), record["seconds"]
+
+
+def ratio_of(seconds: Mapping[str, float]) -> float:
+    """How many times faster than the fastest peer."""
+    return min(time for name, time in seconds.items() if name != "jaxret") / seconds["jaxret"]
+
+
+def write(measured: Sequence[tuple[Cell, dict[str, float]]]) -> None:
+    """The maps, all times, and the summary."""
+    ratios = {cell: ratio_of(seconds) for cell, seconds in measured}
+    draw(ratios, threads=1)
+    rows = list(summary(ratios))
+    for entry in rows:
+        print(f"{entry['data']}: {entry['method']}: {entry['metric']} {entry['value']}")
+    path = results_file.write("speed_rank", rows, PACKAGES)
+    lines = ",\n".join(
+        json.dumps(asdict(cell) | {name: round(time / cell.queries * 1e9) for name, time in seconds.items()})
+        for cell, seconds in measured
+    )
+    (RESULTS / "speed_rank_cells.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    print("wrote", path)
+
+
+def summary(ratios: Mapping[Cell, float]) -> Iterator[dict[str, Any]]:
+    """The worst cell, the median and the share below 1, of each kernel and level."""
+    for kernel, level, threads in itertools.product(KERNELS, LEVELS, (1, 2)):
+        own = {c: r for c, r in ratios.items() if (c.kernel, c.level, c.threads) == (kernel, level, threads)}
+        if not own:
+            continue
+        worst = min(own, key=lambda cell: own[cell])
+        data = f"{kernel}, {level}, {threads} thread{'s' if threads > 1 else ''}, {len(own)} cells"
+        where = f"{worst.items:,} x {worst.width}, top {worst.k}, queries: {worst.queries}"
+        slower = float(np.mean([ratio < 1 for ratio in own.values()]))
+        yield results_file.row(data, f"worst cell ({where})", "times faster than the fastest peer", own[worst])
+        yield results_file.row(
+            data, "median cell", "times faster than the fastest peer", float(np.median([*own.values()]))
+        )
+        yield results_file.row(data, "all cells", "share slower than the fastest peer", slower)
+
+
+if __name__ == "__main__":
+    main()

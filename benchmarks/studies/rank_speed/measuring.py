@@ -1,0 +1,76 @@
+"""Times of a cell: ours and the peers in turn, many times, the shortest of each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from studies.rank_speed.cells import Cell
+from studies.rank_speed.searches import OURS, PEERS, Items, Search
+
+__all__ = ["hopeless", "measure"]
+
+LEAST_ROUNDS = 3
+SLOWER = 3.0  # times the fastest: such a peer is timed by one call alone
+HOPELESS = 6.0  # times the fastest: such a peer is not tried with more queries
+
+
+def hopeless(seconds: dict[str, float]) -> set[str]:
+    """The peers of a measured cell that are so slow that larger cells of its gallery can do without them."""
+    return {name for name, time in seconds.items() if name != "jaxret" and time > HOPELESS * min(seconds.values())}
+
+
+def measure(cell: Cell, items: Items, seconds: float, without: Collection[str] = ()) -> dict[str, float]:
+    """The shortest time of a call, by name; "jaxret" is ours. Peers that are not installed are left out.
+
+    On one thread it is the processor time of the process, which other programs on the machine hardly move; on several
+    the time on the clock. Each method is called once before, and its distances compared with ours.
+
+    Args:
+      cell: what to measure.
+      items: its gallery.
+      seconds: to go on for, with at least three rounds.
+      without: peers that are left out.
+
+    Raises:
+      AssertionError: a peer's distances are not ours.
+    """
+    clock = time.process_time if cell.threads == 1 else time.perf_counter
+    queries = items.queries(cell.queries)
+    best: dict[str, float] = {}
+    ours: NDArray[Any] | None = None
+    methods: dict[str, Search] = {"jaxret": OURS[cell.kernel], **PEERS[cell.kernel]}
+    for name in without:
+        methods.pop(name, None)
+    for name, search in list(methods.items()):
+        call = _call(search, queries, items, cell)
+        try:
+            distances = call()
+        except ImportError:
+            del methods[name]
+            continue
+        if ours is None:
+            ours = distances
+        np.testing.assert_allclose(distances, ours, rtol=1e-3, atol=2e-3, err_msg=f"{name} in {cell}")
+        best[name] = _timed(clock, call)
+    fastest = min(best.values())
+    methods = {name: search for name, search in methods.items() if best[name] < SLOWER * fastest or name == "jaxret"}
+    end, rounds = time.perf_counter() + seconds, 0
+    while rounds < LEAST_ROUNDS or time.perf_counter() < end:
+        for name, search in methods.items():
+            best[name] = min(best[name], _timed(clock, _call(search, queries, items, cell)))
+        rounds += 1
+    return best
+
+
+def _call(search: Search, queries: NDArray[Any], items: Items, cell: Cell) -> Callable[[], NDArray[Any]]:
+    return lambda: search(queries, items, cell.k, cell.threads)
+
+
+def _timed(clock: Callable[[], float], call: Callable[[], Any]) -> float:
+    start = clock()
+    call()
+    return clock() - start

@@ -1,0 +1,85 @@
+/* The k nearest of a stream of neighbours, by (distance, id). They gather in a pool of twice as many; when it is full
+ * the k nearest are selected and the others dropped, which is a few steps a neighbour whatever k is, where a heap takes
+ * log k that miss the cache. */
+#ifndef JR_NEIGHBOURS_H
+#define JR_NEIGHBOURS_H
+
+#include <stdint.h>
+
+typedef struct {
+    float distance;
+    float cosine;
+    int64_t id;
+} jr_neighbour;
+
+/* Room for the pool of k. */
+static inline int64_t jr_pool_size(int64_t k)
+{
+    return 2 * k + 16;
+}
+
+static inline int jr_before(float distance, int64_t id, const jr_neighbour *other)
+{
+    return distance < other->distance || (distance == other->distance && id < other->id);
+}
+
+/* Moves neighbours before the pivot to the front and returns where the pivot comes to stand. No two are equal. The
+ * pivot is the median of three places that hang on n alone, so the same data takes the same way. */
+static inline int64_t jr_partition(jr_neighbour *pool, int64_t n)
+{
+    int64_t places[3] = {(int64_t)((uint64_t)n * 2654435761u >> 3) % n, n / 2, n - 1};
+    const jr_neighbour *a = &pool[places[0]], *b = &pool[places[1]], *c = &pool[places[2]];
+    int ab = jr_before(a->distance, a->id, b), bc = jr_before(b->distance, b->id, c);
+    int ac = jr_before(a->distance, a->id, c);
+    int64_t middle = ab == bc ? places[1] : ab == ac ? places[2] : places[0];
+    jr_neighbour pivot = pool[middle];
+    pool[middle] = pool[n - 1];
+    int64_t front = 0;
+    for (int64_t i = 0; i < n - 1; i++) { /* without a branch on the data, which would be guessed wrong half the time */
+        jr_neighbour here = pool[i];
+        pool[i] = pool[front];
+        pool[front] = here;
+        front += jr_before(here.distance, here.id, &pivot);
+    }
+    pool[n - 1] = pool[front];
+    pool[front] = pivot;
+    return front;
+}
+
+/* Brings the k nearest of n > k to the front, the k-th to place k - 1. */
+static inline void jr_select(jr_neighbour *pool, int64_t n, int64_t k)
+{
+    for (int64_t from = 0, to = n; to - from > 1;) {
+        int64_t at = from + jr_partition(pool + from, to - from);
+        if (at == k - 1)
+            return;
+        if (at < k - 1)
+            from = at + 1;
+        else
+            to = at;
+    }
+}
+
+static inline void jr_sort(jr_neighbour *pool, int64_t n)
+{
+    while (n > 12) { /* the shorter side by recursion: it is never deeper than log n */
+        int64_t at = jr_partition(pool, n), behind = n - at - 1;
+        if (at < behind) {
+            jr_sort(pool, at);
+            pool += at + 1;
+            n = behind;
+        } else {
+            jr_sort(pool + at + 1, behind);
+            n = at;
+        }
+    }
+    for (int64_t i = 1; i < n; i++) {
+        jr_neighbour here = pool[i];
+        int64_t at = i;
+        for (; at > 0 && jr_before(here.distance, here.id, &pool[at - 1]); at--)
+            pool[at] = pool[at - 1];
+        pool[at] = here;
+    }
+}
+
+#endif
