@@ -5,16 +5,17 @@ import { FIRST, remember, restore } from "./base/history.js";
 import { itemQuery, queryTitle } from "./base/media.js";
 import { attempt, notice } from "./base/notices.js";
 import { note } from "./base/session.js";
-import { canCompare, change, state } from "./base/store.js";
+import { change, state } from "./base/store.js";
 import { applyTheme } from "./base/theme.js";
 import { compare } from "./compare/view.js";
 import { header } from "./header.js";
 import { openIndexing } from "./indexing.js";
-import { bind, listenForKeys, openKeys } from "./keyboard.js";
+import { openKeys } from "./keyboard.js";
 import { listenForFiles } from "./query/intake.js";
 import { queryPanel } from "./query/panel.js";
 import { resultsView } from "./results/view.js";
 import * as search from "./search.js";
+import { bindShortcuts } from "./shortcuts.js";
 import { viewer } from "./viewer/view.js";
 
 applyTheme();
@@ -27,13 +28,14 @@ const onQuery = (query) => {
 function onSearch() {
   view.close();
   remember();
-  if (search.isSearching())
-    note(
-      state.query
-        ? queryTitle(state.query)
-        : `more like ${[...state.plus.values()].map(({ name }) => name).join(", ")}`,
-    );
+  if (search.isSearching()) note(searchTitle());
   return search.start();
+}
+
+/** The present search in the list of those made. */
+function searchTitle() {
+  if (state.query) return queryTitle(state.query);
+  return `more like ${[...state.plus.values()].map(({ name }) => name).join(", ")}`;
 }
 
 function onMark(group, sign, hit = group.best) {
@@ -117,78 +119,15 @@ function step(by) {
   onOpen(group, group.best);
 }
 
-const current = (work) => () =>
-  cards.current() && (cards.hasFocus() || view.isOpen()) ? void work(cards.current()) : false;
-const move = (by) => () => {
-  if (!cards.size()) return false;
-  cards.focus(cards.hasFocus() ? cards.place() + by() : cards.place());
-  if (view.isOpen() && cards.current()) onOpen(cards.current(), cards.current().best);
-  return undefined;
-};
-const press = (selector) => () => document.querySelector(selector)?.click();
-
-bind(
-  ["ArrowLeft"],
-  "",
-  move(() => -1),
-);
-bind(
-  ["ArrowRight"],
-  "",
-  move(() => 1),
-);
-bind(
-  ["ArrowUp"],
-  "",
-  move(() => -cards.columns()),
-);
-bind(
-  ["ArrowDown", "ArrowLeft", "ArrowUp", "ArrowRight"],
-  "Go through the results",
-  move(() => cards.columns()),
-);
-bind(["Home"], "First result", () => cards.focus(0));
-bind(["End"], "Last result that is loaded", () => cards.focus(cards.size() - 1));
-bind(
-  ["Enter"],
-  "Open the result and play from the hit",
-  current((group) => onOpen(group, group.best)),
-);
-bind(
-  [" "],
-  "Play or pause",
-  current((group) => (view.isOpen() ? view.toggle() : onOpen(group, group.best))),
-);
-bind([","], "", () => (view.isOpen() ? view.place(-1) : false));
-bind([".", ","], "Next place in the film, or the one before", () => (view.isOpen() ? view.place(1) : false));
-bind(
-  ["+", "="],
-  "More like this",
-  current((group) => onMark(group, "plus")),
-);
-bind(
-  ["-"],
-  "Less like this",
-  current((group) => onMark(group, "minus")),
-);
-bind(["r"], "Search again, refined", () => (search.isSearching() ? void onSearch() : false));
-bind(["s"], "Similar to this", current(onSimilar));
-bind(
-  ["c"],
-  "Compare with the query",
-  current((group) => canCompare() && onCompare(group, group.best)),
-);
-bind(["u"], "Choose files", press("#choose-files"));
-bind(["/"], "Search with words", () => document.getElementById("words")?.focus() ?? false);
-bind(["f"], "Add a filter", press('[aria-keyshortcuts="f"]'));
-bind(["x"], "Export the results, or copy the link", press('[aria-keyshortcuts="x"]'));
-bind(["["], "Back to the search before", () => history.back());
-bind(["]"], "Forward to the search after", () => history.forward());
-bind(["h"], "Session: save, load, searches made", press('[aria-keyshortcuts="h"]'));
-bind(["t"], "Light or dark", press('[aria-keyshortcuts="t"]'));
-bind(["Escape"], "Close", () => (view.isOpen() ? void view.close() : false));
-bind(["?"], "These keys", () => openKeys());
-listenForKeys();
+bindShortcuts({
+  cards,
+  view,
+  onOpen,
+  onMark,
+  onSimilar,
+  onCompare,
+  onSearchAgain: () => (search.isSearching() ? void onSearch() : false),
+});
 
 addEventListener("popstate", async () => {
   view.close();

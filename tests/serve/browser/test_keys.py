@@ -38,6 +38,21 @@ def test_results_are_gone_through_opened_and_searched_with_by_keys(person: Perso
     person.page.wait_for_function("() => location.search.includes('item=')")
 
 
+def test_the_slash_leads_to_the_words_and_arrows_step_the_viewer(person: Person) -> None:
+    person.open("both")
+    person.page.keyboard.press("/")
+    assert person.page.evaluate("document.activeElement.id") == "words"
+    assert person.page.get_by_label("Search with words").input_value() == ""
+    person.page.evaluate("document.activeElement.blur()")
+    person.page.keyboard.press("ArrowRight")
+    person.page.keyboard.press("Enter")
+    title = person.page.locator("#viewer h2")
+    first = title.text_content()
+    title.click()
+    person.page.keyboard.press("ArrowRight")
+    assert title.text_content() != first
+
+
 def test_the_sheet_shows_the_keys_and_turns_letters_off(person: Person) -> None:
     person.open("clips")
     person.page.keyboard.press("?")
@@ -97,12 +112,20 @@ def test_axe_finds_nothing_grave(person: Person) -> None:
     person.result(1).click()
     person.page.wait_for_timeout(300)
     found += grave(person, "viewer")
+    person.button("Compare").click()
+    person.page.locator(".compare-pair").wait_for()
+    found += grave(person, "comparison")
+    person.page.keyboard.press("Escape")
     person.page.keyboard.press("Escape")
     person.button("Add a filter").click()
     found += grave(person, "filter")
     person.page.keyboard.press("Escape")
     person.page.keyboard.press("?")
     found += grave(person, "keys")
+    person.page.keyboard.press("Escape")
+    person.button("Index a folder").click()
+    person.button("Index this folder").wait_for()
+    found += grave(person, "indexing")
     assert not found, "\n".join(found)
 
 

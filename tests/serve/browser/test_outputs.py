@@ -77,6 +77,17 @@ def test_a_folder_is_indexed_from_the_page(person: Person) -> None:
     assert "images" in size.text_content()
 
 
+def test_without_a_media_root_the_dialog_says_what_to_do(person: Person) -> None:
+    person.expected = ("Failed to load resource",)
+    refused = {"error": "folders are looked into below --media-root, and none was given"}
+    person.page.route("**/api/folders?*", lambda route: route.fulfill(status=403, json=refused))
+    person.open("growing")
+    person.button("Index a folder").click()
+    dialog = person.page.get_by_role("dialog", name="Index a folder")
+    dialog.get_by_text("none was given").wait_for()
+    assert dialog.get_by_text("Start the server with --media-root FOLDER").is_visible()
+
+
 def test_indexing_is_cancelled(person: Person) -> None:
     person.open("growing")
     states = {"state": "running", "done": 3, "total": 900, "skipped": [], "job": "j"}
