@@ -26,7 +26,13 @@ class PartsHere:
         if any(part.revision != revision for part in self.parts):
             raise IndexFormatError("another revision")
         function, args, options = pickle.loads(pickle.dumps((function, args, options)))
-        return [pickle.loads(pickle.dumps(function(part, *args, **options))) for part in self.parts]
+        return [pickle.loads(pickle.dumps(self._answer(function, part, args, options))) for part in self.parts]
+
+    def _answer(self, function, part, args, options):
+        try:
+            return function(part, *args, **options)
+        except Exception as error:
+            raise pickle.loads(pickle.dumps(error)) from None
 
 
 @pytest.fixture(scope="module")

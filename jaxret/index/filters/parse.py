@@ -62,6 +62,11 @@ class FilterError(ValueError):
 
     def __init__(self, text: str, at: int, problem: str):
         super().__init__(f"filter {text!r}, character {at + 1}: {problem}")
+        self._given = text, at, problem
+
+    def __reduce__(self) -> tuple[type[FilterError], tuple[str, int, str]]:
+        # It crosses process borders where an index is searched in parts; the default would give one argument.
+        return (type(self), self._given)
 
 
 class _Token(NamedTuple):

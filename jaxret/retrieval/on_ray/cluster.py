@@ -9,7 +9,7 @@ from typing import Any
 from jaxret.errors import ConfigError
 from jaxret.rank.validation import check_count
 
-__all__ = ["RayCluster", "ended_workers"]
+__all__ = ["RayCluster", "answer_of", "ended_workers"]
 
 _MOST_WORKERS = 1 << 16
 
@@ -68,6 +68,14 @@ class RayCluster:
         if (cores := int(found.get("CPU", 0))) < self.workers:
             raise ConfigError(f"workers must be at most the {cores} cores of the Ray cluster, got {self.workers}")
         return {"num_cpus": 1, "num_gpus": 1 if found.get("GPU", 0) >= self.workers else 0}
+
+
+def answer_of(ray: Any, sent: Any) -> Any:
+    """What a worker gave back; its errors are raised as if they had been raised here."""
+    try:
+        return ray.get(sent)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
 
 
 def ended_workers(ray: Any) -> tuple[type[Exception], ...]:

@@ -14,7 +14,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models.store import load_encoder
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.retrieval.on_ray.cluster import RayCluster, ended_workers
+from jaxret.retrieval.on_ray.cluster import RayCluster, answer_of, ended_workers
 from jaxret.retrieval.systems.base import system_of
 
 __all__ = ["vectors_on_ray"]
@@ -128,7 +128,7 @@ class _Pool:
                 (ready,), _ = self._ray.wait(list(busy), num_returns=1)
                 sent, worker = busy.pop(ready)
                 try:
-                    done[sent] = self._ray.get(ready)
+                    done[sent] = answer_of(self._ray, ready)
                 except self._ended:
                     tries[sent] += 1
                     self._replace(worker)
@@ -156,7 +156,7 @@ class _Pool:
         """One item of a part that ended its workers; nothing where it ends them."""
         for _ in range(2):
             try:
-                found: Encoded = self._ray.get(self._workers[worker].encode.remote([number]))
+                found: Encoded = answer_of(self._ray, self._workers[worker].encode.remote([number]))
                 return found
             except self._ended:
                 self._replace(worker)

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxret.errors import ConfigError, IndexFormatError
 from jaxret.index import MediaIndex, ShardedIndex, part_of, place_of_index
-from jaxret.retrieval.on_ray.cluster import RayCluster, ended_workers
+from jaxret.retrieval.on_ray.cluster import RayCluster, answer_of, ended_workers
 
 __all__ = ["sharded_on_ray"]
 
@@ -72,16 +72,10 @@ class _Shards:
 
     def _answer(self, number: int, answer: Any, call: tuple[Any, ...]) -> Any:
         try:
-            return self._got(answer)
+            return answer_of(self._ray, answer)
         except ended_workers(self._ray):
             self._actors[number] = self._start(number)
         try:
-            return self._got(self._actors[number].call.remote(*call))
+            return answer_of(self._ray, self._actors[number].call.remote(*call))
         except ended_workers(self._ray) as error:
             raise ConfigError(f"a shard of {self._place} ends as often as it is started: {error}") from error
-
-    def _got(self, answer: Any) -> Any:
-        try:
-            return self._ray.get(answer)
-        except self._ray.exceptions.RayTaskError as error:
-            raise error.cause from None  # as if it had been raised here
