@@ -39,6 +39,16 @@ def test_imports_point_down_and_lead_to_files(path: Path) -> None:
         assert room(path) == "" or room(found) in ("base", room(path)), f"{name_of(path)} imports {name_of(found)}"
 
 
+def test_nothing_is_offered_or_taken_in_vain() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in SCRIPTS}
+    for path, text in texts.items():
+        others = "\n".join(other for place, other in texts.items() if place != path)
+        offered = re.findall(r"^export (?:async )?(?:function|const|class) (\w+)", text, re.M)
+        assert [name for name in offered if not re.search(rf"\b{name}\b", others)] == [], name_of(path)
+        taken = ",".join(re.findall(r"^import \{([^}]*)\} from", text, re.M)).split(",")
+        assert [name for name in map(str.strip, taken) if name and len(re.findall(rf"\b{name}\b", text)) < 2] == []
+
+
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_nothing_is_fetched_from_elsewhere_and_no_text_becomes_markup(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")

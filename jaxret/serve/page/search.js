@@ -16,7 +16,7 @@ let running = null; // an AbortController of the requests of the latest search
 let loading = false;
 
 /** The search that the page now describes, as the API takes it. */
-export function searchRequest() {
+function searchRequest() {
   const request = { index: state.index.id, k: state.k };
   if (state.query) request.query = queryRequest(state.query);
   for (const sign of ["plus", "minus"]) {

@@ -53,14 +53,8 @@ export function fill(element, ...children) {
 }
 
 /** A label above what it names. */
-export function field(label, control, hint = null) {
-  return el(
-    "label",
-    { class: "field" },
-    el("span", { class: "field-name" }, label),
-    control,
-    hint && el("small", {}, hint),
-  );
+export function field(label, control) {
+  return el("label", { class: "field" }, el("span", { class: "field-name" }, label), control);
 }
 
 let made = 0;

@@ -7,7 +7,7 @@ import { drawHeat, hitAt } from "../base/heat.js";
 import { ofItem } from "../base/media.js";
 
 /** What a result is, in one sentence for those who do not see it. */
-export function groupTitle({ best, hits }) {
+function groupTitle({ best, hits }) {
   const parts = [best.name, best.kind];
   if (best.label) parts.push(`label ${best.label}`);
   if (Number.isFinite(best.distance)) parts.push(`distance ${figure(best.distance)}`);

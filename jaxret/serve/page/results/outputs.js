@@ -23,7 +23,7 @@ async function exported(format, marked) {
 }
 
 /** Copy a link to the present search; a file that was uploaded is behind it only as long as the server runs. */
-export async function copyLink() {
+async function copyLink() {
   const address = link();
   const short = state.query?.source === "upload" ? " It holds as long as the server keeps the uploaded file." : "";
   try {
