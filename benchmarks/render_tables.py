@@ -92,6 +92,7 @@ PAGES = {
         {"accuracy_instance": "Accuracy and time"},
         {
             "instance_faster_r_cnn.jpg": "Regions (left) and the objects found by Faster R-CNN, with their boxes.",
+            "instance_grid.jpg": "The same by patches of grids.",
             "instance_blcf.jpg": "The same by BLCF, visual words of a feature map.",
             "instance_scale.png": "Time of a query against images and windows.",
         },
