@@ -20,7 +20,9 @@ SMALL = {
 SIZES = [(32, 64), (64, 32)]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", ["small-convnet", "mobilenet-v1", "efficientnet-lite0", pytest.param("vgg16", marks=pytest.mark.slow)]
+)
 def test_maps_are_those_of_each_image_alone(name: str) -> None:
     backbone = create_backbone(name, **SMALL[name], rngs=nnx.Rngs(0))
     assert backbone.takes_sizes
