@@ -195,7 +195,7 @@ class ClipConfig:
     """Share of the classes kept out of training, to measure retrieval of unseen ones."""
     zoom: Annotated[float, at_least(1)] = 1.25
     """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
-    mirror: Share | None = None
+    mirror: Annotated[float | None, at_least(0, most=1)] = None
     """Probability that a training clip is flipped left to right. none: 0.5, and 0 where left and right are classes."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute precision of the models; parameters stay float32."""

@@ -57,7 +57,7 @@ class StepsConfig(ClipConfig):
     """Mean of the pixels 0..255, which is taken off. none: measured on the training clips."""
     pixel_deviation: Annotated[float | None, above(0)] = None
     """Their standard deviation, by which they are divided. none: measured."""
-    split_shares: tuple[Share, Share, Share] = (0.7, 0.1, 0.2)
+    split_shares: Annotated[tuple[float, float, float], at_least(0, most=1)] = (0.7, 0.1, 0.2)
     """Shares of training, validation and test where the data name no splits and videos are dealt by source."""
     mirror: Share = 0.0
     """Probability that a training clip is flipped left to right; 0 where left and right are classes."""
