@@ -7,7 +7,7 @@ classes; of JHMDB, videos of the query's own source are left out of its gallery 
 apart). mAP is the mean over queries of average precision.
 
 - `fitted`: the mean of the frame vectors, by cosine, and the open-set encoder (`jaxret train cnn-lstm`, the default
-  with pretrained weights), by Euclidean distance; codes of 64 and 256 bits of both: of the mean vector by random
+  with pretrained weights), by Euclidean distance; codes of 64 bits of both: of the mean vector by random
   hyperplanes and by a rotation (ITQ), of the open-set embedding by a rotation (`jaxret train deep-hash`, the default).
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
   their epoch on a tenth of the training sources of seen classes.
@@ -41,7 +41,7 @@ from jaxret.rank import RandomHyperplanes, pack_bits
 from jaxret.training.itq import fit_itq
 from jaxret.training.open_set import OpenSetFit, OpenSetSettings, fit_open_set
 
-LENGTHS = (64, 256)
+LENGTHS = (64,)
 VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", "open-set encoder"
 UNTRAINED, LSTM = "LSTM, untrained", "LSTM, trained (the paper's)"
 MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", "mean of frame vectors, ITQ"
@@ -49,37 +49,49 @@ HASH, OPEN_SET_ITQ = "hash layer, trained (the paper's)", "open-set encoder, ITQ
 Scores = dict[str, dict[str, float]]  # by method
 
 
-def open_set(videos: Videos, seed: int) -> tuple[OpenSetEncoder, OpenSetFit]:
+def open_set(videos: Videos, seed: int) -> OpenSetEncoder:
     """The open-set encoder of a draw."""
+    encoder = OpenSetEncoder.to_fit(videos.vectors.shape[2], videos.seen, rngs=nnx.Rngs(0))
+    _fit(encoder, videos, seed)
+    return encoder
+
+
+def open_set_codes(videos: Videos, seed: int, bits: int) -> HashLayer:
+    """The open-set encoder that codes are made of, under the layer that makes them."""
+    encoder = OpenSetEncoder(videos.vectors.shape[2], videos.seen, rngs=nnx.Rngs(0))
+    planes = _fit(encoder, videos, seed, bits).planes
+    assert planes is not None
+    hashed = HashLayer(encoder, bits, rngs=nnx.Rngs(0))
+    hashed.assign(planes.mean, planes.normals)
+    return hashed
+
+
+def _fit(encoder: OpenSetEncoder, videos: Videos, seed: int, bits: int = 0) -> OpenSetFit:
     seen, train = videos.draw(seed)
-    encoder = OpenSetEncoder(videos.vectors.shape[2], len(seen), rngs=nnx.Rngs(0))
     labels, sources = np.searchsorted(seen, videos.labels[train]), videos.sources[train].tolist()
-    fit = fit_open_set(encoder, videos.vectors[train], labels, sources, OpenSetSettings(seed=seed))
-    print(f"{videos.name}, draw {seed}: {fit}", flush=True)
-    return encoder, fit
+    fit = fit_open_set(encoder, videos.vectors[train], labels, sources, OpenSetSettings(seed=seed), bits=bits)
+    print(f"{videos.name}, draw {seed}, {bits} bits: {fit}", flush=True)
+    return fit
 
 
 def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     """Of one draw: the mean vector, the open-set encoder, and codes of both."""
     seen, train = videos.draw(seed)
-    encoder, fit = open_set(videos, seed)
     means = videos.vectors.mean(axis=1)
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     found = {
         VECTORS: {
             MEAN: scores(videos, means, seen, "cosine"),
-            OPEN_SET: scores(videos, embedded(encoder, videos.vectors), seen, "euclidean"),
+            OPEN_SET: scores(videos, embedded(open_set(videos, seed), videos.vectors), seen, "euclidean"),
         }
     }
     for bits in LENGTHS:
         planes = RandomHyperplanes(means.shape[1], bits, seed, center=means[train].mean(axis=0))
-        rotation, of_open_set = fit_itq(means[train], bits, seed=seed), fit_itq(fit.embeddings, bits, seed=seed)
-        hashed = HashLayer(encoder, bits, rngs=nnx.Rngs(0))
-        hashed.assign(of_open_set.mean, of_open_set.normals)
+        rotation = fit_itq(means[train], bits, seed=seed)
         made: dict[str, NDArray[np.uint8]] = {
             MEAN_PLANES: planes.codes(means),
             MEAN_ITQ: pack_bits(((means - rotation.mean) @ rotation.normals).astype(np.float32), threshold=0.0),
-            OPEN_SET_ITQ: pack_bits(embedded(hashed, videos.vectors)),
+            OPEN_SET_ITQ: pack_bits(embedded(open_set_codes(videos, seed, bits), videos.vectors)),
         }
         found[codes_of(bits)] = {method: scores(videos, rows, seen, "hamming") for method, rows in made.items()}
     return found

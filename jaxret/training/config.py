@@ -88,6 +88,9 @@ class LoopConfig:
     """Epochs between evaluations; a checkpoint is written at each."""
     patience: CountOrZero = 0
     """Stop after this many evaluations without a better validation figure; 0: never."""
+    average_over: Count = 1
+    """The mean of so many successive validation figures picks the best weights, those of the last of them: figures of
+    few clips jump, and the highest one is often an early accident."""
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -69,7 +69,7 @@ class FitResult:
       state: the state after the last step.
       steps: steps done, counted from the very first start.
       finished: False if it was stopped before its last epoch and can be resumed.
-      best_score: the best validation figure, None if there was none.
+      best_score: the best validation figure (the mean of `average_over` of them), None if there was none.
       best_step: the step it was reached at.
     """
 
@@ -88,6 +88,8 @@ class _Progress:
     best_step: int | None = None
     evaluations_since_best: int = 0
     stopped_early: bool = False
+    recent: list[float] = dataclasses.field(default_factory=list)
+    """The last validation figures, as many as are averaged."""
 
 
 def train_loop(
@@ -156,7 +158,7 @@ def train_loop(
                 averages = watch.finish()
                 figures = _evaluate(validation.evaluate, state)
                 watch.restart_clock()  # evaluation is not training time
-                reached = _times(sign, figures.get(validation.score))
+                reached = _averaged(progress, _times(sign, figures.get(validation.score)), config.average_over)
                 _count(progress, reached, done, config.patience)
                 if run_log is not None:
                     run_log.append(step=done, epoch=done / steps_per_epoch, **averages, **figures)
@@ -206,6 +208,14 @@ def _evaluate(evaluate: Evaluate, state: TrainState) -> dict[str, float]:
 
 def _as_bytes(text: str, size: int = 4096) -> np.ndarray:
     return np.frombuffer(text.encode().ljust(size, b"\0"), np.uint8)
+
+
+def _averaged(progress: _Progress, score: float | None, count: int) -> float | None:
+    """The mean of the last `count` scores; None until there are so many."""
+    if score is None:
+        return None
+    progress.recent = [*progress.recent, score][-count:]
+    return sum(progress.recent) / count if len(progress.recent) == count else None
 
 
 def _count(progress: _Progress, score: float | None, step: int, patience: int) -> None:

@@ -13,13 +13,15 @@ from jaxret.errors import ConfigError
 from jaxret.models.registry import create_sequence_encoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
 
-B, T, D, K = 5, 7, 6, 4
+B, T, D, K, R = 5, 7, 6, 4, 3
 
 
-def arrays(seed: int = 0) -> dict[str, np.ndarray]:
+def arrays(seed: int = 0, nuisances: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     prototypes = rng.normal(size=(K, D))
-    return {
+    directions = np.linalg.qr(np.random.default_rng(7).normal(size=(D, R)))[0]
+    of_nuisances = {"centre": np.linspace(-0.2, 0.3, D), "directions": directions, "shares": np.array([0.2, 0.5, 0.9])}
+    return (of_nuisances if nuisances else {}) | {
         "kernel": rng.normal(size=(3 * D, K)),
         "bias": rng.normal(size=K),
         "prototypes": prototypes / np.linalg.norm(prototypes, axis=1, keepdims=True),
@@ -28,9 +30,9 @@ def arrays(seed: int = 0) -> dict[str, np.ndarray]:
     }
 
 
-def fitted(weight: float = 1.5) -> OpenSetEncoder:
-    encoder = OpenSetEncoder(D, K, weight=weight, rngs=nnx.Rngs(0))
-    encoder.assign(arrays())
+def fitted(weight: float = 1.5, nuisances: int = 0) -> OpenSetEncoder:
+    encoder = OpenSetEncoder(D, K, weight=weight, nuisances=nuisances, rngs=nnx.Rngs(0))
+    encoder.assign(arrays(nuisances=nuisances))
     return encoder
 
 
@@ -39,9 +41,9 @@ def unit(x: np.ndarray) -> np.ndarray:
     return x / length if length > 0 else x
 
 
-def twin(sequence: np.ndarray, weight: float) -> np.ndarray:
+def twin(sequence: np.ndarray, weight: float, nuisances: int) -> np.ndarray:
     """One sequence (T, D) by the equations, step by step in float64."""
-    given = {name: np.asarray(value, np.float64) for name, value in arrays().items()}
+    given = {name: np.asarray(value, np.float64) for name, value in arrays(nuisances=nuisances).items()}
     mean = unit(sequence.mean(axis=0))
     seen = np.concatenate([mean, unit(sequence.max(axis=0)), unit(sequence.std(axis=0))])
     logits = seen @ given["kernel"] + given["bias"]
@@ -58,27 +60,36 @@ def twin(sequence: np.ndarray, weight: float) -> np.ndarray:
         mean @ given["prototypes"][logits.argmax()],
     ]
     known = expit(np.array(statistics) @ given["known_kernel"] + given["known_bias"][0])
-    return np.concatenate([mean, np.sqrt(weight * known * posterior), [np.sqrt(weight * (1 - known))]])
+    compared = mean
+    if nuisances:
+        compared = mean - given["centre"]
+        for direction, share in zip(given["directions"].T, given["shares"], strict=True):
+            compared = compared - (1 - share) * (compared @ direction) * direction
+        compared = unit(compared)
+    return np.concatenate([compared, np.sqrt(weight * known * posterior), [np.sqrt(weight * (1 - known))]])
 
 
-def test_it_equals_its_equations() -> None:
+@pytest.mark.parametrize("nuisances", [0, R])
+def test_it_equals_its_equations(nuisances: int) -> None:
     vectors = np.random.default_rng(1).normal(size=(B, T, D)).astype(np.float32)
-    encoding = fitted()(jnp.asarray(vectors))
+    encoding = fitted(nuisances=nuisances)(jnp.asarray(vectors))
     np.testing.assert_allclose(
-        encoding.embedding, [twin(v.astype(np.float64), 1.5) for v in vectors], rtol=2e-4, atol=2e-5
+        encoding.embedding, [twin(v.astype(np.float64), 1.5, nuisances) for v in vectors], rtol=2e-4, atol=2e-5
     )
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
 def test_all_embeddings_have_one_length_so_that_all_distances_rank_alike(weight: float) -> None:
     vectors = jnp.asarray(np.random.default_rng(2).normal(size=(B, T, D)), jnp.float32)
-    embedding = np.asarray(fitted(weight)(vectors).embedding)
-    np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), np.sqrt(1 + weight), rtol=1e-5)
+    for nuisances in (0, R):
+        embedding = np.asarray(fitted(weight, nuisances)(vectors).embedding)
+        np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), np.sqrt(1 + weight), rtol=1e-5)
 
 
-def test_before_it_is_fitted_it_ranks_as_the_mean_does() -> None:
+@pytest.mark.parametrize("nuisances", [0, R])
+def test_before_it_is_fitted_it_ranks_as_the_mean_does(nuisances: int) -> None:
     vectors = np.random.default_rng(3).normal(size=(B, T, D)).astype(np.float32)
-    encoder = OpenSetEncoder(D, K, rngs=nnx.Rngs(0))
+    encoder = OpenSetEncoder(D, K, nuisances=nuisances, rngs=nnx.Rngs(0))
     embedding = np.asarray(encoder(jnp.asarray(vectors)).embedding)
     means = vectors.mean(axis=1)
     cosines = np.array([[unit(a) @ unit(b) for b in means] for a in means])
@@ -97,8 +108,9 @@ def test_padding_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("sequence", [np.zeros((1, 1, D)), np.ones((1, 1, D)), np.full((1, T, D), 3.0)])
-def test_still_and_empty_sequences_are_finite_with_finite_gradients(sequence: np.ndarray) -> None:
-    encoder = fitted()
+@pytest.mark.parametrize("nuisances", [0, R])
+def test_still_and_empty_sequences_are_finite_with_finite_gradients(sequence: np.ndarray, nuisances: int) -> None:
+    encoder = fitted(nuisances=nuisances)
 
     def total(vectors: jax.Array) -> jax.Array:
         return encoder(vectors).embedding.sum()
@@ -109,10 +121,16 @@ def test_still_and_empty_sequences_are_finite_with_finite_gradients(sequence: np
 
 
 def test_its_config_makes_it_again() -> None:
-    encoder = fitted(0.5)
+    encoder = fitted(0.5, R)
     again = create_sequence_encoder(**encoder.config, rngs=nnx.Rngs(0))
     assert again.config == encoder.config
     assert again.embedding_size == D + K + 1
+    assert encoder.config["nuisances"] == R
+
+
+def test_a_config_from_before_there_were_nuisances_keeps_mean_vectors_as_they_are() -> None:
+    config = {name: value for name, value in fitted().config.items() if name != "nuisances"}
+    assert create_sequence_encoder(**config, rngs=nnx.Rngs(0)).config == fitted().config
 
 
 def test_bad_settings_and_arrays_are_refused() -> None:
@@ -120,6 +138,10 @@ def test_bad_settings_and_arrays_are_refused() -> None:
         OpenSetEncoder(D, 1, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="weight must be a finite number of at least 0, got -1"):
         OpenSetEncoder(D, K, weight=-1, rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="nuisances must be 0 to 6, the length of a frame vector, got 7"):
+        OpenSetEncoder(D, K, nuisances=7, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"arrays must be .*, centre, directions, shares, got bias"):
+        OpenSetEncoder(D, K, nuisances=R, rngs=nnx.Rngs(0)).assign(arrays())
     encoder = OpenSetEncoder(D, K, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"kernel must have shape \(18, 4\), got \(4, 18\)"):
         encoder.assign(arrays() | {"kernel": arrays()["kernel"].T})

@@ -101,6 +101,26 @@ def test_the_smallest_figure_can_be_the_best(tmp_path: Path) -> None:
         assert (checkpoints.best_step, checkpoints.last_step) == (10, 20)
 
 
+def test_an_early_accident_is_not_the_best_where_figures_are_averaged(tmp_path: Path) -> None:
+    figures = [0.9, 0.1, 0.4, 0.6, 0.6, 0.2]  # means of three: 0.467, 0.367, 0.533, 0.467
+    scores = iter(figures)
+    settings = {"epochs": 6, "average_over": 3, "evaluate": lambda state: {"mAP": next(scores)}}
+    result = toy_run.toy_fit(tmp_path / "whole", **settings)
+    assert (result.best_score, result.best_step) == (pytest.approx(1.6 / 3), 25)
+    # Stopped and resumed, it averages over the same figures.
+    scores = iter(figures)
+    toy_run.toy_fit(tmp_path / "parts", stop_after=15, **settings)
+    again = toy_run.toy_fit(tmp_path / "parts", **settings)
+    assert (again.best_score, again.best_step) == (result.best_score, result.best_step)
+    with Checkpoints(tmp_path / "parts" / "checkpoints") as checkpoints:
+        assert (checkpoints.best_step, checkpoints.last_step) == (25, 30)
+
+
+def test_fewer_figures_than_are_averaged_are_no_score(tmp_path: Path) -> None:
+    result = toy_run.toy_fit(tmp_path, epochs=2, average_over=3)
+    assert (result.finished, result.steps, result.best_score) == (True, 10, None)
+
+
 def test_without_a_score_the_run_goes_on_to_the_end(tmp_path: Path) -> None:
     result = toy_run.toy_fit(tmp_path, epochs=3, patience=1, evaluate=lambda state: {})
     assert (result.finished, result.steps, result.best_score) == (True, 15, None)

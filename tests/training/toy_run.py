@@ -85,13 +85,14 @@ def toy_fit(
     epochs: int = 4,
     stop_after: int | None = None,
     patience: int = 0,
+    average_over: int = 1,
     evaluate=None,
     poison_step: int | None = None,
     optimiser: OptimiserConfig | None = None,
     lower_is_better: bool = False,
 ) -> FitResult:
     folder.mkdir(parents=True, exist_ok=True)
-    config = LoopConfig(epochs=epochs, patience=patience)
+    config = LoopConfig(epochs=epochs, patience=patience, average_over=average_over)
     split = SplitModel(ToyModel(nnx.Rngs(0)))
     chain = make_optimiser(
         optimiser or OptimiserConfig(learning_rate=1e-2, clip_norm=1.0, schedule="cosine"),

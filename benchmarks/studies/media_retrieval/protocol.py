@@ -161,7 +161,7 @@ def _open_set(videos: Videos, seed: int) -> NDArray[np.float32]:
     """Fitted without the videos that thresholds are chosen by."""
     seen, train = videos.draw(seed)
     train = train[~held_out(videos, train, seed)]
-    encoder = OpenSetEncoder(videos.vectors.shape[2], len(seen), rngs=nnx.Rngs(0))
+    encoder = OpenSetEncoder.to_fit(videos.vectors.shape[2], len(seen), rngs=nnx.Rngs(0))
     labels, sources = np.searchsorted(seen, videos.labels[train]), videos.sources[train].tolist()
     fit_open_set(encoder, videos.vectors[train], labels, sources, OpenSetSettings(seed=seed))
     return embedded(encoder, videos.vectors)

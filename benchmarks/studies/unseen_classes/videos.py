@@ -12,6 +12,7 @@ import numpy as np
 from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS, UCF101_FEATURES
 from flax import nnx
 from numpy.typing import NDArray
+from studies.unseen_classes.groups import group_numbers
 
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.transforms import Augmentation
@@ -62,15 +63,17 @@ def open_videos(name: str, cache: Path) -> Videos:
 
 
 def ucf101() -> Videos:
-    """UCF101-15. The file names no sources: runs of neighbouring videos of a class and split stand for them."""
+    """UCF101-15, official split 1: groups 8 to 25 train, 1 to 7 test."""
     with np.load(UCF101_FEATURES) as stored:
         vectors, names, split = stored["features"].astype(np.float32), stored["label"], stored["split"]
     labels = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    means = vectors.mean(axis=1)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
     sources = np.zeros(len(labels), np.int64)
     for label in range(labels.max() + 1):
-        for number, part in enumerate(("train", "test")):
+        for part, first, count in (("test", 0, 7), ("train", 7, 18)):
             own = np.flatnonzero((labels == label) & (split == part))
-            sources[own] = 100 * label + 50 * number + np.arange(len(own)) * 18 // len(own)
+            sources[own] = 25 * label + first + group_numbers(means[own], count)
     train, test = (np.flatnonzero(split == part) for part in ("train", "test"))
     return Videos("UCF101, 15 classes, VGG16", 10, vectors, labels, sources, train, test)
 

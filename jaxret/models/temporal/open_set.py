@@ -1,7 +1,7 @@
 """An embedding for classes trained on and for others: the mean vector beside an open-set posterior.
 
 A classifier of K known classes maps whatever it is shown onto those K, so an embedding made by it alone loses what it
-was not trained on. Here the mean of the frame vectors stays in the embedding as it is, and the classifier adds K + 1
+was not trained on. Here the mean of the frame vectors stays in the embedding, and the classifier adds K + 1
 coordinates: the square roots of the probability that the class is known times the posterior of each known class, and
 of the probability that it is not known. The inner product of two embeddings is
 
@@ -13,6 +13,11 @@ class find each other by the posterior. Items of unknown classes share the last 
 the known ones, and are ranked among each other by their means. Every embedding has the length sqrt(1 + w), so that
 Euclidean distance, cosine and inner product rank alike.
 
+With *nuisances* the mean vectors m are not those of the frames as they are, but centred, and made shorter along the
+directions in which clips of one class differ most. What varies within classes that are known (camera, place, light)
+varies within others as well, so that this helps both (within-class covariance normalisation: Hatch, Kajarekar and
+Stolcke, "Within-class covariance normalization for SVM-based speaker recognition", Interspeech 2006).
+
 The probability of a known class is a logistic function of statistics that tell how sure the classifier is, the usual
 scores of open-set recognition (Hendrycks and Gimpel 2017, arXiv:1610.02136; Liu et al. 2020, arXiv:2010.03759, energy).
 `jaxret.training.open_set.fit_open_set` fits it on training classes that the classifier was made without.
@@ -21,13 +26,14 @@ scores of open-set recognition (Hendrycks and Gimpel 2017, arXiv:1610.02136; Liu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
+from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Encoding, SequenceEncoder, check_sizes, valid_steps
@@ -35,10 +41,13 @@ from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import register_sequence_encoder
 
-__all__ = ["OpenSetEncoder", "confidence_statistics", "moments"]
+__all__ = ["OpenSetEncoder", "confidence_statistics", "moments", "without_nuisances"]
+
+Rows = TypeVar("Rows", jax.Array, NDArray[np.float64])
 
 _TINY = 1e-6  # probabilities are kept this far from 0 in logarithms
 STATISTICS = 8
+_NUISANCES = 64  # more of them change nothing that was measured
 
 
 def moments(vectors: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -62,6 +71,22 @@ def moments(vectors: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]
     deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
     unit = l2_normalise(mean)
     return unit, jnp.concatenate([unit, l2_normalise(largest), l2_normalise(deviation)], axis=-1)
+
+
+def without_nuisances(means: Rows, centre: Rows, directions: Rows, shares: Rows) -> Rows:
+    """Mean vectors less their centre, shorter along the directions in which items of one class differ most.
+
+    Args:
+      means: (B, D).
+      centre: (D,).
+      directions: (D, R), orthonormal columns, or zeros.
+      shares: (R,) of their length that they keep along each, in 0..1.
+
+    Returns:
+      (B, D), not scaled.
+    """
+    x = means - centre[None]
+    return x - ((x @ directions) * (1 - shares)[None]) @ directions.T
 
 
 def confidence_statistics(logits: jax.Array, mean: jax.Array, prototypes: jax.Array) -> jax.Array:
@@ -107,6 +132,7 @@ class OpenSetEncoder(SequenceEncoder):
       input_size: D, length of a frame vector.
       classes: K, known classes, at least 2.
       weight: w, of the posterior against the cosine of the means, at least 0.
+      nuisances: R, the most directions along which mean vectors are made shorter, up to D; 0 leaves them as they are.
       rngs: not drawn from; there so that all encoders of sequences are made alike.
 
     Attributes:
@@ -127,24 +153,36 @@ class OpenSetEncoder(SequenceEncoder):
     kind: ClassVar[str] = "open-set"
     stage_names = ("mean", "logits", "posterior", "known")
 
-    def __init__(self, input_size: int, classes: int, *, weight: float = 1.0, rngs: nnx.Rngs):
+    def __init__(self, input_size: int, classes: int, *, weight: float = 1.0, nuisances: int = 0, rngs: nnx.Rngs):
         check_sizes(input_size=input_size, classes=classes)
         if classes < 2:
             raise ConfigError(f"classes must be at least 2, got {classes}")
         if not 0 <= weight < float("inf"):
             raise ConfigError(f"weight must be a finite number of at least 0, got {weight!r}")
-        self.input_size, self.classes, self.weight = input_size, classes, weight
+        if not 0 <= nuisances <= input_size:
+            raise ConfigError(f"nuisances must be 0 to {input_size}, the length of a frame vector, got {nuisances}")
+        self.input_size, self.classes, self.weight, self.nuisances = input_size, classes, weight, nuisances
         self.embedding_size = input_size + classes + 1
         self.kernel = FixedArray(jnp.zeros((3 * input_size, classes)))
         self.bias = FixedArray(jnp.zeros(classes))
         self.prototypes = FixedArray(jnp.zeros((classes, input_size)))
         self.known_kernel = FixedArray(jnp.zeros(STATISTICS))
         self.known_bias = FixedArray(jnp.full(1, -jnp.inf))
+        if nuisances:
+            self.centre = FixedArray(jnp.zeros(input_size))
+            self.directions = FixedArray(jnp.zeros((input_size, nuisances)))
+            self.shares = FixedArray(jnp.ones(nuisances))
+
+    @classmethod
+    def to_fit(cls, input_size: int, classes: int, *, rngs: nnx.Rngs) -> Self:
+        """One with as many nuisances as are worth fitting; arguments as above."""
+        return cls(input_size, classes, nuisances=min(_NUISANCES, input_size), rngs=rngs)
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings."""
-        return {"kind": self.kind, "input_size": self.input_size, "classes": self.classes, "weight": self.weight}
+        names = ("kind", "input_size", "classes", "weight", "nuisances")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def summary(self) -> str:
@@ -156,12 +194,14 @@ class OpenSetEncoder(SequenceEncoder):
 
         Args:
           arrays: `kernel` (3 D, K) and `bias` (K,) of the classifier of `moments`, `prototypes` (K, D), and
-            `known_kernel` (8,) and `known_bias` (1,) of the logistic function of `confidence_statistics`.
+            `known_kernel` (8,) and `known_bias` (1,) of the logistic function of `confidence_statistics`; with
+            nuisances also `centre` (D,), `directions` (D, R) and `shares` (R,) of `without_nuisances`.
 
         Raises:
           ValueError: an array is missing or unknown, its shape does not fit, or a number is not finite in float32.
         """
-        names = ("kernel", "bias", "prototypes", "known_kernel", "known_bias")
+        names = ["kernel", "bias", "prototypes", "known_kernel", "known_bias"]
+        names += ["centre", "directions", "shares"] if self.nuisances else []
         if set(arrays) != set(names):
             raise ValueError(f"arrays must be {', '.join(names)}, got {', '.join(sorted(arrays))}")
         for name in names:
@@ -180,6 +220,10 @@ class OpenSetEncoder(SequenceEncoder):
         statistics = confidence_statistics(logits, mean, self.prototypes[...])  # (B, 8)
         known = jax.nn.sigmoid(statistics @ self.known_kernel[...] + self.known_bias[...])  # (B,)
         joint = jnp.concatenate([known[:, None] * posterior, 1 - known[:, None]], axis=-1)  # (B, K + 1), sums to 1
-        embedding = jnp.concatenate([mean, jnp.sqrt(self.weight * joint)], axis=-1)
+        compared = mean
+        if self.nuisances:
+            left = without_nuisances(mean, self.centre[...], self.directions[...], self.shares[...])
+            compared = l2_normalise(left)
+        embedding = jnp.concatenate([compared, jnp.sqrt(self.weight * joint)], axis=-1)
         stages = {"mean": mean, "logits": logits, "posterior": posterior, "known": known}
         return Encoding(embedding, stages)

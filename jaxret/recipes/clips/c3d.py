@@ -54,7 +54,7 @@ class C3dConfig(ClipTrainingConfig):
     """Clips a step, over all devices and processes."""
     optimiser: OptimiserConfig = OptimiserConfig(learning_rate=1e-4, clip_norm=5.0)
     """How gradients become updates."""
-    loop: LoopConfig = LoopConfig(epochs=75, evaluate_every=5, patience=6)
+    loop: LoopConfig = LoopConfig(epochs=75, evaluate_every=5, patience=6, average_over=3)
     """How long to train."""
 
 

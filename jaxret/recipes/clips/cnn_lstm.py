@@ -69,7 +69,7 @@ def make_encoder(config: CnnLstmConfig, classes: int | None = None) -> VideoEnco
     rngs = nnx.Rngs(config.seed)
     backbones = frame_backbones(config, rngs)
     if config.fusion == OPEN_SET:
-        return build_encoder(config, backbones, [open_set_encoder(backbones, classes, rngs)], rngs)
+        return build_encoder(config, backbones, [open_set_encoder(backbones, classes, config.bits, rngs)], rngs)
     sequences: list[SequenceEncoder] = [
         TemporalEncoder(
             backbone.embedding_size,

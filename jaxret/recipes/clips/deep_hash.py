@@ -106,7 +106,7 @@ def make_encoder(config: DeepHashConfig, classes: int | None = None) -> VideoEnc
     rngs = nnx.Rngs(config.seed)
     backbones: list[Backbone] = frame_backbones(config, rngs)
     if config.fusion == OPEN_SET:
-        return build_encoder(config, backbones, [open_set_encoder(backbones, classes, rngs)], rngs)
+        return build_encoder(config, backbones, [open_set_encoder(backbones, classes, config.bits, rngs)], rngs)
     if config.fusion == "convolution-3d":
         stage = backbone_info(config.backbone).stage("rmac")  # the last map
         # A frozen backbone is one object for all streams, and stays one.

@@ -1,7 +1,7 @@
-"""A round: some training classes are held out, and a classifier of the others shows how sure it is of all items.
+"""A round: some training classes are held out, and some sources of the others; a classifier of what is left sees all.
 
-Items of the other classes are shown to a classifier that was fitted without their source, so that a round sees every
-item as it will see media that it was not fitted on.
+What was held out stands for what an encoder will meet: media of known classes that it was not fitted on, and media of
+classes that it does not know.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from jaxret.models.temporal.open_set import STATISTICS, confidence_statistics, moments
+from jaxret.models.temporal.open_set import confidence_statistics, moments
 
-__all__ = ["Classifier", "Floats", "Items", "Known", "Round", "calibrated", "deal_folds", "make_round", "moments_of"]
+__all__ = ["Classifier", "Deal", "Floats", "Items", "Known", "Round", "calibrated", "deal_rounds", "moments_of"]
 
 _FOLDS = 3
 _BLOCK_ROWS = 512
@@ -42,7 +42,7 @@ class Items:
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A linear classifier of `moments`, the standardisation folded into it."""
+    """A linear classifier of `moments`, their centre and scale folded into it."""
 
     classes: NDArray[np.int64]
     kernel: Floats  # (3 D, K)
@@ -52,7 +52,10 @@ class Classifier:
     @classmethod
     def fit(cls, items: Items, inverse_regularisation: float) -> Classifier:
         """A logistic regression of the items' classes, two at least."""
-        centre, scale = items.seen.mean(axis=0), items.seen.std(axis=0) + 1e-6
+        # Half way between scales of their own and one for all: with their own, principal components of little variance
+        # say too much, with one the dimensions of a network that rarely speak too little.
+        centre, deviation = items.seen.mean(axis=0), items.seen.std(axis=0) + 1e-6
+        scale = np.sqrt(deviation * np.sqrt((deviation**2).mean()))
         shown = (items.seen - centre) / scale
         model = LogisticRegression(C=inverse_regularisation, max_iter=200)
         if len(shown) < shown.shape[1]:  # the best kernel is a sum of items: of few, it is found among their sums
@@ -96,60 +99,78 @@ class Known:
 
 
 @dataclasses.dataclass(frozen=True)
-class Round:
-    """A classifier's view of all items when some classes were held out of it.
+class Deal:
+    """What a round holds out.
 
     Attributes:
-      kept: (N,) whether an item's class was fitted on; where it was, posterior and statistics are those of a classifier
-        that was fitted without the item's source.
+      kept: (N,) whether an item's class is among those that are trained on.
+      fitted: (N,) items that the round is fitted on: those of kept classes, without some of their sources.
+      shown: (N,) the others.
+    """
+
+    kept: NDArray[np.bool_]
+    fitted: NDArray[np.bool_]
+    shown: NDArray[np.bool_]
+
+
+def deal_rounds(items: Items, rounds: int, held_out: float, rng: np.random.Generator) -> list[Deal]:
+    """The rounds' deals: classes are held out about equally often, two at least are kept; of these a third of sources.
+
+    Args:
+      items: of three classes at least.
+      rounds: how many.
+      held_out: share of the classes.
+      rng: deals.
+    """
+    classes = np.unique(items.labels)
+    count = min(max(1, round(held_out * len(classes))), len(classes) - 2)
+    order = np.concatenate([rng.permutation(classes) for _ in range(rounds)])
+    deals = []
+    for number in range(rounds):
+        kept = ~np.isin(items.labels, order[number * count : (number + 1) * count])
+        sources = rng.permutation(np.unique(items.sources[kept]))
+        left_out = np.isin(items.sources, sources[: max(1, len(sources) // _FOLDS)])
+        fitted = kept & ~left_out
+        if len(np.unique(items.labels[fitted])) < 2:  # too few sources to leave any out
+            fitted = kept
+        deals.append(Deal(kept, fitted, ~kept | left_out))
+    return deals
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """A classifier's view of all items when some were held out of it.
+
+    Attributes:
+      deal: which were.
       posterior: (N, K) over all training classes, 0 for those that were held out.
       statistics: (N, 8).
     """
 
-    kept: NDArray[np.bool_]
+    deal: Deal
     posterior: Floats
     statistics: Floats
 
-    def embeddings(self, items: Items, known: Known, weight: float) -> Floats:
-        """What an open-set encoder of that classifier makes of the items: (N, D + K + 1)."""
+    @classmethod
+    def make(cls, items: Items, deal: Deal, inverse_regularisation: float) -> Round:
+        """Fit a classifier on what is not held out, and show it all items, of classes 0 .. K - 1."""
+        classifier = Classifier.fit(items.take(deal.fitted), inverse_regularisation)
+        posterior = np.zeros((len(items.labels), items.labels.max() + 1))
+        posterior[:, classifier.classes], statistics = classifier.read(items)
+        return cls(deal, posterior, statistics)
+
+    def joint(self, known: Known) -> Floats:
+        """Square roots of the (K + 1)-way posterior: (N, K + 1), of length 1."""
         probability = known(self.statistics)
-        joint = np.column_stack([probability[:, None] * self.posterior, 1 - probability])
-        return np.hstack([items.mean, np.sqrt(weight * joint)])
-
-
-def make_round(
-    items: Items, held_out: NDArray[np.int64], folds: NDArray[np.int64], inverse_regularisation: float
-) -> Round:
-    """Fit and show.
-
-    Args:
-      items: of classes 0 .. K - 1.
-      held_out: classes.
-      folds: (N,) 0, 1 or 2, the same for all items of a source; see `deal_folds`.
-      inverse_regularisation: of the classifier.
-    """
-    kept = ~np.isin(items.labels, held_out)
-    posterior, statistics = np.zeros((len(kept), items.labels.max() + 1)), np.zeros((len(kept), STATISTICS))
-    groups = [(kept & (folds != fold), kept & (folds == fold)) for fold in range(_FOLDS)]
-    for fitted, shown in [*groups, (kept, ~kept)]:
-        if not shown.any():
-            continue
-        if len(np.unique(items.labels[fitted])) < 2:  # too few sources to leave any out
-            fitted = kept
-        classifier = Classifier.fit(items.take(fitted), inverse_regularisation)
-        posterior[np.ix_(shown, classifier.classes)], statistics[shown] = classifier.read(items.take(shown))
-    return Round(kept, posterior, statistics)
-
-
-def deal_folds(items: Items, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A fold for each item, the same for all of a source."""
-    dealt: NDArray[np.int64] = rng.permutation(items.sources.max() + 1)[items.sources] % _FOLDS
-    return dealt
+        return np.sqrt(np.column_stack([probability[:, None] * self.posterior, 1 - probability]))
 
 
 def calibrated(rounds: Sequence[Round]) -> Known:
-    """What tells kept from held-out classes in these rounds."""
-    return Known.fit(np.concatenate([one.statistics for one in rounds]), np.concatenate([one.kept for one in rounds]))
+    """What tells kept from held-out classes in these rounds, by items that were not fitted on."""
+    return Known.fit(
+        np.concatenate([one.statistics[one.deal.shown] for one in rounds]),
+        np.concatenate([one.deal.kept[one.deal.shown] for one in rounds]),
+    )
 
 
 def moments_of(vectors: NDArray[np.float32]) -> tuple[Floats, Floats]:
