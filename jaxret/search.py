@@ -90,6 +90,11 @@ def main(argv: Sequence[str]) -> int:
         for error in query.damaged:
             print(f"jaxret: the query is damaged: {error}", file=sys.stderr)
         hits = retriever.search(query, args.k, **chosen)
+    if isinstance(options, VectorSearch) and options.probes is not None and options.min_cosine is None:
+        in_some = options.probes < max(retriever.index.cells.values())
+        if in_some and len(hits) < min(args.k, len(retriever.index)):
+            told = f"{len(hits)} of {args.k} results lie in the cells looked into: a larger --probes may find more"
+            print(f"jaxret: {told}", file=sys.stderr)
     if args.json:
         print_json(hits)
     else:

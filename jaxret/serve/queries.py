@@ -109,6 +109,9 @@ def read_options(index: OpenIndex, request: SearchRequest) -> Any:
             told = f"options.{field:.80} is unknown, there are {', '.join(sorted(known))}"
             raise ApiError(400, told, f"options.{field:.80}")
     options = read(kind, {name: value for name, value in given.items() if value is not None}, "options")
+    if getattr(options, "probes", None) is not None and not index.retriever.index.cells:
+        told = f"probes looks into cells, and {index.name} keeps none: make them with jaxret index INDEX --cells N"
+        raise ApiError(400, told, "options.probes")
     if request.what.region is not None:
         if not isinstance(options, RegionSearch):
             told = f"{index.name} is an index of {index.retriever.system.title}, which have no regions: leave it out"

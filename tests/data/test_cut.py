@@ -79,6 +79,8 @@ def test_what_cannot_be_cut_is_told(tmp_path: Path) -> None:
         cut_video(source, tmp_path / "clip.mp4", 2.0, 1.0)
     with pytest.raises(MediaError, match="it has no frame within 70 to 80 s"):
         cut_video(source, tmp_path / "clip.mp4", 70.0, 80.0, exact=True)
+    with pytest.raises(MediaError, match="it ends at 6 s, and has nothing from 70 s on"):
+        cut_video(source, tmp_path / "clip.mp4", 70.0, 80.0)
     (tmp_path / "text.mp4").write_text("no film")
     with pytest.raises(MediaError, match="Invalid data"):
         cut_video(tmp_path / "text.mp4", tmp_path / "clip.mp4", 0.0, 1.0)

@@ -116,12 +116,15 @@ def test_the_commands_make_cells_and_look_into_them(folder: Path, tmp_path: Path
         ["1", table[3].split()[1]],
         ["2", table[4].split()[1]],
     ]
-    shown = {}
+    shown, told = {}, {}
     for probes in ("1", "4"):
         dispatch([*search, "--probes", probes])
-        shown[probes] = capsys.readouterr().out
+        shown[probes], told[probes] = capsys.readouterr()
     dispatch(search)
     assert shown["4"] == capsys.readouterr().out
+    found = shown["1"].count("\n")
+    assert told["1"] == f"jaxret: {found} of 21 results lie in the cells looked into: a larger --probes may find more\n"
+    assert told["4"] == ""
     assert 0 < shown["1"].count("\n") < shown["4"].count("\n")
     assert dispatch(["index", str(folder), str(index), "--cells", "0", "--quiet"]) == 0
     assert "keeps no cells" in capsys.readouterr().out

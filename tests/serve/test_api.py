@@ -137,6 +137,7 @@ def test_filters_sorting_and_pages(client: Client) -> None:
         ({"index": "clips", "query": {"text": "a"}, "options": {"spac": 1}}, "options.spac is unknown, there"),
         ({"index": "clips", "query": {"text": "a"}, "options": {"space": "x"}}, "options.space must be one of frame"),
         ({"index": "clips", "query": {"text": "a"}, "options": {"min_cosine": "x"}}, "options.min_cosine must be a"),
+        ({"index": "clips", "query": {"text": "a"}, "options": {"probes": 2}}, "probes looks into cells, and clips"),
         ({"index": "clips", "query": {"path": "a", "region": [1, 2]}}, "query.region must be a list of 4 values"),
         ([], "the request must be an object"),
     ],

@@ -105,7 +105,10 @@ def _copied(name: str, to: str, start: float, end: float) -> CutClip:
                 packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
                 packet.stream = into[packet.stream_index]
                 clip.mux(packet)
-        return CutClip(max(begin - origin, 0.0), last + _LEAST - origin, encoded=False, sound=len(streams) > 1)
+        ended = last + _LEAST - origin
+        if ended <= start:
+            raise MediaError(name, f"it ends at {ended:g} s, and has nothing from {start:g} s on")
+        return CutClip(max(begin - origin, 0.0), ended, encoded=False, sound=len(streams) > 1)
 
 
 def _seek_key_frame(film: Any, images: Any, second: float) -> float | None:
