@@ -25,7 +25,8 @@ class RunFolder:
     """Paths and the saved settings of a run.
 
     `config.json`, `data.json`, `metrics.jsonl`, `figures.json`, `checkpoints/`, `cache/`, `encoder/`, `index/`,
-    `example/`, `curves.png`, `gallery.png`, `votes.png`, `report.html`.
+    `initial/` (a copy of another run's encoder that the training begins with), `example/`, `curves.png`, `gallery.png`,
+    `votes.png`, `report.html`.
     """
 
     def __init__(self, path: Path):
@@ -38,6 +39,7 @@ class RunFolder:
         self.cache = path / "cache"
         self.encoder = path / "encoder"
         self.index = path / "index"
+        self.initial = path / "initial"
         self.example = path / "example"
         self.curves = path / "curves.png"
         self.gallery = path / "gallery.png"

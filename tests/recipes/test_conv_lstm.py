@@ -322,7 +322,8 @@ def test_a_run_begins_with_the_encoder_of_another(
     whole: Path, media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     words = ["conv-lstm", "--data", str(media), "--out"]
-    first = whole / "pretrain"
+    first = tmp_path / "first"
+    shutil.copytree(whole / "pretrain" / "encoder", first / "encoder")
     begun: list[dict[str, np.ndarray]] = []
 
     def stop(steps: AutoencoderSteps, step: str) -> bool:
@@ -332,9 +333,14 @@ def test_a_run_begins_with_the_encoder_of_another(
     monkeypatch.setattr(AutoencoderSteps, "take", stop)
     train.main([*words, str(tmp_path / "run"), *options(steps="triplet"), "--from", str(first)])
     assert f"the first step begins with the encoder of {first}" in capsys.readouterr().out
+    first.rename(tmp_path / "moved")  # what resumes has no need of it
+    train.main(["--resume", str(tmp_path / "run")])
+    first = tmp_path / "moved"
     expected = encoder_arrays(load_encoder(first / "encoder"))
-    assert expected.keys() == begun[0].keys()
-    assert all(np.array_equal(begun[0][name], expected[name]) for name in expected)
+    for arrays in begun:
+        assert expected.keys() == arrays.keys()
+        assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
+    assert len(begun) == 2
     ours, theirs = config_of(tmp_path / "run"), config_of(whole)
     assert (ours.pixel_mean, ours.pixel_deviation) == pytest.approx((theirs.pixel_mean, theirs.pixel_deviation))
     with pytest.raises(ConfigError, match="was trained with map_channels 2, and this training has 3: sizes must agree"):

@@ -13,7 +13,7 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
 from jaxret.training import RunFolder
 
-__all__ = ["begin_with", "first_encoder", "pixels_of"]
+__all__ = ["begin_with", "first_encoder", "kept_or_first", "pixels_of"]
 
 _FREE = ("dtype", "remat", "pixel_mean", "pixel_deviation")  # settings of a backbone that are no shapes
 
@@ -34,6 +34,20 @@ def first_encoder(run: Path) -> VideoEncoder:
     if (name := getattr(encoder.backbone, "name", "another")) != "conv-lstm":
         raise ConfigError(f"{run} is no run of conv-lstm: its backbone is {name}")
     return encoder
+
+
+def kept_or_first(run: Path, own: Path) -> VideoEncoder:
+    """The encoder that a training begins with: its own copy, so that it resumes without the other run, if there is one.
+
+    Args:
+      run: the other run, or one of its steps.
+      own: where the training keeps its copy.
+
+    Raises:
+      ConfigError, WeightsError: as `first_encoder`.
+    """
+    kept = (RunFolder(own).encoder / "encoder.json").is_file()  # what is written last
+    return first_encoder(own if kept else run)
 
 
 def pixels_of(encoder: VideoEncoder) -> tuple[float, float]:

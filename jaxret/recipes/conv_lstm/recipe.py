@@ -51,7 +51,7 @@ from jaxret.preprocessing import DepthPlanes
 from jaxret.ranges import Count, CountOrZero, Positive, at_least
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.conv_lstm.clip_table import open_videos, pixel_statistics, steps_data
-from jaxret.recipes.conv_lstm.initial import first_encoder, pixels_of
+from jaxret.recipes.conv_lstm.initial import kept_or_first, pixels_of
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.train import train_in_steps
 from jaxret.training import refuse_unused
@@ -195,7 +195,7 @@ def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
     nnx.eval_shape(lambda: make_autoencoder(dataclasses.replace(config, pixel_mean=0.0, pixel_deviation=1.0)))
     data = steps_data(dataset, splits, config, context)
     if config.initial_run is not None:
-        mean, deviation = pixels_of(first_encoder(config.initial_run))
+        mean, deviation = pixels_of(kept_or_first(config.initial_run, context.run.initial))
         config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=deviation)
     if config.pixel_mean is None:
         mean, deviation = pixel_statistics(dataset, data.table, config.preprocessing(), threads=config.threads)

@@ -12,12 +12,12 @@ from jaxret.models.store import parameter_count, save_encoder
 from jaxret.recipes.base import Run
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.conv_lstm.clip_table import StepsData
-from jaxret.recipes.conv_lstm.initial import begin_with, first_encoder
+from jaxret.recipes.conv_lstm.initial import begin_with, kept_or_first
 from jaxret.recipes.conv_lstm.report import steps_extras
 from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepsConfig
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
 from jaxret.recipes.opening import LabelledData
-from jaxret.training import RunContext
+from jaxret.training import RunContext, RunFolder
 
 __all__ = ["train_in_steps"]
 
@@ -47,9 +47,12 @@ def train_in_steps(model: ConvLstmAutoencoder, data: StepsData, config: StepsCon
         f" {parameter_count(model.decoder):,} of the decoder; {len(data.table)} training clips"
     )
     if config.initial_run is not None:
-        begin_with(model.backbone, first_encoder(config.initial_run), config.initial_run)
+        initial = kept_or_first(config.initial_run, context.run.initial)
+        begin_with(model.backbone, initial, config.initial_run)
         context.log(f"the first step begins with the encoder of {config.initial_run}")
     context.write_config(config, data.dataset)
+    if config.initial_run is not None and jax.process_index() == 0:
+        save_encoder(initial, RunFolder(context.run.initial).encoder)
     # ---- the steps
     steps = AutoencoderSteps(data, model, encoder, config, context)
     for position, step in enumerate(config.steps, start=1):
