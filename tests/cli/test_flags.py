@@ -90,7 +90,10 @@ def test_a_metric_that_a_program_adds_is_a_choice(
         ),
         ("--region 1,2,3,4 --at 2.5", RegionSearch(Region(1, 2, 3, 4), at=2.5)),
         ("--candidates 100", RegionSearch()),  # given, though it is the default
-        ("--idf --centre --expand 2 --surroundings 0.3", RegionSearch(None, None, 100, True, True, 0.3, 2)),
+        (
+            "--idf --centre --expand 2 --surroundings 0.3",
+            RegionSearch(idf=True, centre=True, expand=2, surroundings=0.3),
+        ),
     ],
 )
 def test_flags_make_the_options(words: str, options: object) -> None:
