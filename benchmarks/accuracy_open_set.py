@@ -150,7 +150,7 @@ def rows_of(data: str, found: Scores, seed: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Print the figures, and write them where all are made."""
-    parser = StudyParser(__doc__, "accuracy_open_set", STUDIES, seeds=(0, 1, 2), cache=True)
+    parser = StudyParser(__doc__, "accuracy_open_set", STUDIES, seeds=(0, 1, 2, 3, 4), cache=True)
     parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
     args = parser.read()
     rows: list[dict[str, Any]] = []
