@@ -12,7 +12,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxret.training.pca import fit_pca
+from jaxret.training.pca import fit_pca, singular_values
 
 __all__ = ["Planes", "fit_itq"]
 
@@ -63,6 +63,6 @@ def _rotation(projected: NDArray[np.float64], rng: np.random.Generator) -> NDArr
     rotation = np.linalg.qr(rng.normal(size=(size, size)))[0]
     for _ in range(_ITERATIONS):
         signs = np.where(projected @ rotation >= 0, 1.0, -1.0)
-        left, _, right = np.linalg.svd(projected.T @ signs)
+        left, _, right = singular_values(projected.T @ signs)
         rotation = left @ right
     return rotation

@@ -14,7 +14,7 @@ from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone
 from jaxret.rank.validation import as_float32_matrix
 
-__all__ = ["PrincipalComponents", "fit_pca", "fit_whitening"]
+__all__ = ["PrincipalComponents", "fit_pca", "fit_whitening", "singular_values"]
 
 _NOTHING = 1e-10  # share of the largest variance below which a component is rounding error
 
@@ -75,27 +75,55 @@ def fit_pca(
         )
     if not np.ptp(matrix, axis=0).any():
         raise ConfigError(f"all {size} vectors are equal, so nothing varies: fit on other media, or do without PCA")
-    from sklearn.decomposition import PCA  # slow to import, and few runs need it
-
     # scikit-learn's fast solver subtracts the mean from the products, which cancels where vectors lie far out.
     mean = matrix.mean(axis=0)
-    fitted = PCA().fit(matrix - mean)
-    variances = fitted.explained_variance_
+    axes, variances = _axes(matrix - mean)
+    shares = variances / variances.sum()
     varying = int((variances > _NOTHING * variances[0]).sum())
     if variance is not None:
-        shares = np.cumsum(fitted.explained_variance_ratio_)
-        components = min(int(np.searchsorted(shares, variance)) + 1, varying)
+        components = min(int(np.searchsorted(np.cumsum(shares), variance)) + 1, varying)
     assert components is not None
     if whiten and components > varying:
         raise ConfigError(
             f"whitening divides by the standard deviation of each component, and of the {components} wanted only "
             f"{varying} have any: keep at most {varying} components, fit on more vectors, or do not whiten"
         )
-    directions = fitted.components_[:components].T
+    directions = axes[:components].T
     if whiten:
         directions = directions / np.sqrt(variances[:components])
-    kept = float(fitted.explained_variance_ratio_[:components].sum())
+    kept = float(shares[:components].sum())
     return PrincipalComponents(mean, directions, min(kept, 1.0))
+
+
+def _axes(centred: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The axes along which centred vectors (N, D) vary most, (C, D), and the variances along them."""
+    from sklearn.decomposition import PCA  # slow to import, and few runs need it
+
+    try:
+        fitted = PCA().fit(centred)
+        return fitted.components_, fitted.explained_variance_
+    except np.linalg.LinAlgError:
+        _, deviations, axes = singular_values(centred)
+        return axes, deviations**2 / (len(centred) - 1)
+
+
+def singular_values(
+    matrix: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The thin singular value decomposition, as `numpy.linalg.svd` gives it, also where that does not converge.
+
+    LAPACK's divide and conquer (gesdd) gives up on some matrices that its older QR iteration (gesvd) decomposes.
+
+    Args:
+      matrix: (M, N), finite.
+    """
+    from scipy.linalg import svd
+
+    try:
+        left, values, right = svd(matrix, full_matrices=False)
+    except np.linalg.LinAlgError:
+        left, values, right = svd(matrix, full_matrices=False, lapack_driver="gesvd")
+    return left, values, right
 
 
 def fit_whitening(

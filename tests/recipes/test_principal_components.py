@@ -5,13 +5,15 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 
 from jaxret.errors import ConfigError
 from jaxret.models import LinearProjection
-from jaxret.training.pca import fit_pca
+from jaxret.training.pca import fit_pca, singular_values
 
 
 def cloud(count: int, dimension: int, seed: int = 0, rank: int | None = None) -> np.ndarray:
@@ -118,3 +120,29 @@ def test_vectors_that_are_none_are_named():
         fit_pca(np.array([[0.0, 1.0], [np.nan, 0.0]]), variance=0.9)
     with pytest.raises(TypeError, match="vectors must have a float dtype"):
         fit_pca(np.ones((3, 2), int), variance=0.9)
+
+
+def test_where_divide_and_conquer_gives_up_the_components_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(0).normal(size=(40, 6)) * [5, 4, 3, 2, 1, 0.5] + 7
+    expected = fit_pca(vectors, variance=0.95)
+
+    def fails(*_: object, **__: object) -> None:
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr("sklearn.decomposition.PCA.fit", fails)
+    found = fit_pca(vectors, variance=0.95)
+    assert found.components.shape == expected.components.shape
+    signs = np.sign((found.components * expected.components).sum(axis=0))
+    np.testing.assert_allclose(found.components * signs, expected.components, atol=1e-12)
+    assert found.kept == pytest.approx(expected.kept)
+    whole = scipy.linalg.svd
+
+    def only_the_older(matrix: NDArray[np.float64], *, full_matrices: bool, lapack_driver: str = "gesdd") -> object:
+        if lapack_driver != "gesvd":
+            fails()
+        return whole(matrix, full_matrices=full_matrices, lapack_driver=lapack_driver)
+
+    monkeypatch.setattr("scipy.linalg.svd", only_the_older)
+    left, values, right = singular_values(vectors)
+    np.testing.assert_allclose((left * values) @ right, vectors, atol=1e-12)
+    np.testing.assert_allclose(left.T @ left, np.eye(6), atol=1e-12)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxret.models.temporal.open_set import without_nuisances
+from jaxret.training.pca import singular_values
 
 __all__ = ["Nuisances"]
 
@@ -46,7 +47,7 @@ class Nuisances:
         within = means.copy()
         for label in np.unique(labels):
             within[labels == label] -= within[labels == label].mean(axis=0)
-        _, deviations, directions = np.linalg.svd(within, full_matrices=False)
+        _, deviations, directions = singular_values(within)
         variances = deviations**2
         over_mean = variances[:count] / max(variances.sum() / means.shape[1], 1e-12)
         return cls(means.mean(axis=0), directions[:count].T, over_mean, np.ones(len(over_mean)))
