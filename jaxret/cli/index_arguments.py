@@ -93,6 +93,8 @@ class BuildIndex:
             raise ConfigError("--upgrade and --relocate take an index alone: jaxret index INDEX --upgrade")
         elif self.dry_run and self.cells is not None:
             raise ConfigError("--dry-run changes nothing, and --cells makes cells: leave one out")
+        if self.media_root is not None and not self.media_root.is_dir():
+            raise ConfigError(f"--media-root {self.media_root}: there is no such folder")
         if self.workers is not None and self.ray is None:
             raise ConfigError("--workers are those of a cluster: name it with --ray, or leave --workers out")
         self.new_index()

@@ -266,6 +266,7 @@ def test_media_move_and_the_index_follows(media: Path, capsys: pytest.CaptureFix
         (["MEDIA", "INDEX", "--upgrade"], "--upgrade and --relocate take an index alone"),
         (["MEDIA", "INDEX", "--relocate", "X"], "--upgrade and --relocate take an index alone"),
         (["INDEX", "--relocate", "X", "--dry-run"], "--dry-run goes with media, and --upgrade, --relocate"),
+        (["MEDIA", "INDEX", "--media-root", "X"], "--media-root X: there is no such folder"),
         (["INDEX", "--upgrade", "--columns", "X.csv"], "--columns goes with media, and --upgrade, --relocate"),
     ],
 )

@@ -69,5 +69,9 @@ def cropped_maps(
 
 def refuse_settings_of_words(min_words: int, surroundings: float) -> None:
     """ValueError where a search sets what only visual words have."""
-    if surroundings or min_words != 1:
-        raise ValueError("min_words and surroundings are settings of visual words, and the index has none")
+    given = [name for name, set_ in (("min_words", min_words != 1), ("surroundings", surroundings != 0)) if set_]
+    if given:
+        raise ValueError(
+            f"{' and '.join(given)} {'is a setting' if len(given) == 1 else 'are settings'} of visual words, and the "
+            "index has none: leave it out"
+        )

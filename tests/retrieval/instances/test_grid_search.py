@@ -116,7 +116,10 @@ def test_what_an_index_takes_and_refuses(retriever: Retriever, images: Path) -> 
     for options, message in (
         (RegionSearch(FLAG, idf=True), "idf and centre weight visual words and channels"),
         (RegionSearch(FLAG, centre=True), "idf and centre weight visual words and channels"),
-        (RegionSearch(FLAG, surroundings=0.2), "min_words and surroundings are settings of visual words"),
+        (
+            RegionSearch(FLAG, surroundings=0.2),
+            "surroundings is a setting of visual words, and the index has none: leave it out",
+        ),
         (RegionSearch(FLAG, verify=True), "verify compares key points"),
     ):
         with pytest.raises(ValueError, match=message):
