@@ -13,7 +13,7 @@ if not EXAMPLES.is_dir():
     pytest.skip("the examples are not here", allow_module_level=True)
 EXPECTED = {
     "kernels_only.py": "nearest codes:   [  42",
-    "region_search.py": "  0.000  2-11.png  box (",
+    "region_search.py": "6 of 6 results show it",
     "search_a_folder.py": "the source of an edited copy:",
     "sequences_bi_dtw.py": "the piece is three.mp4 from second 4 to 8",
     "train_and_search.py": "of them have a cosine similarity above 0.9",
