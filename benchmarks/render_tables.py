@@ -112,6 +112,7 @@ PAGES = {
         "An index at scale, and the start of a command: measured",
         {
             "index_at_scale": "Beside LanceDB, Qdrant and faiss",
+            "faults_on_ray": "Fifty kills while three Ray workers index",
             "index_cells": "Approximate search beside faiss's inverted file",
             "cold_start": "A search from the command line",
         },
