@@ -308,7 +308,10 @@ def test_evaluate_command(
         ("search {run} {here}/none.png", "none.png: no such file"),
         ("search {run} {here}/broken.png", "broken.png: not an image that Pillow can read"),
         ("search {rmac} {a} --centre", "a prior for the centre weights visual words, and the index has none"),
-        ("search {rmac} {a} --surroundings 0.2 --region 0,0,1,1", "settings of visual words, and the index has none"),
+        (
+            "search {rmac} {a} --surroundings 0.2 --region 0,0,1,1",
+            "surroundings is a setting of visual words, and the index has none",
+        ),
         ("search {here} {a}", "is not an index"),
         ("evaluate {run}", "is an index of regions of images: name queries with boxes by --regions KIND:PATH"),
         ("evaluate {run} --regions cats:x", "queries with boxes are named oxford:PATH, revisited:PATH, instre:PATH"),
