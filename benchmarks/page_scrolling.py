@@ -13,17 +13,14 @@ benchmarks/results/page_scrolling.json.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common.results_file import rows_of, write
+from common.serving import served
 
 CLIPS, DATA = 1000, "1,000 clips of moving digits"
 SIZES = {"desk": (1360, 860), "phone": (390, 844)}
@@ -60,18 +57,6 @@ def make_index(folder: Path) -> None:
     encoder = VideoEncoder(backbone, Mean(16, rngs=rngs), Preprocessing(height=32, width=32, frames=4))
     digits = MovingDigits(train_clips=0, validation_clips=0, test_clips=-(-CLIPS // 80), frames=6)
     Retriever.create(folder, encoder).add(digits.subset(np.arange(CLIPS)))
-
-
-@contextlib.contextmanager
-def served(index: Path) -> Iterator[str]:
-    """The address of a server of the index."""
-    command = [sys.executable, "-m", "jaxret", "serve", str(index), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
 
 
 def scroll(page: Any, size: str, setting: str) -> list[dict[str, Any]]:
@@ -125,7 +110,7 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         make_index(Path(name) / "index")
-        with served(Path(name) / "index") as address, sync_playwright() as playwright:
+        with served(Path(name) / "index") as (address, _), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             for size, (width, height) in SIZES.items():
                 rows += measure(browser.new_page(viewport={"width": width, "height": height}), address, size)

@@ -14,17 +14,17 @@ import argparse
 import http.client
 import io
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import psutil
 from common.results_file import row, rows_of, write
+from common.serving import served
 from PIL import Image
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -75,17 +75,11 @@ def photographs(count: int) -> Iterator[bytes]:
 
 def measure(index: Path, rounds: int) -> list[dict[str, float]]:
     """Milliseconds by part of each search, in a server that is warm."""
-    command = [sys.executable, "-m", "jaxret", "serve", str(index), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            port = int(server.stdout.readline().strip().rstrip("/").rsplit(":", 1)[1])
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-            process = psutil.Process(server.pid)
-            found = [_search(connection, index.name, photo, process) for photo in photographs(rounds + 3)]
-            return found[3:]
-        finally:
-            server.terminate()
+    with served(index) as (address, number):
+        connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=120)
+        process = psutil.Process(number)
+        found = [_search(connection, index.name, photo, process) for photo in photographs(rounds + 3)]
+        return found[3:]
 
 
 def _search(

@@ -6,13 +6,10 @@ a small network of random weights; a part of one of them, encoded anew, is the q
 
 from __future__ import annotations
 
-import contextlib
 import io
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +25,10 @@ from jaxret.models import Mean, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # which start servers alike
+
+from common.serving import served
+
 PICTURES = Path(__file__).parent
 FILMS, SHOTS, FPS, SIDE = 12, 8, 12, 128
 PART = slice(50, 110)  # frames of the fourth film
@@ -42,7 +43,7 @@ def main() -> None:
         folder = Path(name)
         make_films(folder)
         make_index(folder)
-        with served(folder / "films") as address, sync_playwright() as playwright:
+        with served(folder / "films") as (address, _), sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
             desk = browser.new_page(viewport={"width": 1280, "height": 800})
             search(desk, f"{address}?options={CHUNKS}", folder / "query.mp4")
@@ -80,18 +81,6 @@ def make_index(folder: Path) -> None:
     preprocessing = Preprocessing(height=64, width=64, frames=6, chunk_seconds=0.5)
     retriever = jaxret.Retriever.create(folder / "films", VideoEncoder(backbone, Mean(64, rngs=rngs), preprocessing))
     retriever.add(jaxret.open_dataset(str(folder / "media")))
-
-
-@contextlib.contextmanager
-def served(index: Path) -> Iterator[str]:
-    """The address of a server of the index."""
-    command = [sys.executable, "-m", "jaxret", "serve", str(index), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
 
 
 def search(page: Any, address: str, query: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
@@ -80,7 +81,7 @@ class ShardedIndex(MediaIndex):
         threshold = options.min_cosine
         if threshold is not None:  # of the k nearest of all parts those above it, not of each part's
             threshold = check_real(threshold, "min_cosine")
-            options = SearchOptions(options.metric, _BELOW_ALL, options.multi_index, options.probes)
+            options = dataclasses.replace(options, min_cosine=_BELOW_ALL)
         answers = self.each_part(
             _search_part,
             space,

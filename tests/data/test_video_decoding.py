@@ -269,6 +269,17 @@ class TestBrokenFiles:
         with pytest.raises(MediaError):
             VideoReader(path)
 
+    def test_a_packet_that_the_end_cuts_gives_no_frame(self, make_video, tmp_path):
+        """Wherever the end lies: packets of H.264 in AVI do not say which frames come out, so they are counted."""
+        data = make_video("counted.avi", count=100, options=CLOSED).read_bytes()
+        path = tmp_path / "cut.avi"
+        for end in np.linspace(0.5, 0.7, 25) * len(data):
+            path.write_bytes(data[: int(end)])
+            with VideoReader(path) as reader:
+                count = reader.info.frame_count
+                assert reader.damage == f"truncated: {count} of 100 frames are there"
+                assert len(reader.read()) == count
+
     @pytest.mark.parametrize("name", ["faststart.mp4", "cut.mkv", "cut.avi", "cut.ts", "cut.mpg"])
     def test_truncated_gives_what_is_there(self, make_video, tmp_path, name):
         settings = {"count": 100, "options": CLOSED}

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from jaxret.errors import IndexFormatError
+from jaxret.errors import ConfigError, IndexFormatError
 from jaxret.index import MediaIndex, Rows, SearchOptions, ShardedIndex, Space, part_of
 
 FIELDS = ("ids", "distances", "starts", "ends")
@@ -139,3 +139,12 @@ def test_errors_and_changes_are_those_of_the_whole(index, tmp_path):
     sharded.remove([index.items[0].key])
     with pytest.raises(IndexFormatError, match="another revision"):
         sharded.search("frame", QUERIES, 3)
+
+
+def test_the_device_of_a_search_is_that_of_every_part(index):
+    """There is no such device here: parts that were not told of it would answer."""
+    sharded = ShardedIndex(index, PartsHere(index, 2))
+    for options in (SearchOptions(device="gpu"), SearchOptions(min_cosine=0.8, device="gpu")):
+        for searched in (index, sharded):
+            with pytest.raises(ConfigError, match="gpu"):
+                searched.search("frame", QUERIES, 3, options=options)

@@ -411,7 +411,7 @@ def test_ctrl_c_ends_it_at_once_and_cleanly(kind: signal.Signals, made: Path, tm
         assert time.perf_counter() - begun < 10
         idle.close()
         assert "Traceback" not in error
-        assert server.returncode == (0 if kind == signal.SIGINT else server.returncode)
+        assert server.returncode == (0 if kind == signal.SIGINT else -kind)
         assert not [path.name for path in tmp_path.iterdir() if path.name.startswith("jaxret-serve-")]
 
 

@@ -393,9 +393,21 @@ def _chain(first: Any, rest: Iterator[Any]) -> Iterator[Any]:
 
 
 def _video_packets(container: Any, stream: Any) -> Iterator[Any]:
-    """The stream's packets and the empty one that flushes the decoder; a read error ends the stream."""
+    """The stream's packets and the empty one that flushes the decoder; a read error ends the stream.
+
+    A packet that the end of the file cuts is left out, as `PacketTable.scan` leaves it out: it would give a frame, too.
+    """
+    held: list[Any] = []  # a broken packet and the empty ones behind it, while it may be the last
     try:
-        yield from container.demux(stream)
+        for packet in container.demux(stream):
+            if held and packet.size:
+                yield from held
+                held = []
+            if held or (packet.size and packet.is_corrupt):
+                held.append(packet)
+            else:
+                yield packet
+        yield from held[1:]
     except (av.FFmpegError, OSError):
         # The decoder still holds the frames before the break.
         flush = av.Packet()
