@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from jaxret.cli.changed_flags import refuse_changed
 from jaxret.cli.run import STOPPED, run_command
 from jaxret.errors import ConfigError
 from jaxret.plain_text import print_text
@@ -23,7 +24,6 @@ Without arguments, trains on the embedded moving digits in a few minutes. RECIPE
 
 `jaxret train RECIPE --help` lists the options.
 """
-_MAY_CHANGE = ("loop", "threads")
 _FLAT = tyro.conf.OmitArgPrefixes
 _WEIGHTED = "weighted"  # the loss of a recipe's own settings
 
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
         if name not in (None, recipe.name):
             raise ConfigError(f"{run.path} is a run of {recipe.name}, not of {name}: leave {name} out")
         config = _parse(recipe.name, before, words)
-        _check_unchanged(before, config)
+        refuse_changed(before, config, may_change=("loop", "threads"))
     else:
         recipe = RECIPES.named(name or DEFAULT_RECIPE)
         config = _parse(recipe.name, recipe.config, words)
@@ -122,14 +122,6 @@ def _parse(name: str, default: Any, words: list[str]) -> Any:
 
 def _print(line: str) -> None:
     print_text(line)
-
-
-def _check_unchanged(before: Any, after: Any) -> None:
-    for field, value in vars(after).items():
-        if field not in _MAY_CHANGE and value != getattr(before, field):
-            raise ConfigError(
-                f"{field} cannot change when a run is resumed: it was {getattr(before, field)!r}, got {value!r}"
-            )
 
 
 def _join(options: TrainOptions) -> None:

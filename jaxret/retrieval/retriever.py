@@ -316,8 +316,12 @@ class Retriever:
           no parts that could be laid side by side.
 
         Raises:
-          ValueError: the item is not in the index, or the options align nothing (mean-cosine).
+          ValueError: the item is not in the index, the span begins after its end, or the options align nothing
+            (mean-cosine).
         """
+        lasts = None if span is None else self.index.item_of(key).duration
+        if span is not None and lasts and span[0] > lasts:
+            raise ValueError(f"{key} lasts {lasts:g} s: the second {span[0]:g} is beyond its end")
         return self.system.compare(self.index, query.content, key, self._options(options), span)
 
     def _wanted(self, kinds: Collection[str] | None, where: str | None) -> frozenset[str] | None:

@@ -158,6 +158,22 @@ def test_a_search_finds_the_nearest_of_what_passes(filled, where, k, kind, way, 
     assert sorted(found.found) == sorted(number for number, _, _ in wanted)
 
 
+@pytest.mark.parametrize("word", ["like", "ilike"])
+def test_signs_of_a_pattern_stand_for_themselves_behind_a_backslash(make_many, word):
+    keys = ["a_b/1", "acb/1", "50%/1", "50x/1"]
+    index = make_many.empty(Space("frame", 1))
+    vectors = np.zeros((len(keys), 1), np.float32)
+    index.add([MediaItem(key, "image") for key in keys], {"frame": Rows(vectors, np.arange(len(keys)))})
+
+    def found(pattern):
+        return [keys[number] for number in np.flatnonzero(index.passing(where=f"key {word} '{pattern}'"))]
+
+    assert found("a_b/%") == ["a_b/1", "acb/1"]
+    assert found(r"a\_b/%") == ["a_b/1"]
+    assert found(r"50\%/%") == ["50%/1"]
+    assert found(r"%\%%") == ["50%/1"]
+
+
 def test_times_are_compared_with_dates(filled):
     index, _ = filled
     modified = np.array([np.nan if value is None else value for value in index.values("modified")], float)

@@ -152,7 +152,7 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
         (["--stop-after", "x"], "Error parsing --stop-after"),
         (["--resume"], "Missing value for argument '--resume'"),
         (["--resume", "{tmp}"], "holds no run"),
-        (["--resume", "{run}", "--units", "9"], "units cannot change when a run is resumed: it was 8, got 9"),
+        (["--resume", "{run}", "--units", "9"], "--units cannot change when a run is resumed: it was 8, got 9"),
         (["deep-hash", "--resume", "{run}"], "is a run of cnn-lstm, not of deep-hash: leave deep-hash out"),
         (["cnn-lstm", "--out", "{run}"], "is not empty"),
         (["cnn-lstm", "--frame-size", "32"], "--frame-size is called --image-size now"),

@@ -33,7 +33,7 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.conv_lstm.hard_clips import ClipRanking
-from jaxret.recipes.conv_lstm.initial import first_encoder
+from jaxret.recipes.conv_lstm.initial import InitialEncoder
 from jaxret.recipes.conv_lstm.paper import PAPER
 from jaxret.recipes.conv_lstm.recipe import RECIPE, ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
 from jaxret.recipes.conv_lstm.remarks import TripletRemarks
@@ -349,12 +349,16 @@ def test_a_run_begins_with_the_encoder_of_another(
     assert (ours.pixel_mean, ours.pixel_deviation) == pytest.approx((theirs.pixel_mean, theirs.pixel_deviation))
     with pytest.raises(ConfigError, match="was trained with map_channels 2, and this training has 3: sizes must agree"):
         train.main([*words, str(tmp_path / "other"), *options(map_channels=3), "--from", str(first)])
-    with pytest.raises(ConfigError, match="holds no encoder to begin with"):
-        train.main([*words, str(tmp_path / "none"), *options(), "--from", str(tmp_path)])
+    with pytest.raises(ConfigError, match="was trained with image_size 16, and this training has 8: sizes must agree"):
+        train.main([*words, str(tmp_path / "other"), *options(image_size=8), "--from", str(first)])
+    with pytest.raises(ConfigError, match="holds no encoder to begin with"):  # before the data are opened
+        train.main([*words, str(tmp_path / "none"), "--from", str(tmp_path), "--data", "nothing-there"])
+    with pytest.raises(ConfigError, match=r"--from cannot change when a run is resumed: it was .*first, got .*moved"):
+        train.main(["--resume", str(tmp_path / "run"), "--from", str(first)])
     encoder = VideoEncoder(create_backbone("small-convnet", rngs=nnx.Rngs(0)), Mean(128, rngs=nnx.Rngs(0)), CLIPS)
     save_encoder(encoder, tmp_path / "clips" / "encoder")
     with pytest.raises(ConfigError, match="is no run of conv-lstm: its backbone is small-convnet"):
-        first_encoder(tmp_path / "clips")
+        InitialEncoder.load(tmp_path / "clips")
 
 
 def test_what_does_not_learn_is_told_once_with_what_to_do() -> None:

@@ -76,9 +76,9 @@ def test_a_loss_from_outside_trains_and_is_seen(
     assert drawn[0]["angle"] == ("class_cosine",)
     assert json.loads((out / "config.json").read_text())["loss"] == {"name": "arcface", "margin": 0.3, "scale": 16.0}
     assert open_config(RunFolder(out))[1].loss == ArcFace(0.3)
-    with pytest.raises(ConfigError, match="loss cannot change when a run is resumed"):
+    with pytest.raises(ConfigError, match="--margin cannot change when a run is resumed"):
         train.main(["--resume", str(out), "--loss.margin", "0.4"])
-    with pytest.raises(ConfigError, match="loss cannot change when a run is resumed"):
+    with pytest.raises(ConfigError, match="--loss cannot change when a run is resumed"):
         train.main(["--resume", str(out), "--loss", "weighted"])
 
 

@@ -46,6 +46,8 @@ def test_two_videos_are_compared_along_their_alignment(client: Client, made: Pat
     assert frames["backwards"] is False
     with_start = {**request, "index": "clips", "query": {"path": "query.mp4", "start": 1.0}}
     assert client.post("/api/comparisons", with_start).json["query_times"][0] == pytest.approx(1.0, abs=0.1)
+    late = client.post("/api/comparisons", {**with_start, "start": 90, "end": 91})
+    assert (late.status, late.json["error"].partition(": ")[2]) == (400, "the second 90 is beyond its end")
     mean = client.post("/api/comparisons", {**request, "options": {**options, "measure": "mean-cosine"}})
     assert (mean.status, mean.json["error"].split(":")[0]) == (400, "mean-cosine compares means and aligns nothing")
 
@@ -110,6 +112,8 @@ def test_results_are_exported(client: Client) -> None:
     edits = client.post("/api/exports", {**request, "format": "edl"}).body.decode().splitlines()
     assert edits[0] == "TITLE: clips"
     assert sum("FROM CLIP NAME" in line for line in edits) == 2
+    none = client.post("/api/exports", {**request, "ranks": [], "format": "csv"})
+    assert (none.status, none.json["error"][:34]) == (400, "ranks must name at least one resul")
     odd = client.post("/api/exports", {**request, "ranks": [9], "format": "csv"})
     assert (odd.status, odd.json["error"]) == (400, "ranks are 1 to 4, got 9")
 

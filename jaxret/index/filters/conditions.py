@@ -47,7 +47,7 @@ class Comparison(OfColumn):
 
 @dataclasses.dataclass(frozen=True)
 class Like(OfColumn):
-    """The column's text is like a pattern, in which % stands for any letters and _ for one."""
+    """The column's text is like a pattern, in which % stands for any letters, _ for one, \\% and \\_ for themselves."""
 
     pattern: str
     ignore_case: bool

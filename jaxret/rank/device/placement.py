@@ -54,9 +54,9 @@ def _all_of(kind: str | None) -> list[jax.Device]:
         return list(jax.local_devices(backend=kind))
     except RuntimeError as error:
         here = sorted({device.platform for device in jax.local_devices()} | {"cpu"})
+        extra = "; a GPU needs an extra such as jaxret[cuda13]" if kind in ("gpu", "cuda") else ""
         raise ValueError(
-            f"devices must be of a kind that JAX finds here ({', '.join(here)}), got {kind!r}; a GPU needs an extra "
-            f"such as jaxret[cuda13]: {error}"
+            f"devices must be of a kind that JAX finds here ({', '.join(here)}), got {kind!r}{extra}: {error}"
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -13,59 +14,93 @@ from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
 from jaxret.training import RunFolder
 
-__all__ = ["begin_with", "first_encoder", "kept_or_first", "pixels_of"]
+__all__ = ["InitialEncoder", "first_or_kept"]
 
 _FREE = ("dtype", "remat", "pixel_mean", "pixel_deviation")  # settings of a backbone that are no shapes
+_SETTINGS = {"height": "image_size", "width": "image_size"}  # what sets the shapes that have other names
 
 
-def first_encoder(run: Path) -> VideoEncoder:
+@dataclasses.dataclass(frozen=True)
+class InitialEncoder:
     """The encoder that a run, or one of its steps, has left.
 
-    Raises:
-      ConfigError: there is none, or it is not of clips.
-      WeightsError: it is damaged.
+    Attributes:
+      run: as the user names it.
+      encoder: of clips, its backbone of a ConvLSTM autoencoder.
     """
-    folder = RunFolder(run).encoder
-    if not folder.is_dir():
-        raise ConfigError(
-            f"{run} holds no encoder to begin with: name a finished run or the folder of one of its steps"
-        )
-    encoder: VideoEncoder = load_encoder(folder)
-    if (name := getattr(encoder.backbone, "name", "another")) != "conv-lstm":
-        raise ConfigError(f"{run} is no run of conv-lstm: its backbone is {name}")
-    return encoder
+
+    run: Path
+    encoder: VideoEncoder
+
+    @classmethod
+    def load(cls, run: Path, folder: Path | None = None) -> InitialEncoder:
+        """Load it.
+
+        Args:
+          run: the run, or one of its steps.
+          folder: where it lies; None: in the run.
+
+        Raises:
+          ConfigError: there is none, or it is not of clips.
+          WeightsError: it is damaged.
+        """
+        path = RunFolder(run if folder is None else folder).encoder
+        if not path.is_dir():
+            raise ConfigError(
+                f"{run} holds no encoder to begin with: name a finished run or the folder of one of its steps"
+            )
+        encoder: VideoEncoder = load_encoder(path)
+        if (name := getattr(encoder.backbone, "name", "another")) != "conv-lstm":
+            raise ConfigError(f"{run} is no run of conv-lstm: its backbone is {name}")
+        return cls(run, encoder)
+
+    @property
+    def pixel_mean(self) -> float:
+        """Mean by which it standardises pixels."""
+        return self._pixels("pixel_mean")
+
+    @property
+    def pixel_deviation(self) -> float:
+        """Standard deviation by which it does."""
+        return self._pixels("pixel_deviation")
+
+    def check_sizes(self, backbone: Backbone) -> None:
+        """Refuse to begin a backbone of other sizes.
+
+        Args:
+          backbone: of which only the shapes count.
+
+        Raises:
+          ConfigError: the first size that differs is named.
+        """
+        ours, theirs = dict(backbone.config), dict(self.encoder.backbone.config)
+        for name, value in theirs.items():
+            if name not in _FREE and ours.get(name) != value:
+                raise ConfigError(
+                    f"{self.run} was trained with {_SETTINGS.get(name, name)} {value}, and this training has"
+                    f" {ours.get(name)}: sizes must agree"
+                )
+
+    def give(self, backbone: Backbone) -> None:
+        """Give a backbone of the same sizes its weights."""
+        nnx.update(backbone, nnx.state(self.encoder.backbone))
+
+    def _pixels(self, name: str) -> float:
+        backbone: Any = self.encoder.backbone
+        return float(getattr(backbone, name))
 
 
-def kept_or_first(run: Path, own: Path) -> VideoEncoder:
+def first_or_kept(run: Path | None, own: Path) -> InitialEncoder | None:
     """The encoder that a training begins with: its own copy, so that it resumes without the other run, if there is one.
 
     Args:
-      run: the other run, or one of its steps.
+      run: the other run, or one of its steps; None where the training begins with random weights.
       own: where the training keeps its copy.
 
     Raises:
-      ConfigError, WeightsError: as `first_encoder`.
+      ConfigError, WeightsError: as `InitialEncoder.load`.
     """
+    if run is None:
+        return None
     kept = (RunFolder(own).encoder / "encoder.json").is_file()  # what is written last
-    return first_encoder(own if kept else run)
-
-
-def pixels_of(encoder: VideoEncoder) -> tuple[float, float]:
-    """Mean and deviation by which an encoder standardises pixels."""
-    backbone: Any = encoder.backbone
-    return float(backbone.pixel_mean), float(backbone.pixel_deviation)
-
-
-def begin_with(backbone: Backbone, encoder: VideoEncoder, run: Path) -> None:
-    """Give a backbone the weights of the encoder of a run.
-
-    Raises:
-      ConfigError: their sizes differ; the first one that does is named.
-    """
-    ours, theirs = (dict(part.config) for part in (backbone, encoder.backbone))
-    for name, value in theirs.items():
-        if name not in _FREE and ours.get(name) != value:
-            raise ConfigError(
-                f"{run} was trained with {name} {value}, and this training has {ours.get(name)}: sizes must agree"
-            )
-    nnx.update(backbone, nnx.state(encoder.backbone))
+    return InitialEncoder.load(run, own if kept else None)

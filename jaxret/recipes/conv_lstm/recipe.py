@@ -51,7 +51,7 @@ from jaxret.preprocessing import DepthPlanes
 from jaxret.ranges import Count, CountOrZero, Positive, at_least
 from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.conv_lstm.clip_table import open_videos, pixel_statistics, steps_data
-from jaxret.recipes.conv_lstm.initial import kept_or_first, pixels_of
+from jaxret.recipes.conv_lstm.initial import first_or_kept
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.train import train_in_steps
 from jaxret.training import refuse_unused
@@ -189,18 +189,20 @@ def make_autoencoder(config: ConvLstmConfig) -> ConvLstmAutoencoder:
 
 def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
     """Take the steps, index, evaluate and report; see `jaxret.recipes.conv_lstm.train`."""
+    initial = first_or_kept(config.initial_run, context.run.initial)
     dataset, splits = open_videos(config, context)
     config = resolve(config, dataset)
     # Sizes that do not fit are refused before all videos are read.
-    nnx.eval_shape(lambda: make_autoencoder(dataclasses.replace(config, pixel_mean=0.0, pixel_deviation=1.0)))
+    shapes = nnx.eval_shape(lambda: make_autoencoder(dataclasses.replace(config, pixel_mean=0.0, pixel_deviation=1.0)))
+    if initial is not None:
+        initial.check_sizes(shapes.backbone)
     data = steps_data(dataset, splits, config, context)
-    if config.initial_run is not None:
-        mean, deviation = pixels_of(kept_or_first(config.initial_run, context.run.initial))
-        config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=deviation)
+    if initial is not None:
+        config = dataclasses.replace(config, pixel_mean=initial.pixel_mean, pixel_deviation=initial.pixel_deviation)
     if config.pixel_mean is None:
         mean, deviation = pixel_statistics(dataset, data.table, config.preprocessing(), threads=config.threads)
         config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=max(deviation, 1.0))
-    return train_in_steps(make_autoencoder(config), data, config, context)
+    return train_in_steps(make_autoencoder(config), data, config, context, initial)
 
 
 RECIPE = Recipe(

@@ -12,7 +12,7 @@ from jaxret.models.store import parameter_count, save_encoder
 from jaxret.recipes.base import Run
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.conv_lstm.clip_table import StepsData
-from jaxret.recipes.conv_lstm.initial import begin_with, kept_or_first
+from jaxret.recipes.conv_lstm.initial import InitialEncoder
 from jaxret.recipes.conv_lstm.report import steps_extras
 from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepsConfig
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
@@ -22,7 +22,13 @@ from jaxret.training import RunContext, RunFolder
 __all__ = ["train_in_steps"]
 
 
-def train_in_steps(model: ConvLstmAutoencoder, data: StepsData, config: StepsConfig, context: RunContext) -> Run | None:
+def train_in_steps(
+    model: ConvLstmAutoencoder,
+    data: StepsData,
+    config: StepsConfig,
+    context: RunContext,
+    initial: InitialEncoder | None = None,
+) -> Run | None:
     """Take the settings' steps in the run folder, from where it stands, then index, evaluate and report.
 
     Each step has a folder of its own in the run's. One that has come to its end is not run again, also where a resumed
@@ -34,6 +40,7 @@ def train_in_steps(model: ConvLstmAutoencoder, data: StepsData, config: StepsCon
       config: resolved settings; they are written to the run folder.
       context: where to train and log; `stop_after` counts the steps of all steps of the training, and of the ranking a
         batch of embedded clips as one.
+      initial: what the first step begins with, in the place of the model's initial weights; the run keeps a copy.
 
     Returns:
       What came out; None if training was stopped before its end, and in all processes but the first.
@@ -46,13 +53,12 @@ def train_in_steps(model: ConvLstmAutoencoder, data: StepsData, config: StepsCon
         f"encoder: {encoder.summary}; {parameter_count(model.backbone):,} parameters, and"
         f" {parameter_count(model.decoder):,} of the decoder; {len(data.table)} training clips"
     )
-    if config.initial_run is not None:
-        initial = kept_or_first(config.initial_run, context.run.initial)
-        begin_with(model.backbone, initial, config.initial_run)
-        context.log(f"the first step begins with the encoder of {config.initial_run}")
+    if initial is not None:
+        initial.give(model.backbone)
+        context.log(f"the first step begins with the encoder of {initial.run}")
     context.write_config(config, data.dataset)
-    if config.initial_run is not None and jax.process_index() == 0:
-        save_encoder(initial, RunFolder(context.run.initial).encoder)
+    if initial is not None and jax.process_index() == 0:
+        save_encoder(initial.encoder, RunFolder(context.run.initial).encoder)
     # ---- the steps
     steps = AutoencoderSteps(data, model, encoder, config, context)
     for position, step in enumerate(config.steps, start=1):

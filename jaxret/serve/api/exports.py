@@ -71,6 +71,8 @@ def export_endpoints(parts: Parts) -> list[Endpoint]:
         ranked = list(enumerate(search.hits, start=1))
         if wanted.ranks is not None:
             chosen = set(wanted.ranks)
+            if not chosen:
+                raise ApiError(400, "ranks must name at least one result, or be left out for all", "ranks")
             if odd := sorted(chosen - {rank for rank, _ in ranked}):
                 raise ApiError(400, f"ranks are 1 to {len(ranked)}, got {odd[0]}", "ranks")
             ranked = [(rank, hit) for rank, hit in ranked if rank in chosen]

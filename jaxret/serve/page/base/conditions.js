@@ -7,6 +7,9 @@ import { clock } from "./format.js";
 
 const quoted = (value) => (typeof value === "string" ? `'${value.replaceAll("'", "''")}'` : String(value));
 
+/** A text inside of a pattern, as it stands. */
+const literal = (text) => text.replaceAll("%", "\\%").replaceAll("_", "\\_");
+
 const column = (name) => (/^[A-Za-z_]\w*$/.test(name) ? name : `"${name}"`);
 
 function conditionText(condition) {
@@ -15,8 +18,8 @@ function conditionText(condition) {
     return condition.in.length === 1
       ? `${name} = ${quoted(condition.in[0])}`
       : `${name} in (${condition.in.map(quoted).join(", ")})`;
-  if (condition.folder !== undefined) return `key like ${quoted(`${condition.folder}/%`)}`;
-  if (condition.like !== undefined) return `${name} ilike ${quoted(`%${condition.like}%`)}`;
+  if (condition.folder !== undefined) return `key like ${quoted(`${literal(condition.folder)}/%`)}`;
+  if (condition.like !== undefined) return `${name} ilike ${quoted(`%${literal(condition.like)}%`)}`;
   const ends = [];
   if (condition.from !== undefined) ends.push(`${name} >= ${quoted(condition.from)}`);
   if (condition.to !== undefined) ends.push(`${name} <= ${quoted(condition.to)}`);

@@ -1,0 +1,38 @@
+"""What may not be given anew to a run that is resumed, by the names that its settings have on the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from jaxret.errors import ConfigError
+
+__all__ = ["refuse_changed"]
+
+
+def refuse_changed(before: Any, after: Any, *, may_change: Collection[str] = ()) -> None:
+    """Refuse settings that differ.
+
+    Args:
+      before, after: instances of one dataclass; its fields, and those of the dataclasses among them, are flags.
+      may_change: fields that may differ.
+
+    Raises:
+      ConfigError: one does; the first is named, by its flag.
+    """
+    hints = get_type_hints(type(after), include_extras=True)
+    for field in dataclasses.fields(after):
+        was, now = getattr(before, field.name), getattr(after, field.name)
+        if field.name in may_change or was == now:
+            continue
+        if dataclasses.is_dataclass(now) and type(now) is type(was):
+            refuse_changed(was, now)
+        marks = getattr(hints[field.name], "__metadata__", ())
+        flag = next((name for mark in marks if (name := getattr(mark, "name", None))), field.name.replace("_", "-"))
+        raise ConfigError(f"--{flag} cannot change when a run is resumed: it was {_shown(was)}, got {_shown(now)}")
+
+
+def _shown(value: Any) -> str:
+    return str(value) if isinstance(value, Path) else repr(value)
