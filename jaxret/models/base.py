@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import jax
@@ -27,6 +27,7 @@ __all__ = [
     "check_sizes",
     "compute_dtype",
     "counted_steps",
+    "stored_settings",
     "valid_steps",
 ]
 
@@ -186,6 +187,21 @@ def check_sizes(**sizes: int) -> None:
     for setting, value in sizes.items():
         if value < 1:
             raise ConfigError(f"{setting} must be at least 1, got {value!r}")
+
+
+def stored_settings(settings: Iterable[tuple[str, Any]], later: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they are stored: those that came later are left out where they are as before there was a choice, so
+    that what was written then keeps its fingerprint.
+
+    Args:
+      settings: by name.
+      later: names and defaults of those that came later.
+
+    Example:
+      >>> stored_settings([("depth", 2), ("softcap", 0.0)], later={"softcap": 0.0})
+      {'depth': 2}
+    """
+    return {name: value for name, value in settings if name not in later or later[name] != value}
 
 
 def check_dropout(dropout: float) -> None:

@@ -257,45 +257,94 @@ def clip_text(arrays: Arrays, tokens: np.ndarray, heads: int, end: int) -> np.nd
     return dense(last, arrays, "text_projection")
 
 
-def videoprism(arrays: Arrays, chunk: np.ndarray) -> dict[str, np.ndarray]:
+def videoprism(arrays: Arrays, chunk: np.ndarray, *, root: str = "params") -> dict[str, np.ndarray]:
     """One chunk (T, H, W, 3) in 0..1, as large as the positions, through a VideoPrism by its authors' names."""
-
-    def normed(x: np.ndarray, scale: np.ndarray, bias: np.ndarray) -> np.ndarray:
-        centred = x - x.mean(-1, keepdims=True)
-        return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * (scale + 1) + bias
-
-    def stack(x: np.ndarray, part: str) -> tuple[list[np.ndarray], np.ndarray]:
-        """Sequences (N, S, D) through the blocks of a part."""
-        root, states = f"params/{part}_encoder/transformers_stack/x_layers", []
-        get = lambda name, number: arrays[f"{root}/{name}"][number].astype(np.float64)  # noqa: E731
-        for number in range(len(arrays[f"{root}/layer_norm/scale"])):
-            inner = normed(x, get("layer_norm/scale", number), get("layer_norm/bias", number))
-            q, k, v = (
-                np.einsum("nsd,dhe->nhse", inner, get(f"self_attention/{name}/w", number))
-                + get(f"self_attention/{name}/b", number)[None, :, None]
-                for name in ("query", "key", "value")
-            )
-            logits = 50 * np.tanh(np.einsum("nhse,nhte->nhst", q, k) / math.sqrt(q.shape[-1]) / 50)
-            weights = np.exp(logits - logits.max(-1, keepdims=True))
-            seen = np.einsum("nhst,nhte->nshe", weights / weights.sum(-1, keepdims=True), v)
-            out = np.einsum("nshe,dhe->nsd", seen, get("self_attention/post/w", number))
-            x = x + out + get("self_attention/post/b", number)
-            inner = normed(x, get("ff_layer/layer_norm/scale", number), get("ff_layer/layer_norm/bias", number))
-            wide = inner @ get("ff_layer/ffn_layer1/linear/kernel", number)
-            wide = gelu(wide + get("ff_layer/ffn_layer1/linear/bias", number))
-            x = x + wide @ get("ff_layer/ffn_layer2/linear/kernel", number)
-            x = x + get("ff_layer/ffn_layer2/linear/bias", number)
-            states.append(x)
-        return states, x
-
-    time, side = len(chunk), math.isqrt(len(arrays["params/spatial_pos_emb/emb_var"]))
+    time, side = len(chunk), math.isqrt(len(arrays[f"{root}/spatial_pos_emb/emb_var"]))
     size = chunk.shape[1] // side
     cells = chunk.reshape(time, side, size, side, size, 3).transpose(0, 1, 3, 2, 4, 5).reshape(time, side * side, -1)
-    x = cells @ arrays["params/patch_projection/linear/kernel"] + arrays["params/patch_projection/linear/bias"]
-    spatial, x = stack(x + arrays["params/spatial_pos_emb/emb_var"], "spatial")
-    x = normed(x, arrays["params/spatial_ln/scale"], arrays["params/spatial_ln/bias"]).transpose(1, 0, 2)
-    temporal, x = stack(x + arrays["params/temporal_pos_emb/emb_var"], "temporal")
-    x = normed(x, arrays["params/temporal_ln/scale"], arrays["params/temporal_ln/bias"]).transpose(1, 0, 2)
+    x = cells @ arrays[f"{root}/patch_projection/linear/kernel"] + arrays[f"{root}/patch_projection/linear/bias"]
+    stack = f"{root}/{{}}_encoder/transformers_stack/x_layers"
+    spatial, x = shifted_stack(x + arrays[f"{root}/spatial_pos_emb/emb_var"], arrays, stack.format("spatial"), gelu)
+    x = shifted_norm(x, arrays, f"{root}/spatial_ln").transpose(1, 0, 2)
+    temporal, x = shifted_stack(x + arrays[f"{root}/temporal_pos_emb/emb_var"], arrays, stack.format("temporal"), gelu)
+    x = shifted_norm(x, arrays, f"{root}/temporal_ln").transpose(1, 0, 2)
     stages = {f"spatial_{number + 1}": state for number, state in enumerate(spatial)}
     stages |= {f"temporal_{number + 1}": state for number, state in enumerate(temporal)}
     return {**stages, "patch_grid": x.reshape(time, side, side, -1), "embedding": x.mean((0, 1))}
+
+
+def videoprism_lvt(arrays: Arrays, chunk: np.ndarray) -> dict[str, np.ndarray]:
+    """The same through the encoder of videos of a VideoPrism of videos and words."""
+    stages = videoprism(arrays, chunk, root="params/vision_encoder")
+    units = stages["patch_grid"].shape[-1]
+    tokens = stages["patch_grid"].reshape(1, -1, units)
+    states, x = shifted_stack(tokens, arrays, "params/auxiliary_encoder/transformers_stack/x_layers", gelu)
+    stages |= {f"auxiliary_{number + 1}": state[0] for number, state in enumerate(states)}
+    head = "params/contrastive_vision_pooler"
+    part = {name.removeprefix(f"{head}/pooling_attention/"): array.astype(np.float64) for name, array in arrays.items()}
+    learned = part["per_dim_scale/per_dim_scale"]
+    query = np.einsum("d,dhe->he", part[f"{head}/pooling_attention_query"][0], part["query/w"]) + part["query/b"]
+    query = query * 1.442695041 / math.sqrt(len(learned)) * np.log(1 + np.exp(learned))
+    key, value = (np.einsum("sd,dhe->she", x[0], part[f"{name}/w"]) + part[f"{name}/b"] for name in ("key", "value"))
+    weights = np.exp(np.einsum("he,she->hs", query, key))
+    seen = np.einsum("hs,she->he", weights / weights.sum(1, keepdims=True), value)
+    pooled = np.einsum("he,dhe->d", seen, part["post/w"]) + part["post/b"]
+    pooled = shifted_norm(pooled, arrays, f"{head}/pooling_attention_layer_norm")
+    return {**stages, "pooled": pooled, "embedding": pooled}
+
+
+def videoprism_text(arrays: Arrays, tokens: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+    """The embedding of one text by the tower of words of a VideoPrism: its tokens alone, without padding; where
+    Hugging Face stores their positions, with these."""
+    root = "params/text_encoder"
+    units = arrays[f"{root}/cls_emb"].shape[-1]
+    own = np.zeros((len(tokens), units))
+    for place in range(len(tokens)):
+        for number in range(units // 2):
+            angle = place * math.exp(-number * math.log(10_000) / (units // 2 - 1))
+            own[place, number], own[place, number + units // 2] = math.sin(angle), math.cos(angle)
+    places = own if places is None else places[: len(tokens)]
+    x = arrays[f"{root}/token_emb/emb_var"][tokens].astype(np.float64) * math.sqrt(units) + places
+    x = np.concatenate([x, arrays[f"{root}/cls_emb"][0] * math.sqrt(units)])[None]
+    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+    _, x = shifted_stack(x, arrays, f"{root}/unimodal_transformer/x_layers", relu, causal=True)
+    return shifted_norm(x[0, -1], arrays, f"{root}/unimodal_ln")
+
+
+def shifted_norm(x: np.ndarray, arrays: Arrays, name: str, number: int | None = None) -> np.ndarray:
+    """A norm of VideoPrism, whose gain is stored as its distance from 1; of blocks, the one of this number."""
+    scale, bias = (arrays[f"{name}/{role}"] if number is None else arrays[f"{name}/{role}"][number] for role in _ROLES)
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-6) * (scale + 1) + bias
+
+
+_ROLES = ("scale", "bias")
+
+
+def shifted_stack(
+    x: np.ndarray, arrays: Arrays, root: str, activate, *, causal: bool = False
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sequences (N, S, D) through the blocks of a part of VideoPrism: what is after each, and after the last."""
+    states = []
+    get = lambda name, number: arrays[f"{root}/{name}"][number].astype(np.float64)  # noqa: E731
+    for number in range(len(arrays[f"{root}/layer_norm/scale"])):
+        inner = shifted_norm(x, arrays, f"{root}/layer_norm", number)
+        q, k, v = (
+            np.einsum("nsd,dhe->nhse", inner, get(f"self_attention/{name}/w", number))
+            + get(f"self_attention/{name}/b", number)[None, :, None]
+            for name in ("query", "key", "value")
+        )
+        logits = 50 * np.tanh(np.einsum("nhse,nhte->nhst", q, k) / math.sqrt(q.shape[-1]) / 50)
+        if causal:
+            logits = np.where(np.tri(x.shape[1], dtype=bool), logits, -np.inf)
+        weights = np.exp(logits - logits.max(-1, keepdims=True))
+        seen = np.einsum("nhst,nhte->nshe", weights / weights.sum(-1, keepdims=True), v)
+        out = np.einsum("nshe,dhe->nsd", seen, get("self_attention/post/w", number))
+        x = x + out + get("self_attention/post/b", number)
+        inner = shifted_norm(x, arrays, f"{root}/ff_layer/layer_norm", number)
+        wide = inner @ get("ff_layer/ffn_layer1/linear/kernel", number)
+        wide = activate(wide + get("ff_layer/ffn_layer1/linear/bias", number))
+        x = x + wide @ get("ff_layer/ffn_layer2/linear/kernel", number)
+        x = x + get("ff_layer/ffn_layer2/linear/bias", number)
+        states.append(x)
+    return states, x

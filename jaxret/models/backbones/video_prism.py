@@ -1,10 +1,10 @@
 """VideoPrism (Zhao et al. 2024, arXiv:2402.13217): every frame through a transformer over its patches, then every place
-through one over the frames."""
+through one over the frames; for words also all of them through one over everything, and a query that looks at them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -12,18 +12,30 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.backbones.vision_transformer import patches_of
-from jaxret.models.base import Backbone, Encoding, Unit, check_backbone_settings, check_sizes, compute_dtype
+from jaxret.models.base import (
+    Backbone,
+    Encoding,
+    Unit,
+    check_backbone_settings,
+    check_sizes,
+    compute_dtype,
+    stored_settings,
+)
 from jaxret.models.layers.init import glorot_uniform, normal
 from jaxret.models.layers.transformer import LayerNorm
 from jaxret.models.registry import register_backbone
-from jaxret.models.transformer import Block, resized_grid
+from jaxret.models.transformer import Block, NormedPooling, resized_grid
 
 __all__ = ["VideoPrism"]
+
+Pooling = Literal["mean", "attention"]
+
+_LATER: dict[str, Any] = {"pooling": "mean", "auxiliary_depth": 0}
 
 
 @register_backbone(image_size=288)
 class VideoPrism(Backbone):
-    """Chunks of video to one vector, the mean of all patches of all frames.
+    """Chunks of video to one vector, the mean of all patches of all frames or what a learned query sees in them.
 
     Frames of other sizes, and chunks of other lengths, are seen with interpolated positions.
 
@@ -36,6 +48,8 @@ class VideoPrism(Backbone):
       temporal_depth: blocks over the frames at a place.
       heads: of the attention.
       wide: units of the MLPs between; None: 4 D.
+      pooling: the vector of a chunk: "mean", of all patches; "attention", a head that looks at all patches.
+      auxiliary_depth: blocks over all patches of all frames, before the head; with "attention" only.
       softcap: c, logits l of the attention become c tanh(l / c).
       epsilon: added to the variance by the norms.
       channels: 3 for RGB; 1 for grey, which is repeated as R, G and B.
@@ -44,7 +58,7 @@ class VideoPrism(Backbone):
 
     Attributes:
       stage_names: `spatial_1` ... (B, T, h * w, D), `temporal_1` ... (B, h * w, T, D), and `patch_grid`
-        (B, T, h, w, D), after the last norm.
+        (B, T, h, w, D), after the last norm; of a head `auxiliary_1` ... (B, T * h * w, D) and `pooled` (B, D).
 
     Raises:
       ConfigError: a setting is unknown or out of range.
@@ -71,6 +85,8 @@ class VideoPrism(Backbone):
         temporal_depth: int = 4,
         heads: int = 12,
         wide: int | None = None,
+        pooling: Pooling = "mean",
+        auxiliary_depth: int = 0,
         softcap: float = 50.0,
         epsilon: float = 1e-6,
         channels: int = 3,
@@ -85,6 +101,13 @@ class VideoPrism(Backbone):
             raise ConfigError(f"image_size must be at least patch_size {patch_size}, got {image_size}")
         if units % heads:
             raise ConfigError(f"units must be a multiple of the {heads} heads, got {units}")
+        if pooling not in get_args(Pooling):
+            raise ConfigError(f"pooling must be one of {', '.join(get_args(Pooling))}, got {pooling!r}")
+        if auxiliary_depth < 0 or (auxiliary_depth and pooling == "mean"):
+            raise ConfigError(
+                f"auxiliary_depth must be at least 0, and 0 where the mean is pooled, got {auxiliary_depth} with "
+                f"pooling {pooling!r}"
+            )
         if not softcap >= 0:
             raise ConfigError(f"softcap must be at least 0, got {softcap}")
         settings: dict[str, Any] = {
@@ -96,6 +119,8 @@ class VideoPrism(Backbone):
             "temporal_depth": temporal_depth,
             "heads": heads,
             "wide": wide,
+            "pooling": pooling,
+            "auxiliary_depth": auxiliary_depth,
             "softcap": softcap,
             "epsilon": epsilon,
             "channels": channels,
@@ -119,16 +144,28 @@ class VideoPrism(Backbone):
             )
 
         self.spatial_blocks, self.temporal_blocks = blocks(spatial_depth), blocks(temporal_depth)
+        self.auxiliary_blocks = blocks(auxiliary_depth)
         self.spatial_norm = LayerNorm(units, epsilon=epsilon, dtype=self.dtype, rngs=rngs)
         self.temporal_norm = LayerNorm(units, epsilon=epsilon, dtype=self.dtype, rngs=rngs)
-        spatial = (f"spatial_{number + 1}" for number in range(spatial_depth))
-        temporal = (f"temporal_{number + 1}" for number in range(temporal_depth))
-        self.stage_names = (*spatial, *temporal, "patch_grid")
+        self.pool = (
+            NormedPooling(units, heads, wide // heads, epsilon=epsilon, dtype=self.dtype, rngs=rngs)
+            if pooling == "attention"
+            else None
+        )
+        spatial, temporal, auxiliary = (
+            tuple(f"{part}_{number + 1}" for number in range(depth))
+            for part, depth in (
+                ("spatial", spatial_depth),
+                ("temporal", temporal_depth),
+                ("auxiliary", auxiliary_depth),
+            )
+        )
+        self.stage_names = (*spatial, *temporal, "patch_grid", *auxiliary, *(("pooled",) if self.pool else ()))
 
     @property
     def config(self) -> dict[str, Any]:
         """See `Backbone.config`."""
-        return {"name": self.name, **dict(self.settings)}
+        return {"name": self.name, **stored_settings(self.settings, _LATER)}
 
     @property
     def summary(self) -> str:
@@ -159,9 +196,14 @@ class VideoPrism(Backbone):
         x = self.spatial_norm(x).reshape(batch, time, places, -1)
         x = x.transpose(0, 2, 1, 3).reshape(batch * places, time, -1) + self._times(time)  # (B * h * w, T, D)
         x = self._run("temporal", self.temporal_blocks, x, stages, lambda x: x.reshape(batch, places, time, -1))
-        x = self.temporal_norm(x).reshape(batch, height, width, time, -1)
-        stages["patch_grid"] = x.transpose(0, 3, 1, 2, 4)
-        return Encoding(jnp.mean(x, axis=(1, 2, 3), dtype=jnp.float32), stages)
+        x = self.temporal_norm(x).reshape(batch, height, width, time, -1).transpose(0, 3, 1, 2, 4)
+        stages["patch_grid"] = x  # (B, T, h, w, D)
+        if self.pool is None:
+            return Encoding(jnp.mean(x, axis=(1, 2, 3), dtype=jnp.float32), stages)
+        x = x.reshape(batch, time * places, -1)
+        x = self._run("auxiliary", self.auxiliary_blocks, x, stages, lambda x: x)
+        stages["pooled"] = self.pool(x)
+        return Encoding(stages["pooled"].astype(jnp.float32), stages)
 
     def _run(
         self,

@@ -26,6 +26,7 @@ _ACTIVATIONS: dict[str, ActivationName] = {
     "gelu_new": "gelu-tanh",
     "quick_gelu": "quick-gelu",
     "silu": "silu",
+    "relu": "relu",
 }
 
 
@@ -38,12 +39,14 @@ class TextFamily:
       patterns: what the arrays of a tower with these settings are called.
       cleaning: how text is cleaned before it becomes tokens, see `jaxret.models.text.Tokenizer`.
       unused: a regular expression of the names of arrays that are not the tower's.
+      marked: whether a text gets the tokens that the tokenizer's file puts around it.
     """
 
     settings: Callable[[WeightFiles], Settings | None]
     patterns: Callable[[Settings], Patterns]
     cleaning: Callable[[Settings], Cleaning]
     unused: str
+    marked: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

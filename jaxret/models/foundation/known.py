@@ -56,6 +56,7 @@ KNOWN_WEIGHTS: tuple[KnownWeights, ...] = (
     KnownWeights("google/siglip2-base-patch16-224", "siglip", 375, 224, 768, True, _APACHE),
     KnownWeights("google/siglip2-base-patch16-naflex", "siglip2-naflex", 375, 256, 768, True, _APACHE),
     KnownWeights("google/videoprism-base-f16r288", "videoprism", 114, 288, 768, False, _APACHE),
+    KnownWeights("google/videoprism-lvt-base-f16r288", "videoprism", 248, 288, 768, True, _APACHE),
     KnownWeights("openai/clip-vit-base-patch32", "clip", 151, 224, 512, True, "MIT"),
     KnownWeights("openai/clip-vit-base-patch16", "clip", 150, 224, 512, True, "MIT"),
     KnownWeights("openai/clip-vit-large-patch14", "clip", 428, 224, 768, True, "MIT"),

@@ -18,7 +18,8 @@ from jaxret.models.foundation.family import Family, TextFamily
 from jaxret.models.foundation.files import WeightFiles, read_files, read_settings
 from jaxret.models.foundation.siglip import SIGLIP, SIGLIP_NAFLEX, SIGLIP_ORIGINAL
 from jaxret.models.foundation.sizing import Sizing, read_sizing
-from jaxret.models.foundation.videoprism import VIDEOPRISM, VIDEOPRISM_ORIGINAL
+from jaxret.models.foundation.videoprism import VIDEOPRISM
+from jaxret.models.foundation.videoprism_original import VIDEOPRISM_ORIGINAL
 from jaxret.models.registry import create_backbone
 from jaxret.models.text import TextTower, Words, has_tokenizer, read_tokenizer
 from jaxret.models.weights.load import fill_module
@@ -134,8 +135,15 @@ def _words(family: Family, text: TextFamily, files: WeightFiles, dtype: str) -> 
     except (ConfigError, ValueError) as error:
         raise WeightsError(f"{files.path} describes no tower of words: {error}") from error
     _fill(tower, text.patterns(settings), family, text.unused, files)
-    padding = settings["end_token"] if settings["end_token"] is not None else 1
-    tokenizer = read_tokenizer(folder, length=settings["length"], cleaning=text.cleaning(settings), padding=padding)
+    end, padding = settings.get("end_token"), settings.get("padding")
+    filler = end if padding is None else padding
+    tokenizer = read_tokenizer(
+        folder,
+        length=settings["length"],
+        cleaning=text.cleaning(settings),
+        padding=1 if filler is None else filler,
+        marked=text.marked,
+    )
     return Words(tower, tokenizer)
 
 

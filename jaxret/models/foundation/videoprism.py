@@ -1,19 +1,21 @@
-"""VideoPrism (Zhao et al. 2024, arXiv:2402.13217): the encoder of videos, without its tower of words."""
+"""VideoPrism (Zhao et al. 2024, arXiv:2402.13217) in Hugging Face's folders: the encoder of videos alone, with the head
+of its classifier, or with auxiliary blocks, a head and a tower of words (LvT)."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from jaxret.models.foundation.family import Family, settings_with, square
+from jaxret.models.foundation.family import Family, TextFamily, activation_name, settings_with
 from jaxret.models.foundation.files import Arrays, WeightFiles
 from jaxret.models.foundation.sizing import Sizing
-from jaxret.models.weights.patterns import Named, Patterns, flax_heads, leading_axes, plus_one, video_patches
+from jaxret.models.weights.patterns import Named, Patterns, leading_axes, plus_one, video_patches
 
-__all__ = ["VIDEOPRISM", "VIDEOPRISM_ORIGINAL"]
+__all__ = ["VIDEOPRISM", "per_number_scale", "shifted_norm", "unscaled_tokens", "videoprism_sizing"]
 
-_DEFAULTS: dict[str, Any] = {
+_VISION: dict[str, Any] = {
     "hidden_size": 768,
     "intermediate_size": 3072,
     "num_attention_heads": 12,
@@ -24,16 +26,47 @@ _DEFAULTS: dict[str, Any] = {
     "layer_norm_eps": 1e-6,
     "attn_logit_softcapping": 50.0,
 }
+_TEXT: dict[str, Any] = {
+    "vocab_size": 32000,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 64,
+    "hidden_act": "relu",
+    "layer_norm_eps": 1e-6,
+    "attn_logit_softcapping": 50.0,
+    "pad_token_id": 0,
+}
 
 
-def _sizing(image_size: int) -> Sizing:
+def videoprism_sizing(image_size: int) -> Sizing:
+    """Frames are squares of any shape before, in 0..1."""
     return Sizing(image_size, image_size, "squash", None, "bilinear", (0.0,) * 3, (1.0,) * 3)
 
 
+def shifted_norm(ours: str, theirs: str, *, gain: str = ".weight", bias: str = ".bias") -> dict[str, Named]:
+    """A norm whose gain is stored as its distance from 1."""
+    return {f"{ours}.scale": plus_one(f"{theirs}{gain}"), f"{ours}.bias": Named(f"{theirs}{bias}")}
+
+
+def per_number_scale(learned: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What the head's queries are multiplied by, beside 1 / sqrt(d): softplus(p) / softplus(0), each of d numbers."""
+    softplus = np.logaddexp(0, learned.astype(np.float64))
+    return np.asarray(1.442695041 * softplus, np.float32)
+
+
+def unscaled_tokens(name: str, units: int, *, axes: int = 0) -> Named:
+    """Vectors of tokens, which are multiplied by the square root of their width where they are used."""
+    scale, flat = np.float32(units**0.5), leading_axes(name, axes)
+    return Named(name, lambda a: flat.change(a) * scale, lambda a: flat.change_back(a) / scale)
+
+
 def _settings(files: WeightFiles) -> dict[str, Any]:
-    config = settings_with(_DEFAULTS, files, part="vision_config")
+    config = settings_with(_VISION, files, part="vision_config")
     described = (files.config or {}).get("vision_config", files.config) or {}
     patch_size = described.get("tubelet_size", [1, 18, 18])[-1]
+    arrays = _prepare(files.arrays)
     return {
         "patch_size": int(patch_size),
         "image_size": config["image_size"],
@@ -43,46 +76,94 @@ def _settings(files: WeightFiles) -> dict[str, Any]:
         "temporal_depth": config["num_temporal_layers"],
         "heads": config["num_attention_heads"],
         "wide": config["intermediate_size"],
+        "pooling": "attention" if "head.q_proj.weight" in arrays else "mean",
+        "auxiliary_depth": sum(
+            name.startswith("auxiliary_layers.") and name.endswith(".layernorm_before.weight") for name in arrays
+        ),
         "softcap": config["attn_logit_softcapping"],
         "epsilon": config["layer_norm_eps"],
     }
 
 
 def _prepare(arrays: Arrays) -> Arrays:
-    """The encoder of videos, of whatever it is a part of."""
-    for prefix in ("video_model.vision_model.", "vision_model.vision_model.", "vision_model.", "model."):
-        if any(name.startswith(f"{prefix}spatial_layers.") for name in arrays):
-            return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+    """The encoder of videos by its own names, whatever it is a part of; the scale of the head's queries in these."""
+    inner = next((name.removesuffix(_FIRST) for name in arrays if name.endswith(_FIRST)), "")
+    outer = inner.removesuffix("vision_model.")
+    arrays = {name.removeprefix(inner).removeprefix(outer): array for name, array in arrays.items()}
+    if "head.per_dim_scale" in arrays:
+        scale = per_number_scale(arrays.pop("head.per_dim_scale"))
+        for role in ("weight", "bias"):
+            query = arrays[f"head.q_proj.{role}"]
+            repeated = np.tile(scale, len(query) // len(scale))
+            arrays[f"head.q_proj.{role}"] = query * (repeated[:, None] if query.ndim == 2 else repeated)
     return arrays
 
 
-def _norm(ours: str, theirs: str, *, gain: str = ".weight", bias: str = ".bias") -> dict[str, Named]:
-    return {f"{ours}.scale": plus_one(f"{theirs}{gain}"), f"{ours}.bias": Named(f"{theirs}{bias}")}
+_FIRST = "spatial_layers.0.layernorm_before.weight"
+
+
+def _blocks(ours: str, theirs: str) -> dict[str, str | Named]:
+    return {
+        **shifted_norm(f"{ours}.attention_norm", f"{theirs}.layernorm_before"),
+        **shifted_norm(f"{ours}.mlp_norm", f"{theirs}.layernorm_after"),
+        **_attention(f"{ours}.attention", f"{theirs}.attention"),
+        f"{ours}.mlp.widen": f"{theirs}.mlp.fc1",
+        f"{ours}.mlp.narrow": f"{theirs}.mlp.fc2",
+    }
+
+
+def _attention(ours: str, theirs: str) -> dict[str, str]:
+    return {f"{ours}.{part}": f"{theirs}.{part[0]}_proj" for part in ("query", "key", "value", "out")}
 
 
 def _patterns(settings: dict[str, Any]) -> Patterns:
     projection = "spatial_embeddings.patch_embeddings.projection"
-    patterns: dict[str, str | Named] = {
+    return {
         "patches.kernel": video_patches(f"{projection}.weight", settings["patch_size"]),
         "patches": projection,
         "spatial_positions": leading_axes("spatial_embeddings.position_embeddings", 1),
         "temporal_positions": leading_axes("temporal_embeddings.position_embeddings", 1),
-        **_norm("spatial_norm", "layernorm1"),
-        **_norm("temporal_norm", "layernorm2"),
+        **shifted_norm("spatial_norm", "layernorm1"),
+        **shifted_norm("temporal_norm", "layernorm2"),
+        **_blocks("spatial_blocks.*", "spatial_layers.*"),
+        **_blocks("temporal_blocks.*", "temporal_layers.*"),
+        **_blocks("auxiliary_blocks.*", "auxiliary_layers.*"),
+        "pool.probe": leading_axes("head.pooling_attention_query", 2),
+        **_attention("pool.attention", "head"),
+        **shifted_norm("pool.norm", "head_layernorm"),
     }
-    for part in ("spatial", "temporal"):
-        ours, theirs = f"{part}_blocks.*", f"{part}_layers.*"
-        patterns |= _norm(f"{ours}.attention_norm", f"{theirs}.layernorm_before")
-        patterns |= _norm(f"{ours}.mlp_norm", f"{theirs}.layernorm_after")
-        patterns |= {
-            f"{ours}.attention.query": f"{theirs}.attention.q_proj",
-            f"{ours}.attention.key": f"{theirs}.attention.k_proj",
-            f"{ours}.attention.value": f"{theirs}.attention.v_proj",
-            f"{ours}.attention.out": f"{theirs}.attention.o_proj",
-            f"{ours}.mlp.widen": f"{theirs}.mlp.fc1",
-            f"{ours}.mlp.narrow": f"{theirs}.mlp.fc2",
-        }
-    return patterns
+
+
+def _text_settings(files: WeightFiles) -> dict[str, Any] | None:
+    if files.config is None or "text_config" not in files.config:
+        return None
+    config = settings_with(_TEXT, files, part="text_config")
+    return {
+        "vocabulary": config["vocab_size"],
+        "length": config["max_position_embeddings"],
+        "units": config["hidden_size"],
+        "depth": config["num_hidden_layers"],
+        "heads": config["num_attention_heads"],
+        "wide": config["intermediate_size"],
+        "activation": activation_name(config["hidden_act"], files),
+        "epsilon": config["layer_norm_eps"],
+        "projection": 0,
+        "causal": True,
+        "class_token": True,
+        "padding": config["pad_token_id"],
+        "softcap": config["attn_logit_softcapping"],
+    }
+
+
+def _text_patterns(settings: dict[str, Any]) -> Patterns:
+    embeddings, units = "text_model.embeddings", settings["units"]
+    return {
+        "tokens": unscaled_tokens(f"{embeddings}.token_embedding.weight", units),
+        "positions": Named(f"{embeddings}.position_embedding"),
+        "class_token": unscaled_tokens(f"{embeddings}.cls_emb", units, axes=2),
+        **_blocks("blocks.*", "text_model.layers.*"),
+        **shifted_norm("last_norm", "text_model.layernorm"),
+    }
 
 
 VIDEOPRISM = Family(
@@ -91,81 +172,15 @@ VIDEOPRISM = Family(
     _settings,
     _prepare,
     _patterns,
-    _sizing,
+    videoprism_sizing,
+    unused=r"^text_model\.|^classifier\.",
     backbone="video-prism",
+    text=TextFamily(
+        _text_settings,
+        _text_patterns,
+        cleaning=lambda settings: "sentence",
+        unused=r"^(?!text_model\.)|position_ids$",
+        marked=False,
+    ),
 )
 """Folders of Hugging Face."""
-
-_SPATIAL, _TEMPORAL = (f"params/{part}_encoder/transformers_stack/x_layers/" for part in ("spatial", "temporal"))
-
-
-def _original_prepare(arrays: Arrays) -> Arrays:
-    """Blocks, which are stacked along their first axis, one by one."""
-    parted: Arrays = {}
-    for name, array in arrays.items():
-        stack = next((stack for stack in (_SPATIAL, _TEMPORAL) if name.startswith(stack)), None)
-        if stack is None:
-            parted[name] = array
-            continue
-        for number, block in enumerate(array):
-            parted[name.replace("x_layers/", f"x_layers/{number}/")] = np.asarray(block)
-    return parted
-
-
-def _original_settings(files: WeightFiles) -> dict[str, Any]:
-    arrays = files.arrays
-    depth, units, heads, _ = arrays[f"{_SPATIAL}self_attention/query/w"].shape
-    pixels = arrays["params/patch_projection/linear/kernel"].shape[0]
-    patch_size = square(pixels // 3, files)
-    return {
-        "patch_size": patch_size,
-        "image_size": patch_size * square(len(arrays["params/spatial_pos_emb/emb_var"]), files),
-        "frames": len(arrays["params/temporal_pos_emb/emb_var"]),
-        "units": units,
-        "spatial_depth": depth,
-        "temporal_depth": len(arrays[f"{_TEMPORAL}self_attention/query/w"]),
-        "heads": heads,
-        "wide": arrays[f"{_SPATIAL}ff_layer/ffn_layer1/linear/kernel"].shape[-1],
-    }
-
-
-def _original_patterns(settings: dict[str, Any]) -> Patterns:
-    heads = settings["heads"]
-    patterns: dict[str, str | Named] = {
-        "patches": "params/patch_projection/linear",
-        "spatial_positions": Named("params/spatial_pos_emb/emb_var"),
-        "temporal_positions": Named("params/temporal_pos_emb/emb_var"),
-        **_norm("spatial_norm", "params/spatial_ln", gain="/scale", bias="/bias"),
-        **_norm("temporal_norm", "params/temporal_ln", gain="/scale", bias="/bias"),
-    }
-    for part, stack in (("spatial", _SPATIAL), ("temporal", _TEMPORAL)):
-        ours, theirs = f"{part}_blocks.*", f"{stack}*"
-        patterns |= _norm(f"{ours}.attention_norm", f"{theirs}/layer_norm", gain="/scale", bias="/bias")
-        patterns |= _norm(f"{ours}.mlp_norm", f"{theirs}/ff_layer/layer_norm", gain="/scale", bias="/bias")
-        for layer in ("query", "key", "value"):
-            place = f"{theirs}/self_attention/{layer}"
-            patterns[f"{ours}.attention.{layer}.kernel"] = flax_heads(f"{place}/w", heads)
-            patterns[f"{ours}.attention.{layer}.bias"] = flax_heads(f"{place}/b", heads)
-        # (D, heads, d), though it goes from heads to D.
-        patterns[f"{ours}.attention.out.kernel"] = Named(
-            f"{theirs}/self_attention/post/w",
-            lambda a: a.reshape(len(a), -1).T,
-            lambda a: a.T.reshape(a.shape[1], heads, -1),
-        )
-        patterns[f"{ours}.attention.out.bias"] = Named(f"{theirs}/self_attention/post/b")
-        patterns[f"{ours}.mlp.widen"] = f"{theirs}/ff_layer/ffn_layer1/linear"
-        patterns[f"{ours}.mlp.narrow"] = f"{theirs}/ff_layer/ffn_layer2/linear"
-    return patterns
-
-
-VIDEOPRISM_ORIGINAL = Family(
-    "videoprism",
-    lambda files: files.config is None and "params/patch_projection/linear/kernel" in files.arrays,
-    _original_settings,
-    _original_prepare,
-    _original_patterns,
-    _sizing,
-    torch=False,
-    backbone="video-prism",
-)
-"""The `.npz` files of its authors."""

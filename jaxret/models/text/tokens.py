@@ -20,8 +20,9 @@ from jaxret.models.text.byte_pairs import BYTE_PAIR_FILES, byte_pair_tokenizer
 
 __all__ = ["Cleaning", "Tokenizer", "has_tokenizer", "read_tokenizer"]
 
-Cleaning = Literal["none", "lower", "canonical"]
-"""What is done to text first: nothing; lower case; or lower case, without punctuation, with single spaces."""
+Cleaning = Literal["none", "lower", "canonical", "sentence"]
+"""What is done to text first: nothing; lower case; lower case, without punctuation, with single spaces; or lower case
+with single spaces, also for punctuation, and a full stop at the end."""
 
 _FAST, _PIECES = "tokenizer.json", ("spiece.model", "tokenizer.model")
 _INSTALL = "the extra text is not installed: pip install 'jaxret[text]'"
@@ -36,22 +37,27 @@ class Tokenizer:
       length: L, tokens of a row; longer texts lose their end, shorter ones are padded on the right.
       padding: the token that fills.
       cleaning: see `Cleaning`.
+      marked: whether the tokens that a file puts around a text, such as one at its end, are wanted.
     """
 
-    def __init__(self, file: str, content: bytes, *, length: int, padding: int, cleaning: Cleaning):
+    def __init__(
+        self, file: str, content: bytes, *, length: int, padding: int, cleaning: Cleaning, marked: bool = True
+    ):
         self.file, self.content = file, content
-        self.length, self.padding, self.cleaning = length, padding, cleaning
+        self.length, self.padding, self.cleaning, self.marked = length, padding, cleaning, marked
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings, with the SHA-256 of the file."""
-        return {
+        config = {
             "file": self.file,
             "sha256": hashlib.sha256(self.content).hexdigest(),
             "length": self.length,
             "padding": self.padding,
             "cleaning": self.cleaning,
         }
+        # Left out where it is as before there was a choice: the fingerprint stays.
+        return config if self.marked else {**config, "marked": False}
 
     @classmethod
     def from_folder(cls, folder: Path, config: Mapping[str, Any]) -> Tokenizer:
@@ -66,7 +72,7 @@ class Tokenizer:
         except OSError as error:
             raise WeightsError(f"{path}: {error.strerror}") from error
         settings = {name: config[name] for name in ("length", "padding", "cleaning")}
-        tokenizer = cls(path.name, content, **settings)
+        tokenizer = cls(path.name, content, **settings, marked=bool(config.get("marked", True)))
         if tokenizer.config["sha256"] != config["sha256"]:
             raise WeightsError(f"{path} was altered: it is not the tokenizer of this encoder")
         return tokenizer
@@ -89,7 +95,7 @@ class Tokenizer:
 
     @functools.cached_property
     def _encode(self) -> Callable[[str], list[int]]:
-        return (_fast if self.file == _FAST else _sentencepiece)(self.content, self.length)
+        return (_fast if self.file == _FAST else _sentencepiece)(self.content, self.length, self.marked)
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -101,7 +107,7 @@ def _has_byte_pairs(folder: Path) -> bool:
     return all(is_there(folder / name) for name in BYTE_PAIR_FILES)
 
 
-def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: int) -> Tokenizer:
+def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: int, marked: bool = True) -> Tokenizer:
     """The tokenizer that lies in a folder as Hugging Face lays it out.
 
     Args:
@@ -110,6 +116,7 @@ def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: in
       length: tokens of a row.
       cleaning: see `Cleaning`.
       padding: the token that fills, where neither `tokenizer.json` nor `tokenizer_config.json` names it.
+      marked: see `Tokenizer`.
 
     Raises:
       WeightsError: there is none, or it is damaged.
@@ -124,7 +131,7 @@ def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: in
     name = name or _FAST
     if name == _FAST:
         padding = _padding(folder, content, padding)
-    return Tokenizer(name, content, length=length, padding=padding, cleaning=cleaning)
+    return Tokenizer(name, content, length=length, padding=padding, cleaning=cleaning, marked=marked)
 
 
 def _padding(folder: Path, content: bytes, default: int) -> int:
@@ -148,10 +155,13 @@ def _cleaned(text: str, cleaning: Cleaning) -> str:
     text = text.lower()
     if cleaning == "lower":
         return text
+    if cleaning == "sentence":
+        spaced = text.translate(str.maketrans(string.punctuation, " " * len(string.punctuation)))
+        return " ".join(spaced.split()) + "."
     return re.sub(r"\s+", " ", text.translate(str.maketrans("", "", string.punctuation))).strip()
 
 
-def _fast(content: bytes, length: int) -> Callable[[str], list[int]]:
+def _fast(content: bytes, length: int, marked: bool) -> Callable[[str], list[int]]:
     try:
         from tokenizers import Tokenizer as FastTokenizer
     except ImportError:
@@ -162,10 +172,10 @@ def _fast(content: bytes, length: int) -> Callable[[str], list[int]]:
         raise WeightsError(f"{_FAST} is damaged: {error}") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
-    return lambda text: list(tokenizer.encode(text).ids)
+    return lambda text: list(tokenizer.encode(text, add_special_tokens=marked).ids)
 
 
-def _sentencepiece(content: bytes, length: int) -> Callable[[str], list[int]]:
+def _sentencepiece(content: bytes, length: int, marked: bool) -> Callable[[str], list[int]]:
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError:
@@ -174,5 +184,5 @@ def _sentencepiece(content: bytes, length: int) -> Callable[[str], list[int]]:
         pieces = SentencePieceProcessor(model_proto=content)
     except Exception as error:
         raise WeightsError(f"the sentencepiece model is damaged: {error}") from error
-    end = pieces.eos_id()
-    return lambda text: [*pieces.encode(text)[: length - 1], end]
+    end = [pieces.eos_id()] if marked else []
+    return lambda text: [*pieces.encode(text)[: length - len(end)], *end]

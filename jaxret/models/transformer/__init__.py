@@ -2,7 +2,7 @@
 
 from jaxret.models.transformer.attention import Adapter, Attention, attend, rotate
 from jaxret.models.transformer.block import Block, FeedForward
-from jaxret.models.transformer.pooling import AttentionPooling
+from jaxret.models.transformer.pooling import AttentionPooling, NormedPooling
 from jaxret.models.transformer.positions import resized_grid, rotary_angles
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "AttentionPooling",
     "Block",
     "FeedForward",
+    "NormedPooling",
     "attend",
     "resized_grid",
     "rotary_angles",

@@ -3,6 +3,8 @@ arXiv:2104.09864) and capped logits where a model has them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -19,20 +21,21 @@ class Adapter(nnx.Module):
     """What a low rank adds to a linear layer (LoRA, Hu et al. 2022, arXiv:2106.09685): x A B, at first nothing.
 
     Args:
-      units: width of what goes in and comes out.
+      units: width of what goes in.
+      out: width of what comes out.
       rank: of A B.
       dtype: compute dtype.
       rngs: source of A; B is 0.
     """
 
-    def __init__(self, units: int, rank: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
-        check_sizes(units=units, rank=rank)
+    def __init__(self, units: int, out: int, rank: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
+        check_sizes(units=units, out=out, rank=rank)
         self.down = nnx.Param(normal(units**-0.5)(rngs.params(), (units, rank)))
-        self.up = nnx.Param(jnp.zeros((rank, units)))
+        self.up = nnx.Param(jnp.zeros((rank, out)))
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        """(..., units) to (..., units)."""
+        """(..., units) to (..., out)."""
         return x @ self.down[...].astype(self.dtype) @ self.up[...].astype(self.dtype)
 
 
@@ -41,7 +44,8 @@ class Attention(nnx.Module):
 
     Args:
       units: width of the tokens.
-      heads: of the attention, each of units / heads numbers.
+      heads: of the attention.
+      head_size: d, numbers of a head; None: units / heads.
       key_bias: whether keys have a bias (DINOv3 has none).
       softcap: c, logits l become c tanh(l / c); 0: they stay as they are.
       lora_rank: of the adapters of queries and values; 0: there are none.
@@ -50,7 +54,7 @@ class Attention(nnx.Module):
 
     Raises:
       ConfigError: a size is below 1.
-      ValueError: the width is no multiple of the heads.
+      ValueError: the width is no multiple of the heads, and no head size given.
 
     Example:
       >>> attention = Attention(16, 4, rngs=nnx.Rngs(0))
@@ -63,6 +67,7 @@ class Attention(nnx.Module):
         units: int,
         heads: int,
         *,
+        head_size: int | None = None,
         key_bias: bool = True,
         softcap: float = 0.0,
         lora_rank: int = 0,
@@ -70,17 +75,20 @@ class Attention(nnx.Module):
         rngs: nnx.Rngs,
     ):
         check_sizes(units=units, heads=heads)
-        if units % heads:
+        if head_size is None and units % heads:
             raise ValueError(f"units must be a multiple of the {heads} heads, got {units}")
+        inside = heads * (units // heads if head_size is None else head_size)
+        check_sizes(head_size=inside)
         self.heads, self.softcap = heads, softcap
 
-        def project(use_bias: bool = True) -> nnx.Linear:
-            return nnx.Linear(units, units, use_bias=use_bias, kernel_init=glorot_uniform, dtype=dtype, rngs=rngs)
+        def dense(into: int, out: int, use_bias: bool = True) -> nnx.Linear:
+            return nnx.Linear(into, out, use_bias=use_bias, kernel_init=glorot_uniform, dtype=dtype, rngs=rngs)
 
-        self.query, self.key, self.value, self.out = project(), project(key_bias), project(), project()
+        self.query, self.key, self.value = dense(units, inside), dense(units, inside, key_bias), dense(units, inside)
+        self.out = dense(inside, units)
 
         def adapter() -> Adapter | None:
-            return Adapter(units, lora_rank, dtype=dtype, rngs=rngs) if lora_rank else None
+            return Adapter(units, inside, lora_rank, dtype=dtype, rngs=rngs) if lora_rank else None
 
         self.query_adapter, self.value_adapter = adapter(), adapter()
 
@@ -110,7 +118,7 @@ class Attention(nnx.Module):
         q, k, v = self._split(q), self._split(k), self._split(v)  # (B, T, heads, d)
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
-        return self.out(attend(q, k, v, mask=mask, softcap=self.softcap).reshape(x.shape))
+        return self.out(attend(q, k, v, mask=mask, softcap=self.softcap).reshape(*x.shape[:2], -1))
 
     def _split(self, x: jax.Array) -> jax.Array:
         return x.reshape(*x.shape[:2], self.heads, -1)
@@ -134,13 +142,34 @@ def attend(
         with jax.numpy_dtype_promotion("standard"):  # JAX's own attention finds float32 for its softmax by promotion
             return jax.nn.dot_product_attention(q, k, v, mask=mask)
     q = q.transpose(0, 2, 1, 3) / q.shape[-1] ** 0.5  # (B, heads, T, d); on the CPU sooner done than on the logits
-    logits = jnp.matmul(q, k.transpose(0, 2, 3, 1), preferred_element_type=jnp.float32)
-    if softcap:
-        logits = softcap * jnp.tanh(logits / softcap)
-    if mask is not None:
-        logits = jnp.where(mask, logits, -jnp.inf)
-    weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
-    return jnp.matmul(weights, v.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
+    k, v = k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3)  # (B, heads, d, S), (B, heads, S, d)
+
+    def seen(q: jax.Array) -> jax.Array:
+        logits = jnp.matmul(q, k, preferred_element_type=jnp.float32)
+        if softcap:
+            logits = softcap * jnp.tanh(logits / softcap)
+        if mask is not None:
+            logits = jnp.where(mask, logits, -jnp.inf)
+        return jnp.matmul(jax.nn.softmax(logits, axis=-1).astype(v.dtype), v)
+
+    same_for_all = mask is None or mask.shape[-2] == 1
+    return (_in_groups(seen, q, k.shape[-1]) if same_for_all else seen(q)).transpose(0, 2, 1, 3)
+
+
+_MOST_LOGITS = 1 << 26  # numbers at a time, of a batch: 256 MB
+
+
+def _in_groups(seen: Callable[[jax.Array], jax.Array], q: jax.Array, keys: int) -> jax.Array:
+    """`seen(q)` for queries (B, heads, T, d), over groups of T one after another where their logits would be many."""
+    batch, heads, time, size = q.shape
+    group = max(1, _MOST_LOGITS // (batch * heads * keys))
+    if group >= time:
+        return seen(q)
+    groups = -(-time // group)
+    padded = jnp.pad(q, ((0, 0), (0, 0), (0, groups * group - time), (0, 0)))
+    parts = padded.reshape(batch, heads, groups, group, size).transpose(2, 0, 1, 3, 4)
+    outputs = jax.lax.map(seen, parts).transpose(1, 2, 0, 3, 4)  # (B, heads, groups, group, d)
+    return outputs.reshape(batch, heads, -1, size)[:, :, :time]
 
 
 def rotate(x: jax.Array, angles: jax.Array) -> jax.Array:

@@ -19,13 +19,14 @@ from jaxret.models.transformer.attention import Attention
 
 __all__ = ["ActivationName", "Block", "FeedForward"]
 
-ActivationName = Literal["gelu", "gelu-tanh", "quick-gelu", "silu"]
+ActivationName = Literal["gelu", "gelu-tanh", "quick-gelu", "silu", "relu"]
 
 _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": lambda x: jax.nn.gelu(x, approximate=False),
     "gelu-tanh": lambda x: jax.nn.gelu(x, approximate=True),
     "quick-gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
     "silu": jax.nn.silu,
+    "relu": jax.nn.relu,
 }
 
 

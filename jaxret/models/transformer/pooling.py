@@ -12,7 +12,7 @@ from jaxret.models.layers.transformer import LayerNorm
 from jaxret.models.transformer.attention import Attention
 from jaxret.models.transformer.block import ActivationName, FeedForward
 
-__all__ = ["AttentionPooling"]
+__all__ = ["AttentionPooling", "NormedPooling"]
 
 
 class AttentionPooling(nnx.Module):
@@ -46,6 +46,41 @@ class AttentionPooling(nnx.Module):
 
     def __call__(self, tokens: jax.Array) -> jax.Array:
         """(B, T, units) to (B, units)."""
-        probe = jnp.broadcast_to(self.probe[...].astype(tokens.dtype)[None, None], (len(tokens), 1, tokens.shape[-1]))
-        pooled = self.attention(probe, tokens)
+        pooled = self.attention(_for_each(self.probe, tokens), tokens)
         return (pooled + self.mlp(self.norm(pooled)))[:, 0]
+
+
+class NormedPooling(nnx.Module):
+    """The head of VideoPrism's encoders of videos and words (arXiv:2402.13217): norm(attention(probe, tokens)).
+
+    Args:
+      units: width of the tokens.
+      heads: of the attention.
+      head_size: numbers of a head.
+      epsilon: added to the variance by the norm.
+      dtype: compute dtype.
+      rngs: source of the initial weights.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        heads: int,
+        head_size: int,
+        *,
+        epsilon: float = 1e-6,
+        dtype: DTypeLike = jnp.float32,
+        rngs: nnx.Rngs,
+    ):
+        self.probe = nnx.Param(normal(units**-0.5)(rngs.params(), (units,)))
+        self.attention = Attention(units, heads, head_size=head_size, dtype=dtype, rngs=rngs)
+        self.norm = LayerNorm(units, epsilon=epsilon, dtype=dtype, rngs=rngs)
+
+    def __call__(self, tokens: jax.Array) -> jax.Array:
+        """(B, T, units) to (B, units)."""
+        return self.norm(self.attention(_for_each(self.probe, tokens), tokens))[:, 0]
+
+
+def _for_each(probe: nnx.Param[jax.Array], tokens: jax.Array) -> jax.Array:
+    """The one query (units,) beside the tokens of each row: (B, 1, units)."""
+    return jnp.broadcast_to(probe[...].astype(tokens.dtype)[None, None], (len(tokens), 1, tokens.shape[-1]))

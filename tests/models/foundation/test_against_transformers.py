@@ -135,18 +135,22 @@ def test_towers_of_images_alone(tmp_path, kind):
     assert relative(found.backbone(pixels).stages["pooled"], theirs) <= TOLERANCE
 
 
+CHUNKS = {
+    "image_size": 36,
+    "num_frames": 4,
+    "tubelet_size": [1, 18, 18],
+    "hidden_size": 32,
+    "num_spatial_layers": 2,
+    "num_temporal_layers": 2,
+    "num_auxiliary_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+
+
 @pytest.mark.parametrize(("size", "time"), [((36, 36), 4), ((54, 36), 6)])
 def test_videoprism(tmp_path, size, time):
-    config = transformers.VideoPrismVisionConfig(
-        image_size=36,
-        num_frames=4,
-        tubelet_size=[1, 18, 18],
-        hidden_size=32,
-        num_spatial_layers=2,
-        num_temporal_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-    )
+    config = transformers.VideoPrismVisionConfig(**CHUNKS)
     model = saved(transformers.VideoPrismVisionModel(config), tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (2, time, *size, 3), np.uint8)
     ours = jax.jit(lambda net, x: net(x).stages)(open_published(tmp_path).backbone, pixels)
@@ -159,6 +163,36 @@ def test_videoprism(tmp_path, size, time):
         ("temporal_2", theirs.last_temporal_hidden_state),
     ):
         assert relative(ours[stage].reshape(expected.shape), expected) <= TOLERANCE
+
+
+@pytest.mark.parametrize("part", ["Clip", "Video", "ForVideoClassification"])
+def test_videoprism_with_a_head(tmp_path, part):
+    """The encoder of videos and words, its encoder of videos alone, and one with the head of a classifier."""
+    vision = transformers.VideoPrismVisionConfig(**CHUNKS)
+    whole = transformers.VideoPrismConfig(text_config={**TEXT, "hidden_act": "relu"}, vision_config=vision)
+    name = "VideoPrismForVideoClassification" if part.startswith("For") else f"VideoPrism{part}Model"
+    model = saved(getattr(transformers, name)(whole if part == "Clip" else vision), tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+    found = open_published(tmp_path)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 36, 36, 3), np.uint8)
+    values = torch.tensor(np.moveaxis(pixels / 255, -1, 2).astype(np.float32))
+    ours = jax.jit(lambda net, x: net(x))(found.backbone, pixels)
+    with torch.no_grad():
+        if part == "ForVideoClassification":
+            seen = model.vision_model(pixel_values_videos=values).last_hidden_state
+            theirs = model.head_layernorm(model.head(seen)[0]).reshape(2, -1)
+        else:
+            videos = model.video_model if part == "Clip" else model
+            theirs = videos(pixel_values_videos=values)
+            assert relative(ours.stages["auxiliary_2"], theirs.last_hidden_state) <= TOLERANCE
+            lengths = np.linalg.norm(ours.embedding, axis=-1, keepdims=True)
+            theirs = theirs.pooler_output.reshape(2, -1) * lengths  # theirs are of length 1
+        assert relative(ours.embedding, theirs) <= TOLERANCE
+        if part == "Clip":
+            tokens = np.array([[3, 4, 5, 0, 0, 0], [7, 11, 29, 8, 2, 1]], np.int32)
+            mask = torch.tensor(tokens != 0, dtype=torch.long)
+            theirs = model.text_model(torch.tensor(tokens, dtype=torch.long), mask).last_hidden_state[:, -1]
+            assert relative(found.words.tower(tokens).embedding, theirs) <= TOLERANCE
 
 
 @pytest.mark.parametrize("shape", [(301, 467), (640, 333)])

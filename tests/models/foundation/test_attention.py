@@ -27,6 +27,28 @@ def test_the_form_of_the_cpu_is_that_of_accelerators(monkeypatch, masked):
     np.testing.assert_allclose(ours, attend(q, k, v, mask=mask), atol=1e-5)
 
 
+@pytest.mark.parametrize("softcap", [0.0, 2.0])
+def test_many_queries_are_taken_in_groups(monkeypatch, softcap):
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((2, length, 3, 4)).astype(np.float32) for length in (11, 7, 7))
+    mask = rng.random((2, 1, 1, 7)) < 0.6
+    mask[..., 0] = True
+    at_once = attend(q, k, v, mask=mask, softcap=softcap)
+    monkeypatch.setattr(attention, "_MOST_LOGITS", 3 * 2 * 3 * 7)  # of 3 queries; the last group is not full
+    assert "scan" in str(jax.make_jaxpr(lambda q: attend(q, k, v, mask=mask, softcap=softcap))(q))
+    np.testing.assert_allclose(attend(q, k, v, mask=mask, softcap=softcap), at_once, atol=1e-6)
+
+
+def test_heads_of_another_size_than_the_width_gives():
+    wide = attention.Attention(8, 2, head_size=5, lora_rank=1, rngs=nnx.Rngs(0))
+    x = np.random.default_rng(0).standard_normal((2, 3, 8)).astype(np.float32)
+    heads = [np.asarray(layer(x)).reshape(2, 3, 2, 5) for layer in (wide.query, wide.key, wide.value)]
+    expected = wide.out(attend(*heads).reshape(2, 3, 10))
+    np.testing.assert_allclose(wide(x), expected, atol=1e-6)
+    with pytest.raises(ConfigError, match="head_size must be at least 1, got 0"):
+        attention.Attention(8, 2, head_size=0, rngs=nnx.Rngs(0))
+
+
 def test_adapters_begin_as_nothing_and_are_all_that_learns():
     backbone = create_backbone("vision-transformer", **SMALL, rngs=nnx.Rngs(0))
     adapted = with_adapters(backbone, 2, rngs=nnx.Rngs(1))

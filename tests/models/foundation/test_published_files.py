@@ -158,7 +158,7 @@ def test_settings_of_a_vision_transformer_are_checked():
         ({"pooling": "max"}, "pooling must be one of class, attention, mean, got 'max'"),
         ({"positions": "none"}, "positions must be one of learned, rotary, got 'none'"),
         ({"interpolation": "nearest"}, "interpolation must be one of bicubic, .*, got 'nearest'"),
-        ({"activation": "relu"}, "activation must be one of gelu, .*, got 'relu'"),
+        ({"activation": "relu9"}, "activation must be one of gelu, .*, got 'relu9'"),
         ({"image_size": 7}, "image_size must be at least patch_size 8, got 7"),
         ({"positions": "rotary", "units": 12}, "heads of 4 numbers each, or a multiple of them, got 12"),
         ({"registers": -1}, "registers must be at least 0, got -1"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from flax import nnx
-from foundation_making import videoprism_arrays, write_folder
+from foundation_making import VOCABULARY, tokenizer_json, videoprism_arrays, videoprism_folder
 from PIL import Image
 from reference import transformers_twin as twin
 from reference.stages import assert_close, stages_of
@@ -16,6 +16,8 @@ from jaxret.data.decode.write import write_video
 from jaxret.errors import ConfigError
 from jaxret.models import create_backbone
 from jaxret.models.foundation import open_published
+
+POSITIONS = np.random.default_rng(0).normal(size=(6, 16)).astype(np.float32)  # of words
 
 
 def chunks(time: int = 4, height: int = 36, width: int = 36) -> np.ndarray:
@@ -29,53 +31,10 @@ def published(tmp_path_factory):
     return path
 
 
-def as_folder(folder):
-    """The same arrays as Hugging Face lays them out."""
-    arrays = videoprism_arrays()
-    out = {
-        "spatial_embeddings.patch_embeddings.projection.weight": arrays["params/patch_projection/linear/kernel"]
-        .reshape(18, 18, 3, 16)
-        .transpose(3, 2, 0, 1)[:, :, None],
-        "spatial_embeddings.patch_embeddings.projection.bias": arrays["params/patch_projection/linear/bias"],
-        "spatial_embeddings.position_embeddings": arrays["params/spatial_pos_emb/emb_var"][None],
-        "temporal_embeddings.position_embeddings": arrays["params/temporal_pos_emb/emb_var"][None],
-    }
-    for number, part in enumerate(("spatial", "temporal"), start=1):
-        out[f"layernorm{number}.weight"] = arrays[f"params/{part}_ln/scale"]
-        out[f"layernorm{number}.bias"] = arrays[f"params/{part}_ln/bias"]
-        root = f"params/{part}_encoder/transformers_stack/x_layers"
-        for block in range(len(arrays[f"{root}/layer_norm/scale"])):
-            theirs = f"{part}_layers.{block}"
-            for norm, name in (("layer_norm", "layernorm_before"), ("ff_layer/layer_norm", "layernorm_after")):
-                out[f"{theirs}.{name}.weight"] = arrays[f"{root}/{norm}/scale"][block]
-                out[f"{theirs}.{name}.bias"] = arrays[f"{root}/{norm}/bias"][block]
-            for layer in ("query", "key", "value"):
-                place, name = f"{root}/self_attention/{layer}", f"{theirs}.attention.{layer[0]}_proj"
-                out[f"{name}.weight"] = arrays[f"{place}/w"][block].reshape(16, 16).T
-                out[f"{name}.bias"] = arrays[f"{place}/b"][block].reshape(16)
-            out[f"{theirs}.attention.o_proj.weight"] = arrays[f"{root}/self_attention/post/w"][block].reshape(16, 16)
-            out[f"{theirs}.attention.o_proj.bias"] = arrays[f"{root}/self_attention/post/b"][block]
-            for place, name in (("ffn_layer1", "fc1"), ("ffn_layer2", "fc2")):
-                out[f"{theirs}.mlp.{name}.weight"] = arrays[f"{root}/ff_layer/{place}/linear/kernel"][block].T
-                out[f"{theirs}.mlp.{name}.bias"] = arrays[f"{root}/ff_layer/{place}/linear/bias"][block]
-    config = {
-        "model_type": "videoprism_vision_model",
-        "hidden_size": 16,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "num_spatial_layers": 2,
-        "num_temporal_layers": 1,
-        "num_frames": 4,
-        "image_size": 36,
-        "tubelet_size": [1, 18, 18],
-    }
-    return write_folder(folder, config, {name: np.ascontiguousarray(array) for name, array in out.items()})
-
-
 def test_every_stage_is_that_of_the_twin(published, tmp_path):
     pixels = chunks()
     expected = twin.videoprism(videoprism_arrays(), pixels[1] / 255)
-    for path in (published, as_folder(tmp_path)):
+    for path in (published, videoprism_folder(tmp_path, videoprism_arrays())):
         found = open_published(path)
         assert (found.family, found.sizing.height, found.backbone.frames) == ("videoprism", 36, 4)
         ours = stages_of(found.backbone, pixels)
@@ -93,13 +52,73 @@ def test_the_cap_of_the_logits_counts(published):
     assert np.abs(ours - capped).max() > 1e-3 * np.abs(capped).max()
 
 
+@pytest.fixture(scope="module")
+def with_words(tmp_path_factory):
+    """A file of the authors and a folder of Hugging Face, each with a tokenizer: one puts a token behind a text."""
+    folder = tmp_path_factory.mktemp("lvt")
+    arrays = videoprism_arrays(words=True)
+    np.savez(folder / "flax_lvt_base_f16r288_repeated.npz", **arrays)
+    (folder / "tokenizer.json").write_text(tokenizer_json())
+    return folder / "flax_lvt_base_f16r288_repeated.npz", videoprism_folder(
+        folder / "folder", arrays, POSITIONS, tokenizer=tokenizer_json()
+    )
+
+
+def test_every_stage_of_the_encoder_of_videos_and_words_is_that_of_the_twin(with_words):
+    arrays, pixels = videoprism_arrays(words=True), chunks()
+    expected = twin.videoprism_lvt(arrays, pixels[1] / 255)
+    for path in with_words:
+        found = open_published(path)
+        ours = stages_of(found.backbone, pixels)
+        assert sorted(ours) == sorted(expected)
+        for stage, values in expected.items():
+            assert_close(ours[stage][1], values)
+
+
+def test_words_are_those_of_the_twin(with_words):
+    """Punctuation is spaces, a full stop ends a text, padding is not looked at, and nothing is put behind."""
+    pytest.importorskip("tokenizers", reason="needs the extra text")
+    arrays = videoprism_arrays(words=True)
+    known = [VOCABULARY.index(word) for word in ("a", "red", "<unk>")]  # "car." is none
+    for path, places in zip(with_words, (None, POSITIONS), strict=True):
+        found = open_published(path)
+        tokens = found.words.tokenizer(["A  red, CAR?!"])
+        assert tokens[0].tolist() == [*known, *[0] * (tokens.shape[1] - 3)]
+        ours = np.asarray(found.words.tower(tokens).embedding)[0]
+        assert_close(ours, twin.videoprism_text(arrays, np.array(known), places))
+
+
+def test_words_find_chunks(with_words, tmp_path):
+    pytest.importorskip("tokenizers", reason="needs the extra text")
+    rng = np.random.default_rng(0)
+    films = tmp_path / "films"
+    films.mkdir()
+    for number in range(3):
+        frames = rng.integers(0, 256, (3, 36, 36, 3), np.uint8).repeat(6, axis=0)
+        write_video(films / f"{number}.mp4", frames, 12)
+    Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(films / "still.png")
+    index = tmp_path / "index"
+    assert dispatch(["index", str(films), str(index), "--weights", str(with_words[1]), "--quiet"]) == 0
+    retriever = Retriever.open(index)
+    vector = np.asarray(retriever.encoder.encode_text(["a red car turning"]))[0]
+    rows = retriever.index.rows("frame", np.arange(4))
+    nearest = np.argsort(np.linalg.norm(rows.vectors - vector, axis=1))
+    expected = [retriever.index.items[int(rows.items[row])].key for row in nearest]
+    assert [hit.item.key for hit in retriever.search("a red car turning", k=4)] == expected
+
+
 def test_chunks_of_other_lengths_and_sizes_are_encoded(published):
     backbone = open_published(published).backbone
     assert stages_of(backbone, chunks(6, 54, 36))["patch_grid"].shape == (2, 6, 3, 2, 16)
     with pytest.raises(ValueError, match=r"chunks must have shape \(B, T, H, W, 3\) for this video-prism"):
         backbone(np.zeros((2, 36, 36, 3), np.uint8))
-    with pytest.raises(ConfigError, match="units must be a multiple of the 5 heads, got 16"):
-        create_backbone("video-prism", units=16, heads=5, rngs=nnx.Rngs(0))
+    for settings, message in (
+        ({"heads": 5}, "units must be a multiple of the 5 heads, got 16"),
+        ({"pooling": "max"}, "pooling must be one of mean, attention, got 'max'"),
+        ({"auxiliary_depth": 1}, "auxiliary_depth must be at least 0, and 0 where the mean is pooled, got 1 with"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            create_backbone("video-prism", **{"units": 16, "heads": 2, **settings}, rngs=nnx.Rngs(0))
 
 
 def test_an_index_of_its_chunks_finds_copies(published, tmp_path):
