@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+from jaxret.cli.compilation_cache import programs_folder
 from jaxret.cli.flags import as_typed, chosen_options, parse
 from jaxret.cli.run import check_writable, run_command
 from jaxret.cli.tables import print_hits, print_json
@@ -72,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
 
     from jaxret.retrieval import Retriever, single_file
 
-    retriever = Retriever.open(args.index)
+    retriever = Retriever.open(args.index, programs=programs_folder())
     system = f"{args.index} is an index of {retriever.system.title}"
     options = chosen_options(given, retriever.system.options, system)
     if isinstance(options, VectorSearch) and options.probes is not None and not retriever.index.cells:

@@ -1,6 +1,7 @@
-"""Compiled programs are kept in the user's cache folder, so that a command does not compile what one before it did.
+"""Programs are kept in the user's cache folder, so that a command does not make what one before it did.
 
-JAX does it; here it is told where, by variables of the environment that it reads when it is imported.
+JAX keeps what was compiled; here it is told where, by variables of the environment that it reads when it is imported.
+Beside that lie programs that were lowered and not yet compiled, see `jaxret.models.kept_programs`.
 """
 
 from __future__ import annotations
@@ -8,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import platform
 import stat
 import sys
 from pathlib import Path
 
 from jaxret.files import user_cache
 
-__all__ = ["SWITCH", "keep_compiled_programs"]
+__all__ = ["SWITCH", "keep_compiled_programs", "programs_folder"]
 
 SWITCH = "JAXRET_COMPILATION_CACHE"
 """The variable of the environment that says where: a folder, or `off`; by default the user's cache folder."""
@@ -37,11 +37,7 @@ def keep_compiled_programs() -> Path | None:
     Returns:
       The folder; None where nothing is kept by this call.
     """
-    wish = os.environ.get(SWITCH, "")
-    if wish.lower() == "off" or "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return None
-    folder = (Path(wish) if wish else user_cache() / "jaxret" / "compiled") / _processor()
-    if not _is_ours(folder):
+    if "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ or (folder := _own_folder()) is None:
         return None
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     for name, value in _SETTINGS.items():
@@ -49,13 +45,33 @@ def keep_compiled_programs() -> Path | None:
     return folder
 
 
+def programs_folder() -> Path | None:
+    """Where programs of encoders are kept, see `jaxret.retrieval.Retriever.open`; None where they are not.
+
+    It lies in the folder of `keep_compiled_programs`, also where JAX was told another one.
+    """
+    if (folder := _own_folder()) is None:
+        return None
+    folder = folder / "programs"
+    return folder if _is_ours(folder) else None
+
+
+def _own_folder() -> Path | None:
+    wish = os.environ.get(SWITCH, "")
+    if wish.lower() == "off":
+        return None
+    folder = (Path(wish) if wish else user_cache() / "jaxret" / "compiled") / _processor()
+    return folder if _is_ours(folder) else None
+
+
 def _processor() -> str:
     """A name for this kind of processor: programs are compiled for the instructions that it has."""
-    told = [platform.machine(), platform.processor()]
+    machine = os.uname().machine
+    told = [machine]
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
         kinds = ("model name", "flags", "Features", "CPU part")
         told += sorted({line for line in lines if line.startswith(kinds)})
-    return f"{platform.machine()}-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
+    return f"{machine}-{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
 
 
 def _is_ours(folder: Path) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict, TypeVar
@@ -61,16 +62,33 @@ def parse(
         for name, kind in groups.items()
     }
     defaults = _switches(arguments) | {name: _switches(kind, without) for name, kind in groups.items()}
-    parsed: Any = tyro.cli(
-        TypedDict(arguments.__name__, fields, total=False),  # type: ignore[operator]
-        args=_with_values(argv),
-        prog=prog,
-        description=documentation(arguments).text,
-        default=defaults,
-        config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
-    )
+    with _without_plugins():
+        parsed: Any = tyro.cli(
+            TypedDict(arguments.__name__, fields, total=False),  # type: ignore[operator]
+            args=_with_values(argv),
+            prog=prog,
+            description=documentation(arguments).text,
+            default=defaults,
+            config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagCreatePairsOff),
+        )
     given = {kind: _read(kind, parsed.pop(name)) for name, kind in groups.items()}
     return arguments(**parsed), given
+
+
+@contextlib.contextmanager
+def _without_plugins() -> Iterator[None]:
+    """typeguard, which tyro checks types with, looks into all installed packages for plugins when it is imported: that
+    takes as long as to import tyro, and no flag has a type of theirs.
+    """
+    name = "TYPEGUARD_DISABLE_PLUGIN_AUTOLOAD"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
 
 
 def chosen_options(given: Given, fitting: Sequence[type[Any]], what: str) -> Any:

@@ -85,8 +85,8 @@ def open_or_create(folder: Path, new: NewIndex, dataset: MediaDataset | None) ->
 
 def _check_same(retriever: Retriever, new: NewIndex, folder: Path) -> None:
     """The command that made the index, given once more, goes on with it; another one is refused."""
+    from jaxret.models.encoder_files import fingerprint_in
     from jaxret.models.frozen import projected_size, weights_origin
-    from jaxret.models.store import fingerprint_in
 
     record = retriever.index.encoder
     if new.encoder is not None and fingerprint_in(_encoder_folder(new.encoder)) != record.fingerprint:

@@ -5,7 +5,6 @@ An encoder of words has a third one, its tokenizer's (`stored_files`), whose SHA
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,21 +18,17 @@ from safetensors.numpy import save_file
 
 from jaxret.errors import ConfigError, WeightsError, first_of
 from jaxret.files import write_atomically
+from jaxret.models.encoder_files import FORMAT, SETTINGS, WEIGHTS, check_fingerprint, fingerprint_of, read_encoder
 from jaxret.models.registry import create_encoder
-from jaxret.models.weights.safe import read_safetensors
 
 __all__ = [
     "encoder_arrays",
     "fingerprint",
-    "fingerprint_in",
     "load_encoder",
     "parameter_count",
     "save_encoder",
-    "stored_names",
+    "with_arrays",
 ]
-
-_FORMAT = 1
-_WEIGHTS = "weights.safetensors"
 
 
 def encoder_arrays(encoder: nnx.Module) -> dict[str, np.ndarray]:
@@ -64,15 +59,7 @@ def fingerprint(encoder: Any) -> str:
 
     Two encoders with one fingerprint give the same vectors on the same machine.
     """
-    return _fingerprint(encoder.config, encoder_arrays(encoder))
-
-
-def _fingerprint(config: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return fingerprint_of(encoder.config, encoder_arrays(encoder))
 
 
 def save_encoder(encoder: Any, folder: Path) -> None:
@@ -80,16 +67,16 @@ def save_encoder(encoder: Any, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     arrays = encoder_arrays(encoder)
     settings = {
-        "format": _FORMAT,
-        "fingerprint": _fingerprint(encoder.config, arrays),
+        "format": FORMAT,
+        "fingerprint": fingerprint_of(encoder.config, arrays),
         "encoder": encoder.config,
     }
-    with write_atomically(folder / _WEIGHTS) as partial:
+    with write_atomically(folder / WEIGHTS) as partial:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
     for name, content in getattr(encoder, "stored_files", {}).items():
         with write_atomically(folder / name) as partial:
             partial.write_bytes(content)
-    with write_atomically(folder / "encoder.json") as partial:
+    with write_atomically(folder / SETTINGS) as partial:
         partial.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
@@ -101,60 +88,25 @@ def load_encoder(folder: str | Path) -> Any:
         every array that is missing, extra or of another shape.
     """
     folder = Path(folder)
-    settings = _read_settings(folder / "encoder.json")
-    path = folder / _WEIGHTS
-    try:
-        with open(path, "rb"):  # safetensors tells of a file that may not be read that there is none
-            arrays = read_safetensors(path)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except PermissionError as error:
-        raise WeightsError(f"{path}: {error.strerror}") from error
-    except OSError as error:
-        raise WeightsError(f"{path} is damaged: {error}") from error
+    settings, arrays = read_encoder(folder)
     try:
         encoder = _of_shapes(settings["encoder"], folder)
     except (ConfigError, ValueError, AttributeError) as error:
         hint = "What another package registers is known once its module is imported"
-        raise WeightsError(f"{folder / 'encoder.json'} describes no encoder: {error}. {hint}") from error
-    _check(path, dict(_named_variables(encoder)), arrays)
-    if _fingerprint(encoder.config, arrays) != settings["fingerprint"]:
-        raise WeightsError(f"{path} and {folder / 'encoder.json'} do not belong together, or one was altered")
-    on_device = jax.device_put(arrays)  # `jnp.asarray` would compile a program for every shape
-    loaded = [
-        (place, variable.replace(on_device[".".join(map(str, place))])) for place, variable in _variables(encoder)
+        raise WeightsError(f"{folder / SETTINGS} describes no encoder: {error}. {hint}") from error
+    _check(folder / WEIGHTS, dict(_named_variables(encoder)), arrays)
+    check_fingerprint(folder, {**settings, "encoder": encoder.config}, arrays)
+    return with_arrays(encoder, jax.device_put(arrays))  # `jnp.asarray` would compile a program for every shape
+
+
+def with_arrays(encoder: Any, arrays: Mapping[str, Any]) -> Any:
+    """The encoder with other parameters and running statistics, all of them, by dotted name."""
+    parts: Any = nnx.split(encoder, nnx.RngState, ...)
+    graph, streams, variables = parts
+    placed = [
+        (path, variable.replace(arrays[".".join(map(str, path))])) for path, variable in nnx.to_flat_state(variables)
     ]
-    nnx.update(encoder, nnx.from_flat_state(loaded))
-    return encoder
-
-
-def fingerprint_in(folder: Path) -> str:
-    """The fingerprint of the encoder that lies in a folder, as its settings tell it; errors as `load_encoder`."""
-    return str(_read_settings(folder / "encoder.json")["fingerprint"])
-
-
-def stored_names(folder: Path) -> list[str]:
-    """The names of the files that lie beside `encoder.json` in an encoder's folder; errors as `load_encoder`."""
-    tokenizer = _read_settings(folder / "encoder.json")["encoder"].get("tokenizer")
-    names = [_WEIGHTS, *([] if tokenizer is None else [str(tokenizer["file"])])]
-    if odd := [name for name in names if Path(name).name != name]:
-        raise WeightsError(f"{folder / 'encoder.json'} names a file outside its folder: {odd[0]!r}")
-    return names
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        version, _, _ = settings["format"], settings["fingerprint"], settings["encoder"]
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path} is damaged: {error!r}") from error
-    if version != _FORMAT:
-        raise WeightsError(f"{path} has format {version!r}; this version of jaxret reads format {_FORMAT}")
-    return settings
+    return nnx.merge(graph, streams, nnx.from_flat_state(placed))
 
 
 def _of_shapes(config: Mapping[str, Any], folder: Path) -> Any:

@@ -92,13 +92,19 @@ class Retriever:
         return cls(encoder, create_with_encoder(folder, encoder, spaces))
 
     @classmethod
-    def open(cls, folder: str | Path, *, ray: RayCluster | None = None) -> Retriever:
+    def open(
+        cls, folder: str | Path, *, ray: RayCluster | None = None, programs: str | Path | None = None
+    ) -> Retriever:
         """Open an index, of any system, with the encoder that lies in it.
 
         Args:
           folder: of the index, or of a finished run; or its URL.
           ray: a cluster whose workers search a part of the index each; every worker must find it at the same path or
             URL. Results are the same.
+          programs: a folder in which programs of the encoder are kept, so that every process after the first opens an
+            index of whole images and clips, and encodes a first query, without Flax and without tracing the model. What
+            lies in it is run, as what lies in the folder in which JAX keeps what it compiled. Results are the same. It
+            is used on a CPU alone. None: nothing is kept.
 
         Raises:
           ConfigError: the run has not come to its end, no system is registered for the encoder, Ray is not installed,
@@ -107,7 +113,7 @@ class Retriever:
           WeightsError: the encoder in it is damaged.
           EncoderMismatchError: the encoder is not the one that made the index.
         """
-        encoder, index = open_with_encoder(index_folder(folder))
+        encoder, index = open_with_encoder(index_folder(folder), None if programs is None else Path(programs))
         if ray is not None:
             from jaxret.retrieval.on_ray.shards import sharded_on_ray
 

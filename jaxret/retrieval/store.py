@@ -11,7 +11,7 @@ from jaxret.cli.shell import command_line_of
 from jaxret.errors import ConfigError
 from jaxret.files import is_there
 from jaxret.index import EncoderRecord, MediaIndex, Space, copy_of_file, copy_of_index, read_manifest
-from jaxret.models.store import fingerprint, fingerprint_in, load_encoder, save_encoder, stored_names
+from jaxret.models.encoder_files import fingerprint_in, stored_names
 from jaxret.remote import remote_state, url_of
 
 __all__ = ["create_with_encoder", "index_folder", "open_with_encoder"]
@@ -24,14 +24,20 @@ def create_with_encoder(folder: str | Path, encoder: Any, spaces: Sequence[Space
       ConfigError: the folder holds something.
     """
     folder = Path(folder)
+    from jaxret.models.store import fingerprint, save_encoder  # brings Flax
+
     MediaIndex.check_new(folder)  # the encoder of another index stays what it is
     save_encoder(encoder, folder / "encoder")
     record = EncoderRecord(fingerprint(encoder), encoder.preprocessing, encoder.config)
     return MediaIndex.create(folder, spaces=spaces, encoder=record)
 
 
-def open_with_encoder(folder: str | Path) -> tuple[Any, MediaIndex]:
+def open_with_encoder(folder: str | Path, programs: Path | None = None) -> tuple[Any, MediaIndex]:
     """The encoder that lies in an index, and the index.
+
+    Args:
+      folder: of the index.
+      programs: see `jaxret.retrieval.Retriever.open`.
 
     Raises:
       IndexFormatError: the folder is not an index, or damaged.
@@ -39,9 +45,22 @@ def open_with_encoder(folder: str | Path) -> tuple[Any, MediaIndex]:
       EncoderMismatchError: the encoder is not the one that made the index.
     """
     index = MediaIndex.open(folder)
-    encoder = load_encoder(Path(folder) / "encoder")
-    index.check_encoder(fingerprint(encoder), encoder.preprocessing)
+    encoder = _opened(Path(folder) / "encoder", programs)
+    # What opens has the fingerprint that its settings name.
+    index.check_encoder(fingerprint_in(Path(folder) / "encoder"), encoder.preprocessing)
     return encoder, index
+
+
+def _opened(folder: Path, programs: Path | None) -> Any:
+    if programs is not None:
+        from jaxret.models.kept_encoder import KeptEncoder, can_be_kept
+        from jaxret.models.kept_programs import KeptPrograms
+
+        if can_be_kept(folder):
+            return KeptEncoder(folder, KeptPrograms(programs))
+    from jaxret.models.store import load_encoder
+
+    return load_encoder(folder)
 
 
 def index_folder(path: str | Path) -> Path:

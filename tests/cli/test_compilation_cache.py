@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import stat
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from flax import nnx
+from PIL import Image
 
 from jaxret.cli import compilation_cache
-from jaxret.cli.compilation_cache import SWITCH, keep_compiled_programs
+from jaxret.cli.compilation_cache import SWITCH, keep_compiled_programs, programs_folder
+from jaxret.cli.run import put_off_collection
+from jaxret.data.open import open_dataset
+from jaxret.models import Mean, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval import Retriever
 
 
 @pytest.fixture
@@ -33,6 +43,8 @@ def test_programs_are_kept_in_the_users_cache_folder(unset, tmp_path):
     assert os.environ["JAX_COMPILATION_CACHE_DIR"] == str(folder)
     assert os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
     assert os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == str(1 << 30)
+    assert programs_folder() == folder / "programs"
+    assert stat.S_IMODE((folder / "programs").stat().st_mode) == 0o700
 
 
 def test_without_the_variable_of_xdg_it_is_in_the_home(unset, tmp_path):
@@ -47,6 +59,7 @@ def test_the_variable_names_a_folder_or_switches_it_off(unset, tmp_path):
     for word in ("off", "OFF"):
         unset.setenv(SWITCH, word)
         assert keep_compiled_programs() is None
+        assert programs_folder() is None
     assert not (tmp_path / "cache").exists()
     unset.setenv(SWITCH, str(tmp_path / "elsewhere"))
     folder = keep_compiled_programs()
@@ -86,12 +99,52 @@ def test_a_folder_that_cannot_be_made_or_is_anothers_is_not_used(unset, tmp_path
     assert keep_compiled_programs() is None
 
 
-def test_a_search_brings_nothing_that_draws_or_fits():
-    code = (
-        "import sys, jaxret.search\n"
-        "from jaxret.retrieval import Retriever, single_file\n"
-        "import jaxret.retrieval.systems.vectors, jaxret.models.encoder, jaxret.models.backbones.mobilenet_v1\n"
-        "print(*sorted({'matplotlib', 'sklearn', 'scipy', 'grain', 'orbax'} & set(sys.modules)))"
+def test_a_search_brings_nothing_that_draws_fits_or_trains(tmp_path):
+    """The second search with an encoder; the first one makes its programs."""
+    index = tmp_path / "index"
+    rngs = nnx.Rngs(0)
+    encoder = VideoEncoder(
+        create_backbone("small-convnet", widths=[2, 3], grid=2, embedding_size=4, rngs=rngs),
+        Mean(4, rngs=rngs),
+        Preprocessing(height=16, width=16, frames=2),
     )
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ended.stdout.strip() == ""
+    for number in range(2):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+    Retriever.create(index, encoder).add(open_dataset(tmp_path))
+    code = (
+        "import sys\n"
+        "from jaxret.__main__ import dispatch\n"
+        "from jaxret.cli.run import run_command\n"
+        "run_command(dispatch)\n"
+        "names = {'matplotlib', 'sklearn', 'scipy', 'grain', 'orbax', 'flax', 'optax', 'pandas'}\n"
+        "print(*sorted(names & set(sys.modules)))"
+    )
+    words = [sys.executable, "-c", code, "search", str(index), str(tmp_path / "1.png")]
+    environment = {**os.environ, SWITCH: str(tmp_path / "programs"), "JAX_PLATFORMS": "cpu"}
+    first, second = (
+        subprocess.run(words, capture_output=True, text=True, check=True, env=environment).stdout for _ in range(2)
+    )
+    *hits, brought = second.splitlines()
+    assert brought == ""
+    assert first.splitlines()[:-1] == hits
+    assert "1.png" in hits[1]
+
+
+def test_the_first_collection_is_put_off_and_later_ones_are_as_usual():
+    usual, callbacks = gc.get_threshold(), len(gc.callbacks)
+    put_off_collection()
+    assert gc.get_threshold()[0] > 100_000
+    put_off_collection()  # a command within a command
+    assert len(gc.callbacks) == callbacks + 1
+    gc.collect()
+    assert gc.get_threshold() == usual
+    assert len(gc.callbacks) == callbacks
+    gc.disable()
+    try:
+        gc.set_threshold(0)
+        put_off_collection()
+        assert gc.get_threshold()[0] == 0
+    finally:
+        gc.set_threshold(*usual)
+        gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import mimetypes
 import os
 from collections.abc import Mapping
@@ -169,7 +170,6 @@ VIDEO_EXTENSIONS = frozenset(
 """Of the formats that FFmpeg reads."""
 
 _MAYBE_MOVING = {".gif", ".apng"}
-_NAMES = mimetypes.MimeTypes()  # Python's own table: the same on every machine
 _HEAD = 4096
 
 _IMAGE_STARTS = (
@@ -214,9 +214,14 @@ def media_kind(path: str | os.PathLike[str]) -> Kind | None:
         return "image"
     if extension in VIDEO_EXTENSIONS:
         return "video"
-    if extension and _NAMES.guess_type(f"a{extension}")[0] is not None:
+    if extension and _names().guess_type(f"a{extension}")[0] is not None:
         return None
     return _kind_by_content(path)
+
+
+@functools.cache
+def _names() -> mimetypes.MimeTypes:
+    return mimetypes.MimeTypes()  # Python's own table: the same on every machine; it reads a dozen files when made
 
 
 def file_extension(path: str | os.PathLike[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
@@ -19,7 +20,6 @@ from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.errors import ConfigError, MediaError
 from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures
 from jaxret.index import MediaIndex
-from jaxret.models.encoder import VideoEncoder
 from jaxret.retrieval.encode import frame_vectors
 from jaxret.retrieval.evaluate.labelled_part import LabelledPart
 from jaxret.retrieval.evaluate.ranked_figures import query_rows, ranked_figures, vector_ranking
@@ -28,6 +28,9 @@ from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.settings import CroppedEvaluation
 from jaxret.retrieval.matches import match_items
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
+
+if TYPE_CHECKING:
+    from jaxret.models.encoder import VideoEncoder
 
 __all__ = ["CroppedVideos", "evaluate_cropped"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jaxret.data.ground_truth.films import FilmQueries
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex
-from jaxret.models.encoder import VideoEncoder
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
@@ -17,6 +17,9 @@ from jaxret.retrieval.evaluate.settings import FilmEvaluation
 from jaxret.retrieval.hit import hits_of_rows
 from jaxret.retrieval.options import VectorSearch
 from jaxret.retrieval.systems.shots import with_best_frames
+
+if TYPE_CHECKING:
+    from jaxret.models.encoder import VideoEncoder
 
 __all__ = ["evaluate_films"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError, MediaError
 from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, evaluate_queries
 from jaxret.index import MediaIndex
-from jaxret.models.encoder import VideoEncoder
 from jaxret.retrieval.encode import frame_vectors
 from jaxret.retrieval.evaluate.labelled_part import LabelledPart
 from jaxret.retrieval.evaluate.ranked_figures import query_rows, ranked_figures, vector_ranking
@@ -20,6 +20,9 @@ from jaxret.retrieval.evaluate.settings import LabelEvaluation
 from jaxret.retrieval.evaluate.votes import check_votes, votes_against_coverage
 from jaxret.retrieval.matches import query_items
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
+
+if TYPE_CHECKING:
+    from jaxret.models.encoder import VideoEncoder
 
 __all__ = ["evaluate_labels"]
 

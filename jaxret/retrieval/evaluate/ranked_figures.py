@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, evaluate_queries, evaluate_sequences
 from jaxret.index import MediaIndex
-from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import METRICS, metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
 from jaxret.retrieval.evaluate.labelled_part import LabelledPart
 from jaxret.retrieval.options import SequenceSearch, SpaceName, VectorSearch
 from jaxret.retrieval.systems.sequences import in_order_of_time
+
+if TYPE_CHECKING:
+    from jaxret.models.encoder import VideoEncoder
 
 __all__ = ["query_rows", "ranked_figures", "vector_ranking"]
 

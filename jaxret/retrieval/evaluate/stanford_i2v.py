@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,12 +18,14 @@ from jaxret.errors import ConfigError, MediaError
 from jaxret.files import write_atomically
 from jaxret.index import MediaIndex
 from jaxret.metrics import scene_retrieval_scores, temporal_refinement_jaccard
-from jaxret.models.encoder import VideoEncoder
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.settings import SceneEvaluation
 from jaxret.retrieval.options import VectorSearch
+
+if TYPE_CHECKING:
+    from jaxret.models.encoder import VideoEncoder
 
 __all__ = ["SCENE_FILE", "SPAN_FILE", "evaluate_stanford_i2v"]
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex, MediaSearchResult, SearchOptions
-from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
 from jaxret.retrieval.feedback import Feedback
@@ -18,6 +17,9 @@ from jaxret.retrieval.options import SpaceName, VectorSearch
 from jaxret.retrieval.systems.alignment import aligned_hits
 from jaxret.retrieval.systems.pairs import hits_of_pairs
 from jaxret.retrieval.systems.shots import by_best_frame, with_best_frames
+
+if TYPE_CHECKING:
+    from jaxret.models.encoder import VideoEncoder
 
 __all__ = ["EncodedMedia", "VectorQuery"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from jaxret.data.ground_truth.stanford_i2v import I2VQueries
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, Space
-from jaxret.models.encoder import VideoEncoder
-from jaxret.models.text import TextVideoEncoder
 from jaxret.rank import SequenceRanking
 from jaxret.retrieval.comparison import SequenceComparison, compare_rows
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
@@ -36,7 +34,10 @@ from jaxret.retrieval.systems.vector_query import EncodedMedia, VectorQuery
 __all__ = ["VectorSystem"]
 
 
-@register_system(VideoEncoder.kind, TextVideoEncoder.kind)
+_OF_WORDS = "images-and-text"
+
+
+@register_system("frames-then-sequence", _OF_WORDS)
 class VectorSystem(System):
     """Whole images and clips.
 
@@ -47,7 +48,7 @@ class VectorSystem(System):
     title = "whole images and clips"
     options = (VectorSearch, SequenceSearch)
     queries = (type(None), MediaDataset, CroppedVideos, FilmQueries, I2VQueries)
-    encoder: VideoEncoder
+    encoder: Any  # a `VideoEncoder`, or a `KeptEncoder` in its place
 
     @property
     def finds_shots(self) -> bool:
@@ -168,7 +169,7 @@ class VectorSystem(System):
     @property
     def knows_words(self) -> bool:
         """See `System.knows_words`."""
-        return isinstance(self.encoder, TextVideoEncoder)
+        return self.encoder.kind == _OF_WORDS
 
     def search_text(
         self,
@@ -186,7 +187,7 @@ class VectorSystem(System):
 
     def encode_text(self, index: MediaIndex, text: str, options: VectorSearch | SequenceSearch) -> EncodedMedia:
         """See `System.encode_text`."""
-        if not isinstance(self.encoder, TextVideoEncoder):
+        if not self.knows_words:
             raise no_words(index, text)
         _check_sequence("words", options, None)
         vector = np.asarray(self.encoder.encode_text([text]))  # (1, D)
