@@ -22,8 +22,8 @@ from flax import nnx
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.models.registry import create_encoder
 from jaxret.models.store import load_encoder
-from jaxret.recipes.base import RunContext, open_config
 from jaxret.recipes.conv_lstm.recipe import RECIPE
+from jaxret.recipes.recipe import RunContext, open_config
 from jaxret.retrieval import CroppedEvaluation, CroppedVideos, Retriever, SequenceSearch
 from jaxret.training import RunFolder, replace_settings
 

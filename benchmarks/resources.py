@@ -46,8 +46,8 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.open import open_dataset
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder
-from jaxret.recipes.base import ClipTrainingConfig
 from jaxret.recipes.clip_media import clip_reader
+from jaxret.recipes.clip_settings import ClipTrainingConfig
 from jaxret.recipes.clips import c3d, cnn_lstm
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.clips.fit import EmbeddingClassifier, Read

@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     options, _ = tyro.cli(TrainOptions, args=words, prog="jaxret train", add_help=False, return_unknown_args=True)
     if options.distributed:
         _join(options)
-    from jaxret.recipes.base import RunContext, open_config
+    from jaxret.recipes.recipe import RunContext, open_config
     from jaxret.training import RunFolder, check_numbers, keep_freed_memory
 
     keep_freed_memory()
@@ -90,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parse(name: str, default: Any, words: list[str]) -> Any:
     """The recipe's settings from the command line; tyro names the nearest one of an unknown one."""
-    from jaxret.recipes.base import refuse_renamed
+    from jaxret.recipes.recipe import refuse_renamed
     from jaxret.training import objective_class, objective_name, objective_names
 
     refuse_renamed(default, words)

@@ -7,10 +7,11 @@ import dataclasses
 from flax import nnx
 
 from jaxret.models import Mean
-from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
+from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
+from jaxret.recipes.recipe import Recipe, Run, RunContext
 
 
 @dataclasses.dataclass(frozen=True)

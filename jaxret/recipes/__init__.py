@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from jaxret.errors import ConfigError, unknown_name_message
 
 if TYPE_CHECKING:
-    from jaxret.recipes.base import Recipe, Run, RunContext
+    from jaxret.recipes.recipe import Recipe, Run, RunContext
 
 __all__ = [
     "DEFAULT_RECIPE",
@@ -156,7 +156,7 @@ def train(
     if stop_after is not None and (not isinstance(stop_after, int) or stop_after < 1):
         raise ConfigError(f"stop_after must be a whole number of at least 1 step, or None, got {stop_after!r}")
     recipe = RECIPES.named(name)
-    from jaxret.recipes.base import RunContext, with_settings  # the recipe has imported JAX by now
+    from jaxret.recipes.recipe import RunContext, with_settings  # the recipe has imported JAX by now
     from jaxret.training import RunFolder
 
     config = with_settings(recipe, settings)
@@ -188,7 +188,7 @@ def _from_packages() -> dict[str, EntryPoint]:
 
 
 def _loaded(point: EntryPoint) -> Recipe:
-    from jaxret.recipes.base import Recipe
+    from jaxret.recipes.recipe import Recipe
 
     try:
         recipe = point.load()
@@ -205,5 +205,5 @@ def _nothing(line: str) -> None:
 
 def __getattr__(name: str) -> Any:
     if name in ("Recipe", "Run", "RunContext"):  # with which JAX is imported
-        return getattr(importlib.import_module("jaxret.recipes.base"), name)
+        return getattr(importlib.import_module("jaxret.recipes.recipe"), name)
     raise AttributeError(f"module 'jaxret.recipes' has no attribute {name!r}")

@@ -26,7 +26,6 @@ from jaxret.errors import MediaError
 from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, rank_items
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import METRICS
-from jaxret.recipes.base import Run
 from jaxret.recipes.clip_media import embed_items, evaluate_items, evaluate_rows, ranked_rows
 from jaxret.recipes.clips.projection import without_projection
 from jaxret.recipes.finish import (
@@ -39,6 +38,7 @@ from jaxret.recipes.finish import (
 )
 from jaxret.recipes.opening import LabelledData
 from jaxret.recipes.pixel_baseline import GRID, embed_beside_pixels
+from jaxret.recipes.recipe import Run
 from jaxret.recipes.vote_report import vote_parts
 from jaxret.reporting import (
     GalleryRow,

@@ -13,7 +13,7 @@ from jaxret.data.open import open_dataset, table_of_spec
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.data.splits import DataSplits, split_dataset
 from jaxret.errors import ConfigError
-from jaxret.recipes.base import ClipConfig
+from jaxret.recipes.clip_settings import ClipConfig
 from jaxret.training import RunContext
 
 __all__ = [

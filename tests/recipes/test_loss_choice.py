@@ -16,8 +16,9 @@ from jaxret import recipes, train
 from jaxret.errors import ConfigError
 from jaxret.losses import cross_entropy
 from jaxret.recipes import finish
-from jaxret.recipes.base import open_config
-from jaxret.training import RunFolder, objectives, read_run_log, register_objective
+from jaxret.recipes.recipe import open_config
+from jaxret.training import RunFolder, read_run_log, register_objective
+from jaxret.training.objectives import registry
 
 SMALL = ["--image-size", "32", "--frames", "4", "--units", "8", "--batch-size", "8", "--epochs", "1", "--quiet"]
 
@@ -50,7 +51,7 @@ def unit(vectors: jax.Array, axis: int) -> jax.Array:
 @pytest.fixture(autouse=True)
 def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """ArcFace is a choice in these tests alone."""
-    monkeypatch.setattr(objectives, "_REGISTERED", {})
+    monkeypatch.setattr(registry, "_REGISTERED", {})
     register_objective("arcface")(ArcFace)
     return None
 
@@ -103,7 +104,7 @@ def test_help_lists_the_loss_and_its_settings(capsys: pytest.CaptureFixture[str]
 
 
 def test_from_python_the_loss_is_an_object_or_a_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from jaxret.recipes.base import with_settings
+    from jaxret.recipes.recipe import with_settings
 
     recipe = recipes.RECIPES["deep-hash"]
     assert with_settings(recipe, {"loss": "arcface"}).loss == ArcFace()

@@ -8,7 +8,7 @@ from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.direction import direction_is_class
 from jaxret.data.items import MediaItem
-from jaxret.recipes.base import ClipConfig
+from jaxret.recipes.clip_settings import ClipConfig
 from jaxret.recipes.opening import augmentation_of
 
 

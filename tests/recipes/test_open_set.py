@@ -18,11 +18,11 @@ from jaxret.errors import ConfigError
 from jaxret.models import HashLayer, create_backbone
 from jaxret.models.store import encoder_arrays
 from jaxret.models.temporal.open_set import OpenSetEncoder
-from jaxret.recipes.base import open_config
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig, make_encoder
 from jaxret.recipes.clips.deep_hash import DeepHashConfig
 from jaxret.recipes.clips.open_set import resolve_fusion
 from jaxret.recipes.opening import open_labelled_data
+from jaxret.recipes.recipe import open_config
 from jaxret.training import LoopConfig, RunContext, RunFolder
 
 CLASSES, SOURCES, SIZE = 5, 10, 32

@@ -17,7 +17,7 @@ from jaxret.cli.run import run_command
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.recipes import RECIPES
-from jaxret.recipes.base import RENAMED_SETTINGS, Recipe, Run
+from jaxret.recipes.recipe import RENAMED_SETTINGS, Recipe, Run
 from jaxret.training import RunFolder
 
 SETTINGS = {"image_size": 32, "frames": 4, "units": 8, "batch_size": 8, "weights": "none", "epochs": 1}
@@ -124,7 +124,7 @@ def test_what_cannot_be_trained_is_named(name: str, settings: dict, message: str
 
 
 def test_settings_of_older_versions_open(tmp_path: Path) -> None:
-    from jaxret.recipes.base import open_config
+    from jaxret.recipes.recipe import open_config
 
     for name, old in (
         ("cnn-lstm", {"frame_size": 48}),
@@ -143,7 +143,7 @@ def test_settings_of_older_versions_open(tmp_path: Path) -> None:
 PLUGIN = """
 import dataclasses
 
-from jaxret.recipes.base import Recipe
+from jaxret.recipes.recipe import Recipe
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig, train
 
 

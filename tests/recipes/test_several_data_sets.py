@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from jaxret.errors import ConfigError
-from jaxret.recipes.base import RunContext, open_config
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
 from jaxret.recipes.opening import open_labelled_data
+from jaxret.recipes.recipe import RunContext, open_config
 from jaxret.training import RunFolder
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from common.paths import JHMDB, MOBILENET_WEIGHTS
 
-from jaxret.recipes.base import RunContext
 from jaxret.recipes.clips import cnn_lstm
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
+from jaxret.recipes.recipe import RunContext
 from jaxret.retrieval import Retriever
 from jaxret.training import RunFolder
 

@@ -12,7 +12,7 @@ from studies.unseen_classes.videos import Videos, embedded
 from jaxret.metrics import average_precision, relevance_by_label
 from jaxret.models import HashLayer, SequenceEncoder, TemporalEncoder
 from jaxret.rank import euclidean_topk
-from jaxret.recipes.base import ClipTrainingConfig
+from jaxret.recipes.clip_settings import ClipTrainingConfig
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
 from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_fusion
 from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier

@@ -31,10 +31,11 @@ from flax import nnx
 from jaxret.models import Mean, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Count, Positive
-from jaxret.recipes.base import ClipTrainingConfig, Recipe, Run, RunContext
+from jaxret.recipes.clip_settings import ClipTrainingConfig
 from jaxret.recipes.clips.model import build_encoder
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
+from jaxret.recipes.recipe import Recipe, Run, RunContext
 from jaxret.training import LoopConfig, OptimiserConfig
 
 __all__ = ["RECIPE", "C3dConfig", "make_encoder", "train"]

@@ -30,11 +30,11 @@ from flax import nnx
 from jaxret.models import SequenceEncoder, TemporalEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Count
-from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
+from jaxret.recipes.recipe import Recipe, Run, RunContext
 
 __all__ = ["RECIPE", "CnnLstmConfig", "make_encoder", "train"]
 

@@ -23,7 +23,7 @@ from jaxret.data.sampling.transforms import Augmentation, centre_geometry, rando
 from jaxret.errors import MediaError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import fingerprint
-from jaxret.recipes.base import FrameBackboneConfig
+from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.opening import augmentation_of
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.encode.cached import fill_cache

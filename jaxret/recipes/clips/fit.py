@@ -12,7 +12,7 @@ from flax import nnx
 from jaxret.data.batches.plans import BatchPlan, ClassBatches, ShuffledBatches
 from jaxret.errors import ConfigError
 from jaxret.models import SoftmaxHead
-from jaxret.recipes.base import ClipTrainingConfig
+from jaxret.recipes.clip_settings import ClipTrainingConfig
 from jaxret.training import FitResult, FitTask, Read, RunContext, Validation, fit_model
 
 __all__ = ["ClassifierTask", "EmbeddingClassifier", "Read", "fit_classifier"]

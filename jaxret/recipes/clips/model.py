@@ -24,7 +24,7 @@ from jaxret.models.foundation import is_published, published_kind
 from jaxret.models.frozen import weights_origin
 from jaxret.models.lora import with_adapters
 from jaxret.models.pretrained import backbone_of_weights
-from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig
+from jaxret.recipes.clip_settings import ClipTrainingConfig, FrameBackboneConfig
 
 __all__ = ["build_encoder", "frame_backbones", "resolve"]
 

@@ -13,8 +13,8 @@ Run: `python -m jaxret.train`.
 
 from __future__ import annotations
 
-from jaxret.recipes.base import Recipe
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig, train
+from jaxret.recipes.recipe import Recipe
 from jaxret.training import LoopConfig, OptimiserConfig
 
 __all__ = ["MOVING_DIGITS", "RECIPE"]

@@ -32,10 +32,11 @@ from jaxret.losses import Mining
 from jaxret.models import Backbone, DenseEmbedding, MaxPooledLayers, backbone_info
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Count, Positive, Weight, at_least
-from jaxret.recipes.base import FrameBackboneConfig, Recipe, Run, RunContext
+from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
+from jaxret.recipes.recipe import Recipe, Run, RunContext
 from jaxret.training import OptimiserConfig
 
 __all__ = ["RECIPE", "NdvrDmlConfig", "default_layers", "make_encoder", "train"]

@@ -21,7 +21,7 @@ from jaxret.models import Backbone, HashLayer, SequenceEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.ranges import Count, above
-from jaxret.recipes.base import ClipConfig, FrameBackboneConfig
+from jaxret.recipes.clip_settings import ClipConfig, FrameBackboneConfig
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.opening import LabelledData
 from jaxret.training import RunContext, changed_settings, refuse_unused

@@ -8,15 +8,16 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder
-from jaxret.recipes.base import ClipTrainingConfig, FrameBackboneConfig, Run
 from jaxret.recipes.clip_media import Mode, clip_reader, embed_items, evaluate_items, training_mode
 from jaxret.recipes.clip_report import embed_run, finish_run
+from jaxret.recipes.clip_settings import ClipTrainingConfig, FrameBackboneConfig
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, fit_open_set_encoder
 from jaxret.recipes.clips.projection import project_clips
 from jaxret.recipes.finish import RunExtras
 from jaxret.recipes.opening import LabelledData, augmentation_of
+from jaxret.recipes.recipe import Run
 from jaxret.reporting import paragraph
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.training import FitResult, RunContext, Validation

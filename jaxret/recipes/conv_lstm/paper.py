@@ -12,8 +12,8 @@ Run: `python -m jaxret.train conv-lstm-paper --data FOLDER`.
 
 from __future__ import annotations
 
-from jaxret.recipes.base import Recipe
 from jaxret.recipes.conv_lstm.recipe import ConvLstmConfig, train
+from jaxret.recipes.recipe import Recipe
 from jaxret.training import LoopConfig, OptimiserConfig
 
 __all__ = ["PAPER", "RECIPE"]

@@ -49,11 +49,11 @@ from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes
 from jaxret.ranges import Count, CountOrZero, Positive, at_least
-from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.conv_lstm.clip_table import open_videos, pixel_statistics, steps_data
 from jaxret.recipes.conv_lstm.initial import first_or_kept
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.train import train_in_steps
+from jaxret.recipes.recipe import Recipe, Run, RunContext
 from jaxret.training import refuse_unused
 
 __all__ = ["RECIPE", "ConvLstmConfig", "make_autoencoder", "resolve", "train"]

@@ -15,7 +15,7 @@ from jaxret.files import write_atomically
 from jaxret.losses import Mining
 from jaxret.preprocessing import DepthPlanes, Preprocessing
 from jaxret.ranges import Share, Weight, above, at_least
-from jaxret.recipes.base import ClipConfig
+from jaxret.recipes.clip_settings import ClipConfig
 from jaxret.training import LoopConfig, OptimiserConfig, RunFolder, TripletObjective
 
 __all__ = ["STEP_NAMES", "Step", "StepRecord", "StepsConfig", "step_folder"]

@@ -9,7 +9,6 @@ from jaxret.models import Mean
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder
-from jaxret.recipes.base import Run
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.conv_lstm.clip_table import StepsData
 from jaxret.recipes.conv_lstm.initial import InitialEncoder
@@ -17,6 +16,7 @@ from jaxret.recipes.conv_lstm.report import steps_extras
 from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepsConfig
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
 from jaxret.recipes.opening import LabelledData
+from jaxret.recipes.recipe import Run
 from jaxret.training import RunContext, RunFolder
 
 __all__ = ["train_in_steps"]

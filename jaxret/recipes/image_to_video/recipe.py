@@ -41,9 +41,9 @@ from jaxret.models.pretrained import backbone_of_weights
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, at_least, check_ranges
 from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone
-from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.image_to_video.shot_encoders import FIXED, Temporal, shot_encoder
 from jaxret.recipes.image_to_video.train import open_films, train_shot_encoder
+from jaxret.recipes.recipe import Recipe, Run, RunContext
 from jaxret.training import CosineMarginObjective, LoopConfig, OptimiserConfig, refuse_unused
 
 __all__ = ["RECIPE", "ImageToVideoConfig", "make_encoder", "train"]

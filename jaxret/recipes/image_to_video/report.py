@@ -17,11 +17,11 @@ from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.errors import MediaError
 from jaxret.evaluation import GroupFigures
 from jaxret.models.encoder import VideoEncoder
-from jaxret.recipes.base import Run
 from jaxret.recipes.finish import closing_sections, curve_parts, log_ending, make_run_index, write_figures
 from jaxret.recipes.image_to_video.candidates import Candidate, folder_of
 from jaxret.recipes.image_to_video.held_out import HeldOutFrames
 from jaxret.recipes.image_to_video.shot_encoders import LEARNED, NAMES, Temporal
+from jaxret.recipes.recipe import Run
 from jaxret.reporting import (
     GalleryRow,
     Section,

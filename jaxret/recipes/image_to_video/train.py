@@ -18,7 +18,6 @@ from jaxret.data.splits import split_items
 from jaxret.models import PooledBackbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder, parameter_count, save_encoder
-from jaxret.recipes.base import Run
 from jaxret.recipes.image_to_video.candidates import best_candidate, candidates_on, fit_candidates
 from jaxret.recipes.image_to_video.features import FilmFeatures
 from jaxret.recipes.image_to_video.held_out import HeldOutFrames
@@ -27,6 +26,7 @@ from jaxret.recipes.image_to_video.report import ShotStudy, finish_shot_run
 from jaxret.recipes.image_to_video.shot_encoders import FIXED, LEARNED, NAMES, Temporal, shot_encoder
 from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.recipes.opening import open_data, opened
+from jaxret.recipes.recipe import Run
 from jaxret.retrieval.encode import FrameVectors, Shot, shots_of
 from jaxret.training import RunContext, RunFolder, barrier
 from jaxret.training.pca import fit_whitening

@@ -44,8 +44,8 @@ from jaxret.models.layers.frozen import fix_parameters, parameters_before
 from jaxret.preprocessing import Preprocessing
 from jaxret.ranges import Count, CountOrZero, Share, Threads, above, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
-from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.instances.train import open_boxes, train_detector
+from jaxret.recipes.recipe import Recipe, Run, RunContext
 from jaxret.training import DetectionObjective, LoopConfig, OptimiserConfig
 
 __all__ = ["RECIPE", "FasterRcnnConfig", "fix_backbone", "make_detector", "train"]

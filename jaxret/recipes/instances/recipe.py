@@ -50,11 +50,11 @@ from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
 from jaxret.ranges import Count, CountOrZero, Positive, Threads, at_least, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
-from jaxret.recipes.base import Recipe, Run, RunContext
 from jaxret.recipes.instances.fit_whitening import fit_region_whitening
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.recipes.instances.report import finish_instance_run
 from jaxret.recipes.opening import open_data, opened
+from jaxret.recipes.recipe import Recipe, Run, RunContext
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.systems.described import Described
 from jaxret.training import refuse_unused
