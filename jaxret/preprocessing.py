@@ -25,7 +25,7 @@ __all__ = [
 
 FixedResize = Literal["crop", "squash", "pad"]
 """The ways of resizing that give frames of one size, whatever the source: what batches of training need."""
-FreeResize = Literal["limit", "fit"]
+FreeResize = Literal["limit", "fit", "patches"]
 """The ways that keep the whole image and let the size follow its shape."""
 Resize = FixedResize | FreeResize
 Resampling = Literal["fast", "bilinear", "bicubic"]
@@ -34,7 +34,7 @@ size where that is above twice what is wanted. "bilinear" and "bicubic" scale th
 the published encoders were trained."""
 _STORED_IMAGE_SIDE = "picture_side"  # what files call it
 SIDE_STEP = 32
-"""Sides of frames resized with `limit` or `fit` are multiples of this many pixels."""
+"""Sides of frames resized with `limit`, `fit` or `patches` are multiples of this many pixels."""
 Modality = Literal["rgb", "flow", "difference", "dynamic-image"]
 """How a sampled moment of a video becomes an image; `jaxret.data.sampling.modalities` makes them."""
 
@@ -123,7 +123,8 @@ class Preprocessing:
         any size. Both sides are then rounded to multiples of 32 pixels, at least 32: the aspect ratio is kept up
         to that, whole cells of a network that halves its input five times are filled, and the few sizes that
         videos have give few shapes to compile. `fit` is like `limit`, but scales smaller sources up, so that their maps
-        have as many cells.
+        have as many cells. `patches` scales it up or down to as many squares of `side_step` pixels as fit into the area
+        of (height, width), for encoders that take so many patches of any shape (NaFlex).
       modalities: the images that each sampled moment is seen as, stacked along the channel axis in this
         order: `rgb` is the frame itself, the others show the motion that begins with it.
       shots: videos are sampled at a steady rate and cut into shots, not into equal chunks: `frames` and
@@ -132,8 +133,8 @@ class Preprocessing:
         below 1.
       shortest: with `crop`, pixels of the frame's shorter side when the window is cut from it, at least those of the
         window's longer side; None: the frame just covers the window.
-      side_step: with `limit` and `fit`, sides are multiples of this many pixels: 32, which fills the cells of most
-        networks, or another number for a network of other cells (patches of 14 pixels: 28).
+      side_step: with `limit`, `fit` and `patches`, sides are multiples of this many pixels: 32, which fills the cells
+        of most networks, or another number for a network of other cells (patches of 14 pixels: 28).
       resampling: see `Resampling`; videos know bilinear and bicubic alone.
       depth: of RGB-D videos: after the channels of the modalities comes one with the number of the depth plane that
         each pixel lies in, 1..Z, 0 for no reading. None: colour alone.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.preprocessing import SIDE_STEP
@@ -133,6 +134,12 @@ class Backbone(nnx.Module):
           ValueError: the array is not four-dimensional or has another number of channels.
         """
         raise NotImplementedError
+
+    def compiled_input(self, images: ArrayLike) -> Any:
+        """What a compiled function is given in the place of images (B, H, W, C): themselves, or a form of one shape for
+        images of many, which `__call__` takes as well.
+        """
+        return jnp.asarray(images)
 
     def padded_maps(self, images: jax.Array, sizes: jax.Array) -> dict[str, jax.Array]:
         """The feature maps of images of several sizes in one batch; of classes with `takes_sizes`, in evaluation mode.

@@ -157,7 +157,7 @@ class VideoEncoder(nnx.Module):
 
     def encode_frames(self, frames: ArrayLike) -> jax.Array:
         """Frames (B, H, W, C), or chunks (B, T, H, W, C) where they are the unit, to vectors (B, D) float32; jitted."""
-        return _encode_frames(self, jnp.asarray(frames))
+        return _encode_frames(self, self.backbone.compiled_input(frames))
 
     def encode_clips_from_frame_vectors(self, vectors: ArrayLike, lengths: ArrayLike | None = None) -> jax.Array:
         """Frame vectors (B, T, D), of which lengths (B,) count (None: all), to clip vectors (B, E) float32; jitted."""
@@ -171,7 +171,7 @@ class VideoEncoder(nnx.Module):
 
 # A module is a pytree, and these change nothing in it: `jax.jit` dispatches in a fraction of `nnx.jit`'s time.
 @jax.jit
-def _encode_frames(encoder: VideoEncoder, frames: jax.Array) -> jax.Array:
+def _encode_frames(encoder: VideoEncoder, frames: Any) -> jax.Array:
     return encoder.backbone(frames).embedding
 
 

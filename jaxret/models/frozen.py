@@ -107,7 +107,18 @@ def _published(settings: FrozenSettings) -> VideoEncoder:
         frames=_frames(settings, found.backbone),
         chunk_seconds=settings.chunk_seconds,
     )
-    return _encoder(found.backbone, preprocessing, WeightsOrigin(found.family, found.checksum), found.words)
+    backbone = found.backbone
+    if preprocessing.resize == "patches":
+        backbone = _packing(backbone, preprocessing.height * preprocessing.width // preprocessing.side_step**2)
+    return _encoder(backbone, preprocessing, WeightsOrigin(found.family, found.checksum), found.words)
+
+
+def _packing(backbone: Backbone, most: int) -> Backbone:
+    """The same vision transformer, for images of all shapes of at most so many patches."""
+    config = {**backbone.config, "most_patches": most}
+    packing: Backbone = nnx.eval_shape(lambda: create_backbone(**config, rngs=nnx.Rngs(0)))
+    nnx.update(packing, nnx.state(backbone))
+    return packing
 
 
 def _frames(settings: FrozenSettings, backbone: Backbone) -> int:

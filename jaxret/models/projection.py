@@ -189,7 +189,11 @@ class ProjectedBackbone(Backbone):
         """See `Backbone.from_config`."""
         return cls(create_backbone(**config["backbone"], rngs=rngs), config["size"])
 
-    def __call__(self, images: jax.Array) -> Encoding:
+    def compiled_input(self, images: ArrayLike) -> Any:
+        """See `Backbone.compiled_input`."""
+        return self.backbone.compiled_input(images)
+
+    def __call__(self, images: Any) -> Encoding:
         """Images (B, H, W, C) to projected vectors (B, E) and the stages."""
         before = self.backbone(images)
         return Encoding(self.projection(before.embedding), {**before.stages, "unprojected": before.embedding})

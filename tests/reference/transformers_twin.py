@@ -108,6 +108,21 @@ def resized(grid: np.ndarray, height: int, width: int, *, antialias: bool, offse
     return row_of(row_of(grid, height).swapaxes(0, 1), width).swapaxes(0, 1)
 
 
+def resized_bilinear(grid: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Positions (h, w, D) bilinearly at another size; of a smaller one each is a mean over as many as it stands for."""
+
+    def row_of(values: np.ndarray, new: int) -> np.ndarray:
+        step = len(values) / new
+        reach = max(step, 1.0)
+        out = np.zeros((new, *values.shape[1:]))
+        for place in range(new):
+            weights = [max(0.0, 1 - abs(cell + 0.5 - (place + 0.5) * step) / reach) for cell in range(len(values))]
+            out[place] = sum(weight * value for weight, value in zip(weights, values, strict=True)) / sum(weights)
+        return out
+
+    return row_of(row_of(grid, height).swapaxes(0, 1), width).swapaxes(0, 1)
+
+
 def dinov2(
     arrays: Arrays, image: np.ndarray, heads: int, *, epsilon: float = 1e-6, offset: float = 0.0
 ) -> dict[str, np.ndarray]:
@@ -200,8 +215,11 @@ def tower(x: np.ndarray, arrays: Arrays, prefix: str, heads: int, activate, *, e
     return stages, x
 
 
-def siglip(arrays: Arrays, image: np.ndarray, heads: int, *, epsilon: float = 1e-6) -> dict[str, np.ndarray]:
-    """One normalised image (H, W, 3) through the tower of images of a SigLIP."""
+def siglip(
+    arrays: Arrays, image: np.ndarray, heads: int, *, epsilon: float = 1e-6, naflex: bool = False
+) -> dict[str, np.ndarray]:
+    """One normalised image (H, W, 3) through the tower of images of a SigLIP; positions of NaFlex are resized in
+    another way."""
     embeddings, head = "vision_model.embeddings", "vision_model.head"
     grid = patches(image, arrays[f"{embeddings}.patch_embedding.weight"], arrays[f"{embeddings}.patch_embedding.bias"])
     height, width, units = grid.shape
@@ -209,7 +227,7 @@ def siglip(arrays: Arrays, image: np.ndarray, heads: int, *, epsilon: float = 1e
     side = math.isqrt(len(places))
     square = places.reshape(side, side, units)
     if (height, width) != (side, side):
-        square = resized(square, height, width, antialias=False)
+        square = resized_bilinear(square, height, width) if naflex else resized(square, height, width, antialias=False)
     stages, x = tower((grid + square).reshape(-1, units), arrays, "vision_model", heads, gelu_tanh, epsilon=epsilon)
     x = norm(x, arrays, "vision_model.post_layernorm", epsilon)
     split = dict(arrays)

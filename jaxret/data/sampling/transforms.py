@@ -76,9 +76,11 @@ class Augmentation:
 
 
 def _window_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
-    """Size of the output window, which only `limit` and `fit` let depend on the source."""
+    """Size of the output window, which only `limit`, `fit` and `patches` let depend on the source."""
     if preprocessing.resize not in get_args(FreeResize):
         return preprocessing.height, preprocessing.width
+    if preprocessing.resize == "patches":
+        return _most_patches(height, width, preprocessing)
     ratio = min(Fraction(preprocessing.height, height), Fraction(preprocessing.width, width))
     if preprocessing.resize == "limit":
         ratio = min(ratio, Fraction(1))
@@ -87,6 +89,28 @@ def _window_size(height: int, width: int, preprocessing: Preprocessing) -> tuple
     steps = (max(1, math.floor(side * ratio / step + Fraction(1, 2))) for side in (height, width))
     down, across = (step * count for count in steps)
     return down, across
+
+
+def _most_patches(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:
+    """The largest whole patches that the scaled source touches, of as many as there may be (Tschannen et al. 2025,
+    arXiv:2502.14786).
+
+    The scale is found by halving, between the same bounds and as finely as the program that those encoders come with,
+    so that both agree on the last row of patches.
+    """
+    step = preprocessing.side_step
+    most = preprocessing.height * preprocessing.width // step**2
+
+    def patches(scale: float) -> tuple[int, int]:
+        down, across = (max(1, math.ceil(side * scale / step)) for side in (height, width))
+        return down, across
+
+    low, high = 1e-6, 100.0
+    while high - low >= 1e-5:
+        middle = (low + high) / 2
+        low, high = (middle, high) if math.prod(patches(middle)) <= most else (low, middle)
+    down, across = patches(low)
+    return step * down, step * across
 
 
 def _scaled_size(height: int, width: int, preprocessing: Preprocessing, zoom: float) -> tuple[int, int]:

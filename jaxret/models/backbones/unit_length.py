@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-import jax
 from flax import nnx
+from jax.typing import ArrayLike
 
 from jaxret.models.base import Backbone, Encoding
 from jaxret.models.layers.l2_norm import l2_normalise
@@ -52,7 +52,11 @@ class UnitLengthBackbone(Backbone):
         """See `Backbone.from_config`."""
         return cls(create_backbone(**config["backbone"], rngs=rngs))
 
-    def __call__(self, images: jax.Array) -> Encoding:
+    def compiled_input(self, images: ArrayLike) -> Any:
+        """See `Backbone.compiled_input`."""
+        return self.backbone.compiled_input(images)
+
+    def __call__(self, images: Any) -> Encoding:
         """What the backbone takes, to vectors (B, D) of length 1 (zeros stay zeros), and the stages."""
         encoding = self.backbone(images)
         return Encoding(l2_normalise(encoding.embedding), encoding.stages)

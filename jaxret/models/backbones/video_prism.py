@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models.backbones.vision_transformer import patches_of
 from jaxret.models.base import (
     Backbone,
     Encoding,
@@ -25,6 +24,7 @@ from jaxret.models.layers.init import glorot_uniform, normal
 from jaxret.models.layers.transformer import LayerNorm
 from jaxret.models.registry import register_backbone
 from jaxret.models.transformer import Block, NormedPooling, resized_grid
+from jaxret.models.transformer.packed import patches_of
 
 __all__ = ["VideoPrism"]
 

@@ -13,23 +13,33 @@ from typing import Any, ClassVar, Literal, get_args
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
-from jaxret.models.base import Backbone, Encoding, check_backbone_settings, check_sizes, compute_dtype
+from jaxret.models.base import (
+    Backbone,
+    Encoding,
+    check_backbone_settings,
+    check_sizes,
+    compute_dtype,
+    stored_settings,
+)
 from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform, normal
 from jaxret.models.layers.transformer import LayerNorm
 from jaxret.models.registry import register_backbone
 from jaxret.models.transformer import AttentionPooling, Block, resized_grid, rotary_angles
 from jaxret.models.transformer.block import ActivationName
+from jaxret.models.transformer.packed import PackedPatches, packed_positions, patches_of
 from jaxret.models.transformer.positions import Interpolation
 from jaxret.preprocessing import SIDE_STEP
 
-__all__ = ["VisionTransformer", "normalised", "patches_of"]
+__all__ = ["VisionTransformer", "normalised"]
 
 Pooling = Literal["class", "attention", "mean"]
 Positions = Literal["learned", "rotary"]
 
+_LATER: dict[str, Any] = {"most_patches": 0}
 _IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -56,6 +66,8 @@ class VisionTransformer(Backbone):
       first_norm: a norm before the blocks, too.
       patch_bias: whether the embedding of patches has a bias.
       layer_scale, key_bias, activation, gated, epsilon: see `jaxret.models.transformer.Block`.
+      most_patches: N, of an image that keeps its shape, so that images of all shapes are encoded by one program; for
+        learned positions without class token or registers. 0: one program a shape.
       projection: size of the vector after a last linear layer; 0: there is none.
       mean, deviation: of R, G and B, in 0..1, by which pixels are normalised.
       lora_rank: of the adapters of queries and values, see `jaxret.models.lora`; 0: there are none.
@@ -102,6 +114,7 @@ class VisionTransformer(Backbone):
         activation: ActivationName = "gelu",
         gated: bool = False,
         epsilon: float = 1e-6,
+        most_patches: int = 0,
         projection: int = 0,
         mean: Sequence[float] = _IMAGENET_MEAN,
         deviation: Sequence[float] = _IMAGENET_DEVIATION,
@@ -126,9 +139,21 @@ class VisionTransformer(Backbone):
         if units % heads or (positions == "rotary" and units // heads % 4):
             times = " of 4 numbers each, or a multiple of them" if positions == "rotary" else ""
             raise ConfigError(f"units must be a multiple of the {heads} heads{times}, got {units}")
-        for setting, count in (("registers", registers), ("projection", projection), ("lora_rank", lora_rank)):
+        for setting, count in (
+            ("registers", registers),
+            ("most_patches", most_patches),
+            ("projection", projection),
+            ("lora_rank", lora_rank),
+        ):
             if count < 0:
                 raise ConfigError(f"{setting} must be at least 0, got {count}")
+        packs = pooling != "class" and positions == "learned" and not registers
+        if most_patches and not (packs and interpolation == "bilinear-antialias"):
+            raise ConfigError(
+                f"most_patches={most_patches} is for learned positions, interpolated by bilinear-antialias, without a "
+                f"class token or registers, got {positions} positions, {interpolation}, pooling {pooling!r} and "
+                f"{registers} registers"
+            )
         if len(mean) != 3 or len(deviation) != 3 or not min(deviation) > 0:
             raise ConfigError(f"mean and deviation must be 3 numbers each, the latter above 0, got {mean}, {deviation}")
         settings: dict[str, Any] = {
@@ -151,6 +176,7 @@ class VisionTransformer(Backbone):
             "activation": activation,
             "gated": gated,
             "epsilon": epsilon,
+            "most_patches": most_patches,
             "projection": projection,
             "mean": tuple(mean),
             "deviation": tuple(deviation),
@@ -164,7 +190,7 @@ class VisionTransformer(Backbone):
         self.channels, self.dtype = channels, compute_dtype(dtype)
         self.patch_size, self.heads, self.depth, self.units = patch_size, heads, depth, units
         self.pooling, self.rotary_base, self.checkpoint = pooling, rotary_base, checkpoint
-        self.interpolation, self.position_offset = interpolation, position_offset
+        self.interpolation, self.position_offset, self.most_patches = interpolation, position_offset, most_patches
         self.embedding_size = projection or units
         self.side_step = SIDE_STEP if SIDE_STEP % patch_size == 0 else 2 * patch_size
 
@@ -218,8 +244,8 @@ class VisionTransformer(Backbone):
     @property
     def config(self) -> dict[str, Any]:
         """See `Backbone.config`."""
-        listed = {name: list(value) if isinstance(value, tuple) else value for name, value in self.settings}
-        return {"name": self.name, **listed}
+        listed = ((name, list(value) if isinstance(value, tuple) else value) for name, value in self.settings)
+        return {"name": self.name, **stored_settings(listed, _LATER)}
 
     @property
     def normalisation(self) -> dict[str, Any]:  # type: ignore[override]  # of the instance, not of the class
@@ -231,12 +257,26 @@ class VisionTransformer(Backbone):
         """A few words for people."""
         return f"a vision transformer of {self.depth} blocks, {self.units} wide, patches of {self.patch_size} pixels"
 
-    def __call__(self, images: jax.Array) -> Encoding:
+    def compiled_input(self, images: ArrayLike) -> jax.Array | PackedPatches:
+        """See `Backbone.compiled_input`.
+
+        Raises:
+          ValueError: the images are smaller than a patch, or have more than `most_patches`.
+        """
+        if not self.most_patches:
+            return super().compiled_input(images)
+        return PackedPatches.of_images(images, self.patch_size, self.most_patches)
+
+    def __call__(self, images: jax.Array | PackedPatches) -> Encoding:
         """See `Backbone.__call__`; images of any size from one patch.
+
+        Of `PackedPatches` the stage `patch_grid` is (B, N, D), row by row, with padding that means nothing.
 
         Raises:
           ValueError: the images are smaller than a patch.
         """
+        if isinstance(images, PackedPatches):
+            return self._encode_packed(images)
         self._check_images(images)
         patches = patches_of(self._normalise(images), self.patch_size)  # (B, h, w, p * p * 3)
         batch, height, width, _ = patches.shape
@@ -247,12 +287,41 @@ class VisionTransformer(Backbone):
         angles = None
         if self.positions is None:
             angles = rotary_angles(height, width, self.units // self.heads, base=self.rotary_base)
+        x, stages = self._run(x, angles)
+        patches = x[:, x.shape[1] - height * width :]
+        stages["patch_grid"] = patches.reshape(batch, height, width, -1)
+        if self.class_token is not None:
+            pooled = stages["cls"] = x[:, 0]
+        else:
+            pooled = jnp.mean(patches, axis=1) if self.pool is None else self.pool(patches)
+        return self._projected(pooled, stages)
+
+    def _encode_packed(self, packed: PackedPatches) -> Encoding:
+        pixels = packed.pixels.reshape(*packed.pixels.shape[:2], -1, self.channels)  # (B, N, p * p, C)
+        assert self.positions is not None  # packed images are of models with learned positions alone
+        places = packed_positions(self._grid_of_positions(self.positions[...]), packed)
+        x = self.patches(self._normalise(pixels).reshape(*pixels.shape[:2], -1)) + places.astype(self.dtype)
+        if self.first_norm is not None:
+            x = self.first_norm(x)
+        counted = packed.counted
+        x, stages = self._run(x, mask=counted[:, None, None])
+        stages["patch_grid"] = x
+        if self.pool is not None:
+            pooled = self.pool(x, mask=counted[:, None, None])
+        else:
+            shares = counted.astype(x.dtype)[..., None]
+            pooled = jnp.sum(x * shares, axis=1) / jnp.sum(shares, axis=1)
+        return self._projected(pooled, stages)
+
+    def _run(
+        self, x: jax.Array, angles: jax.Array | None = None, mask: jax.Array | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """Tokens through the blocks and the last norm, and what is after each block."""
         stages = {}
         for stage, block in zip(self.stage_names, self.blocks, strict=False):
             run = jax.checkpoint(_run) if self.checkpoint else _run
-            x = stages[stage] = run(block, x, angles)
-        x = self.last_norm(x)
-        return self._pooled(x, height, width, stages)
+            x = stages[stage] = run(block, x, angles, mask)
+        return self.last_norm(x), stages
 
     def _normalise(self, images: jax.Array) -> jax.Array:
         return normalised(images, self.normalisation).astype(self.dtype)
@@ -265,10 +334,8 @@ class VisionTransformer(Backbone):
             if before:
                 before = [before[0] + places[:1]]
                 places = places[1:]
-            side = round(len(places) ** 0.5)
-            places = resized_grid(
-                places.reshape(side, side, -1), height, width, method=self.interpolation, offset=self.position_offset
-            )
+            grid = self._grid_of_positions(places)
+            places = resized_grid(grid, height, width, method=self.interpolation, offset=self.position_offset)
             patches = patches + places.reshape(1, height * width, -1).astype(self.dtype)
         if self.register_tokens is not None:
             before.append(self.register_tokens[...])
@@ -277,20 +344,19 @@ class VisionTransformer(Backbone):
         tokens = jnp.concatenate(before).astype(self.dtype)[None]  # (1, 1 + R, D)
         return jnp.concatenate([jnp.broadcast_to(tokens, (len(patches), *tokens.shape[1:])), patches], axis=1)
 
-    def _pooled(self, x: jax.Array, height: int, width: int, stages: dict[str, jax.Array]) -> Encoding:
-        patches = x[:, x.shape[1] - height * width :]
-        stages["patch_grid"] = patches.reshape(len(x), height, width, -1)
-        if self.class_token is not None:
-            pooled = stages["cls"] = x[:, 0]
-        else:
-            pooled = jnp.mean(patches, axis=1) if self.pool is None else self.pool(patches)
+    @staticmethod
+    def _grid_of_positions(places: jax.Array) -> jax.Array:
+        side = round(len(places) ** 0.5)
+        return places.reshape(side, side, -1)
+
+    def _projected(self, pooled: jax.Array, stages: dict[str, jax.Array]) -> Encoding:
         stages["pooled"] = pooled
         embedding = pooled if self.project is None else self.project(pooled)
         return Encoding(embedding.astype(jnp.float32), stages)
 
 
-def _run(block: Block, x: jax.Array, angles: jax.Array | None) -> jax.Array:
-    return block(x, angles=angles)
+def _run(block: Block, x: jax.Array, angles: jax.Array | None, mask: jax.Array | None) -> jax.Array:
+    return block(x, angles=angles, mask=mask)
 
 
 def normalised(images: jax.Array, normalisation: dict[str, list[float]]) -> jax.Array:
@@ -299,22 +365,3 @@ def normalised(images: jax.Array, normalisation: dict[str, list[float]]) -> jax.
     pixels = rgb.astype(jnp.float32)
     mean, scale = (per_channel(jnp.asarray(normalisation[key], jnp.float32), pixels) for key in ("mean", "scale"))
     return (pixels - mean) * scale
-
-
-def patches_of(images: jax.Array, size: int) -> jax.Array:
-    """The patches of images as vectors, row by row, colours last: (B, H, W, C) to (B, H // p, W // p, p * p * C).
-
-    Raises:
-      ValueError: the images are smaller than a patch.
-
-    Example:
-      >>> patches_of(jnp.arange(16.0).reshape(1, 4, 4, 1), 2)[0, 0].tolist()
-      [[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0]]
-    """
-    batch, height, width, channels = images.shape
-    down, across = height // size, width // size
-    if not down or not across:
-        raise ValueError(f"images must have at least the {size} x {size} pixels of a patch, got {height} x {width}")
-    cut = images[:, : down * size, : across * size]
-    cells = cut.reshape(batch, down, size, across, size, channels).transpose(0, 1, 3, 2, 4, 5)
-    return cells.reshape(batch, down, across, size * size * channels)

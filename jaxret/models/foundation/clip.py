@@ -39,8 +39,9 @@ _END = 49407  # of text, in CLIP's own vocabulary
 _MISTAKEN_END = 2  # what early files say: the end is then the token of the highest number
 
 
-def _sizing(image_size: int) -> Sizing:
-    return Sizing(image_size, image_size, "crop", image_size, "bicubic", _MEAN, _DEVIATION)
+def _sizing(settings: dict[str, Any]) -> Sizing:
+    side = settings["image_size"]
+    return Sizing(side, side, "crop", side, "bicubic", _MEAN, _DEVIATION)
 
 
 def _projection(files: WeightFiles) -> int:

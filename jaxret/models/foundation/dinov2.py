@@ -26,7 +26,7 @@ _DEFAULTS: dict[str, Any] = {
 _REGISTERS = "dinov2_with_registers"
 
 
-def _sizing(image_size: int) -> Sizing:
+def _sizing(settings: dict[str, Any]) -> Sizing:
     return Sizing(224, 224, "crop", 256, "bicubic", *IMAGENET_COLOURS)
 
 

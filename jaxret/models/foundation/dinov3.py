@@ -27,7 +27,7 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
-def _sizing(image_size: int) -> Sizing:
+def _sizing(settings: dict[str, Any]) -> Sizing:
     return Sizing(224, 224, "squash", None, "bilinear", *IMAGENET_COLOURS)
 
 

@@ -59,12 +59,11 @@ class Family:
       settings: of the backbone, learnt from the files.
       prepare: arrays as they are stored to those that `patterns` names.
       patterns: what the arrays of a backbone with these settings are called.
-      sizing: where no `preprocessor_config.json` tells it, of images of this side.
+      sizing: how images are prepared for a backbone with these settings, where no `preprocessor_config.json` tells it.
       unused: a regular expression of the names of arrays that may be there and are left out.
       torch: whether arrays lie as in PyTorch; else as in Flax.
       backbone: the name of its class.
       text: its tower of words; None: it has none.
-      own_sizing: whether `sizing` holds whatever the files say of image processors.
     """
 
     name: str
@@ -72,12 +71,11 @@ class Family:
     settings: Callable[[WeightFiles], Settings]
     prepare: Callable[[Arrays], Arrays]
     patterns: Callable[[Settings], Patterns]
-    sizing: Callable[[int], Sizing]
+    sizing: Callable[[Settings], Sizing]
     unused: str = r"(?!)"
     torch: bool = True
     backbone: str = "vision-transformer"
     text: TextFamily | None = None
-    own_sizing: bool = False
 
 
 def settings_with(defaults: Mapping[str, Any], files: WeightFiles, *, part: str = "") -> dict[str, Any]:

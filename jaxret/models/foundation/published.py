@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 from flax import nnx
 
@@ -85,7 +86,7 @@ def published_kind(path: str | Path) -> PublishedKind:
     """
     files = read_settings(Path(path))
     family = _family_of(files)
-    sizing = _sizing(family, family.settings(files)["image_size"], files)
+    sizing = _sizing(family, family.settings(files), files)
     return PublishedKind(family.name, family.backbone, sizing.height)
 
 
@@ -111,7 +112,7 @@ def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 
     family = _family_of(files)
     try:
         settings = family.settings(files)
-        sizing = _sizing(family, settings["image_size"], files)
+        sizing = _sizing(family, settings, files)
         settings |= {"dtype": dtype, "channels": channels}
         if family.backbone == "vision-transformer":  # VideoPrism sees 0..1, whatever its processor says
             settings |= {"mean": sizing.mean, "deviation": sizing.deviation}
@@ -154,9 +155,9 @@ def _fill(module: nnx.Module, patterns: Patterns, family: Family, unused: str, f
     fill_module(module, table, family.prepare(files.arrays), source=str(files.path), name=name)
 
 
-def _sizing(family: Family, image_size: int, files: WeightFiles) -> Sizing:
-    if files.processor is None or family.own_sizing:
-        return family.sizing(image_size)
+def _sizing(family: Family, settings: dict[str, Any], files: WeightFiles) -> Sizing:
+    if files.processor is None:
+        return family.sizing(settings)
     return read_sizing(files.processor, str(files.path / "preprocessor_config.json"))
 
 

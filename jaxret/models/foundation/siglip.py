@@ -1,8 +1,7 @@
 """SigLIP (Zhai et al. 2023, arXiv:2303.15343) and SigLIP 2 (Tschannen et al. 2025, arXiv:2502.14786).
 
 Both have the same towers: no class token, attention pooling, and a text tower without a causal mask whose last token
-counts. SigLIP 2 of one image size has the layout of SigLIP; its NaFlex models, which keep an image's shape, are read as
-well and shown square images here.
+counts. SigLIP 2 of one image size has the layout of SigLIP; its NaFlex models keep an image's shape.
 """
 
 from __future__ import annotations
@@ -46,8 +45,14 @@ _HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 _GEMMA = 256_000  # tokens of SigLIP 2's vocabulary
 
 
-def _sizing(image_size: int) -> Sizing:
-    return Sizing(image_size, image_size, "squash", None, "bilinear", *_HALF)
+def _sizing(settings: dict[str, Any]) -> Sizing:
+    side = settings["image_size"]
+    return Sizing(side, side, "squash", None, "bilinear", *_HALF)
+
+
+def _naflex_sizing(settings: dict[str, Any]) -> Sizing:
+    side = settings["image_size"]
+    return Sizing(side, side, "patches", None, "bilinear", *_HALF, patch_size=settings["patch_size"])
 
 
 def _settings(files: WeightFiles) -> dict[str, Any]:
@@ -147,10 +152,9 @@ SIGLIP_NAFLEX = Family(
     _naflex_settings,
     _prepare,
     _patterns,
-    _sizing,
+    _naflex_sizing,
     unused=_UNUSED,
     text=_WORDS,
-    own_sizing=True,
 )
 """Folders of Hugging Face of SigLIP 2 NaFlex."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jaxret.errors import ConfigError, WeightsError
-from jaxret.preprocessing import FixedResize, Preprocessing, Resampling
+from jaxret.preprocessing import SIDE_STEP, Preprocessing, Resampling, Resize
 
 __all__ = ["Sizing", "read_sizing"]
 
@@ -20,19 +20,22 @@ class Sizing:
 
     Attributes:
       height, width: pixels that the encoder sees.
-      resize: "crop" or "squash", see `Preprocessing`.
+      resize: "crop", "squash" or, where images keep their shape and height and width are those of a square of as many
+        patches, "patches"; see `Preprocessing`.
       shortest: with "crop" pixels of the shorter side before the window is cut; None: the window's.
       resampling: how pixels are scaled.
       mean, deviation: of R, G and B in 0..1.
+      patch_size: side of a patch in pixels; with "patches" alone.
     """
 
     height: int
     width: int
-    resize: FixedResize
+    resize: Resize
     shortest: int | None
     resampling: Resampling
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
+    patch_size: int | None = None
 
     def preprocessing(
         self, *, image_size: int | None = None, frames: int = 16, chunk_seconds: float = 10.0, channels: int = 3
@@ -61,6 +64,7 @@ class Sizing:
             resize=self.resize,
             shortest=shortest,
             resampling=self.resampling,
+            side_step=self.patch_size or SIDE_STEP,
         )
 
 
@@ -79,6 +83,10 @@ def read_sizing(settings: Mapping[str, Any], source: str) -> Sizing:
         if not settings.get("do_normalize", True):
             mean, deviation = (0.0,) * 3, (1.0,) * 3
         resampling = _RESAMPLING[int(settings.get("resample", 2))]
+        if "max_num_patches" in settings:
+            patch_size = int(settings["patch_size"])
+            height, width = (patch_size * count for count in _rectangle(int(settings["max_num_patches"])))
+            return Sizing(height, width, "patches", None, resampling, mean, deviation, patch_size)
         size, crops = settings["size"], bool(settings.get("do_center_crop", False))
         size = {"shortest_edge": size} if isinstance(size, int) and crops else size
         size = {"height": size, "width": size} if isinstance(size, int) else size
@@ -95,3 +103,15 @@ def read_sizing(settings: Mapping[str, Any], source: str) -> Sizing:
         return Sizing(int(size["height"]), int(size["width"]), "squash", None, resampling, mean, deviation)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(f"{source}: a setting is missing or of no known kind: {error!r}") from error
+
+
+def _rectangle(patches: int) -> tuple[int, int]:
+    """The rows and columns of so many patches that are most like a square.
+
+    Raises:
+      ValueError: there is none.
+    """
+    if patches < 1:
+        raise ValueError(f"max_num_patches must be at least 1, got {patches}")
+    rows = next(rows for rows in range(int(patches**0.5), 0, -1) if patches % rows == 0)
+    return rows, patches // rows

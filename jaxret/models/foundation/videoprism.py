@@ -40,9 +40,10 @@ _TEXT: dict[str, Any] = {
 }
 
 
-def videoprism_sizing(image_size: int) -> Sizing:
+def videoprism_sizing(settings: dict[str, Any]) -> Sizing:
     """Frames are squares of any shape before, in 0..1."""
-    return Sizing(image_size, image_size, "squash", None, "bilinear", (0.0,) * 3, (1.0,) * 3)
+    side = settings["image_size"]
+    return Sizing(side, side, "squash", None, "bilinear", (0.0,) * 3, (1.0,) * 3)
 
 
 def shifted_norm(ours: str, theirs: str, *, gain: str = ".weight", bias: str = ".bias") -> dict[str, Named]:

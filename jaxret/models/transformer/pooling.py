@@ -44,9 +44,9 @@ class AttentionPooling(nnx.Module):
         self.norm = LayerNorm(units, epsilon=epsilon, dtype=dtype, rngs=rngs)
         self.mlp = FeedForward(units, wide, activation=activation, dtype=dtype, rngs=rngs)
 
-    def __call__(self, tokens: jax.Array) -> jax.Array:
-        """(B, T, units) to (B, units)."""
-        pooled = self.attention(_for_each(self.probe, tokens), tokens)
+    def __call__(self, tokens: jax.Array, *, mask: jax.Array | None = None) -> jax.Array:
+        """(B, T, units) to (B, units); mask as in `Attention`."""
+        pooled = self.attention(_for_each(self.probe, tokens), tokens, mask=mask)
         return (pooled + self.mlp(self.norm(pooled)))[:, 0]
 
 

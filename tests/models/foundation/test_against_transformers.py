@@ -19,6 +19,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from jaxret.data.decode.image import ImageReader
 from jaxret.data.sampling.transforms import centre_geometry
+from jaxret.models import FrozenSettings, frozen_encoder
 from jaxret.models.foundation import open_published
 from jaxret.models.text.byte_pairs import byte_pair_tokenizer
 
@@ -114,6 +115,32 @@ def test_siglip(tmp_path, size):
     model = saved(transformers.SiglipModel(config), tmp_path)
     (tmp_path / "tokenizer.json").write_text(tokenizer_json())
     assert max(compare_both(model, tmp_path, size, interpolate_pos_encoding=True)) <= TOLERANCE
+
+
+@pytest.mark.parametrize("shape", [(301, 467), (640, 333), (64, 900), (200, 200)])
+def test_siglip_naflex_from_the_photograph_to_the_vector(tmp_path, shape):
+    """Their image processor and ours, patches that their model masks, and words."""
+    vision = {**VISION, "num_patches": 16}
+    del vision["image_size"]
+    config = transformers.Siglip2Config(vision_config=vision, text_config=TEXT)
+    model = saved(transformers.Siglip2Model(config), tmp_path)
+    processor = transformers.Siglip2ImageProcessorPil(patch_size=8, max_num_patches=36)
+    processor.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text(tokenizer_json())
+    coarse = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 11, 3), np.uint8))
+    coarse.resize(shape[::-1], Image.Resampling.BICUBIC).save(tmp_path / "photo.png")
+    found = frozen_encoder(FrozenSettings(str(tmp_path)))
+    with ImageReader(tmp_path / "photo.png") as reader:
+        pixels = np.stack(list(reader.frames([0], centre_geometry(*shape, found.preprocessing))))
+    net = found.backbone.backbone
+    ours = net(net.compiled_input(pixels)).embedding
+    with Image.open(tmp_path / "photo.png") as image, torch.no_grad():
+        inputs = processor(images=image.convert("RGB"), return_tensors="pt")
+        assert inputs["spatial_shapes"][0].tolist() == [pixels.shape[1] // 8, pixels.shape[2] // 8]
+        theirs = model.get_image_features(**inputs).pooler_output
+        texts = model.get_text_features(input_ids=torch.tensor(TOKENS)).pooler_output
+    assert relative(ours, theirs) <= TOLERANCE
+    assert relative(found.text(np.array(TOKENS, np.int32)).embedding, texts) <= TOLERANCE
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 40)])

@@ -136,20 +136,6 @@ def test_siglip_words(siglip):
         assert_close(row, twin.siglip_text(siglip_arrays(), text, heads=2))
 
 
-def test_naflex_patches_are_vectors_already(tmp_path, siglip):
-    """The same tower with positions of another kind: shown square images it gives what SigLIP gives."""
-    arrays = siglip_arrays()
-    kernel = arrays["vision_model.embeddings.patch_embedding.weight"]
-    arrays["vision_model.embeddings.patch_embedding.weight"] = kernel.transpose(0, 2, 3, 1).reshape(16, -1)
-    config = siglip_config(model_type="siglip2")
-    config["vision_config"] = {**config["vision_config"], "num_patches": 16}
-    found = open_published(write_folder(tmp_path, config, arrays, {"do_resize": True}))
-    pixels = random_images(32, 32)
-    ours, expected = stages_of(found.backbone, pixels), stages_of(open_published(siglip).backbone, pixels)
-    assert_close(ours["embedding"], expected["embedding"])
-    assert (found.sizing.height, found.sizing.resize) == (32, "squash")
-
-
 @pytest.mark.parametrize("size", [pytest.param((32, 32), marks=pytest.mark.slow), (40, 24)])
 def test_clip_images(clip, size):
     found = open_published(clip)
