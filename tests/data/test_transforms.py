@@ -63,7 +63,9 @@ def test_limit_and_fit_lie_inside_keep_the_shape_and_give_whole_steps(height, wi
 def test_limit_needs_sizes_of_whole_steps():
     with pytest.raises(ConfigError, match=r"with resize='limit' .* multiples of 32, got 1000 x 1024"):
         Preprocessing(height=1000, width=1024, resize="limit")
-    with pytest.raises(ConfigError, match="resize must be one of crop, squash, pad, limit, fit, patches, got 'stretch'"):
+    with pytest.raises(
+        ConfigError, match="resize must be one of crop, squash, pad, limit, fit, patches, got 'stretch'"
+    ):
         Preprocessing(resize="stretch")
 
 
