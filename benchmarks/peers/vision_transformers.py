@@ -55,7 +55,8 @@ def onnx_vision_transformer(net: Any, batch: int, size: int) -> bytes:
         x = node("Add", [x, scaled(seen, block.attention_scale)])
         out = dense(gelu(dense(norm(x, block.mlp_norm), block.mlp.widen)), block.mlp.narrow)
         x = node("Add", [x, scaled(out, block.mlp_scale)])
-    x = node("Gather", [norm(x, net.last_norm), constant(np.array(0))], axis=1)
+    x = node("Gather", [norm(x, net.last_norm), constant(np.array([0]))], axis=1)
+    x = node("Reshape", [x, constant(np.array([batch, units]))])
     return graph.finish(x, inputs=[batch, 3, size, size])
 
 

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
     from jaxret.models.detection.faster_rcnn import FasterRCNN
     from jaxret.models.detection.settings import DetectorSettings
-    from jaxret.models.encoder import VideoEncoder, WeightsOrigin
+    from jaxret.models.encoder import VideoEncoder
     from jaxret.models.foundation import Foundation, Sizing, open_published
     from jaxret.models.frozen import FrozenSettings, frozen_encoder
     from jaxret.models.multi_stream import StreamBackbone, StreamFusion
+    from jaxret.models.origin import WeightsOrigin
     from jaxret.models.pretrained import pretrained_backbone
     from jaxret.models.projection import LinearProjection, ProjectedBackbone, ProjectedEncoder
     from jaxret.models.registry import (
@@ -117,7 +118,8 @@ _NAMES = {
     "jaxret.models.descriptors.visual_words": ("MapWordEncoder", "SiftWordEncoder"),
     "jaxret.models.detection.faster_rcnn": ("FasterRCNN",),
     "jaxret.models.detection.settings": ("DetectorSettings",),
-    "jaxret.models.encoder": ("VideoEncoder", "WeightsOrigin"),
+    "jaxret.models.encoder": ("VideoEncoder",),
+    "jaxret.models.origin": ("WeightsOrigin",),
     "jaxret.models.foundation": ("Foundation", "Sizing", "open_published"),
     "jaxret.models.frozen": ("FrozenSettings", "frozen_encoder"),
     "jaxret.models.multi_stream": ("StreamBackbone", "StreamFusion"),

@@ -6,7 +6,6 @@ the same shape. Kinds register here by name; the store and the index know none o
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -17,23 +16,11 @@ from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, Unit
+from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
 from jaxret.models.registry import create_backbone, create_sequence_encoder, register_encoder
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["VideoEncoder", "WeightsOrigin"]
-
-
-@dataclasses.dataclass(frozen=True)
-class WeightsOrigin:
-    """Where the weights of a backbone come from; it is written into encoders and the manifests of their indices.
-
-    Attributes:
-      family: of published encoders, such as "dinov2", or the name of the backbone.
-      sha256: of the weights' files, in hex.
-    """
-
-    family: str
-    sha256: str
+__all__ = ["VideoEncoder"]
 
 
 @register_encoder
@@ -119,8 +106,7 @@ class VideoEncoder(nnx.Module):
             "temporal": self.temporal.config,
             "preprocessing": self.preprocessing.to_json(),
         }
-        # Left out where it is not known, so that what was written before it keeps its fingerprint.
-        return config if self.origin is None else {**config, "weights": dataclasses.asdict(self.origin)}
+        return with_origin(config, self.origin)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
@@ -129,7 +115,7 @@ class VideoEncoder(nnx.Module):
             create_backbone(**config["backbone"], rngs=rngs),
             create_sequence_encoder(**config["temporal"], rngs=rngs),
             Preprocessing.from_json(config["preprocessing"]),
-            WeightsOrigin(**config["weights"]) if "weights" in config else None,
+            origin_in(config),
         )
 
     def with_temporal(self, temporal: SequenceEncoder, backbone: Backbone | None = None) -> VideoEncoder:

@@ -10,9 +10,10 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.backbones.unit_length import UnitLengthBackbone
 from jaxret.models.base import Backbone
-from jaxret.models.encoder import VideoEncoder, WeightsOrigin
+from jaxret.models.encoder import VideoEncoder
 from jaxret.models.foundation import is_published, open_published, published_kind
 from jaxret.models.foundation.files import checksum_of, weights_files
+from jaxret.models.origin import WeightsOrigin
 from jaxret.models.pretrained import backbone_of_weights
 from jaxret.models.projection import ProjectedBackbone
 from jaxret.models.registry import backbone_info, create_backbone

@@ -17,9 +17,11 @@ from jaxret.__main__ import dispatch
 from jaxret.data.decode.write import write_video
 from jaxret.errors import ConfigError
 from jaxret.models.foundation import open_published
+from jaxret.models.foundation.files import checksum_of
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.pretrained import pretrained_backbone
-from jaxret.models.store import encoder_arrays, load_encoder
+from jaxret.models.registry import create_encoder
+from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
 from jaxret.models.temporal.pooling import Maximum
 from jaxret.recipes import train
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
@@ -75,12 +77,43 @@ def test_sizes_that_do_not_fill_the_cells_are_refused(dinov2) -> None:
     settings = {"backbone": "vision-transformer", "weights": str(dinov2), "data": "x"}
     with pytest.raises(ConfigError, match="height and width must be multiples of 28, got 160 x 160"):
         make_encoder(InstanceSearchConfig(**settings, image_size=160))
-    with pytest.raises(ConfigError, match="names no stage for 'detector'"):
-        make_detector(FasterRcnnConfig(**settings), ["thing"])
-    with pytest.raises(
-        ConfigError, match="vision-transformer has cells that fill 28: take a network whose cells fill 32"
-    ):
-        make_detector(FasterRcnnConfig(**settings, stage="patch_grid"), ["thing"])
+    with pytest.raises(ConfigError, match="height and width must be multiples of 28, got 160 x 160"):
+        make_detector(FasterRcnnConfig(**settings, image_size=160), ["thing"])
+
+
+def test_regions_are_proposed_on_the_grid_of_patches(dinov2, tmp_path) -> None:
+    """A vector of a proposal is the largest of the patches that it covers, and the encoder names its weights."""
+    settings = {"backbone": "vision-transformer", "weights": str(dinov2), "data": "x", "image_size": 84}
+    config = FasterRcnnConfig(**settings, anchor_sizes=(28, 56), proposals=6, head_units=8, proposer_channels=8)
+    detector = make_detector(config, ["thing"])
+    assert (detector.stride, detector.vector_size, detector.stage) == (14, 16, "patch_grid")
+    images = np.random.default_rng(0).integers(0, 256, (2, 56, 84, 3), np.uint8)
+    found = detector.regions(images)
+    grid = np.asarray(detector.backbone(images).stages["patch_grid"])
+    assert grid.shape == (2, 4, 6, 16)
+    largest = grid.max(axis=(1, 2))
+    np.testing.assert_allclose(found.image_vector, largest / np.linalg.norm(largest, axis=1, keepdims=True), atol=1e-5)
+    boxes = np.asarray(found.boxes)
+    assert np.asarray(found.valid).any()
+    assert (boxes[..., 0] >= 0).all()
+    assert (boxes[..., 2] <= 84).all()
+    with pytest.raises(ValueError, match="H and W multiples of 28, got"):
+        detector.feature_map(images[:, :32])
+    save_encoder(detector, tmp_path)
+    origin = load_encoder(tmp_path).origin
+    assert (origin.family, origin.sha256) == ("dinov2", checksum_of([dinov2 / "model.safetensors"]))
+    along = make_detector(dataclasses.replace(config, freeze=False), ["thing"])
+    assert "weights" not in along.config
+
+
+@pytest.mark.parametrize("features", ["grid", "blcf", "rmac"])
+def test_encoders_of_regions_name_their_weights(siglip, features) -> None:
+    settings = {"data": "x", "image_size": 64, "features": features, "whitened_size": 0}
+    made = make_encoder(InstanceSearchConfig(**settings, backbone="vision-transformer", weights=str(siglip)))
+    assert made.config["weights"] == {"family": "siglip", "sha256": checksum_of([siglip / "model.safetensors"])}
+    assert create_encoder(made.config, rngs=nnx.Rngs(0)).origin == made.origin
+    plain = make_encoder(InstanceSearchConfig(**settings, backbone="small-convnet", weights="none"))
+    assert "weights" not in plain.config
 
 
 def test_shots_by_the_grid_of_patches(siglip) -> None:

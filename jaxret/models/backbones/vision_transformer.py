@@ -43,7 +43,7 @@ _LATER: dict[str, Any] = {"most_patches": 0}
 _IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-@register_backbone(image_size=224, stages={"rmac": "patch_grid", "words": "patch_grid", "convolutions": "patch_grid"})
+@register_backbone(image_size=224, stages=dict.fromkeys(("rmac", "words", "convolutions", "detector"), "patch_grid"))
 class VisionTransformer(Backbone):
     """Patches to tokens, positions, blocks, a norm, and the pooled vector; images of any size from one patch.
 

@@ -16,6 +16,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
 from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
+from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
 from jaxret.models.projection import LinearProjection
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
@@ -69,6 +70,7 @@ class GridEncoder(nnx.Module):
       preprocessing: `limit` or `fit`, without shots.
       levels: the finest grid is levels x levels, 1 to 4.
       whitened_size: numbers that the whitening keeps, 1 .. C; None: no whitening.
+      origin: of the backbone's weights, where it is known.
 
     Attributes:
       whitening: a `LinearProjection` whose `assign` gives it its numbers, or None.
@@ -96,6 +98,7 @@ class GridEncoder(nnx.Module):
         *,
         levels: int = 4,
         whitened_size: int | None = None,
+        origin: WeightsOrigin | None = None,
     ):
         _, _, channels = feature_map_shape(backbone, stage)
         if not 1 <= levels <= 4:
@@ -109,7 +112,7 @@ class GridEncoder(nnx.Module):
                 f"patches lie in whole images: resize must be limit or fit, and without shots, "
                 f"got {preprocessing.resize!r}"
             )
-        self.backbone, self.stage = backbone, stage
+        self.backbone, self.stage, self.origin = backbone, stage, origin
         self.preprocessing = preprocessing
         self.levels = levels
         self.map_channels = channels
@@ -130,7 +133,7 @@ class GridEncoder(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        return {
+        config = {
             "kind": self.kind,
             "backbone": self.backbone.config,
             "stage": self.stage,
@@ -138,6 +141,7 @@ class GridEncoder(nnx.Module):
             "whitened_size": None if self.whitening is None else self.whitening.size,
             "preprocessing": self.preprocessing.to_json(),
         }
+        return with_origin(config, self.origin)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
@@ -148,6 +152,7 @@ class GridEncoder(nnx.Module):
             Preprocessing.from_json(config["preprocessing"]),
             levels=config["levels"],
             whitened_size=config["whitened_size"],
+            origin=origin_in(config),
         )
 
     def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:

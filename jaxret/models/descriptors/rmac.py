@@ -20,6 +20,7 @@ from jaxret.models.base import Backbone, check_sizes
 from jaxret.models.descriptors.spatial_pooling import Region, regional_grid
 from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
 from jaxret.models.layers.feature_map import feature_map_stride
+from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
 
@@ -60,6 +61,7 @@ class RegionalEncoder(nnx.Module):
       backbone: with the pooling "rmac".
       levels: of the grid of squares that are kept; the deeper, the smaller.
       preprocessing: `limit` or `fit`, without shots.
+      origin: of the backbone's weights, where it is known.
 
     Attributes:
       stride: pixels of the image to a place of the map.
@@ -80,7 +82,14 @@ class RegionalEncoder(nnx.Module):
 
     kind: ClassVar[str] = "regional-maxima"
 
-    def __init__(self, backbone: PooledBackbone, preprocessing: Preprocessing, *, levels: int = 4):
+    def __init__(
+        self,
+        backbone: PooledBackbone,
+        preprocessing: Preprocessing,
+        *,
+        levels: int = 4,
+        origin: WeightsOrigin | None = None,
+    ):
         check_sizes(levels=levels)
         if backbone.pooling != "rmac":
             raise ConfigError(f"squares are R-MAC's: the pooling must be rmac, got {backbone.pooling!r}")
@@ -89,7 +98,7 @@ class RegionalEncoder(nnx.Module):
                 f"regions lie in whole images: resize must be limit or fit, and without shots, "
                 f"got {preprocessing.resize!r}"
             )
-        self.backbone = backbone
+        self.backbone, self.origin = backbone, origin
         self.preprocessing = preprocessing
         self.levels = levels
         self.stride = feature_map_stride(backbone.backbone, backbone.stage)
@@ -107,12 +116,13 @@ class RegionalEncoder(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        return {
+        config = {
             "kind": self.kind,
             "backbone": self.backbone.config,
             "levels": self.levels,
             "preprocessing": self.preprocessing.to_json(),
         }
+        return with_origin(config, self.origin)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
@@ -120,7 +130,8 @@ class RegionalEncoder(nnx.Module):
         backbone: Backbone = create_backbone(**config["backbone"], rngs=rngs)
         if not isinstance(backbone, PooledBackbone):
             raise ConfigError(f"a {cls.kind} encoder needs a pooled backbone, got {backbone.name}")
-        return cls(backbone, Preprocessing.from_json(config["preprocessing"]), levels=config["levels"])
+        preprocessing = Preprocessing.from_json(config["preprocessing"])
+        return cls(backbone, preprocessing, levels=config["levels"], origin=origin_in(config))
 
     def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:
         """Images (B, H, W, C) to maps (B, H', W', C'); jitted, see `jaxret.models.descriptors.stage_maps`."""

@@ -21,6 +21,7 @@ from jaxret.models.base import Backbone, Unit, check_sizes
 from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.layers.frozen import FixedArray
+from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
 from jaxret.models.projection import LinearProjection
 from jaxret.models.registry import create_backbone, register_encoder
 from jaxret.preprocessing import Preprocessing
@@ -91,6 +92,7 @@ class MapWordEncoder(WordEncoder):
       n_words: W.
       preprocessing: see `WordEncoder`.
       descriptor_size: numbers that the whitening keeps, 1 .. C; None: no whitening.
+      origin: of the backbone's weights, where it is known.
 
     Attributes:
       whitening: a `LinearProjection` whose `assign` gives it its numbers, or None.
@@ -116,6 +118,7 @@ class MapWordEncoder(WordEncoder):
         preprocessing: Preprocessing,
         *,
         descriptor_size: int | None = None,
+        origin: WeightsOrigin | None = None,
     ):
         _, _, channels = feature_map_shape(backbone, stage)
         if descriptor_size is not None and not 1 <= descriptor_size <= channels:
@@ -124,7 +127,7 @@ class MapWordEncoder(WordEncoder):
                 f"got {descriptor_size}"
             )
         super().__init__(channels if descriptor_size is None else descriptor_size, n_words, preprocessing)
-        self.backbone, self.stage = backbone, stage
+        self.backbone, self.stage, self.origin = backbone, stage, origin
         self.whitening = None if descriptor_size is None else LinearProjection(channels, descriptor_size)
 
     @property
@@ -140,7 +143,7 @@ class MapWordEncoder(WordEncoder):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        return {
+        config = {
             "kind": self.kind,
             "backbone": self.backbone.config,
             "stage": self.stage,
@@ -148,6 +151,7 @@ class MapWordEncoder(WordEncoder):
             "descriptor_size": None if self.whitening is None else self.whitening.size,
             "preprocessing": self.preprocessing.to_json(),
         }
+        return with_origin(config, self.origin)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
@@ -158,6 +162,7 @@ class MapWordEncoder(WordEncoder):
             config["n_words"],
             Preprocessing.from_json(config["preprocessing"]),
             descriptor_size=config["descriptor_size"],
+            origin=origin_in(config),
         )
 
     def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:

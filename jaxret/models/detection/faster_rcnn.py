@@ -27,8 +27,9 @@ from jaxret.models.detection.settings import DetectorSettings, window_shares
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
 from jaxret.models.registry import create_backbone, register_encoder
-from jaxret.preprocessing import SIDE_STEP, Preprocessing
+from jaxret.preprocessing import Preprocessing
 
 __all__ = ["FasterRCNN"]
 
@@ -37,7 +38,7 @@ __all__ = ["FasterRCNN"]
 class FasterRCNN(nnx.Module):
     """A region proposal network and a head of detection on one map of a frame backbone.
 
-    Images have any size whose sides are multiples of 32; each size is compiled once.
+    Images have any size whose sides are multiples of the backbone's `side_step`; each size is compiled once.
 
     Args:
       backbone: of frames; its layers up to the map are shared by both halves.
@@ -45,6 +46,7 @@ class FasterRCNN(nnx.Module):
       classes: names of the classes that are detected, without the background.
       preprocessing: how images are scaled.
       settings: anchors, proposals and sizes of layers; None: the default ones.
+      origin: of the backbone's weights, where it is known.
       rngs: source of the initial weights.
 
     Attributes:
@@ -79,6 +81,7 @@ class FasterRCNN(nnx.Module):
         preprocessing: Preprocessing,
         settings: DetectorSettings | None = None,
         *,
+        origin: WeightsOrigin | None = None,
         rngs: nnx.Rngs,
     ):
         stride, (_, _, channels) = feature_map_stride(backbone, stage), feature_map_shape(backbone, stage)
@@ -89,17 +92,13 @@ class FasterRCNN(nnx.Module):
                 f"{backbone.name} takes {backbone.channels} channels, the preprocessing gives "
                 f"{preprocessing.pixel_channels}"
             )
-        if backbone.side_step != SIDE_STEP:
+        step = backbone.side_step
+        if preprocessing.height % step or preprocessing.width % step:
             raise ConfigError(
-                f"sides of images are multiples of {SIDE_STEP} pixels here, and {backbone.name} has cells that fill "
-                f"{backbone.side_step}: take a network whose cells fill {SIDE_STEP}"
-            )
-        if preprocessing.height % SIDE_STEP or preprocessing.width % SIDE_STEP:
-            raise ConfigError(
-                f"sides of images must be multiples of {SIDE_STEP} pixels, got {preprocessing.height} x "
+                f"sides of images must be multiples of {step} pixels, got {preprocessing.height} x "
                 f"{preprocessing.width}"
             )
-        self.backbone = backbone
+        self.backbone, self.origin = backbone, origin
         self.stage, self.stride, self.vector_size = stage, stride, channels
         self.classes = tuple(classes)
         self.preprocessing = preprocessing
@@ -124,7 +123,7 @@ class FasterRCNN(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes a model of the same shape."""
-        return {
+        config = {
             "kind": self.kind,
             "backbone": self.backbone.config,
             "stage": self.stage,
@@ -132,6 +131,7 @@ class FasterRCNN(nnx.Module):
             "settings": self.settings.to_json(),
             "preprocessing": self.preprocessing.to_json(),
         }
+        return with_origin(config, self.origin)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
@@ -142,6 +142,7 @@ class FasterRCNN(nnx.Module):
             config["classes"],
             Preprocessing.from_json(config["preprocessing"]),
             DetectorSettings.from_json(config["settings"]),
+            origin=origin_in(config),
             rngs=rngs,
         )
 
@@ -151,12 +152,11 @@ class FasterRCNN(nnx.Module):
         """The backbone up to the map: images (B, H, W, 3), uint8 or 0..255, to the map (B, H / stride, W / stride, C).
 
         Raises:
-          ValueError: a side is no multiple of 32.
+          ValueError: a side is no multiple of the backbone's step.
         """
-        if images.ndim != 4 or images.shape[1] % SIDE_STEP or images.shape[2] % SIDE_STEP:
-            raise ValueError(
-                f"images must have shape (B, H, W, C), H and W multiples of {SIDE_STEP}, got {images.shape}"
-            )
+        step = self.backbone.side_step
+        if images.ndim != 4 or images.shape[1] % step or images.shape[2] % step:
+            raise ValueError(f"images must have shape (B, H, W, C), H and W multiples of {step}, got {images.shape}")
         return self.backbone(images).stages[self.stage]
 
     def anchors(self, maps: jax.Array) -> jax.Array:

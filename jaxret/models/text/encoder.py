@@ -13,8 +13,9 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, SequenceEncoder
-from jaxret.models.encoder import VideoEncoder, WeightsOrigin
+from jaxret.models.encoder import VideoEncoder
 from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.origin import WeightsOrigin
 from jaxret.models.registry import register_encoder
 from jaxret.models.text.tokens import Tokenizer
 from jaxret.models.text.tower import TextTower

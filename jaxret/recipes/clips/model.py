@@ -19,10 +19,11 @@ from jaxret.models import (
     backbone_info,
     pretrained_backbone,
 )
-from jaxret.models.encoder import VideoEncoder, WeightsOrigin
+from jaxret.models.encoder import VideoEncoder
 from jaxret.models.foundation import is_published, published_kind
 from jaxret.models.frozen import weights_origin
 from jaxret.models.lora import with_adapters
+from jaxret.models.origin import WeightsOrigin
 from jaxret.models.pretrained import backbone_of_weights
 from jaxret.recipes.clip_settings import ClipTrainingConfig, FrameBackboneConfig
 

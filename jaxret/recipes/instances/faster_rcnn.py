@@ -40,8 +40,10 @@ from jaxret.errors import ConfigError
 from jaxret.models import backbone_info, pretrained_backbone
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.detection.settings import DetectorSettings
+from jaxret.models.foundation import is_published
+from jaxret.models.frozen import weights_origin
 from jaxret.models.layers.frozen import fix_parameters, parameters_before
-from jaxret.preprocessing import Preprocessing
+from jaxret.preprocessing import SIDE_STEP, Preprocessing
 from jaxret.ranges import Count, CountOrZero, Share, Threads, above, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.instances.train import open_boxes, train_detector
@@ -122,7 +124,9 @@ class FasterRcnnConfig:
                 raise ConfigError(
                     f"{name}={getattr(self, name)}, but the backbone is frozen: set freeze=False to train it"
                 )
-        self.objective(), self.settings(), self.preprocessing()  # each refuses what is out of range
+        self.objective(), self.settings()  # each refuses what is out of range
+        if not is_published(self.weights):  # of which the files tell the step
+            self.preprocessing()
 
     @property
     def frozen(self) -> bool:
@@ -155,9 +159,9 @@ class FasterRcnnConfig:
             windows=self.search_regions == "windows",
         )
 
-    def preprocessing(self) -> Preprocessing:
-        """How images are scaled."""
-        return Preprocessing(height=self.image_size, width=self.image_size, resize="fit")
+    def preprocessing(self, side_step: int = SIDE_STEP) -> Preprocessing:
+        """How images are scaled, their sides to multiples of the backbone's step."""
+        return Preprocessing(height=self.image_size, width=self.image_size, resize="fit", side_step=side_step)
 
 
 def make_detector(config: FasterRcnnConfig, classes: tuple[str, ...]) -> FasterRCNN:
@@ -169,7 +173,9 @@ def make_detector(config: FasterRcnnConfig, classes: tuple[str, ...]) -> FasterR
     rngs = nnx.Rngs(config.seed)
     backbone = pretrained_backbone(config.backbone, config.weights, dtype=config.precision, rngs=rngs)
     stage = config.stage or backbone_info(config.backbone).stage("detector")
-    detector = FasterRCNN(backbone, stage, classes, config.preprocessing(), config.settings(), rngs=rngs)
+    origin = weights_origin(config.weights, config.backbone) if config.frozen else None
+    preprocessing = config.preprocessing(backbone.side_step)
+    detector = FasterRCNN(backbone, stage, classes, preprocessing, config.settings(), origin=origin, rngs=rngs)
     detector.eval()
     return detector
 

@@ -45,6 +45,7 @@ from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.descriptors.stage_maps import unit_rows
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
 from jaxret.models.foundation import is_published
+from jaxret.models.frozen import weights_origin
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
@@ -159,15 +160,19 @@ def make_encoder(config: InstanceSearchConfig) -> Encoder:
         )
     backbone = pretrained_backbone(config.backbone, config.weights, rngs=nnx.Rngs(config.seed))
     preprocessing = config.preprocessing(backbone.side_step)
+    origin = None if config.weights == "none" else weights_origin(config.weights, config.backbone)
     stage, size = config.stage or backbone_info(config.backbone).stage("words"), config.whitened_size
     if config.features == "grid":
         if size is None:
             size = min(_PATCH_SIZE, feature_map_shape(backbone, stage)[2])
-        return GridEncoder(backbone, stage, preprocessing, levels=config.levels, whitened_size=size or None)
+        return GridEncoder(
+            backbone, stage, preprocessing, levels=config.levels, whitened_size=size or None, origin=origin
+        )
     size = size or None
     if config.features == "rmac":
-        return RegionalEncoder(PooledBackbone(backbone, stage, whitened_size=size), preprocessing, levels=config.levels)
-    return MapWordEncoder(backbone, stage, config.words, preprocessing, descriptor_size=size)
+        pooled = PooledBackbone(backbone, stage, whitened_size=size)
+        return RegionalEncoder(pooled, preprocessing, levels=config.levels, origin=origin)
+    return MapWordEncoder(backbone, stage, config.words, preprocessing, descriptor_size=size, origin=origin)
 
 
 def training_indices(dataset: MediaDataset, limit: int) -> list[int]:
