@@ -11,16 +11,16 @@ frame vectors, and the encoder before its first update.
 Each training is kept under --work and not done again, so a stopped call goes on where it was; half an hour on one core.
 
     python benchmarks/ablation_cnn_lstm.py
-    python benchmarks/ablation_cnn_lstm.py --data ucf101 --seeds 0      # some, printed and not written
+    python benchmarks/ablation_cnn_lstm.py layers units                 # some; the other rows of the file stay
+    python benchmarks/ablation_cnn_lstm.py --data ucf101 --seeds 0      # printed, and not written
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +31,7 @@ import numpy as np
 import optax
 from common import results_file
 from common.paths import RESULTS
+from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.videos import Videos, open_videos, scores
@@ -43,7 +44,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 BATCH, DROPOUT, UPDATES = 64, 0.25, 60
-LONGER = (0, 15, 30, 60, 120, 240)
+LONGER = (0, 15, 30, 120, 240)
 Figures = dict[str, dict[str, float]]  # by the number of updates
 
 
@@ -69,15 +70,16 @@ class Setting:
     learning_rate: float = 1e-3
 
 
+NAME = "ablation_cnn_lstm"
 BASE = Setting()
 CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "cell": {"GRU": {"cell": "gru"}, "LSTM both ways": {"bidirectional": True}},
-    "layers": {"2 layers": {"layers": 2}},
-    "units": {f"{units} units": {"units": units} for units in (64, 128)},
+    "layers": {f"{layers} layers": {"layers": layers} for layers in (2, 3)},
+    "units": {f"{units} units": {"units": units} for units in (64, 128, 512)},
     "frames": {"1 frame": {"frames": 1}, "4 frames": {"frames": 4}, "8 frames": {"frames": 8}},
-    "frame rate": {"8 frames of the middle half": {"frames": 8, "part": 0.5}},
-    "length of a frame vector": {f"{size} components": {"components": size} for size in (16, 64)},
-    "learning rate": {"Adam 0.0003": {"learning_rate": 3e-4}},
+    "frame-rate": {"8 frames of the middle half": {"frames": 8, "part": 0.5}},
+    "components": {f"{size} components": {"components": size} for size in (16, 64)},
+    "learning-rate": {"Adam 0.0003": {"learning_rate": 3e-4}},
 }
 
 
@@ -156,46 +158,46 @@ def kept(path: Path, videos: Videos, seed: int, setting: Setting, marks: tuple[i
 
 def main() -> None:
     """Train what is missing, print, draw, write the result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser = StudyParser(__doc__, NAME, ("updates", *CHANGES), seeds=(0, 1, 2), cache=True)
     parser.add_argument("--data", choices=("ucf101", "jhmdb"), nargs="+", default=["ucf101", "jhmdb"])
-    parser.add_argument("--work", type=Path, default=Path("runs/ablation_cnn_lstm"), help="where trainings are kept")
-    parser.add_argument("--cache", type=Path, default=Path("runs/frame-vectors"), help="frame vectors of JHMDB")
-    args = parser.parse_args()
+    args = parser.read()
     rows: list[dict[str, Any]] = []
     for name in args.data:
         videos = open_videos(name, args.cache)
         for seed in args.seeds:
-            rows += rows_of(videos, seed, args.work / f"{name}-{seed}")
+            rows += rows_of(videos, seed, args.studies, args.work / f"{name}-{seed}")
     table: dict[tuple[str, str, str], list[float]] = {}
     for one in rows:
         table.setdefault((one["data"], f"{one['setting']}, {one['method']}", one["metric"]), []).append(one["value"])
     for (data, method, metric), values in table.items():
         print(f"{data:<34} {method:<60} {metric:<12} {np.mean(values):.3f} ± {np.std(values):.3f}")
     if args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
-        draw(rows)
-        print(results_file.write("ablation_cnn_lstm", rows, ["jax", "flax", "optax"]))
+        keep = results_file.write if args.complete else results_file.update
+        path = keep(NAME, rows, ["jax", "flax", "optax"])
+        print(path)
+        # The plot shows the whole file, of which this call may have been a part.
+        draw(json.loads(path.read_text(encoding="utf-8"))["rows"])
 
 
-def rows_of(videos: Videos, seed: int, folder: Path) -> list[dict[str, Any]]:
-    """All settings of one draw, with differences from the base of the same draw."""
+def rows_of(videos: Videos, seed: int, studies: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """Some settings of one draw, with differences from the base of the same draw."""
     seen, _ = videos.draw(seed)
-    longer = kept(folder / "base.json", videos, seed, BASE, LONGER)
-    base = longer[str(UPDATES)]
+    base = kept(folder / "base.json", videos, seed, BASE, (UPDATES,))[str(UPDATES)]
     settings: list[tuple[str, str, dict[str, float]]] = [
         ("no encoder", "mean of frame vectors", scores(videos, videos.vectors.mean(axis=1), seen, "cosine")),
         ("base", "base: LSTM, 256 units, 16 frames, 128 components", base),
     ]
-    settings += [
-        ("updates", f"{count} updates" if count != "0" else "untrained", figures)
-        for count, figures in longer.items()
-        if count != str(UPDATES)
-    ]
+    if "updates" in studies:
+        longer = kept(folder / "longer.json", videos, seed, BASE, LONGER)
+        settings += [
+            ("updates", f"{count} updates" if count != "0" else "untrained", figures)
+            for count, figures in longer.items()
+        ]
     for what, changes in CHANGES.items():
-        for method, change in changes.items():
+        for method, change in changes.items() if what in studies else ():
             path = folder / f"{method.replace(' ', '-').lower()}.json"
             found = kept(path, videos, seed, dataclasses.replace(BASE, **change), (UPDATES,))
-            settings.append((what, method, found[str(UPDATES)]))
+            settings.append((what.replace("-", " "), method, found[str(UPDATES)]))
     rows = []
     for what, method, figures in settings:
         with_differences = figures | {f"{metric}, less the base's": figures[metric] - base[metric] for metric in base}

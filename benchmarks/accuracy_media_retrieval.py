@@ -1,7 +1,7 @@
 """The media-retrieval paper on real video: CNN + LSTM, seen and unseen classes, and PAR as selective answering.
 
-Data: UCF101's first 15 classes as VGG16 features, and JHMDB through MobileNet V1 (with `--data jhmdb-efficientnet`
-through EfficientNet-Lite0), both in their official split 1 (`studies.unseen_classes.videos`). Each of three draws deals
+Data: UCF101's first 15 classes as VGG16 features, and JHMDB through MobileNet V1 and through EfficientNet-Lite0,
+both in their official split 1 (`studies.unseen_classes.videos`). Each of five draws deals
 the classes anew to those that are trained on and others.
 
 - `protocol`: the paper's Table IV. Test videos of all classes are queries for each other, in galleries with as many
@@ -14,11 +14,13 @@ the classes anew to those that are trained on and others.
 - `pca`: mAP against the number of principal components of MobileNet V1's LSTM, fitted on training videos.
 - `files`: an index of all clips of JHMDB is searched with files: clips, single frames of them, and copies that were
   cropped by a tenth, scaled to 0.6 and encoded again; the share of searches is given whose first result is the source.
-- `colour`: the paper's Table II, MobileNet V1 on colour and on grey images; see studies/media_retrieval/colour.py.
+- `colour`: the paper's Table II, MobileNet V1 on colour and on grey images, with three seeds; see
+  studies/media_retrieval/colour.py.
 
-    python benchmarks/accuracy_media_retrieval.py                      # all, on $JAXRET_SHARED, 3 draws
+    python benchmarks/accuracy_media_retrieval.py                      # all, on $JAXRET_SHARED, 5 draws
     python benchmarks/accuracy_media_retrieval.py protocol selective   # some; the other rows of the file stay
     python benchmarks/accuracy_media_retrieval.py protocol --data ucf101 --seeds 0    # printed and not written
+    python benchmarks/accuracy_media_retrieval.py colour --width 1 --epochs 50   # the paper's; many hours on two cores
 
 Draws and trainings are kept under --work and not made again, so a stopped call goes on where it was.
 """
@@ -54,21 +56,22 @@ from jaxret.retrieval import Retriever, VectorSearch
 from jaxret.training.pca import fit_pca
 
 STUDIES = ("protocol", "selective", "pca", "files", "colour")
+DRAWS, COLOUR_SEEDS = (0, 1, 2, 3, 4), (0, 1, 2)
 COMPONENTS = (2, 4, 8, 16, 32, 64, 128)
 NAME = "accuracy_media_retrieval"
 
 
 def main() -> None:
     """Make what is missing, evaluate, print, draw, write the result file."""
-    parser = StudyParser(__doc__, NAME, STUDIES, seeds=(0, 1, 2), cache=True)
-    parser.add_argument(
-        "--data", nargs="+", choices=DATA, default=["ucf101", "jhmdb"], help="of all studies but files and colour"
-    )
+    parser = StudyParser(__doc__, NAME, STUDIES, seeds=None, cache=True)
+    parser.add_argument("--data", nargs="+", choices=DATA, default=DATA, help="of all studies but files and colour")
+    parser.add_argument("--width", type=float, default=colour_study.WIDTH, help="of the networks of colour")
+    parser.add_argument("--epochs", type=int, default=colour_study.EPOCHS, help="of the trainings of colour")
     args = parser.read()
     rows: dict[str, list[dict]] = {}
     if {"protocol", "selective", "pca"} & set(args.studies):
         draws = {
-            name: [open_draw(videos, seed, args.work) for seed in args.seeds]
+            name: [open_draw(videos, seed, args.work) for seed in args.seeds or DRAWS]
             for name in args.data
             if (videos := open_videos(name, args.cache)) is not None
         }
@@ -86,9 +89,10 @@ def main() -> None:
             for row in search_with_files(trained_index(backbone, work=args.work, cache=args.cache), backbone)
         ]
     if "colour" in args.studies:
-        rows["colour"] = colour_study.rows(args.seeds, args.work)
+        seeds = args.seeds or COLOUR_SEEDS
+        rows["colour"] = colour_study.rows(seeds, args.work, width=args.width, epochs=args.epochs)
     print(table([row for some in rows.values() for row in some]))
-    if args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
+    if args.seeds is None and args.data == parser.get_default("data"):
         every = [row for some in rows.values() for row in some]
         print(results_file.update(NAME, every, ["jax", "flax", "av", "scikit-learn"]))
 

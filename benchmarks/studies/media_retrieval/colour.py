@@ -10,18 +10,12 @@ P@100 is the share of the first 100 results that are of the query's class, by ch
 5,000 images with 1,000 of each class that is between 78 % (nothing right) and 82 % (all right) whatever is found, and
 80 % is a P@100 of one half. So that figure is given as well, and the paper's stands beside both.
 
-Images have the paper's 32 x 32 pixels. The paper trains width 1 for 50 epochs; here width and epochs are what lets
-six trainings end in some 20 minutes on two cores. Nothing was chosen by figures of test images.
-
-    cd benchmarks && python -m studies.media_retrieval.colour  # CIFAR-10 from $JAXRET_SHARED, 3 seeds, 20 minutes
-    cd benchmarks && python -m studies.media_retrieval.colour --seeds 0   # one of them
-
-Trainings are kept under --work and not done again, so a stopped call goes on where it was.
+Images have the paper's 32 x 32 pixels. The paper trains width 1 for 50 epochs; the defaults of width and epochs are
+what lets six trainings end in some 20 minutes on two cores. Nothing was chosen by figures of test images.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import tarfile
@@ -242,23 +236,3 @@ def rows(
                 for metric, value in figures.items():
                     made.append(results_file.row(data, f"{method}, pixels themselves", metric, value, seed=seed))
     return made
-
-
-def main() -> None:
-    """Train what is missing and print the figures; writes no result file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy_media_retrieval"))
-    parser.add_argument("--archive", type=Path, default=CIFAR10, help="tar file with train/CLASS/*.jpg and test/...")
-    parser.add_argument("--width", type=float, default=WIDTH)
-    parser.add_argument("--epochs", type=int, default=EPOCHS)
-    args = parser.parse_args()
-    figures: dict[tuple[str, str, str], list[float]] = {}
-    for row in rows(args.seeds, args.work, archive=args.archive, width=args.width, epochs=args.epochs):
-        figures.setdefault((row["data"], row["method"], row["metric"]), []).append(row["value"])
-    for (data, method, metric), values in figures.items():
-        print(f"{data:<44} {method:<30} {metric:<20} {np.mean(values):.4g} ± {np.std(values):.2g}")
-
-
-if __name__ == "__main__":
-    main()
