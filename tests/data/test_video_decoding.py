@@ -117,8 +117,8 @@ def test_seeking_decodes_no_more_than_it_must(make_video, monkeypatch):
     path = make_video("long.mkv", **FILES["long.mkv"])
     decoded = []
     with VideoReader(path) as reader:
-        original = reader._next_frame
-        monkeypatch.setattr(reader, "_next_frame", lambda *wanted: decoded.append(1) or original(*wanted))
+        original = reader._video.next_frame
+        monkeypatch.setattr(reader._video, "next_frame", lambda *wanted: decoded.append(1) or original(*wanted))
         list(reader.frames([290]))
         assert len(decoded) <= 12  # one group of images, not 290 frames
         decoded.clear()
