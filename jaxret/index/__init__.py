@@ -15,10 +15,10 @@ from jaxret.index.items.columns import items_of_table
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
-from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.opened_index import OpenedIndex
 from jaxret.index.remote_copy import copy_of_file, copy_of_index, place_of_index, refuse_copies
-from jaxret.index.search_options import SearchOptions
+from jaxret.index.search.media_search_result import MediaSearchResult
+from jaxret.index.search.search_options import SearchOptions
 from jaxret.index.sharded_index import PartPool, ShardedIndex, part_of
 from jaxret.index.space import Space
 from jaxret.index.write_lock import IndexBusyError

@@ -15,13 +15,14 @@ from jaxret.data.rows import Rows
 from jaxret.errors import EncoderMismatchError, IndexFormatError
 from jaxret.index.cells.recall import ProbeRecall, measure_recall
 from jaxret.index.changes.commit import require_known
-from jaxret.index.item_search import gallery_of
 from jaxret.index.items.columns import FIELDS, column_array
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.manifest import EncoderRecord
-from jaxret.index.media_search import rank_media
-from jaxret.index.media_search_result import MediaSearchResult
-from jaxret.index.search_options import SearchOptions
+from jaxret.index.search.item_search import gallery_of
+from jaxret.index.search.media_search import rank_media
+from jaxret.index.search.media_search_result import MediaSearchResult
+from jaxret.index.search.request import SearchRequest
+from jaxret.index.search.search_options import SearchOptions
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.preprocessing import Preprocessing
@@ -249,40 +250,19 @@ class OpenedIndex:
             the space, shapes disagree, a vector is not finite, or k is out of range.
           IndexFormatError: what is stored turns out to be damaged.
         """
-        return rank_media(
-            self._snapshot,
-            self._known_space(space),
-            vectors,
-            k,
-            options=options or SearchOptions(),
-            chosen=(_check_kinds(kinds), where),
-            exclude_sources=exclude_sources,
-            threads=threads,
+        chosen = _check_kinds(kinds)
+        return self._find(
+            SearchRequest(space, vectors, k, options or SearchOptions(), chosen, where, exclude_sources, threads)
         )
 
-    def rank_all(
-        self,
-        space: str,
-        vectors: ArrayLike,
-        *,
-        options: SearchOptions | None = None,
-        kinds: Collection[str] | None = None,
-        where: str | None = None,
-        exclude_sources: Sequence[str | None] | None = None,
-        threads: int | None = None,
-    ) -> MediaSearchResult:
-        """`search` for every item, the whole ranking that a full mAP needs; ids (Q, len), at least 1 wide."""
-        wanted = max(1, len(self))
-        return self.search(
-            space,
-            vectors,
-            wanted,
-            options=options,
-            kinds=kinds,
-            where=where,
-            exclude_sources=exclude_sources,
-            threads=threads,
-        )
+    def _find(self, request: SearchRequest) -> MediaSearchResult:
+        return rank_media(self._snapshot, self._known_space(request.space), request)
+
+    def rank_all(self, space: str, vectors: ArrayLike, **settings: Any) -> MediaSearchResult:
+        """`search`, which takes the settings, for every item: the whole ranking that a full mAP needs; ids (Q, len), at
+        least 1 wide.
+        """
+        return self.search(space, vectors, max(1, len(self)), **settings)
 
     def cell_recall(
         self, space: str, probes: Sequence[int], *, k: int = 10, queries: int = 200, seed: int = 0

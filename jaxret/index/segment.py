@@ -132,7 +132,7 @@ def write_item_files(folder: Path, place: str, stem: str, items: ItemBatches) ->
 
     def passed_on() -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            hashes.append(key_hashes(plain_values(batch, "key")))
+            hashes.append(key_hashes(plain_values(batch.column("key"))))
             yield batch
 
     items_file = write_items(folder / f"{stem}.arrow", f"{place}/{stem}.arrow", schema, passed_on())

@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from jaxret.data.rows import Rows
 from jaxret.index.media_index import MediaIndex
-from jaxret.index.media_search_result import MediaSearchResult
 from jaxret.index.opened_index import OpenedIndex
-from jaxret.index.search_options import SearchOptions
+from jaxret.index.search.media_search_result import MediaSearchResult
+from jaxret.index.search.request import SearchRequest
 from jaxret.index.snapshot import Snapshot
 from jaxret.rank.validation import check_real
 
@@ -64,36 +64,14 @@ class ShardedIndex(MediaIndex):
         """See `OpenedIndex.each_part`."""
         return self._pool.map(self.revision, function, *args, **options)
 
-    def search(
-        self,
-        space: str,
-        vectors: ArrayLike,
-        k: int,
-        *,
-        options: SearchOptions | None = None,
-        kinds: Collection[str] | None = None,
-        where: str | None = None,
-        exclude_sources: Sequence[str | None] | None = None,
-        threads: int | None = None,
-    ) -> MediaSearchResult:
-        """See `OpenedIndex.search`."""
-        options = options or SearchOptions()
-        threshold = options.min_cosine
+    def _find(self, request: SearchRequest) -> MediaSearchResult:
+        threshold = request.options.min_cosine
         if threshold is not None:  # of the k nearest of all parts those above it, not of each part's
             threshold = check_real(threshold, "min_cosine")
-            options = dataclasses.replace(options, min_cosine=_BELOW_ALL)
-        answers = self.each_part(
-            _search_part,
-            space,
-            vectors,
-            k,
-            options=options,
-            kinds=kinds,
-            where=where,
-            exclude_sources=exclude_sources,
-            threads=threads,
-        )
-        merged = _nearest(answers, k)
+            below_all = dataclasses.replace(request.options, min_cosine=_BELOW_ALL)
+            request = dataclasses.replace(request, options=below_all)
+        answers = self.each_part(_search_part, request)
+        merged = _nearest(answers, request.k)
         if threshold is not None:
             merged = _above(merged, threshold)
         numbers = [number for number in sorted(set(merged.ids.ravel().tolist())) if number >= 0]
@@ -136,9 +114,8 @@ def _segments_of(whole: Snapshot, number: int, count: int) -> list[int]:
     return np.flatnonzero(parts == number).tolist()
 
 
-def _search_part(part: OpenedIndex, space: str, vectors: ArrayLike, k: int, **options: Any) -> MediaSearchResult:
-    found = part.search(space, vectors, k, **options)
-    return MediaSearchResult(found.ids, found.distances, found.starts, found.ends, found.cosines, {})
+def _search_part(part: OpenedIndex, request: SearchRequest) -> MediaSearchResult:
+    return dataclasses.replace(part._find(request), found={})
 
 
 def _nearest(answers: Sequence[MediaSearchResult], k: int) -> MediaSearchResult:
@@ -162,7 +139,7 @@ def _nearest(answers: Sequence[MediaSearchResult], k: int) -> MediaSearchResult:
 
 
 def _above(found: MediaSearchResult, threshold: float) -> MediaSearchResult:
-    """What PAR keeps, in its order; see `jaxret.index.media_search`."""
+    """What PAR keeps, in its order; see `jaxret.index.search.media_search`."""
     assert found.cosines is not None
     kept = (found.cosines > np.float32(threshold)) & (found.ids >= 0)
     order = np.argsort(~kept, axis=1, kind="stable")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
 from jaxret.rank.hamming import hamming_topk
-from jaxret.rank.search_result import SearchResult
-from jaxret.rank.topk import cosine_topk, euclidean_topk
+from jaxret.rank.search_result import SearchResult, merge_results
+from jaxret.rank.topk import cosine_topk, cosine_topk_in_parts, euclidean_topk, euclidean_topk_in_parts
 
 __all__ = ["METRICS", "RankingMetric", "metrics_of"]
 
@@ -34,6 +35,15 @@ class TopK(Protocol):
         """
 
 
+class TopKInParts(Protocol):
+    """A `TopK` of a gallery in several arrays."""
+
+    def __call__(
+        self, queries: NDArray[Any], parts: Sequence[NDArray[Any]], k: int, /, *, threads: int | None = None
+    ) -> SearchResult:
+        """As `TopK`; rows are numbered through all parts, which are not empty."""
+
+
 @dataclass(frozen=True)
 class RankingMetric:
     """One way to rank.
@@ -44,17 +54,32 @@ class RankingMetric:
         label: what its distances are called in tables.
         whole: whether distances are whole numbers, so that many rows tie: their figures are averaged over the orders
             of ties, and they are printed without decimals.
+        topk_in_parts: the same search of a gallery in several arrays, as `topk_of_parts`; None: it is made of `topk`.
     """
 
     topk: TopK
     dtype: Literal["float32", "uint8"]
     label: str = "distance"
     whole: bool = False
+    topk_in_parts: TopKInParts | None = None
+
+    def topk_of_parts(
+        self, queries: NDArray[Any], parts: Sequence[NDArray[Any]], k: int, *, threads: int | None = None
+    ) -> SearchResult:
+        """The k nearest rows of a gallery that comes in several arrays, numbered through all of them; see `TopK`."""
+        if self.topk_in_parts is not None:
+            return self.topk_in_parts(queries, parts, k, threads=threads)
+        found, first = [], 0
+        for part in parts:
+            near = self.topk(queries, part, min(k, len(part)), threads=threads)
+            found.append(SearchResult(near.ids + first, near.distances))
+            first += len(part)
+        return merge_results(found, k)
 
 
 METRICS: dict[str, RankingMetric] = {
-    "euclidean": RankingMetric(euclidean_topk, "float32"),
-    "cosine": RankingMetric(cosine_topk, "float32"),
+    "euclidean": RankingMetric(euclidean_topk, "float32", topk_in_parts=euclidean_topk_in_parts),
+    "cosine": RankingMetric(cosine_topk, "float32", topk_in_parts=cosine_topk_in_parts),
     "hamming": RankingMetric(hamming_topk, "uint8", "bits", whole=True),
 }
 """Name -> metric, the default of each dtype first. A program can add its own: indexes and evaluation then rank by it.

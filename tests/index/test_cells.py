@@ -7,9 +7,9 @@ import pytest
 from index_results import keys_of
 from reference.nearest import euclidean_distances
 
-import jaxret.index.item_search as item_search
+import jaxret.index.search.item_search as item_search
+import jaxret.index.search.shards as shards
 import jaxret.index.segment as segment_module
-import jaxret.index.shards as shards
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, Rows, SearchOptions, Space
 from jaxret.rank import CentroidIndex

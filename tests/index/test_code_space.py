@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from index_results import items_of, keys_of
 from reference.nearest import hamming_distances
 
-import jaxret.index.item_search as item_search
+import jaxret.index.search.item_search as item_search
+import jaxret.index.search.shards as shards
 import jaxret.index.segment as segment_module
-import jaxret.index.shards as shards
 import jaxret.index.snapshot as snapshot_module
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, MediaItem, Rows, SearchOptions, Space

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from index_results import keys_of
 
+import jaxret.index.search.shards as shards
 import jaxret.index.segment as segment_module
-import jaxret.index.shards as shards
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, Rows, SearchOptions, Space
 from jaxret.rank import DeviceGallery

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from index_results import items_of, keys_of
 from reference.item_search import nearest_items
 
-import jaxret.index.item_search as item_search
-import jaxret.index.shards as shards
+import jaxret.index.search.item_search as item_search
+import jaxret.index.search.shards as shards
 import jaxret.index.snapshot as snapshot_module
-from jaxret.index import MediaItem, SearchOptions, Space
+from jaxret.errors import IndexFormatError
+from jaxret.index import MediaIndex, MediaItem, SearchOptions, Space
 
 # Few distinct whole numbers: many exact ties, and distances that are exact in float32.
 VECTOR = st.lists(st.sampled_from([-1.0, 0.0, 1.0, 2.0]), min_size=2, max_size=2)
@@ -228,3 +229,18 @@ def test_search_refuses(make, change, error, message):
     arguments = {"space": "frame", "vectors": np.zeros(3, np.float32), "k": 1} | change
     with pytest.raises(error, match=message):
         make.search(index, **arguments)
+
+
+@pytest.mark.parametrize("where", [None, "kind = 'video'"])
+def test_of_several_segments_the_damaged_one_is_named(make, monkeypatch, where):
+    monkeypatch.setattr("jaxret.index.segment.SMALL_FILE", 0)
+    index = make.empty()
+    for segment in range(3):
+        items = [MediaItem(f"{segment}/{number}", "image" if number == 1 else "video") for number in range(3)]
+        index.add(items, {"frame": make.rows([[0.0] * 3], [[1.0] * 3], [[2.0] * 3])})
+    path = index.folder / "segments" / "000002" / "frame.vectors.npy"
+    content = bytearray(path.read_bytes())
+    content[-4:] = np.float32(np.nan).tobytes()
+    path.write_bytes(content)
+    with pytest.raises(IndexFormatError, match=rf"{path}: gallery .*2.* `verify\(\)` checks all"):
+        MediaIndex.open(index.folder).search("frame", [0.0, 0.0, 0.0], 2, where=where)

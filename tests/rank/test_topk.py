@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from reference import nearest
 from reference.kernel_levels import at_every_level, forced
 
+import jaxret.rank as rank
 from jaxret.rank import available_simd_levels, cosine_topk, euclidean_topk, par
 
 SEARCHES = {"euclidean": (euclidean_topk, nearest.euclidean_topk), "cosine": (cosine_topk, nearest.cosine_topk)}
@@ -268,3 +269,25 @@ def test_error_of_progress_stops_the_search():
 
     with pytest.raises(KeyError, match="enough"):
         euclidean_topk(np.ones((2, 2)), np.ones((9, 2)), 1, progress=stop)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize("queries", [1, 9])
+def test_a_gallery_in_parts_is_searched_as_a_whole(metric, queries):
+    rng = np.random.default_rng(3)
+    gallery = rng.standard_normal((200, 7)).astype(np.float32)
+    gallery[150:170] = gallery[20]  # ties between parts
+    wanted = np.concatenate([gallery[20:21], rng.standard_normal((queries - 1, 7)).astype(np.float32)])
+    parts = [gallery[:1], gallery[1:90].astype(np.float64), gallery[90:160], gallery[160:]]
+    for k in (1, 30, 200):
+        whole = rank.METRICS[metric].topk(wanted, gallery, k)
+        for ranking in (rank.METRICS[metric], rank.RankingMetric(rank.METRICS[metric].topk, "float32")):
+            found = ranking.topk_of_parts(wanted, parts, k)
+            np.testing.assert_array_equal(found.ids, whole.ids)
+            np.testing.assert_array_equal(found.distances, whole.distances)
+    with pytest.raises(ValueError, match="k must be at most the 200 gallery items, got 201"):
+        rank.METRICS[metric].topk_of_parts(wanted, parts, 201)
+    with pytest.raises(ValueError, match=r"gallery.*161"):
+        rank.METRICS[metric].topk_of_parts(
+            wanted, [*parts[:3], np.where(np.arange(40)[:, None] == 1, np.nan, parts[3])], 3
+        )

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jaxret.index.media_search import rank_media
-from jaxret.index.search_options import SearchOptions
+from jaxret.index.search.media_search import rank_media
+from jaxret.index.search.request import SearchRequest
+from jaxret.index.search.search_options import SearchOptions
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import Space
 from jaxret.rank import euclidean_topk
@@ -62,9 +63,7 @@ def measure_recall(
         options = SearchOptions(probes=wanted, metric="euclidean")
 
         def search(some: FloatMatrix) -> NDArray[np.int64]:
-            return rank_media(
-                now, space, some, k + 1, options=options, chosen=(None, None), exclude_sources=None, threads=None
-            ).ids
+            return rank_media(now, space, SearchRequest(space.name, some, k + 1, options, None, None, None, None)).ids
 
         ranked = zip(search(vectors).tolist(), own, strict=True)
         found = [set([other for other in ids if other not in (item, -1)][:k]) for ids, item in ranked]

@@ -9,7 +9,6 @@ A string that is no valid UTF-8, as names of files may be, is kept as NUL and it
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -24,9 +23,10 @@ __all__ = [
     "cast_batch",
     "check_schema",
     "column_array",
-    "items_of_batch",
+    "items_of_columns",
     "items_of_table",
     "kind_of_type",
+    "plain_columns",
     "plain_value",
     "plain_values",
     "schema_of",
@@ -161,25 +161,26 @@ def plain_value(value: Any) -> Any:
     return value
 
 
-def plain_values(batch: pa.RecordBatch, name: str, rows: Sequence[int] | None = None) -> list[Any]:
-    """A column of a record batch as Python has it, `modified` as nanoseconds; None where there is no such column.
+def plain_columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    """The columns of a record batch by name, `modified` as nanoseconds."""
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    return {name: column.view(pa.int64()) if name == "modified" else column for name, column in columns.items()}
+
+
+def plain_values(column: pa.Array, rows: Sequence[int] | None = None) -> list[Any]:
+    """The values of one of `plain_columns` as Python has them.
 
     Args:
-      batch: of items.
-      name: of the column.
+      column: the values.
       rows: of these rows alone; None for all. (`take` would import pyarrow.compute, for as long as many searches last.)
 
     Raises:
       ValueError: as `plain_value`.
     """
-    number = batch.schema.get_field_index(name)
-    if number < 0:
-        return [None] * (len(batch) if rows is None else len(rows))
-    column = batch.column(number)
-    if name == "modified":
-        column = column.view(pa.int64())
+    if column.null_count == len(column):
+        return [None] * (len(column) if rows is None else len(rows))
     values = column.to_pylist() if rows is None else [column[row].as_py() for row in rows]
-    return [plain_value(value) for value in values]
+    return [plain_value(value) for value in values] if pa.types.is_string(column.type) else values
 
 
 def items_of_table(table: Any) -> list[MediaItem]:
@@ -224,19 +225,15 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=schema)
 
 
-def items_of_batch(batch: pa.RecordBatch, rows: Sequence[int] | None = None) -> Iterator[MediaItem]:
-    """The items of a record batch, in order; of some rows alone if given.
+def items_of_columns(columns: Mapping[str, pa.Array], rows: Sequence[int] | None = None) -> Iterator[MediaItem]:
+    """The items that `plain_columns` describe, in order; of some rows alone if given.
 
     Raises:
       TypeError, ValueError: a row describes none.
     """
-    names = batch.schema.names
-    own = names[len(FIELDS) :]
-    columns = {name: plain_values(batch, name, rows) for name in names}
-    states = zip(*(columns.pop(name) for name in ("size", "modified", "content")), strict=True)
-    own_rows = zip(*(columns.pop(name) for name in own), strict=True) if own else itertools.repeat(())
-    for values, state, given in zip(zip(*columns.values(), strict=True), states, own_rows, strict=False):
-        file = None if state[0] is None else FileState(*state)
-        yield MediaItem(
-            **dict(zip(columns, values, strict=True)), file=file, columns=dict(zip(own, given, strict=True))
-        )
+    own = list(columns)[len(FIELDS) :]
+    for values in zip(*(plain_values(column, rows) for column in columns.values()), strict=True):
+        key, kind, label, source, split, path, origin, content, duration, size, modified = values[: len(FIELDS)]
+        file = None if size is None else FileState(size, modified, content)
+        given = dict(zip(own, values[len(FIELDS) :], strict=True))
+        yield MediaItem(key, kind, label, source, split, path, duration, origin, file, given)

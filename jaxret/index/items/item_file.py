@@ -19,7 +19,8 @@ from jaxret.index.items.columns import (
     BATCH_ITEMS,
     batches_of_items,
     check_schema,
-    items_of_batch,
+    items_of_columns,
+    plain_columns,
     plain_value,
     plain_values,
 )
@@ -84,6 +85,7 @@ class ItemFile:
         self._schema = schema
         self._n_batches, self._read = n_batches, read
         self._checked: dict[int, pa.RecordBatch] = {}
+        self._columns: dict[int, dict[str, pa.Array]] = {}
         try:
             self.own = check_schema(schema)
         except (ValueError, TypeError) as error:
@@ -98,12 +100,15 @@ class ItemFile:
           IndexFormatError: the file describes none at one of these places.
         """
         for number, run in itertools.groupby(numbers, lambda number: number // BATCH_ITEMS):
-            yield from self._items(self.batch(number), [local % BATCH_ITEMS for local in run])
+            yield from self._items(number, [local % BATCH_ITEMS for local in run])
 
-    def _items(self, batch: pa.RecordBatch, rows: list[int]) -> Iterator[MediaItem]:
+    def _items(self, number: int, rows: list[int]) -> Iterator[MediaItem]:
+        batch = self.batch(number)
+        if number not in self._columns:
+            self._columns[number] = plain_columns(batch)
         whole = len(rows) == len(batch) and rows == list(range(len(batch)))
         try:
-            yield from items_of_batch(batch, None if whole else rows)
+            yield from items_of_columns(self._columns[number], None if whole else rows)
         except (ValueError, TypeError) as error:
             raise IndexFormatError(f"{self.path}: {error}") from error
 
@@ -141,7 +146,8 @@ class ItemFile:
     def values(self, name: str) -> list[Any]:
         """All values of a column, as Python has them; None where there is none."""
         try:
-            return [value for batch in self.batches() for value in plain_values(batch, name)]
+            columns = (plain_columns(batch).get(name, pa.nulls(len(batch))) for batch in self.batches())
+            return [value for column in columns for value in plain_values(column)]
         except ValueError as error:
             raise IndexFormatError(f"{self.path}: column {name!r}: {error}") from error
 

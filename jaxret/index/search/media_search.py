@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import jaxret.rank as rank
-from jaxret.index.item_search import Gallery, Way, gallery_of
-from jaxret.index.media_search_result import MediaSearchResult
-from jaxret.index.search_options import SearchOptions
+from jaxret.index.search.item_search import Gallery, Way, gallery_of
+from jaxret.index.search.media_search_result import MediaSearchResult
+from jaxret.index.search.request import SearchRequest
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import Space
 from jaxret.rank.threads import check_threads
@@ -24,29 +24,20 @@ _MOST_FILLED = 1 << 22
 """Results without an item that are made up where k is above the number of items."""
 
 
-def rank_media(
-    snapshot: Snapshot,
-    space: Space,
-    vectors: ArrayLike,
-    k: int,
-    *,
-    options: SearchOptions,
-    chosen: tuple[frozenset[str] | None, str | None],
-    exclude_sources: Sequence[str | None] | None,
-    threads: int | None,
-) -> MediaSearchResult:
-    """`MediaIndex.search` on a snapshot; arguments and errors are described there. `chosen` are kinds and filter."""
+def rank_media(snapshot: Snapshot, space: Space, request: SearchRequest) -> MediaSearchResult:
+    """`MediaIndex.search` on a snapshot, in the request's space; errors are described there."""
+    options, threads = request.options, request.threads
     if space.representation == "record":
         raise ValueError(f"space {space.name!r} holds records, which are not compared: read them with rows()")
-    queries = _checked_queries(space, vectors)
+    queries = _checked_queries(space, request.vectors)
     metric = options.metric_in(space)
-    k = check_count(k, "k")
+    k = check_count(request.k, "k")
     if len(queries) * (k - len(snapshot.items)) > _MOST_FILLED:
         raise ValueError(f"k must be near the {len(snapshot.items)} items of the index or below, got {k}")
     check_threads(threads)
-    excluded = _source_numbers(snapshot, exclude_sources, len(queries))
+    excluded = _source_numbers(snapshot, request.exclude_sources, len(queries))
     way: Way = "hash tables" if options.multi_index else "scan" if options.probes is None else "cells"
-    gallery = gallery_of(snapshot, space.name, *chosen, way, options.device)
+    gallery = gallery_of(snapshot, space.name, request.kinds, request.where, way, options.device)
     best = gallery.nearest_items(queries, k, metric, excluded, threads, options.probes)
     cosines = None
     if options.min_cosine is not None:

@@ -4,7 +4,6 @@ on an accelerator.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from jaxret.index.snapshot import BLOCK_ROWS, Snapshot
 __all__ = [
     "CelledShard",
     "HashedShard",
-    "KeptCells",
     "Shard",
     "WholeShard",
     "missing_results",
@@ -37,7 +35,8 @@ class Shard:
       number: of the segment.
       first: the number of its first row.
       n_rows: rows that are searched, the greatest depth.
-      n_items: items that they belong to.
+      n_wanted: those of them that take part.
+      n_items: items that these belong to.
     """
 
     def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
@@ -54,11 +53,17 @@ class Shard:
             self.n_rows, self.n_items = len(rows), self._segment.count_items(space)
         else:
             self.n_rows, self.n_items = len(self._chosen), _count_distinct(rows.items[self._chosen])
+        self.n_wanted = self.n_rows
 
     @property
     def has_few_rows(self) -> bool:
         """Whether so few rows take part that copies of them are quicker to search than the whole file."""
         return self.n_rows < _SCANNED_SHARE * len(self.rows)
+
+    @property
+    def scans_whole_file(self) -> bool:
+        """Whether a search reads the rows of the segment's file as they lie, one after the other."""
+        return self._chosen is None
 
     @property
     def found_ids(self) -> NDArray[np.int64]:
@@ -138,8 +143,12 @@ class WholeShard(Shard):
 
     def __init__(self, snapshot: Snapshot, number: int, space: str, rows: Rows, first: int, wanted: NDArray[np.bool_]):
         super().__init__(snapshot, number, space, rows, first, wanted)
-        self._n_wanted = self.n_rows
         self.n_rows = len(rows)
+
+    @property
+    def scans_whole_file(self) -> bool:
+        """See `Shard.scans_whole_file`; what searches in another way is no scan."""
+        return type(self) is WholeShard
 
     def ids_of(self, local: NDArray[np.int64]) -> NDArray[np.int64]:
         """The item ids of some rows, -1 where they take no part."""
@@ -157,8 +166,8 @@ class WholeShard(Shard):
         """As of a plain shard, and more by the share of rows that take no part."""
         if k >= self.n_items:
             return self.n_rows
-        wanted = k if self._n_wanted == self.n_items else 2 * k + 16
-        return min(self.n_rows, -(-wanted * self.n_rows // self._n_wanted))
+        wanted = k if self.n_wanted == self.n_items else 2 * k + 16
+        return min(self.n_rows, -(-wanted * self.n_rows // self.n_wanted))
 
 
 class HashedShard(WholeShard):
@@ -208,50 +217,6 @@ class SentShard(WholeShard):
         gallery = self._segment.on_device(self._space, self._device)
         found = self._topk(queries, gallery, depth, metric, threads)
         return rank.SearchResult(found.ids + self.first, found.distances)
-
-
-class KeptCells(WholeShard):
-    """All segments whose cells are kept on disk, as one shard: a query is compared with the centroids once.
-
-    Attributes:
-      first, n_rows, n_items: as of a shard whose rows are those of all.
-    """
-
-    def __init__(self, snapshot: Snapshot, space: str, shards: Sequence[CelledShard]):
-        """Join the cells of the segments' own shards, which are at least one."""
-        self.first = 0
-        self._shards, self._snapshot = shards, snapshot
-        self._firsts = np.array([shard.first for shard in shards], np.int64)
-        self._cells = rank.CentroidIndex.joined([snapshot.cells(shard.number, space) for shard in shards])
-        self.n_rows = len(self._cells)
-        self.n_items = sum(shard.n_items for shard in shards)
-        self._n_wanted = sum(shard._n_wanted for shard in shards)
-
-    @property
-    def found_ids(self) -> NDArray[np.int64]:
-        """The ids of the items that take part, ascending."""
-        return np.concatenate([shard.found_ids for shard in self._shards])
-
-    def ids_of(self, local: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The item ids of some rows, -1 where they take no part."""
-        places = np.searchsorted(self._firsts, local, side="right") - 1
-        ids = np.empty_like(local)
-        for place in np.unique(places).tolist():
-            inside = places == place
-            ids[inside] = self._shards[place].ids_of(local[inside] - self._firsts[place])
-        return ids
-
-    def nearest_rows(
-        self, queries: NDArray[Any], depth: int, metric: str, threads: int | None, probes: int | None
-    ) -> rank.SearchResult:
-        """The `depth` nearest rows of the `probes` nearest cells, those that take no part among them."""
-        assert probes is not None
-        found = self._cells.topk(queries, depth, probes=min(probes, self._cells.cells), threads=threads)
-        if found.ids.size and not -1 <= found.ids.min() <= found.ids.max() < self.n_rows:
-            raise IndexFormatError(
-                f"{self._snapshot.root}: cells name rows that the index does not have; `verify()` checks all"
-            )
-        return found
 
 
 def scanned_shard(

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 import jaxret.rank as rank
 from jaxret.data.rows import Rows
-from jaxret.index.shards import CelledShard, HashedShard, KeptCells, Shard, missing_results, scanned_shard, sent_shard
+from jaxret.index.search.joined_shards import KeptCells, joined_scans
+from jaxret.index.search.shards import CelledShard, HashedShard, Shard, missing_results, scanned_shard, sent_shard
 from jaxret.index.snapshot import Snapshot
 
 __all__ = ["Gallery", "gallery_of"]
@@ -75,6 +76,7 @@ class Gallery:
         celled = [shard for shard in self._shards if isinstance(shard, CelledShard)]
         if celled and self._searched and space in snapshot.centroids:
             self._searched = [KeptCells(snapshot, space, celled)]
+        self._searched = joined_scans(snapshot, self._searched)
         self._n_items = sum(shard.n_items for shard in self._searched)
 
     @functools.cached_property
