@@ -30,7 +30,25 @@ from jaxret.training import RunFolder, replace_settings
 DATA = "moving digits, 80 classes"
 METRICS = ("mAP", "P@1", "P@5")
 METHODS = ("Bi-DTW", "mean vector", "untrained, Bi-DTW", "mean of pixels", "chance")
+WHOLE = "four steps"
 TRIPLETS: dict[str, Any] = {"steps": ("triplet",), "epochs": 8, "evaluate_every": 8}
+
+
+def by_class(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
+    """Rows of test clips as queries for each other; of a training in four steps also what the first ones gave."""
+    figures = json.loads(run.figures.read_text(encoding="utf-8"))
+    shown = {(method, setting): method for method in METHODS}
+    shown |= {
+        ("Bi-DTW", f"{setting}, after {step}"): f"after {step}, Bi-DTW"
+        for step in ("pretrain", "triplet")
+        if setting == WHOLE
+    }
+    rows = []
+    for (method, label), key in shown.items():
+        for group in ("seen", "unseen"):
+            found = {f"{metric}, {group}": figures[key][group][metric] for metric in METRICS}
+            rows += results_file.rows_of(DATA, method, found, setting=label, seed=seed)
+    return rows
 
 
 def cropped(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
@@ -63,7 +81,7 @@ def main() -> None:
     parser = StudyParser(__doc__, "accuracy_convlstm_digits", ("digits",), seeds=(0,))
     parser.add_argument("--whole", action="store_true", help="take all four steps")
     args = parser.read()
-    setting = "four steps" if args.whole else "triplet step, 600 updates"
+    setting = WHOLE if args.whole else "triplet step, 600 updates"
     rows = []
     for seed in args.seeds:
         run = RunFolder(args.work / f"{'whole' if args.whole else 'triplet'}-{seed}")
@@ -76,11 +94,7 @@ def main() -> None:
                 config = open_config(run)[1]
             if RECIPE.train(config, RunContext(run, RECIPE.name, print)) is None:
                 raise SystemExit("the training was stopped: call again to go on")
-        figures = json.loads(run.figures.read_text(encoding="utf-8"))
-        for method in METHODS:
-            for group in ("seen", "unseen"):
-                found = {f"{metric}, {group}": figures[method][group][metric] for metric in METRICS}
-                rows += results_file.rows_of(DATA, method, found, setting=setting, seed=seed)
+        rows += by_class(run, setting, seed)
         rows += cropped(run, setting, seed)
     print(results_file.update("accuracy_convlstm_digits", rows, ["jax", "flax"]))
 
