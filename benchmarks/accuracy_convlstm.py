@@ -1,8 +1,9 @@
 """ConvLSTM autoencoders and Bi-DTW: videos as sequences of clip vectors, by clip and by class or place.
 
-Models small enough for two CPU cores: images of 32 x 32, 6 frames a clip, 16 recurrent, 8 residual and 8 map
+Models small enough for two CPU cores: images of 32 x 32, 4 to 6 frames a clip, 16 recurrent, 8 residual and 8 map
 channels, vectors of 128 numbers (the paper's: 256 x 256, 64, 32, 16 and 4,000), with the recipe's own optimiser, for
-some four hundred updates a step. The full size is built, counted and run for a few updates (`full`).
+some hundred and fifty updates a step, of all models as many. The full size is built, counted and run for a few updates
+(`full`).
 
 Data, drawn anew for each seed: six classes of JHMDB (one of its official splits: some 92 videos are queries; training
 videos of the other 15 classes, without labels, join in pre-training), moving digits (1,200 videos train, 320 are
@@ -19,11 +20,12 @@ i-th relevant.
 
 - `models`: every model after its four steps of training, by Bi-DTW, and the baselines: SIFT words (one bag a video, 500
   words), NDVR-DML on MobileNet V1, the mean vector of the same encoder by cosine, and the untrained encoder.
-- `ablations`: of M3 on JHMDB: pre-training, second pass (none, plain, challenging), triplet loss, ways of ranking.
+- `ablations`: of M3 on JHMDB: the steps one after the other, a plain second pass in the place of the challenging one,
+  ways of ranking; `scratch`: the same without pre-training, and with that of the labelled videos alone.
 - `full`: the paper's sizes.
 
     python benchmarks/accuracy_convlstm.py                       # all
-    python benchmarks/accuracy_convlstm.py ablations --seeds 0   # some; the result file is then left as it is
+    python benchmarks/accuracy_convlstm.py ablations --seeds 0   # some; in the result file the other rows stay
 
 Trainings and the rows of finished parts are kept under --work, so a stopped call goes on where it was.
 """
@@ -121,6 +123,11 @@ class Study:
         with write_atomically(path) as partial:
             partial.write_text(json.dumps(self.rows[before:]), encoding="utf-8")
 
+    def ablated(self, seed: int) -> tuple[ClipData, str, str]:
+        """The data, the model's name and the table's of the ablations."""
+        data = self.data("jhmdb", seed)
+        return data, PLANE[ABLATED], f"{data.name}: ablations"
+
     def train(self, data: ClipData, architecture: str, seed: int, **steps: tuple[str, ...]) -> RunFolder:
         """The run of a model."""
         return autoencoder(data, architecture, self.args.work, epochs=self.args.epochs, seed=seed, **steps)
@@ -201,34 +208,49 @@ def ablations(study: Study) -> None:
 
 
 def ablations_of(study: Study, seed: int) -> None:
-    """All ablations with one seed."""
-    data, name = study.data("jhmdb", seed), PLANE[ABLATED]
-    what = f"{data.name}: ablations"
+    """One step after the other, a second pass on ordinary batches in the place of the hard ones, and the rankings."""
+    data, name, what = study.ablated(seed)
     whole = study.train(data, ABLATED, seed)
-    scratch = study.train(data, ABLATED, seed, steps=FOUR_STEPS[1:])
     plain = study.train(data, ABLATED, seed, steps=("pretrain", "triplet", "plain"), like=FOUR_STEPS)
-    scratch_plain = study.train(data, ABLATED, seed, steps=("triplet", "plain"), like=FOUR_STEPS[1:])
-    labelled = dataclasses.replace(data, name="JHMDB labelled", unlabelled=None)
-    alone = study.train(labelled, ABLATED, seed, steps=("pretrain", "triplet"))
+    encoded = encode_data(untrained(load_encoder(whole.encoder), seed), data, seed)
+    study.add(what, name, "untrained", seed, ordered(encoded, "bi-dtw"))
     ended = {
-        "autoencoder of the labelled videos": alone.path / "pretrain" / "encoder",
-        "autoencoder of the labelled videos, triplet loss": alone.encoder,
         "pre-training": whole.path / "pretrain" / "encoder",
-        "triplet loss": scratch.path / "triplet" / "encoder",
-        "triplet loss, plain second pass": scratch_plain.encoder,
-        "triplet loss, challenging second pass": scratch.encoder,
         "pre-training, triplet loss": whole.path / "triplet" / "encoder",
         "pre-training, triplet loss, plain second pass": plain.encoder,
         "pre-training, triplet loss, challenging second pass": whole.encoder,
     }
-    encoded = encode_data(untrained(load_encoder(whole.encoder), seed), data, seed)
-    study.add(what, name, "untrained", seed, ordered(encoded, "bi-dtw"))
     for setting, folder in ended.items():
         encoded = encode_data(load_encoder(folder), data, seed)
         study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
     encoded = encode_data(load_encoder(ended["pre-training, triplet loss"]), data, seed)  # that of the paper's table 7
     for measure, key in MEASURES.items():
         study.add(what, name, f"ranked by {measure}", seed, ordered(encoded, key), PAPER_ABLATIONS.get(measure, ()))
+
+
+def scratch(study: Study) -> None:
+    """The same where nothing, or only the labelled videos, trained before."""
+    for seed in study.seeds("jhmdb"):
+        study.part(f"scratch-{seed}", partial(scratch_of, study, seed))
+
+
+def scratch_of(study: Study, seed: int) -> None:
+    """All of these with one seed."""
+    data, name, what = study.ablated(seed)
+    alone = study.train(data, ABLATED, seed, steps=FOUR_STEPS[1:])
+    plain = study.train(data, ABLATED, seed, steps=("triplet", "plain"), like=FOUR_STEPS[1:])
+    labelled = dataclasses.replace(data, name="JHMDB labelled", unlabelled=None)
+    few = study.train(labelled, ABLATED, seed, steps=("pretrain", "triplet"))
+    ended = {
+        "triplet loss": alone.path / "triplet" / "encoder",
+        "triplet loss, plain second pass": plain.encoder,
+        "triplet loss, challenging second pass": alone.encoder,
+        "autoencoder of the labelled videos": few.path / "pretrain" / "encoder",
+        "autoencoder of the labelled videos, triplet loss": few.encoder,
+    }
+    for setting, folder in ended.items():
+        encoded = encode_data(load_encoder(folder), data, seed)
+        study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
 
 
 def untrained(encoder: Any, seed: int) -> Any:
@@ -246,11 +268,16 @@ def full(study: Study) -> None:
     study.part("full", rows)
 
 
-STUDIES: dict[str, Callable[[Study], None]] = {"models": models, "ablations": ablations, "full": full}
+STUDIES: dict[str, Callable[[Study], None]] = {
+    "models": models,
+    "ablations": ablations,
+    "scratch": scratch,
+    "full": full,
+}
 
 
 def main() -> None:
-    """Run the studies, print a line a figure, write the result file."""
+    """Run the studies, print a line a figure, write them into the result file."""
     parser = StudyParser(__doc__, "accuracy_convlstm", STUDIES, seeds=None)
     parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS), help="of the study of models")
     parser.add_argument("--epochs", type=int, help="of each step, at most (default: the data's)")
@@ -261,8 +288,8 @@ def main() -> None:
     study = Study(args)
     for name in args.studies:
         STUDIES[name](study)
-    if args.complete:
-        print(results_file.write("accuracy_convlstm", study.rows, ["jax", "flax", "opencv-python-headless"]))
+    if args.epochs is None:
+        print(results_file.update("accuracy_convlstm", study.rows, ["jax", "flax", "opencv-python-headless"]))
 
 
 if __name__ == "__main__":

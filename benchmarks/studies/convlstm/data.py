@@ -40,7 +40,8 @@ class ClipData:
       spec: what `--data` takes.
       split_column: of its CSV.
       settings: of the recipe, that go with it.
-      epochs: of each step of training, so that a step has some hundred updates.
+      epochs: of each step of training with labels, so that a step has some hundred and fifty updates.
+      pretrain_epochs: of the first step, which sees the videos without labels, too.
       tests: indices of the videos that are queries by class, and that queries by clip are cropped from.
       unlabelled: what `--data` takes to train autoencoders on: the same and videos without a label; None: the same.
       near: bool (N, N), which videos are right answers by class where labels do not say; None: those of the label.
@@ -51,6 +52,7 @@ class ClipData:
     split_column: str
     settings: dict[str, Any]
     epochs: int
+    pretrain_epochs: int
     tests: Callable[[MediaDataset], list[int]]
     unlabelled: str | None = None
     near: np.ndarray | None = None
@@ -92,8 +94,8 @@ def jhmdb_data(source: Path, work: Path, *, seed: int) -> ClipData:
     others = [(path, "", film, part) for path, label, film, part in rows if label not in CLASSES and part == "train"]
     tables = {f"jhmdb-{split}": named, f"jhmdb-{split}-unlabelled": named + others}
     paths = [_write_table(work / f"{name}.csv", chosen) for name, chosen in tables.items()]
-    settings = {"frames": 6, "chunk_seconds": 0.4}
-    return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 16, _named_tests, paths[1])
+    settings = {"frames": 4, "chunk_seconds": 0.4}
+    return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 10, 2, _named_tests, paths[1])
 
 
 def digits_data(work: Path, *, seed: int) -> ClipData:
@@ -102,12 +104,12 @@ def digits_data(work: Path, *, seed: int) -> ClipData:
     if not (folder / "clips.csv").exists():
         MovingDigits(*DIGIT_CLIPS, seed=seed).write_media_folder(folder)
     settings = {"frames": 6, "chunk_seconds": 0.5, "image_size": 32}
-    return ClipData("moving digits", str(folder / "clips.csv"), "split", settings, 12, _named_tests)
+    return ClipData("moving digits", str(folder / "clips.csv"), "split", settings, 4, 4, _named_tests)
 
 
 def near_duplicate_data(source: Path) -> ClipData:
     """Edited copies of three scenes; too few to train on: encoders of JHMDB are used."""
-    return ClipData("near duplicates", str(source), "split", {}, 0, _all)
+    return ClipData("near duplicates", str(source), "split", {}, 0, 0, _all)
 
 
 def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, degrees: float = 20.0) -> ClipData:
@@ -142,7 +144,7 @@ def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, deg
     near = place_partners(whole.poses(0), times, spans, distance=distance, degrees=degrees, apart=0.1)
     settings = {"batch_size": 8, "frames": 6, "chunk_seconds": 0.5}
     settings |= {"depth_planes": 8, "depth_near": 0.5, "depth_far": 4.5}
-    return ClipData("RGB-D walk", f"rgbd:{folder}", "split", settings, 12, _untrained, near=near)
+    return ClipData("RGB-D walk", f"rgbd:{folder}", "split", settings, 12, 12, _untrained, near=near)
 
 
 def _write_table(path: Path, rows: Sequence[tuple[object, ...]]) -> str:

@@ -79,7 +79,8 @@ def autoencoder(
         steps=tuple(steps),
         transformer=_TRANSFORMER if architecture.startswith("m3") else conv_lstm.TransformerConfig(),
         seed=seed,
-        loop=LoopConfig(epochs=epochs, evaluate_every=max(1, epochs // 6), patience=4),
+        loop=LoopConfig(epochs=epochs, evaluate_every=max(1, epochs // 5), patience=4),
+        pretrain_epochs=min(epochs, data.pretrain_epochs),
         **settings,
     )
     if conv_lstm.train(config, RunContext(run, "conv-lstm")) is None:
