@@ -53,6 +53,13 @@ def label_of(number: int) -> str:
     return f"c{number % LABELS}"
 
 
+def columns_of(start: int, count: int) -> dict[str, list[Any]]:
+    """The table of `count` items from number `start` on."""
+    numbers = range(start, start + count)
+    durations = [float(n % 60) for n in numbers]
+    return {"key": list(map(key_of, numbers)), "label": list(map(label_of, numbers)), "duration": durations}
+
+
 class Peer(ABC):
     """One system at the job.
 
@@ -88,14 +95,14 @@ class Jaxret(Peer):
 
     def add(self, start: int, vectors: np.ndarray) -> None:
         """See `Peer.add`."""
-        from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, Space
+
+        from jaxret.index import EncoderRecord, MediaIndex, Rows, Space, items_of_table
         from jaxret.preprocessing import Preprocessing
 
         if start == 0:
             encoder = EncoderRecord("benchmark", Preprocessing())
             self.index = MediaIndex.create(self.folder, spaces=[Space("clip", D)], encoder=encoder)
-        numbers = range(start, start + len(vectors))
-        items = [MediaItem(key_of(n), "video", label=label_of(n), duration=float(n % 60)) for n in numbers]
+        items = items_of_table({**columns_of(start, len(vectors)), "kind": ["video"] * len(vectors)})
         self.index.add(items, {"clip": Rows(vectors, np.arange(len(vectors)))})
 
     def open(self) -> None:
@@ -126,10 +133,7 @@ class FaissPandas(Peer):
         if start == 0:
             self.flat, self.parts = faiss.IndexFlatL2(D), []
         self.flat.add(vectors)
-        numbers = range(start, start + len(vectors))
-        columns = {"key": map(key_of, numbers), "label": map(label_of, numbers)}
-        columns["duration"] = (float(n % 60) for n in numbers)
-        self.parts.append(pandas.DataFrame({name: list(values) for name, values in columns.items()}))
+        self.parts.append(pandas.DataFrame(columns_of(start, len(vectors))))
 
     def finish(self) -> None:
         """See `Peer.finish`."""
@@ -184,11 +188,8 @@ class LanceDb(Peer):
         import lancedb
         import pyarrow as pa
 
-        numbers = range(start, start + len(vectors))
         flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), D)
-        durations = pa.array([float(n % 60) for n in numbers])
-        columns = [pa.array(list(map(key_of, numbers))), pa.array(list(map(label_of, numbers))), durations, flat]
-        part = pa.table(columns, names=["key", "label", "duration", "vector"])
+        part = pa.table({**columns_of(start, len(vectors)), "vector": flat})
         if start == 0:
             self.table = lancedb.connect(self.folder).create_table("items", part)
         else:

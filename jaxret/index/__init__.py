@@ -11,8 +11,8 @@ from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.index.cells.recall import ProbeRecall
 from jaxret.index.exports.formats import ExportFormat, export_rows
-from jaxret.index.items.columns import items_of_table
 from jaxret.index.items.item_list import ItemList
+from jaxret.index.items.item_table import items_of_table
 from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
 from jaxret.index.media_index import MediaIndex
 from jaxret.index.opened_index import OpenedIndex

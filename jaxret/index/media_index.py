@@ -14,6 +14,8 @@ from jaxret.index.changes.columns import described, relocated, rooted, upgraded
 from jaxret.index.changes.commit import check_new, commit, create
 from jaxret.index.changes.items import added, check_rows, without
 from jaxret.index.changes.merging import compacted, merged, segments_to_merge
+from jaxret.index.changes.new_items import NewItems
+from jaxret.index.items.item_table import ItemTable
 from jaxret.index.manifest import EncoderRecord, Manifest
 from jaxret.index.opened_index import OpenedIndex
 from jaxret.index.remote_copy import copy_of_index, refuse_copies
@@ -123,7 +125,8 @@ class MediaIndex(OpenedIndex):
         Small segments at the end are merged when there are many, as a revision of its own.
 
         Args:
-          items: with keys that are new, at least one.
+          items: with keys that are new, at least one. Those of `items_of_table` stay columns, which is several times as
+            fast as objects.
           rows: for each space, rows whose `items` are positions in `items`. Each item needs at least one row.
           replace: let items take the place of those with the same keys; they move to the end.
 
@@ -132,9 +135,9 @@ class MediaIndex(OpenedIndex):
             unknown, an item has no row, or the rows do not fit the space. The message names the key or space.
           IndexBusyError: another writer holds the index.
         """
-        items = list(items)
-        checked = check_rows(self._snapshot.spaces, items, rows)
-        self._commit(lambda now: added(self.folder, now, items, checked, replace))
+        new = NewItems(items if isinstance(items, ItemTable) else list(items))
+        checked = check_rows(self._snapshot.spaces, new, rows)
+        self._commit(lambda now: added(self.folder, now, new, checked, replace))
         if segments_to_merge(self._snapshot):
             with contextlib.suppress(WriteError):  # the items are in the index, with room or without
                 self._commit(lambda now: merged(self.folder, now))

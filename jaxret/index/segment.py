@@ -50,6 +50,7 @@ def write_segment(
     spaces: Mapping[str, Space],
     rows: Mapping[str, tuple[int, Iterable[Rows]]],
     centroids: Mapping[str, FloatMatrix],
+    hashes: NDArray[np.uint64] | None = None,
 ) -> SegmentEntry:
     """Write a segment folder, whole and on disk; nothing refers to it until a manifest does.
 
@@ -61,6 +62,7 @@ def write_segment(
       rows: for each space with rows, their number and consecutive blocks of them, `Rows.items`
         not decreasing over all blocks.
       centroids: of the spaces whose cells are kept.
+      hashes: of the items' keys where they are at hand, see `jaxret.index.items.keys`.
 
     Returns:
       What the manifest must say about it.
@@ -69,7 +71,7 @@ def write_segment(
     temporary = root / "segments" / f"tmp-{name}"
     try:
         with writing(root / "segments" / name):
-            return _write_into(temporary, name, items, spaces, rows, centroids)
+            return _write_into(temporary, name, items, spaces, rows, centroids, hashes)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)  # gives the room back
         raise
@@ -82,13 +84,14 @@ def _write_into(
     spaces: Mapping[str, Space],
     rows: Mapping[str, tuple[int, Iterable[Rows]]],
     centroids: Mapping[str, FloatMatrix],
+    hashes: NDArray[np.uint64] | None,
 ) -> SegmentEntry:
     temporary.mkdir(parents=True)
 
     def within(file: str) -> tuple[Path, str]:
         return temporary / file, f"segments/{name}/{file}"
 
-    items_file, keys_file = write_item_files(temporary, f"segments/{name}", "items", items)
+    items_file, keys_file = write_item_files(temporary, f"segments/{name}", "items", items, hashes)
     arrays: dict[str, dict[str, ArrayEntry]] = {}
     cells: dict[str, dict[str, ArrayEntry]] = {}
     for space_name, (n, blocks) in rows.items():
@@ -118,7 +121,9 @@ def _write_into(
     return SegmentEntry(name, keys_file.shape[1], (), items_file, keys_file, arrays, cells)
 
 
-def write_item_files(folder: Path, place: str, stem: str, items: ItemBatches) -> tuple[FileEntry, ArrayEntry]:
+def write_item_files(
+    folder: Path, place: str, stem: str, items: ItemBatches, hashes: NDArray[np.uint64] | None = None
+) -> tuple[FileEntry, ArrayEntry]:
     """Write the two files of a segment's items: the columns, and the table that finds a key.
 
     Args:
@@ -126,17 +131,19 @@ def write_item_files(folder: Path, place: str, stem: str, items: ItemBatches) ->
       place: the folder's path within the index.
       stem: what their names begin with.
       items: at least one.
+      hashes: of their keys where they are at hand.
     """
     schema, batches = items
-    hashes: list[NDArray[np.uint64]] = []
+    made: list[NDArray[np.uint64]] = []
 
     def passed_on() -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            hashes.append(key_hashes(plain_values(batch.column("key"))))
+            if hashes is None:
+                made.append(key_hashes(plain_values(batch.column("key"))))
             yield batch
 
     items_file = write_items(folder / f"{stem}.arrow", f"{place}/{stem}.arrow", schema, passed_on())
-    table = key_table(np.concatenate(hashes))
+    table = key_table(np.concatenate(made) if hashes is None else hashes)
     keys_file = write_array(folder / f"{stem}.keys.npy", f"{place}/{stem}.keys.npy", [table], "uint64", table.shape)
     return items_file, keys_file
 

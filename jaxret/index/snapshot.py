@@ -65,13 +65,17 @@ class Snapshot:
         self._passing: dict[Any, list[NDArray[np.bool_]]] = {}
         self._row_counts: dict[str, int] = {}
 
-    def places(self, keys: Sequence[str]) -> list[tuple[int, int] | None]:
+    def places(self, keys: Sequence[str], hashes: NDArray[np.uint64] | None = None) -> list[tuple[int, int] | None]:
         """For each key (segment number, local item number) of the live item that has it, None where none has.
+
+        Args:
+          keys: looked for.
+          hashes: of them, where they are at hand.
 
         Raises:
           IndexFormatError: two items have the key.
         """
-        hashes = key_hashes(keys)
+        hashes = key_hashes(keys) if hashes is None else hashes
         found: list[tuple[int, int] | None] = [None] * len(keys)
         for number, segment in enumerate(self.segments):
             for place, local in segment.find(keys, hashes):

@@ -146,7 +146,8 @@ def checked_rows(rows: Rows, space: Space, n_items: int) -> Rows:
     if (backward := rows.starts > rows.ends).any():
         row = int(np.argmax(backward))
         raise ValueError(f"row {row} of {where} ends ({rows.ends[row]} s) before it starts ({rows.starts[row]} s)")
-    return Rows(vectors, items, rows.starts, rows.ends, n_items).take(np.argsort(items, kind="stable"))
+    checked = Rows(vectors, items, rows.starts, rows.ends, n_items)
+    return checked if (items[1:] >= items[:-1]).all() else checked.take(np.argsort(items, kind="stable"))
 
 
 def _checked_codes(given: ArrayLike, space: Space) -> NDArray[np.uint8]:

@@ -24,7 +24,6 @@ __all__ = [
     "check_schema",
     "column_array",
     "items_of_columns",
-    "items_of_table",
     "kind_of_type",
     "plain_columns",
     "plain_value",
@@ -181,36 +180,6 @@ def plain_values(column: pa.Array, rows: Sequence[int] | None = None) -> list[An
         return [None] * (len(column) if rows is None else len(rows))
     values = column.to_pylist() if rows is None else [column[row].as_py() for row in rows]
     return [plain_value(value) for value in values] if pa.types.is_string(column.type) else values
-
-
-def items_of_table(table: Any) -> list[MediaItem]:
-    """Items from a table that someone has.
-
-    Args:
-      table: an Arrow table, a data frame of pandas, or a mapping of names to columns. `key` is needed; `kind`, "image"
-        where there is no such column, `label`, `source`, `split`, `path`, `duration` and `origin` are fields of the
-        items, and all others columns of the user's own.
-
-    Raises:
-      ValueError: there is no column `key`, or a row describes no item; the message names the row, from 0.
-
-    Example:
-      >>> items_of_table({"key": ["a.jpg", "b.jpg"], "year": [1999, None]})[0].columns
-      {'year': 1999}
-    """
-    given = table if isinstance(table, pa.Table) else pa.table(table)
-    if "key" not in given.column_names:
-        raise ValueError(f"table must have a column key, got {', '.join(given.column_names) or 'none'}")
-    fields = {name for name in MediaItem.__dataclass_fields__ if name not in ("file", "columns")}
-    items = []
-    for number, row in enumerate(given.to_pylist()):
-        own = {name: value for name, value in row.items() if name not in fields}
-        known = {name: value for name, value in row.items() if name in fields and value is not None}
-        try:
-            items.append(MediaItem(**{"kind": "image", **known}, columns=own))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"row {number} of the table: {error}") from error
-    return items
 
 
 def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

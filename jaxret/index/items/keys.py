@@ -32,8 +32,11 @@ def key_table(hashes: NDArray[np.uint64]) -> KeyTable:
 
 def places_of_hashes(table: KeyTable, hashes: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which items may have which keys: pairs of the number of a hash and the local number of an item."""
-    first = np.searchsorted(table[0], hashes, side="left")
-    counts = np.searchsorted(table[0], hashes, side="right") - first
-    numbers = np.repeat(np.arange(len(hashes)), counts)
-    within = np.arange(len(numbers)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return numbers, table[1][first[numbers] + within].astype(np.int64)
+    order = np.argsort(hashes)  # neighbours look where the cache is warm, which is many times as fast
+    first = np.empty(len(hashes), np.int64)
+    first[order] = np.searchsorted(table[0], hashes[order])
+    found = np.flatnonzero(table[0][np.minimum(first, len(table[0]) - 1)] == hashes)
+    first = first[found]
+    counts = np.searchsorted(table[0], hashes[found], side="right") - first
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    return np.repeat(found, counts), table[1][np.repeat(first, counts) + within].astype(np.int64)
