@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from jaxret.cli.flags import parse
 from jaxret.cli.run import run_command
@@ -20,7 +21,8 @@ Get the files of one with your own tools into a folder, such as weights/dinov2-s
 and give that folder: jaxret index MEDIA INDEX --weights weights/dinov2-small
 `jaxret weights weights/dinov2-small` reads it, tells what it is, and prints the SHA-256 to compare with the one that
 the owner's page shows. The authors' own files are read as well: .pth of DINOv2 and DINOv3, .npz of SigLIP and
-VideoPrism, .pt of CLIP. jaxret downloads nothing."""
+VideoPrism, .pt of CLIP; and torchvision's detector (.pth), whose regions `jaxret train instance-search --features
+faster-rcnn --weights FILE` searches. jaxret downloads nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,9 +69,14 @@ def _list() -> None:
 
 
 def _describe(path: Path) -> None:
-    from jaxret.models.foundation import open_published
+    from jaxret.models.detection.published import holds_detector
+    from jaxret.models.foundation import is_published, open_published
     from jaxret.models.store import parameter_count
+    from jaxret.models.weights.load import read_weights
 
+    if not is_published(path) and holds_detector(arrays := read_weights(path)):
+        _describe_detector(path, arrays)
+        return
     found = open_published(path)
     size = found.sizing
     towers = parameter_count(found.backbone), 0 if found.words is None else parameter_count(found.words.tower)
@@ -79,6 +86,23 @@ def _describe(path: Path) -> None:
     print_text(f"parameters: {towers[0]:,} for images, {towers[1]:,} for words")
     print_text(f"a frame's vector: {found.backbone.embedding_size} numbers")
     print_text(f"sha256: {found.checksum}")
+
+
+def _describe_detector(path: Path, arrays: Any) -> None:
+    from jaxret.models.detection.published import detector_of_arrays
+    from jaxret.models.foundation.files import checksum_of
+    from jaxret.models.store import parameter_count
+    from jaxret.preprocessing import Preprocessing
+
+    side = Preprocessing(height=512, width=512, resize="fit")  # of a training, unless it says otherwise
+    detector = detector_of_arrays(arrays, side, source=str(path))
+    named = [name for name in detector.classes if not name.startswith("class ")]
+    classes = ", ".join(named[:5]) + ", ..." if named else "unnamed"
+    print_text(f"{path}: faster-rcnn, {detector.summary}")
+    print_text(f"classes: {classes}")
+    print_text(f"parameters: {parameter_count(detector):,}")
+    print_text(f"a region's vector: {detector.vector_size} numbers")
+    print_text(f"sha256: {checksum_of([path])}")
 
 
 if __name__ == "__main__":

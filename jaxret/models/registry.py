@@ -153,6 +153,7 @@ _BACKBONES = _Registry(
         "mobilenet-v1": "jaxret.models.backbones.mobilenet_v1",
         "efficientnet-lite0": "jaxret.models.backbones.efficientnet_lite",
         "vgg16": "jaxret.models.backbones.vgg16",
+        "resnet50": "jaxret.models.backbones.resnet50",
         "vision-transformer": "jaxret.models.backbones.vision_transformer",
         "c3d": "jaxret.models.backbones.c3d",
         "video-prism": "jaxret.models.backbones.video_prism",
@@ -190,6 +191,7 @@ _ENCODERS = _Registry(
     {
         "frames-then-sequence": "jaxret.models.encoder",
         "faster-rcnn": "jaxret.models.detection.faster_rcnn",
+        "faster-rcnn-pyramid": "jaxret.models.detection.pyramid_rcnn",
         "grid-patches": "jaxret.models.descriptors.grid",
         "map-words": "jaxret.models.descriptors.visual_words",
         "regional-maxima": "jaxret.models.descriptors.rmac",

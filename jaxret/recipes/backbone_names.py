@@ -8,8 +8,9 @@ import tyro
 
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models import known_backbones
+from jaxret.models.pretrained import backbone_of_weights
 
-__all__ = ["BackboneName", "BackboneNameOrAuto", "check_backbone"]
+__all__ = ["BackboneName", "BackboneNameOrAuto", "check_backbone", "chosen_backbone"]
 
 
 def _frame_backbones() -> Any:
@@ -33,8 +34,12 @@ BackboneNameOrAuto = Annotated[
 """And `auto`, which leaves the choice to the recipe."""
 
 
-def check_backbone(name: str) -> None:
+def check_backbone(name: str, *, auto: bool = False) -> None:
     """Refuse the name of what is no backbone of single frames.
+
+    Args:
+      name: of a backbone.
+      auto: whether "auto" will do as well.
 
     Raises:
       ConfigError: it is unknown, or takes chunks or wraps another backbone.
@@ -43,5 +48,19 @@ def check_backbone(name: str) -> None:
       >>> check_backbone("vgg16")
     """
     known = known_backbones("frame")
-    if name not in known:
+    if name not in known and not (auto and name == "auto"):
         raise ConfigError(unknown_name_message("backbone", name, known))
+
+
+def chosen_backbone(name: str, weights: str) -> str:
+    """The backbone that a recipe uses: the one that is named, and for `auto` the one that the weights are of.
+
+    Args:
+      name: of a backbone, or auto.
+      weights: as recipes take them; of "none" it is that of imagenet.
+
+    Example:
+      >>> chosen_backbone("auto", "none"), chosen_backbone("vgg16", "none")
+      ('efficientnet-lite0', 'vgg16')
+    """
+    return name if name != "auto" else backbone_of_weights("imagenet" if weights == "none" else weights)

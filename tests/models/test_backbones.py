@@ -19,6 +19,7 @@ SMALL = {
     "mobilenet-v1": {"width": 0.125},
     "efficientnet-lite0": {},
     "vgg16": {},
+    "resnet50": {},
     "vision-transformer": {"units": 12, "heads": 3, "depth": 2, "patch_size": 8, "image_size": 32},
 }
 

@@ -1,4 +1,4 @@
-"""MobileNet V1, EfficientNet-Lite0 and VGG16 against NumPy twins, Keras and PyTorch with the same weights."""
+"""MobileNet V1, EfficientNet-Lite0, VGG16 and ResNet-50 against NumPy twins, Keras and PyTorch."""
 
 from __future__ import annotations
 
@@ -62,6 +62,25 @@ def test_vgg16_equals_its_twin_at_every_stage():
     backbone = backbone_with("vgg16", arrays)
     images = pictures(2, 32, 50)
     assert_same_stages(encode(backbone, images), twin.vgg16(arrays, images))
+
+
+def test_resnet50_equals_its_twin_at_every_stage():
+    arrays = twin.random_resnet50(np.random.default_rng(0), classes=5)
+    backbone = backbone_with("resnet50", arrays, classes=5)
+    images = pictures(1, 32, 50)
+    assert_same_stages(encode(backbone, images), twin.resnet50(arrays, images))
+
+
+def test_resnet50_repeats_grey_pictures_as_colour():
+    arrays = twin.random_resnet50(np.random.default_rng(0))
+    images = pictures(1, 32, 32, 1)
+
+    @nnx.jit
+    def stem(backbone, images):
+        return backbone(images).stages["stem"]
+
+    grey, colour = backbone_with("resnet50", arrays, channels=1), backbone_with("resnet50", arrays)
+    np.testing.assert_allclose(stem(grey, images), stem(colour, images.repeat(3, -1)), atol=1e-5)
 
 
 @pytest.mark.slow

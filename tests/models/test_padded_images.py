@@ -16,12 +16,19 @@ SMALL = {
     "mobilenet-v1": {"width": 0.125},
     "efficientnet-lite0": {},
     "vgg16": {},
+    "resnet50": {},
 }
 SIZES = [(32, 64), (64, 32)]
 
 
 @pytest.mark.parametrize(
-    "name", ["small-convnet", "mobilenet-v1", "efficientnet-lite0", pytest.param("vgg16", marks=pytest.mark.slow)]
+    "name",
+    [
+        "small-convnet",
+        "mobilenet-v1",
+        "efficientnet-lite0",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "resnet50")),
+    ],
 )
 def test_maps_are_those_of_each_image_alone(name: str) -> None:
     backbone = create_backbone(name, **SMALL[name], rngs=nnx.Rngs(0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import nnx
 from instance_making import PICTURES, make_film, make_pictures, map_encoder
 from PIL import Image
 from readme_commands import readme_commands
@@ -22,7 +24,11 @@ from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex
 from jaxret.metrics import box_overlap
+from jaxret.models import create_backbone
+from jaxret.models.detection import DetectorSettings, PyramidRCNN
 from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
+from jaxret.preprocessing import Preprocessing
+from jaxret.recipes.instances import recipe
 from jaxret.recipes.instances.recipe import InstanceSearchConfig, training_indices
 from jaxret.retrieval import Retriever
 
@@ -427,6 +433,32 @@ def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], 
         train.main(["instance-search", "--out", str(tmp_path / "run"), *words])
 
 
+def test_regions_of_a_published_detector_are_searched(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The file itself is read in tests/models/test_pyramid_rcnn.py; a small detector stands in for it."""
+
+    def read(path: str, preprocessing: Preprocessing, *, proposals: int, windows: bool) -> PyramidRCNN:
+        assert path == "detector.pth"
+        settings = DetectorSettings((8, 16, 32, 48, 64), proposer_channels=8, head_units=8, proposals=proposals)
+        settings = dataclasses.replace(settings, windows=windows)
+        net = create_backbone("mobilenet-v1", width=0.125, rngs=nnx.Rngs(0))
+        stages = ("conv_pw_3", "conv_pw_5", "conv_pw_11", "conv_pw_13")
+        return PyramidRCNN(net, stages, ["thing"], preprocessing, settings, rngs=nnx.Rngs(0))
+
+    monkeypatch.setattr(recipe, "read_detector", read)
+    words = ["--features", "faster-rcnn", "--weights", "detector.pth", "--image-size", "64", "--frames", "2"]
+    counts = ["--proposals", "5", "--search-regions", "windows", "--quiet"]
+    assert train.main(["instance-search", "--data", str(data), "--out", str(tmp_path / "run"), *words, *counts]) == 0
+    hits = found(capsys, tmp_path / "run", data / "a.png", "--region", "0,0,64,64")
+    assert hits[0]["key"] == "a.png"
+    left, top, right, bottom = hits[0]["box"]
+    assert 0 <= left < right <= 64
+    assert 0 <= top < bottom <= 64
+    index = MediaIndex.open(tmp_path / "run" / "index")
+    assert index.spaces["regions"].dimension == 121 * 12
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -442,6 +474,12 @@ def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], 
         ({"features": "sift", "backbone": "vgg16"}, "backbone='vgg16' has no effect"),
         ({"features": "rmac", "words": 9}, "words=9 has no effect: it is no setting of the features 'rmac'"),
         ({"features": "blcf", "levels": 2}, "levels=2 has no effect"),
+        ({"search_regions": "windows"}, "search_regions='windows' has no effect: it is no setting of the features 'gr"),
+        ({"features": "faster-rcnn", "weights": "x.pth", "stage": "conv_3"}, "stage='conv_3' has no effect"),
+        (
+            {"features": "faster-rcnn"},
+            r"got weights=imagenet: give the file of torchvision's fasterrcnn_resnet50_fpn \(--weights FILE.pth\)",
+        ),
     ],
 )
 def test_settings_out_of_range_are_named(settings: dict, message: str) -> None:

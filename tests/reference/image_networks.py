@@ -216,3 +216,65 @@ def vgg16(arrays, images):
     if "predictions/kernel" in arrays:
         stages["logits"] = x @ arrays["predictions/kernel"] + arrays["predictions/bias"]
     return stages
+
+
+RESNET50_LAYERS = [(3, 64, 1), (4, 128, 2), (6, 256, 2), (3, 512, 2)]  # bottlenecks, inner channels, stride
+
+
+def random_resnet50(rng, classes=0):
+    """Arrays named as in torchvision's `resnet50`, which keep the size of what passes through."""
+    arrays = {}
+
+    def layer(name, norm, out, into, window):
+        arrays[f"{name}.weight"] = rng.normal(0, (2 / (into * window**2)) ** 0.5, (out, into, window, window))
+        arrays.update(
+            {
+                f"{norm}.weight": rng.uniform(0.3, 0.9, out),
+                f"{norm}.bias": rng.normal(0, 0.2, out),
+                f"{norm}.running_mean": rng.normal(0, 0.2, out),
+                f"{norm}.running_var": rng.uniform(0.5, 1.5, out),
+            }
+        )
+
+    layer("conv1", "bn1", 64, 3, 7)
+    into = 64
+    for number, (count, inner, _) in enumerate(RESNET50_LAYERS, start=1):
+        for block in range(count):
+            name = f"layer{number}.{block}"
+            for part, (out, of, window) in enumerate([(inner, into, 1), (inner, inner, 3), (4 * inner, inner, 1)], 1):
+                layer(f"{name}.conv{part}", f"{name}.bn{part}", out, of, window)
+            if block == 0:
+                layer(f"{name}.downsample.0", f"{name}.downsample.1", 4 * inner, into, 1)
+            into = 4 * inner
+    if classes:
+        arrays |= {"fc.weight": rng.normal(0, 0.02, (classes, into)), "fc.bias": rng.normal(0, 0.1, classes)}
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+
+def resnet50(arrays, images):
+    """Every stage of images (B, H, W, 3) in 0..255, and the embedding."""
+
+    def layer(x, name, norm, stride=1):
+        kernel = arrays[f"{name}.weight"].transpose(2, 3, 1, 0)
+        around = kernel.shape[0] // 2
+        x = convolve(x, kernel, (stride, stride), [(around, around)] * 2)
+        scale = arrays[f"{norm}.weight"] / np.sqrt(arrays[f"{norm}.running_var"] + 1e-5)
+        return (x - arrays[f"{norm}.running_mean"]) * scale + arrays[f"{norm}.bias"]
+
+    x = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    x = np.maximum(layer(x, "conv1", "bn1", 2), 0)
+    stages = {"stem": x}
+    padded = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=-np.inf)
+    x = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))[:, ::2, ::2].max(axis=(-1, -2))
+    for number, (count, _, stride) in enumerate(RESNET50_LAYERS, start=1):
+        for block in range(count):
+            name, step = f"layer{number}.{block}", stride if block == 0 else 1
+            y = np.maximum(layer(x, f"{name}.conv1", f"{name}.bn1"), 0)
+            y = np.maximum(layer(y, f"{name}.conv2", f"{name}.bn2", step), 0)
+            y = layer(y, f"{name}.conv3", f"{name}.bn3")
+            x = np.maximum(y + (layer(x, f"{name}.downsample.0", f"{name}.downsample.1", step) if block == 0 else x), 0)
+        stages[f"layer{number}"] = x
+    stages["embedding"] = x.mean(axis=(1, 2))
+    if "fc.weight" in arrays:
+        stages["logits"] = stages["embedding"] @ arrays["fc.weight"].T + arrays["fc.bias"]
+    return stages

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxret.models.layers.feature_map import per_channel
 
-__all__ = ["anchor_boxes", "box_offsets", "clip_boxes", "moved_boxes", "overlap_table"]
+__all__ = ["anchor_boxes", "box_offsets", "clip_boxes", "corner_anchors", "moved_boxes", "overlap_table"]
 
 _LARGEST_GROWTH = math.log(1000 / 16)  # of a side, so that a network that is far off does not reach infinity
 
@@ -53,10 +53,37 @@ def anchor_boxes(
         if not values or not all(0 < value < math.inf for value in values):
             raise ValueError(f"{name} must be above 0, got {tuple(values)!r}")
     sides = jnp.array([(size * math.sqrt(a), size / math.sqrt(a)) for size in sizes for a in aspects])  # (S A, 2)
-    along = ((jnp.arange(cells, dtype=jnp.float32) + 0.5) * stride for cells in (rows, columns))
+    along = [(jnp.arange(cells, dtype=jnp.float32) + 0.5) * stride for cells in (rows, columns)]
+    return _around(along, sides / 2)
+
+
+def corner_anchors(grid: tuple[int, int], strides: tuple[int, int], size: float, aspects: Sequence[float]) -> jax.Array:
+    """The anchors of one size as torchvision's detectors lay them: about the upper left corner of each cell, half their
+    sides rounded to whole pixels.
+
+    Args:
+      grid: (rows, columns) of the feature map.
+      strides: pixels from one row and from one column to the next.
+      size: square root of areas, in pixels.
+      aspects: A widths divided by heights.
+
+    Returns:
+      float32 (rows * columns * A, 4): row by row, cell by cell.
+
+    Example:
+      >>> corner_anchors((1, 2), (8, 8), 9, (1,)).tolist()
+      [[-4.0, -4.0, 4.0, 4.0], [4.0, -4.0, 12.0, 4.0]]
+    """
+    half = jnp.array([(size * math.sqrt(a) / 2, size / math.sqrt(a) / 2) for a in aspects]).round()
+    along = [jnp.arange(cells, dtype=jnp.float32) * stride for cells, stride in zip(grid, strides, strict=True)]
+    return _around(along, half)
+
+
+def _around(along: Sequence[jax.Array], half: jax.Array) -> jax.Array:
+    """Boxes of half sides (A, 2) around each place of the grid of y and x, (rows * columns * A, 4)."""
     y, x = jnp.meshgrid(*along, indexing="ij")
     centres = jnp.stack([x, y], axis=-1)[:, :, None]  # (rows, columns, 1, 2)
-    half = (sides / 2)[None, None]
+    half = half[None, None]
     return jnp.concatenate([centres - half, centres + half], axis=-1).reshape(-1, 4)
 
 

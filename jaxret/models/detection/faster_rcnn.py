@@ -13,17 +13,16 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
-from jaxret.models.descriptors.rmac import Regions
 from jaxret.models.descriptors.spatial_pooling import mac
 from jaxret.models.detection.boxes import anchor_boxes
-from jaxret.models.detection.head import Detections, RegionHead, best_detections
+from jaxret.models.detection.head import RegionHead
 from jaxret.models.detection.proposals import Proposals, RegionProposalNetwork, best_proposals
+from jaxret.models.detection.region_detector import RegionDetector, max_pooled
 from jaxret.models.detection.roi_align import roi_align
-from jaxret.models.detection.settings import DetectorSettings, window_shares
+from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
@@ -35,10 +34,8 @@ __all__ = ["FasterRCNN"]
 
 
 @register_encoder
-class FasterRCNN(nnx.Module):
-    """A region proposal network and a head of detection on one map of a frame backbone.
-
-    Images have any size whose sides are multiples of the backbone's `side_step`; each size is compiled once.
+class FasterRCNN(RegionDetector):
+    """A region proposal network and a head of detection on one map of a frame backbone; see `RegionDetector`.
 
     Args:
       backbone: of frames; its layers up to the map are shared by both halves.
@@ -149,14 +146,7 @@ class FasterRCNN(nnx.Module):
     # ---- parts, for use inside a jitted function
 
     def feature_map(self, images: jax.Array) -> jax.Array:
-        """The backbone up to the map: images (B, H, W, 3), uint8 or 0..255, to the map (B, H / stride, W / stride, C).
-
-        Raises:
-          ValueError: a side is no multiple of the backbone's step.
-        """
-        step = self.backbone.side_step
-        if images.ndim != 4 or images.shape[1] % step or images.shape[2] % step:
-            raise ValueError(f"images must have shape (B, H, W, C), H and W multiples of {step}, got {images.shape}")
+        """The backbone up to the map: images (B, H, W, 3), uint8 or 0..255, to (B, H / stride, W / stride, C)."""
         return self.backbone(images).stages[self.stage]
 
     def anchors(self, maps: jax.Array) -> jax.Array:
@@ -207,101 +197,21 @@ class FasterRCNN(nnx.Module):
         pooled = roi_align(maps, boxes.reshape(-1, 4), images, stride=self.stride, size=grid)
         return pooled.reshape(batch, count, *pooled.shape[1:])
 
-    # ---- whole, jitted
+    # ---- see `RegionDetector`
 
-    def regions(self, images: ArrayLike) -> Regions:
-        """What instance search keeps of images (B, H, W, 3), uint8 or 0..255, H and W multiples of 32; jitted."""
-        return _regions(self, jnp.asarray(images))
+    def maps_of(self, images: jax.Array, sizes: jax.Array) -> jax.Array:
+        """The map; the padding is seen as a part of the images."""
+        return self.feature_map(images)
 
-    def region_vectors(self, images: ArrayLike, boxes: ArrayLike) -> jax.Array:
-        """Vectors of boxes that somebody chose, such as one drawn around a query's object; jitted.
+    def proposals_of(self, maps: jax.Array, sizes: jax.Array) -> Proposals:
+        """See `RegionDetector.proposals_of`."""
+        logits, offsets = self.propose(maps)
+        return self.proposals(logits, offsets, self.anchors(maps), sizes, count=self.settings.proposals)
 
-        Args:
-          images: (B, H, W, 3), uint8 or 0..255, H and W multiples of 32.
-          boxes: (B, R, 4) left, top, right, bottom in pixels of these images.
+    def image_vectors(self, maps: jax.Array, sizes: jax.Array) -> jax.Array:
+        """The map, max-pooled."""
+        return l2_normalise(mac(maps))
 
-        Returns:
-          (B, R, C) float32 of length 1, comparable with `Regions.vectors`.
-
-        Raises:
-          ValueError: the shapes do not fit.
-        """
-        batch, regions = jnp.asarray(images), jnp.asarray(boxes, jnp.float32)
-        if regions.ndim != 3 or regions.shape[-1] != 4 or len(regions) != len(batch):
-            raise ValueError(f"boxes must be (B, R, 4) for {len(batch)} images, got {regions.shape}")
-        return _region_vectors(self, batch, regions)
-
-    def detect(
-        self,
-        images: ArrayLike,
-        sizes: ArrayLike | None = None,
-        *,
-        count: int = 50,
-        threshold: float = 0.5,
-        least_score: float = 0.05,
-    ) -> tuple[Detections, Proposals]:
-        """Objects in images, and the proposals that were looked at; jitted.
-
-        Args:
-          images: (B, H, W, 3), uint8 or 0..255, H and W multiples of 32.
-          sizes: (B, 2), height and width of the image in the upper left corner of each, where the rest is padding;
-            None: there is none.
-          count: D, detections of an image.
-          threshold: IoU above which a box is suppressed by a better one of its class.
-          least_score: probability below which nothing is detected.
-        """
-        batch = jnp.asarray(images)
-        full = jnp.broadcast_to(jnp.array(batch.shape[1:3]), (len(batch), 2))
-        return _detect(self, batch, full if sizes is None else jnp.asarray(sizes), count, threshold, least_score)
-
-
-def _proposals_and_map(model: FasterRCNN, images: jax.Array, sizes: jax.Array) -> tuple[Proposals, jax.Array]:
-    maps = model.feature_map(images)
-    logits, offsets = model.propose(maps)
-    count = model.settings.proposals
-    return model.proposals(logits, offsets, model.anchors(maps), sizes, count=count), maps
-
-
-def _vectors(model: FasterRCNN, maps: jax.Array, boxes: jax.Array) -> jax.Array:
-    return l2_normalise(model.pooled_regions(maps, boxes).max(axis=(2, 3)))
-
-
-# A module is a pytree, and these change nothing in it: `jax.jit` dispatches in a fraction of `nnx.jit`'s time.
-@jax.jit
-def _regions(model: FasterRCNN, images: jax.Array) -> Regions:
-    sizes = jnp.broadcast_to(jnp.array(images.shape[1:3]), (len(images), 2))
-    if model.settings.windows:
-        return _windows(model, images)
-    proposals, maps = _proposals_and_map(model, images, sizes)
-    vectors = jnp.where(proposals.valid[..., None], _vectors(model, maps, proposals.boxes), 0)
-    scores = jax.nn.sigmoid(proposals.logits)  # of -inf 0
-    return Regions(l2_normalise(mac(maps)), proposals.boxes, scores, vectors, proposals.valid)
-
-
-def _windows(model: FasterRCNN, images: jax.Array) -> Regions:
-    """Windows slid over the images in place of proposals, as A. Shrimal et al. re-rank; all count alike."""
-    maps, (height, width) = model.feature_map(images), images.shape[1:3]
-    slid = jnp.array(window_shares(), jnp.float32) * jnp.array([[width, height, width, height]], jnp.float32)
-    boxes = jnp.broadcast_to(slid[None], (len(images), *slid.shape))
-    ones = jnp.ones(boxes.shape[:2], jnp.float32)
-    return Regions(l2_normalise(mac(maps)), boxes, ones, _vectors(model, maps, boxes), ones > 0)
-
-
-@jax.jit
-def _region_vectors(model: FasterRCNN, images: jax.Array, boxes: jax.Array) -> jax.Array:
-    return _vectors(model, model.feature_map(images), boxes)
-
-
-def _detect_jitted(
-    model: FasterRCNN, images: jax.Array, sizes: jax.Array, count: int, threshold: float, least_score: float
-) -> tuple[Detections, Proposals]:
-    proposals, maps = _proposals_and_map(model, images, sizes)
-    logits, offsets = model.classify(maps, proposals.boxes)
-
-    def of_one(*arrays: jax.Array) -> Detections:
-        return best_detections(*arrays, count=count, threshold=threshold, least_score=least_score)
-
-    return jax.vmap(of_one)(logits, offsets, proposals.boxes, proposals.valid, sizes), proposals
-
-
-_detect = jax.jit(_detect_jitted, static_argnums=(3, 4, 5))
+    def vectors_of(self, maps: jax.Array, boxes: jax.Array) -> jax.Array:
+        """The map, pooled to a grid and max-pooled."""
+        return max_pooled(self.pooled_regions(maps, boxes))

@@ -22,6 +22,8 @@ def roi_align(
     stride: float,
     size: tuple[int, int] = (7, 7),
     samples: int = 2,
+    aligned: bool = True,
+    sizes: jax.Array | None = None,
 ) -> jax.Array:
     """The mean of the map in each part of each box (He et al. 2017, Mask R-CNN, arXiv:1703.06870, section 3).
 
@@ -37,6 +39,10 @@ def roi_align(
       stride: pixels of the image to a cell, above 0; static under `jax.jit`, and so are size and samples.
       size: (rows, columns) of parts.
       samples: along each side of a part, at least 1.
+      aligned: whether the centre of the first cell lies half a cell from the image's border; no: on it, and a box is at
+        least one cell wide and high, as detectors of before expect.
+      sizes: int (B, 2), height and width in pixels of the image that each map ends with, the rest being padding, which
+        is not read; None: there is none.
 
     Returns:
       (R, rows, columns, C), of the maps' dtype.
@@ -64,26 +70,39 @@ def roi_align(
 
     def align(box_and_image: tuple[jax.Array, jax.Array]) -> jax.Array:
         (left, top, right, bottom), image = box_and_image
-        rows, row_weights = _taps(top, bottom, size[0], samples, height)
-        columns, column_weights = _taps(left, right, size[1], samples, width)
+        if not aligned:
+            bottom, right = jnp.maximum(bottom, top + 1), jnp.maximum(right, left + 1)
+        first = 0.5 if aligned else 0.0  # where the centre of the first cell lies
+        down, across = (height, width) if sizes is None else sizes[image].astype(jnp.float32) / stride
+        rows, row_weights = _taps((top - first, bottom - first), size[0], samples, down)
+        columns, column_weights = _taps((left - first, right - first), size[1], samples, across)
         # Whole rows are read, and columns chosen by a matrix product: on a CPU a tenth of the time of reading places.
         lines = jnp.einsum("pa,pawc->pwc", row_weights, maps[image, rows], precision=lax.Precision.HIGHEST)
-        across = (jax.nn.one_hot(columns, width) * column_weights[..., None]).sum(axis=1)  # (Q, W)
-        return jnp.einsum("pwc,qw->pqc", lines, across, precision=lax.Precision.HIGHEST).astype(maps.dtype)
+        table = (jax.nn.one_hot(columns, width) * column_weights[..., None]).sum(axis=1)  # (Q, W)
+        return jnp.einsum("pwc,qw->pqc", lines, table, precision=lax.Precision.HIGHEST).astype(maps.dtype)
 
     if not len(boxes):
         return jnp.zeros((0, *size, maps.shape[3]), maps.dtype)
     return lax.map(align, (cells, images), batch_size=_BOXES_AT_ONCE_ON_CPU if runs_on_cpu() else _BOXES_AT_ONCE)
 
 
-def _taps(start: jax.Array, end: jax.Array, parts: int, samples: int, cells: int) -> tuple[jax.Array, jax.Array]:
-    """The cells that the samples of each part read along one axis, and their weights: (parts, 2 samples) each."""
+def _taps(
+    span: tuple[jax.Array, jax.Array], parts: int, samples: int, cells: int | jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The cells that the samples of each part read along one axis, and their weights: (parts, 2 samples) each.
+
+    Args:
+      span: begin and end of the box, in cells, 0 being the centre of the first.
+      parts, samples: of the span, and of a part.
+      cells: of the map.
+    """
+    (start, end), last = span, jnp.asarray(cells, jnp.int32) - 1
     shares = (jnp.arange(parts * samples, dtype=jnp.float32) + 0.5) / (parts * samples)
-    places = start + shares * (end - start) - 0.5  # where the centre of the first cell is 0
-    weight = jnp.where((places >= -1) & (places <= cells), 1 / samples, 0.0)
-    places = jnp.clip(places, 0, cells - 1)
+    places = start + shares * (end - start)
+    weight = jnp.where((places >= -1) & (places <= last.astype(places.dtype) + 1), 1 / samples, 0.0)
+    places = jnp.clip(places, 0, last.astype(places.dtype))
     low = jnp.floor(places).astype(jnp.int32)
     beyond = places - low.astype(places.dtype)
-    taps = jnp.stack([low, jnp.minimum(low + 1, cells - 1)], axis=-1)
+    taps = jnp.stack([low, jnp.minimum(low + 1, last)], axis=-1)
     weights = jnp.stack([(1 - beyond) * weight, beyond * weight], axis=-1)
     return taps.reshape(parts, 2 * samples), weights.reshape(parts, 2 * samples)

@@ -13,10 +13,10 @@ class KnownWeights:
 
     Attributes:
       name: of its repository at Hugging Face, or of its file.
-      family: see `jaxret.models.foundation`.
+      family: see `jaxret.models.foundation`; of torchvision's detector faster-rcnn.
       parameters: millions, of both towers where it has one of words.
-      image_size: pixels a side that it was made for.
-      dimensions: numbers of a frame's vector.
+      image_size: pixels a side that it was made for; of a detector of the shorter side.
+      dimensions: numbers of a frame's vector; of a detector of a region's.
       words: whether it has a tower of words.
       licence: of the weights.
       access: "open", or "gated": its owner wants a form to be filled in first.
@@ -60,5 +60,6 @@ KNOWN_WEIGHTS: tuple[KnownWeights, ...] = (
     KnownWeights("openai/clip-vit-base-patch32", "clip", 151, 224, 512, True, "MIT"),
     KnownWeights("openai/clip-vit-base-patch16", "clip", 150, 224, 512, True, "MIT"),
     KnownWeights("openai/clip-vit-large-patch14", "clip", 428, 224, 768, True, "MIT"),
+    KnownWeights("fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", "faster-rcnn", 42, 800, 256, False, "BSD-3-Clause"),
 )
 """What `jaxret weights` lists."""

@@ -112,11 +112,12 @@ class ConvBatchNorm(nnx.Module):
 
 
 class ConvBias(nnx.Module):
-    """Convolution of stride 1 with "SAME" padding, bias, rectifier, over any number of spatial axes.
+    """Convolution of stride 1 with "SAME" padding, bias, activation, over any number of spatial axes.
 
     Args:
       in_channels, out_channels: of the maps.
       window: size of the kernel along each spatial axis.
+      activation: "relu", "relu6" or "linear".
       kernel_init: makes the initial kernel, see `jaxret.models.layers.init`.
       dtype: compute dtype; parameters are float32.
 
@@ -130,6 +131,7 @@ class ConvBias(nnx.Module):
         out_channels: int,
         *,
         window: Sequence[int],
+        activation: Activation = "relu",
         kernel_init: Initialiser = he_normal,
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
@@ -137,6 +139,7 @@ class ConvBias(nnx.Module):
         shape = (*window, in_channels, out_channels)
         self.kernel = nnx.Param(kernel_init(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros(out_channels, jnp.float32))
+        self.activation = activation
         self.dtype = jnp.dtype(dtype)
 
     def __call__(self, inputs: jax.Array, inside: Inside | None = None) -> jax.Array:
@@ -145,4 +148,4 @@ class ConvBias(nnx.Module):
             inputs = inside(inputs)
         kernel = self.kernel[...].astype(self.dtype)
         outputs = convolve(inputs.astype(self.dtype), kernel, strides=(1,) * (kernel.ndim - 2))
-        return nnx.relu(outputs + per_channel(self.bias[...].astype(self.dtype), outputs))
+        return _ACTIVATIONS[self.activation](outputs + per_channel(self.bias[...].astype(self.dtype), outputs))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -9,7 +11,7 @@ from flax import nnx
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models.base import Backbone
 
-__all__ = ["feature_map_shape", "feature_map_stride", "per_channel"]
+__all__ = ["feature_map_shape", "feature_map_stride", "per_channel", "strides_and_channels"]
 
 
 def feature_map_shape(backbone: Backbone, stage: str) -> tuple[int, int, int]:
@@ -25,19 +27,7 @@ def feature_map_shape(backbone: Backbone, stage: str) -> tuple[int, int, int]:
       >>> feature_map_shape(MobileNetV1(width=0.25, rngs=nnx.Rngs(0)), "conv_pw_11")
       (4, 6, 128)
     """
-    if backbone.unit != "frame":
-        raise ConfigError(f"maps of images are pooled, and {backbone.name} takes chunks")
-    if stage not in backbone.stage_names:
-        raise ConfigError(unknown_name_message(f"stage of {backbone.name}", stage, backbone.stage_names))
-    # Not square and of no usual size, so that a layer for one size of images shows.
-    images = jax.ShapeDtypeStruct((1, *_image_size(backbone), backbone.channels), jnp.uint8)
-    try:
-        shape = nnx.eval_shape(lambda net, images: net(images).stages[stage], backbone, images).shape
-    except ValueError as error:
-        raise ConfigError(f"{backbone.name} must take images of any size here, but: {error}") from error
-    if len(shape) != 4:
-        raise ConfigError(f"the stage {stage!r} of {backbone.name} is no feature map: its shape is {shape}")
-    return int(shape[1]), int(shape[2]), int(shape[3])
+    return _feature_map_shapes(backbone, [stage])[0]
 
 
 def feature_map_stride(backbone: Backbone, stage: str) -> int:
@@ -51,15 +41,44 @@ def feature_map_stride(backbone: Backbone, stage: str) -> int:
       >>> feature_map_stride(SmallConvNet(rngs=nnx.Rngs(0)), "conv_3")
       4
     """
-    height, width, _ = feature_map_shape(backbone, stage)
+    return strides_and_channels(backbone, [stage])[0][0]
+
+
+def strides_and_channels(backbone: Backbone, stages: Sequence[str]) -> list[tuple[int, int]]:
+    """Of each of some maps its stride, see `feature_map_stride`, and its channels.
+
+    Raises:
+      ConfigError: as `feature_map_stride`.
+    """
     high, wide = _image_size(backbone)
-    stride = high // height
-    if (height * stride, width * stride) != (high, wide) or backbone.side_step % stride:
-        raise ConfigError(
-            f"the cells of {stage} of {backbone.name} must cover squares that fill {backbone.side_step} pixels: of an "
-            f"image of {high} x {wide} it has {height} x {width}"
-        )
-    return stride
+    found = []
+    for stage, (height, width, channels) in zip(stages, _feature_map_shapes(backbone, stages), strict=True):
+        stride = high // height
+        if (height * stride, width * stride) != (high, wide) or backbone.side_step % stride:
+            raise ConfigError(
+                f"the cells of {stage} of {backbone.name} must cover squares that fill {backbone.side_step} pixels: of "
+                f"an image of {high} x {wide} it has {height} x {width}"
+            )
+        found.append((stride, channels))
+    return found
+
+
+def _feature_map_shapes(backbone: Backbone, stages: Sequence[str]) -> list[tuple[int, int, int]]:
+    if backbone.unit != "frame":
+        raise ConfigError(f"maps of images are pooled, and {backbone.name} takes chunks")
+    for stage in stages:
+        if stage not in backbone.stage_names:
+            raise ConfigError(unknown_name_message(f"stage of {backbone.name}", stage, backbone.stage_names))
+    # Not square and of no usual size, so that a layer for one size of images shows.
+    images = jax.ShapeDtypeStruct((1, *_image_size(backbone), backbone.channels), jnp.uint8)
+    try:
+        found = nnx.eval_shape(lambda net, x: [net(x).stages[stage] for stage in stages], backbone, images)
+    except ValueError as error:
+        raise ConfigError(f"{backbone.name} must take images of any size here, but: {error}") from error
+    for stage, shape in zip(stages, (maps.shape for maps in found), strict=True):
+        if len(shape) != 4:
+            raise ConfigError(f"the stage {stage!r} of {backbone.name} is no feature map: its shape is {shape}")
+    return [(int(maps.shape[1]), int(maps.shape[2]), int(maps.shape[3])) for maps in found]
 
 
 def _image_size(backbone: Backbone) -> tuple[int, int]:

@@ -23,7 +23,7 @@ from jaxret.models.weights.names import Slot, WeightTable, own_table, variables_
 from jaxret.models.weights.safe import read_safetensors
 from jaxret.models.weights.torch import read_torch_file
 
-__all__ = ["fill_module", "find_imagenet_weights", "load_arrays", "load_pretrained", "read_weights"]
+__all__ = ["fill_module", "find_imagenet_weights", "load_arrays", "load_pretrained", "read_weights", "shape_in_file"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -180,7 +180,7 @@ def fill_module(module: nnx.Module, table: WeightTable, arrays: Arrays, *, sourc
         if wanted not in arrays:
             continue
         array = arrays[wanted]
-        expected = _shape_in_file(slot, variables[slot.path].shape)
+        expected = shape_in_file(slot, variables[slot.path].shape)
         if array.shape != expected:
             problems.append(f"{wanted} has shape {array.shape}, not {expected}")
         elif not jnp.issubdtype(array.dtype, jnp.floating):
@@ -193,7 +193,8 @@ def fill_module(module: nnx.Module, table: WeightTable, arrays: Arrays, *, sourc
     nnx.update(module, nnx.from_flat_state(loaded))
 
 
-def _shape_in_file(slot: Slot, shape: tuple[int, ...]) -> tuple[int, ...]:
+def shape_in_file(slot: Slot, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that a file's array has for a variable of this shape."""
     # Broadcasting one number gives an array of any shape that takes no memory.
     return slot.change_back(np.broadcast_to(np.float32(0), shape)).shape
 

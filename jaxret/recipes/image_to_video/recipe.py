@@ -37,10 +37,9 @@ from jaxret.errors import ConfigError
 from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.frozen import weights_origin
-from jaxret.models.pretrained import backbone_of_weights
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, at_least, check_ranges
-from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone
+from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone, chosen_backbone
 from jaxret.recipes.image_to_video.shot_encoders import FIXED, Temporal, shot_encoder
 from jaxret.recipes.image_to_video.train import open_films, train_shot_encoder
 from jaxret.recipes.recipe import Recipe, Run, RunContext
@@ -123,8 +122,7 @@ class ImageToVideoConfig:
     """How long to train."""
 
     def __post_init__(self) -> None:
-        if self.backbone != "auto":
-            check_backbone(self.backbone)
+        check_backbone(self.backbone, auto=True)
         check_ranges(self)
         if self.query_image_size % 32:
             raise ConfigError(f"query_image_size must be a multiple of 32 pixels, got {self.query_image_size}")
@@ -154,9 +152,7 @@ def make_encoder(config: ImageToVideoConfig, temporal: Temporal) -> VideoEncoder
       ConfigError: the stage is unknown. WeightsError: the weights do not fit the backbone.
     """
     rngs = nnx.Rngs(config.seed)
-    name = config.backbone
-    if name == "auto":
-        name = backbone_of_weights("imagenet" if config.weights == "none" else config.weights)
+    name = chosen_backbone(config.backbone, config.weights)
     backbone = pretrained_backbone(name, config.weights, dtype=config.precision, rngs=rngs)
     stage = config.stage or backbone_info(name).stage("rmac")
     pooled = PooledBackbone(backbone, stage, pooling=config.pooling)

@@ -44,13 +44,15 @@ from jaxret.models.descriptors.grid import GridEncoder
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.descriptors.stage_maps import unit_rows
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder
+from jaxret.models.detection.published import PUBLISHED_DETECTOR, read_detector
+from jaxret.models.detection.pyramid_rcnn import PyramidRCNN
 from jaxret.models.foundation import is_published
 from jaxret.models.frozen import weights_origin
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
 from jaxret.ranges import Count, CountOrZero, Positive, Threads, at_least, check_ranges
-from jaxret.recipes.backbone_names import BackboneName, check_backbone
+from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone, chosen_backbone
 from jaxret.recipes.instances.fit_whitening import fit_region_whitening
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.recipes.instances.report import finish_instance_run
@@ -63,6 +65,15 @@ from jaxret.training import refuse_unused
 __all__ = ["RECIPE", "InstanceSearchConfig", "fit_encoder", "make_encoder", "train"]
 
 _PATCH_SIZE = 256
+_OF_MAPS = ("backbone", "weights", "stage", "whitened_size")
+_SETTINGS_OF = {
+    "grid": (*_OF_MAPS, "levels"),
+    "blcf": (*_OF_MAPS, "words"),
+    "sift": ("words", "max_features", "root_sift"),
+    "rmac": (*_OF_MAPS, "levels"),
+    "faster-rcnn": ("weights", "proposals", "search_regions"),
+}
+"""The settings that not all features have, by features."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,14 +90,16 @@ class InstanceSearchConfig:
     """For tfds: fetch the data set if it is not on this machine yet."""
     out: Path | None = None
     """The run folder to make; none: runs/instance-search-<number>."""
-    features: Literal["grid", "blcf", "sift", "rmac"] = "grid"
+    features: Literal["grid", "blcf", "sift", "rmac", "faster-rcnn"] = "grid"
     """What describes the positions of an image: whitened patches of grids of a feature map, words of a feature map,
-    words of SIFT key points (extra `opencv`), or max-pooled squares of a feature map."""
-    backbone: BackboneName = "efficientnet-lite0"
-    """Network whose map it is; the paper's is vgg16. Not for sift."""
+    words of SIFT key points (extra `opencv`), max-pooled squares of a feature map, or the regions of a published
+    detector, torchvision's Faster R-CNN."""
+    backbone: BackboneNameOrAuto = "auto"
+    """Network whose map it is; the paper's is vgg16. auto: efficientnet-lite0 for imagenet and none, mobilenet-v1 for a
+    file, what the files are of for a folder of a published encoder. Not for sift and faster-rcnn."""
     weights: str = "imagenet"
-    """Its weights: imagenet (efficientnet-lite0, with the extra `weights`), a file (Keras .h5, .safetensors, .pth), of
-    vision-transformer a folder of a published encoder (`jaxret weights`), or none for random ones."""
+    """Its weights: imagenet (with the extra `weights`), a file (Keras .h5, .safetensors, .pth), a folder of a published
+    encoder (`jaxret weights`), or none for random ones; for faster-rcnn the file of fasterrcnn_resnet50_fpn."""
     stage: str = ""
     """The map's name; empty: a late one of 16 pixels to a cell."""
     words: Count = 2000
@@ -103,6 +116,11 @@ class InstanceSearchConfig:
     systems did. For sift."""
     levels: Count = 4
     """The finest grid of patches or squares that are searched; for grid (up to 4) and rmac."""
+    proposals: Count = 100
+    """Proposals of an image; for faster-rcnn."""
+    search_regions: Literal["proposals", "windows"] = "proposals"
+    """What search compares of an image: the detector's proposals, or windows of four heights and widths slid over it,
+    as the project proposal re-ranks; for faster-rcnn."""
     training_images: Count = 1000
     """Images (of a video its sampled frames) that the encoder is fitted on, spread over the data."""
     frames: Count = 10
@@ -115,15 +133,15 @@ class InstanceSearchConfig:
     """Everything random follows from it."""
 
     def __post_init__(self) -> None:
-        check_backbone(self.backbone)
+        check_backbone(self.backbone, auto=True)
         check_ranges(self)
-        unused = {
-            "grid": ("max_features", "root_sift", "words"),
-            "blcf": ("max_features", "root_sift", "levels"),
-            "sift": ("levels", "backbone", "weights", "stage", "whitened_size"),
-            "rmac": ("max_features", "root_sift", "words"),
-        }[self.features]
-        refuse_unused(self, unused, f"it is no setting of the features {self.features!r}")
+        unused = {name for names in _SETTINGS_OF.values() for name in names} - set(_SETTINGS_OF[self.features])
+        refuse_unused(self, sorted(unused), f"it is no setting of the features {self.features!r}")
+        if self.features == "faster-rcnn" and self.weights in ("imagenet", "none"):
+            raise ConfigError(
+                f"features=faster-rcnn are those of a published detector, got weights={self.weights}: give the file of "
+                f"torchvision's {PUBLISHED_DETECTOR} (--weights FILE.pth)"
+            )
         if self.features == "grid" and self.levels > 4:
             raise ConfigError(f"levels must be 1..4 with features=grid, got {self.levels}")
         if not is_published(self.weights):  # of which the files tell the step
@@ -145,7 +163,7 @@ class InstanceSearchConfig:
         )
 
 
-Encoder = GridEncoder | MapWordEncoder | SiftWordEncoder | RegionalEncoder
+Encoder = GridEncoder | MapWordEncoder | SiftWordEncoder | RegionalEncoder | PyramidRCNN
 
 
 def make_encoder(config: InstanceSearchConfig) -> Encoder:
@@ -158,10 +176,14 @@ def make_encoder(config: InstanceSearchConfig) -> Encoder:
         return SiftWordEncoder(
             config.words, config.preprocessing(), max_features=config.max_features, root=config.root_sift
         )
-    backbone = pretrained_backbone(config.backbone, config.weights, rngs=nnx.Rngs(config.seed))
+    if config.features == "faster-rcnn":
+        windows = config.search_regions == "windows"
+        return read_detector(config.weights, config.preprocessing(), proposals=config.proposals, windows=windows)
+    name = chosen_backbone(config.backbone, config.weights)
+    backbone = pretrained_backbone(name, config.weights, rngs=nnx.Rngs(config.seed))
     preprocessing = config.preprocessing(backbone.side_step)
-    origin = None if config.weights == "none" else weights_origin(config.weights, config.backbone)
-    stage, size = config.stage or backbone_info(config.backbone).stage("words"), config.whitened_size
+    origin = None if config.weights == "none" else weights_origin(config.weights, name)
+    stage, size = config.stage or backbone_info(name).stage("words"), config.whitened_size
     if config.features == "grid":
         if size is None:
             size = min(_PATCH_SIZE, feature_map_shape(backbone, stage)[2])
@@ -206,6 +228,8 @@ def fit_encoder(
     Raises:
       ConfigError: the images are too few, or cannot be read.
     """
+    if isinstance(encoder, PyramidRCNN):
+        return {}  # it is trained already
     reading: dict[str, Any] = {"threads": config.threads, "on_item": on_item}
     if isinstance(encoder, MapWordEncoder | SiftWordEncoder):
         return fit_words(encoder, dataset, indices, seed=config.seed, log=log, **reading)

@@ -30,6 +30,7 @@ _MODULES = {
     "frames-then-sequence": "vectors",
     "images-and-text": "vectors",
     "faster-rcnn": "regions",
+    "faster-rcnn-pyramid": "regions",
     "regional-maxima": "regions",
     "grid-patches": "grid",
     "map-words": "words",

@@ -14,6 +14,8 @@ from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex, Space
 from jaxret.models.descriptors.rmac import RegionalEncoder
 from jaxret.models.detection.faster_rcnn import FasterRCNN
+from jaxret.models.detection.pyramid_rcnn import PyramidRCNN
+from jaxret.models.detection.region_detector import RegionDetector
 from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
@@ -38,9 +40,9 @@ class RegionVectors(TwoPassSystem[Vectors]):
       regions: P, the most that an image has.
     """
 
-    encoder: FasterRCNN | RegionalEncoder
+    encoder: RegionDetector | RegionalEncoder
 
-    def __init__(self, encoder: FasterRCNN | RegionalEncoder, regions: int):
+    def __init__(self, encoder: RegionDetector | RegionalEncoder, regions: int):
         super().__init__(encoder)
         self._regions, size = regions, encoder.vector_size
         # Half precision: boxes in shares of the image are good to a two-thousandth of its side.
@@ -111,7 +113,7 @@ class SquareVectors(RegionVectors):
         return self.encoder.box_vector(one, box)
 
 
-@register_system(FasterRCNN.kind)
+@register_system(FasterRCNN.kind, PyramidRCNN.kind)
 class ProposalVectors(RegionVectors):
     """Faster R-CNN: the regions are proposals. Nothing is fitted but the detector.
 
@@ -119,21 +121,26 @@ class ProposalVectors(RegionVectors):
       encoder: a trained detector.
     """
 
-    encoder: FasterRCNN
+    encoder: RegionDetector
 
-    def __init__(self, encoder: FasterRCNN):
+    def __init__(self, encoder: RegionDetector):
         super().__init__(encoder, encoder.settings.regions)
         self.described_size = 4 + encoder.vector_size
+        if isinstance(encoder, PyramidRCNN):
+            self.canvas = canvas_for(encoder.preprocessing)
 
     def describe(self, images: Any, sizes: Any = None) -> list[Described]:
         """See `TwoPassSystem.describe`: the image with its vector, then proposals with theirs; boxes in pixels."""
-        found = self.encoder.regions(images)
+        found = self.encoder.regions(images, sizes)
         own = np.asarray(found.image_vector)
         regions = np.concatenate([np.asarray(found.boxes), np.asarray(found.vectors)], axis=-1)
         whole = np.concatenate([np.zeros((len(own), 4), np.float32), own], axis=1)
+        within = np.broadcast_to(images.shape[1:3], (len(images), 2)) if sizes is None else np.asarray(sizes)
         return [
-            Described(images.shape[1:3], np.concatenate([first[None], some[there]]))
-            for first, some, there in zip(whole, regions, np.asarray(found.valid), strict=True)
+            Described((height, width), np.concatenate([first[None], some[there]]))
+            for (height, width), first, some, there in zip(
+                within.tolist(), whole, regions, np.asarray(found.valid), strict=True
+            )
         ]
 
     def finish(self, described: Described) -> Vectors:
@@ -143,7 +150,8 @@ class ProposalVectors(RegionVectors):
 
     def box_vector(self, image: Pixels, box: Box) -> Vectors:
         """See `RegionVectors.box_vector`."""
-        return np.asarray(self.encoder.region_vectors(image[None], np.array([[box]], np.float32)))[0, 0]
+        batch, sizes = self.padded(image)
+        return np.asarray(self.encoder.region_vectors(batch, np.array([[box]], np.float32), sizes))[0, 0]
 
 
 class RegionGallery(Gallery[Vectors]):
