@@ -146,7 +146,12 @@ class FasterRCNN(RegionDetector):
     # ---- parts, for use inside a jitted function
 
     def feature_map(self, images: jax.Array) -> jax.Array:
-        """The backbone up to the map: images (B, H, W, 3), uint8 or 0..255, to (B, H / stride, W / stride, C)."""
+        """The backbone up to the map: images (B, H, W, 3), uint8 or 0..255, to the map (B, H / stride, W / stride, C).
+
+        Raises:
+          ValueError: a side is no multiple of the backbone's step.
+        """
+        self.check_images(images)
         return self.backbone(images).stages[self.stage]
 
     def anchors(self, maps: jax.Array) -> jax.Array:

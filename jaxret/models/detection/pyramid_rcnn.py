@@ -146,7 +146,12 @@ class PyramidRCNN(RegionDetector):
     # ---- see `RegionDetector`
 
     def maps_of(self, images: jax.Array, sizes: jax.Array) -> PyramidMaps:
-        """The pyramid."""
+        """The pyramid.
+
+        Raises:
+          ValueError: a side is no multiple of the backbone's step.
+        """
+        self.check_images(images)
         maps = self.backbone.padded_maps(images, sizes)
         canvas = images.shape[1], images.shape[2]
         levels = self.pyramid([maps[stage] for stage in self.stages], Inside(sizes, canvas))

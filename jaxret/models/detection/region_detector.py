@@ -69,7 +69,7 @@ class RegionDetector(nnx.Module):
           images: as above.
           sizes: (B, 2), see `detect`.
         """
-        return _regions(self, *self._batch(images, sizes))
+        return _regions(self, *_batch(images, sizes))
 
     def region_vectors(self, images: ArrayLike, boxes: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:
         """Vectors of boxes that somebody chose, such as one drawn around a query's object; jitted.
@@ -88,7 +88,7 @@ class RegionDetector(nnx.Module):
         batch, regions = jnp.asarray(images), jnp.asarray(boxes, jnp.float32)
         if regions.ndim != 3 or regions.shape[-1] != 4 or len(regions) != len(batch):
             raise ValueError(f"boxes must be (B, R, 4) for {len(batch)} images, got {regions.shape}")
-        return _region_vectors(self, *self._batch(images, sizes), regions)
+        return _region_vectors(self, *_batch(images, sizes), regions)
 
     def detect(
         self,
@@ -112,15 +112,20 @@ class RegionDetector(nnx.Module):
         Raises:
           ValueError: a side is no multiple of the backbone's step.
         """
-        return _detect(self, *self._batch(images, sizes), count, threshold, least_score)
+        return _detect(self, *_batch(images, sizes), count, threshold, least_score)
 
-    def _batch(self, images: ArrayLike, sizes: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
-        """The images, and the size of each."""
-        batch, step = jnp.asarray(images), self.backbone.side_step
-        if batch.ndim != 4 or batch.shape[1] % step or batch.shape[2] % step:
-            raise ValueError(f"images must have shape (B, H, W, C), H and W multiples of {step}, got {batch.shape}")
-        full = jnp.broadcast_to(jnp.array(batch.shape[1:3], jnp.int32), (len(batch), 2))
-        return batch, full if sizes is None else jnp.asarray(sizes, jnp.int32)
+    def check_images(self, images: jax.Array) -> None:
+        """ValueError where images are no batch whose sides are multiples of the backbone's step."""
+        step = self.backbone.side_step
+        if images.ndim != 4 or images.shape[1] % step or images.shape[2] % step:
+            raise ValueError(f"images must have shape (B, H, W, C), H and W multiples of {step}, got {images.shape}")
+
+
+def _batch(images: ArrayLike, sizes: ArrayLike | None) -> tuple[jax.Array, jax.Array]:
+    """The images, and the size of each."""
+    batch = jnp.asarray(images)
+    full = jnp.broadcast_to(jnp.array(batch.shape[1:3], jnp.int32), (len(batch), 2))
+    return batch, full if sizes is None else jnp.asarray(sizes, jnp.int32)
 
 
 # A module is a pytree, and these change nothing in it: `jax.jit` dispatches in a fraction of `nnx.jit`'s time.
