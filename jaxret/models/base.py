@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.preprocessing import SIDE_STEP
@@ -135,11 +134,11 @@ class Backbone(nnx.Module):
         """
         raise NotImplementedError
 
-    def compiled_input(self, images: ArrayLike) -> Any:
-        """What a compiled function is given in the place of images (B, H, W, C): themselves, or a form of one shape for
-        images of many, which `__call__` takes as well.
-        """
-        return jnp.asarray(images)
+    @property
+    def packing(self) -> tuple[int, int] | None:
+        """Side of a patch in pixels and patches of an image, where `__call__` takes `PackedPatches` as well, and a
+        program for these encodes images of all shapes; else None."""
+        return None
 
     def padded_maps(self, images: jax.Array, sizes: jax.Array) -> dict[str, jax.Array]:
         """The feature maps of images of several sizes in one batch; of classes with `takes_sizes`, in evaluation mode.

@@ -18,6 +18,7 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, Unit
 from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
 from jaxret.models.registry import create_backbone, create_sequence_encoder, register_encoder
+from jaxret.models.transformer.packed import PackedPatches
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["VideoEncoder"]
@@ -143,27 +144,41 @@ class VideoEncoder(nnx.Module):
 
     def encode_frames(self, frames: ArrayLike) -> jax.Array:
         """Frames (B, H, W, C), or chunks (B, T, H, W, C) where they are the unit, to vectors (B, D) float32; jitted."""
-        return _encode_frames(self, self.backbone.compiled_input(frames))
+        return _encode_frames(self.backbone, _input(frames, self.packing))
+
+    @property
+    def packing(self) -> tuple[int, int] | None:
+        """Side of a patch and patches of an image, where images of all shapes are encoded by one program, from
+        `PackedPatches`; else None."""
+        return self.backbone.packing
+
+    def encode_packed(self, pixels: ArrayLike, grids: ArrayLike) -> jax.Array:
+        """Images as the parts of `PackedPatches` to vectors (B, D) float32; jitted."""
+        return _encode_frames(self.backbone, PackedPatches(jnp.asarray(pixels), jnp.asarray(grids)))
 
     def encode_clips_from_frame_vectors(self, vectors: ArrayLike, lengths: ArrayLike | None = None) -> jax.Array:
         """Frame vectors (B, T, D), of which lengths (B,) count (None: all), to clip vectors (B, E) float32; jitted."""
         counted = None if lengths is None else jnp.asarray(lengths)
-        return _encode_clips_from_frame_vectors(self, jnp.asarray(vectors), counted)
+        return _encode_sequences(self.temporal, jnp.asarray(vectors), counted)
 
     def encode_clips(self, clips: ArrayLike) -> jax.Array:
         """Clips (B, T, H, W, C) to vectors (B, E) float32; jitted."""
         return _encode_clips(self, jnp.asarray(clips))
 
 
+def _input(frames: ArrayLike, packing: tuple[int, int] | None) -> jax.Array | PackedPatches:
+    return jnp.asarray(frames) if packing is None else PackedPatches.of_images(frames, *packing)
+
+
 # A module is a pytree, and these change nothing in it: `jax.jit` dispatches in a fraction of `nnx.jit`'s time.
 @jax.jit
-def _encode_frames(encoder: VideoEncoder, frames: Any) -> jax.Array:
-    return encoder.backbone(frames).embedding
+def _encode_frames(backbone: Backbone, frames: Any) -> jax.Array:
+    return backbone(frames).embedding
 
 
 @jax.jit
-def _encode_clips_from_frame_vectors(encoder: VideoEncoder, vectors: jax.Array, lengths: jax.Array | None) -> jax.Array:
-    return encoder.temporal(vectors, lengths).embedding
+def _encode_sequences(temporal: SequenceEncoder, vectors: jax.Array, lengths: jax.Array | None) -> jax.Array:
+    return temporal(vectors, lengths).embedding
 
 
 @jax.jit

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["KeptEncoder", "can_be_kept"]
 
 _KINDS = ("frames-then-sequence", "images-and-text")
-_FACTS = ("unit", "frame_embedding_size", "clip_embedding_size", "code_bits")
+_FACTS = ("packing", "unit", "frame_embedding_size", "clip_embedding_size", "code_bits")
 
 
 def can_be_kept(folder: Path) -> bool:
@@ -67,7 +67,13 @@ class KeptEncoder:
 
     def encode_frames(self, frames: ArrayLike) -> jax.Array:
         """As `VideoEncoder.encode_frames`."""
-        return self._encoded("encode_frames", frames)
+        packing = self._facts["packing"]
+        if packing is None:
+            return self._encoded("encode_frames", frames)
+        from jaxret.models.transformer.packed import PackedPatches  # brings Flax
+
+        packed = PackedPatches.of_images(frames, *packing)
+        return self._encoded("encode_packed", packed.pixels, packed.grids)
 
     def encode_clips_from_frame_vectors(self, vectors: ArrayLike, lengths: ArrayLike | None = None) -> jax.Array:
         """As `VideoEncoder.encode_clips_from_frame_vectors`."""

@@ -189,9 +189,10 @@ class ProjectedBackbone(Backbone):
         """See `Backbone.from_config`."""
         return cls(create_backbone(**config["backbone"], rngs=rngs), config["size"])
 
-    def compiled_input(self, images: ArrayLike) -> Any:
-        """See `Backbone.compiled_input`."""
-        return self.backbone.compiled_input(images)
+    @property
+    def packing(self) -> tuple[int, int] | None:
+        """See `Backbone.packing`."""
+        return self.backbone.packing
 
     def __call__(self, images: Any) -> Encoding:
         """Images (B, H, W, C) to projected vectors (B, E) and the stages."""

@@ -100,7 +100,7 @@ def test_programs_of_other_sources_versions_or_settings_are_not_used(stored, mon
     changed = {**kept_programs._origin(), origin: "other"}
     monkeypatch.setattr(kept_programs, "_origin", lambda: changed)
     results(opened(stored))
-    assert len(set(stored[1].iterdir()) - before) == 3
+    assert len(set(stored[1].iterdir()) - before) == 4  # programs and facts
 
 
 def test_the_origin_tells_sources_and_settings_apart(monkeypatch, tmp_path):

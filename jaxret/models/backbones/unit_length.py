@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from flax import nnx
-from jax.typing import ArrayLike
 
 from jaxret.models.base import Backbone, Encoding
 from jaxret.models.layers.l2_norm import l2_normalise
@@ -52,9 +51,10 @@ class UnitLengthBackbone(Backbone):
         """See `Backbone.from_config`."""
         return cls(create_backbone(**config["backbone"], rngs=rngs))
 
-    def compiled_input(self, images: ArrayLike) -> Any:
-        """See `Backbone.compiled_input`."""
-        return self.backbone.compiled_input(images)
+    @property
+    def packing(self) -> tuple[int, int] | None:
+        """See `Backbone.packing`."""
+        return self.backbone.packing
 
     def __call__(self, images: Any) -> Encoding:
         """What the backbone takes, to vectors (B, D) of length 1 (zeros stay zeros), and the stages."""

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Literal, get_args
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import (
@@ -257,15 +256,10 @@ class VisionTransformer(Backbone):
         """A few words for people."""
         return f"a vision transformer of {self.depth} blocks, {self.units} wide, patches of {self.patch_size} pixels"
 
-    def compiled_input(self, images: ArrayLike) -> jax.Array | PackedPatches:
-        """See `Backbone.compiled_input`.
-
-        Raises:
-          ValueError: the images are smaller than a patch, or have more than `most_patches`.
-        """
-        if not self.most_patches:
-            return super().compiled_input(images)
-        return PackedPatches.of_images(images, self.patch_size, self.most_patches)
+    @property
+    def packing(self) -> tuple[int, int] | None:
+        """See `Backbone.packing`."""
+        return (self.patch_size, self.most_patches) if self.most_patches else None
 
     def __call__(self, images: jax.Array | PackedPatches) -> Encoding:
         """See `Backbone.__call__`; images of any size from one patch.

@@ -22,6 +22,7 @@ from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.models import FrozenSettings, frozen_encoder
 from jaxret.models.foundation import open_published
 from jaxret.models.text.byte_pairs import byte_pair_tokenizer
+from jaxret.models.transformer.packed import PackedPatches
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # theirs
@@ -133,7 +134,7 @@ def test_siglip_naflex_from_the_photograph_to_the_vector(tmp_path, shape):
     with ImageReader(tmp_path / "photo.png") as reader:
         pixels = np.stack(list(reader.frames([0], centre_geometry(*shape, found.preprocessing))))
     net = found.backbone.backbone
-    ours = net(net.compiled_input(pixels)).embedding
+    ours = net(PackedPatches.of_images(pixels, *net.packing)).embedding
     with Image.open(tmp_path / "photo.png") as image, torch.no_grad():
         inputs = processor(images=image.convert("RGB"), return_tensors="pt")
         assert inputs["spatial_shapes"][0].tolist() == [pixels.shape[1] // 8, pixels.shape[2] // 8]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from foundation_making import CROPPED, dinov2_arrays, dinov2_config, dinov2_original, write_folder
+from foundation_making import CROPPED, dinov2_arrays, dinov2_config, write_folder
+from foundation_originals import dinov2_original
 from reference import transformers_twin as twin
 from reference.stages import TOLERANCE, assert_close, random_images, stages_of
 from safetensors.numpy import save_file

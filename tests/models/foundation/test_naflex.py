@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from foundation_making import siglip_arrays, siglip_config, tokenizer_json, write_folder
+from foundation_making import naflex_folder, siglip_arrays, tokenizer_json
 from PIL import Image
 from reference import transformers_twin as twin
 from reference.stages import assert_close, random_images, stages_of
@@ -22,18 +22,10 @@ from jaxret.errors import ConfigError, WeightsError
 from jaxret.models import FrozenSettings, create_backbone, encoder, frozen_encoder, load_encoder, save_encoder
 from jaxret.models.foundation import open_published
 from jaxret.models.foundation.sizing import read_sizing
+from jaxret.models.transformer.packed import PackedPatches
 from jaxret.preprocessing import Preprocessing
 
 PROCESSOR = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 2, "patch_size": 8, "max_num_patches": 16}
-
-
-def naflex_folder(folder, **others):
-    arrays = siglip_arrays()
-    kernel = arrays["vision_model.embeddings.patch_embedding.weight"]
-    arrays["vision_model.embeddings.patch_embedding.weight"] = kernel.transpose(0, 2, 3, 1).reshape(16, -1)
-    config = siglip_config(model_type="siglip2")
-    config["vision_config"] = {**config["vision_config"], "num_patches": 16}
-    return write_folder(folder, config, arrays, **others)
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +58,7 @@ def test_images_of_several_shapes_in_one_batch(pooling, channels):
         rngs=nnx.Rngs(0),
     )
     images = [random_images(*size)[:, :, :, :channels] for size in ((24, 40), (8, 88), (16, 16))]
-    packed = [net.compiled_input(image) for image in images]
+    packed = [PackedPatches.of_images(image, *net.packing) for image in images]
     together = jax.tree.map(lambda *parts: jnp.concatenate(parts), *packed)
     ours = stages_of(net, together)
     for number, image in enumerate(images):
@@ -75,7 +67,7 @@ def test_images_of_several_shapes_in_one_batch(pooling, channels):
         count = image.shape[1] * image.shape[2] // 64
         assert_close(ours["patch_grid"][rows, :count], np.asarray(alone["patch_grid"]).reshape(2, count, 16))
     with pytest.raises(ValueError, match="images must have at most 16 patches of 8 pixels, got 5 x 4"):
-        net.compiled_input(random_images(40, 32))
+        PackedPatches.of_images(random_images(40, 32), *net.packing)
 
 
 def test_packing_is_for_models_that_have_nothing_but_patches():
@@ -121,6 +113,10 @@ def test_an_index_of_many_shapes_by_one_program(naflex, tmp_path):
         np.testing.assert_allclose(rows.vectors[number], own / np.linalg.norm(own), atol=1e-5)
         assert retriever.search(photos / f"{number}.png", k=1)[0].item.key == f"{number}.png"
     assert len(retriever.search("a red car", k=3)) == 3
+    opened = Retriever.open(tmp_path / "index", programs=tmp_path / "programs")
+    for number in range(2):
+        (hit,) = opened.search(photos / f"{number}.png", k=1)
+        assert (hit.item.key, hit.distance) == (f"{number}.png", pytest.approx(0, abs=1e-3))
     save_encoder(found, tmp_path / "encoder")
     assert load_encoder(tmp_path / "encoder").config == found.config
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from flax import nnx
-from foundation_making import VOCABULARY, tokenizer_json, videoprism_arrays, videoprism_folder
+from foundation_making import VOCABULARY, tokenizer_json
 from PIL import Image
 from reference import transformers_twin as twin
 from reference.stages import assert_close, stages_of
+from videoprism_making import videoprism_arrays, videoprism_folder
 
 from jaxret import Retriever
 from jaxret.__main__ import dispatch
