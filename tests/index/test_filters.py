@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -241,3 +243,20 @@ def test_a_filter_is_parsed_once_and_answers_are_kept_for_a_while(make, monkeypa
     assert index.search("frame", query, 3, where="key != 'a'").ids.tolist() == [[1, 2, -1]]
     index.remove(["c"])
     assert index.search("frame", query, 3, where="key != 'a'").ids.tolist() == [[1, -1, -1]]
+
+
+def test_a_filter_loads_no_pandas(make, tmp_path):
+    """Which is slow to load, and installed beside many."""
+    index = make.empty(Space("frame", 2))
+    items = [MediaItem(f"{n}", "video", label=["cat", "dog"][n % 2], duration=float(n)) for n in range(5)]
+    index.add(items, {"frame": Rows(np.zeros((5, 2), np.float32), range(5))})
+    (tmp_path / "pandas.py").write_text("print('pandas is loaded')\nraise ImportError")
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from jaxret.index import MediaIndex\n"
+        f"print(MediaIndex.open({str(index.folder)!r}).passing(where=sys.argv[1]).tolist())"
+    )
+    where = "(label in ('cat', 'x') or modified < '2026-01-01' or duration > 2) and not key like '%4'"
+    done = subprocess.run([sys.executable, "-c", code, where], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(index.passing(where=where).tolist()), done.stderr
+    assert index.passing(where=where).tolist() == [True, False, True, True, False]

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 
 import numpy as np
 import pytest
+from index_parts import PartsHere
 
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, Rows, SearchOptions, ShardedIndex, Space, part_of
 
 FIELDS = ("ids", "distances", "starts", "ends")
-
-
-class PartsHere:
-    """The parts of an index in this process; what goes in and out could go to another."""
-
-    def __init__(self, index, count):
-        self.parts = [part_of(MediaIndex.open(index.folder), number, count) for number in range(count)]
-        self.calls = 0
-
-    def map(self, revision, function, *args, **options):
-        self.calls += 1
-        if any(part.revision != revision for part in self.parts):
-            raise IndexFormatError("another revision")
-        function, args, options = pickle.loads(pickle.dumps((function, args, options)))
-        return [pickle.loads(pickle.dumps(self._answer(function, part, args, options))) for part in self.parts]
-
-    def _answer(self, function, part, args, options):
-        try:
-            return function(part, *args, **options)
-        except Exception as error:
-            raise pickle.loads(pickle.dumps(error)) from None
 
 
 @pytest.fixture(scope="module")

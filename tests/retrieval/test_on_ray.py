@@ -10,12 +10,13 @@ import numpy as np
 import psutil
 import pytest
 from flax import nnx
+from index_parts import PartsHere
 
 from jaxret.__main__ import dispatch
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
-from jaxret.index import MediaIndex, ShardedIndex, part_of
+from jaxret.index import MediaIndex, ShardedIndex
 from jaxret.models import HashLayer, TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import save_encoder
@@ -58,16 +59,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         retriever.add(open_dataset(folder))
     assert len(retriever.index._snapshot.segments) > 7
     return root
-
-
-class PartsHere:
-    """The parts of an index, searched in this process."""
-
-    def __init__(self, index: MediaIndex, count: int):
-        self.parts = [part_of(index, number, count) for number in range(count)]
-
-    def map(self, revision, function, *args, **options):
-        return [function(part, *args, **options) for part in self.parts]
 
 
 def hits(retriever: Retriever, root: Path) -> list:

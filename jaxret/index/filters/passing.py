@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from jaxret.data.items import ColumnValue
+from jaxret.index.filters.arrow_values import MISSING, arrow_scalar, arrow_strings, numpy_booleans
 from jaxret.index.filters.conditions import (
     All,
     AnyOf,
@@ -67,7 +68,7 @@ class Filter:
     def passing(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
         """bool (n,), which items of a batch pass."""
         found = self._holds(self._condition, batch)
-        return np.asarray(pc.fill_null(found, False).to_numpy(zero_copy_only=False))
+        return numpy_booleans(pc.fill_null(found, arrow_scalar(False)))
 
     def _check(self, part: OfColumn) -> None:
         if part.column not in self._types:
@@ -117,8 +118,8 @@ class Filter:
             case Like(pattern=pattern, ignore_case=ignore_case):
                 return pc.match_like(column, pattern, ignore_case=ignore_case)
             case OneOf(values=values) if self._kind(name) == "text":
-                among = pc.is_in(column, value_set=pa.array(values, pa.string()))
-                return pc.if_else(pc.is_valid(column), among, pa.scalar(None, pa.bool_()))
+                among = pc.is_in(column, value_set=arrow_strings([str(value) for value in values]))
+                return pc.if_else(pc.is_valid(column), among, MISSING)
             case OneOf(values=values):
                 equal = (self._compared(column, "=", condition, value) for value in values)
                 return functools.reduce(pc.or_kleene, equal)
@@ -126,11 +127,11 @@ class Filter:
 
     def _compared(self, column: pa.Array, operator: Operator, part: OfColumn, value: ColumnValue) -> Any:
         if self._kind(part.column) == "times":
-            return _COMPARE[operator](column, pa.scalar(self._moment(part, value), pa.timestamp("us", "UTC")))
+            return _COMPARE[operator](column, arrow_scalar(self._moment(part, value)))
         if pa.types.is_int64(column.type) and isinstance(value, float):
             return _whole_compared(column, operator, value)
         numbers = pa.types.is_float64(column.type)
-        return _COMPARE[operator](column, pa.scalar(float(value) if numbers else value, column.type))
+        return _COMPARE[operator](column, arrow_scalar(float(value) if numbers else value))
 
 
 def _whole_compared(column: pa.Array, operator: Operator, value: float) -> Any:
@@ -138,9 +139,9 @@ def _whole_compared(column: pa.Array, operator: Operator, value: float) -> Any:
     if value.is_integer() or operator not in ("=", "!="):
         bound = math.ceil(value) if operator in ("<", ">=") else math.floor(value)
         if -(1 << 63) <= bound < 1 << 63:
-            return _COMPARE[operator](column, pa.scalar(bound, pa.int64()))
+            return _COMPARE[operator](column, arrow_scalar(bound))
     always = operator == "!=" or ((operator in ("<", "<=")) == (value > 0) and operator != "=")
-    return pc.if_else(pc.is_valid(column), pa.scalar(always), pa.scalar(None, pa.bool_()))
+    return pc.if_else(pc.is_valid(column), arrow_scalar(always), MISSING)
 
 
 def _of_columns(condition: Condition) -> Iterator[OfColumn]:
