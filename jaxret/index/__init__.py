@@ -10,6 +10,7 @@ from __future__ import annotations
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.index.cells.recall import ProbeRecall
+from jaxret.index.cells.term_lists import TermLists, Terms
 from jaxret.index.exports.formats import ExportFormat, export_rows
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.items.item_table import items_of_table
@@ -39,6 +40,8 @@ __all__ = [
     "SearchOptions",
     "ShardedIndex",
     "Space",
+    "TermLists",
+    "Terms",
     "copy_of_file",
     "copy_of_index",
     "export_rows",

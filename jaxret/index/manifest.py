@@ -1,6 +1,6 @@
 """`manifest.json`: the one file that says what an index holds, replaced atomically at each commit.
 
-    format, format_version   "jaxret-index", 3; a reader refuses a later version
+    format, format_version   "jaxret-index", 3, or 4 where a space has terms; a reader refuses a later version
     created_by, updated_by   version of this library
     revision                 counts commits, from 1
     next_segment             number of the next segment folder; never reused
@@ -8,9 +8,12 @@
     media_root               the folder that items' paths are relative to, where they are; null for none
     spaces                   name, representation, dimension, dtype, metrics of each
     centroids                space -> file of the centroids of its cells, float32 (C, D); only of spaces that have cells
+    terms                    version 4: space -> which numbers of its records are terms (count, first, step), whose
+                             lists are kept
     segments                 in order: name, n_items, removed (local item numbers), items (file, size, sha256), keys
                              (the same with dtype and shape, or null), arrays: space -> array name -> as keys, and
-                             cells: the same of each space that has centroids and rows here, see `jaxret.index.cells`
+                             cells: the same of each space that has centroids or terms and rows here, see
+                             `jaxret.index.cells`
     checksum                 SHA-256 of all the above, so that an edited manifest is noticed
 
 Version 1 has no media_root and no keys; its items are JSON lines, those of later versions Arrow files as well. Versions
@@ -35,13 +38,15 @@ from typing import Any
 from jaxret.errors import ConfigError, IndexFormatError
 from jaxret.files import write_atomically
 from jaxret.index.array_file import ALLOWED_DTYPES, ArrayEntry, FileEntry
+from jaxret.index.cells.term_lists import Terms
 from jaxret.index.space import ARRAY_NAMES, Space
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["EncoderRecord", "Manifest", "SegmentEntry", "read_manifest", "write_manifest"]
 
 FORMAT = "jaxret-index"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
+_WITHOUT_TERMS = 3  # what an index without lists of terms is written as, for older readers
 MANIFEST_NAME = "manifest.json"
 
 
@@ -93,7 +98,7 @@ class SegmentEntry:
       items: the Arrow file of items, or the JSON lines of an older version.
       keys: the table that finds an item by its key, see `jaxret.index.items.keys`; None beside JSON lines.
       arrays: space name -> array name -> file.
-      cells: the same of the cells of vectors that are kept, see `jaxret.index.cells`.
+      cells: the same of the cells of vectors and the lists of terms that are kept, see `jaxret.index.cells`.
     """
 
     name: str
@@ -124,12 +129,13 @@ class Manifest:
     updated_by: str
     media_root: str | None = None
     centroids: Mapping[str, ArrayEntry] = dataclasses.field(default_factory=dict)
+    terms: Mapping[str, Terms] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as JSON values, its checksum included."""
         body = {
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": FORMAT_VERSION if self.terms else _WITHOUT_TERMS,
             "created_by": self.created_by,
             "updated_by": self.updated_by,
             "revision": self.revision,
@@ -138,6 +144,7 @@ class Manifest:
             "media_root": self.media_root,
             "spaces": [space.to_json() for space in self.spaces],
             "centroids": {space: dataclasses.asdict(file) for space, file in self.centroids.items()},
+            **({"terms": {space: dataclasses.asdict(own) for space, own in self.terms.items()}} if self.terms else {}),
             "segments": [dataclasses.asdict(segment) for segment in self.segments],
         }
         return {**body, "checksum": manifest_checksum(body)}
@@ -198,6 +205,8 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
     if body["format_version"] <= 2 and isinstance(body.get("segments"), list):
         entries = [{"cells": {}, **entry} if isinstance(entry, dict) else entry for entry in body["segments"]]
         body = {"centroids": {}, **body, "segments": entries}
+    if body["format_version"] <= _WITHOUT_TERMS:
+        body = {"terms": {}, **body}
     if body.get("media_root") is not None and not isinstance(body["media_root"], str):
         raise ValueError(f"media_root of the manifest must be a string or null, got {body['media_root']!r:.60}")
     fields = {
@@ -211,6 +220,7 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
         "media_root": object,
         "spaces": list,
         "centroids": dict,
+        "terms": dict,
         "segments": list,
         "checksum": str,
     }
@@ -231,7 +241,9 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
     by_name = {space.name: space for space in spaces}
     home = Path(os.path.realpath(root))
     centroids = _parse_centroids(home, body["centroids"], by_name)
-    segments = tuple(_parse_segment(home, segment, by_name, centroids) for segment in body["segments"])
+    terms = {name: _parse_terms(name, own, by_name) for name, own in body["terms"].items()}
+    guides: dict[str, ArrayEntry | Terms] = {**centroids, **terms}
+    segments = tuple(_parse_segment(home, segment, by_name, guides) for segment in body["segments"])
     if len({segment.name for segment in segments}) < len(segments):
         raise ValueError("two segments have one name")
     if any(int(segment.name) >= body["next_segment"] for segment in segments):
@@ -241,6 +253,7 @@ def _parse(root: Path, body: dict[str, Any]) -> Manifest:
         spaces=tuple(spaces),
         segments=segments,
         centroids=centroids,
+        terms=terms,
         **{name: body[name] for name in ("revision", "next_segment", "created_by", "updated_by", "media_root")},
     )
 
@@ -257,8 +270,18 @@ def _parse_centroids(root: Path, body: Any, spaces: Mapping[str, Space]) -> dict
     return centroids
 
 
+def _parse_terms(name: str, body: Any, spaces: Mapping[str, Space]) -> Terms:
+    _check_fields(body, {field.name: int for field in dataclasses.fields(Terms)}, f"the terms of {name!r}")
+    terms, space = Terms(**body), spaces.get(name)
+    if space is None or space.representation != "record" or "int" not in space.dtype:
+        raise ValueError(f"there are terms of {name!r}, which is no space of whole numbers")
+    if terms.first >= space.dimension:
+        raise ValueError(f"the terms of space {name!r} begin beyond its {space.dimension} numbers")
+    return terms
+
+
 def _parse_segment(
-    root: Path, body: Any, spaces: Mapping[str, Space], centroids: Mapping[str, ArrayEntry]
+    root: Path, body: Any, spaces: Mapping[str, Space], guides: Mapping[str, ArrayEntry | Terms]
 ) -> SegmentEntry:
     fields = {
         "name": str,
@@ -294,11 +317,26 @@ def _parse_segment(
             arrays[space][array] = _array_entry(root, file)
         if spaces[space].representation in ARRAY_NAMES:
             _check_row_arrays(spaces[space], arrays[space], name)
-    celled = sorted(space for space in arrays if space in centroids)
+    celled = sorted(space for space in arrays if space in guides)
     if sorted(body["cells"]) != celled:
         raise ValueError(f"segment {name} must have cells of the spaces {celled}, has them of {sorted(body['cells'])}")
-    cells = {space: _parse_cells(root, body["cells"][space], arrays[space], centroids[space]) for space in celled}
+    cells = {space: _parse_guided(root, body["cells"][space], arrays[space], guides[space]) for space in celled}
     return SegmentEntry(name, n_items, tuple(removed), items, keys, arrays, cells)
+
+
+def _parse_guided(
+    root: Path, body: Any, arrays: Mapping[str, ArrayEntry], guide: ArrayEntry | Terms
+) -> dict[str, ArrayEntry]:
+    if isinstance(guide, ArrayEntry):
+        return _parse_cells(root, body, arrays, guide)
+    _check_fields(body, dict.fromkeys(("offsets", "rows", "counts", "lengths"), dict), "the lists of a segment")
+    lists = {name: _array_entry(root, file) for name, file in body.items()}
+    entries = lists["rows"].shape[:1]
+    wanted = {"offsets": (guide.count + 1,), "rows": entries, "counts": entries, "lengths": arrays["items"].shape}
+    types = {"offsets": ("int64",), "rows": ("uint32",), "counts": ("uint16", "uint32"), "lengths": ("float64",)}
+    if any(lists[name].shape != shape or lists[name].dtype not in types[name] for name, shape in wanted.items()):
+        raise ValueError(f"{lists['offsets'].file} and the files beside it do not fit their rows and terms")
+    return lists
 
 
 def _parse_cells(

@@ -9,7 +9,8 @@ from pathlib import Path
 from jaxret.data.items import ColumnValue, MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, WriteError
-from jaxret.index.changes.cells import celled, without_cells
+from jaxret.index.cells.term_lists import Terms
+from jaxret.index.changes.cells import celled, listed, without_cells
 from jaxret.index.changes.columns import described, relocated, rooted, upgraded
 from jaxret.index.changes.commit import check_new, commit, create
 from jaxret.index.changes.items import added, check_rows, without
@@ -231,6 +232,28 @@ class MediaIndex(OpenedIndex):
         """
         self._space_of_vectors(space)
         self._commit(lambda now: without_cells(now, space))
+
+    def keep_lists(self, space: str, terms: Terms) -> None:
+        """Keep on disk, for `term_lists`, which rows hold each term of a space of records; nothing where they are kept.
+
+        Items that are added later are listed as they are written. Readers of before this format's version 4 refuse the
+        index from then on.
+
+        Args:
+          space: one of whole numbers.
+          terms: which of them are terms.
+
+        Raises:
+          ValueError: the space holds no whole numbers, or a term is larger than `terms.count`.
+          IndexBusyError: another writer holds the index.
+        """
+        known = self._known_space(space)
+        if known.representation != "record" or "int" not in known.dtype:
+            raise ValueError(f"terms are of spaces of whole numbers, and space {space!r} holds {known.dtype}")
+        if terms.first >= known.dimension:
+            raise ValueError(f"terms of space {space!r} must begin within its {known.dimension} numbers, got {terms!r}")
+        if self._snapshot.manifest.terms.get(space) != terms:
+            self._commit(lambda now: listed(self.folder, now, space, terms))
 
     def compact(self) -> None:
         """Rewrite the index as one segment without removed items, in bounded memory; results stay the same.

@@ -14,6 +14,7 @@ from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import EncoderMismatchError, IndexFormatError
 from jaxret.index.cells.recall import ProbeRecall, measure_recall
+from jaxret.index.cells.term_lists import TermLists
 from jaxret.index.changes.commit import require_known
 from jaxret.index.items.columns import FIELDS, column_array
 from jaxret.index.items.item_list import ItemList
@@ -186,6 +187,19 @@ class OpenedIndex:
             len(self),
         )
 
+    def term_lists(self, space: str) -> list[tuple[TermLists, NDArray[np.bool_]]] | None:
+        """Of each segment, in order, the lists of a space's terms, and which of its rows are of live items.
+
+        Returns:
+          None where no lists are kept, see `MediaIndex.keep_lists`.
+
+        Raises:
+          ValueError: the space is unknown.
+          IndexFormatError: the files are damaged.
+        """
+        name = self._known_space(space).name
+        return self._snapshot.term_lists(name) if name in self._snapshot.manifest.terms else None
+
     def row_blocks(self, space: str) -> Iterator[Rows]:
         """The rows of a space in order, a bounded number at a time; their `items` are ids.
 
@@ -315,7 +329,11 @@ class OpenedIndex:
         Raises:
           IndexFormatError: names every file that is wrong, and how.
         """
-        problems = [problem for segment in self._snapshot.segments for problem in segment.problems()]
+        problems = [
+            problem
+            for segment in self._snapshot.segments
+            for problem in segment.problems(self._snapshot.manifest.terms)
+        ]
         if not problems:
             problems = [f"{self.folder}: two items have the key {key!r}" for key in self._snapshot.repeated_keys()]
             for space in self._snapshot.spaces.values():

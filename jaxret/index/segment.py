@@ -22,7 +22,9 @@ from jaxret.index.array_file import (
     open_array,
     write_array,
 )
-from jaxret.index.cells.cell_files import cells_of_files, problems_of_cells, write_cells
+from jaxret.index.cells.cell_files import cells_of_files, problems_of_cells
+from jaxret.index.cells.guides import Guide, write_guided
+from jaxret.index.cells.term_lists import TermLists, Terms, lists_of_files, problems_of_lists
 from jaxret.index.items.columns import plain_values
 from jaxret.index.items.item_file import ItemFile, open_items, write_items
 from jaxret.index.items.keys import KeyTable, key_hashes, key_table, places_of_hashes
@@ -49,7 +51,7 @@ def write_segment(
     items: ItemBatches,
     spaces: Mapping[str, Space],
     rows: Mapping[str, tuple[int, Iterable[Rows]]],
-    centroids: Mapping[str, FloatMatrix],
+    guides: Mapping[str, Guide],
     hashes: NDArray[np.uint64] | None = None,
 ) -> SegmentEntry:
     """Write a segment folder, whole and on disk; nothing refers to it until a manifest does.
@@ -61,7 +63,7 @@ def write_segment(
       spaces: of the index, by name.
       rows: for each space with rows, their number and consecutive blocks of them, `Rows.items`
         not decreasing over all blocks.
-      centroids: of the spaces whose cells are kept.
+      guides: of the spaces whose cells or lists are kept.
       hashes: of the items' keys where they are at hand, see `jaxret.index.items.keys`.
 
     Returns:
@@ -71,7 +73,7 @@ def write_segment(
     temporary = root / "segments" / f"tmp-{name}"
     try:
         with writing(root / "segments" / name):
-            return _write_into(temporary, name, items, spaces, rows, centroids, hashes)
+            return _write_into(temporary, name, items, spaces, rows, guides, hashes)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)  # gives the room back
         raise
@@ -83,7 +85,7 @@ def _write_into(
     items: ItemBatches,
     spaces: Mapping[str, Space],
     rows: Mapping[str, tuple[int, Iterable[Rows]]],
-    centroids: Mapping[str, FloatMatrix],
+    guides: Mapping[str, Guide],
     hashes: NDArray[np.uint64] | None,
 ) -> SegmentEntry:
     temporary.mkdir(parents=True)
@@ -110,11 +112,10 @@ def _write_into(
                 "items": write_array(*within(f"{space_name}.items.npy"), links, "int64", (n,)),
                 "spans": write_array(*within(f"{space_name}.spans.npy"), spans, "float64", (n, 2)),
             }
-            if space_name in centroids:
+            if space_name in guides:
                 written = np.load(temporary / f"{space_name}.{space.array_name}.npy", mmap_mode="r")
-                cells[space_name] = write_cells(
-                    temporary, f"segments/{name}", f"{space_name}.cells", written, centroids[space_name]
-                )
+                place = f"segments/{name}"
+                cells[space_name] = write_guided(temporary, place, space_name, written, guides[space_name])
     sync_folder(temporary)
     temporary.rename(temporary.with_name(name))
     sync_folder(temporary.parent)
@@ -350,8 +351,20 @@ class Segment:
             if self.alive[local] and self.items.key(local) == keys[number]:
                 yield number, local
 
-    def problems(self) -> list[str]:
-        """What a full check of all files finds wrong, one line each."""
+    def term_lists(self, space: str, terms: Terms) -> TermLists:
+        """The lists of all records that the segment has of a space, removed items' too, memory-mapped.
+
+        Raises:
+          IndexFormatError: the files are damaged.
+        """
+        return lists_of_files(terms, self._kept_cells[space], self._cells_file(space))
+
+    def problems(self, terms: Mapping[str, Terms]) -> list[str]:
+        """What a full check of all files finds wrong, one line each.
+
+        Args:
+          terms: of the spaces whose lists are kept.
+        """
         found = []
         for file in self.entry.files:
             try:
@@ -361,8 +374,11 @@ class Segment:
         if not found:
             found += self._problems_of_items()
             for space, arrays in self._kept_cells.items():
-                vectors = self._arrays[space]["vectors"]
-                found += problems_of_cells(vectors, arrays, self._cells_file(space))
+                rows, place = self._arrays[space][_vectors_of(self.entry.arrays[space])], self._cells_file(space)
+                if space in terms:
+                    found += problems_of_lists(rows, terms[space], arrays, place)
+                else:
+                    found += problems_of_cells(rows, arrays, place)
         return found
 
     def _problems_of_items(self) -> list[str]:

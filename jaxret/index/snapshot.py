@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from jaxret.data.rows import Rows
 from jaxret.errors import IndexFormatError
 from jaxret.index.array_file import ArrayEntry, open_array
+from jaxret.index.cells.guides import Guide
+from jaxret.index.cells.term_lists import TermLists
 from jaxret.index.items.columns import cast_batch, schema_of, united_columns
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.items.keys import key_hashes
@@ -42,6 +44,7 @@ class Snapshot:
       items: live items; the position in this list is the id that searches return.
       positions: for each segment int64 (n_items,), the id of each of its items, -1 for removed ones.
       centroids: float32 (C, D), of each space whose cells are kept.
+      guides: those, and the terms of the spaces whose lists are kept.
       galleries: what `item_search` has prepared from this snapshot.
       kept: what others have, see `OpenedIndex.kept`.
     """
@@ -60,6 +63,7 @@ class Snapshot:
             self.positions.append(position)
             first += len(segment.live)
         self.centroids = {space: _open_centroids(root, file) for space, file in manifest.centroids.items()}
+        self.guides: dict[str, Guide] = {**self.centroids, **manifest.terms}
         self.galleries: dict[Any, Any] = {}
         self.kept: dict[Any, Any] = {}
         self._passing: dict[Any, list[NDArray[np.bool_]]] = {}
@@ -130,6 +134,18 @@ class Snapshot:
           IndexFormatError: the files are damaged, or a vector is not finite.
         """
         return self.segments[number].cells(space, self.centroids.get(space))
+
+    def term_lists(self, space: str) -> list[tuple[TermLists, NDArray[np.bool_]]]:
+        """Of each segment with rows of a space whose lists are kept: the lists, and which rows are of live items.
+
+        Raises:
+          IndexFormatError: the files are damaged.
+        """
+        terms = self.manifest.terms[space]
+        return [
+            (self.segments[number].term_lists(space, terms), self.positions[number][rows.items] >= 0)
+            for number, rows in self.segment_rows(space)
+        ]
 
     @functools.cached_property
     def source_codes(self) -> dict[str, int]:

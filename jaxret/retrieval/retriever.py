@@ -158,7 +158,10 @@ class Retriever:
         stream = self._encoded(dataset, fresh, known or {}, threads, on_item, ray)
         if stop is not None:
             stream = _until(stop, stream)
-        return add_media(self.index, dataset, stream, self._rows_of)
+        report = add_media(self.index, dataset, stream, self._rows_of)
+        for space, terms in self.system.terms.items():
+            self.index.keep_lists(space, terms)  # also in an index that was made without
+        return report
 
     def _encoded(
         self,

@@ -311,7 +311,7 @@ def put(*path_and_value):
     ("change", "message"),
     [
         (put("format", "faiss"), "is not the manifest of a jaxret-index"),
-        (put("format_version", 4), "format version 4, this jaxret reads versions up to 3"),
+        (put("format_version", 5), "format version 5, this jaxret reads versions up to 4"),
         (put("format_version", True), "format version True"),
         (put("format_version", "1"), "format version '1'"),
         (put("revision", "3"), "revision of the manifest must be int, got '3'"),

@@ -1,4 +1,4 @@
-"""Cells that are made and dropped."""
+"""Cells and lists that are made and dropped."""
 
 from __future__ import annotations
 
@@ -9,32 +9,46 @@ from typing import Any
 
 from jaxret.files import sync_folder, writing
 from jaxret.index.array_file import write_array
-from jaxret.index.cells.cell_files import write_cells
 from jaxret.index.cells.centroids import fit_centroids
-from jaxret.index.manifest import Manifest
+from jaxret.index.cells.guides import Guide, write_guided
+from jaxret.index.cells.term_lists import Terms
+from jaxret.index.manifest import Manifest, SegmentEntry
 from jaxret.index.snapshot import Snapshot
 
-__all__ = ["celled", "without_cells"]
+__all__ = ["celled", "listed", "without_cells"]
 
 
 def celled(root: Path, now: Snapshot, space: str, cells: int | None, seed: int) -> Manifest:
     """Write new centroids of a space and the cells of every segment around them; the manifest that names them."""
     centroids = fit_centroids(now, space, cells, seed)
-    suffix = f"-{now.manifest.revision + 1}"
-    place = f"cells/{space}{suffix}.npy"
+    place = f"cells/{space}-{now.manifest.revision + 1}.npy"
     (root / "cells").mkdir(exist_ok=True)
     with writing(root / place):
         file = write_array(root / place, place, [centroids], "float32", centroids.shape)
         sync_folder(root / "cells")
+    entries = _guided(root, now, space, centroids)
+    return dataclasses.replace(now.manifest, segments=entries, centroids={**now.manifest.centroids, space: file})
+
+
+def listed(root: Path, now: Snapshot, space: str, terms: Terms) -> Manifest:
+    """Write the lists of the terms of every segment; the manifest that names them."""
+    if now.manifest.terms.get(space) == terms:
+        return now.manifest
+    entries = _guided(root, now, space, terms)
+    return dataclasses.replace(now.manifest, segments=entries, terms={**now.manifest.terms, space: terms})
+
+
+def _guided(root: Path, now: Snapshot, space: str, guide: Guide) -> tuple[SegmentEntry, ...]:
+    """The entries of the segments, with what each keeps of a space for searches, which is written."""
     entries = list(now.manifest.segments)
     for number, rows in now.segment_rows(space):
         folder = f"segments/{entries[number].name}"
         with writing(root / folder):
-            written = write_cells(root / folder, folder, f"{space}.cells{suffix}", rows.vectors, centroids)
+            revision = now.manifest.revision + 1
+            written = write_guided(root / folder, folder, space, rows.vectors, guide, revision=revision)
             sync_folder(root / folder)
         entries[number] = dataclasses.replace(entries[number], cells={**entries[number].cells, space: written})
-    named = {**now.manifest.centroids, space: file}
-    return dataclasses.replace(now.manifest, segments=tuple(entries), centroids=named)
+    return tuple(entries)
 
 
 def without_cells(now: Snapshot, space: str) -> Manifest:

@@ -22,7 +22,7 @@ __all__ = ["check_new", "commit", "create", "require_known"]
 WRITER = f"jaxret {jaxret.__version__}"
 _OF_A_REVISION = re.compile(
     r"cells/[a-z0-9_-]+-\d+\.npy|\d+/items(-\d+)?\.(arrow|jsonl|keys\.npy)"
-    r"|\d+/[a-z0-9_-]+\.cells(-\d+)?\.(offsets|rows|vectors)\.npy"
+    r"|\d+/[a-z0-9_-]+\.(cells|lists)(-\d+)?\.(offsets|rows|vectors|counts|lengths)\.npy"
 )
 """Files that a later revision may replace beside those that stay."""
 

@@ -46,7 +46,7 @@ def added(root: Path, now: Snapshot, items: NewItems, rows: Mapping[str, Rows], 
     blocks = {name: (len(block.items), [block]) for name, block in rows.items()}
     columns = items.batches(manifest.media_root)
     united_columns((now.own_columns, check_schema(columns[0])))
-    entry = write_segment(root, manifest.next_segment, columns, now.spaces, blocks, now.centroids, items.key_hashes)
+    entry = write_segment(root, manifest.next_segment, columns, now.spaces, blocks, now.guides, items.key_hashes)
     return dataclasses.replace(manifest, segments=(*manifest.segments, entry), next_segment=manifest.next_segment + 1)
 
 

@@ -71,4 +71,4 @@ def merged(root: Path, now: Snapshot) -> Manifest:
 def _written(root: Path, number: int, part: Snapshot) -> SegmentEntry:
     """All live items of a snapshot as one new segment, a bounded number of rows at a time."""
     blocks = {name: (part.count_rows(name), part.row_blocks(name)) for name in part.spaces}
-    return write_segment(root, number, part.item_batches(), part.spaces, blocks, part.centroids)
+    return write_segment(root, number, part.item_batches(), part.spaces, blocks, part.guides)

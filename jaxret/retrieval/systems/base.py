@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError, unknown_name_message
-from jaxret.index import MediaIndex, Space
+from jaxret.index import MediaIndex, Space, Terms
 from jaxret.retrieval.comparison import RegionComparison, SequenceComparison
 from jaxret.retrieval.encode import FrameVectors, frame_vectors
 from jaxret.retrieval.evaluate.report import Report
@@ -53,6 +53,7 @@ class System(abc.ABC):
       title: what an index of this system holds, for messages.
       options: classes of search options that it takes, the default one first.
       queries: classes of queries that it is evaluated with; none without an evaluation.
+      terms: of spaces of records, whose lists an index keeps for its searches, see `MediaIndex.keep_lists`.
     """
 
     title: ClassVar[str]
@@ -61,6 +62,7 @@ class System(abc.ABC):
 
     def __init__(self, encoder: Any):
         self.encoder = encoder
+        self.terms: dict[str, Terms] = {}
 
     @abc.abstractmethod
     def spaces(self, *, frames: bool = True) -> list[Space]:

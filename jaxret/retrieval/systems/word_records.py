@@ -13,6 +13,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from jaxret.index import Terms
+from jaxret.index.cells.term_lists import begins_of_runs
 from jaxret.visual_words import PlacedWords, WordBags, centre_prior, words_at_points, words_of_map
 
 __all__ = ["MapLayout", "PointLayout", "WordLayout", "bags_of_records"]
@@ -43,9 +45,14 @@ class WordLayout(abc.ABC):
     def length(self) -> int:
         """Numbers in a record."""
 
+    @property
     @abc.abstractmethod
+    def terms(self) -> Terms:
+        """Which numbers of a record are words."""
+
     def words(self, records: Records) -> Records:
         """The words (N, P) of records (N, L), from 1; 0 is none."""
+        return self.terms.of(records)
 
     @abc.abstractmethod
     def points(self, records: Records) -> NDArray[np.float64]:
@@ -80,16 +87,17 @@ class MapLayout(WordLayout):
         """Numbers in a record."""
         return _HEAD + self.height // self.stride * (self.width // self.stride)
 
+    @property
+    def terms(self) -> Terms:
+        """All after the size."""
+        return Terms(self.n_words, _HEAD)
+
     def pack(self, word_map: NDArray[np.integer], size: tuple[int, int]) -> NDArray[np.int64]:
         """The record of an assignment map (H', W') of an image of `size` (height, width)."""
         record = np.zeros(self.length, np.int64)
         record[:_HEAD] = size
         record[_HEAD : _HEAD + word_map.size] = word_map.reshape(-1) + 1
         return record
-
-    def words(self, records: Records) -> Records:
-        """The words (N, P) of records (N, L), from 1; 0 is none."""
-        return records[:, _HEAD:]
 
     def points(self, records: Records) -> NDArray[np.float64]:
         """The centres of the places (N, P, 2), x and y in pixels."""
@@ -121,6 +129,11 @@ class PointLayout(WordLayout):
         """Numbers in a record."""
         return _HEAD + 3 * self.max_points
 
+    @property
+    def terms(self) -> Terms:
+        """The first of each three after the size."""
+        return Terms(self.n_words, _HEAD, 3)
+
     def pack(self, words: NDArray[np.integer], points: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.int64]:
         """The record of words (N,) at points (N, 2), of which the first `max_points` are kept."""
         record = np.zeros(self.length, np.int64)
@@ -130,10 +143,6 @@ class PointLayout(WordLayout):
         entries[:kept, 0] = words[:kept] + 1
         entries[:kept, 1:] = np.round(points[:kept] * _STEPS)
         return record
-
-    def words(self, records: Records) -> Records:
-        """The words (N, P) of records (N, L), from 1; 0 is none."""
-        return records[:, _HEAD::3]
 
     def points(self, records: Records) -> NDArray[np.float64]:
         """The key points (N, P, 2), x and y in pixels."""
@@ -171,8 +180,7 @@ def bags_of_records(layout: WordLayout, records: Records, spread: float | None =
     else:
         words = np.sort(words, axis=1)
     # Runs of one word in one row are the entries of its bag.
-    begins = words > 0
-    begins[:, 1:] &= words[:, 1:] != words[:, :-1]
+    begins = begins_of_runs(words)
     starts = np.flatnonzero(begins)
     amounts = np.where(words > 0, 1.0 if weights is None else weights, 0.0).reshape(-1)
     counts = np.add.reduceat(amounts, starts) if len(starts) else np.zeros(0)

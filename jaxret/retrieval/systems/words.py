@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jaxret.data.readers import Pixels
 from jaxret.data.rows import Rows
 from jaxret.data.sampling.sift import sift_features
-from jaxret.index import MediaIndex, Space
+from jaxret.index import MediaIndex, Space, TermLists
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder, WordEncoder
 from jaxret.models.layers.feature_map import feature_map_stride
 from jaxret.retrieval.encode import canvas_for
@@ -48,6 +48,8 @@ WINDOW_OVERLAP = 0.75
 _CENTRE_SPREAD = 1 / 3
 _SPACE = "words"
 
+KeptLists = list[tuple[TermLists, NDArray[np.bool_]]]
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class WordQuery:
@@ -80,6 +82,7 @@ class WordSystem(TwoPassSystem[WordQuery]):
         self.codebook = Codebook(np.asarray(encoder.centres[...]))
         self.idf = np.asarray(encoder.idf[...], np.float64)
         self.record_spaces = (Space.of_records(_SPACE, layout.length, layout.dtype),)
+        self.terms = {_SPACE: layout.terms}
 
     @abc.abstractmethod
     def compared(self, local: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -194,7 +197,7 @@ class SiftWords(WordSystem):
 
 
 class WordGallery(Gallery[WordQuery]):
-    """The words of an index, in lists of the rows that hold each.
+    """The words of an index, in lists of the rows that hold each: those that the index keeps, or else made in memory.
 
     Args:
       index: with the space of words.
@@ -206,12 +209,27 @@ class WordGallery(Gallery[WordQuery]):
         super().__init__(index, _SPACE)
         self._layout, self._idf = layout, idf
         self._files: dict[tuple[bool, bool], InvertedFile] = {}
+        self._lists = index.term_lists(_SPACE)
+        self._lengths: dict[bool, NDArray[np.float64]] = {}  # of the rows' histograms, plain and weighted
 
     def distances(self, query: WordQuery, *, idf: bool, centre: bool) -> NDArray[np.float32]:
         """See `Gallery.distances`."""
         if not len(self.items):
             return np.zeros(0, np.float32)
-        return rounded_distances(self._file(idf, centre).cosines(query.bag)[0])
+        if self._lists is None or centre:  # what is near the centre counts more: other lists
+            return rounded_distances(self._file(idf, centre).cosines(query.bag)[0])
+        return rounded_distances(self._listed_cosines(self._lists, query.bag, idf))
+
+    def _listed_cosines(self, lists: KeptLists, bag: WordBags, idf: bool) -> NDArray[np.float64]:
+        """The cosine of a bag with each row's, (N,), from the lists of its words."""
+        weights = self._idf if idf else np.ones_like(self._idf)
+        unit = bag.unit(weights)
+        if idf not in self._lengths:
+            own = (part.weighted_lengths(weights) if idf else part.lengths for part, _ in lists)
+            self._lengths[idf] = np.concatenate([some[live] for some, (_, live) in zip(own, lists, strict=True)])
+        found = [part.products(unit.indices, unit.data * weights[unit.indices])[live] for part, live in lists]
+        lengths = self._lengths[idf]
+        return np.divide(np.concatenate(found), lengths, where=lengths > 0, out=np.zeros(len(lengths)))
 
     def _file(self, idf: bool, centre: bool) -> InvertedFile:
         """Made at the first search that needs it, and kept."""

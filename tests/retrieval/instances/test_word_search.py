@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -304,6 +305,27 @@ def test_verification_equals_that_of_each_candidate(sift: tuple[Retriever, Path]
     assert dict(zip(checked.rows.tolist(), checked.inliers.tolist(), strict=True)) == counts
     expected = sorted(plain.rows.tolist(), key=lambda row: (-counts[row], plain.rows.tolist().index(row)))
     assert checked.rows.tolist() == expected
+
+
+@pytest.mark.parametrize("idf", [False, True])
+def test_the_lists_that_the_index_keeps_rank_as_those_made_in_memory(
+    word_retriever: Retriever, images: Path, tmp_path: Path, idf: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after removals; an index that was made before has none until it grows."""
+    shutil.copytree(word_retriever.index.folder, tmp_path / "index")
+    retriever = Retriever.open(tmp_path / "index")
+    image, size = retriever.system.image(single_file(images / "a.png"))
+    query = retriever.system.region_query(image, size, RegionSearch(Region(8, 8, 24, 24))).region
+    retriever.index.remove(["d.png"])
+    kept = retriever.system.gallery(retriever.index)
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "_file", None)
+        found = kept.distances(query, idf=idf, centre=False)
+    monkeypatch.setattr(type(retriever.index), "term_lists", lambda index, space: None)
+    in_memory = retriever.system.gallery(retriever.index).distances(query, idf=idf, centre=False)
+    np.testing.assert_allclose(found, in_memory, atol=1e-9)
+    assert len(found) == retriever.index.count_rows("words")
+    assert found.std() > 0.01
 
 
 def test_only_sift_words_can_be_verified(word_retriever: Retriever, images: Path) -> None:
