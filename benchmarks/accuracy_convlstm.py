@@ -18,8 +18,9 @@ right. The same queries are also changed, at three strengths (`jaxret.data.groun
 query the others, of other sources; by place, pieces that did not train query all. mAP is the mean of i / rank of the
 i-th relevant.
 
-- `models`: every model after its four steps of training, by Bi-DTW, and the baselines: SIFT words (one bag a video, 500
-  words), NDVR-DML on MobileNet V1, the mean vector of the same encoder by cosine, and the untrained encoder.
+- `models`: every model after its four steps of training, by Bi-DTW, beside the mean vector of the same encoder by
+  cosine, and the untrained encoder.
+- `baselines`: SIFT words (one bag a video, 500 words) and NDVR-DML on MobileNet V1.
 - `ablations`: of M3 on JHMDB: the steps one after the other, a plain second pass in the place of the challenging one,
   ways of ranking; `scratch`: the same without pre-training, and with that of the labelled videos alone.
 - `full`: the paper's sizes.
@@ -40,11 +41,12 @@ from functools import cached_property, partial
 from typing import Any
 
 from common import results_file
-from common.paths import DATA, JHMDB, MOBILENET_WEIGHTS
+from common.paths import DATA, JHMDB, MOBILENET_WEIGHTS, RESULTS
 from common.study_program import StudyParser
 from flax import nnx
 from studies.convlstm.data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
 from studies.convlstm.full import full_size_rows
+from studies.convlstm.plots import draw_strengths
 from studies.convlstm.protocol import MEASURES, EncodedData, encode_data, figures
 from studies.convlstm.runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
 
@@ -58,6 +60,8 @@ VOLUME = {"m1-3d": "M1-3D", "m2-3d": "M2-3D", "m3-3d": "M3-3D", "cnn-3d": "3D co
 ABLATED = "m3"
 SEEDS = {"jhmdb": 3, "digits": 3, "walk": 3}
 MODELS = {"jhmdb": PLANE, "digits": PLANE, "walk": {**VOLUME, **PLANE}}  # a model by data set
+DRAWN = ("JHMDB, 6 classes", "near duplicates")
+DRAWN_SETTINGS = ("four steps, Bi-DTW", "untrained, Bi-DTW", "cosine", "mean vector, cosine")
 # mAP by class and by clip of the paper's tables 3 and 4: CC_WEB_VIDEO, and for the models with depth S3DIS.
 PAPER_DATA = "CC_WEB_VIDEO; of models with depth S3DIS"
 PAPER = {
@@ -111,6 +115,10 @@ class Study:
         """The near duplicates, which encoders of JHMDB are tried on."""
         return near_duplicate_data(DATA / "near_duplicates")
 
+    def evaluated(self, key: str, data: ClipData) -> list[ClipData]:
+        """What encoders of a data set are tried on."""
+        return [data, self.copies] if key == "jhmdb" else [data]
+
     def part(self, name: str, evaluate: Callable[[], None]) -> None:
         """Evaluate a part, unless a call before has; its rows are kept with the trainings."""
         path = self.args.work / "rows" / f"{name}.json"
@@ -145,23 +153,34 @@ class Study:
 
 
 def models(study: Study) -> None:
-    """Every model and the baselines, on every data set."""
+    """Every model, on every data set."""
     for key in study.args.data:
         for seed in study.seeds(key):
-            study.part(f"models-{key}-{seed}", partial(models_on, study, key, seed))
+            for architecture in MODELS[key]:
+                study.part(f"models-{key}-{seed}-{architecture}", partial(model_on, study, key, seed, architecture))
 
 
-def models_on(study: Study, key: str, seed: int) -> None:
-    """The models and the baselines on one data set."""
+def model_on(study: Study, key: str, seed: int, architecture: str) -> None:
+    """A model on one data set; of JHMDB also on the near duplicates."""
+    data, name = study.data(key, seed), MODELS[key][architecture]
+    encoder = load_encoder(study.train(data, architecture, seed).encoder)
+    for each in study.evaluated(key, data):
+        evaluate(study, encoder, each, name, seed)
+
+
+def baselines(study: Study) -> None:
+    """SIFT words and NDVR-DML on every data set."""
+    for key in study.args.data:
+        for seed in study.seeds(key):
+            study.part(f"baselines-{key}-{seed}", partial(baselines_on, study, key, seed))
+
+
+def baselines_on(study: Study, key: str, seed: int) -> None:
+    """Both on one data set."""
     data = study.data(key, seed)
-    also_evaluated = [data, study.copies] if key == "jhmdb" else [data]
-    for architecture, name in MODELS[key].items():
-        encoder = load_encoder(study.train(data, architecture, seed).encoder)
-        for each in also_evaluated:
-            evaluate(study, encoder, each, name, seed)
-    for each in also_evaluated:
+    for each in study.evaluated(key, data):
         sift(study, each, seed)
-    ndvr_dml(study, data, also_evaluated, seed)
+    ndvr_dml(study, data, study.evaluated(key, data), seed)
 
 
 def evaluate(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -> None:
@@ -258,6 +277,20 @@ def untrained(encoder: Any, seed: int) -> Any:
     return create_encoder(encoder.config, rngs=nnx.Rngs(seed))
 
 
+def draw() -> None:
+    """The curves of the result file: queries by clip against the strength of their changes."""
+    curves: dict[str, Any] = {}
+    for row in json.loads((RESULTS / "accuracy_convlstm.json").read_text(encoding="utf-8"))["rows"]:
+        if row["data"] not in DRAWN or row.get("setting") not in DRAWN_SETTINGS:
+            continue
+        strength, _, metric = row["metric"].rpartition(": ")
+        if metric == "mAP by clip":
+            method = f"{row['method']}, untrained" if row["setting"].startswith("untrained") else row["method"]
+            of_method = curves.setdefault(row["data"], {}).setdefault(method, {})
+            of_method.setdefault(float(strength.removeprefix("strength ") or 0), []).append(row["value"])
+    draw_strengths("conv_lstm_strengths", curves)
+
+
 def full(study: Study) -> None:
     """The paper's sizes."""
 
@@ -270,6 +303,7 @@ def full(study: Study) -> None:
 
 STUDIES: dict[str, Callable[[Study], None]] = {
     "models": models,
+    "baselines": baselines,
     "ablations": ablations,
     "scratch": scratch,
     "full": full,
@@ -279,7 +313,7 @@ STUDIES: dict[str, Callable[[Study], None]] = {
 def main() -> None:
     """Run the studies, print a line a figure, write them into the result file."""
     parser = StudyParser(__doc__, "accuracy_convlstm", STUDIES, seeds=None)
-    parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS), help="of the study of models")
+    parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS), help="of the models and baselines")
     parser.add_argument("--epochs", type=int, help="of each step, at most (default: the data's)")
     args = parser.read()
     if args.epochs is not None:
@@ -290,6 +324,7 @@ def main() -> None:
         STUDIES[name](study)
     if args.epochs is None:
         print(results_file.update("accuracy_convlstm", study.rows, ["jax", "flax", "opencv-python-headless"]))
+        draw()
 
 
 if __name__ == "__main__":

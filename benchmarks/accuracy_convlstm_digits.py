@@ -20,9 +20,11 @@ from common.study_program import StudyParser
 from flax import nnx
 
 from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.evaluation import GroupFigures
 from jaxret.models.registry import create_encoder
 from jaxret.models.store import load_encoder
 from jaxret.recipes.conv_lstm.recipe import RECIPE
+from jaxret.recipes.conv_lstm.settings import StepRecord, step_folder
 from jaxret.recipes.recipe import RunContext, open_config
 from jaxret.retrieval import CroppedEvaluation, CroppedVideos, Retriever, SequenceSearch
 from jaxret.training import RunFolder, replace_settings
@@ -35,19 +37,27 @@ TRIPLETS: dict[str, Any] = {"steps": ("triplet",), "epochs": 8, "evaluate_every"
 
 
 def by_class(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
-    """Rows of test clips as queries for each other; of a training in four steps also what the first ones gave."""
+    """Rows of test clips as queries for each other."""
     figures = json.loads(run.figures.read_text(encoding="utf-8"))
-    shown = {(method, setting): method for method in METHODS}
-    shown |= {
-        ("Bi-DTW", f"{setting}, after {step}"): f"after {step}, Bi-DTW"
-        for step in ("pretrain", "triplet")
-        if setting == WHOLE
-    }
+    return [row for method in METHODS for row in rows_of_groups(method, figures[method], setting, seed)]
+
+
+def after_steps(run: RunFolder, seed: int) -> list[dict[str, Any]]:
+    """Rows of what the first steps of a training in four gave, as far as it has come."""
     rows = []
-    for (method, label), key in shown.items():
-        for group in ("seen", "unseen"):
-            found = {f"{metric}, {group}": figures[key][group][metric] for metric in METRICS}
-            rows += results_file.rows_of(DATA, method, found, setting=label, seed=seed)
+    for step in ("pretrain", "triplet"):
+        record = StepRecord.read(step_folder(run, step).path, step)
+        if record.finished:
+            rows += rows_of_groups("Bi-DTW", record.test["Bi-DTW"], f"{WHOLE}, after {step}", seed)
+    return rows
+
+
+def rows_of_groups(method: str, figures: GroupFigures, setting: str, seed: int) -> list[dict[str, Any]]:
+    """Rows of classes that were trained on and of others."""
+    rows = []
+    for group in ("seen", "unseen"):
+        found = {f"{metric}, {group}": figures[group][metric] for metric in METRICS}
+        rows += results_file.rows_of(DATA, method, found, setting=setting, seed=seed)
     return rows
 
 
@@ -77,26 +87,28 @@ def cropped(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Train where there is no run, and write its figures."""
+    """Train where there is no run, and write its figures; of one that was stopped those of its finished steps."""
     parser = StudyParser(__doc__, "accuracy_convlstm_digits", ("digits",), seeds=(0,))
     parser.add_argument("--whole", action="store_true", help="take all four steps")
     args = parser.read()
     setting = WHOLE if args.whole else "triplet step, 600 updates"
-    rows = []
     for seed in args.seeds:
         run = RunFolder(args.work / f"{'whole' if args.whole else 'triplet'}-{seed}")
-        if not run.figures.exists():
+        finished = run.figures.exists()
+        if not finished:
             chosen = {} if args.whole else TRIPLETS
             config = replace_settings(
                 RECIPE.config, {"data": "moving-digits", "seed": seed, **chosen}, owner=RECIPE.name
             )
             if run.config.exists():
                 config = open_config(run)[1]
-            if RECIPE.train(config, RunContext(run, RECIPE.name, print)) is None:
-                raise SystemExit("the training was stopped: call again to go on")
-        rows += by_class(run, setting, seed)
-        rows += cropped(run, setting, seed)
-    print(results_file.update("accuracy_convlstm_digits", rows, ["jax", "flax"]))
+            finished = RECIPE.train(config, RunContext(run, RECIPE.name, print)) is not None
+        rows = after_steps(run, seed) if args.whole else []
+        if finished:
+            rows += by_class(run, setting, seed) + cropped(run, setting, seed)
+        print(results_file.update("accuracy_convlstm_digits", rows, ["jax", "flax"]))
+        if not finished:
+            raise SystemExit("the training was stopped: call again to go on")
 
 
 if __name__ == "__main__":

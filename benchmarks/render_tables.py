@@ -69,7 +69,9 @@ PAGES = {
             "conv_lstm_memory": "Memory of a training step",
             "speed_train_step": "Time of a training step",
         },
-        {"conv_lstm_memory.png": "Predicted against measured memory of a training step."},
+        {
+            "conv_lstm_memory.png": "Predicted against measured memory of a training step.",
+        },
     ),
     "foundation": Page(
         "Foundation encoders: measured",

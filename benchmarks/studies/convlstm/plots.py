@@ -1,0 +1,42 @@
+"""The figure of accuracy_convlstm.py: how well changed parts of videos find their videos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import matplotlib
+import numpy as np
+from common.paths import RESULTS
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+__all__ = ["draw_strengths"]
+
+Curves = Mapping[str, Mapping[float, list[float]]]
+"""By method: strength to mAP, one a seed."""
+
+
+def draw_strengths(name: str, curves: Mapping[str, Curves]) -> None:
+    """mAP by clip against the strength of the changes, mean and spread of seeds, a panel a data set.
+
+    Args:
+      name: of the PNG file in benchmarks/results.
+      curves: by data set.
+    """
+    figure, panels = plt.subplots(
+        1, len(curves), figsize=(5.5 * len(curves), 4.2), sharey=True, squeeze=False, layout="constrained"
+    )
+    for panel, (data, methods) in zip(panels[0], curves.items(), strict=True):
+        for number, (method, curve) in enumerate(sorted(methods.items())):
+            strengths = sorted(curve)
+            means = np.array([np.mean(curve[strength]) for strength in strengths])
+            spread = np.array([np.std(curve[strength]) for strength in strengths])
+            line = "--" if "untrained" in method else "-"
+            panel.plot(strengths, means, marker="o", color=f"C{number}", linestyle=line, label=method)
+            panel.fill_between(strengths, means - spread, means + spread, color=f"C{number}", alpha=0.15)
+        panel.set(title=data, xlabel="strength of the changes", ylabel="mAP by clip", ylim=(0, 1.02))
+        panel.grid(alpha=0.3)
+    panels[0, 0].legend(fontsize=8)
+    figure.savefig(RESULTS / f"{name}.png", dpi=110)
+    plt.close(figure)
