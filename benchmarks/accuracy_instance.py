@@ -14,6 +14,7 @@ R-CNN is trained, on 1,500 other photographs with the 9 other objects. For each 
 - `corel`: Corel-5k by class, whole images: 499 test photographs query 4,500.
 - `scale`: time of a query at 100,000 images (copies of real assignment maps with a fifth of their words changed), and
   how re-ranking grows with the images and windows looked at.
+- `kept`: the lists of words that an index of a million images keeps (synthetic words): making them, and a first search.
 
 NDCG of a whole ranking is high by chance, 0.59 here; random mAP is 0.08. SIFT is hardly above that: a box holds 45 key
 points (median), and those of smooth toys do not match across 30 degrees and more. The paper's tables are of other data,
@@ -49,6 +50,7 @@ from common.paths import DATA, MOBILENET_WEIGHTS
 from common.study_program import StudyParser
 from PIL import Image
 from studies.instances.pasted_objects import GROUPS, PastedObjects, PastedQuery, make_pasted_objects
+from studies.instances.kept_lists import kept_rows
 from studies.instances.plots import draw_examples, draw_scale
 from studies.instances.protocol import ClassedImages, corel_classes, score, score_classes
 from studies.instances.quality import QUALITIES, worse
@@ -294,7 +296,19 @@ def quality(study: Study) -> None:
             )
 
 
-STUDIES: dict[str, Callable[[Study], None]] = {"pasted": pasted, "quality": quality, "corel": corel, "scale": scale}
+def kept(study: Study) -> None:
+    """Lists of words kept with an index of a million images."""
+    for method, setting, figures in kept_rows(study.args.work / "kept", study.args.listed):
+        study.add("lists of visual words on disk", method, setting, figures)
+
+
+STUDIES: dict[str, Callable[[Study], None]] = {
+    "pasted": pasted,
+    "quality": quality,
+    "corel": corel,
+    "scale": scale,
+    "kept": kept,
+}
 
 
 def main() -> None:
@@ -306,6 +320,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=384, help="longer side of pictures as they are seen")
     parser.add_argument("--epochs", type=int, default=2, help="of Faster R-CNN (default 2)")
     parser.add_argument("--images", type=int, default=100_000, help="of the study of time")
+    parser.add_argument("--listed", type=int, default=1_000_000, help="of the study of lists on disk")
     args = parser.read()
     study = Study(args)
     for name in args.studies:
