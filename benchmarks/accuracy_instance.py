@@ -49,8 +49,8 @@ from common import results_file
 from common.paths import DATA, MOBILENET_WEIGHTS
 from common.study_program import StudyParser
 from PIL import Image
-from studies.instances.pasted_objects import GROUPS, PastedObjects, PastedQuery, make_pasted_objects
 from studies.instances.kept_lists import kept_rows
+from studies.instances.pasted_objects import GROUPS, PastedObjects, PastedQuery, make_pasted_objects
 from studies.instances.plots import draw_examples, draw_scale
 from studies.instances.protocol import ClassedImages, corel_classes, score, score_classes
 from studies.instances.quality import QUALITIES, worse

@@ -123,26 +123,32 @@ def test_vectors_that_are_none_are_named():
 
 
 def test_where_divide_and_conquer_gives_up_the_components_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = np.random.default_rng(0).normal(size=(40, 6)) * [5, 4, 3, 2, 1, 0.5] + 7
-    expected = fit_pca(vectors, variance=0.95)
-
-    def fails(*_: object, **__: object) -> None:
-        raise np.linalg.LinAlgError("SVD did not converge")
-
-    monkeypatch.setattr("sklearn.decomposition.PCA.fit", fails)
-    found = fit_pca(vectors, variance=0.95)
-    assert found.components.shape == expected.components.shape
-    signs = np.sign((found.components * expected.components).sum(axis=0))
-    np.testing.assert_allclose(found.components * signs, expected.components, atol=1e-12)
-    assert found.kept == pytest.approx(expected.kept)
-    whole = scipy.linalg.svd
+    vectors = np.random.default_rng(0).normal(size=(20, 6)) * [5, 4, 3, 2, 1, 0.5] + 7
+    expected, whole, failed = fit_pca(vectors, variance=0.95), scipy.linalg.svd, []
 
     def only_the_older(matrix: NDArray[np.float64], *, full_matrices: bool, lapack_driver: str = "gesdd") -> object:
         if lapack_driver != "gesvd":
-            fails()
+            failed.append(lapack_driver)
+            raise np.linalg.LinAlgError("SVD did not converge")
         return whole(matrix, full_matrices=full_matrices, lapack_driver=lapack_driver)
 
     monkeypatch.setattr("scipy.linalg.svd", only_the_older)
+    found = fit_pca(vectors, variance=0.95)
+    assert failed == ["gesdd"]
+    np.testing.assert_allclose(found.components, expected.components, atol=1e-12)
+    assert found.kept == pytest.approx(expected.kept)
     left, values, right = singular_values(vectors)
     np.testing.assert_allclose((left * values) @ right, vectors, atol=1e-12)
     np.testing.assert_allclose(left.T @ left, np.eye(6), atol=1e-12)
+
+
+@pytest.mark.parametrize("far", [0.0, 1e3])
+def test_many_vectors_have_the_components_that_few_have(monkeypatch: pytest.MonkeyPatch, far: float) -> None:
+    """By their covariance instead of their singular values; the signs are the same, too."""
+    vectors = np.random.default_rng(0).normal(size=(200, 6)) * [5, 4, 3, 2, 1, 0.5] + far
+    found = fit_pca(vectors, components=6, whiten=True)
+    monkeypatch.setattr("jaxret.training.pca._TALL", 1000)
+    monkeypatch.setattr("numpy.linalg.eigh", None)
+    expected = fit_pca(vectors, components=6, whiten=True)
+    np.testing.assert_allclose(found.components, expected.components, rtol=1e-6, atol=1e-9)
+    assert (np.take_along_axis(found.components, np.abs(found.components).argmax(axis=0)[None], axis=0) > 0).all()

@@ -48,6 +48,7 @@ from jaxret.retrieval.systems.gallery import (
 __all__ = ["TooFewWordsError", "TwoPassSystem"]
 
 _SIZES = "sizes"
+_FEW = 200  # images whose padding costs less than the programs for smaller batches, some ten of them
 
 Query = TypeVar("Query")
 
@@ -105,13 +106,21 @@ class TwoPassSystem(System, Generic[Query]):
         return self.describe(*self.padded(image))[0]
 
     def padded(self, image: Pixels) -> tuple[Pixels, NDArray[np.int32] | None]:
-        """One image (H, W, C) as a batch of a size that many images share, and its size within; None: it fills it."""
-        if self.canvas is None:
+        """One image (H, W, C) as a batch of a size that all images share, and its size within; None: it fills it."""
+        canvas = self._canvas_for(1)
+        if canvas is None:
             return image[None], None
         height, width = image.shape[:2]
-        down, across = self.canvas(height, width)
+        down, across = canvas(height, width)
         batch = np.pad(image, [(0, down - height), (0, across - width), (0, 0)])[None]
         return batch, np.array([(height, width)], np.int32)
+
+    def _canvas_for(self, count: int) -> Canvas | None:
+        """How so many images share batches: of few each is padded to the largest size, for which one program does."""
+        if self.canvas is None or count > _FEW:
+            return self.canvas
+        whole = self.canvas(self.preprocessing.height, self.preprocessing.width)
+        return lambda height, width: whole
 
     @abc.abstractmethod
     def record_rows(self, frames: Rows) -> Mapping[str, Rows]:
@@ -187,8 +196,9 @@ class TwoPassSystem(System, Generic[Query]):
                 is_image = dataset.items[number].kind == "image"
                 yield from chunks_of(reader, self.preprocessing, is_image=is_image)
 
+        canvas = self._canvas_for(len(dataset) if indices is None else len(indices))
         for number, found in frame_vectors(
-            dataset, encoder, indices=indices, threads=threads, on_item=on_item, read=read, canvas=self.canvas
+            dataset, encoder, indices=indices, threads=threads, on_item=on_item, read=read, canvas=canvas
         ):
             if not isinstance(found, MediaError):
                 found = dataclasses.replace(found, size=sizes[number])

@@ -190,7 +190,7 @@ def test_an_encoder_without_a_system_and_options_of_another_are_refused(
     tmp_path: Path, word_retriever: Retriever
 ) -> None:
     net = create_backbone("small-convnet", widths=[4, 8], rngs=nnx.Rngs(0))
-    known = "faster-rcnn, frames-then-sequence, .*map-words, regional-maxima, sift-words"
+    known = "faster-rcnn, faster-rcnn-pyramid, frames-then-sequence, .*map-words, regional-maxima, sift-words"
     with pytest.raises(ConfigError, match=rf"unknown kind of encoder to search with '.*'.* Known: .*{known}"):
         Retriever.create(tmp_path / "index", net)
     assert not (tmp_path / "index").exists()
