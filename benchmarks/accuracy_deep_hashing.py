@@ -23,41 +23,35 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import matplotlib
 import numpy as np
 from common import results_file
-from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS, RESULTS, UCF101_FEATURES
+from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS, UCF101_FEATURES
 from common.study_program import StudyParser
 from common.timing import in_turn
-from flax import nnx
 from studies.deep_hashing.data import FrameSource, Sequences, digits, ucf101_features, videos
+from studies.deep_hashing.plots import draw_lengths, draw_weights
+from studies.deep_hashing.runs import (
+    END_TO_END_EPOCHS,
+    END_TO_END_FRAMES,
+    END_TO_END_PIXELS,
+    train_and_score,
+    trained_by_recipe,
+)
 
-from jaxret.data.rows import Rows
-from jaxret.evaluation import LabelProtocol, Ranking, evaluate_queries
-from jaxret.models import HashLayer, SequenceEncoder, StreamFusion, load_encoder
-from jaxret.rank import HammingIndex, RandomHyperplanes, hamming_topk, pack_bits
-from jaxret.recipes.clip_media import embed_items
-from jaxret.recipes.clips import deep_hash
-from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_fusion
-from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
-from jaxret.retrieval.encode import clip_rows, code_rows
-from jaxret.training import LoopConfig, RunContext, RunFolder, Validation
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
+from jaxret.rank import HammingIndex, hamming_topk
+from jaxret.recipes.clips.deep_hash import DeepHashConfig
+from jaxret.training import LoopConfig
 
 SOURCES = ("videos", "ucf101", "digits")  # video files are those of --data; digits are for lengths alone
 LENGTHS = (64, 128, 256, 512)
 LENGTH_SEEDS = (0, 1, 2, 3, 4)
 SEEDS = (0, 1, 2)
 DIGITS = "moving digits, 60 classes"
-END_TO_END_PIXELS, END_TO_END_FRAMES, END_TO_END_EPOCHS = 96, 8, 8
 FUSIONS = ("weighted-average", "lstm", "convolution", "attention")
 TRIPLET_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 TERMS = {"neither term": (0.0, 0.0), "quantisation 0.1": (0.1, 0.0), "balance 0.1": (0.0, 0.1), "both 0.1": (0.1, 0.1)}
@@ -66,83 +60,6 @@ MODALITIES = (
     ("rgb", "dynamic-image"),
 )  # fmt: skip
 LOOP = LoopConfig(epochs=60, evaluate_every=5, patience=4)
-METRICS = {"mAP@10": "mAP@10", "mAP@10 tie-averaged": "mAP@10, ties averaged"}
-
-
-def make_sequence_encoder(data: Sequences, config: DeepHashConfig) -> SequenceEncoder:
-    """What is trained: the fusion of each stream, and the hash layer."""
-    rngs = nnx.Rngs(config.seed)
-    parts = [make_fusion(config, data.size // data.streams, rngs) for _ in range(data.streams)]
-    return HashLayer(parts[0] if data.streams == 1 else StreamFusion(parts), config.bits, rngs=rngs)
-
-
-def embed(encoder: SequenceEncoder, vectors: np.ndarray) -> np.ndarray:
-    """(N, T, D) to activations (N, bits)."""
-    encode = jax.jit(lambda inputs: encoder(inputs).embedding)
-    padded = np.pad(vectors, [(0, -len(vectors) % 256), (0, 0), (0, 0)])
-    return np.concatenate([np.asarray(encode(part)) for part in np.split(padded, len(padded) // 256)])[: len(vectors)]
-
-
-def figures_of(data: Sequences, queries: np.ndarray, gallery: np.ndarray, rows: tuple, ranking: Ranking) -> dict:
-    """mAP@10 of `queries` among `gallery`, whose rows are given."""
-    figures = evaluate_queries(
-        Rows(rows[0], np.arange(len(queries))),
-        [data.items[n] for n in queries],
-        Rows(rows[1], np.arange(len(gallery))),
-        [data.items[n] for n in gallery],
-        ranking,
-        LabelProtocol(ks=(10,)),
-    )["all"]
-    return {shown: figures[name] for name, shown in METRICS.items() if name in figures}
-
-
-def train_and_score(make_data: Callable[[], Sequences], config: DeepHashConfig, folder: Path) -> dict[str, Any]:
-    """The figures of one training by method; read from the folder where it has been done before."""
-    done = folder / "judged.json"
-    if done.exists():
-        return json.loads(done.read_text())
-    data = make_data()
-    run = RunFolder(folder)
-    run.write_config("deep-hash", config)
-    encoder = make_sequence_encoder(data, config)
-    held_back, trained_on = data.evenly(data.validation), data.evenly(data.train)
-
-    def evaluate() -> dict[str, float]:
-        rows = pack_bits(embed(encoder, held_back)), pack_bits(embed(encoder, trained_on))
-        figure = figures_of(data, data.validation, data.train, rows, Ranking("hamming"))["mAP@10"]
-        return {"validation mAP": figure}  # `fit` picks the epoch by this name
-
-    task = ClassifierTask(encoder, config.bits, data.read, data.labels, Validation(evaluate))
-    result = fit_classifier(task, config, RunContext(run, log=str, show_progress=False))
-    if not result.finished:
-        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
-    gallery = data.gallery
-    queries_in, gallery_in = data.evenly(data.test), data.evenly(gallery)
-    queries, stored = embed(encoder, queries_in), embed(encoder, gallery_in)
-    trained = np.isin(gallery, data.train)
-    known = stored[trained].mean(axis=0)
-    means = queries_in.mean(axis=1), gallery_in.mean(axis=1)
-
-    def lsh(rows: tuple[np.ndarray, np.ndarray], center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        planes = RandomHyperplanes(len(center), config.bits, config.seed, center=center)
-        return planes.codes(rows[0]), planes.codes(rows[1])
-
-    rows = {
-        "learned codes": ((pack_bits(queries), pack_bits(stored)), Ranking("hamming")),
-        "their activations, not rounded, Euclidean": ((queries, stored), Ranking()),
-        "LSH of the activations": (lsh((queries, stored), known), Ranking("hamming")),
-        "LSH of mean frame vectors": (lsh(means, means[1][trained].mean(axis=0)), Ranking("hamming")),
-        "mean frame vectors, cosine": (means, Ranking("cosine")),
-    }
-    scores: dict[str, Any] = {
-        method: figures_of(data, data.test, gallery, part, ranking) for method, (part, ranking) in rows.items()
-    }
-    scores["validation"] = evaluate()
-    np.save(folder / "gallery_codes.npy", pack_bits(stored))
-    partial = done.with_suffix(".partial")
-    partial.write_text(json.dumps(scores, indent=1))
-    partial.replace(done)
-    return scores
 
 
 class Study:
@@ -290,49 +207,6 @@ def end_to_end(study: Study) -> None:
         study.add(source.name, 0, setting, method, figures)
 
 
-def trained_by_recipe(source: FrameSource, freeze: bool, folder: Path) -> dict[str, float]:
-    """mAP@10 of a run of the recipe, done first if it is not there yet."""
-    run = RunFolder(folder)
-    # Every epoch is kept and none is picked: a tenth of the training clips is few to pick by.
-    loop = LoopConfig(epochs=END_TO_END_EPOCHS, evaluate_every=END_TO_END_EPOCHS)
-    config = DeepHashConfig(
-        data=source.data,
-        split_column=source.split_columns[0] if source.split_columns else "split",
-        weights=source.weights,
-        backbone=source.backbone,
-        image_size=END_TO_END_PIXELS,
-        frames=END_TO_END_FRAMES,
-        fusion="weighted-average",
-        freeze=freeze,
-        backbone_learning_rate=None if freeze else 1e-4,
-        batch_size=16,
-        loop=loop,
-        cache=source.cache if freeze else None,
-    )
-    if not run.figures.exists():
-        deep_hash.train(config, RunContext(run, "deep-hash"))
-    if not run.figures.exists():
-        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
-    dataset, splits = source.dataset(0)
-    gallery = np.concatenate([splits.train, splits.validation])
-    encoder = load_encoder(run.encoder)
-    wanted = np.concatenate([splits.test, gallery]).tolist()
-    media = embed_items(dataset, encoder, wanted, threads=1)[0]
-    codes = [code_rows(clip_rows({int(n): media[int(n)] for n in part}, encoder)) for part in (splits.test, gallery)]
-    figures = evaluate_queries(
-        *(part for rows in codes for part in _places(rows, dataset.items)),
-        Ranking("hamming"),
-        LabelProtocol(ks=(10,)),
-    )["all"]
-    return {shown: figures[name] for name, shown in METRICS.items() if name in figures}
-
-
-def _places(rows: Rows, items: Any) -> tuple[Rows, list[Any]]:
-    """Rows whose items are numbered from 0, and those items."""
-    numbers, places = np.unique(rows.items, return_inverse=True)
-    return Rows(rows.vectors, places), [items[n] for n in numbers]
-
-
 def search(study: Study) -> None:
     """Time to search 10^6 and 10^7 videos, one thread: real codes of the study of lengths, each bit flipped 1 in 16."""
     names = list(study.sources)
@@ -368,61 +242,6 @@ def perturbed(codes: np.ndarray, count: int, *, seed: int) -> np.ndarray:
         flips = rng.integers(0, 256, (4, *part.shape), np.uint8)
         part[:] = codes[rng.integers(0, len(codes), len(part))] ^ np.bitwise_and.reduce(flips)
     return made
-
-
-Curves = dict[str, dict[str, dict[float, list[float]]]]  # by data set, line and place on the axis: of all seeds
-
-
-def curves_of(rows: Sequence[dict[str, Any]], place: str, line: Callable[[dict[str, Any]], str | None]) -> Curves:
-    """The curves in rows of a result file.
-
-    Args:
-      rows: of any studies.
-      place: a pattern of those settings that are points; its group is the place on the axis.
-      line: the name of the line that a row is a point of; None: of none.
-    """
-    curves: Curves = {}
-    for row in rows:
-        found, shown = re.fullmatch(place, row.get("setting", "")), line(row)
-        if found and shown:
-            points = curves.setdefault(row["data"], {}).setdefault(shown, {})
-            points.setdefault(float(found[1]), []).append(row["value"])
-    return curves
-
-
-def draw_lengths(rows: Sequence[dict[str, Any]]) -> None:
-    """mAP@10 against the length of the codes, a line a method."""
-    curves = curves_of(rows, r"(\d+) bits", lambda row: row["method"] if row["metric"] == "mAP@10" else None)
-    draw("deep_hashing_lengths", "bits", curves, log=True)
-
-
-def draw_weights(rows: Sequence[dict[str, Any]]) -> None:
-    """mAP@10 against beta, of validation and of test clips."""
-    parts = {"validation mAP@10": "validation", "mAP@10": "test"}
-    curves = curves_of(rows, r"alpha .*, beta ([\d.]+)", lambda row: parts.get(row["metric"]))
-    draw("deep_hashing_weights", "beta = 1 - alpha", curves)
-
-
-def draw(name: str, axis: str, curves: Curves, *, log: bool = False) -> None:
-    """Mean over seeds with its spread, one panel a data set, as benchmarks/results/<name>.png."""
-    if not curves:
-        return
-    figure, panels = plt.subplots(1, len(curves), figsize=(5.5 * len(curves), 4), squeeze=False, layout="constrained")
-    for panel, (data, methods) in zip(panels[0], curves.items(), strict=True):
-        for method, points in methods.items():
-            places = sorted(points)
-            mean = np.array([np.mean(points[place]) for place in places])
-            spread = np.array([np.std(points[place]) for place in places])
-            (line,) = panel.plot(places, mean, marker="o", label=method)
-            panel.fill_between(places, mean - spread, mean + spread, alpha=0.15, color=line.get_color())
-        if log:
-            panel.set_xscale("log", base=2)
-            panel.set_xticks(places, [f"{place:g}" for place in places])
-        panel.set(title=data, xlabel=axis, ylabel="mAP@10")
-        panel.grid(alpha=0.3)
-    panels[0][-1].legend(fontsize=7)
-    figure.savefig(RESULTS / f"{name}.png", dpi=110)
-    plt.close(figure)
 
 
 STUDIES = {

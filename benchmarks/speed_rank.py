@@ -7,11 +7,11 @@
 
 A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number of queries and an instruction set;
 "index-uniform" and "index-clustered" are hash tables of such codes, whose peer is our own scan of all codes. Ours is
-held to the set by JAXRET_SIMD, faiss by FAISS_SIMD_LEVEL, and OpenBLAS, which NumPy and scikit-learn use, by
-OPENBLAS_CORETYPE; usearch and numba take what the processor has. faiss's lowest level counts bits by an instruction
-that our "portable" does without: its like is "sse4". Ours and the peers run in turn; the shortest of many calls counts,
-on one thread in processor time, which a busy machine stretches less. All are exact, and compared in the same run. A
-peer six times slower than another is not tried with more queries.
+held to the set by JAXRET_SIMD, faiss by FAISS_SIMD_LEVEL, NumPy by NPY_DISABLE_CPU_FEATURES, and OpenBLAS, which they
+and scikit-learn use, by OPENBLAS_CORETYPE; usearch and numba take what the processor has. faiss's lowest level counts
+bits by an instruction that our "portable" does without: its like is "sse4". Ours and the peers run in turn; the
+shortest of many calls counts, on one thread in processor time, which a busy machine stretches less. All are exact, and
+compared in the same run. A peer six times slower than another is not tried with more queries.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
 nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1.
@@ -42,6 +42,7 @@ from jaxret.rank import available_simd_levels
 
 WORK = Path("runs/speed_rank")
 CORE_TYPES = {"avx2": "Haswell", "avx512": "SkylakeX", "avx512vpopcnt": "SkylakeX"}  # of OpenBLAS
+LOWEST_CORE_TYPE = "Nehalem"  # without AVX
 
 
 def main() -> None:
@@ -74,10 +75,23 @@ def main() -> None:
 
 def environment(level: str) -> dict[str, str]:
     """What holds ours and the peers to a level and, until told otherwise, to one thread."""
-    held = {"JAXRET_SIMD": level, "FAISS_SIMD_LEVEL": LEVELS[level]}
-    if level in CORE_TYPES:
-        held["OPENBLAS_CORETYPE"] = CORE_TYPES[level]
-    return held | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    return {
+        "JAXRET_SIMD": level,
+        "FAISS_SIMD_LEVEL": LEVELS[level],
+        "NPY_DISABLE_CPU_FEATURES": " ".join(above(level)),
+        "OPENBLAS_CORETYPE": CORE_TYPES.get(level, LOWEST_CORE_TYPE),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def above(level: str) -> list[str]:
+    """NumPy's names of the instruction sets that a level does without."""
+    from numpy._core._multiarray_umath import __cpu_dispatch__ as names
+
+    if level not in CORE_TYPES:
+        return [name for name in names if name.startswith(("AVX", "FMA", "F16C", "X86_V3", "X86_V4"))]
+    return [name for name in names if level == "avx2" and name.startswith(("AVX512", "X86_V4"))]
 
 
 def measure_level(level: str, options: argparse.Namespace) -> None:

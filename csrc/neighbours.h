@@ -5,6 +5,9 @@
 #define JR_NEIGHBOURS_H
 
 #include <stdint.h>
+#include <string.h>
+
+#define JR_MANY_NEIGHBOURS 200 /* from here on bytes are counted faster than neighbours are compared */
 
 typedef struct {
     float distance;
@@ -60,16 +63,17 @@ static inline void jr_select(jr_neighbour *pool, int64_t n, int64_t k)
     }
 }
 
-static inline void jr_sort(jr_neighbour *pool, int64_t n)
+/* Sorts few neighbours, or those whose distances are equal. */
+static inline void jr_sort_by_comparing(jr_neighbour *pool, int64_t n)
 {
     while (n > 12) { /* the shorter side by recursion: it is never deeper than log n */
         int64_t at = jr_partition(pool, n), behind = n - at - 1;
         if (at < behind) {
-            jr_sort(pool, at);
+            jr_sort_by_comparing(pool, at);
             pool += at + 1;
             n = behind;
         } else {
-            jr_sort(pool + at + 1, behind);
+            jr_sort_by_comparing(pool + at + 1, behind);
             n = at;
         }
     }
@@ -79,6 +83,52 @@ static inline void jr_sort(jr_neighbour *pool, int64_t n)
         for (; at > 0 && jr_before(here.distance, here.id, &pool[at - 1]); at--)
             pool[at] = pool[at - 1];
         pool[at] = here;
+    }
+}
+
+/* The bits of a distance, which are in its order: it is not negative. */
+static inline uint32_t jr_distance_bits(const jr_neighbour *neighbour)
+{
+    uint32_t bits;
+    memcpy(&bits, &neighbour->distance, sizeof bits);
+    return bits;
+}
+
+/* Sorts by (distance, id): many by the bytes of their distances, last byte first, then equal ones by id. `other` has
+ * room for n. */
+static inline void jr_sort(jr_neighbour *pool, int64_t n, jr_neighbour *other)
+{
+    if (n < JR_MANY_NEIGHBOURS) {
+        jr_sort_by_comparing(pool, n);
+        return;
+    }
+    int64_t places[4][256] = {{0}};
+    for (int64_t i = 0; i < n; i++)
+        for (int byte = 0; byte < 4; byte++)
+            places[byte][jr_distance_bits(&pool[i]) >> 8 * byte & 255]++;
+    jr_neighbour *from = pool, *to = other;
+    for (int byte = 0; byte < 4; byte++) {
+        int64_t *place = places[byte], before = 0;
+        if (place[jr_distance_bits(pool) >> 8 * byte & 255] == n)
+            continue; /* it is the same in all */
+        for (int value = 0; value < 256; value++) {
+            int64_t count = place[value];
+            place[value] = before;
+            before += count;
+        }
+        for (int64_t i = 0; i < n; i++)
+            to[place[jr_distance_bits(&from[i]) >> 8 * byte & 255]++] = from[i];
+        jr_neighbour *sorted = to;
+        to = from;
+        from = sorted;
+    }
+    if (from != pool)
+        memcpy(pool, from, (size_t)n * sizeof *pool);
+    for (int64_t first = 0, end; first < n; first = end) {
+        for (end = first + 1; end < n && pool[end].distance == pool[first].distance; end++)
+            ;
+        if (end - first > 1)
+            jr_sort_by_comparing(pool + first, end - first);
     }
 }
 

@@ -17,6 +17,9 @@
 #define SCRATCH_BYTES (256 * 1024)
 #define DIRECT_BLOCK_BYTES (256 * 1024)
 #define TASK_PRODUCTS 2000000000LL
+/* a second thread takes as long to start as one needs for these */
+#define SERIAL_PRODUCTS 1e6
+#define SERIAL_RESULTS 20000
 
 #ifdef JR_X86
 extern const jr_topk_kernel jr_topk_kernel_avx2, jr_topk_kernel_avx512;
@@ -60,6 +63,9 @@ void jr_topk_free(jr_topk *search)
     if (!search)
         return;
     for (int w = 0; search->workers && w < search->threads; w++) {
+        free(search->workers[w].candidates);
+        free(search->workers[w].candidate_counts);
+        free(search->workers[w].all_candidates);
         free(search->workers[w].pools);
         free(search->workers[w].worst);
         free(search->workers[w].sizes);
@@ -108,13 +114,16 @@ jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, in
         search->query_squares[q] = square_of(queries + q * dimensions, dimensions);
     for (int w = 0; w < threads; w++) {
         jr_topk_worker *worker = &search->workers[w];
+        worker->candidates = jr_allocate(count, jr_candidate_room(k), 1, sizeof(uint64_t));
+        worker->candidate_counts = jr_allocate(count, 1, 1, sizeof(int64_t));
+        worker->all_candidates = jr_allocate(threads, jr_candidate_room(k), 1, sizeof(uint64_t));
         worker->pools = jr_allocate(count, jr_pool_size(k), 1, sizeof *worker->pools);
         worker->worst = jr_allocate(count, 1, 1, sizeof *worker->worst);
         worker->sizes = jr_allocate(count, 1, 1, sizeof *worker->sizes);
         worker->limits = jr_allocate(search->padded, 1, 1, sizeof(float));
         worker->scratch = jr_allocate(direct ? 1 : search->block_rows, slices * JR_SLICE, 1, sizeof(float));
         worker->biases = jr_allocate(search->block_rows, 1, 1, sizeof(float));
-        if (!worker->pools || !worker->worst || !worker->sizes || !worker->limits || !worker->scratch || !worker->biases)
+        if (!worker->candidates || !worker->candidate_counts || !worker->all_candidates || !worker->pools || !worker->worst || !worker->sizes || !worker->limits || !worker->scratch || !worker->biases)
             goto no_memory;
         for (int64_t q = 0; q < count; q++)
             worker->worst[q] = (jr_neighbour){INFINITY, 0, INT64_MAX};
@@ -179,7 +188,7 @@ static int prepare(jr_topk *search, const float *rows, int64_t n)
     }
     for (int w = 0; w < search->threads; w++)
         for (int64_t q = 0; q < search->count; q++)
-            search->workers[w].limits[q] = jr_topk_limit(search, &search->workers[w], q);
+            search->workers[w].limits[q] = jr_topk_limit(search, q, INFINITY);
     return JR_OK;
 }
 
@@ -188,10 +197,34 @@ static void search_block(void *context, int64_t task, int worker)
     jr_topk *search = context;
     if (atomic_load_explicit(&search->bad_row, memory_order_relaxed) >= 0)
         return;
-    int64_t first = task * search->block_rows;
-    int64_t n = search->n - first < search->block_rows ? search->n - first : search->block_rows;
-    search->kernel.block(search, &search->workers[worker], search->rows + first * search->dimensions, n,
-                         search->first_id + first);
+    int64_t first = task * search->block_rows, rest = search->n - first;
+    int64_t n = rest < search->block_rows ? rest : search->block_rows;
+    search->kernel.block(search, &search->workers[worker], first, first + n);
+}
+
+static void settle_query(void *context, int64_t query, int worker)
+{
+    jr_topk *search = context;
+    search->kernel.settle(search, &search->workers[worker], query);
+}
+
+/* Searches rows that candidates can number. */
+static int add_rows(jr_topk *search, const float *rows, int64_t n, int64_t first_id, jr_watch watch, void *watcher,
+                    int64_t *bad_row)
+{
+    search->rows = rows;
+    search->n = n;
+    search->first_id = first_id;
+    atomic_store(&search->bad_row, -1);
+    int64_t tasks = (n + search->block_rows - 1) / search->block_rows;
+    int status = jr_parallel_for(search->threads, tasks, search_block, search, watch, watcher);
+    *bad_row = atomic_load(&search->bad_row);
+    if (*bad_row >= 0)
+        return JR_STOPPED;
+    if (status != JR_OK)
+        return status;
+    double products = (double)search->count * (double)(search->k < n ? search->k : n) * (double)search->dimensions;
+    return jr_parallel_for(products > SERIAL_PRODUCTS ? search->threads : 1, search->count, settle_query, search, NULL, NULL);
 }
 
 int jr_topk_add(jr_topk *search, const float *rows, int64_t n, int64_t first_id, jr_watch watch, void *watcher,
@@ -200,43 +233,56 @@ int jr_topk_add(jr_topk *search, const float *rows, int64_t n, int64_t first_id,
     *bad_row = -1;
     if (!search->centre && prepare(search, rows, n) != JR_OK)
         return JR_NO_MEMORY;
-    search->rows = rows;
-    search->n = n;
-    search->first_id = first_id;
-    atomic_store(&search->bad_row, -1);
-    int64_t tasks = (n + search->block_rows - 1) / search->block_rows;
-    int status = jr_parallel_for(search->threads, tasks, search_block, search, watch, watcher);
-    *bad_row = atomic_load(&search->bad_row);
-    return *bad_row >= 0 ? JR_STOPPED : status;
+    int status = JR_OK;
+    for (int64_t row = 0; row < n && status == JR_OK; row += JR_CANDIDATE_ROWS) {
+        int64_t rest = n - row < JR_CANDIDATE_ROWS ? n - row : JR_CANDIDATE_ROWS;
+        status = add_rows(search, rows + row * search->dimensions, rest, first_id + row, watch, watcher, bad_row);
+    }
+    return status;
+}
+
+typedef struct {
+    jr_topk *search;
+    int64_t *ids;
+    float *distances, *cosines;
+    jr_neighbour *all; /* (threads, 2, threads * k) */
+} jr_topk_results;
+
+static void write_query(void *context, int64_t query, int worker)
+{
+    const jr_topk_results *results = context;
+    jr_topk *search = results->search;
+    const int64_t k = search->k, room = search->threads * k;
+    jr_neighbour *all = results->all + worker * 2 * room;
+    int64_t total = 0;
+    for (int w = 0; w < search->threads; w++) {
+        if (search->workers[w].sizes[query] > k)
+            jr_topk_select(search, &search->workers[w], query);
+        int64_t size = search->workers[w].sizes[query];
+        memcpy(all + total, search->workers[w].pools + query * jr_pool_size(k), (size_t)size * sizeof *all);
+        total += size;
+    }
+    if (total > k) {
+        jr_select(all, total, k);
+        total = k;
+    }
+    jr_sort(all, total, all + room);
+    for (int64_t i = 0; i < k; i++) {
+        results->ids[query * k + i] = i < total ? all[i].id : -1;
+        results->distances[query * k + i] = i < total ? all[i].distance : INFINITY;
+        if (results->cosines)
+            results->cosines[query * k + i] = i < total ? all[i].cosine : -INFINITY;
+    }
 }
 
 int jr_topk_finish(jr_topk *search, int64_t *ids, float *distances, float *cosines)
 {
-    int64_t k = search->k;
-    jr_neighbour *all = jr_allocate(search->threads, k, 1, sizeof *all);
-    if (!all)
+    jr_topk_results results = {search, ids, distances, cosines, NULL};
+    results.all = jr_allocate(search->threads, 2 * search->threads, search->k, sizeof *results.all);
+    if (!results.all)
         return JR_NO_MEMORY;
-    for (int64_t q = 0; q < search->count; q++) {
-        int64_t total = 0;
-        for (int w = 0; w < search->threads; w++) {
-            if (search->workers[w].sizes[q] > k)
-                jr_topk_select(search, &search->workers[w], q);
-            int64_t size = search->workers[w].sizes[q];
-            memcpy(all + total, search->workers[w].pools + q * jr_pool_size(k), (size_t)size * sizeof *all);
-            total += size;
-        }
-        if (total > k) {
-            jr_select(all, total, k);
-            total = k;
-        }
-        jr_sort(all, total);
-        for (int64_t i = 0; i < k; i++) {
-            ids[q * k + i] = i < total ? all[i].id : -1;
-            distances[q * k + i] = i < total ? all[i].distance : INFINITY;
-            if (cosines)
-                cosines[q * k + i] = i < total ? all[i].cosine : -INFINITY;
-        }
-    }
-    free(all);
-    return JR_OK;
+    int threads = search->count * search->k > SERIAL_RESULTS ? search->threads : 1;
+    int status = jr_parallel_for(threads, search->count, write_query, &results, NULL, NULL);
+    free(results.all);
+    return status;
 }

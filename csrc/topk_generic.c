@@ -1,4 +1,6 @@
 /* The top-k search in four-lane vectors of the compiler: the portable level, and NEON with fused multiply-add. */
+#include <float.h>
+
 #include "cpu_features.h"
 #include "topk_state.h"
 
@@ -16,13 +18,24 @@
 #define MULTIPLY_ADD(a, b, c) ((a) * (b) + (c))
 #endif
 
+typedef float jr_two __attribute__((vector_size(8), aligned(4), may_alias));
+typedef double jr_two_doubles __attribute__((vector_size(16)));
+
+#define TO_DOUBLES(p) __builtin_convertvector(*(const jr_two *)(p), jr_two_doubles)
 #define NOT_GREATER(a, b) jr_not_greater(a, b)
 
+#define FOUR_FAR(scores, limit, scales) jr_four_far(scores, limit, scales)
 #define FOUR_SUMS(a, b, c, d) ((jr_four){jr_sum(a), jr_sum(b), jr_sum(c), jr_sum(d)})
 
 static inline float jr_sum(jr_four v)
 {
     return (v[0] + v[1]) + (v[2] + v[3]);
+}
+
+static inline int jr_four_far(jr_four scores, float limit, jr_four scales)
+{
+    const jr_four_flags far = (scores > limit) & (scores <= FLT_MAX) & (scales <= FLT_MAX);
+    return (((jr_two_flags)far)[0] & ((jr_two_flags)far)[1]) == -1;
 }
 
 static inline unsigned jr_not_greater(jr_four a, jr_four b)

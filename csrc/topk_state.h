@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "candidates.h"
 #include "neighbours.h"
 #include "topk.h"
 
@@ -16,7 +17,9 @@
 /* Up to this many queries are compared row by row, as the rows lie: that already runs at memory speed. */
 #define JR_FEW_QUERIES 4
 /* How far ahead of these rows to fetch: more than the prefetchers of processors dare. */
-#define JR_PREFETCH_FLOATS 2048
+#define JR_PREFETCH_FLOATS 1024
+/* How much of the next row to measure: the rest of a longer one the processor's prefetchers find. */
+#define JR_PREFETCH_ROW 256
 
 typedef float jr_four __attribute__((vector_size(16)));
 typedef int32_t jr_four_flags __attribute__((vector_size(16)));
@@ -24,7 +27,10 @@ typedef int64_t jr_two_flags __attribute__((vector_size(16)));
 
 /* One thread's part of the search. */
 typedef struct {
-    jr_neighbour *pools; /* (count, jr_pool_size(k)): candidates of each query, its k best so far among them */
+    uint64_t *candidates;      /* (count, jr_candidate_room(k)): of the rows at hand, not measured yet */
+    int64_t *candidate_counts; /* (count,) */
+    uint64_t *all_candidates;  /* (threads * jr_candidate_room(k)): one query's of all threads */
+    jr_neighbour *pools; /* (count, jr_pool_size(k)): measured pairs of each query, its k best so far among them */
     int64_t *sizes;      /* (count,): of the pools */
     jr_neighbour *worst; /* (count,): the k-th of the last selection; at infinity before there was one */
     float *limits;       /* (padded count,): a pair whose score in float32 is > limit cannot enter; NaN lets all in */
@@ -32,13 +38,13 @@ typedef struct {
     float *biases;       /* (block rows, padded to panels) */
 } jr_topk_worker;
 
-typedef void (*jr_topk_block)(jr_topk *search, jr_topk_worker *worker, const float *rows, int64_t n,
-                              int64_t first_id);
-
 typedef struct {
     int panel_rows; /* rows of the gallery that one pass of the product holds in registers */
     int lanes;      /* queries in a vector */
-    jr_topk_block block;
+    /* looks for candidates among the rows at hand from `row` to before `end` */
+    void (*block)(jr_topk *search, jr_topk_worker *worker, int64_t row, int64_t end);
+    /* measures a query's candidates */
+    void (*settle)(jr_topk *search, jr_topk_worker *worker, int64_t query);
 } jr_topk_kernel;
 
 struct jr_topk {
@@ -61,37 +67,93 @@ struct jr_topk {
     atomic_llong bad_row;
 };
 
-/* The limit of one query.
+/* The error of unit vectors: 2^-20 for the rounding of both and of their centring, and the error of a squared length
+ * in float32, whose additions are shared by four lanes at least. */
+static inline double jr_topk_unit_error(const jr_topk *search)
+{
+    return 0x1p-20 + (double)(search->dimensions / 8 + 8) * 0x1p-24;
+}
+
+/* What sums of products may lose to underflow. */
+static inline double jr_topk_underflow(const jr_topk *search)
+{
+    return (double)(search->dimensions + 16) * 0x1p-126;
+}
+
+/* The score that a pair within a distance of `worst` cannot exceed.
  *
  * Many queries: with Q, X the squared norms of the centred query and row, p their float32 product and e >= its
  * relative error (topk.c), D^2 <= T implies X(1/2 - e) - p <= T/2 - Q(1/2 - e).
  * Few queries: a bound on the float32 sum of squared differences, whose relative error is below e, or on the
  * float32 value of 1 - cosine, whose absolute error is below e. */
-static inline float jr_topk_limit(const jr_topk *search, const jr_topk_worker *worker, int64_t query)
+static inline float jr_topk_limit(const jr_topk *search, int64_t query, double worst)
 {
     const int few = search->count <= JR_FEW_QUERIES;
     const double slack = search->slack;
-    double square = search->packed_squares[query];
-    if (!(square < 1e30) || !(slack < 0.25))
+    double square = search->packed_squares[query], reach;
+    if (!(square < 1e30) || !(slack < 0.05))
         return NAN;
     if (search->metric == JR_COSINE && search->query_squares[query] == 0.0)
         return NAN;
-    double worst = worker->worst[query].distance, reach;
     if (isinf(worst))
         return INFINITY;
     if (few && search->metric == JR_COSINE)
         return (float)(worst * (1.0 + 0x1p-22) + 0x1p-39 + slack);
     if (search->metric == JR_COSINE)
-        /* unit vectors: D^2 = 2 (1 - cosine); 2^-39 covers the grid of the reported distance, 2^-20 the
-         * rounding of both unit vectors and of their centring */
-        reach = sqrt(2.0 * (worst * (1.0 + 0x1p-22) + 0x1p-39)) + 0x1p-20;
+        /* unit vectors: D^2 = 2 (1 - cosine); 2^-39 covers the grid of the reported distance */
+        reach = sqrt(2.0 * (worst * (1.0 + 0x1p-22) + 0x1p-39)) + jr_topk_unit_error(search);
     else
         reach = worst * (1.0 + 0x1p-22) + 0x1p-149;
-    double underflow = (double)(search->dimensions + 16) * 0x1p-126;
     double squared = reach * reach * (1.0 + 0x1p-20);
     if (few)
-        return (float)(squared * (1.0 + slack) + underflow);
-    return (float)(0.5 * squared - square * (0.5 - slack) + underflow);
+        return (float)(squared * (1.0 + slack) + jr_topk_underflow(search));
+    return (float)(0.5 * squared - square * (0.5 - slack) + jr_topk_underflow(search));
+}
+
+/* The distance that a pair with this score cannot exceed.
+ *
+ * Many queries: a score s is at least D^2/2 - Q/2 - e Q - 2 e X, and sqrt(X) <= sqrt(Q) + D, so X <= 2 Q + 2 D^2;
+ * therefore D^2 (1 - 8 e) <= 2 s + Q (1 + 10 e). */
+static inline double jr_topk_farthest(const jr_topk *search, int64_t query, float score)
+{
+    const double slack = search->slack, square = search->packed_squares[query];
+    const double underflow = jr_topk_underflow(search);
+    if (search->count <= JR_FEW_QUERIES)
+        return search->metric == JR_COSINE ? score + slack : sqrt((score + underflow) / (1.0 - slack));
+    double squared = (2.0 * (score + underflow) + square * (1.0 + 10.0 * slack)) / (1.0 - 8.0 * slack);
+    double distance = sqrt(squared > 0 ? squared : 0);
+    if (search->metric != JR_COSINE)
+        return distance;
+    distance += jr_topk_unit_error(search);
+    return 0.5 * distance * distance;
+}
+
+/* Lowers the limit of a query to what k neighbours within `worst` leave; a NaN stays. */
+static inline void jr_topk_lower_limit(const jr_topk *search, jr_topk_worker *worker, int64_t query, double worst)
+{
+    float limit = jr_topk_limit(search, query, worst);
+    if (limit < worker->limits[query])
+        worker->limits[query] = limit;
+}
+
+/* Drops the candidates that k others rule out, and lowers the query's limit to that of those k and up to `most`; returns
+ * how many are left. */
+static inline int64_t jr_topk_thin(const jr_topk *search, jr_topk_worker *worker, int64_t query, uint64_t *candidates,
+                                   int64_t n, int64_t most)
+{
+    int64_t kept = 0;
+    if (n > search->k) {
+        kept = jr_select_keys(candidates, n, search->k, most);
+        double worst = jr_topk_farthest(search, query, jr_candidate_score(candidates[kept - 1]));
+        jr_topk_lower_limit(search, worker, query, worst);
+    }
+    const uint64_t last = jr_last_candidate(worker->limits[query]);
+    int64_t left = 0;
+    for (int64_t i = 0; i < n; i++) {
+        candidates[left] = candidates[i];
+        left += candidates[i] <= last;
+    }
+    return left;
 }
 
 /* Drops all but the k nearest of a query's pool, which holds as many at least. */
@@ -102,7 +164,7 @@ static inline void jr_topk_select(jr_topk *search, jr_topk_worker *worker, int64
     jr_select(pool, worker->sizes[query], k);
     worker->sizes[query] = k;
     worker->worst[query] = pool[k - 1];
-    worker->limits[query] = jr_topk_limit(search, worker, query);
+    jr_topk_lower_limit(search, worker, query, worker->worst[query].distance);
 }
 
 static inline void jr_topk_offer(jr_topk *search, jr_topk_worker *worker, int64_t query, float distance, float cosine,

@@ -3,6 +3,7 @@
 
 #ifdef JR_X86
 
+#include <float.h>
 #include <immintrin.h>
 
 /* the sums over the lanes of four vectors */
@@ -17,9 +18,18 @@ JR_TARGET_AVX512 static inline __m256 jr_fold(__m512 v)
     return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
 }
 
+JR_TARGET_AVX2 static inline int jr_four_far(__m128 scores, __m128 limit, __m128 scales)
+{
+    const __m128 most = _mm_set1_ps(FLT_MAX);
+    __m128 far = _mm_and_ps(_mm_cmpgt_ps(scores, limit), _mm_cmple_ps(scores, most));
+    return _mm_movemask_ps(_mm_and_ps(far, _mm_cmple_ps(scales, most))) == 15;
+}
+
+#define FOUR_FAR(scores, limit, scales) jr_four_far((__m128)(scores), _mm_set1_ps(limit), (__m128)(scales))
 #define TARGET JR_TARGET_AVX2
 #define FOUR_SUMS(a, b, c, d) (jr_four) jr_four_sums(a, b, c, d)
 #define NAME(x) x##_avx2
+#define TO_DOUBLES(p) _mm256_cvtps_pd(_mm_loadu_ps(p))
 #define FLOAT_LANES 8
 #define PANEL_ROWS 6 /* 12 of 16 registers */
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
@@ -27,6 +37,7 @@ JR_TARGET_AVX512 static inline __m256 jr_fold(__m512 v)
 #include "topk_kernel.h"
 #undef TARGET
 #undef NAME
+#undef TO_DOUBLES
 #undef FLOAT_LANES
 #undef PANEL_ROWS
 #undef MULTIPLY_ADD
@@ -36,6 +47,7 @@ JR_TARGET_AVX512 static inline __m256 jr_fold(__m512 v)
 #define TARGET JR_TARGET_AVX512
 #define FOUR_SUMS(a, b, c, d) (jr_four) jr_four_sums(jr_fold(a), jr_fold(b), jr_fold(c), jr_fold(d))
 #define NAME(x) x##_avx512
+#define TO_DOUBLES(p) _mm512_cvtps_pd(_mm256_loadu_ps(p))
 #define FLOAT_LANES 16
 #define PANEL_ROWS 12 /* 24 of 32 registers */
 #define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)

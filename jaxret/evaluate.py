@@ -7,12 +7,12 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+from jaxret.cli.evaluation_queries import evaluation_queries
 from jaxret.cli.flags import as_typed, chosen_options, parse
 from jaxret.cli.run import check_writable, run_command
 from jaxret.cli.tables import print_report
-from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
 from jaxret.ranges import Threads, at_least, check_ranges
 from jaxret.retrieval.evaluate.settings import (
@@ -25,7 +25,7 @@ from jaxret.retrieval.evaluate.settings import (
 from jaxret.retrieval.options import OPTION_CLASSES
 
 if TYPE_CHECKING:
-    from jaxret.retrieval import Retriever
+    pass
 
 _NO_PART = ("rerank", "every_clip", "probes", "device", "region", "at")
 """Options of a search that have no part in an evaluation."""
@@ -62,6 +62,8 @@ class Evaluate:
       without_query: with --regions, the query image itself does not count as found.
       k: cut-offs (default 1 5 10).
       json: also write the figures to this file.
+      failures: with --sequence bi-dtw and the index's own items: also write this HTML page, to look at: look-alikes of
+        another class, and what reading backwards helped and harmed.
       threads: query files decoded at once.
     """
 
@@ -75,6 +77,7 @@ class Evaluate:
     without_query: bool = False
     k: Annotated[tuple[int, ...] | None, at_least(1)] = None
     json: Path | None = None
+    failures: Path | None = None
     threads: Threads = 2
 
     def __post_init__(self) -> None:
@@ -88,17 +91,21 @@ def main(argv: Sequence[str]) -> int:
 
     from jaxret.retrieval import Retriever
 
-    if args.json is not None:
-        check_writable(args.json)
+    for written in (args.json, args.failures):
+        if written is not None:
+            check_writable(written)
     retriever = Retriever.open(args.index)
     system = retriever.system
     title = f"{args.index} is an index of {system.title}"
     options = chosen_options({kind: given[kind] for kind in OPTION_CLASSES}, system.options, title)
-    queries, fitting, what = _queries(args, retriever)
+    queries, fitting, what = evaluation_queries(args, retriever)
     settings = chosen_options({kind: given[kind] for kind in _SETTINGS}, [fitting], what)
-
     from tqdm import tqdm
 
+    from jaxret.retrieval.evaluate.failures import check_both_readings, sequence_failures
+
+    if args.failures is not None:
+        check_both_readings(options)
     count = len(queries.queries) if fitting is RegionEvaluation else None
     with tqdm(total=count, unit="query", disable=count is None, dynamic_ncols=True) as bar:
         report = retriever.evaluate(
@@ -113,46 +120,14 @@ def main(argv: Sequence[str]) -> int:
     if args.json is not None:
         with write_atomically(args.json) as partial:
             partial.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+    if args.failures is not None:
+        from jaxret.retrieval.evaluate.failures_page import write_failures
+
+        split = None if settings is None else settings.split
+        failures = sequence_failures(retriever.index, options, split=split)
+        write_failures(args.failures, failures, f"Failures of {args.index}")
+        print(f"failures: {args.failures}")
     return 0
-
-
-def _queries(args: Evaluate, retriever: Retriever) -> tuple[Any, type[Any], str]:
-    """The queries, the class of settings that their evaluation has, and what they are."""
-    from jaxret.data.ground_truth.films import FilmQueries, read_film_queries
-    from jaxret.data.ground_truth.stanford_i2v import I2VQueries, read_i2v_queries
-    from jaxret.data.open import open_dataset
-    from jaxret.retrieval import CroppedVideos, RegionQueries, read_region_queries
-
-    if RegionQueries in retriever.system.queries and args.regions is None:
-        title = retriever.system.title
-        raise ConfigError(f"{args.index} is an index of {title}: name queries with boxes by --regions KIND:PATH")
-    kinds = ("queries", "photographs", "stanford_i2v", "regions")
-    given = ["--" + name.replace("_", "-") for name in kinds if getattr(args, name) is not None]
-    if args.cropped is not None and given not in ([], ["--queries"]):
-        given.insert(0, "--cropped")
-    if len(given) > 1:
-        raise ConfigError(f"{given[0]} and {given[1]} are both queries: give one")
-    if args.regions is None and args.without_query:
-        raise ConfigError("--without-query is of region queries: name them with --regions")
-    if args.regions is None and args.stanford_i2v is None and args.query_folder is not None:
-        raise ConfigError("--query-folder is of queries that it holds the images of: name --regions or --stanford-i2v")
-    if args.regions is not None:
-        retriever.system.check_queries(retriever.index, RegionQueries)
-        queries = read_region_queries(
-            args.regions, retriever.index.items, query_folder=args.query_folder, without_query=args.without_query
-        )
-        return queries, RegionEvaluation, "the queries are regions"
-    if args.photographs is not None:
-        retriever.system.check_queries(retriever.index, FilmQueries)
-        return read_film_queries(args.photographs), FilmEvaluation, "the queries are screen photos (--photographs)"
-    if args.stanford_i2v is not None:
-        retriever.system.check_queries(retriever.index, I2VQueries)
-        scenes = read_i2v_queries(args.stanford_i2v, args.query_folder)
-        return scenes, SceneEvaluation, "the queries are Stanford I2V's (--stanford-i2v)"
-    media = None if args.queries is None else open_dataset(args.queries)
-    if args.cropped is not None:
-        return CroppedVideos(args.cropped, media), CroppedEvaluation, "the queries are cropped (--cropped)"
-    return media, LabelEvaluation, "the queries are labelled media"
 
 
 if __name__ == "__main__":

@@ -86,6 +86,24 @@ def test_orders_that_fill_the_pool(level, count, k, order):
 
 @at_every_level
 @each_metric
+@pytest.mark.parametrize("count", [3, 24])
+def test_many_neighbours_of_many_rows_on_two_threads(level, metric, count, monkeypatch):
+    """Most candidates of each thread are dropped unmeasured; every row is there twice, so that ids decide."""
+    monkeypatch.setattr("jaxret.rank.topk.worthwhile_threads", lambda threads, seconds: threads)
+    rng = np.random.default_rng(count)
+    half, queries = rng.normal(size=(3000, 70)).astype("f4"), rng.normal(size=(count, 70)).astype("f4")
+    gallery = np.concatenate([half, half])
+    with forced(level):
+        found = SEARCHES[metric][0](queries, gallery, 901, threads=2)
+    distances = (nearest.euclidean_distances if metric == "euclidean" else nearest.cosine_distances)(queries, half)
+    assert_ranks_alike(found, np.tile(distances, 2), 901)
+    for distances_found, ids in zip(found.distances, found.ids, strict=True):
+        np.testing.assert_array_equal(np.lexsort((ids, distances_found)), np.arange(901))
+        assert {int(twin) - 3000 for twin in ids if twin >= 3000} <= set(ids.tolist())
+
+
+@at_every_level
+@each_metric
 @pytest.mark.parametrize("count", [1, 3, 24])
 @pytest.mark.parametrize("offset", [1e3, 1e5])
 def test_close_neighbours_far_from_the_origin(level, metric, count, offset):

@@ -288,16 +288,24 @@ def test_figures_by_class_and_by_clip(
     nearest_rows = labelled.evaluate(open_dataset(asking), settings=LabelEvaluation(relevant="source"), ks=[1]).figures
     assert nearest_rows["all"]["queries"] == 1
     words = ["evaluate", str(labelled.index.folder), "--sequence", "bi-dtw", "--json", str(tmp_path / "f.json")]
-    assert dispatch([*words, "-k", "1"]) == 0
-    assert "clip space by bi-dtw" in capsys.readouterr().out
+    page = tmp_path / "failures.html"
+    assert dispatch([*words, "-k", "1", "--failures", str(page)]) == 0
+    told = capsys.readouterr().out
+    assert "clip space by bi-dtw" in told
+    assert f"failures: {page}" in told
+    assert "4 videos are queries for each other" in page.read_text(encoding="utf-8")
     assert json.loads((tmp_path / "f.json").read_text())["all"]["mAP"] == by_class["all"]["mAP"]
     for more, message in (
         (["--metric", "cosine"], "--metric belongs to vector search, --sequence to sequence search"),
         (["--depth", "3"], "sequences are ranked to their end: leave depth out, got 3"),
         (["--relevant", "source"], "indexed items would find themselves"),
+        (["--failures", str(page), "--queries", str(asking)], "--failures is of an index's own videos"),
+        (["--failures", str(tmp_path / "none" / "page.html")], "cannot be written: there is no folder"),
     ):
         with pytest.raises(ConfigError, match=message):
             dispatch([*words, *more])
+    with pytest.raises(ConfigError, match="they are of a search by Bi-DTW"):
+        dispatch(["evaluate", str(labelled.index.folder), "--failures", str(page)])
     with pytest.raises(ConfigError, match="name --sequence"):
         dispatch(["evaluate", str(labelled.index.folder), "--subsequence"])
     with pytest.raises(ConfigError, match="has no items of the split 'test': its items are of none"):

@@ -156,11 +156,19 @@ def usearch_search(queries: NDArray[Any], items: Items, k: int, threads: int) ->
 
 
 def numpy_search(queries: NDArray[Any], items: Items, k: int, threads: int) -> NDArray[Any]:
-    """A matrix product and a partition."""
+    """A matrix product, a partition and a sort, which give the ids, too."""
     if items.kernel == "cosine":
-        return 1 + smallest(-(unit(queries) @ items.unit.T), k)
+        return 1 + nearest(-(unit(queries) @ items.unit.T), k)[1]
     squares = np.einsum("qd,qd->q", queries, queries)[:, None] - 2 * (queries @ items.array.T) + items.squares
-    return np.sqrt(np.maximum(smallest(squares, k), 0))
+    return np.sqrt(np.maximum(nearest(squares, k)[1], 0))
+
+
+def nearest(values: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Where the k smallest of each row stand, and they, both sorted."""
+    places = np.argpartition(values, k - 1, axis=1)[:, :k]
+    near = np.take_along_axis(values, places, axis=1)
+    order = np.argsort(near, axis=1)
+    return np.take_along_axis(places, order, axis=1), np.take_along_axis(near, order, axis=1)
 
 
 def sklearn_search(queries: NDArray[Any], items: Items, k: int, threads: int) -> NDArray[Any]:

@@ -1,0 +1,103 @@
+/* Few queries against the rows as they lie, in float32; part of topk_kernel.h. */
+
+/* Whether all numbers of a row are finite; where not, the row is reported. */
+TARGET static int NAME(is_finite)(jr_topk *search, const float *x, int64_t id)
+{
+    for (int64_t i = 0; i < search->dimensions; i++)
+        if (!isfinite(x[i])) {
+            jr_topk_report_bad(search, id);
+            return 0;
+        }
+    return 1;
+}
+
+/* What a rough distance of a row decides: `scale` is not finite where a number of the row is not. */
+INLINE void NAME(judge)(jr_topk *search, jr_topk_worker *worker, int64_t query, float score, float scale, int64_t row)
+{
+    const float limit = worker->limits[query];
+    if (score <= FLT_MAX && scale <= FLT_MAX && !isnan(limit)) {
+        if (score <= limit)
+            NAME(keep)(search, worker, query, score, row);
+        return;
+    }
+    const float *x = search->rows + row * search->dimensions;
+    if (isfinite(scale) || NAME(is_finite)(search, x, search->first_id + row))
+        NAME(measure)(search, worker, query, x, search->first_id + row);
+}
+
+/* Adds what `n` vectors of a query and of four rows give to the sums. */
+INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const int n, const int cosine, VECTOR *sums,
+                           VECTOR *squares)
+{
+#pragma GCC unroll 4
+    for (int v = 0; v < n; v++) {
+        const VECTOR part = *(const UNALIGNED *)(q + v * FLOAT_LANES);
+#pragma GCC unroll 4
+        for (int r = 0; r < 4; r++) {
+            const VECTOR value = *(const UNALIGNED *)(x + r * step + v * FLOAT_LANES), difference = part - value;
+            if (cosine) {
+                sums[r] = MULTIPLY_ADD(part, value, sums[r]);
+                squares[r] = MULTIPLY_ADD(value, value, squares[r]);
+            } else {
+                sums[r] = MULTIPLY_ADD(difference, difference, sums[r]);
+            }
+        }
+    }
+}
+
+/* A query against up to four rows, whose sums over the lanes are taken together: squared distances, without
+ * cancellation, or 1 - cosine. `fetch`: rows to come are fetched. */
+INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t query, int64_t row, const int64_t n,
+                               const int cosine, const int fetch)
+{
+    const int64_t d = search->dimensions, step = n == 4 ? d : 0; /* where there are fewer, the first again */
+    const float *q = search->queries + query * d, *x = search->rows + row * d;
+    VECTOR sums[4] = {{0}}, squares[4] = {{0}};
+    int64_t i = 0;
+    for (; i + 16 <= d; i += 16) {
+        if (fetch)
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++)
+                __builtin_prefetch(x + r * step + i + JR_PREFETCH_FLOATS);
+        NAME(add_four)(q + i, x + i, step, 16 / FLOAT_LANES, cosine, sums, squares);
+    }
+    for (; i + FLOAT_LANES <= d; i += FLOAT_LANES)
+        NAME(add_four)(q + i, x + i, step, 1, cosine, sums, squares);
+    jr_four scores = FOUR_SUMS(sums[0], sums[1], sums[2], sums[3]), scales = scores;
+    if (cosine)
+        scales = FOUR_SUMS(squares[0], squares[1], squares[2], squares[3]);
+    for (; i < d; i++) {
+        const jr_four values = {x[i], x[step + i], x[2 * step + i], x[3 * step + i]}, differences = q[i] - values;
+        scores += cosine ? q[i] * values : differences * differences;
+        scales += cosine ? values * values : differences * differences;
+    }
+    if (cosine) {
+        const double square = search->query_squares[query];
+        const float norm = (float)sqrt(square);
+        for (int r = 0; r < 4; r++) {
+            scores[r] = 1.0f - scores[r] / (norm * sqrtf(scales[r]));
+            if (!(scales[r] > 1e-20f && scales[r] < 1e30f && square > 1e-20 && square < 1e30))
+                scores[r] = NAN; /* the error bound does not hold */
+        }
+    }
+    if (FOUR_FAR(scores, worker->limits[query], scales))
+        return;
+    float each[4], scale[4];
+    memcpy(each, &scores, sizeof each);
+    memcpy(scale, &scales, sizeof scale);
+    for (int r = 0; r < n; r++)
+        NAME(judge)(search, worker, query, each[r], scale[r], row + r);
+}
+
+/* Rows from `row` to before `end`. */
+INLINE void NAME(compare_rows)(jr_topk *search, jr_topk_worker *worker, int64_t row, int64_t end, const int cosine)
+{
+    for (; row + 4 <= end; row += 4) {
+        NAME(compare_four)(search, worker, 0, row, 4, cosine, 1);
+        for (int64_t query = 1; query < search->count; query++)
+            NAME(compare_four)(search, worker, query, row, 4, cosine, 0);
+    }
+    for (; row < end; row++)
+        for (int64_t query = 0; query < search->count; query++)
+            NAME(compare_four)(search, worker, query, row, 1, cosine, 0);
+}
