@@ -329,9 +329,10 @@ def check(keys: list[str], query: np.ndarray, size: int, label: str | None) -> N
         if label is not None:
             chosen = numbers % LABELS == int(label[1:])
             vectors, numbers = vectors[chosen], numbers[chosen]
-        distances = ((vectors.astype(np.float64) - query) ** 2).sum(axis=1)
-        nearest = np.argsort(distances)[:K]
-        best += [(float(distances[n]), key_of(int(numbers[n]))) for n in nearest]
+        rough = (vectors * vectors).sum(axis=1) - 2 * (vectors @ query[0])
+        nearest = np.argsort(rough)[: 10 * K]  # among which the K nearest are, whatever the rounding of float32
+        distances = ((vectors[nearest].astype(np.float64) - query) ** 2).sum(axis=1)
+        best += [(float(distance), key_of(int(n))) for distance, n in zip(distances, numbers[nearest], strict=True)]
     assert keys == [key for _, key in sorted(best)[:K]]
 
 

@@ -5,6 +5,7 @@ JAX keeps what XLA compiled; to look that up it must have the program, which tak
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -134,11 +135,12 @@ class KeptPrograms:
         path = self._path(key)
         try:
             digest, rest = (content := path.read_bytes())[:32], content[32:]
-            if hashlib.sha256(rest).digest() != digest:
-                return None
-            os.utime(path)
         except OSError:
             return None
+        if hashlib.sha256(rest).digest() != digest:
+            return None
+        with contextlib.suppress(OSError):
+            os.utime(path)  # it was used
         line, code = rest.split(b"\n", 1)
         return json.loads(line), code
 
