@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.ground_truth.films import FilmQueries
-from jaxret.data.ground_truth.stanford_i2v import I2VQueries
 from jaxret.data.items import Kind
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
@@ -19,9 +17,6 @@ from jaxret.retrieval import storage
 from jaxret.retrieval.additions import AddReport, add_media, fresh_items
 from jaxret.retrieval.comparison import RegionComparison, SequenceComparison
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.retrieval.evaluate.cropped import CroppedVideos
-from jaxret.retrieval.evaluate.region_queries import RegionQueries
-from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit
@@ -29,6 +24,13 @@ from jaxret.retrieval.on_ray.cluster import RayCluster
 from jaxret.retrieval.query_file import is_text, single_file
 from jaxret.retrieval.store import create_with_encoder, index_folder, open_with_encoder
 from jaxret.retrieval.systems.base import system_of
+
+if TYPE_CHECKING:  # a search does without these
+    from jaxret.data.ground_truth.films import FilmQueries
+    from jaxret.data.ground_truth.stanford_i2v import I2VQueries
+    from jaxret.retrieval.evaluate.cropped import CroppedVideos
+    from jaxret.retrieval.evaluate.region_queries import RegionQueries
+    from jaxret.retrieval.evaluate.report import Report
 
 __all__ = ["EncodedQuery", "Retriever"]
 

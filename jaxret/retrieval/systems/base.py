@@ -10,7 +10,7 @@ import abc
 import importlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.rows import Rows
@@ -18,10 +18,12 @@ from jaxret.errors import ConfigError, MediaError, unknown_name_message
 from jaxret.index import MediaIndex, Space, Terms
 from jaxret.retrieval.comparison import RegionComparison, SequenceComparison
 from jaxret.retrieval.encode import FrameVectors, frame_vectors
-from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit, Span
+
+if TYPE_CHECKING:
+    from jaxret.retrieval.evaluate.report import Report
 
 __all__ = ["OfRevision", "System", "no_words", "register_system", "system_of"]
 
@@ -52,17 +54,20 @@ class System(abc.ABC):
     Attributes:
       title: what an index of this system holds, for messages.
       options: classes of search options that it takes, the default one first.
-      queries: classes of queries that it is evaluated with; none without an evaluation.
       terms: of spaces of records, whose lists an index keeps for its searches, see `MediaIndex.keep_lists`.
     """
 
     title: ClassVar[str]
     options: ClassVar[tuple[type[Any], ...]]
-    queries: ClassVar[tuple[type[Any], ...]] = ()
 
     def __init__(self, encoder: Any):
         self.encoder = encoder
         self.terms: dict[str, Terms] = {}
+
+    @property
+    def queries(self) -> tuple[type[Any], ...]:
+        """Classes of queries that the system is evaluated with; none without an evaluation."""
+        return ()
 
     @abc.abstractmethod
     def spaces(self, *, frames: bool = True) -> list[Space]:

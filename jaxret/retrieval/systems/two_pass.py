@@ -70,13 +70,17 @@ class TwoPassSystem(System, Generic[Query]):
 
     title = "regions of images"
     options = (RegionSearch,)
-    queries = (RegionQueries,)
     key_points: ClassVar[bool] = False
     preprocessing: Preprocessing
     unit: Unit
     record_spaces: tuple[Space, ...]
     canvas: Canvas | None = None
     described_size: int
+
+    @property
+    def queries(self) -> tuple[type[Any], ...]:
+        """See `System.queries`."""
+        return (RegionQueries,)
 
     def __init__(self, encoder: Any):
         super().__init__(encoder)

@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.ground_truth.films import FilmQueries
-from jaxret.data.ground_truth.stanford_i2v import I2VQueries
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, Space
 from jaxret.rank import SequenceRanking
 from jaxret.retrieval.comparison import SequenceComparison, compare_rows
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
-from jaxret.retrieval.evaluate.cropped import CroppedVideos, evaluate_cropped
-from jaxret.retrieval.evaluate.films import evaluate_films
-from jaxret.retrieval.evaluate.labels import evaluate_labels
-from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
-from jaxret.retrieval.evaluate.stanford_i2v import evaluate_stanford_i2v
 from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit, Span, best_per_item
 from jaxret.retrieval.options import SequenceSearch, VectorSearch
@@ -30,6 +23,9 @@ from jaxret.retrieval.storage import bytes_a_video, bytes_an_hour
 from jaxret.retrieval.systems.base import System, no_words, register_system
 from jaxret.retrieval.systems.sequences import nearest_sequences
 from jaxret.retrieval.systems.vector_query import EncodedMedia, VectorQuery
+
+if TYPE_CHECKING:
+    from jaxret.retrieval.evaluate.report import Report
 
 __all__ = ["VectorSystem"]
 
@@ -47,8 +43,14 @@ class VectorSystem(System):
 
     title = "whole images and clips"
     options = (VectorSearch, SequenceSearch)
-    queries = (type(None), MediaDataset, CroppedVideos, FilmQueries, I2VQueries)
     encoder: Any  # a `VideoEncoder`, or a `KeptEncoder` in its place
+
+    @property
+    def queries(self) -> tuple[type[Any], ...]:
+        """See `System.queries`."""
+        from jaxret.retrieval.evaluate.of_vectors import MEASURES  # a search does without
+
+        return tuple(MEASURES)
 
     @property
     def finds_shots(self) -> bool:
@@ -196,12 +198,10 @@ class VectorSystem(System):
     def evaluate(self, index: MediaIndex, request: EvaluationRequest) -> Report:
         """Measure by labels, with cropped videos or screen photos of films, or as Stanford I2V does; see
         `System.evaluate`."""
-        measures = {
-            CroppedVideos: evaluate_cropped,
-            FilmQueries: evaluate_films,
-            I2VQueries: evaluate_stanford_i2v,
-        }
-        return measures.get(type(request.queries), evaluate_labels)(index, self.encoder, request)
+        from jaxret.retrieval.evaluate.of_vectors import MEASURES
+
+        measure = MEASURES.get(type(request.queries), MEASURES[MediaDataset])
+        return measure(index, self.encoder, request)
 
     def sizes(self, index: MediaIndex) -> list[str]:
         """See `System.sizes`."""
