@@ -11,7 +11,6 @@ first search with an encoder compiles; later ones find its programs in the cache
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -22,7 +21,6 @@ from typing import Any
 
 import numpy as np
 from common import results_file
-from common.paths import RESULTS
 
 REPEATS = 3
 ROOT = Path(__file__).parents[1]
@@ -98,28 +96,26 @@ def rows_of(data: str, taken: dict[str, list[float]]) -> list[dict[str, Any]]:
 def main() -> None:
     """Measures, prints, writes benchmarks/results/cold_start.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--before", metavar="COMMIT", help="measure the library of this commit, and keep what was now")
+    parser.add_argument("--before", metavar="COMMIT", help="measure the library of this commit, and keep the rest")
     commit = parser.parse_args().before
     os.environ.pop("JAX_COMPILATION_CACHE_DIR", None)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "work"
         root.mkdir()
         rows = rows_of("now", measure(ROOT, root)) if commit is None else measure_commit(commit, Path(folder), root)
-    print("\nwrote", results_file.write("cold_start", rows, ["jax", "flax"]))
+    print("\nwrote", results_file.update("cold_start", rows, ["jax", "flax"]))
 
 
 def measure_commit(commit: str, folder: Path, root: Path) -> list[dict[str, Any]]:
-    """The rows of an older library, with the kernels built here, and after them those of the last run."""
+    """The rows of an older library, with the kernels built here."""
     then = folder / "then"
     subprocess.run(["git", "-C", str(ROOT), "worktree", "add", "--detach", str(then), commit], check=True)
     try:
         for built in (ROOT / "jaxret" / "rank").glob("*.so"):
             (then / "jaxret" / "rank" / built.name).write_bytes(built.read_bytes())
-        rows = rows_of(f"before ({commit})", measure(then, root))
+        return rows_of(f"before ({commit})", measure(then, root))
     finally:
         subprocess.run(["git", "-C", str(ROOT), "worktree", "remove", "--force", str(then)], check=True)
-    now = json.loads((RESULTS / "cold_start.json").read_text(encoding="utf-8"))["rows"]
-    return rows + [row for row in now if row["data"] == "now"]
 
 
 if __name__ == "__main__":
