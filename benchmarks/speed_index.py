@@ -1,6 +1,7 @@
 """An index with metadata, beside LanceDB, Qdrant's local mode, and faiss with a pandas table, at one job in one run.
 
-    python benchmarks/speed_index.py                  # some 15 minutes on one core
+    python benchmarks/speed_index.py                  # some 15 minutes on one core, 10 GB of disk
+    python benchmarks/speed_index.py --resume FILE    # the same in several calls: what was measured is kept in a file
     python benchmarks/speed_index.py --quick          # a minute, smaller; writes no file
 
 The job: N items with a key, a label and a duration, and a vector of 64 numbers each, are added in parts of 100,000;
@@ -353,7 +354,7 @@ def main() -> None:
     """Measures, prints, and without --quick writes benchmarks/results/index_at_scale.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller, no file")
-    parser.add_argument("--largest", type=int, default=1_000_000, help="items of the largest index")
+    parser.add_argument("--largest", type=int, default=10_000_000, help="items of the largest index")
     parser.add_argument("--resume", type=Path, help="a file that keeps what is measured, to go on from")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -364,7 +365,7 @@ def main() -> None:
         return
     kept = json.loads(options.resume.read_text()) if options.resume and options.resume.exists() else {}
     rows = []
-    sizes = (1_000, 10_000) if options.quick else (1_000, 10_000, 100_000, 1_000_000)
+    sizes = (1_000, 10_000) if options.quick else (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
     for name in PEERS:
         for size in sizes:
             if size > min(options.largest, MOST_ITEMS.get(name, size)):

@@ -82,6 +82,8 @@ class CellRows:
         Raises:
             IndexFormatError: a row is not finite.
         """
+        if len(queries) < _SHARED_BY:
+            return self._alone(queries, probed, k, threads)
         sizes = np.diff(self.offsets)
         shared = np.bincount(probed.reshape(-1), minlength=len(sizes)) >= _SHARED_BY
         shared &= sizes > 0

@@ -9,6 +9,7 @@ A string that is no valid UTF-8, as names of files may be, is kept as NUL and it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -160,25 +161,20 @@ def plain_value(value: Any) -> Any:
     return value
 
 
-def plain_columns(batch: pa.RecordBatch) -> dict[str, pa.Array]:
-    """The columns of a record batch by name, `modified` as nanoseconds."""
+def plain_columns(batch: pa.RecordBatch) -> dict[str, pa.Array | None]:
+    """The columns of a record batch by name, `modified` as nanoseconds; None for one without a value."""
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
-    return {name: column.view(pa.int64()) if name == "modified" else column for name, column in columns.items()}
+    columns["modified"] = columns["modified"].view(pa.int64())
+    return {name: column if column.null_count < len(column) else None for name, column in columns.items()}
 
 
-def plain_values(column: pa.Array, rows: Sequence[int] | None = None) -> list[Any]:
-    """The values of one of `plain_columns` as Python has them.
-
-    Args:
-      column: the values.
-      rows: of these rows alone; None for all. (`take` would import pyarrow.compute, for as long as many searches last.)
+def plain_values(column: pa.Array) -> list[Any]:
+    """The values of a column as Python has them.
 
     Raises:
       ValueError: as `plain_value`.
     """
-    if column.null_count == len(column):
-        return [None] * (len(column) if rows is None else len(rows))
-    values = column.to_pylist() if rows is None else [column[row].as_py() for row in rows]
+    values = column.to_pylist()
     return [plain_value(value) for value in values] if pa.types.is_string(column.type) else values
 
 
@@ -194,14 +190,20 @@ def cast_batch(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=schema)
 
 
-def items_of_columns(columns: Mapping[str, pa.Array], rows: Sequence[int] | None = None) -> Iterator[MediaItem]:
+def items_of_columns(columns: Mapping[str, pa.Array | None], rows: Iterable[int] | None = None) -> Iterator[MediaItem]:
     """The items that `plain_columns` describe, in order; of some rows alone if given.
 
     Raises:
       TypeError, ValueError: a row describes none.
     """
     own = list(columns)[len(FIELDS) :]
-    for values in zip(*(plain_values(column, rows) for column in columns.values()), strict=True):
+    arrays = tuple(columns.values())
+    described: Iterable[Sequence[Any]]
+    if rows is None:
+        described = zip(*(itertools.repeat(None) if one is None else plain_values(one) for one in arrays), strict=False)
+    else:  # `take` would import pyarrow.compute, for as long as many searches last
+        described = ([None if one is None else plain_value(one[row].as_py()) for one in arrays] for row in rows)
+    for values in described:
         key, kind, label, source, split, path, origin, content, duration, size, modified = values[: len(FIELDS)]
         file = None if size is None else FileState(size, modified, content)
         given = dict(zip(own, values[len(FIELDS) :], strict=True))

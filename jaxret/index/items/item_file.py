@@ -85,7 +85,7 @@ class ItemFile:
         self._schema = schema
         self._n_batches, self._read = n_batches, read
         self._checked: dict[int, pa.RecordBatch] = {}
-        self._columns: dict[int, dict[str, pa.Array]] = {}
+        self._columns: dict[int, dict[str, pa.Array | None]] = {}
         try:
             self.own = check_schema(schema)
         except (ValueError, TypeError) as error:
@@ -146,10 +146,14 @@ class ItemFile:
     def values(self, name: str) -> list[Any]:
         """All values of a column, as Python has them; None where there is none."""
         try:
-            columns = (plain_columns(batch).get(name, pa.nulls(len(batch))) for batch in self.batches())
-            return [value for column in columns for value in plain_values(column)]
+            return [value for batch in self.batches() for value in _values(batch, name)]
         except ValueError as error:
             raise IndexFormatError(f"{self.path}: column {name!r}: {error}") from error
+
+
+def _values(batch: pa.RecordBatch, name: str) -> list[Any]:
+    column = plain_columns(batch).get(name)
+    return [None] * len(batch) if column is None else plain_values(column)
 
 
 def open_items(root: Path, entry: FileEntry, n_items: int) -> ItemFile:

@@ -102,7 +102,7 @@ class ItemTable(Sequence[MediaItem]):
     __hash__ = None  # type: ignore[assignment]
 
     @functools.cached_property
-    def _columns(self) -> dict[str, pa.Array]:
+    def _columns(self) -> dict[str, pa.Array | None]:
         (batch,) = self.table.to_batches()
         return plain_columns(batch)
 

@@ -13,11 +13,17 @@ __all__ = ["KeyTable", "key_hashes", "key_table", "places_of_hashes"]
 KeyTable = NDArray[np.uint64]
 """uint64 (2, n): hashes of keys, ascending, and under each the local number of its item."""
 
+_EMPTY = hashlib.blake2b(digest_size=8)
+
 
 def key_hashes(keys: Iterable[str]) -> NDArray[np.uint64]:
     """uint64 (n,): BLAKE2b of eight bytes of each key."""
-    digests = b"".join(hashlib.blake2b(_bytes(key), digest_size=8).digest() for key in keys)
-    return np.frombuffer(digests, "<u8").astype(np.uint64, copy=False)
+    digests = []
+    for key in keys:
+        state = _EMPTY.copy()  # takes half as long as to make a new one
+        state.update(_bytes(key))
+        digests.append(state.digest())
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64, copy=False)
 
 
 def _bytes(key: str) -> bytes:
