@@ -24,6 +24,7 @@ typedef double jr_two_doubles __attribute__((vector_size(16)));
 #define TO_DOUBLES(p) __builtin_convertvector(*(const jr_two *)(p), jr_two_doubles)
 #define NOT_GREATER(a, b) jr_not_greater(a, b)
 
+#define FOUR_ROOTS(v) ((jr_four){sqrtf((v)[0]), sqrtf((v)[1]), sqrtf((v)[2]), sqrtf((v)[3])})
 #define FOUR_FAR(scores, limit, scales) jr_four_far(scores, limit, scales)
 #define FOUR_SUMS(a, b, c, d) ((jr_four){jr_sum(a), jr_sum(b), jr_sum(c), jr_sum(d)})
 

@@ -6,6 +6,7 @@
  *   TO_DOUBLES(p)     DOUBLE_LANES floats at p as doubles
  *   MULTIPLY_ADD(a, b, c)   a * b + c on float vectors, fused or not
  *   FOUR_SUMS(a, b, c, d)   the sums over the lanes of four vectors, a jr_four
+ *   FOUR_ROOTS(v)     the square roots of a jr_four
  *   FOUR_FAR(scores, limit, scales)   whether all four scores are above the limit and all numbers finite
  *   NOT_GREATER(a, b) bit mask of the lanes where !(a > b), so also where either is NaN
  */

@@ -50,13 +50,6 @@ INLINE void NAME(squared_distances)(const float *q, const float *const *x, int64
         squares[r] = NAME(tree_sum)(sums[r]);
 }
 
-TARGET static double NAME(squared_distance)(const float *q, const float *x, int64_t d)
-{
-    double square;
-    NAME(squared_distances)(q, &x, d, 1, &square);
-    return square;
-}
-
 INLINE void NAME(add_products)(DOUBLES *dots, DOUBLES *squares, const float *q, const float *x)
 {
 #pragma GCC unroll 8
@@ -67,55 +60,70 @@ INLINE void NAME(add_products)(DOUBLES *dots, DOUBLES *squares, const float *q, 
     }
 }
 
-TARGET static double NAME(cosine)(const float *q, double query_square, const float *x, int64_t d)
+/* Cosines of a query to `rows` rows. */
+INLINE void NAME(cosines)(const float *q, double query_square, const float *const *x, int64_t d, const int rows,
+                          double *cosines)
 {
-    DOUBLES dots[ACCUMULATORS] = {{0}}, squares[ACCUMULATORS] = {{0}};
+    DOUBLES dots[NEAR_ROWS][ACCUMULATORS] = {{{0}}}, squares[NEAR_ROWS][ACCUMULATORS] = {{{0}}};
     int64_t i = 0;
     for (; i + 16 <= d; i += 16)
-        NAME(add_products)(dots, squares, q + i, x + i);
+        for (int r = 0; r < rows; r++)
+            NAME(add_products)(dots[r], squares[r], q + i, x[r] + i);
     if (i < d) {
         float qt[16] = {0}, xt[16] = {0};
         memcpy(qt, q + i, (size_t)(d - i) * sizeof *q);
-        memcpy(xt, x + i, (size_t)(d - i) * sizeof *x);
-        NAME(add_products)(dots, squares, qt, xt);
+        for (int r = 0; r < rows; r++) {
+            memcpy(xt, x[r] + i, (size_t)(d - i) * sizeof *q);
+            NAME(add_products)(dots[r], squares[r], qt, xt);
+        }
     }
-    double square = NAME(tree_sum)(squares);
-    if (square == 0.0 || query_square == 0.0)
-        return 0.0;
-    double c = NAME(tree_sum)(dots) / sqrt(query_square * square);
-    return c > 1.0 ? 1.0 : c < -1.0 ? -1.0 : c;
+    for (int r = 0; r < rows; r++) {
+        double square = NAME(tree_sum)(squares[r]);
+        double c = square == 0.0 || query_square == 0.0 ? 0.0 : NAME(tree_sum)(dots[r]) / sqrt(query_square * square);
+        cosines[r] = c > 1.0 ? 1.0 : c < -1.0 ? -1.0 : c;
+    }
 }
 
-/* Offers a pair, whose squared distance is only asked for where the metric has one. */
-INLINE void NAME(offer)(jr_topk *search, jr_topk_worker *worker, int64_t query, const float *x, double square, int64_t id)
+/* Measures `n` rows exactly, by their numbers among the rows at hand, and offers them. */
+INLINE void NAME(measure_rows)(jr_topk *search, jr_topk_worker *worker, int64_t query, const int64_t *numbers,
+                               const int n)
 {
     const int64_t d = search->dimensions;
-    const float *q = search->queries + query * d;
+    const float *q = search->queries + query * d, *rows[NEAR_ROWS];
     const double query_square = search->query_squares[query];
-    if (search->ids)
-        id = search->ids[id];
-    if (search->metric == JR_COSINE) {
-        double c = NAME(cosine)(q, query_square, x, d);
-        /* a grid of 2^-40 keeps rounding from telling scaled copies of one vector apart */
-        float distance = (float)(rint((1.0 - c) * 0x1p40) * 0x1p-40);
-        if (jr_topk_enters(worker, query, distance, id))
-            jr_topk_offer(search, worker, query, distance, (float)c, id);
-        return;
-    }
-    float distance = (float)sqrt(square);
-    if (jr_topk_enters(worker, query, distance, id)) {
-        float c = search->metric == JR_PAR ? (float)NAME(cosine)(q, query_square, x, d) : 0.0f;
+    double values[NEAR_ROWS];
+    for (int r = 0; r < n; r++)
+        rows[r] = search->rows + numbers[r] * d;
+    if (search->metric == JR_COSINE)
+        NAME(cosines)(q, query_square, rows, d, n, values);
+    else
+        NAME(squared_distances)(q, rows, d, n, values);
+    for (int r = 0; r < n; r++) {
+        int64_t id = search->first_id + numbers[r];
+        if (search->ids)
+            id = search->ids[id];
+        float distance, c = 0.0f;
+        if (search->metric == JR_COSINE) {
+            /* a grid of 2^-40 keeps rounding from telling scaled copies of one vector apart */
+            distance = (float)(rint((1.0 - values[r]) * 0x1p40) * 0x1p-40);
+            c = (float)values[r];
+        } else {
+            distance = (float)sqrt(values[r]);
+        }
+        if (!jr_topk_enters(worker, query, distance, id))
+            continue;
+        if (search->metric == JR_PAR) {
+            double cosine;
+            NAME(cosines)(q, query_square, &rows[r], d, 1, &cosine);
+            c = (float)cosine;
+        }
         jr_topk_offer(search, worker, query, distance, c, id);
     }
 }
 
-/* Measures one pair exactly and offers it. */
-TARGET static void NAME(measure)(jr_topk *search, jr_topk_worker *worker, int64_t query, const float *x, int64_t id)
+TARGET static void NAME(measure)(jr_topk *search, jr_topk_worker *worker, int64_t query, int64_t row)
 {
-    double square = 0.0;
-    if (search->metric != JR_COSINE)
-        square = NAME(squared_distance)(search->queries + query * search->dimensions, x, search->dimensions);
-    NAME(offer)(search, worker, query, x, square, id);
+    NAME(measure_rows)(search, worker, query, &row, 1);
 }
 
 /* Measures candidates exactly and offers them. */
@@ -124,24 +132,17 @@ TARGET static void NAME(measure_candidates)(jr_topk *search, jr_topk_worker *wor
 {
     const int64_t d = search->dimensions, ahead = d < JR_PREFETCH_ROW ? d : JR_PREFETCH_ROW;
     int64_t c = 0;
-    if (search->metric != JR_COSINE)
-        for (; c + NEAR_ROWS <= n; c += NEAR_ROWS) {
-            for (int64_t next = c + NEAR_ROWS; next < n && next < c + 2 * NEAR_ROWS; next++)
-                for (int64_t i = 0; i < ahead; i += 16)
-                    __builtin_prefetch(search->rows + jr_candidate_row(candidates[next]) * d + i);
-            const float *rows[NEAR_ROWS];
-            double squares[NEAR_ROWS];
-            for (int r = 0; r < NEAR_ROWS; r++)
-                rows[r] = search->rows + jr_candidate_row(candidates[c + r]) * d;
-            NAME(squared_distances)(search->queries + query * d, rows, d, NEAR_ROWS, squares);
-            for (int r = 0; r < NEAR_ROWS; r++)
-                NAME(offer)(search, worker, query, rows[r], squares[r],
-                            search->first_id + jr_candidate_row(candidates[c + r]));
-        }
-    for (; c < n; c++) {
-        int64_t row = jr_candidate_row(candidates[c]);
-        NAME(measure)(search, worker, query, search->rows + row * d, search->first_id + row);
+    for (; c + NEAR_ROWS <= n; c += NEAR_ROWS) {
+        int64_t numbers[NEAR_ROWS];
+        for (int r = 0; r < NEAR_ROWS; r++)
+            numbers[r] = jr_candidate_row(candidates[c + r]);
+        for (int64_t next = c + NEAR_ROWS; next < n && next < c + 2 * NEAR_ROWS; next++)
+            for (int64_t i = 0; i < ahead; i += 16)
+                __builtin_prefetch(search->rows + jr_candidate_row(candidates[next]) * d + i);
+        NAME(measure_rows)(search, worker, query, numbers, NEAR_ROWS);
     }
+    for (; c < n; c++)
+        NAME(measure)(search, worker, query, jr_candidate_row(candidates[c]));
 }
 
 /* Makes room among a query's candidates. Where the scores of most lie too close together for that, all are measured. */

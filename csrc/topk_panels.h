@@ -87,7 +87,7 @@ INLINE void NAME(consider)(jr_topk *search, jr_topk_worker *worker, int64_t quer
     if (query >= search->count)
         return;
     if (isnan(score) || isnan(worker->limits[query]))
-        NAME(measure)(search, worker, query, search->rows + row * search->dimensions, search->first_id + row);
+        NAME(measure)(search, worker, query, row);
     else if (score <= worker->limits[query]) /* it may have fallen since */
         NAME(keep)(search, worker, query, score, row);
 }

@@ -20,14 +20,14 @@ INLINE void NAME(judge)(jr_topk *search, jr_topk_worker *worker, int64_t query, 
             NAME(keep)(search, worker, query, score, row);
         return;
     }
-    const float *x = search->rows + row * search->dimensions;
-    if (isfinite(scale) || NAME(is_finite)(search, x, search->first_id + row))
-        NAME(measure)(search, worker, query, x, search->first_id + row);
+    if (isfinite(scale) || NAME(is_finite)(search, search->rows + row * search->dimensions, search->first_id + row))
+        NAME(measure)(search, worker, query, row);
 }
 
-/* Adds what `n` vectors of a query and of four rows give to the sums. */
-INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const int n, const int cosine, VECTOR *sums,
-                           VECTOR *squares)
+/* Adds what `n` vectors of a query and of four rows give to the sums, and for the cosine, where `measure`, what the rows
+ * alone give to their squared lengths. */
+INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const int n, const int cosine,
+                           const int measure, VECTOR *sums, VECTOR *squares)
 {
 #pragma GCC unroll 4
     for (int v = 0; v < n; v++) {
@@ -35,50 +35,53 @@ INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const i
 #pragma GCC unroll 4
         for (int r = 0; r < 4; r++) {
             const VECTOR value = *(const UNALIGNED *)(x + r * step + v * FLOAT_LANES), difference = part - value;
-            if (cosine) {
+            if (cosine)
                 sums[r] = MULTIPLY_ADD(part, value, sums[r]);
-                squares[r] = MULTIPLY_ADD(value, value, squares[r]);
-            } else {
+            else
                 sums[r] = MULTIPLY_ADD(difference, difference, sums[r]);
-            }
+            if (cosine && measure)
+                squares[r] = MULTIPLY_ADD(value, value, squares[r]);
         }
     }
 }
 
 /* A query against up to four rows, whose sums over the lanes are taken together: squared distances, without
- * cancellation, or 1 - cosine. `fetch`: rows to come are fetched. */
+ * cancellation, or 1 - cosine. `first`: of the queries; then rows to come are fetched, and for the cosine the squared
+ * lengths of these are left in `lengths` for the others. */
 INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t query, int64_t row, const int64_t n,
-                               const int cosine, const int fetch)
+                               const int cosine, const int first, jr_four *lengths)
 {
     const int64_t d = search->dimensions, step = n == 4 ? d : 0; /* where there are fewer, the first again */
     const float *q = search->queries + query * d, *x = search->rows + row * d;
     VECTOR sums[4] = {{0}}, squares[4] = {{0}};
     int64_t i = 0;
     for (; i + 16 <= d; i += 16) {
-        if (fetch)
+        if (first)
 #pragma GCC unroll 4
             for (int r = 0; r < 4; r++)
                 __builtin_prefetch(x + r * step + i + JR_PREFETCH_FLOATS);
-        NAME(add_four)(q + i, x + i, step, 16 / FLOAT_LANES, cosine, sums, squares);
+        NAME(add_four)(q + i, x + i, step, 16 / FLOAT_LANES, cosine, first, sums, squares);
     }
     for (; i + FLOAT_LANES <= d; i += FLOAT_LANES)
-        NAME(add_four)(q + i, x + i, step, 1, cosine, sums, squares);
+        NAME(add_four)(q + i, x + i, step, 1, cosine, first, sums, squares);
     jr_four scores = FOUR_SUMS(sums[0], sums[1], sums[2], sums[3]), scales = scores;
     if (cosine)
-        scales = FOUR_SUMS(squares[0], squares[1], squares[2], squares[3]);
+        scales = first ? FOUR_SUMS(squares[0], squares[1], squares[2], squares[3]) : *lengths;
     for (; i < d; i++) {
         const jr_four values = {x[i], x[step + i], x[2 * step + i], x[3 * step + i]}, differences = q[i] - values;
         scores += cosine ? q[i] * values : differences * differences;
-        scales += cosine ? values * values : differences * differences;
+        if (cosine && first)
+            scales += values * values;
+        else if (!cosine)
+            scales = scores;
     }
     if (cosine) {
+        *lengths = scales;
         const double square = search->query_squares[query];
-        const float norm = (float)sqrt(square);
-        for (int r = 0; r < 4; r++) {
-            scores[r] = 1.0f - scores[r] / (norm * sqrtf(scales[r]));
-            if (!(scales[r] > 1e-20f && scales[r] < 1e30f && square > 1e-20 && square < 1e30))
-                scores[r] = NAN; /* the error bound does not hold */
-        }
+        scores = 1.0f - scores / ((float)sqrt(square) * FOUR_ROOTS(scales));
+        /* outside of these the error bound does not hold */
+        const jr_four_flags bounded = (scales > 1e-20f) & (scales < 1e30f) & -(square > 1e-20 && square < 1e30);
+        scores = (jr_four)(((jr_four_flags)scores & bounded) | ((jr_four_flags)((jr_four){0} + NAN) & ~bounded));
     }
     if (FOUR_FAR(scores, worker->limits[query], scales))
         return;
@@ -92,12 +95,15 @@ INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t 
 /* Rows from `row` to before `end`. */
 INLINE void NAME(compare_rows)(jr_topk *search, jr_topk_worker *worker, int64_t row, int64_t end, const int cosine)
 {
+    jr_four lengths;
     for (; row + 4 <= end; row += 4) {
-        NAME(compare_four)(search, worker, 0, row, 4, cosine, 1);
+        NAME(compare_four)(search, worker, 0, row, 4, cosine, 1, &lengths);
         for (int64_t query = 1; query < search->count; query++)
-            NAME(compare_four)(search, worker, query, row, 4, cosine, 0);
+            NAME(compare_four)(search, worker, query, row, 4, cosine, 0, &lengths);
     }
-    for (; row < end; row++)
-        for (int64_t query = 0; query < search->count; query++)
-            NAME(compare_four)(search, worker, query, row, 1, cosine, 0);
+    for (; row < end; row++) {
+        NAME(compare_four)(search, worker, 0, row, 1, cosine, 1, &lengths);
+        for (int64_t query = 1; query < search->count; query++)
+            NAME(compare_four)(search, worker, query, row, 1, cosine, 0, &lengths);
+    }
 }

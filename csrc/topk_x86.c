@@ -25,6 +25,7 @@ JR_TARGET_AVX2 static inline int jr_four_far(__m128 scores, __m128 limit, __m128
     return _mm_movemask_ps(_mm_and_ps(far, _mm_cmple_ps(scales, most))) == 15;
 }
 
+#define FOUR_ROOTS(v) (jr_four) _mm_sqrt_ps((__m128)(v))
 #define FOUR_FAR(scores, limit, scales) jr_four_far((__m128)(scores), _mm_set1_ps(limit), (__m128)(scales))
 #define TARGET JR_TARGET_AVX2
 #define FOUR_SUMS(a, b, c, d) (jr_four) jr_four_sums(a, b, c, d)

@@ -16,12 +16,24 @@ static int random_below(int n)
     return (int)((state >> 8) % (uint32_t)n);
 }
 
-static double squared_distance(const float *a, const float *b, int d)
+static double euclidean_distance(const float *a, const float *b, int d)
 {
     double sum = 0;
     for (int i = 0; i < d; i++)
         sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
-    return sum;
+    return sqrt(sum);
+}
+
+/* On the grid of the reported distances (topk_measure.h). */
+static double cosine_distance(const float *a, const float *b, int d)
+{
+    double dot = 0, aa = 0, bb = 0;
+    for (int i = 0; i < d; i++) {
+        dot += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    return rint((1.0 - (aa > 0 && bb > 0 ? dot / sqrt(aa * bb) : 0.0)) * 0x1p40) * 0x1p-40;
 }
 
 static double bit_distance(const uint8_t *a, const uint8_t *b, int bytes)
@@ -41,14 +53,14 @@ static int misplaced(const double *distances, int n, int64_t id, int rank)
     return before != rank;
 }
 
-enum { N = 700, K = 9, MAX_QUERIES = 60, MAX_WIDTH = 300 };
+enum { N = 700, K = 9, MANY = 300, MAX_QUERIES = 60, MAX_WIDTH = 300 };
 
-static float float_queries[MAX_QUERIES * MAX_WIDTH], float_gallery[N * MAX_WIDTH], near[MAX_QUERIES * K];
+static float float_queries[MAX_QUERIES * MAX_WIDTH], float_gallery[N * MAX_WIDTH], near[MAX_QUERIES * MANY];
 static uint8_t query_codes[MAX_QUERIES * MAX_WIDTH], gallery_codes[N * MAX_WIDTH];
-static int64_t ids[MAX_QUERIES * K];
+static int64_t ids[MAX_QUERIES * MANY];
 static double distances[N];
 
-static int check_vectors(int level, int count, int d)
+static int check_vectors(int level, int count, int d, int k, int metric)
 {
     int wrong = 0;
     int64_t bad_row;
@@ -56,16 +68,19 @@ static int check_vectors(int level, int count, int d)
         float_queries[i] = (float)(random_below(9) - 4);
     for (int i = 0; i < N * d; i++)
         float_gallery[i] = (float)(random_below(9) - 4);
-    jr_topk *search = jr_topk_new(float_queries, count, d, K, JR_EUCLIDEAN, 2, level);
+    jr_topk *search = jr_topk_new(float_queries, count, d, k, metric, 2, level);
     wrong += jr_topk_add(search, float_gallery, N, 0, NULL, NULL, &bad_row) != JR_OK;
     wrong += jr_topk_finish(search, ids, near, NULL) != JR_OK;
     jr_topk_free(search);
     for (int q = 0; q < count; q++) {
-        for (int i = 0; i < N; i++)
-            distances[i] = squared_distance(float_queries + q * d, float_gallery + i * d, d);
-        for (int i = 0; i < K; i++) {
-            int64_t id = ids[q * K + i];
-            wrong += near[q * K + i] != (float)sqrt(distances[id]) || misplaced(distances, N, id, i);
+        for (int i = 0; i < N; i++) {
+            const float *query = float_queries + q * d, *row = float_gallery + i * d;
+            /* as reported: equal ones tie in float32 */
+            distances[i] = (float)(metric == JR_COSINE ? cosine_distance : euclidean_distance)(query, row, d);
+        }
+        for (int i = 0; i < k; i++) {
+            int64_t id = ids[q * k + i];
+            wrong += near[q * k + i] != (float)distances[id] || misplaced(distances, N, id, i);
         }
     }
     return wrong;
@@ -102,7 +117,7 @@ int main(int count, char **arguments)
     }
     for (int queries = 1; queries < MAX_QUERIES; queries += 13) {
         for (int d = 1; d < MAX_WIDTH; d += 37)
-            wrong += check_vectors(level, queries, d);
+            wrong += check_vectors(level, queries, d, d % 2 ? K : MANY, d % 3 ? JR_EUCLIDEAN : JR_COSINE);
         for (int bytes = 1; bytes < 70; bytes += 7)
             wrong += check_codes(level, queries, bytes);
     }

@@ -1,7 +1,9 @@
 #!/bin/sh
 # Compiles the vector and code searches with every C compiler at hand (gcc, clang, and gcc for AArch64, whose NEON
-# kernels then run under qemu), warnings as errors, and checks each SIMD level against brute force.
+# kernels then run under qemu), warnings as errors, and checks each SIMD level against brute force. An argument names the
+# only compiler to use. On Debian: apt-get install clang gcc-aarch64-linux-gnu qemu-user
 set -eu
+only=${1:-}
 
 cd "$(dirname "$0")/../.."
 out=$(mktemp -d)
@@ -11,6 +13,9 @@ sources="csrc/cpu_features.c csrc/thread_pool.c csrc/topk.c csrc/topk_generic.c 
 flags="-std=c11 -O2 -Wall -Wextra -Werror -Wno-psabi -ffp-contract=off -pthread -Icsrc"
 
 check() { # compiler, command that runs the program, levels
+    if [ -n "$only" ] && [ "$1" != "$only" ]; then
+        return
+    fi
     if ! command -v "$1" >/dev/null; then
         echo "$1: not installed"
         return
