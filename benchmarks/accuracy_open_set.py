@@ -8,7 +8,8 @@ apart). mAP is the mean over queries of average precision.
 
 - `fitted`: the mean of the frame vectors, by cosine, and the open-set encoder (`jaxret train cnn-lstm`, the default
   with pretrained weights), by Euclidean distance; codes of 64 bits of both: of the mean vector by random
-  hyperplanes and by a rotation (ITQ), of the open-set embedding by a rotation (`jaxret train deep-hash`, the default).
+  hyperplanes and by a rotation (ITQ), of the open-set embedding by a rotation and codewords (`jaxret train deep-hash`,
+  the default).
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
   their epoch on a tenth of the training sources of seen classes.
 
@@ -35,17 +36,18 @@ from studies.unseen_classes.trained import hash_layer, lstm
 from studies.unseen_classes.videos import DATA, Videos, embedded, open_videos, scores
 
 from jaxret.files import write_atomically
-from jaxret.models import HashLayer, TemporalEncoder
+from jaxret.models import TemporalEncoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
+from jaxret.models.temporal.open_set_hash import OpenSetHash
 from jaxret.rank import RandomHyperplanes, pack_bits
 from jaxret.training.itq import fit_itq
-from jaxret.training.open_set import OpenSetFit, OpenSetSettings, fit_open_set
+from jaxret.training.open_set import OpenSetSettings, fit_open_set
 
 LENGTHS = (64,)
 VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", "open-set encoder"
 UNTRAINED, LSTM = "LSTM, untrained", "LSTM, trained (the paper's)"
 MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", "mean of frame vectors, ITQ"
-HASH, OPEN_SET_ITQ = "hash layer, trained (the paper's)", "open-set encoder, ITQ"
+HASH, OPEN_SET_CODES = "hash layer, trained (the paper's)", "open-set encoder, codes"
 Scores = dict[str, dict[str, float]]  # by method
 
 
@@ -56,22 +58,19 @@ def open_set(videos: Videos, seed: int) -> OpenSetEncoder:
     return encoder
 
 
-def open_set_codes(videos: Videos, seed: int, bits: int) -> HashLayer:
+def open_set_codes(videos: Videos, seed: int, bits: int) -> OpenSetHash:
     """The open-set encoder that codes are made of, under the layer that makes them."""
     encoder = OpenSetEncoder(videos.vectors.shape[2], videos.seen, rngs=nnx.Rngs(0))
-    planes = _fit(encoder, videos, seed, bits).planes
-    assert planes is not None
-    hashed = HashLayer(encoder, bits, rngs=nnx.Rngs(0))
-    hashed.assign(planes.mean, planes.normals)
+    hashed = OpenSetHash(encoder, bits, rngs=nnx.Rngs(0))
+    _fit(hashed, videos, seed)
     return hashed
 
 
-def _fit(encoder: OpenSetEncoder, videos: Videos, seed: int, bits: int = 0) -> OpenSetFit:
+def _fit(encoder: OpenSetEncoder | OpenSetHash, videos: Videos, seed: int) -> None:
     seen, train = videos.draw(seed)
     labels, sources = np.searchsorted(seen, videos.labels[train]), videos.sources[train].tolist()
-    fit = fit_open_set(encoder, videos.vectors[train], labels, sources, OpenSetSettings(seed=seed), bits=bits)
-    print(f"{videos.name}, draw {seed}, {bits} bits: {fit}", flush=True)
-    return fit
+    fit = fit_open_set(encoder, videos.vectors[train], labels, sources, OpenSetSettings(seed=seed))
+    print(f"{videos.name}, draw {seed}, {encoder.code_bits} bits: {fit}", flush=True)
 
 
 def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
@@ -91,7 +90,7 @@ def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
         made: dict[str, NDArray[np.uint8]] = {
             MEAN_PLANES: planes.codes(means),
             MEAN_ITQ: pack_bits(((means - rotation.mean) @ rotation.normals).astype(np.float32), threshold=0.0),
-            OPEN_SET_ITQ: pack_bits(embedded(open_set_codes(videos, seed, bits), videos.vectors)),
+            OPEN_SET_CODES: pack_bits(embedded(open_set_codes(videos, seed, bits), videos.vectors)),
         }
         found[codes_of(bits)] = {method: scores(videos, rows, seen, "hamming") for method, rows in made.items()}
     return found

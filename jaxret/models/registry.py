@@ -172,6 +172,7 @@ _SEQUENCE_ENCODERS = _Registry(
         "recurrent": "jaxret.models.temporal.recurrent",
         "mean": "jaxret.models.temporal.pooling",
         "open-set": "jaxret.models.temporal.open_set",
+        "open-set-hash": "jaxret.models.temporal.open_set_hash",
         "sum": "jaxret.models.temporal.pooling",
         "max": "jaxret.models.temporal.pooling",
         "unit-length": "jaxret.models.temporal.pooling",

@@ -31,6 +31,11 @@ class Planes:
     mean: NDArray[np.float64]
     normals: NDArray[np.float64]
 
+    def __call__(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What the bits of vectors (N, D) are the signs of, (N, bits)."""
+        products: NDArray[np.float64] = (vectors - self.mean) @ self.normals
+        return products
+
 
 def fit_itq(vectors: ArrayLike, bits: int, *, seed: int) -> Planes:
     """Hyperplanes whose bits quantise vectors with least error.

@@ -15,9 +15,10 @@ from safetensors.numpy import save_file
 from jaxret import Retriever, train
 from jaxret.data.decode.write import write_video
 from jaxret.errors import ConfigError
-from jaxret.models import HashLayer, create_backbone
+from jaxret.models import create_backbone
 from jaxret.models.store import encoder_arrays
 from jaxret.models.temporal.open_set import OpenSetEncoder
+from jaxret.models.temporal.open_set_hash import OpenSetHash
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig, make_encoder
 from jaxret.recipes.clips.deep_hash import DeepHashConfig
 from jaxret.recipes.clips.open_set import resolve_fusion
@@ -90,8 +91,13 @@ def test_its_codes_are_the_default_of_deep_hash(media: Path, tmp_path: Path) -> 
     run = tmp_path / "run"
     assert train.main(arguments("deep-hash", media, run, rounds=2, bits=32)) == 0
     encoder = Retriever.open(run).encoder
-    assert isinstance(encoder.temporal, HashLayer)
-    assert isinstance(encoder.temporal.encoder, OpenSetEncoder)
+    assert isinstance(encoder.temporal, OpenSetHash)
+    assert encoder.temporal.doubt > 1
+    # Every class that is trained on has a codeword of its own.
+    codewords = np.asarray(encoder.temporal.codewords)
+    assert codewords.shape == (CLASSES - 1, 32)
+    assert len(np.unique(codewords, axis=0)) == CLASSES - 1
+    np.testing.assert_array_equal(np.abs(codewords), 1)
     hit = Retriever.open(run).search(media / "media" / "class0" / "0.mp4", k=1)[0]
     assert (hit.item.key.endswith("class0/0.mp4"), hit.distance) == (True, 0)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,13 +12,17 @@ from sklearn.linear_model import LogisticRegression
 
 from jaxret.errors import ConfigError
 from jaxret.models.temporal.open_set import OpenSetEncoder
-from jaxret.training.itq import fit_itq
+from jaxret.models.temporal.open_set_hash import OpenSetHash
+from jaxret.training.itq import Planes, fit_itq
 from jaxret.training.open_set import OpenSetSettings, fit_open_set
+from jaxret.training.open_set.codes import Codes, _best
 from jaxret.training.open_set.nuisances import Nuisances
-from jaxret.training.open_set.rounds import Classifier, Items, deal_rounds
+from jaxret.training.open_set.rounds import Classifier, Deal, Items, Known, Round, deal_rounds
 
 T, D, CLASSES, SEEN, SOURCES, EACH = 3, 12, 12, 8, 6, 4
-SETTINGS = OpenSetSettings(strengths=(0.3, 1.0), inverse_regularisation=(1.0,), weights=(1.0, 0.5), rounds=3)
+SETTINGS = OpenSetSettings(
+    strengths=(0.3, 1.0), inverse_regularisation=(1.0,), weights=(1.0, 0.5), doubts=(10.0, 100.0), rounds=3
+)
 
 
 def sequences(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -58,23 +64,75 @@ def test_seen_classes_gain_and_unseen_ones_lose_nothing(nuisances: int) -> None:
     assert (fit.strength is not None) == bool(nuisances)
 
 
-def test_codes_gain_on_both_as_well() -> None:
-    (train, labels, sources), (test, _, _) = sequences(0), sequences(1)
-    known = labels < SEEN
-    encoder = OpenSetEncoder(D, SEEN, rngs=nnx.Rngs(0))
-    fit = fit_open_set(encoder, train[known], labels[known], sources[known], SETTINGS, bits=32)
-    assert fit.planes is not None
-    plain = fit_itq(train[known].mean(axis=1), 32, seed=0)
-    signs = []
-    for vectors in (test, train):
-        embedded = np.asarray(encoder(jnp.asarray(vectors)).embedding)
-        signs.append(np.sign((embedded - fit.planes.mean) @ fit.planes.normals))
-    before = [np.sign((vectors.mean(axis=1) - plain.mean) @ plain.normals) for vectors in (test, train)]
-    gains = average_precisions(*signs, labels) - average_precisions(*before, labels)
-    assert fit.kept_gain > 0
-    assert fit.held_out_gain >= 0
-    assert gains[known].mean() > 0.1
-    assert gains[~known].mean() > 0
+def test_codes_gain_on_both_as_well_and_codewords_find_what_is_known() -> None:
+    found = []
+    for draw in range(3):
+        (train, labels, sources), (test, _, _) = sequences(2 * draw), sequences(2 * draw + 1)
+        known = labels < SEEN
+        hashed = OpenSetHash(OpenSetEncoder(D, SEEN, rngs=nnx.Rngs(0)), 32, rngs=nnx.Rngs(0))
+        fit = fit_open_set(hashed, train[known], labels[known], sources[known], SETTINGS)
+        assert fit.doubt == hashed.doubt
+        assert fit.kept_gain > 0
+        assert fit.held_out_gain >= 0
+        plain = fit_itq(train[known].mean(axis=1), 32, seed=0)
+        codes = [[np.sign(plain(vectors.mean(axis=1))) for vectors in (test, train)]]
+        codes += [[np.sign(np.asarray(hashed(jnp.asarray(vectors)).embedding) - 0.5) for vectors in (test, train)]]
+        hashed.codewords[...] = jnp.zeros_like(hashed.codewords[...])
+        codes += [[np.sign(np.asarray(hashed(jnp.asarray(vectors)).embedding) - 0.5) for vectors in (test, train)]]
+        scores = [average_precisions(*signs, labels) for signs in codes]
+        found.append([(score[known].mean(), score[~known].mean()) for score in scores])
+    before, fitted, without_codewords = np.mean(found, axis=0)
+    assert fitted[0] > before[0] + 0.3
+    assert fitted[1] > before[1]
+    assert fitted[0] > without_codewords[0] + 0.1
+
+
+def test_codes_are_chosen_by_the_product_among_those_that_hold_held_out_classes() -> None:
+    before = np.array([[0.2, 0.3], [0.4, 0.5]])  # two rounds; held-out classes are found by 0.4
+    scores = {
+        (1.0, 10.0): np.array([[0.9, 0.2], [0.9, 0.4]]),  # the largest product, and held-out classes lose
+        (1.0, 30.0): np.array([[0.5, 0.3], [0.5, 0.5]]),
+        (2.0, 10.0): np.array([[0.3, 0.5], [0.3, 0.5]]),
+    }
+    assert _best(scores, before=before) == (1.0, 30.0)
+    assert _best(scores, before=before + 0.2) == (1.0, 10.0)
+
+
+def test_a_codeword_is_the_signs_of_what_a_classes_items_say_on_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.array([0, 0, 1, 1, 2])
+    fitted = np.array([True, True, True, False, False])  # nothing of class 2, which the round does not know
+    mean, posterior = rng.normal(size=(5, 3)), np.array([[1.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0.5, 0.5, 0]])
+    classifier = Classifier(np.arange(2), np.zeros((9, 2)), np.zeros(2), np.zeros((2, 3)))
+    seen = Round(Deal(labels < 2, fitted, ~fitted), classifier, mean, posterior, np.zeros((5, 8)))
+    known = Known(np.zeros(8), 2.0)
+    planes = Planes(rng.normal(size=7), rng.normal(size=(7, 16)))
+    codes = Codes.fit(planes, seen, known, 0.5, labels)
+    k = 1 / (1 + np.exp(-2.0))
+    rows = np.array([[*mean[n], *np.sqrt(0.5 * k * posterior[n]), np.sqrt(0.5 * (1 - k))] for n in range(5)])
+    linear = (rows - planes.mean) @ planes.normals
+    np.testing.assert_array_equal(codes.codewords[0], np.where(linear[:2].mean(axis=0) >= 0, 1, -1))
+    np.testing.assert_array_equal(codes.codewords[1], np.where(linear[2] >= 0, 1, -1))
+    sure = posterior * k / (k + 20 * (1 - k))
+    expected = np.where(linear + 4 * sure @ codes.codewords >= 0, 1, -1)
+    np.testing.assert_array_equal(codes.signs(seen, known, 0.5, 20.0), expected)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"strengths": (0.1, -1.0)}, r"strengths must be finite numbers of at least 0, got -1\.0"),
+        ({"inverse_regularisation": (0.0,)}, r"inverse_regularisation must be finite numbers above 0, got 0\.0"),
+        ({"weights": (float("nan"),)}, "weights must be finite numbers above 0, got nan"),
+        ({"doubts": (0.5,)}, r"doubts must be finite numbers of at least 1, got 0\.5"),
+        ({"weights": ()}, "weights must hold at least one number to choose from, got none"),
+        ({"rounds": 1}, "rounds must be at least 2"),
+        ({"held_out": 1.0}, "held_out must be a share of the classes above 0 and below 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        OpenSetSettings(**settings)
 
 
 def test_nuisances_are_the_directions_of_the_largest_deviation_within_classes() -> None:

@@ -25,6 +25,8 @@ from jaxret.models.frozen import weights_origin
 from jaxret.models.lora import with_adapters
 from jaxret.models.origin import WeightsOrigin
 from jaxret.models.pretrained import backbone_of_weights
+from jaxret.models.temporal.open_set import OpenSetEncoder
+from jaxret.models.temporal.open_set_hash import OpenSetHash
 from jaxret.recipes.clip_settings import ClipTrainingConfig, FrameBackboneConfig
 
 __all__ = ["build_encoder", "frame_backbones", "resolve"]
@@ -79,7 +81,10 @@ def build_encoder(
     backbone = backbones[0] if len(backbones) == 1 else StreamBackbone(list(backbones))
     sequence = sequences[0] if len(sequences) == 1 else StreamFusion(list(sequences))
     if config.bits:
-        sequence = HashLayer(sequence, config.bits, rngs=rngs)
+        if isinstance(sequence, OpenSetEncoder):
+            sequence = OpenSetHash(sequence, config.bits, rngs=rngs)
+        else:
+            sequence = HashLayer(sequence, config.bits, rngs=rngs)
     return VideoEncoder(backbone, sequence, config.preprocessing(), _origin(config))
 
 

@@ -4,7 +4,8 @@ Nothing published: an answer to what trainings do to classes that they never saw
 the training classes apart maps everything onto those. The open-set encoder keeps the mean of the frame vectors and puts
 an open-set posterior of the training classes beside it (`jaxret.models.temporal.open_set`). It is fitted, without
 steps, and what it chooses it chooses on training classes that are held out (`jaxret.training.open_set`). Its codes are
-the signs of the embedding after a rotation (`jaxret.training.itq`).
+the signs of the embedding after a rotation, and a codeword where the class is sure
+(`jaxret.models.temporal.open_set_hash`).
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ import numpy as np
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models import Backbone, HashLayer, SequenceEncoder
+from jaxret.models import Backbone, SequenceEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
+from jaxret.models.temporal.open_set_hash import OpenSetHash
 from jaxret.ranges import Count, above
 from jaxret.recipes.clip_settings import ClipConfig, FrameBackboneConfig
 from jaxret.recipes.clips.features import FrozenFeatures
@@ -164,23 +166,19 @@ def fit_open_set_encoder(
     chunks = {index: len(vectors.vectors) for index, vectors in media.items()}
     owners = np.repeat(list(chunks), list(chunks.values()))
     class_of = {label: number for number, label in enumerate(classes)}
-    hashed = encoder.temporal if isinstance(encoder.temporal, HashLayer) else None
-    sequence = encoder.temporal if hashed is None else hashed.encoder
-    assert isinstance(sequence, OpenSetEncoder)
+    sequence = encoder.temporal
+    assert isinstance(sequence, OpenSetEncoder | OpenSetHash)
     fit = fit_open_set(
         sequence,
         np.concatenate([vectors.vectors for vectors in media.values()]),
         [class_of[str(items[index].label)] for index in owners],
         [items[index].source for index in owners],
         config.open_set_settings(),
-        bits=0 if hashed is None else hashed.code_bits,
     )
-    if hashed is not None:
-        assert fit.planes is not None
-        hashed.assign(fit.planes.mean, fit.planes.normals)
     strength = "none" if fit.strength is None else f"{fit.strength:g}"
-    before = "the mean of their frame vectors" if hashed is None else "codes of the mean of their frame vectors"
+    before = "the mean of their frame vectors" if fit.doubt is None else "codes of the mean of their frame vectors"
+    doubt = "" if fit.doubt is None else f", doubt {fit.doubt:g}"
     return (
-        f"open set: nuisances shortened by {strength}, C {fit.inverse_regularisation:g}, weight {fit.weight:g};"
+        f"open set: nuisances shortened by {strength}, C {fit.inverse_regularisation:g}, weight {fit.weight:g}{doubt};"
         f" held-out training classes gain {fit.held_out_gain:+.3f} mAP over {before}, the others {fit.kept_gain:+.3f}"
     )

@@ -1,4 +1,4 @@
-"""A round: some training classes are held out, and some sources of the others; a classifier of what is left sees all.
+"""A round: some training classes are held out, and some sources of the others; what is fitted on the rest sees all.
 
 What was held out stands for what an encoder will meet: media of known classes that it was not fitted on, and media of
 classes that it does not know.
@@ -17,6 +17,7 @@ from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
 from jaxret.models.temporal.open_set import confidence_statistics, moments
+from jaxret.models.temporal.open_set_hash import sureness
 
 __all__ = ["Classifier", "Deal", "Floats", "Items", "Known", "Round", "calibrated", "deal_rounds", "moments_of"]
 
@@ -112,6 +113,12 @@ class Deal:
     fitted: NDArray[np.bool_]
     shown: NDArray[np.bool_]
 
+    @classmethod
+    def of_nothing(cls, items: Items) -> Deal:
+        """Nothing is held out."""
+        everything = np.ones(len(items.labels), bool)
+        return cls(everything, everything, ~everything)
+
 
 def deal_rounds(items: Items, rounds: int, held_out: float, rng: np.random.Generator) -> list[Deal]:
     """The rounds' deals: classes are held out about equally often, two at least are kept; of these a third of sources.
@@ -139,30 +146,39 @@ def deal_rounds(items: Items, rounds: int, held_out: float, rng: np.random.Gener
 
 @dataclasses.dataclass(frozen=True)
 class Round:
-    """A classifier's view of all items when some were held out of it.
+    """All items as an encoder sees them that was fitted without some.
 
     Attributes:
-      deal: which were.
+      deal: which were held out.
+      classifier: of the others.
+      mean: (N, D), the mean vectors, shortened or as they are.
       posterior: (N, K) over all training classes, 0 for those that were held out.
       statistics: (N, 8).
     """
 
     deal: Deal
+    classifier: Classifier
+    mean: Floats
     posterior: Floats
     statistics: Floats
 
     @classmethod
-    def make(cls, items: Items, deal: Deal, inverse_regularisation: float) -> Round:
+    def make(cls, items: Items, deal: Deal, mean: Floats, inverse_regularisation: float) -> Round:
         """Fit a classifier on what is not held out, and show it all items, of classes 0 .. K - 1."""
         classifier = Classifier.fit(items.take(deal.fitted), inverse_regularisation)
         posterior = np.zeros((len(items.labels), items.labels.max() + 1))
         posterior[:, classifier.classes], statistics = classifier.read(items)
-        return cls(deal, posterior, statistics)
+        return cls(deal, classifier, mean, posterior, statistics)
 
-    def joint(self, known: Known) -> Floats:
-        """Square roots of the (K + 1)-way posterior: (N, K + 1), of length 1."""
+    def embedding(self, known: Known, weight: float) -> Floats:
+        """(N, D + K + 1): the mean vectors beside the square roots of the (K + 1)-way posterior, with its weight."""
         probability = known(self.statistics)
-        return np.sqrt(np.column_stack([probability[:, None] * self.posterior, 1 - probability]))
+        joint = np.column_stack([probability[:, None] * self.posterior, 1 - probability])
+        return np.hstack([self.mean, np.sqrt(weight * joint)])
+
+    def sure(self, known: Known, doubt: float) -> Floats:
+        """How sure each item is of each class: (N, K)."""
+        return sureness(self.posterior, known(self.statistics), doubt)
 
 
 def calibrated(rounds: Sequence[Round]) -> Known:

@@ -1,0 +1,79 @@
+"""What the fit of an open-set encoder chooses from, and what it chose."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+from jaxret.errors import ConfigError
+
+__all__ = ["OpenSetFit", "OpenSetSettings"]
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenSetSettings:
+    """What `fit_open_set` chooses from, and how.
+
+    Attributes:
+      strengths: candidates for how much mean vectors are shortened along what varies within classes, at least 0; to
+        leave them as they are is always among them.
+      inverse_regularisation: candidates for the classifier's C (`sklearn.linear_model.LogisticRegression`), above 0.
+      weights: candidates for the weight of the posterior, above 0; of vectors 0, the mean vectors alone, is always
+        among them.
+      doubts: candidates for the doubt of codes, at least 1 (see `jaxret.models.temporal.open_set_hash`).
+      rounds: in which classes are held out.
+      held_out: share of the classes that each round holds out.
+      seed: of the classes and sources that are drawn.
+
+    Raises:
+      ConfigError: a setting is out of range.
+    """
+
+    strengths: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0)
+    inverse_regularisation: Sequence[float] = (0.1, 1.0, 10.0)
+    weights: Sequence[float] = (4.0, 2.0, 1.0, 0.5, 0.25)
+    doubts: Sequence[float] = (10.0, 30.0, 100.0, 300.0, 1000.0)
+    rounds: int = 5
+    held_out: float = 0.3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rounds < 2:
+            raise ConfigError(f"rounds must be at least 2, for each is measured with the others, got {self.rounds}")
+        if not 0 < self.held_out < 1:
+            raise ConfigError(f"held_out must be a share of the classes above 0 and below 1, got {self.held_out}")
+        _check("strengths", self.strengths, 0, included=True)
+        _check("inverse_regularisation", self.inverse_regularisation, 0, included=False)
+        _check("weights", self.weights, 0, included=False)
+        _check("doubts", self.doubts, 1, included=True)
+
+
+def _check(name: str, values: Sequence[float], least: float, *, included: bool) -> None:
+    """Refuse no candidates, or one that is not finite or below the least that it may be."""
+    if not values:
+        raise ConfigError(f"{name} must hold at least one number to choose from, got none")
+    for value in values:
+        if not math.isfinite(value) or value < least or (value == least and not included):
+            raise ConfigError(
+                f"{name} must be finite numbers {'of at least' if included else 'above'} {least}, got {value!r}"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class OpenSetFit:
+    """What was chosen, and what it gave in the rounds.
+
+    Attributes:
+      strength, inverse_regularisation, weight: chosen; the strength is None where mean vectors stay as they are.
+      kept_gain, held_out_gain: mean over the rounds of mAP less that of the mean vectors, for queries of kept and of
+        held-out classes; of codes, less that of codes of the mean vectors (ITQ).
+      doubt: chosen for codes; None where there are none.
+    """
+
+    strength: float | None
+    inverse_regularisation: float
+    weight: float
+    kept_gain: float
+    held_out_gain: float
+    doubt: float | None = None

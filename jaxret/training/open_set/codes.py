@@ -1,0 +1,118 @@
+"""Fitting the codes of an open-set encoder: hyperplanes, a codeword a class, and how they are weighed.
+
+The hyperplanes are a rotation of embeddings, fitted on the training items as each round embeds them, some as items of
+classes that are not known, so that both kinds differ in their bits. The codeword of a class is the signs of the mean
+over its items of what the hyperplanes say. The posterior's weight and the doubt (see
+`jaxret.models.temporal.open_set_hash`) are chosen in the rounds by the codes that come of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jaxret.models.temporal.open_set_hash import sure_and_linear
+from jaxret.training.itq import Planes, fit_itq
+from jaxret.training.open_set.choices import OpenSetFit, OpenSetSettings
+from jaxret.training.open_set.rounds import Floats, Items, Known, Round, calibrated
+from jaxret.training.open_set.trials import Trials
+
+__all__ = ["Codes", "choose_codes", "fit_codes"]
+
+_CHOICE_BITS = 64  # of the codes by which weight and doubt are chosen, at most: longer ones take minutes to fit
+_CHOICE_ROWS = 1000  # that those codes are fitted on, at most
+
+
+@dataclasses.dataclass(frozen=True)
+class Codes:
+    """Hyperplanes of embeddings (N, E), and a codeword for each class: what `OpenSetHash` takes.
+
+    Attributes:
+      planes: of as many bits as the code has.
+      codewords: (K, bits) of -1 and 1.
+    """
+
+    planes: Planes
+    codewords: Floats
+
+    @classmethod
+    def fit(cls, planes: Planes, seen: Round, known: Known, weight: float, labels: NDArray[np.int64]) -> Codes:
+        """With the codewords of the classes of labelled items (N,), those that the encoder was fitted on."""
+        fitted = seen.deal.fitted
+        sums = np.zeros((seen.posterior.shape[1], planes.normals.shape[1]))
+        np.add.at(sums, labels[fitted], planes(seen.embedding(known, weight))[fitted])
+        return cls(planes, _signs(sums))
+
+    def signs(self, seen: Round, known: Known, weight: float, doubt: float) -> Floats:
+        """The codes (N, bits) of all items, of -1 and 1."""
+        linear = self.planes(seen.embedding(known, weight))
+        return _signs(sure_and_linear(linear, seen.sure(known, doubt), self.codewords))
+
+
+def choose_codes(
+    trials: Trials, rounds: Sequence[Round], fit: OpenSetFit, settings: OpenSetSettings, bits: int
+) -> OpenSetFit:
+    """The posterior's weight and the doubt by codes, of which those of a round are fitted on what other rounds show.
+
+    Args:
+      trials: of the rounds.
+      rounds: with the classifier that was chosen.
+      fit: what was chosen by vectors.
+      settings: the candidates.
+      bits: of the codes.
+    """
+    items, bits = trials.items, min(bits, _CHOICE_BITS)
+    plain = [fit_itq(items.mean[deal.fitted], bits, seed=settings.seed) for deal in trials.deals]
+    before = trials.scores([_signs(planes(items.mean)) for planes in plain])
+    found: dict[tuple[float, float], Floats] = {}
+    for weight in settings.weights:
+        signs: dict[float, list[Floats]] = {doubt: [] for doubt in settings.doubts}
+        for one in rounds:
+            others = [other for other in rounds if other is not one]
+            known = calibrated(others)
+            # Classes that the round does not know are no part of what its codes are fitted on.
+            sample = np.concatenate([other.embedding(known, weight)[one.deal.kept] for other in others])
+            planes = fit_itq(sample[:: -(-len(sample) // _CHOICE_ROWS)], bits, seed=settings.seed)
+            codes = Codes.fit(planes, one, known, weight, items.labels)
+            for doubt, made in signs.items():
+                made.append(codes.signs(one, known, weight, doubt))
+        found |= {(weight, doubt): trials.scores(made) for doubt, made in signs.items()}
+    weight, doubt = _best(found, before=before)
+    kept, held_out = map(float, (found[weight, doubt] - before).mean(axis=0))
+    return dataclasses.replace(fit, weight=weight, doubt=doubt, kept_gain=kept, held_out_gain=held_out)
+
+
+def fit_codes(items: Items, rounds: Sequence[Round], whole: Round, weight: float, bits: int, seed: int) -> Codes:
+    """The codes of an encoder that was fitted on all items.
+
+    Args:
+      items: what it was fitted on.
+      rounds: some of the items as encoders see them that do not know some classes.
+      whole: the items as the encoder sees them.
+      weight: of the posterior.
+      bits: of the codes.
+      seed: of the rotation.
+    """
+    known = calibrated(rounds)
+    sample = np.concatenate([one.embedding(known, weight) for one in rounds])
+    return Codes.fit(fit_itq(sample, bits, seed=seed), whole, known, weight, items.labels)
+
+
+def _signs(linear: Floats) -> Floats:
+    return np.where(linear >= 0, 1.0, -1.0)
+
+
+def _best(scores: Mapping[tuple[float, float], Floats], *, before: Floats) -> tuple[float, float]:
+    """The choice of the largest product of both mAPs, so that a tenth more counts alike on either side, among those
+    that lose nothing on held-out classes; where all lose, among all.
+
+    Args:
+      scores: (rounds, 2) of each, of kept and of held-out classes.
+      before: the scores of codes of the mean vectors.
+    """
+    means = {choice: found.mean(axis=0) for choice, found in scores.items()}
+    least = before.mean(axis=0)[1]
+    return max(means, key=lambda choice: (means[choice][1] >= least, float(means[choice].prod())))
