@@ -99,6 +99,11 @@ def test_its_config_makes_it_again() -> None:
     assert shapes[0] == shapes[1]
 
 
+def test_codes_made_before_there_were_codewords_open() -> None:
+    before = {"kind": "hash", "encoder": OpenSetEncoder(D, K, rngs=nnx.Rngs(0)).config, "bits": BITS}
+    assert type(create_sequence_encoder(**before, rngs=nnx.Rngs(0))) is HashLayer
+
+
 def test_bad_settings_and_codewords_are_refused() -> None:
     encoder = OpenSetEncoder(D, K, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="codewords of known classes need an open-set encoder, got one of 'mean'"):

@@ -9,8 +9,8 @@ with what a review of it misses: other temporal fusions, other modalities, sub-l
   negatives of another from the batch (alpha is `--cross-entropy-weight`, beta `--triplet-weight`).
 - Codes: a bit is 1 where its activation is at least 0.5.
 - With a frozen pretrained backbone the default is another fusion, which is fitted and holds classes that were not
-  trained on as well; its codes are the signs of the embedding after a rotation (`jaxret.recipes.clips.open_set`). The
-  paper's is `--fusion weighted-average`.
+  trained on as well; its codes are the signs of the embedding after a rotation, and codewords of classes that are sure
+  (`jaxret.recipes.clips.open_set`). The paper's is `--fusion weighted-average`.
 - Ranking: Hamming distance by XOR and popcount (`jaxret.rank.hamming_topk`), or sub-linear by `HammingIndex`;
   the nearest can be put in order again by their activations (`jaxret search --rerank`).
 
