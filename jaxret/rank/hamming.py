@@ -119,10 +119,15 @@ def hamming_topk(
     if on_device is not None:
         return _topk_on_devices(query_codes, on_device, k, progress)
     queries, gallery = check_codes(query_codes, gallery_codes)
-    count = check_k(k, len(gallery))
+    return nearest_codes(queries, gallery, check_k(k, len(gallery)), threads, progress)
+
+
+def nearest_codes(
+    queries: CodeMatrix, gallery: CodeMatrix, k: int, threads: int | None, progress: Progress | None = None
+) -> SearchResult:
+    """`hamming_topk` of what is checked already, which is most of the time where codes are few."""
     workers = threads_for(queries, gallery, threads)
-    ids, distances = _hamming.topk(queries, gallery, count, workers, simd_code(), progress)
-    return SearchResult(ids, distances)
+    return SearchResult(*_hamming.topk(queries, gallery, k, workers, simd_code(), progress))
 
 
 def _topk_on_devices(query_codes: Any, gallery: DeviceGallery, k: Any, progress: Progress | None) -> SearchResult:

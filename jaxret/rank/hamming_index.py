@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank import hamming_files
-from jaxret.rank.hamming import hamming_topk, hamming_within
+from jaxret.rank.hamming import hamming_within, nearest_codes
 from jaxret.rank.hamming_cost import SAMPLED_CODES, SCANNED_WORDS, call_cost, scan_cost, table_costs, units_worth
 from jaxret.rank.search_result import IndexedResult, RadiusResult, SearchResult, merge_results
 from jaxret.rank.simd import simd_level
@@ -127,7 +127,7 @@ class HammingIndex:
         queries, workers = self._check(query_codes, threads)
         count = check_k(k, self._size)
         if not self._tables_pay(len(queries), count, 0, workers):
-            scan = hamming_topk(queries, self.codes, count, threads=workers)
+            scan = nearest_codes(queries, self.codes, count, workers)
             return IndexedResult(scan.ids, scan.distances, np.full(len(queries), self._size, np.int64))
         tables = self._built(workers)
         tail = self.codes[len(tables.codes) :]
@@ -139,12 +139,12 @@ class HammingIndex:
         ids[done] = flat_ids.reshape(-1, width)
         distances[done] = flat_distances.reshape(-1, width)
         if not done.all():
-            scanned = hamming_topk(queries[~done], tables.codes, width, threads=workers)
+            scanned = nearest_codes(queries[~done], tables.codes, width, workers)
             ids[~done], distances[~done] = scanned.ids, scanned.distances
             candidates[~done] = len(tables.codes)
         result = SearchResult(ids, distances)
         if len(tail):
-            rest = hamming_topk(queries, tail, min(count, len(tail)), threads=workers)
+            rest = nearest_codes(queries, tail, min(count, len(tail)), workers)
             rest = SearchResult(rest.ids + len(tables.codes), rest.distances)
             result = merge_results([result, rest], count)
             candidates += len(tail)
