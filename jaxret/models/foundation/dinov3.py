@@ -52,7 +52,8 @@ def _settings(files: WeightFiles) -> dict[str, Any]:
 
 
 def _prepare(arrays: Arrays) -> Arrays:
-    return {name.removeprefix("model."): array for name, array in arrays.items()}
+    # A model without registers has an array of none.
+    return {name.removeprefix("model."): array for name, array in arrays.items() if array.size}
 
 
 def _patterns(settings: dict[str, Any]) -> Patterns:

@@ -176,6 +176,18 @@ CHUNKS = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Dinov2", "DINOv3ViT", "SiglipVision"])
+def test_shapes_as_they_are_published(tmp_path, name):
+    """S/14 of DINOv2, S/16 of DINOv3 without registers, and B/16 of SigLIP, at 224 x 224."""
+    small = {"hidden_size": 384, "num_attention_heads": 6}
+    patches = {"patch_size": 14, "image_size": 518} if name.startswith("Dinov2") else {"patch_size": 16}
+    config = getattr(transformers, f"{name}Config")(**patches, **(small if name.lower().startswith("dino") else {}))
+    model = getattr(transformers, f"{name}Model")(config).eval()
+    model.save_pretrained(tmp_path)
+    assert compare_images(model, tmp_path, (224, 224)) <= TOLERANCE
+
+
 @pytest.mark.parametrize(("size", "time"), [((36, 36), 4), ((54, 36), 6)])
 def test_videoprism(tmp_path, size, time):
     config = transformers.VideoPrismVisionConfig(**CHUNKS)

@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 from jaxret.models.foundation import open_published
 
 
-@pytest.mark.parametrize(("gated", "size"), [(False, (32, 32)), (True, (24, 44))])
-def test_every_stage_is_that_of_the_twin(tmp_path, gated, size):
-    arrays = dinov3_arrays(gated=gated)
-    found = open_published(write_folder(tmp_path, dinov3_config(gated=gated), arrays))
+@pytest.mark.parametrize(("gated", "size", "registers"), [(False, (32, 32), 0), (True, (24, 44), 2)])
+def test_every_stage_is_that_of_the_twin(tmp_path, gated, size, registers):
+    arrays = dinov3_arrays(gated=gated, registers=registers)
+    found = open_published(write_folder(tmp_path, dinov3_config(gated=gated, registers=registers), arrays))
     assert (found.family, found.sizing.resize, found.sizing.resampling) == ("dinov3", "squash", "bilinear")
     pixels = random_images(*size)
     ours = stages_of(found.backbone, pixels)
