@@ -2,7 +2,7 @@
 
     pip install -e '.[bench,parity]'
     python benchmarks/speed_foundation.py                       # some 10 minutes on a machine at rest
-    python benchmarks/speed_foundation.py --only S/14,1,1       # one of them: network, images, threads
+    python benchmarks/speed_foundation.py --only S/14,1,1       # some of them: network, images, threads
 
 All hold the same weights (random ones: speed does not depend on them) and run in turn in one process that is bound to
 as many cores as it has threads; their embeddings are compared in the same run. Ours takes uint8 frames and normalises
@@ -19,7 +19,6 @@ import os
 import sys
 from typing import Any
 
-from common.paths import RESULTS
 from common.timing import rows_of_child
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -77,7 +76,7 @@ def measure(network: str, images: int, threads: int) -> list[dict[str, Any]]:
 def main() -> None:
     """Measures, prints, and writes benchmarks/results/speed_foundation.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", help="NETWORK,IMAGES,THREADS")
+    parser.add_argument("--only", nargs="+", metavar="NETWORK,IMAGES,THREADS")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -88,15 +87,12 @@ def main() -> None:
     from common import results_file
 
     cores = len(os.sched_getaffinity(0))
-    cases = [arguments.only.split(",")] if arguments.only else itertools.product(NETWORKS, (1, 16), {1, min(2, cores)})
-    path = RESULTS / f"{NAME}.json"
-    rows = json.loads(path.read_text())["rows"] if arguments.only and path.exists() else []
-    for network, images, threads in cases:
-        found = rows_of_child(__file__, int(threads), "--case", f"{network},{images}")
-        renewed = {(one["data"], one["setting"]) for one in found}
-        rows = [one for one in rows if (one["data"], one["setting"]) not in renewed] + found
-    rows.sort(key=lambda one: (one["data"], one["setting"]))
-    print("\nwrote", results_file.write(NAME, rows, packages=["jax", "jaxlib", "flax", "onnxruntime", "torch"]))
+    every = itertools.product(NETWORKS, (1, 16), {1, min(2, cores)})
+    rows = []
+    for network, images, threads in [one.split(",") for one in arguments.only] if arguments.only else every:
+        rows += rows_of_child(__file__, int(threads), "--case", f"{network},{images}")
+    write = results_file.update if arguments.only else results_file.write
+    print("\nwrote", write(NAME, rows, packages=["jax", "jaxlib", "flax", "onnxruntime", "torch"]))
 
 
 if __name__ == "__main__":

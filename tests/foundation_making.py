@@ -20,7 +20,7 @@ class Drawn:
         self.arrays: Arrays = {}
 
     def add(self, name: str, *shape: int, around: float = 0.0) -> None:
-        deviation = 0.3 if len(shape) < 2 else 0.6 / np.sqrt(np.prod(shape[1:]))
+        deviation = 0.3 if len(shape) < 2 else 0.6 / np.sqrt(max(1, np.prod(shape[1:])))
         self.arrays[name] = np.asarray(around + deviation * self._rng.standard_normal(shape), np.float32)
 
     def dense(self, name: str, into: int, out: int, *, bias: bool = True) -> None:
