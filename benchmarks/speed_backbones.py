@@ -10,7 +10,7 @@ that are normalised and laid out for it beforehand. The ONNX model has its batch
 as an exporter leaves it. Both are given arrays and nothing else, as in a search by programs that are kept: Flax takes
 half a millisecond to walk through a module. "as usually written" is the same module with XLA's own convolutions over
 the whole batch. "to compile" is the time of a program's first call in a process, without what JAX keeps on disk.
-Each number of threads runs in a process of its own that is bound to as many cores.
+Each number of threads, up to the cores of this process, runs in a process of its own that is bound to as many.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def measure(threads: int, samples: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measures, prints, and without --quick writes benchmarks/results/speed_backbones.json."""
+    """Measures, prints, and without --quick renews its rows of benchmarks/results/speed_backbones.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer samples, no file")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
@@ -113,7 +113,9 @@ def main() -> None:
     if not arguments.quick:
         from common import results_file
 
-        print("\nwrote", results_file.write("speed_backbones", rows, packages=["jax", "jaxlib", "flax", "onnxruntime"]))
+        print(
+            "\nwrote", results_file.update("speed_backbones", rows, packages=["jax", "jaxlib", "flax", "onnxruntime"])
+        )
 
 
 if __name__ == "__main__":
