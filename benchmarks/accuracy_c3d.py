@@ -49,7 +49,7 @@ from jaxret.training import LoopConfig, RunContext, RunFolder, read_run_log
 SEEN_CLASSES = 6  # and as many unseen ones, of JHMDB
 DATA = "JHMDB, 6 + 6 classes"
 METRICS = ("mAP", "P@1")
-WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_EPOCHS = 3, 4, 20
+WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_EPOCHS = 3, 4, 14
 
 
 def jhmdb(folder: Path, seed: int) -> Path:
