@@ -7,7 +7,8 @@
 Two ConvLSTMs of 64 channels, windows of 3 x 3, and a 1 x 1 convolution; forward, backward and the update of SGD with
 momentum (`peers/conv_lstm_peers.py`). All sides begin with the same weights and do the same steps on the same batch;
 that their losses of three steps agree is checked in the same run. They are timed in turn in one process, which is bound
-to as many cores as threads. Ours is the step that training runs, `jaxret.training.make_train_step`.
+to as many cores as threads. Ours is the step that training runs, `jaxret.training.make_train_step`, on as many CPU
+devices (`JAX_NUM_CPU_DEVICES`), which share the clips of a batch.
 
 Keras is timed with its layers' `unroll=True`. Without, which is its default, XLA computes the gradients of the kernels
 inside of a loop, tens of times slower; that is timed once, at the smallest size. PyTorch's cell is the usual one
@@ -39,6 +40,7 @@ MARK = 2.0  # times as fast as either, at least
 def measure(threads: int, quick: bool, keep: bool) -> list[dict[str, Any]]:
     """Rows of one number of threads; this process is bound to as many cores, and keeps freed memory or does not."""
     os.environ["KERAS_BACKEND"] = "jax"
+    os.environ["JAX_NUM_CPU_DEVICES"] = str(threads)
     import conv_lstm_peers as peers
     import numpy as np
     import torch

@@ -17,7 +17,8 @@ from flax import nnx
 from jaxret.losses import mean_squared_error
 from jaxret.models.conv_lstm.blocks import Pointwise
 from jaxret.models.conv_lstm.cell import ConvLSTM
-from jaxret.training import OptimiserConfig, SplitModel, make_optimiser, make_train_step
+from jaxret.training import OptimiserConfig, SplitModel, batch_mesh, make_optimiser, make_train_step
+from jaxret.training.devices import put_batch, put_replicated
 
 RATE, MOMENTUM = 0.1, 0.9
 
@@ -40,7 +41,7 @@ class Model(nnx.Module):
 
 
 def jaxret_step(model: Model, clips: np.ndarray, targets: np.ndarray) -> Step:
-    """The step that `jaxret.training.fit` runs."""
+    """The step that `jaxret.training.fit` runs, its batch shared among all devices."""
     split = SplitModel(model)
     config = OptimiserConfig(
         algorithm="sgd", learning_rate=RATE, momentum=MOMENTUM, schedule="constant", weight_decay=0.0, clip_norm=None
@@ -51,8 +52,9 @@ def jaxret_step(model: Model, clips: np.ndarray, targets: np.ndarray) -> Step:
         return mean_squared_error(model(batch["inputs"]), batch["targets"]), {}
 
     step = make_train_step(split, objective, optimiser)
-    state = split.initial_state(optimiser, seed=0)
-    batch = jax.device_put({"inputs": clips, "targets": targets})
+    mesh = batch_mesh()
+    state = put_replicated(split.initial_state(optimiser, seed=0), mesh)
+    batch = put_batch({"inputs": clips, "targets": targets}, mesh)
 
     def run() -> float:
         nonlocal state

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -56,6 +60,7 @@ def plain(reverse, keep_gates, inputs, kernel, bias, weights):
         (Winograd(2), (8, 12), False, True),
         (Winograd(1), (4, 8), True, False),
         (Winograd(4), (4, 4), True, True),
+        (Winograd(4, parts=2), (4, 8), False, True),
     ],
 )
 def test_outputs_and_gradients_are_those_of_the_scan(form: Form, spatial, reverse, keep_gates):
@@ -91,6 +96,12 @@ def test_the_form_fits_the_maps():
     assert form((64, 64), batch=2) == Winograd(1)
     for other in ({"spatial": (8, 6)}, {"channels": 8}, {"dtype": jnp.bfloat16}, {"window": 5}, {"spatial": (4, 4, 4)}):
         assert form(**other) == Direct()
+
+
+def test_clips_on_four_devices_stay_where_they_are():
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
+    program = Path(__file__).parents[1] / "conv_lstm_on_devices.py"
+    subprocess.run([sys.executable, str(program)], check=True, env={**os.environ, "XLA_FLAGS": flags})
 
 
 def test_minimal_filtering_is_the_convolution_and_its_adjoint_is_the_adjoint():

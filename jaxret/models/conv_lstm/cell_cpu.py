@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +38,13 @@ _LEAST_CHANNELS = 16
 
 
 class Form(Protocol):
-    """How the convolution of a step is computed; hashable."""
+    """How the convolution of a step is computed; hashable.
+
+    Attributes:
+      clip_axis: the axis of clips in the layout.
+    """
+
+    clip_axis: ClassVar[int]
 
     def clips(self, batch: int) -> int:
         """How many of the clips of a batch a step works on; they divide it."""
@@ -56,12 +62,17 @@ class Form(Protocol):
         """The convolution of (*layout, C_in), (*layout, C_out)."""
 
     def backward(self, maps: jax.Array, prepared: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The gradients of `maps` and `prepared`, given that of the outputs."""
+        """The gradients of `maps` and, as `whole` takes it, of `prepared`, given that of the outputs."""
+
+    def whole(self, gradient: jax.Array) -> jax.Array:
+        """The gradient of `prepared`, from the sum of what `backward` gave."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Direct:
     """All clips at once, by the library's convolution."""
+
+    clip_axis: ClassVar[int] = 0
 
     def clips(self, batch: int) -> int:
         """All."""
@@ -90,6 +101,10 @@ class Direct:
         pads = tuple((wide // 2, wide // 2) for wide in prepared.shape[:axes])
         return self.forward(gradient, turned), gradient_of_kernel(maps, prepared, gradient, (1,) * axes, pads)
 
+    def whole(self, gradient: jax.Array) -> jax.Array:
+        """As it is."""
+        return gradient
+
 
 @dataclasses.dataclass(frozen=True)
 class Winograd:
@@ -97,9 +112,13 @@ class Winograd:
 
     Attributes:
       group: how many clips.
+      parts: equal shares of a group whose gradients of the kernel are summed up apart until the loop has ended: one for
+        each of the devices that clips are spread over, or they would add up theirs in every step.
     """
 
+    clip_axis: ClassVar[int] = 2
     group: int
+    parts: int = 1
 
     def clips(self, batch: int) -> int:
         """Those of a group."""
@@ -130,7 +149,13 @@ class Winograd:
         """See `Form`."""
         pulled = winograd.points_of_gradient(gradient)
         of_maps = winograd.adjoint_of_seen(winograd.point_products(pulled, prepared, axes=(2, 2)), maps.shape)
-        return of_maps, winograd.point_products(winograd.points_seen(maps), pulled, axes=(1, 1))
+        shares = (36, self.parts, -1)
+        seen, pulled = (each.reshape(*shares, each.shape[-1]) for each in (winograd.points_seen(maps), pulled))
+        return of_maps, lax.dot_general(seen, pulled, (((2,), (2,)), ((0, 1), (0, 1))))
+
+    def whole(self, gradient: jax.Array) -> jax.Array:
+        """The parts' sum."""
+        return gradient.sum(axis=1)
 
 
 def fitting_form(inputs: jax.Array, kernel: jax.Array) -> Form:
@@ -139,6 +164,9 @@ def fitting_form(inputs: jax.Array, kernel: jax.Array) -> Form:
     tiled = kernel.shape[:-2] == (3, 3) and not any(size % winograd.TILE for size in spatial)
     if not tiled or kernel.shape[-1] < 4 * _LEAST_CHANNELS or inputs.dtype != jnp.float32:
         return Direct()
+    devices = jax.device_count()
+    if devices > 1 and batch % devices == 0:  # each has its share of one group: a group of some would be gathered
+        return Winograd(batch, devices)
     most = max(1, _PLACES // math.prod(spatial))
     return Winograd(max(clips for clips in range(1, min(most, batch) + 1) if batch % clips == 0))
 
@@ -221,6 +249,7 @@ def _backward(
     inputs, kernel, bias, outputs, cells, all_gates = saved
     prepared, transposed = jax.vjp(form.prepare, kernel)
     clips, count, into = form.clips(len(inputs)), inputs.shape[1], inputs.shape[-1]
+    of_clip = tuple(axis for axis in range(cells.ndim - 2) if axis != form.clip_axis)  # of one step's maps
 
     def step(number: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
         d_hidden, d_cell, d_prepared, d_bias, d_inputs = state
@@ -254,19 +283,21 @@ def _backward(
             d_both[..., into:],
             d_cell * f,
             d_prepared + more,
-            d_bias + d_gates.astype(jnp.float32).sum(range(d_gates.ndim - 1)),
+            d_bias + d_gates.astype(jnp.float32).sum(of_clip),
             _write(d_inputs, form.leave(d_both[..., :into]), group, time),
         )
 
+    both, d_gates = (jax.ShapeDtypeStruct((*cells.shape[1:-1], size), inputs.dtype) for size in kernel.shape[-2:])
+    summed = jax.eval_shape(form.backward, both, prepared, d_gates)[1]
     start = (
         jnp.zeros(cells.shape[1:], inputs.dtype),
         jnp.zeros(cells.shape[1:], jnp.float32),
-        jnp.zeros_like(prepared),
-        jnp.zeros(bias.shape, jnp.float32),
+        jnp.zeros(summed.shape, summed.dtype),
+        jnp.zeros((clips, *bias.shape), jnp.float32),
         jnp.zeros_like(inputs),
     )
     _, _, d_prepared, d_bias, d_inputs = lax.fori_loop(0, len(cells), step, start)
-    return d_inputs, transposed(d_prepared)[0], d_bias.astype(bias.dtype)
+    return d_inputs, transposed(form.whole(d_prepared))[0], d_bias.sum(axis=0).astype(bias.dtype)
 
 
 conv_lstm_steps.defvjp(_forward, _backward)
