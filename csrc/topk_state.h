@@ -19,7 +19,7 @@
 /* How far ahead of these rows to fetch: more than the prefetchers of processors dare. */
 #define JR_PREFETCH_FLOATS 1024
 /* How much of the next row to measure: the rest of a longer one the processor's prefetchers find. */
-#define JR_PREFETCH_ROW 256
+#define JR_PREFETCH_ROW 1024
 
 typedef float jr_four __attribute__((vector_size(16)));
 typedef int32_t jr_four_flags __attribute__((vector_size(16)));

@@ -54,7 +54,9 @@ def measure(cell: Cell, items: Items, seconds: float, without: Collection[str] =
             continue
         if ours is None:
             ours = distances
-        np.testing.assert_allclose(distances, ours, rtol=1e-3, atol=2e-3, err_msg=f"{name} in {cell}")
+        found = np.isfinite(distances) & np.isfinite(ours)  # a cosine at PAR's threshold may round to either side
+        assert (found == np.isfinite(ours)).mean() > 0.999, f"{name} in {cell}"
+        np.testing.assert_allclose(distances[found], ours[found], rtol=1e-3, atol=2e-3, err_msg=f"{name} in {cell}")
         best[name] = _timed(clock, call)
     fastest = min(best.values())
     methods = {name: search for name, search in methods.items() if best[name] < SLOWER * fastest or name == "jaxret"}
