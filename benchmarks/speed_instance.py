@@ -115,7 +115,7 @@ def make_photographs(folder: Path, count: int, data: Path) -> None:
             wide, high = SHAPES[rng.integers(len(SHAPES))] if number % 2 else rng.uniform(0.3, 1, 2)
             share = min(image.width / wide, image.height / high)
             wide, high = wide * share, high * share
-            left, top = rng.uniform(0, image.width - wide), rng.uniform(0, image.height - high)
+            left, top = (rng.uniform(0, max(room, 0)) for room in (image.width - wide, image.height - high))
             scale = rng.integers(800, 1601) / max(wide, high)
             size = (round(wide * scale), round(high * scale))
             cut = image.convert("RGB").resize(size, Image.Resampling.BICUBIC, (left, top, left + wide, top + high))
