@@ -171,7 +171,8 @@ def render(page: Page) -> str:
     for name, heading in page.sources.items():
         results = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
         lines += [f"## {heading}", "", provenance(results), ""]
-        lines += ratio_table(results["rows"]) if name.startswith("speed_") else accuracy_tables(results["rows"])
+        ratios = name.startswith("speed_") and any(map(is_ratio, results["rows"]))
+        lines += ratio_table(results["rows"]) if ratios else accuracy_tables(results["rows"])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -189,13 +190,18 @@ def provenance(results: dict[str, Any]) -> str:
     )
 
 
+def is_ratio(entry: dict[str, Any]) -> bool:
+    """Whether a row compares two times of one run."""
+    return any(word in entry["metric"] for word in RATIO_WORDS)
+
+
 def ratio_table(rows: list[dict[str, Any]]) -> list[str]:
     """The ratios measured in one run, and the times to compile, one a line."""
     cells = [
         [entry["data"], ", ".join(filter(None, [entry["method"], entry.get("setting")])), entry["metric"],
          cell([entry["value"]])]
         for entry in rows
-        if any(word in entry["metric"] for word in RATIO_WORDS)
+        if is_ratio(entry)
     ]  # fmt: skip
     return [*table(["data", "method", "measure", "value"], cells), ""]
 

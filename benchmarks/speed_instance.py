@@ -1,7 +1,7 @@
 """Time of instance search on a folder of photographs of many sizes: fitting, indexing, one search.
 
     python benchmarks/speed_instance.py                              # ours, the bare passes, and the glue
-    python benchmarks/speed_instance.py --before ../jaxret-c09e942   # and an earlier checkout, built in place
+    python benchmarks/speed_instance.py --before ../jaxret-before   # and an earlier checkout, built in place
 
 Photographs are enlarged cuts of Corel-5k's of 800 to 1,600 pixels, half of them of the usual shapes (4:3, 3:2, 16:9,
 square, upright or not) and half cut at will. Every method sees longer sides of 512 pixels and MobileNet V1's conv_pw_11

@@ -6,7 +6,6 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jaxret.cli.flags import parse
 from jaxret.cli.run import run_command
@@ -74,8 +73,8 @@ def _describe(path: Path) -> None:
     from jaxret.models.store import parameter_count
     from jaxret.models.weights.load import read_weights
 
-    if not is_published(path) and holds_detector(arrays := read_weights(path)):
-        _describe_detector(path, arrays)
+    if not is_published(path) and holds_detector(read_weights(path)):
+        _describe_detector(path)
         return
     found = open_published(path)
     size = found.sizing
@@ -88,21 +87,20 @@ def _describe(path: Path) -> None:
     print_text(f"sha256: {found.checksum}")
 
 
-def _describe_detector(path: Path, arrays: Any) -> None:
-    from jaxret.models.detection.published import detector_of_arrays
-    from jaxret.models.foundation.files import checksum_of
+def _describe_detector(path: Path) -> None:
+    from jaxret.models.detection.published import read_detector
     from jaxret.models.store import parameter_count
     from jaxret.preprocessing import Preprocessing
 
-    side = Preprocessing(height=512, width=512, resize="fit")  # of a training, unless it says otherwise
-    detector = detector_of_arrays(arrays, side, source=str(path))
+    detector = read_detector(path, Preprocessing(height=512, width=512, resize="fit"))  # as training has it by default
     named = [name for name in detector.classes if not name.startswith("class ")]
     classes = ", ".join(named[:5]) + ", ..." if named else "unnamed"
     print_text(f"{path}: faster-rcnn, {detector.summary}")
     print_text(f"classes: {classes}")
     print_text(f"parameters: {parameter_count(detector):,}")
     print_text(f"a region's vector: {detector.vector_size} numbers")
-    print_text(f"sha256: {checksum_of([path])}")
+    assert detector.origin is not None
+    print_text(f"sha256: {detector.origin.sha256}")
 
 
 if __name__ == "__main__":

@@ -24,11 +24,11 @@ from jaxret.models.weights.names import TORCH_CONVOLUTION, TORCH_DENSE, Slot, We
 from jaxret.models.weights.names import Path as Place
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["PUBLISHED_DETECTOR", "detector_of_arrays", "holds_detector", "published_arrays", "read_detector"]
+__all__ = ["PUBLISHED_DETECTOR", "holds_detector", "published_arrays", "read_detector"]
 
 Arrays = dict[str, npt.NDArray[Any]]
 
-FAMILY = "faster-rcnn"
+_FAMILY = "faster-rcnn"
 PUBLISHED_DETECTOR = "fasterrcnn_resnet50_fpn"
 """The name of the model in torchvision."""
 
@@ -81,34 +81,15 @@ def read_detector(
       FileNotFoundError: there is no such file.
     """
     arrays = read_weights(path)
-    detector = detector_of_arrays(arrays, preprocessing, proposals=proposals, windows=windows, source=str(path))
-    detector.origin = WeightsOrigin(FAMILY, checksum_of([Path(path)]))
-    return detector
-
-
-def detector_of_arrays(
-    arrays: Arrays, preprocessing: Preprocessing, *, proposals: int = 100, windows: bool = False, source: str
-) -> PyramidRCNN:
-    """As `read_detector`, from arrays by name.
-
-    Args:
-      arrays: of the state dict.
-      preprocessing: as there, and so are proposals and windows.
-      proposals: of an image.
-      windows: in place of proposals.
-      source: where they come from, for messages.
-
-    Raises:
-      WeightsError: they are of another model.
-    """
     if not holds_detector(arrays) or arrays[_SCORES].ndim != 2 or len(arrays[_SCORES]) < 2:
-        raise WeightsError(f"{source} holds no {PUBLISHED_DETECTOR} of torchvision: it lacks {_SCORES}")
+        raise WeightsError(f"{path} holds no {PUBLISHED_DETECTOR} of torchvision: it lacks {_SCORES}")
     settings = dataclasses.replace(
         _SETTINGS, proposals=proposals, proposals_before=max(_SETTINGS.proposals_before, proposals), windows=windows
     )
     detector = _of_shapes(_class_names(len(arrays[_SCORES]) - 1), preprocessing, settings)
     table = WeightTable("PyTorch", _slots(detector), lambda name: name.endswith(".num_batches_tracked"), "")
-    fill_module(detector, table, _newer_names(arrays), source=source, name=f"torchvision's {PUBLISHED_DETECTOR}")
+    fill_module(detector, table, _newer_names(arrays), source=str(path), name=f"torchvision's {PUBLISHED_DETECTOR}")
+    detector.origin = WeightsOrigin(_FAMILY, checksum_of([Path(path)]))
     return detector
 
 
