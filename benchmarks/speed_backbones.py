@@ -2,6 +2,7 @@
 
     pip install -e '.[bench]'
     python benchmarks/speed_backbones.py            # some 3 minutes
+    python benchmarks/speed_backbones.py --single   # single frames alone, in half a minute
     python benchmarks/speed_backbones.py --quick    # fewer samples; writes no file
 
 Both sides hold the same weights (random ones: speed does not depend on them) and run in turn in one process; their
@@ -20,7 +21,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from common.timing import rows_of_child
@@ -29,8 +30,8 @@ SHAPE = (16, 224, 224, 3)
 SINGLE = (1, 224, 224, 3)
 
 
-def measure(threads: int, samples: int) -> list[dict[str, Any]]:
-    """Rows of one number of threads; this process is bound to as many cores."""
+def measure(threads: int, samples: int, shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
+    """Rows of one number of threads and of frames of some shapes; this process is bound to as many cores."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -62,7 +63,7 @@ def measure(threads: int, samples: int) -> list[dict[str, Any]]:
     for name, in_onnx in networks.items():
         net = create_backbone(name, rngs=nnx.Rngs(0))
         session = onnxruntime.InferenceSession(in_onnx(net, SHAPE[1]), options, providers=["CPUExecutionProvider"])
-        for shape in (SHAPE, SINGLE):
+        for shape in shapes:
             frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
             on_device = jnp.asarray(frames)
             normalised = np.asarray(net._normalise(on_device)).transpose(0, 3, 1, 2).copy()
@@ -99,17 +100,19 @@ def main() -> None:
     """Measures, prints, and without --quick renews its rows of benchmarks/results/speed_backbones.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer samples, no file")
+    parser.add_argument("--single", action="store_true", help="single frames alone")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
     arguments = parser.parse_args()
     samples = 5 if arguments.quick else 15
     if arguments.threads:
-        rows = measure(arguments.threads, samples)
+        rows = measure(arguments.threads, samples, (SINGLE,) if arguments.single else (SHAPE, SINGLE))
         print(json.dumps(rows), file=sys.stderr)
         return
     cores = len(os.sched_getaffinity(0))
     rows = []
     for threads in sorted({1, min(2, cores), cores}):
-        rows += rows_of_child(__file__, threads, *(["--quick"] if arguments.quick else []))
+        flags = [f"--{name}" for name in ("quick", "single") if getattr(arguments, name)]
+        rows += rows_of_child(__file__, threads, *flags)
     if not arguments.quick:
         from common import results_file
 
