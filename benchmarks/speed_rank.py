@@ -132,7 +132,8 @@ def ratio_of(seconds: Mapping[str, float]) -> float:
 def write(measured: Sequence[tuple[Cell, dict[str, float]]]) -> None:
     """The maps, all times, and the summary."""
     ratios = {cell: ratio_of(seconds) for cell, seconds in measured}
-    draw(ratios, threads=1)
+    for threads in sorted({cell.threads for cell in ratios}):
+        draw(ratios, threads)
     rows = list(summary(ratios))
     for entry in rows:
         print(f"{entry['data']}: {entry['method']}: {entry['metric']} {entry['value']}")

@@ -19,7 +19,8 @@ _WIDTHS = {"dtw": "frames"} | dict.fromkeys(CODE_KERNELS, "bits")
 
 
 def draw(ratios: Mapping[Cell, float], threads: int) -> None:
-    """Writes speed_rank_codes.png and speed_rank_floats.png, a panel a level and gallery.
+    """Writes speed_rank_codes.png and speed_rank_floats.png, a panel a level and gallery; of two threads and more, files
+    with their number in the name.
 
     Args:
       ratios: of cells.
@@ -35,7 +36,7 @@ def draw(ratios: Mapping[Cell, float], threads: int) -> None:
             )
         ]
         if panels:
-            _draw(name, panels, ratios, threads)
+            _draw(name if threads == 1 else f"{name}_{threads}_threads", panels, ratios, threads)
 
 
 def _draw(
