@@ -52,14 +52,14 @@ INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t 
                                const int cosine, const int first, jr_four *lengths)
 {
     const int64_t d = search->dimensions, step = n == 4 ? d : 0; /* where there are fewer, the first again */
-    const float *q = search->queries + query * d, *x = search->rows + row * d;
+    const float *q = search->queries + query * d, *x = search->rows + row * d, *next = x + JR_PREFETCH_FLOATS(d);
     VECTOR sums[4] = {{0}}, squares[4] = {{0}};
     int64_t i = 0;
     for (; i + 16 <= d; i += 16) {
         if (first)
 #pragma GCC unroll 4
             for (int r = 0; r < 4; r++)
-                __builtin_prefetch(x + r * step + i + JR_PREFETCH_FLOATS);
+                __builtin_prefetch(next + r * step + i);
         NAME(add_four)(q + i, x + i, step, 16 / FLOAT_LANES, cosine, first, sums, squares);
     }
     for (; i + FLOAT_LANES <= d; i += FLOAT_LANES)

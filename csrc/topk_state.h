@@ -16,8 +16,9 @@
 #define JR_SLICE 256
 /* Up to this many queries are compared row by row, as the rows lie: that already runs at memory speed. */
 #define JR_FEW_QUERIES 4
-/* How far ahead of these rows to fetch: more than the prefetchers of processors dare. */
-#define JR_PREFETCH_FLOATS 1024
+/* How far ahead of these rows to fetch, in floats: more than the prefetchers of processors dare, and past the four rows
+ * at hand where they and the next four fit in the L1 cache. */
+#define JR_PREFETCH_FLOATS(d) ((d) > 256 && (d) <= 1024 ? 4 * (d) : 1024)
 /* How much of the next row to measure: the rest of a longer one the processor's prefetchers find. */
 #define JR_PREFETCH_ROW 1024
 
