@@ -19,8 +19,9 @@ _WIDTHS = {"dtw": "frames"} | dict.fromkeys(CODE_KERNELS, "bits")
 
 
 def draw(ratios: Mapping[Cell, float], threads: int) -> None:
-    """Writes speed_rank_codes.png and speed_rank_floats.png, a panel a level and gallery; of two threads and more, files
-    with their number in the name.
+    """Writes speed_rank_codes.png and speed_rank_floats.png, a panel a level and gallery.
+
+    Of two threads and more they have their number in the name.
 
     Args:
       ratios: of cells.
