@@ -7,8 +7,8 @@
 A million items with a vector of 64 numbers each that cluster (chunks of videos, ten each, of 1,000 classes: classes are
 standard normal, a video deviates from its class with a standard deviation of 1, a chunk from its video with 0.5 in each
 dimension), 1,000 cells, and queries of further videos. faiss gets our centroids, so that both look into the same cells
-and find the same; the index is compacted, so that a cell lies in one place, as in faiss's file. Each system is opened and
-searched in a process of its own, one query at a time on one thread. Times are processor time of the process, so that a
+and find the same; the index is compacted, so that a cell lies in one place, as in faiss's file. Each system is opened
+and searched in a process of its own, one query at a time on one thread. Times are processor time, so that a
 busy machine does not change them; memory is what the process gained, mapped pages included. jaxret gives items with key
 and span, faiss numbers.
 """
