@@ -11,7 +11,8 @@ chance, the share of relevant clips. Validation mAP picks the epoch; nothing is 
 
     python benchmarks/accuracy_c3d.py                       # half an hour on two cores
     python benchmarks/accuracy_c3d.py table --seeds 0       # a part of it; the other rows of the file stay
-    python benchmarks/accuracy_c3d.py whole                 # width 1, 112 pixels: training accuracy of a few clips
+    python benchmarks/accuracy_c3d.py whole                 # width 1: training accuracy of a few clips
+    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; 14 s a step
 
 Trainings are kept under --work and not done again, so a stopped call goes on where it was.
 """
@@ -180,7 +181,7 @@ def table(args: argparse.Namespace, seed: int, *, bits: int = 0) -> list[dict[st
 
 
 def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Training accuracy of the network at full width on 112 pixels, of a few clips that it sees again and again."""
+    """Training accuracy of the network at full width, of a few clips that it sees again and again."""
     path = args.work / "whole.csv"
     dataset = open_dataset(str(jhmdb(args.work, 0)))
     of_class: dict[str, list[Any]] = {}
@@ -195,11 +196,12 @@ def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
                 written.writerow((item.path, label, item.source, "train"))
             written.writerow((of_class[label][-1].path, label, of_class[label][-1].source, "validation"))
     loop = LoopConfig(epochs=WHOLE_EPOCHS, evaluate_every=1)
-    config = C3dConfig(data=str(path), threads=1, loop=loop)
-    log = trained(config, args.work / "whole").log
+    config = C3dConfig(data=str(path), image_size=args.pixels, frames=args.frames, threads=1, loop=loop)
+    log = trained(config, args.work / f"whole-{args.pixels}-{args.frames}").log
     rows = []
     for row in log:
-        setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, width 1, 112 pixels, epoch {row['epoch']:g}"
+        shown = f"width 1, {args.frames} frames of {args.pixels} pixels"
+        setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {shown}, epoch {row['epoch']:g}"
         print(setting, row["train_accuracy"], flush=True)
         figures = {"training accuracy": row["train_accuracy"], "loss": row["loss"]}
         rows += results_file.rows_of("JHMDB, 3 classes", "training", figures, setting=setting, seed=0)
