@@ -333,7 +333,7 @@ def _parse_guided(
     lists = {name: _array_entry(root, file) for name, file in body.items()}
     entries = lists["rows"].shape[:1]
     wanted = {"offsets": (guide.count + 1,), "rows": entries, "counts": entries, "lengths": arrays["items"].shape}
-    types = {"offsets": ("int64",), "rows": ("uint32",), "counts": ("uint16", "uint32"), "lengths": ("float64",)}
+    types = {"offsets": ("int64",), "rows": ("int32",), "counts": ("uint16", "uint32"), "lengths": ("float64",)}
     if any(lists[name].shape != shape or lists[name].dtype not in types[name] for name, shape in wanted.items()):
         raise ValueError(f"{lists['offsets'].file} and the files beside it do not fit their rows and terms")
     return lists

@@ -9,7 +9,7 @@ import pytest
 
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, Rows, Space, Terms
-from jaxret.index.cells.term_lists import problems_of_lists
+from jaxret.index.cells.term_lists import lists_of_files, problems_of_lists
 from jaxret.index.manifest import manifest_checksum
 
 TERMS = Terms(9, 2, 3)  # terms stand at 2, 5, 8 and 11
@@ -49,6 +49,7 @@ def check(index) -> None:
     parts = index.term_lists("words")
     products = np.concatenate([lists.products(terms, amounts)[live] for lists, live in parts])
     np.testing.assert_allclose(products, table[:, terms] @ amounts)
+    assert not any(lists.products(terms[:0], amounts[:0]).any() for lists, _ in parts)
     lengths = np.concatenate([lists.lengths[live] for lists, live in parts])
     np.testing.assert_allclose(lengths, np.linalg.norm(table, axis=1))
     weighted = np.concatenate([lists.weighted_lengths(weights)[live] for lists, live in parts])
@@ -74,8 +75,9 @@ def test_lists_grow_with_the_index(make, listed_after: int) -> None:
     assert json.loads((index.folder / "manifest.json").read_text())["revision"] == revision  # they are there
 
 
-def test_many_rows_are_listed_in_blocks(make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_listed_and_read_in_blocks(make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jaxret.index.cells.term_lists._BLOCK_ROWS", 7)
+    monkeypatch.setattr("jaxret.index.cells.term_lists._ENTRIES", 5)
     index = grown(make, [30])
     check(index)
     index.verify()
@@ -136,10 +138,21 @@ def test_altered_lists_are_noticed(make) -> None:
     for file in index.folder.rglob("words.lists*"):
         arrays[file.name.split(".")[-2]] = np.load(file)
     assert problems_of_lists(records_of, TERMS, arrays, index.folder) == []
-    for name, place, value in (("counts", 0, 9), ("rows", 0, 7), ("rows", 1, 99), ("offsets", 1, 0), ("offsets", 9, 1)):
+    for name, place, value in (
+        ("counts", 0, 9),
+        ("rows", 0, 7),
+        ("rows", 1, 99),
+        ("rows", 0, -1),
+        ("offsets", 1, 0),
+        ("offsets", 9, 1),
+    ):
         altered = {key: array.copy() for key, array in arrays.items()}
         altered[name][place] = value
         assert problems_of_lists(records_of, TERMS, altered, index.folder), (name, place)
+    arrays["rows"][5] = 60  # as many as there are
+    lists = lists_of_files(TERMS, arrays, index.folder)
+    with pytest.raises(IndexFormatError, match="the lists name rows that are not there"):
+        lists.products(np.arange(9), np.ones(9))
     file = next(index.folder.rglob("words.lists*.counts.npy"))
     file.write_bytes(file.read_bytes()[:-1] + b"\x07")
     with pytest.raises(IndexFormatError, match=r"words.lists.*counts.npy: was altered"):
