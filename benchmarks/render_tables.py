@@ -141,7 +141,6 @@ PAGES = {
             "speed_rank_codes.png": "How many times faster than the fastest peer, codes: red is slower. Rows are "
             "instruction sets, columns galleries.",
             "speed_rank_floats.png": "The same of vectors and sequences.",
-            "speed_rank_codes_2_threads.png": "Codes, on two threads.",
         },
     ),
 }
