@@ -91,7 +91,7 @@ PAGES = {
     ),
     "instance_search": Page(
         "Instance search: measured",
-        {"accuracy_instance": "Accuracy and time"},
+        {"accuracy_instance": "Accuracy and time", "speed_instance": "A folder of photographs of many sizes"},
         {
             "instance_faster_r_cnn.jpg": "Regions (left) and the objects found by Faster R-CNN, with their boxes.",
             "instance_grid.jpg": "The same by patches of grids.",

@@ -122,10 +122,11 @@ def make_photographs(folder: Path, count: int, data: Path) -> None:
             cut.save(folder / f"{number:04}.jpg", quality=90)
 
 
-def measured(words: list[str], **environment: str) -> tuple[dict[str, float], str]:
-    """Seconds of a process, and the last line that it printed."""
+def measured(words: list[str], *, folder: Path = ROOT, **environment: str) -> tuple[dict[str, float], str]:
+    """Seconds of a process, which runs in a checkout's folder, and the last line that it printed."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    done = subprocess.run(words, env={**os.environ, **environment}, capture_output=True, text=True, check=False)
+    own = {**os.environ, **environment}
+    done = subprocess.run(words, cwd=folder, env=own, capture_output=True, text=True, check=False)
     clock, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise SystemExit(f"{' '.join(words[:6])}: {done.stderr[-3000:]}")
@@ -192,7 +193,7 @@ def main() -> None:
         if args.before:
             words = [sys.executable, "-m", "jaxret.train", *training(photographs, out / "before", "")]
             old = {"PYTHONPATH": str(args.before.absolute()), "JAX_COMPILATION_CACHE_DIR": f"{scratch}/old"}
-            figures, _ = measured(words, **old)
+            figures, _ = measured(words, folder=args.before.absolute(), **old)  # whose package Python finds first
             add("jaxret before, blcf", "fitting and indexing, first time", figures)
     print(results_file.update("speed_instance", rows, ["jax", "flax", "onnxruntime", "faiss-cpu", "scikit-learn"]))
 
