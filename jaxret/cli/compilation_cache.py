@@ -11,6 +11,7 @@ import hashlib
 import os
 import stat
 import sys
+import time
 from pathlib import Path
 
 from jaxret.files import user_cache
@@ -21,6 +22,10 @@ SWITCH = "JAXRET_COMPILATION_CACHE"
 """The variable of the environment that says where: a folder, or `off`; by default the user's cache folder."""
 
 _MOST_BYTES = 1 << 30
+_ENTRY, _TIME = "-cache", "-atime"
+"""How JAX's files end: what was compiled, and when it was used, which is written after it."""
+_WRITTEN_WITHIN = 60.0
+"""Seconds that a command takes at most between the two."""
 _SETTINGS = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
@@ -31,7 +36,8 @@ _SETTINGS = {
 def keep_compiled_programs() -> Path | None:
     """Tell JAX to keep compiled programs, unless it is imported already, or the user told it something else.
 
-    The folder is one for each kind of processor. It must belong to the user and be closed to others: what lies in it is
+    What a command that was killed, or a full disk, left half-written there is removed first. The folder is one for each
+    kind of processor. It must belong to the user and be closed to others: what lies in it is
     run. Where that cannot be had, or nothing can be written, nothing is kept.
 
     Returns:
@@ -39,6 +45,7 @@ def keep_compiled_programs() -> Path | None:
     """
     if "jax" in sys.modules or "JAX_COMPILATION_CACHE_DIR" in os.environ or (folder := _own_folder()) is None:
         return None
+    _remove_half_written(folder)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -62,6 +69,17 @@ def _own_folder() -> Path | None:
         return None
     folder = (Path(wish) if wish else user_cache() / "jaxret" / "compiled") / _processor()
     return folder if _is_ours(folder) else None
+
+
+def _remove_half_written(folder: Path) -> None:
+    """Remove entries without their time: while there is one, JAX keeps nothing more, and warns of each program."""
+    with contextlib.suppress(OSError):
+        names = set(os.listdir(folder))
+        for name in names:
+            if not name.endswith(_ENTRY) or name.removesuffix(_ENTRY) + _TIME in names:
+                continue
+            if time.time() - (folder / name).stat().st_mtime > _WRITTEN_WITHIN:  # no command is about to write it
+                (folder / name).unlink(missing_ok=True)
 
 
 def _processor() -> str:

@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,25 @@ def test_a_folder_that_cannot_be_made_or_is_anothers_is_not_used(unset, tmp_path
     unset.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
     unset.setattr(os, "getuid", lambda: -5)
     assert keep_compiled_programs() is None
+
+
+def test_what_was_left_half_written_is_removed(unset):
+    """JAX, which keeps nothing more while an entry lacks its time, would warn of each program."""
+    folder = keep_compiled_programs()
+    assert folder is not None
+    for name, age in (
+        ("whole-cache", 90),
+        ("whole-atime", 90),
+        ("half-cache", 90),
+        ("new-cache", 0),
+        (".lockfile", 90),
+    ):
+        (folder / name).write_bytes(b"12345678")
+        os.utime(folder / name, (time.time() - age,) * 2)
+    unset.delenv("JAX_COMPILATION_CACHE_DIR")
+    assert keep_compiled_programs() == folder
+    left = {".lockfile", "new-cache", "whole-atime", "whole-cache"}  # a new one may be about to be completed
+    assert {path.name for path in folder.iterdir()} == left
 
 
 def test_a_search_brings_nothing_that_draws_fits_or_trains(tmp_path):

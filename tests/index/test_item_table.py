@@ -72,7 +72,7 @@ ORDINARY = {"key": ["a", "b"], "label": ["x", None], "year": pa.array([1, None],
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"key": ["a", None]}, "row 1 of the table"),
+        ({"key": ["a", None]}, "row 1 of the table: key must be a string, got None"),
         ({"key": ["", "b"]}, "row 0 of the table: key must not be empty"),
         ({"kind": ["image", "sound"]}, "row 1 of the table: kind of item 'b' must be image or video, got 'sound'"),
         ({"label": [1, 2]}, "row 0 of the table: label of item 'a' must be a string or None, got 1"),
@@ -92,6 +92,20 @@ def test_what_is_wrong_is_named_by_row_item_and_value(change, message, monkeypat
     assert isinstance(items_of_table(ORDINARY), ItemTable)
     with pytest.raises(ValueError, match=message):
         items_of_table({**ORDINARY, **change})
+
+
+@pytest.mark.parametrize(
+    "column", [["a", 5], [1, "a"], ["a", "\udc80"], np.ones((2, 2)), np.ones(2, complex), [2**64, 1], [object(), None]]
+)
+def test_a_column_that_arrow_does_not_know_is_named(column):
+    with pytest.raises(TypeError, match="column 'note' of the table is none that Arrow knows: "):
+        items_of_table({**ORDINARY, "note": column})
+
+
+def test_two_columns_of_one_name_are_refused():
+    table = pa.table([pa.array(["a"])] * 5, names=["key", "note", "key", "note", "label"])
+    with pytest.raises(ValueError, match="one column of each name, got 'key', 'note' more than once"):
+        items_of_table(table)
 
 
 @pytest.mark.parametrize("rooted", [False, True])

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array
 
 from jaxret.errors import IndexFormatError
 from jaxret.index.array_file import ArrayEntry, write_array
@@ -131,6 +130,8 @@ class TermLists:
         Raises:
           IndexFormatError: a list names a row that is not there.
         """
+        from scipy.sparse import csc_array  # slow to import; an index of vectors does without it
+
         found = np.zeros(len(self.lengths))
         ends = np.cumsum(self.offsets[terms + 1] - self.offsets[terms])
         for group in np.split(np.arange(len(terms)), np.flatnonzero(np.diff(ends // _ENTRIES)) + 1):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
@@ -32,13 +33,15 @@ def items_of_table(table: Any) -> Sequence[MediaItem]:
         items, and all others columns of the user's own.
 
     Raises:
-      ValueError: there is no column `key`, or a row describes no item; the message names the row, from 0.
+      ValueError: there is no column `key`, two columns have one name, or a row describes no item; the message names the
+        row, from 0.
+      TypeError: it is no table, or Arrow knows no type for a column; the message names the column.
 
     Example:
       >>> items_of_table({"key": ["a.jpg", "b.jpg"], "year": [1999, None]})[0].columns
       {'year': 1999}
     """
-    given = table if isinstance(table, pa.Table) else pa.table(table)
+    given = _arrow_table(table)
     if "key" not in given.column_names:
         raise ValueError(f"table must have a column key, got {', '.join(given.column_names) or 'none'}")
     columns = _plain_columns(given) if len(given) > _FEW else None
@@ -48,11 +51,33 @@ def items_of_table(table: Any) -> Sequence[MediaItem]:
     return ItemTable(pa.table(columns, schema=schema_of(own)).combine_chunks())
 
 
+def _arrow_table(table: Any) -> pa.Table:
+    """The same as an Arrow table, no two of whose columns have one name."""
+    if isinstance(table, Mapping):
+        table = {name: _arrow_column(name, column) for name, column in table.items()}
+    given = table if isinstance(table, pa.Table) else pa.table(table)
+    names = Counter(given.column_names)
+    if twice := [name for name in names if names[name] > 1]:
+        raise ValueError(f"table must have one column of each name, got {', '.join(map(repr, twice))} more than once")
+    return given
+
+
+def _arrow_column(name: Any, column: Any) -> Any:
+    if isinstance(column, pa.Array | pa.ChunkedArray):
+        return column
+    try:
+        return pa.array(column)
+    except (pa.ArrowException, UnicodeError, OverflowError) as error:
+        raise TypeError(f"column {name!r} of the table is none that Arrow knows: {error}") from error
+
+
 def _items_of_rows(given: pa.Table) -> list[MediaItem]:
     items = []
     for number, row in enumerate(given.to_pylist()):
         own = {name: value for name, value in row.items() if name not in _GIVEN}
         known = {name: value for name, value in row.items() if name in _GIVEN and value is not None}
+        if "key" not in known:
+            raise ValueError(f"row {number} of the table: key must be a string, got None")
         try:
             items.append(MediaItem(**{"kind": "image", **known}, columns=own))
         except (TypeError, ValueError) as error:
@@ -111,8 +136,6 @@ def _plain_columns(given: pa.Table) -> dict[str, pa.ChunkedArray] | None:
     """The columns of items, all that a file of them has; None where one must be looked at row by row."""
     import pyarrow.compute as pc  # slow to import; a search does without it
 
-    if len(set(given.column_names)) < given.num_columns:
-        return None
     columns = {name: _plain_column(given.column(name), name) for name in given.column_names}
     if any(column is None for column in columns.values()):
         return None
