@@ -27,8 +27,8 @@ their class best, by mAP with Bi-DTW. Steps 2 and 4 leave the decoder alone. The
 numbers a vector, which is for accelerators: 64 x 64 is the default here, and a vector holds a quarter of the numbers of
 the last maps.
 
-Measured (`benchmarks/accuracy_convlstm_digits.py`, moving digits): mAP of queries of classes trained on 0.408 and of
-others 0.293 after the four steps (one seed), 0.389 and 0.296, by another seed 0.259 and 0.190, after the first two,
+Measured (`benchmarks/accuracy_convlstm_digits.py`, moving digits, two seeds): mAP of queries of classes trained on
+0.408 and 0.282, of others 0.293 and 0.210 after the four steps; 0.389 and 0.259, 0.296 and 0.190 after the first two;
 untrained 0.019, chance 0.017. With an earlier optimiser
 (`benchmarks/accuracy_convlstm.py`, JHMDB, six classes, 32 x 32 pixels, mean and spread over seeds): mAP by class after
 the four steps 0.415 +- 0.005 (m1), 0.419 +- 0.069 (m2) and 0.474 +- 0.015 (m3), untrained 0.285 +- 0.014.
