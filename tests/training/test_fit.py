@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from jaxret.errors import ConfigError, NonFiniteLossError
-from jaxret.training import Checkpoints, OptimiserConfig, read_run_log
+from jaxret.training import Checkpoints, OptimiserConfig, process_batch_size, read_run_log
 
 TOY = Path(__file__).with_name("toy_run.py")
 _spec = importlib.util.spec_from_file_location("toy_run", TOY)
@@ -137,6 +137,13 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     toy_run.toy_fit(tmp_path, epochs=1)
     with pytest.raises(ConfigError, match="does not fit this run's settings"):
         toy_run.toy_fit(tmp_path, epochs=2, optimiser=OptimiserConfig(algorithm="sgd"))
+
+
+def test_a_batch_that_the_devices_cannot_share_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert process_batch_size(8) == 8
+    with pytest.raises(ConfigError, match="batch_size must be a multiple of the 2 devices that share a batch, got 9"):
+        process_batch_size(9)
 
 
 def test_two_devices_give_the_single_device_result(alone: dict, tmp_path: Path) -> None:
