@@ -34,7 +34,9 @@ def process_batch_size(batch_size: int) -> int:
     """
     devices = jax.device_count()
     if batch_size % devices:
-        raise ConfigError(f"batch_size must be a multiple of the {devices} devices that share a batch, got {batch_size}")
+        raise ConfigError(
+            f"batch_size must be a multiple of the {devices} devices that share a batch, got {batch_size}"
+        )
     return batch_size // jax.process_count()
 
 

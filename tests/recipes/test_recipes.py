@@ -105,7 +105,11 @@ def test_a_stopped_training_gives_no_run(media: Path, tmp_path: Path) -> None:
         ("cnn-lstm", {"mining": "hard"}, "mining must be one of batch-hard, semi-hard, all, got 'hard'"),
         ("deep-hash", {"fusion": "sum"}, "fusion must be one of .*, got 'sum'"),
         ("conv-lstm", {"architecture": "m9"}, "architecture must be one of m1, .*, got 'm9'"),
-        ("instance-search", {"features": "surf"}, "features must be one of grid, blcf, sift, rmac, faster-rcnn, got 'surf'"),
+        (
+            "instance-search",
+            {"features": "surf"},
+            "features must be one of grid, blcf, sift, rmac, faster-rcnn, got 'surf'",
+        ),
         ("cnn-lstm", {"image_size": 0}, "image_size must be at least 1 or none, got 0"),
         ("cnn-lstm", {"mirror": 2.0}, "mirror must be 0 to 1 or none, got 2.0"),
         ("cnn-lstm", {"zoom": 0.5}, "zoom must be at least 1, got 0.5"),
