@@ -67,8 +67,15 @@ def _own_folder() -> Path | None:
     wish = os.environ.get(SWITCH, "")
     if wish.lower() == "off":
         return None
-    folder = (Path(wish) if wish else user_cache() / "jaxret" / "compiled") / _processor()
-    return folder if _is_ours(folder) else None
+    whole = Path(wish) if wish else user_cache() / "jaxret" / "compiled"
+    folder = whole / _processor()
+    return folder if _is_ours(folder) and not _may_be_replaced_in(whole) else None
+
+
+def _may_be_replaced_in(folder: Path) -> bool:
+    """Whether anybody can put another folder in the place of one in it: all may write it, and it has no sticky bit."""
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
 
 
 def _remove_half_written(folder: Path) -> None:

@@ -92,6 +92,14 @@ def test_a_folder_that_others_may_write_or_that_cannot_be_written_is_not_used(un
     assert "JAX_COMPILATION_CACHE_DIR" not in os.environ
 
 
+@pytest.mark.parametrize(("mode", "used"), [(0o777, False), (0o1777, True), (0o775, True)])
+def test_a_folder_in_which_all_may_replace_it_is_not_used(unset, tmp_path, mode, used):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(mode)
+    unset.setenv(SWITCH, str(tmp_path / "shared"))
+    assert (keep_compiled_programs() is not None) == used
+
+
 def test_a_folder_that_cannot_be_made_or_is_anothers_is_not_used(unset, tmp_path):
     (tmp_path / "cache").write_text("a file")
     assert keep_compiled_programs() is None

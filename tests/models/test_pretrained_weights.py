@@ -400,6 +400,8 @@ def test_what_lies_in_the_place_of_weights_is_named(tmp_path):
         ("w.keras", b"PK\x03\x04", "unzip it, and give the model.weights.h5"),
         ("w.h5", b"", "damaged or not a Keras weight file"),
         ("w.pth", b"", "damaged or not a PyTorch weight file"),
+        ("w.pth", b"a text", "damaged or not a PyTorch weight file: it begins like neither kind of them"),
+        ("w.pth", b"PK\x03\x04" + bytes(99), "the end of its archive is missing; copy or download it again"),
         ("w.safetensors", struct.pack("<Q", 4 << 30) + b"{}", "(?i)header ?too ?large"),
         ("w.npz", b"PK\x03\x04", "damaged or not a file of NumPy arrays"),
     ]:

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -359,6 +360,16 @@ def test_a_run_begins_with_the_encoder_of_another(
     save_encoder(encoder, tmp_path / "clips" / "encoder")
     with pytest.raises(ConfigError, match="is no run of conv-lstm: its backbone is small-convnet"):
         InitialEncoder.load(tmp_path / "clips")
+
+
+def test_a_batch_that_devices_cannot_share_leaves_no_run(
+    media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "device_count", lambda: 3)
+    words = ["conv-lstm", "--data", str(media), "--out", str(tmp_path / "run"), *options()]
+    with pytest.raises(ConfigError, match="batch_size must be a multiple of the 3 devices"):
+        train.main(words)
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_does_not_learn_is_told_once_with_what_to_do() -> None:

@@ -45,6 +45,10 @@ def read_torch_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             if zipfile.is_zipfile(file):
                 return _state_dict(*_read_zip(file, len(data)))
+            if data[: len(_ARCHIVE)] == _ARCHIVE:
+                raise Refused("the file is truncated: the end of its archive is missing; copy or download it again")
+            if data[:1] != _PICKLE:
+                raise ValueError("it begins like neither kind of them")
             return _state_dict(*_read_legacy(data, cast(IO[bytes], data)))  # a mapping reads as a file does
     except (FileNotFoundError, PermissionError):
         raise
@@ -67,6 +71,7 @@ def read_torch_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
         raise WeightsError(f"{path} is damaged or not a PyTorch weight file: {error}") from error
 
 
+_ARCHIVE, _PICKLE = b"PK\x03\x04", b"\x80"  # what files of today begin with, and those before PyTorch 1.6
 _StorageReader = Callable[[Storage], npt.NDArray[Any]]
 
 

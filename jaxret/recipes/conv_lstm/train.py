@@ -56,11 +56,11 @@ def train_in_steps(
     if initial is not None:
         initial.give(model.backbone)
         context.log(f"the first step begins with the encoder of {initial.run}")
+    steps = AutoencoderSteps(data, model, encoder, config, context)  # what cannot be trained on leaves no run
     context.write_config(config, data.dataset)
     if initial is not None and jax.process_index() == 0:
         save_encoder(initial.encoder, RunFolder(context.run.initial).encoder)
     # ---- the steps
-    steps = AutoencoderSteps(data, model, encoder, config, context)
     for position, step in enumerate(config.steps, start=1):
         bar = "#" * position + "." * (len(config.steps) - position)
         context.log(f"[{bar}] step {position} of {len(config.steps)}, {step}: {STEP_NAMES[step]}")
