@@ -16,8 +16,9 @@ from jax.typing import ArrayLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, Unit
-from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
-from jaxret.models.registry import create_backbone, create_sequence_encoder, register_encoder
+from jaxret.models.on_backbone import config_on_backbone, parts_on_backbone
+from jaxret.models.origin import WeightsOrigin
+from jaxret.models.registry import create_sequence_encoder, register_encoder
 from jaxret.models.transformer.packed import PackedPatches
 from jaxret.preprocessing import Preprocessing
 
@@ -101,22 +102,14 @@ class VideoEncoder(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        config = {
-            "kind": self.kind,
-            "backbone": self.backbone.config,
-            "temporal": self.temporal.config,
-            "preprocessing": self.preprocessing.to_json(),
-        }
-        return with_origin(config, self.origin)
+        return config_on_backbone(self, temporal=self.temporal.config)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
         """An encoder of the shape that `config` describes, with random weights."""
         return cls(
-            create_backbone(**config["backbone"], rngs=rngs),
-            create_sequence_encoder(**config["temporal"], rngs=rngs),
-            Preprocessing.from_json(config["preprocessing"]),
-            origin_in(config),
+            **parts_on_backbone(config, rngs),
+            temporal=create_sequence_encoder(**config["temporal"], rngs=rngs),
         )
 
     def with_temporal(self, temporal: SequenceEncoder, backbone: Backbone | None = None) -> VideoEncoder:

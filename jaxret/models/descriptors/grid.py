@@ -16,9 +16,10 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
 from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
-from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
+from jaxret.models.on_backbone import config_on_backbone, parts_on_backbone
+from jaxret.models.origin import WeightsOrigin
 from jaxret.models.projection import LinearProjection
-from jaxret.models.registry import create_backbone, register_encoder
+from jaxret.models.registry import register_encoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["PLACES", "GridEncoder", "grid_cells", "window_means"]
@@ -133,26 +134,17 @@ class GridEncoder(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        config = {
-            "kind": self.kind,
-            "backbone": self.backbone.config,
-            "stage": self.stage,
-            "levels": self.levels,
-            "whitened_size": None if self.whitening is None else self.whitening.size,
-            "preprocessing": self.preprocessing.to_json(),
-        }
-        return with_origin(config, self.origin)
+        whitened_size = None if self.whitening is None else self.whitening.size
+        return config_on_backbone(self, stage=self.stage, levels=self.levels, whitened_size=whitened_size)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
         """An encoder of the shape that `config` describes, with random weights."""
         return cls(
-            create_backbone(**config["backbone"], rngs=rngs),
-            config["stage"],
-            Preprocessing.from_json(config["preprocessing"]),
+            **parts_on_backbone(config, rngs),
+            stage=config["stage"],
             levels=config["levels"],
             whitened_size=config["whitened_size"],
-            origin=origin_in(config),
         )
 
     def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:

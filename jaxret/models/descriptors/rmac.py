@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
 from jaxret.models.backbones.pooled import PooledBackbone
-from jaxret.models.base import Backbone, check_sizes
+from jaxret.models.base import check_sizes
 from jaxret.models.descriptors.spatial_pooling import Region, regional_grid
 from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
 from jaxret.models.layers.feature_map import feature_map_stride
-from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
-from jaxret.models.registry import create_backbone, register_encoder
+from jaxret.models.on_backbone import config_on_backbone, parts_on_backbone
+from jaxret.models.origin import WeightsOrigin
+from jaxret.models.registry import register_encoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["RegionalEncoder", "Regions"]
@@ -116,22 +117,15 @@ class RegionalEncoder(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        config = {
-            "kind": self.kind,
-            "backbone": self.backbone.config,
-            "levels": self.levels,
-            "preprocessing": self.preprocessing.to_json(),
-        }
-        return with_origin(config, self.origin)
+        return config_on_backbone(self, levels=self.levels)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
         """An encoder of the shape that `config` describes, with random weights."""
-        backbone: Backbone = create_backbone(**config["backbone"], rngs=rngs)
-        if not isinstance(backbone, PooledBackbone):
-            raise ConfigError(f"a {cls.kind} encoder needs a pooled backbone, got {backbone.name}")
-        preprocessing = Preprocessing.from_json(config["preprocessing"])
-        return cls(backbone, preprocessing, levels=config["levels"], origin=origin_in(config))
+        parts = parts_on_backbone(config, rngs)
+        if not isinstance(parts["backbone"], PooledBackbone):
+            raise ConfigError(f"a {cls.kind} encoder needs a pooled backbone, got {parts['backbone'].name}")
+        return cls(**parts, levels=config["levels"])
 
     def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:
         """Images (B, H, W, C) to maps (B, H', W', C'); jitted, see `jaxret.models.descriptors.stage_maps`."""

@@ -21,9 +21,10 @@ from jaxret.models.base import Backbone, Unit, check_sizes
 from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.layers.frozen import FixedArray
-from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
+from jaxret.models.on_backbone import config_on_backbone, parts_on_backbone
+from jaxret.models.origin import WeightsOrigin
 from jaxret.models.projection import LinearProjection
-from jaxret.models.registry import create_backbone, register_encoder
+from jaxret.models.registry import register_encoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["MapWordEncoder", "SiftWordEncoder", "WordEncoder"]
@@ -143,26 +144,17 @@ class MapWordEncoder(WordEncoder):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes an encoder of the same shape."""
-        config = {
-            "kind": self.kind,
-            "backbone": self.backbone.config,
-            "stage": self.stage,
-            "n_words": self.n_words,
-            "descriptor_size": None if self.whitening is None else self.whitening.size,
-            "preprocessing": self.preprocessing.to_json(),
-        }
-        return with_origin(config, self.origin)
+        size = None if self.whitening is None else self.whitening.size
+        return config_on_backbone(self, stage=self.stage, n_words=self.n_words, descriptor_size=size)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
         """An encoder of the shape that `config` describes, its backbone with random weights."""
         return cls(
-            create_backbone(**config["backbone"], rngs=rngs),
-            config["stage"],
-            config["n_words"],
-            Preprocessing.from_json(config["preprocessing"]),
+            **parts_on_backbone(config, rngs),
+            stage=config["stage"],
+            n_words=config["n_words"],
             descriptor_size=config["descriptor_size"],
-            origin=origin_in(config),
         )
 
     def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:

@@ -20,14 +20,15 @@ from jaxret.models.descriptors.spatial_pooling import mac
 from jaxret.models.detection.boxes import anchor_boxes
 from jaxret.models.detection.head import RegionHead
 from jaxret.models.detection.proposals import Proposals, RegionProposalNetwork, best_proposals
-from jaxret.models.detection.region_detector import RegionDetector, max_pooled
+from jaxret.models.detection.region_detector import RegionDetector, check_classes, max_pooled
 from jaxret.models.detection.roi_align import roi_align
 from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
-from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
-from jaxret.models.registry import create_backbone, register_encoder
+from jaxret.models.on_backbone import config_on_backbone, parts_on_backbone
+from jaxret.models.origin import WeightsOrigin
+from jaxret.models.registry import register_encoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["FasterRCNN"]
@@ -82,8 +83,7 @@ class FasterRCNN(RegionDetector):
         rngs: nnx.Rngs,
     ):
         stride, (_, _, channels) = feature_map_stride(backbone, stage), feature_map_shape(backbone, stage)
-        if not classes or len(set(classes)) < len(classes):
-            raise ConfigError(f"classes must be one or more different names, got {list(classes)!r}")
+        check_classes(classes)
         if backbone.channels != preprocessing.pixel_channels:
             raise ConfigError(
                 f"{backbone.name} takes {backbone.channels} channels, the preprocessing gives "
@@ -120,26 +120,17 @@ class FasterRCNN(RegionDetector):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes a model of the same shape."""
-        config = {
-            "kind": self.kind,
-            "backbone": self.backbone.config,
-            "stage": self.stage,
-            "classes": list(self.classes),
-            "settings": self.settings.to_json(),
-            "preprocessing": self.preprocessing.to_json(),
-        }
-        return with_origin(config, self.origin)
+        own = {"stage": self.stage, "classes": list(self.classes), "settings": self.settings.to_json()}
+        return config_on_backbone(self, **own)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
         """A model of the shape that `config` describes, with random weights."""
         return cls(
-            create_backbone(**config["backbone"], rngs=rngs),
-            config["stage"],
-            config["classes"],
-            Preprocessing.from_json(config["preprocessing"]),
-            DetectorSettings.from_json(config["settings"]),
-            origin=origin_in(config),
+            **parts_on_backbone(config, rngs),
+            stage=config["stage"],
+            classes=config["classes"],
+            settings=DetectorSettings.from_json(config["settings"]),
             rngs=rngs,
         )
 

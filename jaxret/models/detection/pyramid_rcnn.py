@@ -17,12 +17,13 @@ from jaxret.models.detection.boxes import corner_anchors
 from jaxret.models.detection.head import RegionHead
 from jaxret.models.detection.proposals import Proposals, RegionProposalNetwork, best_of_levels
 from jaxret.models.detection.pyramid import FeaturePyramid, pooled_from_levels
-from jaxret.models.detection.region_detector import RegionDetector, max_pooled
+from jaxret.models.detection.region_detector import RegionDetector, check_classes, max_pooled
 from jaxret.models.detection.settings import DetectorSettings
 from jaxret.models.layers.feature_map import strides_and_channels
 from jaxret.models.layers.padded import Inside
-from jaxret.models.origin import WeightsOrigin, origin_in, with_origin
-from jaxret.models.registry import create_backbone, register_encoder
+from jaxret.models.on_backbone import config_on_backbone, parts_on_backbone
+from jaxret.models.origin import WeightsOrigin
+from jaxret.models.registry import register_encoder
 from jaxret.preprocessing import Preprocessing
 
 __all__ = ["PyramidMaps", "PyramidRCNN"]
@@ -91,8 +92,7 @@ class PyramidRCNN(RegionDetector):
         strides, sizes = zip(*strides_and_channels(backbone, stages), strict=True)
         if any(2 * fine != coarse for fine, coarse in itertools.pairwise(strides)):
             raise ConfigError(f"the maps of a pyramid must halve from one to the next, got strides {strides!r}")
-        if not classes or len(set(classes)) < len(classes):
-            raise ConfigError(f"classes must be one or more different names, got {list(classes)!r}")
+        check_classes(classes)
         if len(settings.anchor_sizes) != len(stages) + 1:
             raise ConfigError(
                 f"anchor_sizes must be one for each of {len(stages)} maps and one more, got {settings.anchor_sizes!r}"
@@ -120,26 +120,17 @@ class PyramidRCNN(RegionDetector):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_encoder(config)` makes a model of the same shape."""
-        config = {
-            "kind": self.kind,
-            "backbone": self.backbone.config,
-            "stages": list(self.stages),
-            "classes": list(self.classes),
-            "settings": self.settings.to_json(),
-            "preprocessing": self.preprocessing.to_json(),
-        }
-        return with_origin(config, self.origin)
+        own = {"stages": list(self.stages), "classes": list(self.classes), "settings": self.settings.to_json()}
+        return config_on_backbone(self, **own)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
         """A model of the shape that `config` describes, with random weights."""
         return cls(
-            create_backbone(**config["backbone"], rngs=rngs),
-            config["stages"],
-            config["classes"],
-            Preprocessing.from_json(config["preprocessing"]),
-            DetectorSettings.from_json(config["settings"]),
-            origin=origin_in(config),
+            **parts_on_backbone(config, rngs),
+            stages=config["stages"],
+            classes=config["classes"],
+            settings=DetectorSettings.from_json(config["settings"]),
             rngs=rngs,
         )
 

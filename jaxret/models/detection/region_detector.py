@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import ArrayLike
 
+from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
 from jaxret.models.descriptors.rmac import Regions
 from jaxret.models.detection.head import Detections, best_detections
@@ -17,7 +19,13 @@ from jaxret.models.detection.settings import DetectorSettings, window_shares
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["RegionDetector", "max_pooled"]
+__all__ = ["RegionDetector", "check_classes", "max_pooled"]
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """ConfigError unless these are one or more different names."""
+    if not classes or len(set(classes)) < len(classes):
+        raise ConfigError(f"classes must be one or more different names, got {list(classes)!r}")
 
 
 class RegionDetector(nnx.Module):
