@@ -44,6 +44,7 @@ class VideoEncoder(nnx.Module):
 
     Example:
       >>> import jax.numpy as jnp
+      >>> from jaxret.models.registry import create_backbone
       >>> from jaxret.models.temporal.recurrent import TemporalEncoder
       >>> rngs = nnx.Rngs(0)
       >>> encoder = VideoEncoder(

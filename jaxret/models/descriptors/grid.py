@@ -82,6 +82,7 @@ class GridEncoder(nnx.Module):
       ConfigError: the stage is unknown or no map, a size is out of range, or images are not seen whole.
 
     Example:
+      >>> from jaxret.models.registry import create_backbone
       >>> net = create_backbone("small-convnet", widths=[4, 8], rngs=nnx.Rngs(0))
       >>> encoder = GridEncoder(net, "conv_2", Preprocessing(height=64, width=64, resize="fit"), levels=2)
       >>> places = encoder.places(np.zeros((16, 32, 8), np.float32))

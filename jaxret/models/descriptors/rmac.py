@@ -73,6 +73,7 @@ class RegionalEncoder(nnx.Module):
       ConfigError: another pooling, a level below 1, or images that are not seen whole.
 
     Example:
+      >>> from jaxret.models.registry import create_backbone
       >>> net = create_backbone("small-convnet", widths=[4, 8], rngs=nnx.Rngs(0))
       >>> pooled = PooledBackbone(net, "conv_2", whitened_size=6)
       >>> encoder = RegionalEncoder(pooled, Preprocessing(height=64, width=64, resize="fit"), levels=2)

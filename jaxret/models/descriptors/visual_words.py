@@ -103,6 +103,7 @@ class MapWordEncoder(WordEncoder):
       ConfigError: the stage is unknown or no map, or a size is out of range.
 
     Example:
+      >>> from jaxret.models.registry import create_backbone
       >>> net = create_backbone("small-convnet", widths=[4, 8], rngs=nnx.Rngs(0))
       >>> words = MapWordEncoder(net, "conv_2", 50, Preprocessing(height=64, width=96, resize="fit"))
       >>> words.descriptors(jnp.zeros((1, 64, 96, 3), jnp.uint8)).shape[-1]

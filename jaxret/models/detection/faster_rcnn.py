@@ -59,6 +59,7 @@ class FasterRCNN(RegionDetector):
         gives images that do not fit.
 
     Example:
+      >>> from jaxret.models.registry import create_backbone
       >>> from jaxret.preprocessing import Preprocessing
       >>> net = create_backbone("small-convnet", rngs=nnx.Rngs(0))
       >>> size = Preprocessing(height=64, width=64, resize="fit")
