@@ -100,14 +100,13 @@ def main(argv: Sequence[str]) -> int:
     options = chosen_options({kind: given[kind] for kind in OPTION_CLASSES}, system.options, title)
     queries, fitting, what = evaluation_queries(args, retriever)
     settings = chosen_options({kind: given[kind] for kind in _SETTINGS}, [fitting], what)
-    from tqdm import tqdm
-
+    from jaxret.progress import progress_bar
     from jaxret.retrieval.evaluate.failures import check_both_readings, sequence_failures
 
     if args.failures is not None:
         check_both_readings(options)
     count = len(queries.queries) if fitting is RegionEvaluation else None
-    with tqdm(total=count, unit="query", disable=count is None, dynamic_ncols=True) as bar:
+    with progress_bar(None, "query", total=count, shown=count is not None) as bar:
         report = retriever.evaluate(
             queries,
             options=options,

@@ -140,9 +140,9 @@ def add_and_tell(
       quiet: no progress bar.
       ray: a cluster whose workers encode; None: this process does.
     """
-    from tqdm import tqdm
+    from jaxret.progress import progress_bar
 
-    with tqdm(total=len(dataset), unit="item", disable=quiet, dynamic_ncols=True) as bar:
+    with progress_bar(None, "item", total=len(dataset), shown=not quiet) as bar:
         report = retriever.add(dataset, threads=threads, on_item=lambda _: bar.update(), ray=ray)
     tell_added(report, dataset, retriever.index)
     for line in retriever.system.sizes(retriever.index):

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from jaxret.cli.shell import command_line_of
 from jaxret.data.dataset import MediaDataset
@@ -25,6 +24,7 @@ from jaxret.data.splits import DataSplits
 from jaxret.errors import MediaError
 from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, rank_items
 from jaxret.models.encoder import VideoEncoder
+from jaxret.progress import progress_bar
 from jaxret.rank import METRICS
 from jaxret.recipes.clip_media import embed_items, evaluate_items, evaluate_rows, ranked_rows
 from jaxret.recipes.clips.projection import without_projection
@@ -120,7 +120,7 @@ def embed_run(
     known = dict(known or {})
     at_hand = known | dict(embedded or {})
     others = [index for index in range(len(data.dataset)) if index not in at_hand]
-    with tqdm(total=len(others), desc="embedding", unit="item", disable=not show_progress, dynamic_ncols=True) as bar:
+    with progress_bar("embedding", "item", total=len(others), shown=show_progress) as bar:
         media, failures = embed_items(data.dataset, encoder, others, threads=threads, on_item=lambda _: bar.update())
     media |= at_hand
     test = [int(n) for n in data.splits.test if int(n) in media]

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from tqdm import tqdm
 
 from jaxret.errors import NonFiniteLossError
+from jaxret.progress import progress_bar
 from jaxret.training.checkpoint import Checkpoints
 from jaxret.training.config import LoopConfig
 from jaxret.training.devices import batch_mesh, put_batch, put_replicated
@@ -133,14 +133,7 @@ def train_loop(
     total = config.epochs * steps_per_epoch
     done, saved = first, first
     watch = _LossWatch()
-    bar = tqdm(
-        total=total,
-        initial=first,
-        desc=context.description,
-        unit="step",
-        disable=not context.show_progress,
-        dynamic_ncols=True,
-    )
+    bar = progress_bar(context.description, "step", total=total, done=first, shown=context.show_progress)
     # What is saved and compared is larger where it is better.
     sign = -1.0 if validation.lower_is_better else 1.0
     with StopSignal() as stop, bar:

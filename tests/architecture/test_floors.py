@@ -13,7 +13,7 @@ import jaxret
 
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
-    {"errors", "lazy", "plain_text"},
+    {"errors", "lazy", "plain_text", "progress"},
     {"files", "ranges"},
     {"remote"},
     {"preprocessing", "cli.shell"},

@@ -47,6 +47,7 @@ ROOMS = (
     "files.py",
     "lazy.py",
     "preprocessing.py",
+    "progress.py",
     "search.py",
     "train.py",
     "weights.py",

@@ -23,7 +23,6 @@ import numpy.typing as npt
 import optax
 from flax import nnx
 from scipy.spatial.distance import cdist
-from tqdm import tqdm
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import evenly_spaced
@@ -31,6 +30,7 @@ from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import fingerprint
+from jaxret.progress import progress_bar
 from jaxret.recipes.conv_lstm.clip_table import ClipTable, batches_of_clips
 from jaxret.training import RunContext, SplitModel, TrainState, hardest_distances
 from jaxret.training.stop_signal import StopSignal
@@ -180,14 +180,7 @@ def rank_clips(
     batches = batches_of_clips(
         dataset, table, encoder.preprocessing, batch_size=batch_size, threads=threads, first=first
     )
-    bar = tqdm(
-        total=total,
-        initial=first,
-        dynamic_ncols=True,
-        desc=context.description,
-        unit="batch",
-        disable=not context.show_progress,
-    )
+    bar = progress_bar(context.description, "batch", total=total, done=first, shown=context.show_progress)
     with StopSignal() as stop, bar:
         for batch, clips, readable in batches:
             vectors = np.asarray(encoder.encode_frames(clips), np.float32)

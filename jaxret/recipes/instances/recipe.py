@@ -34,7 +34,6 @@ import jax
 import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.frames import evenly_spaced
@@ -51,6 +50,7 @@ from jaxret.models.frozen import weights_origin
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
+from jaxret.progress import progress_bar
 from jaxret.ranges import Count, CountOrZero, Positive, Threads, at_least, check_ranges
 from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone, chosen_backbone
 from jaxret.recipes.instances.fit_whitening import fit_region_whitening
@@ -264,7 +264,7 @@ def train(config: InstanceSearchConfig, context: RunContext) -> Run:
         encoder = make_encoder(config)
         context.write_config(config, dataset)
         indices = training_indices(dataset, config.training_images)
-        with tqdm(desc="fitting", unit="item", disable=not context.show_progress, dynamic_ncols=True) as bar:
+        with progress_bar("fitting", "item", total=None, shown=context.show_progress) as bar:
             known = fit_encoder(encoder, config, dataset, indices, log=context.log, on_item=lambda _: bar.update())
         save_encoder(encoder, run.encoder)
     context.log(f"encoder: {encoder.summary}")

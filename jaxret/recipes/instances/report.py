@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from jaxret.cli.shell import command_line_of
 from jaxret.data.dataset import MediaDataset, MediaSubset
@@ -16,6 +15,7 @@ from jaxret.errors import MediaError
 from jaxret.metrics import right_detections
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.store import fingerprint
+from jaxret.progress import progress_bar
 from jaxret.recipes.finish import closing_sections, curve_parts, write_figures
 from jaxret.recipes.instances.scores import SeenImage
 from jaxret.reporting import (
@@ -73,7 +73,7 @@ def finish_instance_run(
     """
     run = context.run
     retriever = _opened(run, encoder)
-    with tqdm(total=len(dataset.items), desc="indexing", unit="item", disable=not context.show_progress) as bar:
+    with progress_bar("indexing", "item", total=len(dataset.items), shown=context.show_progress) as bar:
         bar.update(len(match_items(dataset, retriever.index).known))
         report = retriever.add(dataset, known=known, threads=config.threads, on_item=lambda _: bar.update())
     lost = list({error.path: error for error in (*failures, *report.skipped)}.values())

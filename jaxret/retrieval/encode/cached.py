@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tqdm import tqdm
-
 from jaxret.data.batches.cache import Computed, FeatureCache, FeatureTable
 from jaxret.data.dataset import MediaDataset
 from jaxret.errors import MediaError
+from jaxret.progress import progress_bar
 from jaxret.retrieval.encode import FrameEncoder, Read, frame_vectors
 
 __all__ = ["fill_cache"]
@@ -42,7 +41,7 @@ def fill_cache(
         for number, result in frame_vectors(dataset, encoder, indices=wanted, threads=threads, read=read):
             yield row[number], result if isinstance(result, MediaError) else (result.vectors, result.times)
 
-    with tqdm(total=len(numbers), desc="frame vectors", unit="item", disable=not show, dynamic_ncols=True) as bar:
+    with progress_bar("frame vectors", "item", total=len(numbers), shown=show) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total, bar.n = total, done
