@@ -1,13 +1,17 @@
-/* The pairs of one query whose exact distances may have to be measured: the key of one is a rough score in float32 and
- * the row's number, so that keys sort by score. They gather until there is no room; then all are dropped whose score
- * says that k others are nearer. */
+/* The pairs of one query whose exact distances may have to be measured: rough scores in float32, and the numbers of
+ * their rows in a second array, in the order in which they came. They gather until there is no room; then all are
+ * dropped whose score says that k others are nearer. */
 #ifndef JR_CANDIDATES_H
 #define JR_CANDIDATES_H
 
 #include <stdint.h>
 #include <string.h>
 
-#define JR_CANDIDATE_ROWS ((int64_t)1 << 32) /* a key's room for the number of a row */
+#define JR_CANDIDATE_ROWS ((int64_t)1 << 32) /* what the number of a row has room for */
+
+#define JR_INLINE static inline __attribute__((always_inline)) /* also into functions of a higher instruction set */
+
+#define JR_VALUE_STEPS 16 /* halvings of a range of values, in which outliers would cost many; then of the orders */
 
 /* Room for the candidates of one query: more than the neighbours', since scores say only roughly who is nearer. */
 static inline int64_t jr_candidate_room(int64_t k)
@@ -15,72 +19,77 @@ static inline int64_t jr_candidate_room(int64_t k)
     return 2 * k + 64;
 }
 
-/* The bits of a score that is a number, in its order. */
-static inline uint32_t jr_score_order(float score)
+/* The bits of a score that is a number, as an integer in its order. */
+JR_INLINE int32_t jr_score_order(float score)
 {
-    uint32_t bits;
+    int32_t bits;
     memcpy(&bits, &score, sizeof bits);
-    return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
+    return bits ^ (bits < 0 ? INT32_MAX : 0);
 }
 
-static inline uint64_t jr_candidate(float score, int64_t row)
+JR_INLINE float jr_score_of_order(int32_t order)
 {
-    return (uint64_t)jr_score_order(score) << 32 | (uint32_t)row;
-}
-
-static inline int64_t jr_candidate_row(uint64_t key)
-{
-    return (int64_t)(key & 0xffffffffu);
-}
-
-static inline float jr_candidate_score(uint64_t key)
-{
-    uint32_t order = (uint32_t)(key >> 32), bits = order ^ (order >> 31 ? 0x80000000u : 0xffffffffu);
+    const int32_t bits = order ^ (order < 0 ? INT32_MAX : 0);
     float score;
     memcpy(&score, &bits, sizeof score);
     return score;
 }
 
-/* The largest key with this score. */
-static inline uint64_t jr_last_candidate(float score)
+/* How many scores are not above `most`; an addition of vectors, whose lanes must not overflow. */
+JR_INLINE int64_t jr_count_scores(const float *scores, int64_t n, float most)
 {
-    return jr_candidate(score, -1);
+    int64_t total = 0;
+    for (int64_t first = 0; first < n; first += 1 << 24) {
+        const int32_t rest = n - first < 1 << 24 ? (int32_t)(n - first) : 1 << 24;
+        int32_t count = 0;
+        for (int32_t i = 0; i < rest; i++)
+            count += scores[first + i] <= most;
+        total += count;
+    }
+    return total;
 }
 
-/* Moves keys before a pivot to the front and returns where the pivot comes to stand. No two are equal. The pivot is the
- * median of three places that hang on n alone. */
-static inline int64_t jr_partition_keys(uint64_t *keys, int64_t n)
+/* A score that k of n >= k scores do not exceed, and at most `most` where ties allow that. Found by halving, first the
+ * values between the smallest and the largest, then the orders: to count needs no branches and moves nothing. */
+JR_INLINE float jr_score_of_rank(const float *scores, int64_t n, int64_t k, int64_t most)
 {
-    int64_t places[3] = {(int64_t)((uint64_t)n * 2654435761u >> 3) % n, n / 2, n - 1};
-    uint64_t a = keys[places[0]], b = keys[places[1]], c = keys[places[2]];
-    int64_t middle = (a < b) == (b < c) ? places[1] : (a < b) == (a < c) ? places[2] : places[0];
-    uint64_t pivot = keys[middle];
-    keys[middle] = keys[n - 1];
-    int64_t front = 0;
-    for (int64_t i = 0; i < n - 1; i++) { /* without a branch on the data, which would be guessed wrong half the time */
-        uint64_t here = keys[i];
-        keys[i] = keys[front];
-        keys[front] = here;
-        front += here < pivot;
+    int32_t low = INT32_MAX, high = INT32_MIN; /* fewer than k are up to the one, at least k up to the other */
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t order = jr_score_order(scores[i]);
+        low = order < low ? order : low;
+        high = order > high ? order : high;
     }
-    keys[n - 1] = keys[front];
-    keys[front] = pivot;
-    return front;
+    low--;
+    int64_t count = n;
+    for (int step = 0; count > most && (int64_t)high - low > 1; step++) {
+        int32_t middle = (int32_t)(low + ((int64_t)high - low) / 2);
+        if (step < JR_VALUE_STEPS) {
+            const int32_t mean = jr_score_order(0.5f * jr_score_of_order(low) + 0.5f * jr_score_of_order(high));
+            middle = mean > low && mean < high ? mean : middle;
+        }
+        const int64_t up_to = jr_count_scores(scores, n, jr_score_of_order(middle));
+        if (up_to >= k) {
+            high = middle;
+            count = up_to;
+        } else {
+            low = middle;
+        }
+    }
+    return jr_score_of_order(high);
 }
 
-/* Brings the smallest of n >= k keys to the front, at least k of them and at most `most`; returns how many. The last of
- * them is the largest. */
-static inline int64_t jr_select_keys(uint64_t *keys, int64_t n, int64_t k, int64_t most)
+/* Copies the candidates that are not above `most`, in their order, maybe to where they come from; returns how many. */
+JR_INLINE int64_t jr_copy_candidates(const float *scores, const uint32_t *rows, int64_t n, float most,
+                                     float *scores_out, uint32_t *rows_out)
 {
-    for (int64_t from = 0, to = n;;) {
-        int64_t count = from + jr_partition_keys(keys + from, to - from) + 1;
-        if (count >= k && count <= most)
-            return count;
-        if (count < k)
-            from = count;
-        else
-            to = count - 1;
+    int64_t left = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const float score = scores[i];
+        scores_out[left] = score;
+        rows_out[left] = rows[i];
+        left += score <= most;
     }
+    return left;
 }
 
 #endif

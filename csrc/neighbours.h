@@ -63,6 +63,16 @@ static inline void jr_select(jr_neighbour *pool, int64_t n, int64_t k)
     }
 }
 
+/* The last of n >= 1. */
+static inline jr_neighbour jr_last(const jr_neighbour *pool, int64_t n)
+{
+    jr_neighbour last = pool[0];
+    for (int64_t i = 1; i < n; i++)
+        if (jr_before(last.distance, last.id, &pool[i]))
+            last = pool[i];
+    return last;
+}
+
 /* Sorts few neighbours, or those whose distances are equal. */
 static inline void jr_sort_by_comparing(jr_neighbour *pool, int64_t n)
 {

@@ -16,6 +16,7 @@
 #define CENTRE_SAMPLE 256
 #define SCRATCH_BYTES (256 * 1024)
 #define DIRECT_BLOCK_BYTES (256 * 1024)
+#define GROUP_BYTES (1 << 20)
 #define TASK_PRODUCTS 2000000000LL
 /* a second thread takes as long to start as one needs for these */
 #define SERIAL_PRODUCTS 1e6
@@ -63,22 +64,31 @@ void jr_topk_free(jr_topk *search)
     if (!search)
         return;
     for (int w = 0; search->workers && w < search->threads; w++) {
-        free(search->workers[w].candidates);
-        free(search->workers[w].candidate_counts);
-        free(search->workers[w].all_candidates);
-        free(search->workers[w].pools);
-        free(search->workers[w].worst);
-        free(search->workers[w].sizes);
-        free(search->workers[w].limits);
-        free(search->workers[w].scratch);
-        free(search->workers[w].biases);
+        jr_topk_worker *worker = &search->workers[w];
+        void *owned[] = {
+            worker->scores,     worker->rows,    worker->counts,         worker->all_scores, worker->group_rows,
+            worker->group_runs, worker->centred, worker->centred_values, worker->pools,      worker->worst,
+            worker->sizes,      worker->limits,  worker->scratch,        worker->biases};
+        for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+            free(owned[i]);
     }
     free(search->workers);
     free(search->centre);
     free(search->packed);
     free(search->query_squares);
     free(search->packed_squares);
+    free(search->all_row_squares);
     free(search);
+}
+
+/* So few queries that the candidates of all and all as doubles take GROUP_BYTES, and every thread has some. */
+static int64_t group_size(const jr_topk *search)
+{
+    int64_t bytes = search->threads * jr_candidate_room(search->k) * (int64_t)sizeof(uint32_t)
+                    + jr_padded_dimensions(search) * (int64_t)sizeof(double);
+    int64_t group = GROUP_BYTES / bytes, share = (search->count + search->threads - 1) / search->threads;
+    group = group < share ? group : share;
+    return group > 1 ? group : 1;
 }
 
 jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, int64_t k, int metric, int threads,
@@ -102,6 +112,7 @@ jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, in
     budget = budget < patience ? budget : patience;
     search->block_rows = budget < panel ? panel : budget / panel * panel;
     search->padded = (count + lanes - 1) / lanes * lanes;
+    search->group = group_size(search);
     double du = (double)dimensions * 0x1p-24;
     search->slack = du < 0.05 ? 2.0 * du / (1.0 - du) + 16 * 0x1p-24 : 1.0;
 
@@ -114,16 +125,24 @@ jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, in
         search->query_squares[q] = square_of(queries + q * dimensions, dimensions);
     for (int w = 0; w < threads; w++) {
         jr_topk_worker *worker = &search->workers[w];
-        worker->candidates = jr_allocate(count, jr_candidate_room(k), 1, sizeof(uint64_t));
-        worker->candidate_counts = jr_allocate(count, 1, 1, sizeof(int64_t));
-        worker->all_candidates = jr_allocate(threads, jr_candidate_room(k), 1, sizeof(uint64_t));
-        worker->pools = jr_allocate(count, jr_pool_size(k), 1, sizeof *worker->pools);
+        const int64_t room = jr_candidate_room(k);
+        worker->scores = jr_reserve(count, room, 1, sizeof *worker->scores);
+        worker->rows = jr_reserve(count, room, 1, sizeof *worker->rows);
+        worker->counts = jr_allocate(count, 1, 1, sizeof *worker->counts);
+        worker->all_scores = jr_reserve(threads, room, 1, sizeof *worker->all_scores);
+        worker->group_rows = jr_reserve(search->group, threads, room, sizeof *worker->group_rows);
+        worker->group_runs = jr_allocate(search->group, threads, 1, sizeof *worker->group_runs);
+        worker->centred = jr_allocate(search->group, 1, 1, sizeof *worker->centred);
+        worker->centred_values = jr_reserve(search->group, jr_padded_dimensions(search), 1, sizeof(double));
+        worker->pools = jr_reserve(count, jr_pool_size(k), 1, sizeof *worker->pools);
         worker->worst = jr_allocate(count, 1, 1, sizeof *worker->worst);
         worker->sizes = jr_allocate(count, 1, 1, sizeof *worker->sizes);
         worker->limits = jr_allocate(search->padded, 1, 1, sizeof(float));
         worker->scratch = jr_allocate(direct ? 1 : search->block_rows, slices * JR_SLICE, 1, sizeof(float));
         worker->biases = jr_allocate(search->block_rows, 1, 1, sizeof(float));
-        if (!worker->candidates || !worker->candidate_counts || !worker->all_candidates || !worker->pools || !worker->worst || !worker->sizes || !worker->limits || !worker->scratch || !worker->biases)
+        if (!worker->scores || !worker->rows || !worker->counts || !worker->all_scores || !worker->group_rows
+            || !worker->group_runs || !worker->centred || !worker->centred_values || !worker->pools || !worker->worst
+            || !worker->sizes || !worker->limits || !worker->scratch || !worker->biases)
             goto no_memory;
         for (int64_t q = 0; q < count; q++)
             worker->worst[q] = (jr_neighbour){INFINITY, 0, INT64_MAX};
@@ -202,10 +221,31 @@ static void search_block(void *context, int64_t task, int worker)
     search->kernel.block(search, &search->workers[worker], first, first + n);
 }
 
-static void settle_query(void *context, int64_t query, int worker)
+static void settle_group(void *context, int64_t task, int worker)
 {
     jr_topk *search = context;
-    search->kernel.settle(search, &search->workers[worker], query);
+    int64_t size = search->row_squares ? search->group : 1, first = task * size;
+    int64_t end = search->count - first < size ? search->count : first + size;
+    search->kernel.settle(search, &search->workers[worker], first, end);
+}
+
+/* Has candidates measured together where they will be more than the rows: the k nearest so far of each query are spread
+ * over all rows seen. */
+static int share_rows(jr_topk *search, int64_t n)
+{
+    search->row_squares = NULL;
+    if (search->count <= JR_FEW_QUERIES || search->count * search->k < search->seen + n)
+        return JR_OK;
+    if (n > search->row_room) {
+        free(search->all_row_squares);
+        search->row_room = 0;
+        search->all_row_squares = jr_reserve(n, 1, 1, sizeof(double));
+        if (!search->all_row_squares)
+            return JR_NO_MEMORY;
+        search->row_room = n;
+    }
+    search->row_squares = search->all_row_squares;
+    return JR_OK;
 }
 
 /* Searches rows that candidates can number. */
@@ -216,6 +256,8 @@ static int add_rows(jr_topk *search, const float *rows, int64_t n, int64_t first
     search->n = n;
     search->first_id = first_id;
     atomic_store(&search->bad_row, -1);
+    if (share_rows(search, n) != JR_OK)
+        return JR_NO_MEMORY;
     int64_t tasks = (n + search->block_rows - 1) / search->block_rows;
     int status = jr_parallel_for(search->threads, tasks, search_block, search, watch, watcher);
     *bad_row = atomic_load(&search->bad_row);
@@ -224,7 +266,10 @@ static int add_rows(jr_topk *search, const float *rows, int64_t n, int64_t first
     if (status != JR_OK)
         return status;
     double products = (double)search->count * (double)(search->k < n ? search->k : n) * (double)search->dimensions;
-    return jr_parallel_for(products > SERIAL_PRODUCTS ? search->threads : 1, search->count, settle_query, search, NULL, NULL);
+    int64_t group = search->row_squares ? search->group : 1, groups = (search->count + group - 1) / group;
+    search->seen += n;
+    int threads = products > SERIAL_PRODUCTS ? search->threads : 1;
+    return jr_parallel_for(threads, groups, settle_group, search, NULL, NULL);
 }
 
 int jr_topk_add(jr_topk *search, const float *rows, int64_t n, int64_t first_id, jr_watch watch, void *watcher,
@@ -245,24 +290,22 @@ typedef struct {
     jr_topk *search;
     int64_t *ids;
     float *distances, *cosines;
-    jr_neighbour *all; /* (threads, 2, threads * k) */
+    jr_neighbour *all; /* (threads, 2, threads * jr_pool_size(k)) */
 } jr_topk_results;
 
 static void write_query(void *context, int64_t query, int worker)
 {
     const jr_topk_results *results = context;
     jr_topk *search = results->search;
-    const int64_t k = search->k, room = search->threads * k;
+    const int64_t k = search->k, pool = jr_pool_size(k), room = search->threads * pool;
     jr_neighbour *all = results->all + worker * 2 * room;
     int64_t total = 0;
     for (int w = 0; w < search->threads; w++) {
-        if (search->workers[w].sizes[query] > k)
-            jr_topk_select(search, &search->workers[w], query);
-        int64_t size = search->workers[w].sizes[query];
-        memcpy(all + total, search->workers[w].pools + query * jr_pool_size(k), (size_t)size * sizeof *all);
-        total += size;
+        const jr_topk_worker *other = &search->workers[w];
+        memcpy(all + total, other->pools + query * pool, (size_t)other->sizes[query] * sizeof *all);
+        total += other->sizes[query];
     }
-    if (total > k) {
+    if (total > k + k / 8) { /* to sort a few more takes less */
         jr_select(all, total, k);
         total = k;
     }
@@ -278,7 +321,7 @@ static void write_query(void *context, int64_t query, int worker)
 int jr_topk_finish(jr_topk *search, int64_t *ids, float *distances, float *cosines)
 {
     jr_topk_results results = {search, ids, distances, cosines, NULL};
-    results.all = jr_allocate(search->threads, 2 * search->threads, search->k, sizeof *results.all);
+    results.all = jr_reserve(search->threads, 2 * search->threads, jr_pool_size(search->k), sizeof *results.all);
     if (!results.all)
         return JR_NO_MEMORY;
     int threads = search->count * search->k > SERIAL_RESULTS ? search->threads : 1;

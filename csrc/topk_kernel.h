@@ -5,6 +5,8 @@
  *   PANEL_ROWS        gallery rows held in registers (times two vectors of queries)
  *   TO_DOUBLES(p)     DOUBLE_LANES floats at p as doubles
  *   MULTIPLY_ADD(a, b, c)   a * b + c on float vectors, fused or not
+ *   MULTIPLY_ADD_DOUBLES(a, b, c)   the same on double vectors
+ *   LANE_TREE(v)      the sum over the lanes of a double vector: the upper half to the lower, until one is left
  *   FOUR_SUMS(a, b, c, d)   the sums over the lanes of four vectors, a jr_four
  *   FOUR_ROOTS(v)     the square roots of a jr_four
  *   FOUR_FAR(scores, limit, scales)   whether all four scores are above the limit and all numbers finite
@@ -29,6 +31,8 @@ typedef double DOUBLES __attribute__((vector_size(DOUBLE_LANES * 8)));
 #define NEAR_ROWS (ACCUMULATORS < 8 ? 8 / ACCUMULATORS : 1)
 
 #include "topk_measure.h"
+#include "topk_products.h"
+#include "topk_settle.h"
 #include "topk_rows.h"
 #include "topk_panels.h"
 

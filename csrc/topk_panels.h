@@ -171,6 +171,8 @@ INLINE void NAME(compare_panels)(jr_topk *search, jr_topk_worker *worker, int64_
     }
     if (atomic_load_explicit(&search->bad_row, memory_order_relaxed) >= 0)
         return;
+    for (int64_t row = first_row; search->row_squares && row < end; row++)
+        search->row_squares[row] = NAME(row_square)(search, search->rows + row * search->dimensions);
     for (int64_t query = 0; query < search->padded; query += 2 * FLOAT_LANES)
         for (int64_t place = 0; place < n; place += PANEL_ROWS) {
             const int64_t panel_rows = n - place < PANEL_ROWS ? n - place : PANEL_ROWS;

@@ -16,6 +16,8 @@
 #define JR_SLICE 256
 /* Up to this many queries are compared row by row, as the rows lie: that already runs at memory speed. */
 #define JR_FEW_QUERIES 4
+/* Rows among which candidates of many queries are measured in turn, in floats: what the L2 cache holds beside them. */
+#define JR_WINDOW_FLOATS 65536
 /* How far ahead of these rows to fetch, in floats: more than the prefetchers of processors dare, and past the four rows
  * at hand where they and the next four fit in the L1 cache. */
 #define JR_PREFETCH_FLOATS(d) ((d) > 256 && (d) <= 1024 ? 4 * (d) : 1024)
@@ -26,11 +28,28 @@ typedef float jr_four __attribute__((vector_size(16)));
 typedef int32_t jr_four_flags __attribute__((vector_size(16)));
 typedef int64_t jr_two_flags __attribute__((vector_size(16)));
 
+/* Some of a query's candidates, whose rows ascend: they stand at `at` to before `end`. */
+typedef struct {
+    int64_t at, end;
+} jr_topk_run;
+
+/* A query whose distances come from products (topk_products.h). */
+typedef struct {
+    const double *values; /* (jr_padded_dimensions,): q', and zeros */
+    double square;        /* Q' + 2 q'c, where c is the centre */
+    double error;         /* what E is without the row's part */
+} jr_topk_centred_query;
+
 /* One thread's part of the search. */
 typedef struct {
-    uint64_t *candidates;      /* (count, jr_candidate_room(k)): of the rows at hand, not measured yet */
-    int64_t *candidate_counts; /* (count,) */
-    uint64_t *all_candidates;  /* (threads * jr_candidate_room(k)): one query's of all threads */
+    float *scores;   /* (count, jr_candidate_room(k)): of the candidates among the rows at hand, not measured yet */
+    uint32_t *rows;  /* as many: the numbers of their rows */
+    int64_t *counts; /* (count,): of the candidates */
+    float *all_scores;    /* (threads * jr_candidate_room(k)): one query's of all threads */
+    uint32_t *group_rows; /* (group, threads * jr_candidate_room(k)): of the candidates that are left */
+    jr_topk_run *group_runs; /* (group, threads): those of each thread among them */
+    jr_topk_centred_query *centred; /* (group,) */
+    double *centred_values; /* (group, jr_padded_dimensions) */
     jr_neighbour *pools; /* (count, jr_pool_size(k)): measured pairs of each query, its k best so far among them */
     int64_t *sizes;      /* (count,): of the pools */
     jr_neighbour *worst; /* (count,): the k-th of the last selection; at infinity before there was one */
@@ -44,8 +63,8 @@ typedef struct {
     int lanes;      /* queries in a vector */
     /* looks for candidates among the rows at hand from `row` to before `end` */
     void (*block)(jr_topk *search, jr_topk_worker *worker, int64_t row, int64_t end);
-    /* measures a query's candidates */
-    void (*settle)(jr_topk *search, jr_topk_worker *worker, int64_t query);
+    /* measures the candidates of the queries from `query` to before `end`, at most a group */
+    void (*settle)(jr_topk *search, jr_topk_worker *worker, int64_t query, int64_t end);
 } jr_topk_kernel;
 
 struct jr_topk {
@@ -55,18 +74,29 @@ struct jr_topk {
     jr_topk_kernel kernel;
     int64_t block_rows;    /* rows of one task */
     int64_t padded;        /* count, up to a multiple of lanes */
+    int64_t group;         /* queries whose candidates are measured by one task */
     float *centre;         /* (dimensions,), NULL until the first rows are seen */
     float *packed;         /* (padded / lanes, dimensions, lanes): centred queries */
     double *query_squares; /* (count,): exact squared norms of the queries, for the cosine */
     double *packed_squares; /* (count,): squared norms of the centred queries */
     double slack;          /* the relative error bound e of the product, see jr_topk_limit */
     jr_topk_worker *workers;
+    int64_t seen;          /* rows searched before those at hand */
+    double *all_row_squares; /* (row_room,): what row_squares points to */
+    int64_t row_room;
     /* the rows at hand */
     const float *rows;
     int64_t n, first_id;
+    double *row_squares; /* (n,): squared norms in double, centred but for the cosine; NULL: measure pairs singly */
     const int64_t *ids; /* what results call a row, by its number; NULL: its number */
     atomic_llong bad_row;
 };
+
+/* Dimensions up to whole steps of the exact sums (topk_measure.h). */
+static inline int64_t jr_padded_dimensions(const jr_topk *search)
+{
+    return (search->dimensions + 15) / 16 * 16;
+}
 
 /* The error of unit vectors: 2^-20 for the rounding of both and of their centring, and the error of a squared length
  * in float32, whose additions are shared by four lanes at least. */
@@ -129,32 +159,33 @@ static inline double jr_topk_farthest(const jr_topk *search, int64_t query, floa
     return 0.5 * distance * distance;
 }
 
+/* The relative error of a squared distance that is made of products: |D^2 - (X' + Q' + 2 q'c - 2 q'x)| as computed, and
+ * |D^2 - the sum of squared differences| as computed, are together below this times X' + Q' + 2 |q'||c|. With u = 2^-53,
+ * no sum of d terms errs by more than d u of its terms, |q'||x| is at most |q'||x'| + |q'||c|, and D^2 at most
+ * 2 X' + 2 Q'; that comes to less than half. */
+static inline double jr_topk_product_slack(const jr_topk *search)
+{
+    return (double)(4 * search->dimensions + 128) * 0x1p-53;
+}
+
+static inline double jr_topk_cosine(double product, double query_square, double row_square)
+{
+    double cosine = row_square == 0.0 || query_square == 0.0 ? 0.0 : product / sqrt(query_square * row_square);
+    return cosine > 1.0 ? 1.0 : cosine < -1.0 ? -1.0 : cosine;
+}
+
+/* As it is reported: a grid of 2^-40 keeps rounding from telling scaled copies of one vector apart. */
+static inline float jr_topk_cosine_distance(double cosine)
+{
+    return (float)(rint((1.0 - cosine) * 0x1p40) * 0x1p-40);
+}
+
 /* Lowers the limit of a query to what k neighbours within `worst` leave; a NaN stays. */
 static inline void jr_topk_lower_limit(const jr_topk *search, jr_topk_worker *worker, int64_t query, double worst)
 {
     float limit = jr_topk_limit(search, query, worst);
     if (limit < worker->limits[query])
         worker->limits[query] = limit;
-}
-
-/* Drops the candidates that k others rule out, and lowers the query's limit to that of those k and up to `most`; returns
- * how many are left. */
-static inline int64_t jr_topk_thin(const jr_topk *search, jr_topk_worker *worker, int64_t query, uint64_t *candidates,
-                                   int64_t n, int64_t most)
-{
-    int64_t kept = 0;
-    if (n > search->k) {
-        kept = jr_select_keys(candidates, n, search->k, most);
-        double worst = jr_topk_farthest(search, query, jr_candidate_score(candidates[kept - 1]));
-        jr_topk_lower_limit(search, worker, query, worst);
-    }
-    const uint64_t last = jr_last_candidate(worker->limits[query]);
-    int64_t left = 0;
-    for (int64_t i = 0; i < n; i++) {
-        candidates[left] = candidates[i];
-        left += candidates[i] <= last;
-    }
-    return left;
 }
 
 /* Drops all but the k nearest of a query's pool, which holds as many at least. */
@@ -173,8 +204,12 @@ static inline void jr_topk_offer(jr_topk *search, jr_topk_worker *worker, int64_
 {
     int64_t room = jr_pool_size(search->k), size = worker->sizes[query]++;
     worker->pools[query * room + size] = (jr_neighbour){distance, cosine, id};
-    if (size + 1 == room || (size + 1 == search->k && isinf(worker->worst[query].distance)))
+    if (size + 1 == room) {
         jr_topk_select(search, worker, query);
+    } else if (size + 1 == search->k && isinf(worker->worst[query].distance)) {
+        worker->worst[query] = jr_last(worker->pools + query * room, size + 1);
+        jr_topk_lower_limit(search, worker, query, worker->worst[query].distance);
+    }
 }
 
 /* Whether a pair of this distance may be among the k nearest. */

@@ -103,6 +103,29 @@ def test_many_neighbours_of_many_rows_on_two_threads(level, metric, count, monke
 
 
 @at_every_level
+@pytest.mark.parametrize("distance", [1.0, 1e4])
+@pytest.mark.parametrize("width", [3, 70])
+def test_more_candidates_than_rows(level, distance, width, monkeypatch):
+    """They are measured together, from products, which say nothing of what lies close together far from the centre; one
+    query alone is measured from differences."""
+    monkeypatch.setattr("jaxret.rank.topk.worthwhile_threads", lambda threads, seconds: threads)
+    rng = np.random.default_rng(width)
+    vectors = rng.normal(size=(379, width)) + distance * np.sign(np.arange(379) % 2 - 0.5)[:, None]
+    gallery = np.tile(vectors[:350].astype("f4"), (2, 1))  # ids decide
+    gallery[7] = 0
+    queries = np.concatenate([gallery[5:8], vectors[350:].astype("f4")])
+    for search in (euclidean_topk, cosine_topk, lambda *arguments, threads: par(*arguments, 0.2, threads=threads)):
+        with forced("portable"):
+            alone = [search(query, gallery, 120, threads=1) for query in queries]
+        with forced(level):
+            for threads in (1, 2):
+                found = search(queries, gallery, 120, threads=threads)
+                np.testing.assert_array_equal(found.ids, np.concatenate([one.ids for one in alone]))
+                distances = np.concatenate([one.distances for one in alone])
+                np.testing.assert_array_equal(found.distances.view("u4"), distances.view("u4"))
+
+
+@at_every_level
 @each_metric
 @pytest.mark.parametrize("count", [1, 3, 24])
 @pytest.mark.parametrize("offset", [1e3, 1e5])
