@@ -23,7 +23,7 @@ from jaxret.models.base import (
 from jaxret.models.layers.init import glorot_uniform, normal
 from jaxret.models.layers.transformer import LayerNorm
 from jaxret.models.registry import register_backbone
-from jaxret.models.transformer import Block, NormedPooling, resized_grid
+from jaxret.models.transformer import Block, NormedPooling, resized_grid, run_blocks
 from jaxret.models.transformer.packed import patches_of
 
 __all__ = ["VideoPrism"]
@@ -213,10 +213,9 @@ class VideoPrism(Backbone):
         stages: dict[str, jax.Array],
         shown: Callable[[jax.Array], jax.Array],
     ) -> jax.Array:
-        for number, block in enumerate(blocks, start=1):
-            x = block(x)
-            stages[f"{name}_{number}"] = shown(x)
-        return x
+        after = run_blocks(blocks, x)
+        stages.update((f"{name}_{number}", shown(x)) for number, x in enumerate(after, start=1))
+        return after[-1]
 
     def _places(self, height: int, width: int) -> jax.Array:
         """Positions of patches, (1, h * w, D)."""

@@ -27,7 +27,7 @@ from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform, normal
 from jaxret.models.layers.transformer import LayerNorm
 from jaxret.models.registry import register_backbone
-from jaxret.models.transformer import AttentionPooling, Block, resized_grid, rotary_angles
+from jaxret.models.transformer import AttentionPooling, Block, resized_grid, rotary_angles, run_blocks
 from jaxret.models.transformer.block import ActivationName
 from jaxret.models.transformer.packed import PackedPatches, packed_positions, patches_of
 from jaxret.models.transformer.positions import Interpolation
@@ -311,11 +311,9 @@ class VisionTransformer(Backbone):
         self, x: jax.Array, angles: jax.Array | None = None, mask: jax.Array | None = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Tokens through the blocks and the last norm, and what is after each block."""
-        stages = {}
-        for stage, block in zip(self.stage_names, self.blocks, strict=False):
-            run = jax.checkpoint(_run) if self.checkpoint else _run
-            x = stages[stage] = run(block, x, angles, mask)
-        return self.last_norm(x), stages
+        after = run_blocks(self.blocks, x, angles=angles, mask=mask, checkpoint=self.checkpoint)
+        stages = dict(zip(self.stage_names, after, strict=False))
+        return self.last_norm(after[-1]), stages
 
     def _normalise(self, images: jax.Array) -> jax.Array:
         return normalised(images, self.normalisation).astype(self.dtype)
@@ -347,10 +345,6 @@ class VisionTransformer(Backbone):
         stages["pooled"] = pooled
         embedding = pooled if self.project is None else self.project(pooled)
         return Encoding(embedding.astype(jnp.float32), stages)
-
-
-def _run(block: Block, x: jax.Array, angles: jax.Array | None, mask: jax.Array | None) -> jax.Array:
-    return block(x, angles=angles, mask=mask)
 
 
 def normalised(images: jax.Array, normalisation: dict[str, list[float]]) -> jax.Array:

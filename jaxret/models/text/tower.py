@@ -13,6 +13,7 @@ from jaxret.models.base import Encoding, check_sizes, compute_dtype, stored_sett
 from jaxret.models.layers.init import glorot_uniform, normal
 from jaxret.models.layers.transformer import LayerNorm
 from jaxret.models.transformer.block import ActivationName, Block
+from jaxret.models.transformer.stack import run_blocks
 
 __all__ = ["TextTower"]
 
@@ -154,10 +155,9 @@ class TextTower(nnx.Module):
             last = self.class_token[...].astype(self.dtype)[None, None]
             x = jnp.concatenate([x, jnp.broadcast_to(last, (len(x), 1, x.shape[-1]))], axis=1)
         mask = self._mask(tokens, x.shape[1])
-        stages = {}
-        for stage, block in zip(self.stage_names, self.blocks, strict=False):
-            x = stages[stage] = block(x, mask=mask)
-        x = self.last_norm(x)
+        after = run_blocks(self.blocks, x, mask=mask)
+        stages = dict(zip(self.stage_names, after, strict=False))
+        x = self.last_norm(after[-1])
         if self.end_token is None:
             pooled = x[:, -1]
         else:

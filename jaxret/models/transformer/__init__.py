@@ -4,6 +4,7 @@ from jaxret.models.transformer.attention import Adapter, Attention, attend, rota
 from jaxret.models.transformer.block import Block, FeedForward
 from jaxret.models.transformer.pooling import AttentionPooling, NormedPooling
 from jaxret.models.transformer.positions import resized_grid, rotary_angles
+from jaxret.models.transformer.stack import run_blocks
 
 __all__ = [
     "Adapter",
@@ -16,4 +17,5 @@ __all__ = [
     "resized_grid",
     "rotary_angles",
     "rotate",
+    "run_blocks",
 ]

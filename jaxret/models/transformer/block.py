@@ -127,6 +127,7 @@ class Block(nnx.Module):
         )
         self.mlp_norm = LayerNorm(units, epsilon=epsilon, dtype=dtype, rngs=rngs)
         self.mlp = FeedForward(units, wide, activation=activation, gated=gated, dtype=dtype, rngs=rngs)
+        self.deterministic = True  # in evaluation mode after creation; nnx.Module.train() and eval() switch it
         self.attention_scale = nnx.Param(jnp.ones(units)) if layer_scale else None
         self.mlp_scale = nnx.Param(jnp.ones(units)) if layer_scale else None
 

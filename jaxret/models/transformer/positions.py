@@ -33,16 +33,19 @@ def resized_grid(grid: jax.Array, height: int, width: int, *, method: Interpolat
       >>> resized_grid(grid, 2, 2, method="bilinear-antialias").shape
       (2, 2, 1)
     """
-    down = jnp.asarray(_resizing(grid.shape[0], height, method, offset))
-    across = jnp.asarray(_resizing(grid.shape[1], width, method, offset))
-    return jnp.einsum("Hh,hwd,Ww->HWd", down, grid.astype(jnp.float32), across, precision=jax.lax.Precision.HIGHEST)
+    grid = grid.astype(jnp.float32)
+    for axis, new in enumerate((height, width)):
+        old = grid.shape[axis]
+        if old != new or (offset and method == "bicubic"):
+            weights = _resizing(old, new, method, offset)
+            resized = jnp.tensordot(weights, grid, axes=(1, axis), precision=jax.lax.Precision.HIGHEST)
+            grid = jnp.moveaxis(resized, 0, axis)
+    return grid
 
 
 @functools.lru_cache(maxsize=64)
 def _resizing(old: int, new: int, method: Interpolation, offset: float) -> npt.NDArray[np.float32]:
     """(new, old): how much each old cell counts in each new one; rows sum to 1."""
-    if old == new and (offset == 0 or method != "bicubic"):
-        return np.eye(old, dtype=np.float32)
     step = old / (new + offset)
     centres = (np.arange(new) + 0.5) * step
     rows = np.zeros((new, old))
