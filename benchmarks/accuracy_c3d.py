@@ -12,7 +12,7 @@ chance, the share of relevant clips. Validation mAP picks the epoch; nothing is 
     python benchmarks/accuracy_c3d.py                       # half an hour on two cores
     python benchmarks/accuracy_c3d.py table --seeds 0       # a part of it; the other rows of the file stay
     python benchmarks/accuracy_c3d.py whole                 # width 1: training accuracy of a few clips
-    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; 14 s a step
+    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16 --warm-up 20    # the recipe's size; 14 s a step
 
 Trainings are kept under --work and not done again, so a stopped call goes on where it was.
 """
@@ -48,9 +48,10 @@ from jaxret.retrieval.encode import clip_rows, code_rows
 from jaxret.training import LoopConfig, RunContext, RunFolder, read_run_log
 
 SEEN_CLASSES = 6  # and as many unseen ones, of JHMDB
+WIDTH, EPOCHS, LEARNING_RATE = 0.125, 25, 3e-4  # of tables; the learning rate of whole is the recipe's
 DATA = "JHMDB, 6 + 6 classes"
 METRICS = ("mAP", "P@1")
-WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_EPOCHS = 3, 4, 14
+WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_WIDTH, WHOLE_EPOCHS = 3, 4, 1.0, 14
 
 
 def jhmdb(folder: Path, seed: int) -> Path:
@@ -152,22 +153,41 @@ def trained(config: C3dConfig, folder: Path) -> Trained:
     return Trained(load_encoder(run.encoder), config, read_run_log(run.metrics))
 
 
-def table(args: argparse.Namespace, seed: int, *, bits: int = 0) -> list[dict[str, Any]]:
-    """The rows of one training."""
-    config = C3dConfig(
-        data=str(jhmdb(args.work, seed)),
-        seed=seed,
-        width=args.width,
+def sized(config: C3dConfig, args: argparse.Namespace, width: float, loop: LoopConfig, rate: float) -> C3dConfig:
+    """The settings with what the command line says of size and optimiser; width and learning rate where it does not."""
+    optimiser = dataclasses.replace(
+        config.optimiser, learning_rate=args.learning_rate or rate, warmup_steps=args.warm_up
+    )
+    return dataclasses.replace(
+        config,
+        width=args.width or width,
         image_size=args.pixels,
         frames=args.frames,
-        bits=bits,
+        optimiser=optimiser,
+        loop=loop,
         threads=1,
     )
-    optimiser = dataclasses.replace(config.optimiser, learning_rate=args.learning_rate)
-    loop = dataclasses.replace(config.loop, epochs=args.epochs)
-    config = dataclasses.replace(config, optimiser=optimiser, loop=loop)
-    result = trained(config, args.work / f"{seed}-{bits}-{args.width:g}-{args.pixels}-{args.frames}")
-    setting = f"width {args.width:g}, {args.frames} frames of {args.pixels} pixels" + (f", {bits} bits" if bits else "")
+
+
+def setting_of(config: C3dConfig) -> str:
+    """What the tables call a size and an optimiser."""
+    shown = f"width {config.width:g}, {config.frames} frames of {config.image_size} pixels"
+    steps = config.optimiser.warmup_steps
+    return shown + (f", warm-up of {steps} steps" if steps else "")
+
+
+def folder_of(config: C3dConfig) -> str:
+    """What the folders of trainings end in."""
+    name = f"{config.width:g}-{config.image_size}-{config.frames}"
+    return name + (f"-{config.optimiser.warmup_steps}" if config.optimiser.warmup_steps else "")
+
+
+def table(args: argparse.Namespace, seed: int, *, bits: int = 0) -> list[dict[str, Any]]:
+    """The rows of one training."""
+    config = C3dConfig(data=str(jhmdb(args.work, seed)), seed=seed, bits=bits)
+    config = sized(config, args, WIDTH, dataclasses.replace(config.loop, epochs=args.epochs or EPOCHS), LEARNING_RATE)
+    result = trained(config, args.work / f"{seed}-{bits}-{folder_of(config)}")
+    setting = setting_of(config) + (f", {bits} bits" if bits else "")
     rows = []
     for group, methods in result.figures().items():
         for method, figures in methods.items():
@@ -181,7 +201,7 @@ def table(args: argparse.Namespace, seed: int, *, bits: int = 0) -> list[dict[st
 
 
 def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Training accuracy of the network at full width, of a few clips that it sees again and again."""
+    """Training accuracy of a few clips that the network sees again and again, at full width if no other is given."""
     path = args.work / "whole.csv"
     dataset = open_dataset(str(jhmdb(args.work, 0)))
     of_class: dict[str, list[Any]] = {}
@@ -195,13 +215,13 @@ def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
             for item in of_class[label][:WHOLE_CLIPS]:
                 written.writerow((item.path, label, item.source, "train"))
             written.writerow((of_class[label][-1].path, label, of_class[label][-1].source, "validation"))
-    loop = LoopConfig(epochs=WHOLE_EPOCHS, evaluate_every=1)
-    config = C3dConfig(data=str(path), image_size=args.pixels, frames=args.frames, threads=1, loop=loop)
-    log = trained(config, args.work / f"whole-{args.pixels}-{args.frames}").log
+    config = C3dConfig(data=str(path))
+    loop = LoopConfig(epochs=args.epochs or WHOLE_EPOCHS, evaluate_every=1)
+    config = sized(config, args, WHOLE_WIDTH, loop, config.optimiser.learning_rate)
+    log = trained(config, args.work / f"whole-{folder_of(config)}").log
     rows = []
     for row in log:
-        shown = f"width 1, {args.frames} frames of {args.pixels} pixels"
-        setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {shown}, epoch {row['epoch']:g}"
+        setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {setting_of(config)}, epoch {row['epoch']:g}"
         print(setting, row["train_accuracy"], flush=True)
         figures = {"training accuracy": row["train_accuracy"], "loss": row["loss"]}
         rows += results_file.rows_of("JHMDB, 3 classes", "training", figures, setting=setting, seed=0)
@@ -211,11 +231,12 @@ def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
 def main() -> None:
     """Train what is missing, print the figures, write the result file."""
     parser = StudyParser(__doc__, "accuracy_c3d", ("table", "codes", "whole"), seeds=(0, 1, 2))
-    parser.add_argument("--width", type=float, default=0.125)
+    parser.add_argument("--width", type=float, help="default: 1/8, of whole 1")
     parser.add_argument("--pixels", type=int, default=48)
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--learning-rate", type=float, default=3e-4)
-    parser.add_argument("--epochs", type=int, default=25, help="at most")
+    parser.add_argument("--learning-rate", type=float, help="default: 3e-4, of whole the recipe's")
+    parser.add_argument("--warm-up", type=int, default=0, help="steps in which the learning rate rises (default 0)")
+    parser.add_argument("--epochs", type=int, help="at most (default: 25, of whole 14)")
     args = parser.read()
     args.work.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str((args.work / "compiled").resolve()))
