@@ -19,6 +19,9 @@ from common.paths import RESULTS
 import jaxret
 from jaxret.files import write_atomically
 
+FOLDERS = ("--work", "--cache")
+"""Options of benchmarks that say where work is kept."""
+
 
 def describe_machine() -> dict[str, Any]:
     """Processor, cores that may be used, memory, system, and how busy the machine was."""
@@ -35,6 +38,17 @@ def describe_machine() -> dict[str, Any]:
         facts["memory_gb"] = round(int(memory.read_text().split()[1]) / 2**20, 1)
     facts["load_average"] = round(os.getloadavg()[0], 2)
     return facts
+
+
+def command() -> str:
+    """The command line, without where it keeps its work, which is no part of what was measured."""
+    words, arguments = [os.path.relpath(sys.argv[0], RESULTS.parent.parent)], iter(sys.argv[1:])
+    for word in arguments:
+        if word in FOLDERS:
+            next(arguments, None)
+        elif not word.startswith(tuple(f"{option}=" for option in FOLDERS)):
+            words.append(word)
+    return "python " + shlex.join(words)
 
 
 def versions_of(packages: Sequence[str]) -> dict[str, str]:
@@ -154,7 +168,7 @@ def _write(
     name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str], earlier: Sequence[dict[str, Any]]
 ) -> Path:
     content = {
-        "command": "python " + shlex.join([os.path.relpath(sys.argv[0], RESULTS.parent.parent), *sys.argv[1:]]),
+        "command": command(),
         "commit": commit(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": describe_machine(),

@@ -46,3 +46,9 @@ def test_rows_without_a_new_figure_stay(tmp_path: Path, monkeypatch: pytest.Monk
     written = json.loads(path.read_text())
     assert [(row["seed"], row["value"]) for row in written["rows"]] == [(0, 0.1), (1, 0.3)]
     assert len(written["earlier"]) == 1
+
+
+def test_where_work_is_kept_is_no_part_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    program = str(results_file.RESULTS.parent / "accuracy_some.py")
+    monkeypatch.setattr(sys, "argv", [program, "lengths", "--work", "/a b", "--cache=/c", "--seeds", "0", "1"])
+    assert results_file.command() == "python benchmarks/accuracy_some.py lengths --seeds 0 1"
