@@ -11,6 +11,7 @@ R-CNN is trained, on 1,500 other photographs with the 9 other objects. For each 
   the first 100, with expansion by 5 results, SIFT also with the verification of key points. mAP (junk removed) over all
   queries and by size, NDCG (graded), and over the relevant ones among the re-ranked the overlap (IoU) of the box found.
 - `quality`: the same queries blurred, stored as bad JPEG, dark and shrunk.
+- `cost`: what VGG16, the paper's network, costs beside MobileNet V1; with random weights, which cost the same.
 - `corel`: Corel-5k by class, whole images: 499 test photographs query 4,500.
 - `scale`: time of a query at 100,000 images (copies of real assignment maps with a fifth of their words changed), and
   how re-ranking grows with the images and windows looked at.
@@ -49,12 +50,13 @@ from common import results_file
 from common.paths import DATA, MOBILENET_WEIGHTS
 from common.study_program import StudyParser
 from PIL import Image
+from studies.instances.cost import cost_rows
 from studies.instances.kept_lists import kept_rows
 from studies.instances.pasted_objects import GROUPS, PastedObjects, PastedQuery, make_pasted_objects
 from studies.instances.plots import draw_examples, draw_scale
 from studies.instances.protocol import ClassedImages, corel_classes, score, score_classes
 from studies.instances.quality import QUALITIES, worse
-from studies.instances.runs import SYSTEMS, Gallery, encoder_of, index_of
+from studies.instances.runs import SYSTEMS, Gallery, encoder_of, folder_of, index_of
 from studies.instances.scale import scale_rows
 from tqdm import tqdm
 
@@ -108,15 +110,12 @@ class Study:
     def _images(self, seed: int) -> PastedObjects:
         return make_pasted_objects(self.args.work / f"pasted-{seed}", seed, data=self.args.data)
 
-    def _folder(self, system: str, seed: int) -> Path:
-        return self.args.work / f"{system.lower().replace(',', '').replace(' ', '-')}-{seed}"
-
     def _encoder(self, system: str, seed: int) -> Any:
         args = self.args
         return encoder_of(
             system,
             self.images(seed),
-            self._folder(system, seed),
+            self.args.work,
             weights=str(args.weights),
             side=args.side,
             epochs=args.epochs,
@@ -125,7 +124,7 @@ class Study:
 
     def retriever(self, system: str, seed: int, gallery: Gallery) -> Retriever:
         """The index of a system."""
-        return index_of(self.encoder(system, seed), gallery, self._folder(system, seed))
+        return index_of(self.encoder(system, seed), gallery, folder_of(system, self.args.work, seed))
 
     def add(
         self,
@@ -296,6 +295,13 @@ def quality(study: Study) -> None:
             )
 
 
+def cost(study: Study) -> None:
+    """Words of maps of two networks: what an image costs."""
+    paths = study.images(study.args.seeds[0]).gallery[:16]
+    for method, figures in cost_rows(paths, weights=str(study.args.weights), side=study.args.side):
+        study.add("cost of an image", method, "BLCF, 200 words", figures)
+
+
 def kept(study: Study) -> None:
     """Lists of words kept with an index of a million images."""
     for method, setting, figures in kept_rows(study.args.work / "kept", study.args.listed):
@@ -305,6 +311,7 @@ def kept(study: Study) -> None:
 STUDIES: dict[str, Callable[[Study], None]] = {
     "pasted": pasted,
     "quality": quality,
+    "cost": cost,
     "corel": corel,
     "scale": scale,
     "kept": kept,

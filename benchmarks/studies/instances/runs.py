@@ -20,9 +20,10 @@ from jaxret.recipes.instances import recipe as instance_search
 from jaxret.retrieval import Retriever
 from jaxret.training import LoopConfig, RunContext, RunFolder
 
-__all__ = ["SYSTEMS", "Gallery", "encoder_of", "files_of", "index_of"]
+__all__ = ["SYSTEMS", "Gallery", "encoder_of", "files_of", "folder_of", "index_of"]
 
-SYSTEMS = ("Grid", "SIFT", "plain SIFT", "BLCF", "BLCF, 200 words", "R-MAC", "Faster R-CNN")
+DETECTOR, WINDOWS = "Faster R-CNN", "Faster R-CNN, windows"
+SYSTEMS = ("Grid", "SIFT", "plain SIFT", "BLCF", "BLCF, 200 words", "R-MAC", DETECTOR, WINDOWS)
 _FITTED = 600  # training images that words and whitenings are fitted on
 
 
@@ -31,22 +32,31 @@ def files_of(paths: Sequence[Path]) -> MediaFiles:
     return MediaFiles([MediaItem(f"{path.parent.name}/{path.name}", "image", path=str(path)) for path in paths])
 
 
+def folder_of(system: str, work: Path, seed: int) -> Path:
+    """Where the encoder and the indexes of a system are kept."""
+    return work / f"{system.lower().replace(',', '').replace(' ', '-')}-{seed}"
+
+
 def encoder_of(
-    system: str, images: PastedObjects, folder: Path, *, weights: str, side: int, epochs: int, seed: int
+    system: str, images: PastedObjects, work: Path, *, weights: str, side: int, epochs: int, seed: int
 ) -> Any:
     """The encoder of a system, fitted on training images, which show none of the objects that are searched for.
 
     Args:
       system: one of `SYSTEMS`.
       images: with the training images.
-      folder: where it is kept; one that is there is loaded.
+      work: where it is kept, see `folder_of`; one that is there is loaded.
       weights: of MobileNet V1, whose map every system but SIFT sees.
       side: longer side of an image as it is seen.
       epochs: of Faster R-CNN.
       seed: everything random follows from it.
     """
-    if system == "Faster R-CNN":
-        return _detector(images, folder / "run", weights=weights, side=side, epochs=epochs, seed=seed)
+    folder = folder_of(system, work, seed)
+    if system in (DETECTOR, WINDOWS):
+        run = folder_of(DETECTOR, work, seed) / "run"
+        detector = _detector(images, run, weights=weights, side=side, epochs=epochs, seed=seed)
+        detector.settings = dataclasses.replace(detector.settings, windows=system == WINDOWS)
+        return detector
     if (folder / "encoder" / "encoder.json").exists():
         return load_encoder(folder / "encoder")
     shared: dict[str, Any] = {"image_size": side, "seed": seed, "training_images": _FITTED}
