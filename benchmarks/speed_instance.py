@@ -14,6 +14,8 @@ with ImageNet weights, in processes of their own, one after the other.
 - Glue: OpenCV, onnxruntime, scikit-learn and faiss (peers/instance_glue.py), where they are installed.
 - One search with a region, of the patches: decoding and encoding the query, both passes.
 
+What was measured is kept under --work, so that a call goes on where one before it was stopped; --anew begins again.
+
 Seconds are of the processor, all threads and the kernel's work included, for other programs do not change these, and
 beside them by the clock.
 """
@@ -24,10 +26,11 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +39,12 @@ from common import results_file
 from common.paths import DATA, MOBILENET_WEIGHTS
 from PIL import Image
 
+from jaxret.cli.compilation_cache import SWITCH
+
 ROOT = Path(__file__).parents[1]
 SIDE = 512
 STAGE = "conv_pw_11"
+METHODS = ("grid", "blcf", "bare", "glue")
 SHAPES = ((4, 3), (3, 2), (16, 9), (1, 1), (3, 4), (2, 3))
 TIMED = """
 import json, sys, time, threading
@@ -141,61 +147,130 @@ def training(photographs: Path, out: Path, features: str) -> list[str]:
     return ["instance-search", "--data", str(photographs), "--out", str(out), *network, *chosen, "--quiet"]
 
 
+class Measurements:
+    """What was measured, kept in a file, and the folders that the measured processes leave.
+
+    Args:
+      args: of the command line.
+    """
+
+    def __init__(self, args: argparse.Namespace):
+        self.before: Path | None = args.before
+        self.photographs = (args.work / f"photographs-{args.images}").absolute()
+        self.work = (args.work / f"measured-{args.images}").absolute()
+        if args.anew:
+            shutil.rmtree(self.work, ignore_errors=True)
+        if not self.photographs.exists():
+            make_photographs(self.photographs, args.images, DATA)
+        self.work.mkdir(parents=True, exist_ok=True)
+        self._file = self.work / "figures.json"
+        self.figures: dict[str, dict[str, float]] = json.loads(self._file.read_text()) if self._file.exists() else {}
+
+    def measure(self, name: str, how: Callable[[], dict[str, float]]) -> None:
+        """Measure what was not measured yet."""
+        if name not in self.figures:
+            self.figures[name] = how()
+            self._file.write_text(json.dumps(self.figures, indent=1))
+        print(name, {figure: round(value, 3) for figure, value in self.figures[name].items()}, flush=True)
+
+    def folder(self, name: str, *, empty: bool = False) -> Path:
+        """A folder of the work."""
+        folder = self.work / name
+        if empty:
+            shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
+    def ours(self, features: str, *, first: bool) -> dict[str, float]:
+        """A training and its index, with or without what one before it compiled."""
+        kept, out = self.folder(f"compiled {features}", empty=first), self.folder(features, empty=True) / "run"
+        line = [sys.executable, "-c", TIMED, *training(self.photographs, out, features)]
+        figures, last = measured(line, **environment(kept))
+        return figures | {"decoding s": json.loads(last)["decoding"]}
+
+    def search(self) -> dict[str, float]:
+        """Searches of the index of patches."""
+        queries = [str(path) for path in sorted(self.photographs.glob("*.jpg"))[:9]]
+        line = [sys.executable, "-c", SEARCH, str(self.folder("grid") / "run"), *queries]
+        figures: dict[str, float] = json.loads(measured(line, **environment(self.folder("compiled grid")))[1])
+        return figures
+
+    def bare(self) -> dict[str, float]:
+        """The network alone."""
+        line = [sys.executable, "-c", BARE, str(self.photographs), str(MOBILENET_WEIGHTS), str(SIDE), STAGE]
+        found = json.loads(measured(line, **environment(self.folder("compiled bare")))[1])
+        return {"processor s": found["processor"], "s by the clock": found["clock"], "sizes": found["sizes"]}
+
+    def glue(self) -> dict[str, float]:
+        """The peers."""
+        return glue(self.photographs, self.folder("glue"))
+
+    def earlier(self) -> dict[str, float]:
+        """The earlier checkout, whose package Python finds first in its folder."""
+        assert self.before is not None
+        out, kept = self.folder("before", empty=True) / "run", self.folder("compiled before", empty=True)
+        line = [sys.executable, "-m", "jaxret.train", *training(self.photographs, out, "")]
+        root = self.before.absolute()
+        return measured(line, folder=root, PYTHONPATH=str(root), JAX_COMPILATION_CACHE_DIR=str(kept))[0]
+
+
+def environment(kept: Path) -> dict[str, str]:
+    """Variables by which programs are kept in a folder, as the commands keep them in the user's."""
+    settings = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+    return {"PYTHONPATH": str(ROOT), "JAX_COMPILATION_CACHE_DIR": str(kept), SWITCH: str(kept), **settings}
+
+
 def main() -> None:
     """Measure, print, write the result file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=900)
     parser.add_argument("--before", type=Path, help="an earlier checkout, built in place")
-    parser.add_argument("--work", type=Path, default=Path("runs/speed_instance"), help="where photographs are kept")
-    parser.add_argument("--methods", nargs="+", default=["grid", "blcf", "bare", "glue"])
+    parser.add_argument("--work", type=Path, default=Path("runs/speed_instance"), help="what is kept")
+    parser.add_argument("--anew", action="store_true", help="measure again what was measured")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
     args = parser.parse_args()
-    photographs = (args.work / f"photographs-{args.images}").absolute()
-    if not photographs.exists():
-        make_photographs(photographs, args.images, DATA)
-    rows: list[dict[str, Any]] = []
-    data = f"{args.images} photographs of many sizes"
-
-    def add(method: str, setting: str, figures: dict[str, float]) -> None:
-        print(f"{method:<40} {setting:<34} {figures}", flush=True)
-        rows.extend(results_file.rows_of(data, method, figures, setting=setting))
-
-    with tempfile.TemporaryDirectory() as scratch:
-        out, cache = Path(scratch), {"JAX_COMPILATION_CACHE_DIR": f"{scratch}/compiled", "PYTHONPATH": str(ROOT)}
-        cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-        run = [sys.executable, "-c"]
-        for features in ("grid", "blcf"):
-            if features not in args.methods:
-                continue
-            own = {**cache, "JAX_COMPILATION_CACHE_DIR": f"{scratch}/compiled-{features}"}
-            found = {}
-            for setting in ("first time", "again"):
-                words = training(photographs, out / f"{features} {setting}", features)
-                figures, line = measured([*run, TIMED, *words], **own)
-                found[setting] = figures | {"decoding s": json.loads(line)["decoding"]}
-            first, again = found["first time"], found["again"]
-            first["compiling s"] = first["processor s"] - again["processor s"]
-            for figures in found.values():
-                computed = figures["processor s"] - figures["decoding s"] - figures.get("compiling s", 0.0)
-                figures["computing and the rest s"] = computed
-            for setting, figures in found.items():
-                add(f"jaxret, {features}", f"fitting and indexing, {setting}", figures)
-        if "grid" in args.methods:
-            queries = [str(path) for path in sorted(photographs.glob("*.jpg"))[:9]]
-            _, line = measured([*run, SEARCH, str(out / "grid again"), *queries], **cache)
-            add("jaxret, grid", "one search, ms of the processor", json.loads(line))
-        if "bare" in args.methods:
-            _, line = measured([*run, BARE, str(photographs), str(MOBILENET_WEIGHTS), str(SIDE), STAGE], **cache)
-            bare = json.loads(line)
-            figures = {"processor s": bare["processor"], "s by the clock": bare["clock"], "sizes": bare["sizes"]}
-            add("bare forward passes", "each image once", figures)
-        if "glue" in args.methods:
-            add("OpenCV, onnxruntime, scikit-learn, faiss", "fitting and indexing, again", glue(photographs, out))
-        if args.before:
-            words = [sys.executable, "-m", "jaxret.train", *training(photographs, out / "before", "")]
-            old = {"PYTHONPATH": str(args.before.absolute()), "JAX_COMPILATION_CACHE_DIR": f"{scratch}/old"}
-            figures, _ = measured(words, folder=args.before.absolute(), **old)  # whose package Python finds first
-            add("jaxret before, blcf", "fitting and indexing, first time", figures)
+    found = Measurements(args)
+    for features in [name for name in ("grid", "blcf") if name in args.methods]:
+        found.measure(f"{features}, first time", lambda features=features: found.ours(features, first=True))
+        found.measure(f"{features}, again", lambda features=features: found.ours(features, first=False))
+    if "grid" in args.methods:
+        found.measure("search", found.search)
+    if "bare" in args.methods:
+        found.measure("bare", found.bare)
+    if "glue" in args.methods:
+        found.measure("glue", found.glue)
+    if args.before:
+        found.measure("before", found.earlier)
+    rows = list(rows_of(found.figures, f"{args.images} photographs of many sizes"))
     print(results_file.update("speed_instance", rows, ["jax", "flax", "onnxruntime", "faiss-cpu", "scikit-learn"]))
+
+
+def rows_of(found: dict[str, dict[str, float]], data: str) -> Iterator[dict[str, Any]]:
+    """The rows of the result file, from what was measured."""
+    bare = found.get("bare", {})
+    for features in ("grid", "blcf"):
+        again = found.get(f"{features}, again", {})
+        for setting in [name for name in ("first time", "again") if f"{features}, {name}" in found]:
+            figures = dict(found[f"{features}, {setting}"])
+            compiled = {}
+            if setting == "first time" and again:
+                compiled = {"compiling s": figures["processor s"] - again["processor s"]}
+            rest = figures["processor s"] - figures["decoding s"] - sum(compiled.values())
+            figures |= {**compiled, "computing and the rest s": rest}
+            if bare:
+                figures["times the bare passes"] = figures["processor s"] / bare["processor s"]
+                figures["times by the clock"] = figures["s by the clock"] / bare["s by the clock"]
+            yield from results_file.rows_of(
+                data, f"jaxret, {features}", figures, setting=f"fitting and indexing, {setting}"
+            )
+    for name, method, setting in (
+        ("search", "jaxret, grid", "one search, ms of the processor"),
+        ("bare", "bare forward passes", "each image once"),
+        ("glue", "OpenCV, onnxruntime, scikit-learn, faiss", "fitting and indexing, again"),
+        ("before", "jaxret before, blcf", "fitting and indexing, first time"),
+    ):
+        if name in found:
+            yield from results_file.rows_of(data, method, found[name], setting=setting)
 
 
 def glue(photographs: Path, out: Path) -> dict[str, float]:

@@ -7,8 +7,10 @@ Beside that lie programs that were lowered and not yet compiled, see `jaxret.mod
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
+import re
 import stat
 import sys
 import time
@@ -16,7 +18,7 @@ from pathlib import Path
 
 from jaxret.files import user_cache
 
-__all__ = ["SWITCH", "keep_compiled_programs", "programs_folder"]
+__all__ = ["SWITCH", "forget_damaged", "keep_compiled_programs", "programs_folder"]
 
 SWITCH = "JAXRET_COMPILATION_CACHE"
 """The variable of the environment that says where: a folder, or `off`; by default the user's cache folder."""
@@ -26,6 +28,8 @@ _ENTRY, _TIME = "-cache", "-atime"
 """How JAX's files end: what was compiled, and when it was used, which is written after it."""
 _WRITTEN_WITHIN = 60.0
 """Seconds that a command takes at most between the two."""
+_DAMAGED = re.compile(r"Error reading persistent compilation cache entry for '([^']+)'")
+"""How JAX warns of an entry that it cannot read, with the name of the program."""
 _SETTINGS = {
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
@@ -50,6 +54,32 @@ def keep_compiled_programs() -> Path | None:
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     return folder
+
+
+def forget_damaged(warning: str) -> Path | None:
+    """Remove the entry of `keep_compiled_programs` that JAX has just warned of, so that it is written anew.
+
+    JAX compiles such a program and leaves the entry, so that it would warn in every process. Its warning tells the name
+    of the program, which several entries have; the one that was read last is meant.
+
+    Args:
+      warning: its text.
+
+    Returns:
+      The file that was removed; None where the warning is of something else, or the folder is not ours.
+    """
+    found, folder = _DAMAGED.search(warning), _own_folder()
+    if found is None or folder is None or os.environ.get("JAX_COMPILATION_CACHE_DIR") != str(folder):
+        return None
+    with contextlib.suppress(OSError):
+        times = list(folder.glob(f"{glob.escape(found[1])}-*{_TIME}"))
+        last = max(times, key=lambda path: int.from_bytes(path.read_bytes(), "little"), default=None)
+        if last is not None:
+            entry = last.with_name(last.name.removesuffix(_TIME) + _ENTRY)
+            entry.unlink()
+            last.unlink()
+            return entry
+    return None
 
 
 def programs_folder() -> Path | None:

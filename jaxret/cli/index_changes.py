@@ -91,6 +91,13 @@ def keep_up(index: MediaIndex, *, upgrade: bool, media: Path | None) -> None:
     if media is not None:
         if url_of(media) is None and not media.is_dir():
             raise ConfigError(f"--relocate {media}: there is no such folder")
+        paths = index.paths_below(media)
+        if not any(map(is_present, paths)):
+            named = f", such as {paths[0]}" if paths else ""
+            raise ConfigError(
+                f"--relocate {media}: none of the media of {index.folder} is below it{named}; name the folder that "
+                "now holds what the old one held. Nothing was changed"
+            )
         index.relocate(media)
         gone = sum(path is not None and not is_present(path) for path in index.values("path"))
         print_text(f"media of {index.folder} lie in {index.media_root} now; {gone} of {len(index)} are not there")

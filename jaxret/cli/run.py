@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxret.cli.compilation_cache import keep_compiled_programs
+from jaxret.cli.compilation_cache import forget_damaged, keep_compiled_programs
 from jaxret.errors import ConfigError, JaxretError
 from jaxret.files import with_free_space
 from jaxret.plain_text import print_text
@@ -28,8 +28,8 @@ _OBJECTS_OF_A_START = 300_000
 def run_command(main: Callable[[Sequence[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Call `main(arguments)`; our own errors become one line on stderr and exit status 2.
 
-    Warnings of decoders are one line each that names the file. Ctrl-C ends with status 130, a closed pipe (as by
-    `| head`) quietly.
+    A warning of a decoder, or of a compiled program that is damaged, is one line that names the file. Ctrl-C ends with
+    status 130, a closed pipe (as by `| head`) quietly.
     """
     put_off_collection()
     keep_compiled_programs()
@@ -80,6 +80,9 @@ def _in_words(error: BaseException) -> str:
 
 
 def _show_warning(usual: Callable[..., None], message: Warning | str, *rest: Any, **names: Any) -> None:
+    if (entry := forget_damaged(str(message))) is not None:
+        print_text(f"jaxret: warning: {entry} was damaged; the program is compiled and kept anew", file=sys.stderr)
+        return
     # A warning comes from the thread that decodes; the module is there if one does.
     decoding = sys.modules.get("jaxret.data.decode.errors")
     path = None if decoding is None else decoding.file_being_read()

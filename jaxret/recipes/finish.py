@@ -20,7 +20,7 @@ from jaxret.evaluation import GroupFigures
 from jaxret.files import write_atomically
 from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
-from jaxret.reporting import Section, draw_curves, drawn_figure, paragraph, preformatted, table
+from jaxret.reporting import Section, drawn_figure, paragraph, preformatted, table
 from jaxret.retrieval import Retriever
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.matches import match_items
@@ -104,6 +104,8 @@ def curve_parts(run: RunFolder, panels: Mapping[str, Sequence[str]]) -> list[str
     rows = read_run_log(run.metrics)
     if not rows:
         return [paragraph("Nothing was trained.")]
+    from jaxret.reporting import draw_curves  # brings matplotlib, which not every run draws with
+
     text = f"{len(rows)} evaluations"
     return [drawn_figure(run.curves, text, lambda: draw_curves(run.curves, rows, panels=panels))]
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxret.plain_text import printable
-from jaxret.reporting.saving import save_page
+from jaxret.reporting.pages import save_page
 
 __all__ = ["DetectedImage", "DrawnBox", "draw_detections"]
 

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.plain_text import printable
-from jaxret.reporting.saving import save_page
+from jaxret.reporting.pages import save_page
 
 __all__ = ["draw_reconstructions"]
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from jaxret.data.readers import MediaReader
 from jaxret.plain_text import printable
-from jaxret.reporting.saving import save_page
+from jaxret.reporting.pages import save_page
 
 __all__ = ["GalleryRow", "Tile", "boxed_image", "draw_result_gallery", "filmstrip"]
 

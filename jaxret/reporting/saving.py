@@ -9,13 +9,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from PIL import Image
 
 from jaxret.files import write_atomically
 from jaxret.plain_text import printable
 
-__all__ = ["add_legend", "save_figure", "save_page"]
-
+__all__ = ["add_legend", "save_figure"]
 
 _LONGEST = 48  # characters
 
@@ -42,9 +40,3 @@ def _shown(line: str) -> str:
     """A line of text, cut where it would leave no room for what is drawn."""
     line = printable(line)
     return line if len(line) <= _LONGEST else line[: _LONGEST - 1] + "…"
-
-
-def save_page(page: Image.Image, path: Path) -> None:
-    """Write an image."""
-    with write_atomically(path) as partial:
-        page.save(partial)

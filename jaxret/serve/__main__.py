@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+from jaxret.cli.compilation_cache import programs_folder
 from jaxret.cli.flags import parse
 from jaxret.cli.run import run_command
 from jaxret.errors import ConfigError
@@ -73,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--name {args.name} is how other machines reach it: it needs a --token, too")
 
     with bound_socket(args.host, args.port) as listening:
-        parts = open_parts(args.index, args.media_root, Limits())
+        parts = open_parts(args.index, args.media_root, Limits(), programs_folder())
         host = f"[{args.host}]" if ":" in args.host else args.host
         secret = "" if args.secret is None else f"?token={args.secret}"
         print(f"http://{host}:{listening.getsockname()[1]}/{secret}", flush=True)

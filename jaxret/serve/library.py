@@ -167,6 +167,7 @@ class Library:
 
     Args:
       folders: of indexes, or of runs that hold one.
+      programs: where programs of their encoders are kept, see `jaxret.retrieval.Retriever.open`.
 
     Attributes:
       indexes: by the name that requests have for each.
@@ -175,13 +176,13 @@ class Library:
       ConfigError, IndexFormatError, WeightsError, EncoderMismatchError: as `Retriever.open`.
     """
 
-    def __init__(self, folders: Sequence[Path]):
+    def __init__(self, folders: Sequence[Path], programs: Path | None = None):
         self.indexes: dict[str, OpenIndex] = {}
         for folder in folders:
             place = index_folder(folder)
             name = _name(folder)
             id = _free(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "index", self.indexes)
-            self.indexes[id] = OpenIndex(id, name, Retriever.open(place))
+            self.indexes[id] = OpenIndex(id, name, Retriever.open(place, programs=programs))
 
     def find(self, id: str) -> OpenIndex:
         """An index by the name that requests have for it.

@@ -65,13 +65,19 @@ class Parts:
         return any(workers.busy for workers in (self.searches.workers, self.jobs.workers, self.looking, self.drawing))
 
 
-def open_parts(indexes: Sequence[Path], media_root: Path | None, limits: Limits) -> Parts:
+def open_parts(indexes: Sequence[Path], media_root: Path | None, limits: Limits, programs: Path | None = None) -> Parts:
     """Open the indexes, and make everything else.
+
+    Args:
+      indexes: their folders.
+      media_root: the folder that media may be taken from; None: none may.
+      limits: of what requests may cost.
+      programs: where programs of encoders are kept, see `jaxret.retrieval.Retriever.open`.
 
     Raises:
       ConfigError, IndexFormatError, WeightsError, EncoderMismatchError: as `jaxret.retrieval.Retriever.open`.
     """
-    library = Library(indexes)
+    library = Library(indexes, programs)
     root = None if media_root is None else MediaRoot(media_root)
     folder = Path(tempfile.mkdtemp(prefix="jaxret-serve-"))
     sources = Sources(root, folder, limits)

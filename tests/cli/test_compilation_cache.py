@@ -16,7 +16,7 @@ from flax import nnx
 from PIL import Image
 
 from jaxret.cli import compilation_cache
-from jaxret.cli.compilation_cache import SWITCH, keep_compiled_programs, programs_folder
+from jaxret.cli.compilation_cache import SWITCH, forget_damaged, keep_compiled_programs, programs_folder
 from jaxret.cli.run import put_off_collection
 from jaxret.data.open import open_dataset
 from jaxret.models import Mean, create_backbone
@@ -157,6 +157,51 @@ def test_a_search_brings_nothing_that_draws_fits_or_trains(tmp_path):
     assert brought == ""
     assert first.splitlines()[:-1] == hits
     assert "1.png" in hits[1]
+
+
+_COMPILING = """
+import sys
+from jaxret.cli.run import run_command
+def main(words):
+    import jax.numpy as jnp
+    print(int(jnp.arange(5).sum()))
+run_command(main, [])
+"""
+
+
+def test_a_damaged_entry_is_told_once_and_written_anew(tmp_path):
+    environment = {**os.environ, SWITCH: str(tmp_path / "programs"), "JAX_PLATFORMS": "cpu"}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+
+    def run():
+        words = [sys.executable, "-c", _COMPILING]
+        return subprocess.run(words, capture_output=True, text=True, check=True, env=environment)
+
+    run()
+    (entry, *_) = sorted((tmp_path / "programs").rglob("*-cache"))
+    whole = entry.read_bytes()
+    entry.write_bytes(whole[: len(whole) // 2])
+    damaged = run()
+    assert damaged.stdout == "10\n"
+    assert damaged.stderr == f"jaxret: warning: {entry} was damaged; the program is compiled and kept anew\n"
+    assert len(entry.read_bytes()) > len(whole) // 2
+    assert run().stderr == ""
+
+
+def test_of_entries_of_one_name_that_which_was_read_last_is_forgotten(unset):
+    folder = keep_compiled_programs()
+    assert folder is not None
+    for name, moment in (("jit_f-old", 5), ("jit_f-read", 300), ("jit_fg-later", 400)):
+        (folder / f"{name}-cache").write_bytes(b"x")
+        (folder / f"{name}-atime").write_bytes(moment.to_bytes(8, "little"))
+    told = "Error reading persistent compilation cache entry for 'jit_f': ZstdError: truncated"
+    assert forget_damaged("Corrupt EXIF data") is None
+    assert forget_damaged(told) == folder / "jit_f-read-cache"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "jit_f-old-atime", "jit_f-old-cache", "jit_fg-later-atime", "jit_fg-later-cache"
+    ]  # fmt: skip
+    unset.setenv("JAX_COMPILATION_CACHE_DIR", "mine")
+    assert forget_damaged(told) is None
 
 
 def test_the_first_collection_is_put_off_and_later_ones_are_as_usual():

@@ -55,9 +55,12 @@ def test_the_cells_are_those_of_four_grids() -> None:
 def test_cells_and_boxes_are_means_of_the_map(make, size: tuple[int, int]) -> None:
     encoder = make()
     image = scene(0, size, {"flag": (4, 4, 28, 28)})[None]
-    one = np.asarray(encoder.maps(image), np.float64)[0]
+    one = np.asarray(encoder.backbone(image).stages[encoder.stage], np.float64)[0]
     rows, columns = one.shape[:2]
-    places = encoder.places(one.astype(np.float32)).reshape(144, -1)
+    # Alone, and within a larger batch whose padding must not matter.
+    padded, within = np.pad(image, [(0, 0), (0, 64 - size[0]), (0, 64 - size[1]), (0, 0)], constant_values=9), [size]
+    places = encoder.places(image).reshape(144, -1)
+    np.testing.assert_allclose(encoder.places(padded, within).reshape(144, -1), places, atol=2e-5)
     found = encoder.vectors(encoder.cells(places))
     # The mean of projected places is the projected mean.
     again = encoder.cells(encoder.projected(places))
@@ -69,9 +72,8 @@ def test_cells_and_boxes_are_means_of_the_map(make, size: tuple[int, int]) -> No
     for box in ((3.0, 5.0, 21.5, 30.0), (0.0, 0.0, float(width), float(height)), (9.0, 9.0, 9.5, 9.5)):
         left, top, right, bottom = (edge / 4 for edge in box)
         mean = area_mean(one, top, left, bottom, right)
-        np.testing.assert_allclose(
-            encoder.vectors(encoder.box_mean(one.astype(np.float32), box)), expected(encoder, mean), atol=2e-5
-        )
+        for found in (encoder.box_mean(image, box), encoder.box_mean(padded, box, within)):
+            np.testing.assert_allclose(encoder.vectors(found), expected(encoder, mean), atol=2e-5)
 
 
 def test_windows_are_means_of_places() -> None:

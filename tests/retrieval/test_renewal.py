@@ -257,6 +257,11 @@ def test_media_move_and_the_index_follows(media: Path, capsys: pytest.CaptureFix
     assert "added 0 items, 2 were there already" in capsys.readouterr().out
     assert run_command(dispatch, ["index", str(folder), "--relocate", str(moved / "none")]) == 2
     assert "there is no such folder" in capsys.readouterr().err
+    (other := moved.parent / "other").mkdir()
+    assert run_command(dispatch, ["index", str(folder), "--relocate", str(other)]) == 2
+    told = capsys.readouterr().err
+    assert f"none of the media of {folder} is below it, such as {other / NAMES[0]}" in told
+    assert str(MediaIndex.open(folder).media_root) == str(moved)
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,9 @@ def running(
     *,
     name: str | None = None,
     token: str | None = None,
+    programs: Path | None = None,
 ) -> Iterator[Client]:
-    parts = open_parts(indexes, media_root, limits or Limits())
+    parts = open_parts(indexes, media_root, limits or Limits(), programs)
     socket = bound_socket("127.0.0.1", 0)
     server = server_of(make_app(parts, name=name, token=token))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]}, daemon=True)

@@ -13,6 +13,7 @@ from serve.server import running
 import jaxret
 from jaxret import Retriever
 from jaxret.models import FrozenSettings, frozen_encoder
+from jaxret.models.kept_encoder import KeptEncoder
 from jaxret.retrieval import Feedback, Mark
 
 pytest.importorskip("tokenizers", reason="needs the extra text")
@@ -33,7 +34,8 @@ def test_words_are_searched_with_and_refined(tmp_path: Path) -> None:
     expected = [hit.item.key for hit in retriever.search_text(text, 6)]
     marks = Feedback((Mark(expected[-1]),), (Mark(expected[0]),))
     moved = [hit.item.key for hit in retriever.search(retriever.refine(retriever.encode(text=text), marks), 6)]
-    with running([tmp_path / "words"]) as client:
+    (programs := tmp_path / "programs").mkdir()
+    with running([tmp_path / "words"], programs=programs) as client:
         (index,) = client.get("/api/indexes").json
         assert (index["knows_words"], index["query_kinds"]) == (True, ["image", "video", "text"])
         hits = client.search("words", {"text": text}, k=6).json["hits"]
@@ -45,3 +47,7 @@ def test_words_are_searched_with_and_refined(tmp_path: Path) -> None:
         assert empty["error"] == "a text to search with must have words, got ' '"
         compared = {"index": "words", "query": {"text": text}, "item": hits[0]["item"]}
         assert client.post("/api/comparisons", compared).json == {"kind": "images", "box": None}
+        picture = client.upload(media / "2.png").json["upload"]
+        assert client.search("words", {"upload": picture}, k=1).json["hits"][0]["key"] == "2.png"
+        assert isinstance(client.parts.library.indexes["words"].retriever.encoder, KeptEncoder)
+    assert list(programs.iterdir()), "what encoded the picture is kept for the next server"

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import jax
 import numpy as np
 from flax import nnx
 from jax.typing import ArrayLike
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
-from jaxret.models.descriptors.stage_maps import stage_maps, unit_rows
+from jaxret.models.descriptors.stage_maps import stage_means, unit_rows
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.on_backbone import config_on_backbone, parts_on_backbone
 from jaxret.models.origin import WeightsOrigin
@@ -85,9 +84,9 @@ class GridEncoder(nnx.Module):
       >>> from jaxret.models.registry import create_backbone
       >>> net = create_backbone("small-convnet", widths=[4, 8], rngs=nnx.Rngs(0))
       >>> encoder = GridEncoder(net, "conv_2", Preprocessing(height=64, width=64, resize="fit"), levels=2)
-      >>> places = encoder.places(np.zeros((16, 32, 8), np.float32))
+      >>> places = encoder.places(np.zeros((3, 32, 64, 3), np.uint8))
       >>> places.shape, encoder.vectors(window_means(places, grid_cells(2))).shape
-      ((12, 12, 8), (5, 8))
+      ((3, 12, 12, 8), (3, 5, 8))
     """
 
     kind: ClassVar[str] = "grid-patches"
@@ -148,27 +147,49 @@ class GridEncoder(nnx.Module):
             whitened_size=config["whitened_size"],
         )
 
-    def maps(self, images: ArrayLike, sizes: ArrayLike | None = None) -> jax.Array:
-        """Images (B, H, W, C) to maps (B, H', W', C'); jitted, see `jaxret.models.descriptors.stage_maps`."""
-        return stage_maps(self.backbone, self.stage, images, sizes)
+    def places(self, images: ArrayLike, sizes: ArrayLike | None = None) -> Array:
+        """The maps of images averaged into 12 x 12 places of equal area.
 
-    def places(self, one: Array) -> Array:
-        """The map (H', W', C') of one image averaged into 12 x 12 places of equal area, (12, 12, C')."""
-        down, across = (_shares(side, np.arange(PLACES + 1) * side / PLACES) for side in one.shape[:2])
-        return np.asarray(np.tensordot(across, np.tensordot(down, one, 1), (1, 1)).swapaxes(0, 1), np.float32)
+        Args:
+          images: (B, H, W, C), uint8 or 0..255.
+          sizes: (B, 2), of each image within the batch, see `jaxret.models.descriptors.stage_maps`.
 
-    def box_mean(self, one: Array, box: Sequence[float]) -> Array:
-        """The mean (C',) of the map of an image over a box (4,), left, top, right, bottom in its pixels."""
+        Returns:
+          (B, 12, 12, C').
+        """
+        edges = [[side * np.arange(PLACES + 1) / PLACES for side in size] for size in self._map_sizes(images, sizes)]
+        return self._means(images, sizes, edges)
+
+    def box_mean(self, image: ArrayLike, box: Sequence[float], size: ArrayLike | None = None) -> Array:
+        """The mean (C',) of the map of an image over a box, by the program of `places`.
+
+        Args:
+          image: (1, H, W, C).
+          box: (4,), left, top, right, bottom in its pixels.
+          size: (1, 2), of the image within the batch, as `sizes` of `places`.
+        """
         left, top, right, bottom = (edge / self.stride for edge in box)
-        (down,), (across,) = (
-            _shares(one.shape[0], np.array([top, bottom])),
-            _shares(one.shape[1], np.array([left, right])),
-        )
-        return np.asarray(across @ np.tensordot(down, one, 1), np.float32)
+        return np.asarray(self._means(image, size, [[np.array([top, bottom]), np.array([left, right])]])[0, 0, 0])
 
-    def projected(self, means: Array) -> Array:
-        """Means of a map (..., C') to what patches are compared by before they have length 1, (..., D)."""
-        return means if self.whitening is None else self.whitening.on_host(means)
+    def _map_sizes(self, images: ArrayLike, sizes: ArrayLike | None) -> NDArray[np.int64]:
+        """Height and width (B, 2) of the map of each image."""
+        count, *canvas = np.shape(images)[:3]
+        within = [canvas] * count if sizes is None else sizes
+        return np.asarray(within, np.int64).reshape(count, 2) // self.stride
+
+    def _means(
+        self, images: ArrayLike, sizes: ArrayLike | None, edges: Sequence[Sequence[NDArray[np.float64]]]
+    ) -> Array:
+        """Means (B, 12, 12, C') between at most 13 edges of rows and of columns of each map; zeros for fewer edges."""
+        shares = [np.zeros((len(edges), PLACES, side // self.stride), np.float32) for side in np.shape(images)[1:3]]
+        for number, (of_image, size) in enumerate(zip(edges, self._map_sizes(images, sizes).tolist(), strict=True)):
+            for side, of_side, length in zip(shares, of_image, size, strict=True):
+                side[number, : len(of_side) - 1, :length] = _shares(length, of_side)
+        return np.asarray(stage_means(self.backbone, self.stage, images, sizes, *shares))
+
+    def projected(self, places: Array) -> Array:
+        """Places (12 * 12, C') of an image to what patches are compared by before they have length 1, (12 * 12, D)."""
+        return places if self.whitening is None else self.whitening.compiled(places)
 
     def cells(self, places: Array) -> Array:
         """Places (12 * 12, C) of an image to the means (P, C) in the cells of its grids, see `grid_cells`."""
@@ -176,7 +197,7 @@ class GridEncoder(nnx.Module):
 
     def vectors(self, means: Array) -> Array:
         """Means of a map (..., C') to vectors (..., D) of length 1."""
-        return unit_rows(self.projected(means))
+        return unit_rows(means if self.whitening is None else self.whitening.on_host(means))
 
 
 def _shares(size: int, edges: NDArray[np.float64]) -> Array:

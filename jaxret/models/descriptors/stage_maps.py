@@ -1,4 +1,4 @@
-"""The map of one stage for images of one size or of several, by a program that every descriptor of maps shares."""
+"""The map of one stage for images of one size or of several, and its means over boxes: programs for all descriptors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jaxret.models.base import Backbone
 from jaxret.models.layers.l2_norm import l2_normalise
 
-__all__ = ["stage_maps", "unit_rows"]
+__all__ = ["stage_maps", "stage_means", "unit_rows"]
 
 
 def stage_maps(
@@ -35,11 +35,46 @@ def stage_maps(
     return _stage_maps(backbone, stage, jnp.asarray(images), None if sizes is None else jnp.asarray(sizes), unit)
 
 
+def stage_means(
+    backbone: Backbone,
+    stage: str,
+    images: ArrayLike,
+    sizes: ArrayLike | None,
+    down: NDArray[np.float32],
+    across: NDArray[np.float32],
+) -> jax.Array:
+    """Images to means of the map of a stage; jitted.
+
+    Args:
+      backbone, stage, images, sizes: see `stage_maps`.
+      down: (B, R, H'), how much each row of the map counts, 0 beyond the image.
+      across: (B, S, W'), how much each column counts.
+
+    Returns:
+      (B, R, S, C') float32, for each pair of them.
+    """
+    there = None if sizes is None else jnp.asarray(sizes)
+    return _stage_means(backbone, stage, jnp.asarray(images), there, down, across)
+
+
 @functools.partial(jax.jit, static_argnums=(1, 4))
 def _stage_maps(backbone: Backbone, stage: str, images: jax.Array, sizes: jax.Array | None, unit: bool) -> jax.Array:
-    stages = backbone(images).stages if sizes is None else backbone.padded_maps(images, sizes)
-    maps = stages[stage].astype(jnp.float32)
+    maps = _maps(backbone, stage, images, sizes)
     return l2_normalise(maps) if unit else maps
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _stage_means(
+    backbone: Backbone, stage: str, images: jax.Array, sizes: jax.Array | None, down: jax.Array, across: jax.Array
+) -> jax.Array:
+    maps = _maps(backbone, stage, images, sizes)
+    rows = jnp.einsum("brh,bhwc->brwc", down, maps, precision="highest")
+    return jnp.einsum("bsw,brwc->brsc", across, rows, precision="highest")
+
+
+def _maps(backbone: Backbone, stage: str, images: jax.Array, sizes: jax.Array | None) -> jax.Array:
+    stages = backbone(images).stages if sizes is None else backbone.padded_maps(images, sizes)
+    return stages[stage].astype(jnp.float32)
 
 
 def unit_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -54,6 +54,7 @@ class Foundation:
       sizing: how images are prepared for it.
       checksum: SHA-256, in hex, of the files of its weights.
       words: its tower of words and their tokenizer; None: it has none, or no tokenizer lies beside it.
+      lacks_tokenizer: whether its files hold a tower of words beside which no tokenizer lies.
     """
 
     family: str
@@ -61,6 +62,7 @@ class Foundation:
     sizing: Sizing
     checksum: str
     words: Words | None = None
+    lacks_tokenizer: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,16 +123,18 @@ def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 
     except (KeyError, IndexError, ConfigError, ValueError) as error:
         raise WeightsError(f"{path} describes no {family.name} encoder: {error}") from error
     _fill(backbone, family.patterns(settings), family, family.unused, files)
-    words = None if family.text is None else _words(family, family.text, files, dtype)
-    return Foundation(family.name, backbone, sizing, files.checksum, words)
+    words, lacks_tokenizer = None, False
+    if family.text is not None and (of_words := family.text.settings(files)) is not None:
+        folder = files.path if files.config is not None else files.path.parent  # a file's tokenizer lies beside it
+        lacks_tokenizer = not has_tokenizer(folder)
+        words = None if lacks_tokenizer else _words(family, family.text, of_words, files, folder, dtype=dtype)
+    return Foundation(family.name, backbone, sizing, files.checksum, words, lacks_tokenizer)
 
 
-def _words(family: Family, text: TextFamily, files: WeightFiles, dtype: str) -> Words | None:
-    """The tower of words and the tokenizer; None where the files lack one of them."""
-    settings = text.settings(files)
-    folder = files.path if files.config is not None else files.path.parent  # a file's tokenizer lies beside it
-    if settings is None or not has_tokenizer(folder):
-        return None
+def _words(
+    family: Family, text: TextFamily, settings: dict[str, Any], files: WeightFiles, folder: Path, *, dtype: str
+) -> Words:
+    """The tower of words of these settings, and the tokenizer in the folder."""
     try:
         tower: TextTower = nnx.eval_shape(lambda: TextTower(**settings, dtype=dtype, rngs=nnx.Rngs(0)))
     except (ConfigError, ValueError) as error:

@@ -80,15 +80,15 @@ class ConvBatchNorm(nnx.Module):
 
     def __call__(self, inputs: jax.Array, inside: Inside | None = None) -> jax.Array:
         """(B, *spatial, C_in) to (B, *spatial', C_out), in the compute dtype; `inside`: of padded images."""
-        if inside is not None and max(self.kernel.shape[: len(self.strides)]) > 1:
-            inputs = inside(inputs)
-        form = depthwise_convolve if self.depthwise else convolve
-        outputs = form(
-            inputs.astype(self.dtype),
-            self.kernel[...].astype(self.dtype),
-            strides=self.strides,
-            padding=self.padding,
-        )
+        kernel = self.kernel[...].astype(self.dtype)
+        strides, padding = self.strides, self.padding
+        if self.depthwise:
+            inputs = inputs.astype(self.dtype)
+            outputs = depthwise_convolve(inputs, kernel, strides=strides, padding=padding, inside=inside)
+        else:
+            if inside is not None and max(kernel.shape[: len(strides)]) > 1:
+                inputs = inside(inputs)
+            outputs = convolve(inputs.astype(self.dtype), kernel, strides=strides, padding=padding)
         if not self.training:
             scale, shift = self.scale_and_shift()
             scale, shift = (per_channel(values.astype(self.dtype), outputs) for values in (scale, shift))

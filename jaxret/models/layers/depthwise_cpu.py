@@ -16,7 +16,7 @@ from jax import lax
 
 from jaxret.models.layers.feature_map import per_channel
 
-__all__ = ["shifted_convolution"]
+__all__ = ["padded_for_shifts", "shifted_convolution"]
 
 Strides = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
@@ -39,7 +39,7 @@ def shifted_convolution(inputs: jax.Array, kernel: jax.Array, strides: Strides, 
       >>> shifted_convolution(jnp.ones((1, 3, 1)), jnp.ones((3, 1)), (1,), ((1, 1),))[0, :, 0]
       Array([2., 3., 2.], dtype=float32)
     """
-    padded = _pad(inputs, pads)
+    padded = padded_for_shifts(inputs, pads)
     outputs = _output_sizes(padded.shape[1:-1], kernel.shape[:-1], strides)
     total: jax.Array | None = None
     for place in _places(kernel):
@@ -94,7 +94,7 @@ def _gradient_of_kernel(
 
     Sums of whole rows run along the arrays; XLA would walk through them once a channel.
     """
-    padded = _pad(inputs, pads)
+    padded = padded_for_shifts(inputs, pads)
     rows, *columns = gradient.shape[1:-1]
     places = list(_places(kernel))
 
@@ -113,7 +113,8 @@ def _gradient_of_kernel(
     return whole.reshape(kernel.shape).astype(kernel.dtype)
 
 
-def _pad(inputs: jax.Array, pads: Pads) -> jax.Array:
+def padded_for_shifts(inputs: jax.Array, pads: Pads) -> jax.Array:
+    """Inputs (B, *spatial, C) with their zeros around, as an array of their own."""
     # The barrier keeps XLA from computing the centre tap from the image before padding: two reads for one.
     return lax.optimization_barrier(jnp.pad(inputs, ((0, 0), *pads, (0, 0))))
 

@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxret.models.layers.conv3d_cpu import offset_convolution, sum_over_offsets
-from jaxret.models.layers.depthwise_cpu import shifted_convolution
+from jaxret.models.layers.depthwise_cpu import padded_for_shifts, shifted_convolution
+from jaxret.models.layers.padded import Inside
 
 __all__ = ["Padding", "convolve", "depthwise_convolve", "map_groups", "output_padding", "runs_on_cpu"]
 
@@ -68,9 +69,18 @@ def convolve(inputs: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pa
 
 
 def depthwise_convolve(
-    inputs: jax.Array, kernel: jax.Array, *, strides: Sequence[int], padding: Padding = "SAME"
+    inputs: jax.Array,
+    kernel: jax.Array,
+    *,
+    strides: Sequence[int],
+    padding: Padding = "SAME",
+    inside: Inside | None = None,
 ) -> jax.Array:
     """Every channel convolved with its own window: (B, *spatial, C) by (*window, C) gives (B, *spatial', C).
+
+    Args:
+      inputs, kernel, strides, padding: of the convolution.
+      inside: of images of several sizes; each is convolved as if it were alone.
 
     Example:
       >>> import jax.numpy as jnp
@@ -79,7 +89,12 @@ def depthwise_convolve(
     """
     pads = output_padding(padding, inputs.shape[1:-1], kernel.shape[:-1], strides)
     if runs_on_cpu():
+        if inside is not None:
+            inputs = inside.fringed(padded_for_shifts(inputs, pads), pads)
+            pads = ((0, 0),) * len(pads)
         return shifted_convolution(inputs, kernel, tuple(strides), pads)
+    if inside is not None:
+        inputs = inside(inputs)
     return _library_convolution(inputs, kernel[..., None, :], strides, pads, groups=inputs.shape[-1])
 
 

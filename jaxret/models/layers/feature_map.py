@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
+from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
@@ -13,8 +14,12 @@ from jaxret.models.base import Backbone
 
 __all__ = ["feature_map_shape", "feature_map_stride", "per_channel", "strides_and_channels"]
 
+Shape = tuple[int, int, int]
 
-def feature_map_shape(backbone: Backbone, stage: str) -> tuple[int, int, int]:
+_KNOWN: MutableMapping[Backbone, dict[tuple[str, ...], list[Shape]]] = WeakKeyDictionary()
+
+
+def feature_map_shape(backbone: Backbone, stage: str) -> Shape:
     """(H, W, C) of a stage for images of 2 x 3 of the backbone's side steps, 64 x 96 pixels for most.
 
     Nothing is computed.
@@ -63,7 +68,15 @@ def strides_and_channels(backbone: Backbone, stages: Sequence[str]) -> list[tupl
     return found
 
 
-def _feature_map_shapes(backbone: Backbone, stages: Sequence[str]) -> list[tuple[int, int, int]]:
+def _feature_map_shapes(backbone: Backbone, stages: Sequence[str]) -> list[Shape]:
+    """Traced once for each backbone, which takes as long as some ten images."""
+    known = _KNOWN.setdefault(backbone, {})
+    if (key := tuple(stages)) not in known:
+        known[key] = _traced_shapes(backbone, stages)
+    return known[key]
+
+
+def _traced_shapes(backbone: Backbone, stages: Sequence[str]) -> list[Shape]:
     if backbone.unit != "frame":
         raise ConfigError(f"maps of images are pooled, and {backbone.name} takes chunks")
     for stage in stages:

@@ -18,13 +18,16 @@ from jaxret.errors import ConfigError, WeightsError
 from jaxret.files import is_there
 from jaxret.models.text.byte_pairs import BYTE_PAIR_FILES, byte_pair_tokenizer
 
-__all__ = ["Cleaning", "Tokenizer", "has_tokenizer", "read_tokenizer"]
+__all__ = ["TOKENIZER_FILES", "Cleaning", "Tokenizer", "has_tokenizer", "read_tokenizer"]
 
 Cleaning = Literal["none", "lower", "canonical", "sentence"]
 """What is done to text first: nothing; lower case; lower case, without punctuation, with single spaces; or lower case
 with single spaces, also for punctuation, and a full stop at the end."""
 
 _FAST, _PIECES = "tokenizer.json", ("spiece.model", "tokenizer.model")
+TOKENIZER_FILES = f"one of {', '.join((_FAST, *_PIECES))} or {' and '.join(BYTE_PAIR_FILES)}"
+"""The files of a tokenizer, in words."""
+
 _INSTALL = "the extra text is not installed: pip install 'jaxret[text]'"
 
 
@@ -123,10 +126,7 @@ def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: in
     """
     name = next((name for name in (_FAST, *_PIECES) if is_there(folder / name)), None)
     if name is None and not _has_byte_pairs(folder):
-        known = ", ".join((_FAST, *_PIECES))
-        raise WeightsError(
-            f"{folder} has no tokenizer: one of {known} or {' and '.join(BYTE_PAIR_FILES)} must be there"
-        )
+        raise WeightsError(f"{folder} has no tokenizer: {TOKENIZER_FILES} must be there")
     content = byte_pair_tokenizer(folder) if name is None else (folder / name).read_bytes()
     name = name or _FAST
     if name == _FAST:

@@ -20,7 +20,8 @@ from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models.detection.faster_rcnn import FasterRCNN
 from jaxret.models.store import parameter_count, save_encoder
-from jaxret.recipes.instances.report import detector_sections, finish_instance_run
+from jaxret.recipes.instances.detector_report import detector_sections
+from jaxret.recipes.instances.report import finish_instance_run
 from jaxret.recipes.instances.scores import SeenImage, detector_figures, seen_images
 from jaxret.recipes.recipe import Run
 from jaxret.training import FitTask, RunContext, TrainedDetector, Validation, fit_model

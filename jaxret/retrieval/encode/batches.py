@@ -16,6 +16,7 @@ Canvas = Callable[[int, int], tuple[int, int]]
 """From the height and width of an image to those of the batch that it joins, no smaller."""
 
 _BATCH_BYTES = 12 << 20  # pixels handed to the encoder at once; keeps the first feature maps near the cache
+_PADDED_BYTES = _BATCH_BYTES // 2  # the last batch of every size is filled up with nothing: the smaller, the less
 _MOST_FRAMES = 512
 _WAITING_BYTES = 4 * _BATCH_BYTES  # pixels that wait for others of their shape
 _GROUPS_HELD = 128  # groups that wait for an earlier one
@@ -41,10 +42,10 @@ class _Group:
 class _Shape:
     """Batches of one shape, and the frames that wait for one."""
 
-    def __init__(self, shape: tuple[int, ...]):
+    def __init__(self, shape: tuple[int, ...], most_bytes: int):
         self.shape = shape
         self.frame_bytes = int(np.prod(shape))
-        fitting = min(_MOST_FRAMES, _BATCH_BYTES // max(1, self.frame_bytes))
+        fitting = min(_MOST_FRAMES, most_bytes // max(1, self.frame_bytes))
         self.full = _power_of_two_from(fitting // 2 + 1) if fitting > 1 else 1
         self.waiting: deque[tuple[_Group, npt.NDArray[np.uint8]]] = deque()
         self.count = 0
@@ -126,7 +127,7 @@ def encode_in_batches(
         *before, height, width, channels = frames.shape[1:]
         size = (height, width) if canvas is None else canvas(height, width)
         key = (*before, *size, channels)
-        shape = shapes.setdefault(key, _Shape(key))
+        shape = shapes.setdefault(key, _Shape(key, _BATCH_BYTES if canvas is None else _PADDED_BYTES))
         group = _Group(name, len(frames), key)
         order.append(group)
         shape.add(group, frames)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Described", "cropped_maps", "refuse_settings_of_words"]
+__all__ = ["Described", "cropped_maps", "refuse_settings_of_words", "sizes_within"]
 
 _HEAD = 3  # height and width of the image, and how many local descriptors follow
 
@@ -62,9 +62,14 @@ def cropped_maps(
       sizes: (B, 2), of each image within the batch; None: that of the batch.
       stride: pixels to a place of the map.
     """
-    within = np.broadcast_to(images.shape[1:3], (len(images), 2)) if sizes is None else np.asarray(sizes)
-    found = zip(np.asarray(maps(images, sizes)), within.tolist(), strict=True)
+    found = zip(np.asarray(maps(images, sizes)), sizes_within(images, sizes), strict=True)
     return [((height, width), one[: height // stride, : width // stride]) for one, (height, width) in found]
+
+
+def sizes_within(images: Any, sizes: Any) -> list[tuple[int, int]]:
+    """Height and width of each image of a batch: as `sizes` (B, 2) says, or those of the batch where it is None."""
+    within = np.broadcast_to(images.shape[1:3], (len(images), 2)) if sizes is None else np.asarray(sizes)
+    return [(height, width) for height, width in within.tolist()]
 
 
 def refuse_settings_of_words(min_words: int, surroundings: float) -> None:

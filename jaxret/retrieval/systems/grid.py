@@ -18,7 +18,7 @@ from jaxret.models.descriptors.stage_maps import unit_rows
 from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
-from jaxret.retrieval.systems.described import Described, cropped_maps, refuse_settings_of_words
+from jaxret.retrieval.systems.described import Described, refuse_settings_of_words, sizes_within
 from jaxret.retrieval.systems.gallery import Gallery, Located
 from jaxret.retrieval.systems.two_pass import TwoPassSystem
 from jaxret.visual_words.inverted_file import rounded_distances
@@ -73,8 +73,11 @@ class GridPatches(TwoPassSystem[GridQuery]):
 
     def describe(self, images: Any, sizes: Any = None) -> list[Described]:
         """See `TwoPassSystem.describe`: the map in 12 x 12 places, row by row."""
-        found = cropped_maps(self.encoder.maps, images, sizes, self.encoder.stride)
-        return [Described(size, self.encoder.places(one).reshape(PLACES**2, -1)) for size, one in found]
+        places = self.encoder.places(images, sizes)
+        return [
+            Described(size, one.reshape(PLACES**2, -1))
+            for size, one in zip(sizes_within(images, sizes), places, strict=True)
+        ]
 
     def finish(self, described: Described) -> Vectors:
         """See `TwoPassSystem.finish`: the vectors of cells, then the places before they have length 1."""
@@ -95,9 +98,10 @@ class GridPatches(TwoPassSystem[GridQuery]):
           ValueError: a setting is one of visual words.
         """
         refuse_settings_of_words(min_words, surroundings)
-        (((height, width), one),) = cropped_maps(self.encoder.maps, *self.padded(image), self.encoder.stride)
+        height, width = image.shape[:2]
         left, top, right, bottom = (0.0, 0.0, float(width), float(height)) if box is None else box
-        vector = self.encoder.vectors(self.encoder.box_mean(one, (left, top, right, bottom)))
+        batch, sizes = self.padded(image)
+        vector = self.encoder.vectors(self.encoder.box_mean(batch, (left, top, right, bottom), sizes))
         return GridQuery(vector, None if box is None else (right - left) / (bottom - top))
 
     def gallery(self, index: MediaIndex) -> GridGallery:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-from foundation_making import CROPPED, dinov2_arrays, dinov2_config, write_folder
+from foundation_making import (
+    CROPPED,
+    dinov2_arrays,
+    dinov2_config,
+    siglip_arrays,
+    siglip_config,
+    tokenizer_json,
+    write_folder,
+)
 
 from jaxret.__main__ import dispatch
 from jaxret.errors import WeightsError
@@ -38,3 +46,14 @@ def test_files_are_described(tmp_path, capsys):
         assert told in out
     with pytest.raises(WeightsError, match=r"config\.json is missing"):
         dispatch(["weights", str(tmp_path)])
+
+
+def test_a_missing_tokenizer_is_told(tmp_path, capsys):
+    pytest.importorskip("tokenizers", reason="needs the extra text")
+    folder = write_folder(tmp_path, siglip_config(), siglip_arrays())
+    assert dispatch(["weights", str(folder)]) == 0
+    told = f"words: left out, for {folder} has no tokenizer: add one of tokenizer.json, spiece"
+    assert told in capsys.readouterr().out
+    (folder / "tokenizer.json").write_text(tokenizer_json())
+    assert dispatch(["weights", str(folder)]) == 0
+    assert "words: left out" not in capsys.readouterr().out

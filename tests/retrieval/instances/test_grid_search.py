@@ -39,8 +39,9 @@ def places_of(retriever: Retriever, folders: list[Path]) -> list[np.ndarray]:
         for number in range(len(dataset)):
             for chunk in read_chunks(dataset, number, encoder.preprocessing):
                 for frame in chunk.pixels:
-                    (one,) = np.asarray(encoder.maps(frame[None]))
-                    rows.append(encoder.projected(encoder.places(one)).astype(np.float16).astype(np.float64))
+                    (places,) = encoder.places(frame[None])
+                    kept = encoder.projected(places.reshape(144, -1)).astype(np.float16)
+                    rows.append(kept.reshape(12, 12, -1).astype(np.float64))
     return rows
 
 
@@ -56,8 +57,8 @@ def cosines_of(query: np.ndarray, places: np.ndarray, windows: np.ndarray) -> np
 def test_both_passes_equal_loops(retriever: Retriever, images: Path, films: Path) -> None:
     rows = places_of(retriever, [images, films])
     image, size = retriever.system.image(single_file(images / "a.png"))
-    (one,) = np.asarray(retriever.encoder.maps(image[None]))
-    query = retriever.encoder.vectors(retriever.encoder.box_mean(one, FLAG.box(size))).astype(np.float64)
+    box_mean = retriever.encoder.box_mean(image[None], FLAG.box(size))
+    query = retriever.encoder.vectors(box_mean).astype(np.float64)
     first = ranked(retriever, image, size, RegionSearch(FLAG, candidates=0))
     for row, distance in zip(first.rows, first.distances, strict=True):
         cosine = cosines_of(query, rows[row], grid_cells(4)).max()
