@@ -55,6 +55,8 @@ void jr_hamming_free(jr_hamming *search)
     }
     free(search->workers);
     free(search->picks);
+    free(search->nibble_tables);
+    free(search->nibble_picks);
     free(search->words);
     free(search);
 }
@@ -67,6 +69,32 @@ static void pick(const uint64_t *words, int64_t chunks, int vector_bytes, uint16
             unsigned bits = (unsigned)(words[chunk] >> (3 * group)) & 7;
             picks[chunk * JR_GROUPS + group] = (uint16_t)((group * 8 + bits) * 2 * (unsigned)vector_bytes);
         }
+}
+
+/* Half-byte `at` of a query's code, the lower half of a byte first. */
+static unsigned nibble_of(const uint8_t *code, int64_t at)
+{
+    return at % 2 ? code[at / 2] >> 4 : code[at / 2] & 15;
+}
+
+/* The tables of half-bytes, and which of them every two queries take; the last of an odd number twice. */
+static void make_nibble_tables(jr_hamming *search)
+{
+    static const uint8_t bits[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+    uint64_t counts[16][2]; /* (u, i): in how many bits they differ */
+    for (int at = 0; at < 16 * 16; at++)
+        ((uint8_t *)counts)[at] = bits[at / 16 ^ at % 16];
+    for (int at = 0; at < 256 * 2; at++) {
+        uint64_t both = counts[at / 2 % 16][at % 2] + (counts[at / 32][at % 2] << 4);
+        memcpy(search->nibble_tables + 8 * at, &both, sizeof both);
+    }
+    for (int64_t query = 0; query < search->count; query += 2) {
+        const uint8_t *one = search->queries + query * search->bytes;
+        const uint8_t *other = query + 1 < search->count ? one + search->bytes : one;
+        uint8_t *picks = search->nibble_picks + query * search->bytes;
+        for (int64_t at = 0; at < 2 * search->bytes; at++)
+            picks[at] = (uint8_t)(nibble_of(one, at) + 16 * nibble_of(other, at));
+    }
 }
 
 static jr_hamming_task form_of(const jr_hamming_kernel *kernel, int64_t count, int64_t bytes)
@@ -95,8 +123,7 @@ jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes,
     while (search->chunks * JR_CHUNK_BITS >> search->digits)
         search->digits++;
     search->form = form_of(&search->kernel, count, bytes);
-    for (unsigned v = 0; v < 256 && search->form == search->kernel.nibbles; v++)
-        search->nibble_tables[v] = (uint8_t)__builtin_popcount(v / 16 ^ v % 16);
+    int nibbles = search->form == search->kernel.nibbles;
     int planes = search->form != search->kernel.direct, sliced = search->form == search->kernel.sliced;
     int vector = search->kernel.vector_bytes;
     int64_t block = 8 * vector, blocks = TASK_BYTES / (block * bytes);
@@ -104,9 +131,13 @@ jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes,
 
     search->words = jr_allocate(count, search->chunks, 1, sizeof(uint64_t));
     search->picks = jr_allocate(sliced ? count : 1, search->chunks, JR_GROUPS, sizeof(uint16_t));
+    search->nibble_tables = jr_allocate(nibbles ? 256 : 0, 16, 1, 1);
+    search->nibble_picks = jr_allocate(nibbles ? count + 1 : 0, search->bytes, 1, 1);
     search->workers = jr_allocate(threads, 1, 1, sizeof *search->workers);
-    if (!search->words || !search->picks || !search->workers)
+    if (!search->words || !search->picks || !search->nibble_tables || !search->nibble_picks || !search->workers)
         goto no_memory;
+    if (nibbles)
+        make_nibble_tables(search);
     for (int64_t q = 0; q < count; q++) {
         uint64_t *words = search->words + q * search->chunks;
         for (int64_t chunk = 0; chunk < search->chunks; chunk++)

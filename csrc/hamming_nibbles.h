@@ -4,10 +4,11 @@
  *   TABLE(at)          16 bytes from memory, in every 128 bits
  *   ZEROS(v)           a bit for each byte of v, set where it is 0
  *
- * A block of codes is turned into planes of half-bytes, one byte a code. How a query's half-byte differs from each of
- * 16 is a table of 16 counts, which a byte shuffle looks up for a vector of codes at once; the counts add up in bytes
- * over 32 bytes of code. That costs two instructions for 16 to 64 codes and 4 bits, and the planes so little that they
- * pay from the second or third query on.
+ * A block of codes is turned into planes of half-bytes, one byte a code. How the half-bytes of two queries differ from
+ * each of 16 is a table of 16 bytes with two counts each, which a byte shuffle looks up for a vector of codes at once.
+ * Three such bytes add up before a count outgrows its four bits; the sums of them add up to a + 16 b of the queries'
+ * distances a and b, and their upper halves to b, both modulo 256, over 32 bytes of code. That costs three instructions
+ * for 16 to 64 codes, 4 bits and two queries, and the planes so little that they pay from the second or third query on.
  */
 #define CODES (WORDS * 8) /* in a vector */
 
@@ -81,24 +82,41 @@ TARGET static void NAME(make_nibbles)(const jr_hamming *search, const uint8_t *c
             }
 }
 
-/* Adds the differences of up to 32 bytes, 256 saturated to 255. */
-INLINE void NAME(count_nibbles)(const jr_hamming *search, const uint8_t *code, int64_t bytes, const INTEGERS *planes,
-                                INTEGERS *sums)
+/* Looks `n` half-bytes up and adds the counts, at most three of them. */
+INLINE void NAME(add_nibbles)(const jr_hamming *search, const uint8_t *picks, const INTEGERS *planes, const int n,
+                              INTEGERS *both, INTEGERS *upper)
 {
-    for (int v = 0; v < JR_NIBBLE_VECTORS; v++)
-        sums[v] = (INTEGERS)(VECTOR){0};
-    for (int64_t byte = 0; byte < bytes; byte++, planes += 2 * JR_NIBBLE_VECTORS) {
-        const INTEGERS low = TABLE(search->nibble_tables + (code[byte] << 4 & 0xF0));
-        const INTEGERS high = TABLE(search->nibble_tables + (code[byte] & 0xF0));
-        for (int v = 0; v < JR_NIBBLE_VECTORS; v++) {
-            sums[v] = OP(adds_epu8)(sums[v], OP(shuffle_epi8)(low, planes[v]));
-            sums[v] = OP(adds_epu8)(sums[v], OP(shuffle_epi8)(high, planes[JR_NIBBLE_VECTORS + v]));
-        }
+    const VECTOR low = (VECTOR)OP(set1_epi8)(15);
+    INTEGERS tables[3];
+    for (int i = 0; i < n; i++)
+        tables[i] = TABLE(search->nibble_tables + 16 * picks[i]);
+    for (int v = 0; v < JR_NIBBLE_VECTORS; v++) {
+        INTEGERS counts = OP(shuffle_epi8)(tables[0], planes[v]);
+        for (int i = 1; i < n; i++)
+            counts = OP(add_epi8)(counts, OP(shuffle_epi8)(tables[i], planes[i * JR_NIBBLE_VECTORS + v]));
+        both[v] = OP(add_epi8)(both[v], counts);
+        upper[v] = OP(add_epi8)(upper[v], (INTEGERS)((VECTOR)OP(srli_epi16)(counts, 4) & low));
     }
 }
 
-/* Offers the codes of a block whose byte in `over` is 0, by ascending id, of those that it has. The sums may be too
- * small by the bits that saturated, so the distance is computed again. */
+/* The differences of `nibbles` half-bytes, at most of 32 bytes, to two queries, modulo 256. */
+INLINE void NAME(count_nibbles)(const jr_hamming *search, const uint8_t *picks, int64_t nibbles, const INTEGERS *planes,
+                                INTEGERS *first, INTEGERS *second)
+{
+    const VECTOR high = (VECTOR)OP(set1_epi8)((char)0xF0);
+    for (int v = 0; v < JR_NIBBLE_VECTORS; v++)
+        first[v] = second[v] = (INTEGERS)(VECTOR){0};
+    int64_t at = 0;
+    for (; at + 3 <= nibbles; at += 3)
+        NAME(add_nibbles)(search, picks + at, planes + at * JR_NIBBLE_VECTORS, 3, first, second);
+    for (; at < nibbles; at++)
+        NAME(add_nibbles)(search, picks + at, planes + at * JR_NIBBLE_VECTORS, 1, first, second);
+    for (int v = 0; v < JR_NIBBLE_VECTORS; v++)
+        first[v] = OP(sub_epi8)(first[v], (INTEGERS)((VECTOR)OP(slli_epi16)(second[v], 4) & high));
+}
+
+/* Offers the codes of a block whose byte in `over` is 0, by ascending id, of those that it has. Of 32 bytes that differ
+ * in every bit the sum is 0, so the distance is computed again. */
 TARGET static void NAME(offer_zeros)(jr_hamming *search, jr_hamming_worker *worker, int64_t query, const INTEGERS *over,
                                      int64_t first, int64_t n)
 {
@@ -116,12 +134,47 @@ TARGET static void NAME(offer_zeros)(jr_hamming *search, jr_hamming_worker *work
     }
 }
 
+/* Takes the counts of one query over the part of the code from `from` on; after the last part offers the codes that are
+ * near enough. `partial` has room for 16-bit sums of the parts. */
+INLINE void NAME(settle_nibbles)(jr_hamming *search, jr_hamming_worker *worker, int64_t query, const INTEGERS *sums,
+                                 INTEGERS *partial, int64_t from, int64_t first, int64_t n)
+{
+    const INTEGERS zero = (INTEGERS)(VECTOR){0};
+    const int64_t limit = worker->limits[query];
+    if (limit < 0)
+        return; /* k results at distance 0: nothing later can enter */
+    INTEGERS over[JR_NIBBLE_VECTORS];
+    if (search->bytes <= JR_NIBBLE_BYTES) {
+        const INTEGERS most = OP(set1_epi8)((char)(limit < 255 ? limit : 255));
+        for (int v = 0; v < JR_NIBBLE_VECTORS; v++)
+            over[v] = OP(subs_epu8)(sums[v], most);
+    } else {
+        const INTEGERS most = OP(set1_epi16)((short)limit);
+        for (int v = 0; v < JR_NIBBLE_VECTORS; v++) {
+            INTEGERS even = OP(unpacklo_epi8)(sums[v], zero), odd = OP(unpackhi_epi8)(sums[v], zero);
+            if (from) {
+                even = OP(add_epi16)(even, partial[2 * v]);
+                odd = OP(add_epi16)(odd, partial[2 * v + 1]);
+            }
+            partial[2 * v] = even;
+            partial[2 * v + 1] = odd;
+            over[v] = OP(packus_epi16)(OP(subs_epu16)(even, most), OP(subs_epu16)(odd, most));
+        }
+        if (from + JR_NIBBLE_BYTES < search->bytes)
+            return;
+    }
+    INTEGERS least = over[0];
+    for (int v = 1; v < JR_NIBBLE_VECTORS; v++)
+        least = OP(min_epu8)(least, over[v]);
+    if (ZEROS(least))
+        NAME(offer_zeros)(search, worker, query, over, first, n);
+}
+
 TARGET static void NAME(nibbles)(jr_hamming *search, jr_hamming_worker *worker, int64_t first, int64_t n)
 {
     enum { BLOCK = JR_NIBBLE_VECTORS * CODES };
     const int64_t bytes = search->bytes;
     INTEGERS *planes = (INTEGERS *)worker->planes;
-    const INTEGERS zero = (INTEGERS)(VECTOR){0};
     const int64_t ahead = BLOCK * bytes > JR_PREFETCH_BYTES ? BLOCK * bytes : JR_PREFETCH_BYTES;
     for (int64_t block = first; block < first + n; block += BLOCK) {
         const int64_t codes = first + n - block < BLOCK ? first + n - block : BLOCK;
@@ -132,38 +185,15 @@ TARGET static void NAME(nibbles)(jr_hamming *search, jr_hamming_worker *worker, 
             const int64_t end = tile + JR_QUERY_TILE < search->count ? tile + JR_QUERY_TILE : search->count;
             for (int64_t from = 0; from < bytes; from += JR_NIBBLE_BYTES) {
                 const int64_t width = bytes - from < JR_NIBBLE_BYTES ? bytes - from : JR_NIBBLE_BYTES;
-                for (int64_t query = tile; query < end; query++) {
-                    const int64_t limit = worker->limits[query];
-                    if (limit < 0)
-                        continue; /* k results at distance 0: nothing later can enter */
-                    INTEGERS sums[JR_NIBBLE_VECTORS], over[JR_NIBBLE_VECTORS];
-                    NAME(count_nibbles)(search, search->queries + query * bytes + from, width,
-                                        planes + from * 2 * JR_NIBBLE_VECTORS, sums);
-                    if (bytes <= JR_NIBBLE_BYTES) {
-                        const INTEGERS most = OP(set1_epi8)((char)(limit < 255 ? limit : 255));
-                        for (int v = 0; v < JR_NIBBLE_VECTORS; v++)
-                            over[v] = OP(subs_epu8)(sums[v], most);
-                    } else {
-                        INTEGERS *partial = (INTEGERS *)worker->partial + (query - tile) * 2 * JR_NIBBLE_VECTORS;
-                        const INTEGERS most = OP(set1_epi16)((short)limit);
-                        for (int v = 0; v < JR_NIBBLE_VECTORS; v++) {
-                            INTEGERS even = OP(unpacklo_epi8)(sums[v], zero), odd = OP(unpackhi_epi8)(sums[v], zero);
-                            if (from) {
-                                even = OP(add_epi16)(even, partial[2 * v]);
-                                odd = OP(add_epi16)(odd, partial[2 * v + 1]);
-                            }
-                            partial[2 * v] = even;
-                            partial[2 * v + 1] = odd;
-                            over[v] = OP(packus_epi16)(OP(subs_epu16)(even, most), OP(subs_epu16)(odd, most));
-                        }
-                        if (from + width < bytes)
-                            continue;
-                    }
-                    INTEGERS least = over[0];
-                    for (int v = 1; v < JR_NIBBLE_VECTORS; v++)
-                        least = OP(min_epu8)(least, over[v]);
-                    if (ZEROS(least))
-                        NAME(offer_zeros)(search, worker, query, over, block, codes);
+                for (int64_t query = tile; query < end; query += 2) {
+                    const uint8_t *picks = search->nibble_picks + (query * bytes + 2 * from);
+                    INTEGERS sums[2][JR_NIBBLE_VECTORS];
+                    NAME(count_nibbles)(search, picks, 2 * width, planes + from * 2 * JR_NIBBLE_VECTORS, sums[0],
+                                        sums[1]);
+                    for (int i = 0; i < 2 && query + i < end; i++)
+                        NAME(settle_nibbles)(search, worker, query + i, sums[i],
+                                             (INTEGERS *)worker->partial + (query + i - tile) * 2 * JR_NIBBLE_VECTORS,
+                                             from, block, codes);
                 }
             }
         }

@@ -23,7 +23,7 @@
 #define JR_FIRST_CODES 256   /* of a worker by the direct form */
 #define JR_ANY_COUNT INT32_MAX
 #define JR_NIBBLE_VECTORS 4  /* of codes in a block of nibble planes */
-#define JR_NIBBLE_BYTES 32   /* of code whose distance fits in a byte, 256 told as 255 */
+#define JR_NIBBLE_BYTES 32   /* of code whose distance fits in a byte, 256 told as 0 */
 #define JR_NIBBLE_WIDEST 2048 /* bytes of code: distances of nibble planes have 15 bits */
 
 typedef struct {
@@ -54,7 +54,8 @@ struct jr_hamming {
     int threads;
     jr_hamming_kernel kernel;
     jr_hamming_task form; /* of the kernel's, the one for this many queries of this width */
-    uint8_t nibble_tables[256] __attribute__((aligned(16))); /* 16 v + i: in how many bits v and i differ */
+    uint8_t *nibble_tables; /* (256, 16): at (16 v + u, i) in how many bits u and i differ, and times 16 v and i */
+    uint8_t *nibble_picks;  /* (count / 2, 2 * bytes): at which the half-bytes u and v of two queries are */
     uint16_t *picks;    /* (count, chunks, JR_GROUPS): byte offsets into the table */
     uint64_t *words;    /* (count, chunks): queries as little-endian words, zero-padded */
     jr_hamming_worker *workers;

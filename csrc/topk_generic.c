@@ -1,6 +1,4 @@
 /* The top-k search in four-lane vectors of the compiler: the portable level, and NEON with fused multiply-add. */
-#include <float.h>
-
 #include "cpu_features.h"
 #include "topk_state.h"
 
@@ -8,7 +6,6 @@
 #define FLOAT_LANES 4
 
 #ifdef JR_ARM64
-#include <arm_neon.h>
 #define NAME(x) x##_neon
 #define PANEL_ROWS 12 /* 24 of 32 registers */
 #define MULTIPLY_ADD(a, b, c) (vector_neon) vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b))
@@ -27,20 +24,7 @@ typedef double jr_two_doubles __attribute__((vector_size(16)));
 #define LANE_TREE(v) ((v)[0] + (v)[1])
 #define NOT_GREATER(a, b) jr_not_greater(a, b)
 
-#define FOUR_ROOTS(v) ((jr_four){sqrtf((v)[0]), sqrtf((v)[1]), sqrtf((v)[2]), sqrtf((v)[3])})
-#define FOUR_FAR(scores, limit, scales) jr_four_far(scores, limit, scales)
-#define FOUR_SUMS(a, b, c, d) ((jr_four){jr_sum(a), jr_sum(b), jr_sum(c), jr_sum(d)})
-
-static inline float jr_sum(jr_four v)
-{
-    return (v[0] + v[1]) + (v[2] + v[3]);
-}
-
-static inline int jr_four_far(jr_four scores, float limit, jr_four scales)
-{
-    const jr_four_flags far = (scores > limit) & (scores <= FLT_MAX) & (scales <= FLT_MAX);
-    return (((jr_two_flags)far)[0] & ((jr_two_flags)far)[1]) == -1;
-}
+#define FOUR_SUMS(a, b, c, d) jr_four_sums(a, b, c, d)
 
 static inline unsigned jr_not_greater(jr_four a, jr_four b)
 {

@@ -8,12 +8,8 @@
  *   MULTIPLY_ADD_DOUBLES(a, b, c)   the same on double vectors
  *   LANE_TREE(v)      the sum over the lanes of a double vector: the upper half to the lower, until one is left
  *   FOUR_SUMS(a, b, c, d)   the sums over the lanes of four vectors, a jr_four
- *   FOUR_ROOTS(v)     the square roots of a jr_four
- *   FOUR_FAR(scores, limit, scales)   whether all four scores are above the limit and all numbers finite
  *   NOT_GREATER(a, b) bit mask of the lanes where !(a > b), so also where either is NaN
  */
-#include <float.h>
-
 #include "topk_state.h"
 
 #define DOUBLE_LANES (FLOAT_LANES / 2)

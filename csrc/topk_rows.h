@@ -45,14 +45,34 @@ INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const i
     }
 }
 
+/* Whether four rows are too far by their products with a query and squared lengths, without a root or a quotient:
+ * 1 - p / |q||x| > limit where p|p| < ((1 - limit) |q|)^2 |x|^2 and that is positive, here by 2^-20 of it, more than
+ * rounding may add where nothing underflows. Lengths must be such that the error bound holds. */
+INLINE int NAME(are_askew)(jr_four products, jr_four squares, float limit, float norm)
+{
+    const float reach = (1.0f - limit) * norm * (1.0f - 0x1p-20f), least = reach > 1e-18f ? reach * reach : NAN;
+    const jr_four magnitudes = (jr_four)((jr_four_flags)products & INT32_MAX);
+    return jr_four_within(least * squares - products * magnitudes, (jr_four){0}, squares, 1e30f)
+           && jr_four_within(squares, (jr_four){0} + 1e-20f, squares, 1e30f);
+}
+
+/* 1 - cosine; NaN where the error bound does not hold for the lengths. */
+INLINE jr_four NAME(four_cosine_distances)(jr_four products, jr_four squares, float norm)
+{
+    const jr_four scores = 1.0f - products / (norm * jr_four_roots(squares));
+    const jr_four_flags bounded = (squares > 1e-20f) & (squares < 1e30f); /* a norm that is not is NaN */
+    return (jr_four)(((jr_four_flags)scores & bounded) | ((jr_four_flags)((jr_four){0} + NAN) & ~bounded));
+}
+
 /* A query against up to four rows, whose sums over the lanes are taken together: squared distances, without
  * cancellation, or 1 - cosine. `first`: of the queries; then rows to come are fetched, and for the cosine the squared
- * lengths of these are left in `lengths` for the others. */
+ * lengths of these are left in `lengths` for the others. `norm` is the query's length, for the cosine. */
 INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t query, int64_t row, const int64_t n,
-                               const int cosine, const int first, jr_four *lengths)
+                               const int cosine, const int first, float norm, jr_four *lengths)
 {
     const int64_t d = search->dimensions, step = n == 4 ? d : 0; /* where there are fewer, the first again */
     const float *q = search->queries + query * d, *x = search->rows + row * d, *next = x + JR_PREFETCH_FLOATS(d);
+    const float limit = worker->limits[query];
     VECTOR sums[4] = {{0}}, squares[4] = {{0}};
     int64_t i = 0;
     for (; i + 16 <= d; i += 16) {
@@ -77,13 +97,11 @@ INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t 
     }
     if (cosine) {
         *lengths = scales;
-        const double square = search->query_squares[query];
-        scores = 1.0f - scores / ((float)sqrt(square) * FOUR_ROOTS(scales));
-        /* outside of these the error bound does not hold */
-        const jr_four_flags bounded = (scales > 1e-20f) & (scales < 1e30f) & -(square > 1e-20 && square < 1e30);
-        scores = (jr_four)(((jr_four_flags)scores & bounded) | ((jr_four_flags)((jr_four){0} + NAN) & ~bounded));
+        if (NAME(are_askew)(scores, scales, limit, norm))
+            return;
+        scores = NAME(four_cosine_distances)(scores, scales, norm);
     }
-    if (FOUR_FAR(scores, worker->limits[query], scales))
+    if (jr_four_within(scores, (jr_four){0} + limit, scales, FLT_MAX))
         return;
     float each[4], scale[4];
     memcpy(each, &scores, sizeof each);
@@ -96,14 +114,19 @@ INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t 
 INLINE void NAME(compare_rows)(jr_topk *search, jr_topk_worker *worker, int64_t row, int64_t end, const int cosine)
 {
     jr_four lengths;
+    float norms[JR_FEW_QUERIES];
+    for (int64_t query = 0; query < search->count; query++) {
+        const double square = search->query_squares[query];
+        norms[query] = square > 1e-20 && square < 1e30 ? (float)sqrt(square) : NAN;
+    }
     for (; row + 4 <= end; row += 4) {
-        NAME(compare_four)(search, worker, 0, row, 4, cosine, 1, &lengths);
+        NAME(compare_four)(search, worker, 0, row, 4, cosine, 1, norms[0], &lengths);
         for (int64_t query = 1; query < search->count; query++)
-            NAME(compare_four)(search, worker, query, row, 4, cosine, 0, &lengths);
+            NAME(compare_four)(search, worker, query, row, 4, cosine, 0, norms[query], &lengths);
     }
     for (; row < end; row++) {
-        NAME(compare_four)(search, worker, 0, row, 1, cosine, 1, &lengths);
+        NAME(compare_four)(search, worker, 0, row, 1, cosine, 1, norms[0], &lengths);
         for (int64_t query = 1; query < search->count; query++)
-            NAME(compare_four)(search, worker, query, row, 1, cosine, 0, &lengths);
+            NAME(compare_four)(search, worker, query, row, 1, cosine, 0, norms[query], &lengths);
     }
 }

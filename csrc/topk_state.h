@@ -10,6 +10,7 @@
 #include "candidates.h"
 #include "neighbours.h"
 #include "topk.h"
+#include "topk_four.h"
 
 /* Gallery rows are copied to scratch in slices of this many dimensions, so that the rows of a panel stand at
  * constant offsets from each other. */
@@ -23,10 +24,6 @@
 #define JR_PREFETCH_FLOATS(d) ((d) > 256 && (d) <= 1024 ? 4 * (d) : 1024)
 /* How much of the next row to measure: the rest of a longer one the processor's prefetchers find. */
 #define JR_PREFETCH_ROW 1024
-
-typedef float jr_four __attribute__((vector_size(16)));
-typedef int32_t jr_four_flags __attribute__((vector_size(16)));
-typedef int64_t jr_two_flags __attribute__((vector_size(16)));
 
 /* Some of a query's candidates, whose rows ascend: they stand at `at` to before `end`. */
 typedef struct {
