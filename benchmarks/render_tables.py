@@ -130,7 +130,6 @@ PAGES = {
         "Kernels, layers and decoding: measured",
         {
             "speed_rank": "Every search beside its fastest peer",
-            "speed_topk": "Nearest vectors",
             "speed_dtw": "Dynamic time warping",
             "speed_centroid_search": "Approximate search",
             "speed_backbones": "Backbones on the CPU",

@@ -1,8 +1,13 @@
+#ifdef __linux__
+#define _GNU_SOURCE /* affinity */
+#else
 #define _POSIX_C_SOURCE 200809L
+#endif
 
 #include "thread_pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -61,6 +66,23 @@ static void *thread_main(void *argument)
     return NULL;
 }
 
+/* Has threads begin on another core than the caller's, which will be busy: Linux often starts them there and moves them
+ * only after some milliseconds, which may be all that they have work for. */
+static void keep_off_this_core(pthread_attr_t *attributes)
+{
+#ifdef __GLIBC__
+    cpu_set_t cores;
+    int here = sched_getcpu();
+    if (here < 0 || here >= CPU_SETSIZE || sched_getaffinity(0, sizeof cores, &cores) != 0)
+        return;
+    CPU_CLR(here, &cores);
+    if (CPU_COUNT(&cores) > 0)
+        pthread_attr_setaffinity_np(attributes, sizeof cores, &cores);
+#else
+    (void)attributes;
+#endif
+}
+
 int jr_parallel_for(int threads, int64_t tasks, jr_task run, void *context, jr_watch watch, void *watcher)
 {
     job shared = {.run = run, .context = context, .tasks = tasks};
@@ -79,14 +101,21 @@ int jr_parallel_for(int threads, int64_t tasks, jr_task run, void *context, jr_w
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
+        pthread_attr_t attributes;
+        int plain = pthread_attr_init(&attributes) != 0;
+        if (!plain)
+            keep_off_this_core(&attributes);
         int running = 0;
         for (; running < helpers; running++) {
             started[running].shared = &shared;
             started[running].worker = running + 1;
-            if (pthread_create(&started[running].thread, NULL, thread_main, &started[running]) != 0)
+            const pthread_attr_t *wanted = plain ? NULL : &attributes;
+            if (pthread_create(&started[running].thread, wanted, thread_main, &started[running]) != 0)
                 break;
         }
         helpers = running;
+        if (!plain)
+            pthread_attr_destroy(&attributes);
         pthread_sigmask(SIG_SETMASK, &before, NULL);
     }
     work(&shared, 0, watch, watcher);

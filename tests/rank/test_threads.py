@@ -34,6 +34,23 @@ def test_default_respects_affinity():
     assert check_threads(7) == 7
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+def test_more_threads_than_cores(cores):
+    """Threads start on another core than their caller's, where there is one."""
+    allowed = os.sched_getaffinity(0)
+    rng = np.random.default_rng(0)
+    gallery = rng.integers(0, 256, (400_000, 8), np.uint8)
+    expected = hamming_topk(gallery[:3], gallery, 4, threads=1)
+    try:
+        os.sched_setaffinity(0, sorted(allowed)[:cores])
+        found = hamming_topk(gallery[:3], gallery, 4, threads=3)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.distances, expected.distances)
+    assert os.sched_getaffinity(0) == allowed
+
+
 @pytest.mark.parametrize(
     ("membership", "files", "limit"),
     [

@@ -73,7 +73,7 @@ class Limits:
 
 
 def cells(kernel: str, level: str, threads: int, limits: Limits) -> Iterator[Cell]:
-    """The cells of one kernel, those of one gallery together."""
+    """The cells of one kernel, those of one gallery together; with several threads every second number of queries."""
     if kernel == "hamming":
         sizes, widths, ks, queries = (
             (10_000, 1_000_000, 10_000_000),
@@ -89,7 +89,7 @@ def cells(kernel: str, level: str, threads: int, limits: Limits) -> Iterator[Cel
         sizes, widths, ks, queries = (500,), (8, 16, 32, 64), (10,), (1, 8, 32)
     else:
         sizes, widths, ks, queries = (10_000, 300_000), (64, 256, 1024), (10, 1000), (1, 4, 16, 128, 1024)
-    for items, width, k, count in itertools.product(sizes, widths, ks, queries):
+    for items, width, k, count in itertools.product(sizes, widths, ks, queries if threads == 1 else queries[::2]):
         cell = Cell(kernel, level, threads, items, width, k, count)
         if limits.allow(cell):
             yield cell
