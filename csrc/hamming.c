@@ -9,6 +9,7 @@
 #include "memory.h"
 
 #define TASK_BYTES (128 * 1024)
+#define TASKS_OF_A_THREAD 4
 
 #ifdef JR_X86
 extern const jr_hamming_kernel jr_hamming_kernel_sse4, jr_hamming_kernel_avx2, jr_hamming_kernel_avx512,
@@ -126,8 +127,7 @@ jr_hamming *jr_hamming_new(const uint8_t *queries, int64_t count, int64_t bytes,
     int nibbles = search->form == search->kernel.nibbles;
     int planes = search->form != search->kernel.direct, sliced = search->form == search->kernel.sliced;
     int vector = search->kernel.vector_bytes;
-    int64_t block = 8 * vector, blocks = TASK_BYTES / (block * bytes);
-    search->task_codes = block * (blocks > 0 ? blocks : 1);
+    search->block = 8 * vector;
 
     search->words = jr_allocate(count, search->chunks, 1, sizeof(uint64_t));
     search->picks = jr_allocate(sliced ? count : 1, search->chunks, JR_GROUPS, sizeof(uint16_t));
@@ -212,10 +212,20 @@ static void search_task(void *context, int64_t task, int worker)
     search->form(search, own, first, n);
 }
 
+/* Whole blocks of TASK_BYTES, and so few that several threads end at about the same time. */
+static int64_t task_size(const jr_hamming *search, int64_t n)
+{
+    int64_t codes = TASK_BYTES / search->bytes, share = n / (search->threads * TASKS_OF_A_THREAD);
+    if (search->threads > 1 && share < codes)
+        codes = share;
+    return codes > search->block ? codes / search->block * search->block : search->block;
+}
+
 int jr_hamming_search(jr_hamming *search, const uint8_t *codes, int64_t n, jr_watch watch, void *watcher)
 {
     search->codes = codes;
     search->n = n;
+    search->task_codes = task_size(search, n);
     int64_t tasks = (n + search->task_codes - 1) / search->task_codes;
     return jr_parallel_for(search->threads, tasks, search_task, search, watch, watcher);
 }

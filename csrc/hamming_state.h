@@ -50,7 +50,8 @@ typedef struct {
 struct jr_hamming {
     const uint8_t *queries, *codes;
     int64_t count, bytes, k, radius, n;
-    int64_t chunks, digits, task_codes;
+    int64_t chunks, digits;
+    int64_t block, task_codes; /* codes: of a block of any form's, and of a task */
     int threads;
     jr_hamming_kernel kernel;
     jr_hamming_task form; /* of the kernel's, the one for this many queries of this width */
