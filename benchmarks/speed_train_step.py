@@ -1,8 +1,9 @@
 """A training step of a ConvLSTM model on the CPU beside Keras 3 on JAX and PyTorch.
 
     pip install -e '.[bench]' torch
-    python benchmarks/speed_train_step.py            # some 20 minutes
-    python benchmarks/speed_train_step.py --quick    # the smallest size, fewer samples; writes no file
+    python benchmarks/speed_train_step.py              # some 20 minutes
+    python benchmarks/speed_train_step.py 2-threads    # one part; in the result file the other rows stay
+    python benchmarks/speed_train_step.py --quick      # the smallest size, fewer samples; writes no file
 
 Two ConvLSTMs of 64 channels, windows of 3 x 3, and a 1 x 1 convolution; forward, backward and the update of SGD with
 momentum (`peers/conv_lstm_peers.py`). All sides begin with the same weights and do the same steps on the same batch;
@@ -32,18 +33,32 @@ from typing import Any
 from common.timing import in_turn, ratio, rows_of_child
 
 CHANNELS = 64
-SIZES = ((4, 8, 32), (8, 8, 32), (4, 16, 64))  # clips of a batch, frames, side
+SIZES = ((4, 8, 32), (8, 8, 32))  # clips of a batch, frames, side
+LARGEST = (4, 16, 64)
 PEERS = ("Keras 3 on JAX, unrolled", "PyTorch")
 MARK = 2.0  # times as fast as either, at least
+PARTS: dict[str, tuple[Any, ...]] = {  # threads, and options of the child
+    "1-thread": (1,),
+    "2-threads": (2,),
+    "slow": (1, "--slow"),
+    "memory-given-back": (1, "--give-back"),
+}
 
 
-def measure(threads: int, quick: bool, keep: bool) -> list[dict[str, Any]]:
-    """Rows of one number of threads; this process is bound to as many cores, and keeps freed memory or does not."""
+def measure(threads: int, *, quick: bool, slow: bool, keep: bool) -> list[dict[str, Any]]:
+    """Rows of one number of threads; this process is bound to as many cores.
+
+    Args:
+      threads: of all sides.
+      quick: the smallest size alone, fewer samples.
+      slow: what takes minutes alone: the largest size, and Keras' loop at the smallest.
+      keep: the process keeps freed memory.
+    """
     os.environ["KERAS_BACKEND"] = "jax"
     os.environ["JAX_NUM_CPU_DEVICES"] = str(threads)
-    import conv_lstm_peers as peers
     import numpy as np
     import torch
+    from peers import conv_lstm_peers as peers
 
     from jaxret.training import keep_freed_memory
 
@@ -52,25 +67,33 @@ def measure(threads: int, quick: bool, keep: bool) -> list[dict[str, Any]]:
     torch.set_num_threads(threads)
     setting = f"{threads} thread{'s' if threads > 1 else ''}{'' if keep else ', memory given back'}"
     rng = np.random.default_rng(0)
-    rows: list[dict[str, Any]] = []
-    sizes = SIZES[:1] if quick else SIZES if threads == 1 and keep else SIZES[:2]  # the largest takes minutes
-    for number, (batch, frames, side) in enumerate(sizes):
+
+    def model_and_batch(batch: int, frames: int, side: int) -> tuple[peers.Model, np.ndarray, np.ndarray]:
         shape = (batch, frames, side, side, 3)
-        arrays = peers.Model(CHANNELS), *(rng.standard_normal(shape, np.float32) for _ in range(2))
+        return peers.Model(CHANNELS), rng.standard_normal(shape, np.float32), rng.standard_normal(shape, np.float32)
+
+    rows: list[dict[str, Any]] = []
+    for batch, frames, side in (LARGEST,) if slow else SIZES[:1] if quick else SIZES:
+        arrays = model_and_batch(batch, frames, side)
         steps: dict[str, Callable[[], float]] = {
             "jaxret": peers.jaxret_step(*arrays),
             "Keras 3 on JAX, unrolled": peers.keras_step(*arrays, unroll=True),
             "PyTorch": peers.torch_step(*arrays),
             "PyTorch, channels last": peers.torch_step(*arrays, channels_last=True),
         }
-        data = f"{batch} clips of {frames} x {side} x {side}, 2 x {CHANNELS} channels"
+        data = _words(batch, frames, side)
         print(f"\n{data}, {setting}")
         _check_losses(data, steps)
         rows += _compare(data, setting, steps, samples=3 if quick or side > 32 else 9)
-        if number == 0 and threads == 1 and keep and not quick:
-            steps = {"jaxret": steps["jaxret"], "Keras 3 on JAX": peers.keras_step(*arrays, unroll=False)}
-            rows += _compare(data, setting, steps, samples=1)[2:]
+    if slow:
+        arrays = model_and_batch(*SIZES[0])
+        steps = {"jaxret": peers.jaxret_step(*arrays), "Keras 3 on JAX": peers.keras_step(*arrays, unroll=False)}
+        rows += _compare(_words(*SIZES[0]), setting, steps, samples=1)[2:]
     return rows
+
+
+def _words(batch: int, frames: int, side: int) -> str:
+    return f"{batch} clips of {frames} x {side} x {side}, 2 x {CHANNELS} channels"
 
 
 def _check_losses(data: str, steps: dict[str, Callable[[], float]]) -> None:
@@ -106,25 +129,30 @@ def _compare(data: str, setting: str, steps: dict[str, Callable[[], float]], sam
 
 
 def main() -> None:
-    """Measures, prints, and without --quick writes benchmarks/results/speed_train_step.json."""
+    """Measures, prints, and without --quick puts the rows into benchmarks/results/speed_train_step.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="|".join(PARTS), help="what to measure (default: all)")
     parser.add_argument("--quick", action="store_true", help="the smallest size, fewer samples, no file")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
+    parser.add_argument("--slow", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--give-back", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.parts) - set(PARTS)):
+        parser.error(f"no part {unknown[0]!r}: choose from {', '.join(PARTS)}")
     if arguments.threads:
-        print(json.dumps(measure(arguments.threads, arguments.quick, not arguments.give_back)), file=sys.stderr)
+        rows = measure(arguments.threads, quick=arguments.quick, slow=arguments.slow, keep=not arguments.give_back)
+        print(json.dumps(rows), file=sys.stderr)
         return
-    cores = len(os.sched_getaffinity(0))
     rows, quick = [], ["--quick"] if arguments.quick else []
-    for threads in sorted({1, min(2, cores)}):
-        rows += rows_of_child(__file__, threads, *quick)
-    rows += rows_of_child(__file__, 1, "--give-back", *quick)
+    for part in arguments.parts or PARTS:
+        threads, *options = PARTS[part]
+        if threads <= len(os.sched_getaffinity(0)):
+            rows += rows_of_child(__file__, threads, *options, *quick)
     if not arguments.quick:
         from common import results_file
 
         packages = ["jax", "jaxlib", "flax", "keras", "torch"]
-        print("\nwrote", results_file.write("speed_train_step", rows, packages))
+        print("\nwrote", results_file.update("speed_train_step", rows, packages))
 
 
 if __name__ == "__main__":

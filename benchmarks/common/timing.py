@@ -24,10 +24,17 @@ class Timing:
     Attributes:
         samples: seconds of each sample, in the order they were taken.
         calls: calls that one sample averaged over.
+        processor: processor seconds of each sample, all threads of this process together.
     """
 
     samples: tuple[float, ...]
     calls: int
+    processor: tuple[float, ...] = ()
+
+    @property
+    def of_processor(self) -> Timing:
+        """The same of processor seconds."""
+        return Timing(self.processor, self.calls)
 
     @property
     def median(self) -> float:
@@ -53,7 +60,7 @@ def in_turn(functions: Mapping[str, Callable[[], Any]], samples: int = 7) -> dic
     the function before would still spin and take a core from this one, and one call that does not count: measured is
     steady work, not the return to caches and memory that another function has used.
     """
-    calls, taken = {}, {name: [] for name in functions}
+    calls, taken, worked = {}, {name: [] for name in functions}, {name: [] for name in functions}
     for name, function in functions.items():
         function()
         start = time.perf_counter()
@@ -63,11 +70,12 @@ def in_turn(functions: Mapping[str, Callable[[], Any]], samples: int = 7) -> dic
         for name, function in functions.items():
             time.sleep(SETTLE_SECONDS)
             function()
-            start = time.perf_counter()
+            start, processor = time.perf_counter(), time.process_time()
             for _ in range(calls[name]):
                 function()
             taken[name].append((time.perf_counter() - start) / calls[name])
-    return {name: Timing(tuple(taken[name]), calls[name]) for name in functions}
+            worked[name].append((time.process_time() - processor) / calls[name])
+    return {name: Timing(tuple(taken[name]), calls[name], tuple(worked[name])) for name in functions}
 
 
 def ratio(slow: Timing, fast: Timing) -> float:

@@ -23,17 +23,11 @@ class CnnLstm(nn.Module):
         layers: list[nn.Module] = []
         for name in encoder.backbone.layer_names:
             layer = encoder.backbone.layers[name]
-            pads, size = _padding(layer, size)
+            pads, size = zeros_around(layer, size)
             layers += [nn.ZeroPad2d(pads)] if any(pads) else []
-            layers += [*_convolution(layer), nn.ReLU6(inplace=True)]
+            layers += [*convolution_of(layer), nn.ReLU6(inplace=True)]
         self.backbone = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        ((cell,),) = encoder.temporal.cells
-        self.lstm = nn.LSTM(cell.kernel.shape[0], cell.units)  # its gates stand in the order of ours: i, f, g, o
-        with torch.no_grad():
-            self.lstm.weight_ih_l0.copy_(_tensor(cell.kernel).T)
-            self.lstm.weight_hh_l0.copy_(_tensor(cell.recurrent_kernel).T)
-            self.lstm.bias_ih_l0.copy_(_tensor(cell.bias))
-            self.lstm.bias_hh_l0.zero_()
+        self.lstm = lstm_of(encoder.temporal)
         self.eval()
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
@@ -50,13 +44,13 @@ class C3d(nn.Module):
         layers: list[nn.Module] = []
         for name in net.trunk_names:
             if name in net.convolutions:
-                layers += [*_convolution(net.convolutions[name], padding=1), nn.ReLU(inplace=True)]
+                layers += [*convolution_of(net.convolutions[name], padding=1), nn.ReLU(inplace=True)]
             else:
                 layers.append(nn.MaxPool3d((1 if name == "pool1" else 2, 2, 2), ceil_mode=True))
         self.trunk = nn.Sequential(*layers)
         self.dense = nn.Sequential()
         for layer in (net.fc6, net.fc7, net.feature):
-            self.dense.append(_linear(layer)).append(nn.ReLU(inplace=True))
+            self.dense.append(linear_of(layer)).append(nn.ReLU(inplace=True))
         self.eval()
 
     def forward(self, clips: torch.Tensor) -> torch.Tensor:
@@ -69,20 +63,34 @@ class C3d(nn.Module):
         return self.dense(maps.permute(0, 2, 3, 1).flatten(1))
 
 
-def _tensor(parameter: Any) -> torch.Tensor:
+def lstm_of(temporal: Any) -> nn.LSTM:
+    """A `TemporalEncoder` of one LSTM in one direction; frames come first, (T, B, D)."""
+    ((cell,),) = temporal.cells
+    lstm = nn.LSTM(cell.kernel.shape[0], cell.units)  # its gates stand in the order of ours: i, f, g, o
+    with torch.no_grad():
+        lstm.weight_ih_l0.copy_(tensor_of(cell.kernel).T)
+        lstm.weight_hh_l0.copy_(tensor_of(cell.recurrent_kernel).T)
+        lstm.bias_ih_l0.copy_(tensor_of(cell.bias))
+        lstm.bias_hh_l0.zero_()
+    lstm.bias_hh_l0.requires_grad_(False)  # ours has one
+    return lstm
+
+
+def tensor_of(parameter: Any) -> torch.Tensor:
+    """A parameter's numbers, as they lie."""
     return torch.from_numpy(np.array(parameter[...]))
 
 
-def _padding(layer: Any, size: int) -> tuple[list[int], int]:
+def zeros_around(layer: Any, size: int) -> tuple[list[int], int]:
     """Zeros (left, right, top, bottom) of a layer on maps of this side, and the side of its output."""
     window = layer.kernel.shape[:2]
     rows, columns = output_padding(layer.padding, (size, size), window, layer.strides)
     return [*columns, *rows], (size + sum(rows) - window[0]) // layer.strides[0] + 1
 
 
-def _convolution(layer: Any, padding: int = 0) -> list[nn.Module]:
+def convolution_of(layer: Any, padding: int = 0) -> list[nn.Module]:
     """A `ConvBias`, or a `ConvBatchNorm` as two modules; without the activation."""
-    kernel, normed = _tensor(layer.kernel), isinstance(layer, ConvBatchNorm)
+    kernel, normed = tensor_of(layer.kernel), isinstance(layer, ConvBatchNorm)
     depthwise, strides = (layer.depthwise, layer.strides) if normed else (False, 1)
     groups = kernel.shape[-1] if depthwise else 1
     kernel = (kernel.unsqueeze(-2) if depthwise else kernel).movedim((-1, -2), (0, 1))
@@ -94,18 +102,19 @@ def _convolution(layer: Any, padding: int = 0) -> list[nn.Module]:
     with torch.no_grad():
         convolution.weight.copy_(kernel)
         if not normed:
-            convolution.bias.copy_(_tensor(layer.bias))
+            convolution.bias.copy_(tensor_of(layer.bias))
             return [convolution]
         norm = (nn.BatchNorm2d if two_axes else nn.BatchNorm3d)(outs, eps=layer.norm.epsilon)
         for ours, theirs in (("scale", "weight"), ("bias", "bias"), ("mean", "running_mean"), ("var", "running_var")):
-            getattr(norm, theirs).copy_(_tensor(getattr(layer.norm, ours)))
+            getattr(norm, theirs).copy_(tensor_of(getattr(layer.norm, ours)))
     return [convolution, norm]
 
 
-def _linear(layer: Any) -> nn.Linear:
-    kernel = _tensor(layer.kernel)
+def linear_of(layer: Any) -> nn.Linear:
+    """An `nnx.Linear`."""
+    kernel = tensor_of(layer.kernel)
     linear = nn.Linear(*kernel.shape)
     with torch.no_grad():
         linear.weight.copy_(kernel.T)
-        linear.bias.copy_(_tensor(layer.bias))
+        linear.bias.copy_(tensor_of(layer.bias))
     return linear

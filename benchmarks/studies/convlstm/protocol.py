@@ -13,12 +13,15 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.ground_truth.changed import ChangedVideos
 from jaxret.data.ground_truth.changes import CHANGES
 from jaxret.data.items import MediaItem
+from jaxret.data.readers import Chunk
+from jaxret.data.sampling.reading import read_encoded
 from jaxret.errors import MediaError
 from jaxret.metrics import average_precision, relevance_by_lists
+from jaxret.preprocessing import Preprocessing
 from jaxret.rank import SequenceRanking, sequence_distances
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 
-__all__ = ["MEASURES", "EncodedData", "encode_data", "figures"]
+__all__ = ["MEASURES", "EncodedData", "Media", "encode_data", "figures"]
 
 MEASURES = {
     "mean vector, cosine": "mean-cosine",
@@ -31,39 +34,66 @@ STRENGTHS = (0.25, 0.5, 1.0)
 Sequences = Sequence[np.ndarray]
 
 
-class EncodedData:
-    """Sequences of a data set: all its videos, and the queries cropped from test videos.
+class Media:
+    """What is compared of a data set: all its videos, and the queries cropped from test videos.
 
     Args:
       data: the data set.
       seed: of the crops.
-      embed: gives the sequence of every video of a data set.
-      changed: also crops that are changed, see `STRENGTHS`; changes would leave depth as it is.
+
+    Attributes:
+      dataset: the videos.
+      crops: the queries by clip.
+      changed: by strength, those changed (see `STRENGTHS`); none of data with depth, which changes leave as it is.
     """
 
-    def __init__(self, data: ClipData, seed: int, embed: Callable[[MediaDataset], Sequences], *, changed: bool = False):
+    def __init__(self, data: ClipData, seed: int):
         self.data, self.dataset = data, data.dataset()
         self.crops = data.crops(self.dataset, seed)
-        self.videos, self.queries = embed(self.dataset), embed(self.crops)
-        strengths = STRENGTHS if changed else ()
-        self.changed = {
-            strength: embed(ChangedVideos(self.crops, CHANGES, strength, seed=seed)) for strength in strengths
-        }
+        strengths = STRENGTHS if data.near is None else ()
+        self.changed = {strength: ChangedVideos(self.crops, CHANGES, strength, seed=seed) for strength in strengths}
+        self._read: dict[tuple[int, int, str], list[Chunk]] = {}
+
+    def read(self, dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> list[Chunk]:
+        """The chunks of one of the videos; the second encoder that asks for them gets what was decoded for the first.
+
+        Changing and decoding take longer than encoding, and clips of 32 x 32 pixels are small.
+        """
+        key = (id(dataset), index, repr(preprocessing))
+        if key not in self._read:
+            self._read[key] = list(read_encoded(dataset, index, preprocessing))
+        return self._read[key]
 
 
-def encode_data(encoder: Any, data: ClipData, seed: int) -> EncodedData:
+class EncodedData:
+    """The same as sequences of clip vectors.
+
+    Args:
+      media: what is compared.
+      embed: gives the sequence of every video of a data set.
+    """
+
+    def __init__(self, media: Media, embed: Callable[[MediaDataset], Sequences]):
+        self.data, self.dataset, self.crops = media.data, media.dataset, media.crops
+        self.videos, self.queries = embed(media.dataset), embed(media.crops)
+        self.changed = {strength: embed(videos) for strength, videos in media.changed.items()}
+
+
+def encode_data(encoder: Any, media: Media) -> EncodedData:
     """Everything that is compared, embedded."""
-    return EncodedData(data, seed, partial(sequences_of, encoder), changed=data.near is None)
+    return EncodedData(media, partial(sequences_of, encoder, media=media))
 
 
-def sequences_of(encoder: Any, dataset: MediaDataset) -> list[np.ndarray]:
+def sequences_of(encoder: Any, dataset: MediaDataset, *, media: Media) -> list[np.ndarray]:
     """The clip vectors of every video, in order of time."""
-    media = {}
-    for number, vectors in frame_vectors(dataset, encoder):
+    found = {}
+    for number, vectors in frame_vectors(
+        dataset, encoder, read=lambda index: media.read(dataset, index, encoder.preprocessing)
+    ):
         if isinstance(vectors, MediaError):
             raise vectors
-        media[number] = vectors
-    rows = clip_rows(media, encoder)
+        found[number] = vectors
+    rows = clip_rows(found, encoder)
     return [rows.vectors[rows.items == number] for number in range(len(dataset))]
 
 

@@ -1,0 +1,122 @@
+"""The training step of every recipe that trains by gradients, beside PyTorch: wall time and processor time.
+
+    pip install -e '.[bench]' torch
+    python benchmarks/energy_train_step.py                     # all, some ten minutes
+    python benchmarks/energy_train_step.py c3d "conv-lstm, triplet"   # some; in the result file the other rows stay
+    python benchmarks/energy_train_step.py --quick deep-hash   # fewer samples; writes no file
+
+Processor time, the seconds of all threads together, stands for energy: a second thread that only waits, spinning,
+costs what it costs. Models, objectives, optimisers and batches are the recipes' own, without dropout
+(`studies/training_steps.py`); the peers are the usual modules of PyTorch, run eagerly, with the same weights
+(`peers/torch_training.py`), the convolutional ones in both layouts, of which the faster counts. Their losses of three
+steps are compared in the same run. All sides run in turn in one process that is bound to as many cores as threads, and
+glibc keeps the memory that a step frees, as in `jaxret train`. With two threads our side runs both ways that a user
+has: one CPU device, whose operations take two threads where XLA makes them, and two devices that share a batch
+(`JAX_NUM_CPU_DEVICES=2`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from common.timing import rows_of_child
+
+MARK = 1.0  # times our time, at least, of the faster of PyTorch's layouts
+PEER = "PyTorch"
+CONVOLUTIONS = ("moving-digits", "c3d", "conv-lstm")  # of which PyTorch has two layouts
+SLOW = ("c3d", "conv-lstm, triplet")  # seconds a step: a few samples
+
+
+def measure(threads: int, devices: int, names: list[str], samples: int) -> list[dict[str, Any]]:
+    """Rows of one number of threads; this process is bound to as many cores."""
+    os.environ["JAX_NUM_CPU_DEVICES"] = str(devices)
+    import torch
+    from studies.training_steps import STEPS
+
+    from jaxret.training import keep_freed_memory
+
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    setting = "1 thread" if threads == 1 else f"{threads} threads, {devices} device{'s' if devices > 1 else ''}"
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        step = STEPS[name]()
+        sides = {"jaxret": step.ours(), PEER: step.in_torch()}
+        if name.startswith(CONVOLUTIONS):
+            sides[f"{PEER}, channels last"] = step.in_torch(channels_last=True)
+        print(f"\n{name}: {step.what}, {setting}")
+        _check_losses(name, sides)
+        rows += _compare(f"{name}: {step.what}", setting, sides, min(samples, 3) if name in SLOW else samples)
+    return rows
+
+
+def _check_losses(name: str, sides: dict[str, Any]) -> None:
+    """Refuses sides whose losses of the first three steps differ."""
+    losses = {method: [side() for _ in range(3)] for method, side in sides.items()}
+    expected = losses["jaxret"]
+    for method, found in losses.items():
+        if not all(abs(a - b) < 1e-3 * abs(b) for a, b in zip(found, expected, strict=True)):
+            raise SystemExit(f"{name}: the losses of {method}, {found}, differ from ours, {expected}")
+    print(f"  losses of three steps: {', '.join(f'{loss:.5f}' for loss in expected)}, alike for all")
+
+
+def _compare(data: str, setting: str, sides: dict[str, Any], samples: int) -> list[dict[str, Any]]:
+    from common.results_file import row
+    from common.timing import in_turn, ratio
+
+    times = in_turn(sides, samples)
+    fastest = min((method for method in sides if method != "jaxret"), key=lambda method: times[method].median)
+    rows = []
+    for method in ("jaxret", fastest):
+        timing = times[method]
+        side = PEER if method == fastest else method
+        for metric, seconds in (("ms", timing.median), ("processor ms", timing.of_processor.median)):
+            rows.append(row(data, side, metric, seconds * 1e3, setting=setting))
+    ours, theirs = times["jaxret"], times[fastest]
+    for metric, faster in (
+        ("times jaxret's time", ratio(theirs, ours)),
+        ("times jaxret's processor time", ratio(theirs.of_processor, ours.of_processor)),
+    ):
+        rows.append(row(data, PEER, metric, faster, setting=setting))
+        missed = "" if faster >= MARK else f", mark {MARK:g} MISSED"
+        print(f"  {fastest}: {faster:.2f} {metric}{missed}", flush=True)
+    print(f"  jaxret {ours.median * 1e3:.1f} ms ±{ours.spread:.0%}, processor {ours.of_processor.median * 1e3:.1f} ms")
+    return rows
+
+
+def main() -> None:
+    """Measures, prints, and without --quick puts the rows into benchmarks/results/energy_train_step.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", help="of recipes' steps (default: all)")
+    parser.add_argument("--samples", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="three samples, no file")
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
+    parser.add_argument("--devices", type=int, default=1, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    samples = 3 if arguments.quick else arguments.samples
+    from studies.training_steps import STEPS
+
+    if unknown := sorted(set(arguments.names) - set(STEPS)):
+        parser.error(f"no step {unknown[0]!r}: choose from {', '.join(STEPS)}")
+    names = arguments.names or list(STEPS)
+    if arguments.threads:
+        rows = measure(arguments.threads, arguments.devices, names, samples)
+        print(json.dumps(rows), file=sys.stderr)
+        return
+    rows = []
+    for threads, devices in ((1, 1), (2, 1), (2, 2)):
+        if threads <= len(os.sched_getaffinity(0)):
+            rows += rows_of_child(__file__, threads, "--devices", str(devices), "--samples", str(samples), *names)
+    if not arguments.quick:
+        from common import results_file
+
+        packages = ["jax", "jaxlib", "flax", "torch"]
+        print("\nwrote", results_file.update("energy_train_step", rows, packages))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""The training steps of the recipes: model, objective, optimiser and a batch, as the recipe's defaults have them.
+
+Dropout is 0 here, so that losses can be compared with a peer's. Batches hold random numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+from flax import nnx
+from peers import torch_training as peers
+
+from jaxret.models import (
+    DenseEmbedding,
+    HashLayer,
+    MaxPooledLayers,
+    TemporalEncoder,
+    WeightedAverage,
+    create_backbone,
+)
+from jaxret.recipes.clips import c3d, cnn_lstm, deep_hash, moving_digits, ndvr_dml
+from jaxret.recipes.clips.fit import EmbeddingClassifier
+from jaxret.recipes.conv_lstm import recipe as conv_lstm
+from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
+from jaxret.recipes.image_to_video.shot_encoders import shot_encoder
+from jaxret.training import (
+    CosineMarginObjective,
+    OptimiserConfig,
+    ReconstructionObjective,
+    SplitModel,
+    batch_mesh,
+    make_optimiser,
+    make_train_step,
+)
+from jaxret.training.devices import put_batch, put_replicated
+
+__all__ = ["STEPS", "TrainingStep"]
+
+Arrays = dict[str, np.ndarray]
+_CLASSES, _VECTOR = 20, 1280  # of a labelled corpus; numbers of a frame vector of EfficientNet-Lite0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingStep:
+    """What one step trains, ours and the peer.
+
+    Attributes:
+      what: the sizes, in words.
+      model: ours.
+      objective: ours, of the model and a batch.
+      optimiser: settings.
+      batch: arrays.
+      peer: gives the loss of a batch, with the same weights.
+    """
+
+    what: str
+    model: nnx.Module
+    objective: Any
+    optimiser: OptimiserConfig
+    batch: Arrays
+    peer: Callable[[], torch.nn.Module]
+
+    def ours(self) -> Callable[[], float]:
+        """The step that `jaxret train` runs, its batch shared among all devices; returns the loss before it."""
+        split = SplitModel(self.model)
+        optimiser = make_optimiser(self._constant, total_steps=1000, steps_per_epoch=100)
+        step = make_train_step(split, self.objective, optimiser)
+        mesh = batch_mesh()
+        state, batch = put_replicated(split.initial_state(optimiser, seed=0), mesh), put_batch(self.batch, mesh)
+
+        def run() -> float:
+            nonlocal state
+            state, metrics = step(state, batch)
+            jax.block_until_ready(state)
+            return float(metrics["loss"])
+
+        return run
+
+    def in_torch(self, *, channels_last: bool = False) -> Callable[[], float]:
+        """The same in PyTorch."""
+        batch = {name: torch.from_numpy(array) for name, array in self.batch.items()}
+        return peers.torch_step(self.peer(), batch, self._constant, channels_last=channels_last)
+
+    @property
+    def _constant(self) -> OptimiserConfig:
+        return dataclasses.replace(self.optimiser, schedule="constant", warmup_steps=0)
+
+
+def _vectors(batch: int, frames: int, size: int = _VECTOR) -> np.ndarray:
+    return np.abs(np.random.default_rng(0).standard_normal((batch, frames, size), np.float32))
+
+
+def _pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+def _classes(
+    what: str, config: Any, inputs: np.ndarray, encode: Any, size: int, peer: Callable[[], peers.VectorEncoder]
+) -> TrainingStep:
+    """Of the recipes of classes: an encoder whose embedding has this size, a softmax head, four items a class."""
+    model = EmbeddingClassifier(encode, size, _CLASSES, dropout=0.0, rngs=nnx.Rngs(1))
+    batch = {"inputs": inputs, "labels": (np.arange(len(inputs)) // 4 % _CLASSES).astype(np.int32)}
+    objective = config.objective()
+    return TrainingStep(
+        what, model, objective, config.optimiser, batch, lambda: peers.VectorClasses(model, objective, peer())
+    )
+
+
+def lstm_of_frame_vectors() -> TrainingStep:
+    """cnn-lstm with a frozen backbone."""
+    config = cnn_lstm.CnnLstmConfig(fusion="lstm", dropout=0.0)
+    inputs = _vectors(config.batch_size, config.frames)
+    encode = TemporalEncoder(_VECTOR, config.units, dropout=0.0, rngs=nnx.Rngs(0))
+    what = f"{config.batch_size} clips of {config.frames} vectors of {_VECTOR}, {config.units} units"
+    return _classes(what, config, inputs, encode, config.units, lambda: peers.LastState(encode))
+
+
+def digits_end_to_end() -> TrainingStep:
+    """moving-digits, which trains the frames' network as well."""
+    side = 32
+    config = dataclasses.replace(
+        moving_digits.MOVING_DIGITS,
+        dropout=0.0,
+        image_size=side,
+        backbone="small-convnet",
+        weights="none",
+        freeze=False,
+        fusion="lstm",
+    )
+    inputs = _pixels(config.batch_size, config.frames, side, side, 1)
+    encode = cnn_lstm.make_encoder(config)
+    what = f"{config.batch_size} clips of {config.frames} x {side} x {side}"
+    return _classes(what, config, inputs, encode, config.units, lambda: peers.DigitEncoder(encode, side))
+
+
+def hash_of_frame_vectors() -> TrainingStep:
+    """deep-hash with a frozen backbone: the paper's weighted average and hash layer."""
+    config = deep_hash.DeepHashConfig(fusion="weighted-average", dropout=0.0)
+    inputs = _vectors(config.batch_size, config.frames)
+    encode = HashLayer(WeightedAverage(_VECTOR, rngs=nnx.Rngs(0)), config.bits, rngs=nnx.Rngs(0))
+    what = f"{config.batch_size} clips of {config.frames} vectors of {_VECTOR}, {config.bits} bits"
+    return _classes(what, config, inputs, encode, config.bits, lambda: peers.HashedAverage(encode))
+
+
+def dense_layers_of_videos() -> TrainingStep:
+    """ndvr-dml with a frozen backbone."""
+    config = ndvr_dml.NdvrDmlConfig(dropout=0.0)
+    network = nnx.eval_shape(lambda: create_backbone("efficientnet-lite0", rngs=nnx.Rngs(0)))
+    size = MaxPooledLayers(network, ndvr_dml.default_layers(network)).embedding_size
+    inputs = _vectors(config.batch_size, config.frames, size)
+    encode = DenseEmbedding(size, config.widths, rngs=nnx.Rngs(0))
+    what = f"{config.batch_size} videos of {config.frames} vectors of {size}"
+    return _classes(what, config, inputs, encode, config.widths[-1], lambda: peers.DenseOnMean(encode))
+
+
+def c3d_end_to_end() -> TrainingStep:
+    """c3d, at full width, whose batch has 4 clips; 1 here."""
+    config = c3d.C3dConfig(dropout=0.0, batch_size=1)
+    side = config.image_size
+    inputs = _pixels(config.batch_size, config.frames, side, side, 3)
+    encode = c3d.make_encoder(config)
+    what = f"{config.batch_size} clips of {config.frames} x {side} x {side}"
+    return _classes(what, config, inputs, encode, config.embedding_size, lambda: peers.C3dEncoder(encode.backbone))
+
+
+def lstm_of_shots() -> TrainingStep:
+    """image-to-video with an LSTM, over shots of as many frames as count at most."""
+    config = ImageToVideoConfig()
+    size, frames, rng = 128, config.max_frames, np.random.default_rng(0)
+    shots = shot_encoder("lstm", size, config)
+    vectors = rng.standard_normal((config.batch_size, frames, size), np.float32)
+    batch = {
+        "shots": vectors / np.linalg.norm(vectors, axis=2, keepdims=True),
+        "images": rng.standard_normal((config.batch_size, size), np.float32),
+        "lengths": rng.integers(frames // 2, frames + 1, config.batch_size).astype(np.int32),
+        "positive": np.arange(config.batch_size) % 5 == 0,
+    }
+    return TrainingStep(
+        f"{config.batch_size} shots of {frames} vectors of {size}, {config.units} units",
+        shots,
+        CosineMarginObjective(config.margin),
+        config.optimiser,
+        batch,
+        lambda: peers.ShotPairs(shots, config.margin),
+    )
+
+
+def _conv_lstm(side: int, frames: int, clips: int, **sizes: int) -> tuple[Any, Any, Arrays, str]:
+    config = conv_lstm.ConvLstmConfig(
+        image_size=side, frames=frames, batch_size=clips, pixel_mean=100.0, pixel_deviation=60.0, **sizes
+    )
+    batch = {"inputs": _pixels(clips, frames, side, side, 3), "labels": (np.arange(clips) // 2 % 8).astype(np.int32)}
+    return config, conv_lstm.make_autoencoder(config), batch, f"{clips} clips of {frames} x {side} x {side}"
+
+
+_DIGITS = {"map_channels": 8, "recurrent_channels": 16, "residual_channels": 8, "embedding_size": 128}
+_WHOLE = {"map_channels": 16, "recurrent_channels": 64, "residual_channels": 32, "embedding_size": 256}
+
+
+def autoencoder_of_digits() -> TrainingStep:
+    """conv-lstm on moving digits, its first step: the autoencoder M1."""
+    config, model, batch, what = _conv_lstm(16, 4, 32, **_DIGITS)
+    del batch["labels"]
+    objective = ReconstructionObjective()
+    return TrainingStep(what, model, objective, config.optimiser, batch, lambda: peers.ConvLstmPretraining(model))
+
+
+def triplets_of_digits() -> TrainingStep:
+    """And its second: the triplet loss."""
+    config, model, batch, what = _conv_lstm(16, 4, 32, **_DIGITS)
+    objective = config.objective(1.0)
+    network = model.backbone
+    return TrainingStep(
+        what, network, objective, config.optimiser, batch, lambda: peers.ConvLstmTriplets(network, objective)
+    )
+
+
+def triplets_of_videos() -> TrainingStep:
+    """The same on videos, where a batch has 32 clips; 4 here."""
+    config, model, batch, what = _conv_lstm(64, 8, 4, **_WHOLE)
+    objective = config.objective(1.0)
+    network = model.backbone
+    return TrainingStep(
+        what, network, objective, config.optimiser, batch, lambda: peers.ConvLstmTriplets(network, objective)
+    )
+
+
+STEPS: dict[str, Callable[[], TrainingStep]] = {
+    "cnn-lstm": lstm_of_frame_vectors,
+    "moving-digits": digits_end_to_end,
+    "deep-hash": hash_of_frame_vectors,
+    "ndvr-dml": dense_layers_of_videos,
+    "c3d": c3d_end_to_end,
+    "image-to-video": lstm_of_shots,
+    "conv-lstm on digits, pretrain": autoencoder_of_digits,
+    "conv-lstm on digits, triplet": triplets_of_digits,
+    "conv-lstm, triplet": triplets_of_videos,
+}
+"""What makes the step of each recipe that trains by gradients."""
