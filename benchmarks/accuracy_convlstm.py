@@ -60,8 +60,15 @@ VOLUME = {"m1-3d": "M1-3D", "m2-3d": "M2-3D", "m3-3d": "M3-3D", "cnn-3d": "3D co
 ABLATED = "m3"
 SEEDS = {"jhmdb": 3, "digits": 3, "walk": 3}
 MODELS = {"jhmdb": PLANE, "digits": PLANE, "walk": {**VOLUME, **PLANE}}  # a model by data set
-DRAWN = ("JHMDB, 6 classes", "near duplicates")
-DRAWN_SETTINGS = ("four steps, Bi-DTW", "untrained, Bi-DTW", "cosine", "mean vector, cosine")
+DRAWN = {  # settings by data set
+    "JHMDB, 6 classes": ("four steps, Bi-DTW", "untrained, Bi-DTW", "cosine", "mean vector, cosine"),
+    "JHMDB, 6 classes: ablations": (
+        "untrained",
+        "pre-training",
+        "pre-training, triplet loss",
+        "pre-training, triplet loss, challenging second pass",
+    ),
+}
 # mAP by class and by clip of the paper's tables 3 and 4: CC_WEB_VIDEO, and for the models with depth S3DIS.
 PAPER_DATA = "CC_WEB_VIDEO; of models with depth S3DIS"
 PAPER = {
@@ -304,14 +311,17 @@ def draw() -> None:
     """The curves of the result file: queries by clip against the strength of their changes."""
     curves: dict[str, Any] = {}
     for row in json.loads((RESULTS / "accuracy_convlstm.json").read_text(encoding="utf-8"))["rows"]:
-        if row["data"] not in DRAWN or row.get("setting") not in DRAWN_SETTINGS:
+        setting = row.get("setting")
+        if setting not in DRAWN.get(row["data"], ()):
             continue
         strength, _, metric = row["metric"].rpartition(": ")
         if metric == "mAP by clip":
-            method = f"{row['method']}, untrained" if row["setting"].startswith("untrained") else row["method"]
+            ours = f"{row['method']}, {setting.removesuffix(', Bi-DTW')}"
+            method = row["method"] if setting.endswith("cosine") else ours
             of_method = curves.setdefault(row["data"], {}).setdefault(method, {})
             of_method.setdefault(float(strength.removeprefix("strength ") or 0), []).append(row["value"])
-    draw_strengths("conv_lstm_strengths", curves)
+    whole = {data: {m: c for m, c in methods.items() if len(c) > 1} for data, methods in curves.items()}
+    draw_strengths("conv_lstm_strengths", {data: methods for data, methods in whole.items() if methods})
 
 
 def full(study: Study) -> None:

@@ -70,6 +70,8 @@ PAGES = {
             "speed_train_step": "Time of a training step",
         },
         {
+            "conv_lstm_strengths.png": "Parts of videos of JHMDB find their videos, changed more and more, after each "
+            "step of M3's training.",
             "conv_lstm_memory.png": "Predicted against measured memory of a training step.",
         },
     ),
@@ -134,6 +136,7 @@ PAGES = {
             "speed_centroid_search": "Approximate search",
             "speed_backbones": "Backbones on the CPU",
             "speed_conv3d": "3D convolutions on the CPU",
+            "energy_train_step": "Training steps of the recipes beside PyTorch",
             "speed_decode": "Decoding",
         },
         {

@@ -37,6 +37,6 @@ def draw_strengths(name: str, curves: Mapping[str, Curves]) -> None:
             panel.fill_between(strengths, means - spread, means + spread, color=f"C{number}", alpha=0.15)
         panel.set(title=data, xlabel="strength of the changes", ylabel="mAP by clip", ylim=(0, 1.02))
         panel.grid(alpha=0.3)
-    panels[0, 0].legend(fontsize=8)
+        panel.legend(fontsize=8)
     figure.savefig(RESULTS / f"{name}.png", dpi=110)
     plt.close(figure)

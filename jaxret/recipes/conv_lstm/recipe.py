@@ -29,9 +29,8 @@ the last maps.
 
 Measured (`benchmarks/accuracy_convlstm_digits.py`, moving digits, two seeds): mAP of queries of classes trained on
 0.408 and 0.282, of others 0.293 and 0.210 after the four steps; 0.389 and 0.259, 0.296 and 0.190 after the first two;
-untrained 0.019, chance 0.017. With an earlier optimiser
-(`benchmarks/accuracy_convlstm.py`, JHMDB, six classes, 32 x 32 pixels, mean and spread over seeds): mAP by class after
-the four steps 0.415 +- 0.005 (m1), 0.419 +- 0.069 (m2) and 0.474 +- 0.015 (m3), untrained 0.285 +- 0.014.
+untrained 0.019, chance 0.017. `benchmarks/accuracy_convlstm.py`, JHMDB, six classes, 32 x 32 pixels, M3 on two splits:
+mAP by class 0.438 and 0.423 after the four steps, 0.384 and 0.451 after two, untrained 0.269 and 0.303.
 
 Run: `python -m jaxret.train conv-lstm --data FOLDER --architecture m3`.
 """
