@@ -156,17 +156,22 @@ def _of_heads(mask: jax.Array | None, heads: slice) -> jax.Array | None:
 
 
 def _by_products(q: jax.Array, k: jax.Array, v: jax.Array, mask: jax.Array | None, softcap: float) -> jax.Array:
-    """`attend` by two matrix products."""
+    """`attend` by two matrix products, with the softmax between them."""
     q = q.transpose(0, 2, 1, 3) / q.shape[-1] ** 0.5  # (B, heads, T, d); on the CPU sooner done than on the logits
-    k, v = k.transpose(0, 2, 3, 1), v.transpose(0, 2, 1, 3)  # (B, heads, d, S), (B, heads, S, d)
+    k, v = k.transpose(0, 2, 1, 3), v.transpose(0, 2, 1, 3)  # (B, heads, S, d)
 
     def seen(q: jax.Array) -> jax.Array:
-        logits = jnp.matmul(q, k, preferred_element_type=jnp.float32)
+        logits = jnp.einsum("bhtd,bhsd->bhts", q, k, preferred_element_type=jnp.float32)
         if softcap:
             logits = softcap * jnp.tanh(logits / softcap)
         if mask is not None:
             logits = jnp.where(mask, logits, -jnp.inf)
-        return jnp.matmul(jax.nn.softmax(logits, axis=-1).astype(v.dtype), v)
+        highest = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+        weights = jnp.exp(logits - highest)
+        total = jnp.sum(weights, axis=-1, keepdims=True)
+        # Dividing what was seen, (T, d), spares a pass over the weights, (T, S).
+        sums = jnp.matmul(weights.astype(v.dtype), v, preferred_element_type=jnp.float32)
+        return (sums / total).astype(v.dtype)
 
     same_for_all = mask is None or mask.shape[-2] == 1
     return (_in_groups(seen, q, k.shape[-1]) if same_for_all else seen(q)).transpose(0, 2, 1, 3)
