@@ -158,7 +158,8 @@ class RegionSearch:
       centre: in the first pass let words near the centre of indexed images count more.
       surroundings: let words around the region count too, less the further away: the standard deviation as a share of
         the region's diagonal; 0: those inside alone. It needs a region.
-      expand: search once more with the mean of the region and of so many best places found.
+      expand: search once more with the mean of the region and of so many best places found; with verify, of those whose
+        key points agree alone.
       verify: put the candidates in order by key points that agree on one transform (SIFT words, extra opencv).
       min_words: local features that the region must hold.
 

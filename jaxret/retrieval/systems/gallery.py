@@ -137,6 +137,18 @@ def rank_rows(
     return order, first, gallery.locate(query.region, nearest, idf=options.idf)
 
 
+def best_places(gallery: Gallery[Query], query: Query, found: Located, options: RegionSearch) -> Located:
+    """The places that a query is expanded by: the best ones, where results are verified of those alone whose key points
+    agree with the query (Chum et al. 2007).
+    """
+    count = options.expand
+    if options.verify:
+        found = gallery.verified(query, found)
+        assert found.inliers is not None
+        count = min(count, int((found.inliers > 0).sum()))
+    return Located(found.rows[:count], found.distances[:count], found.boxes[:count])
+
+
 def best_of_items(
     gallery: Gallery[Any], order: NDArray[np.int64], first: NDArray[np.float32], found: Located | None
 ) -> RegionRanking:

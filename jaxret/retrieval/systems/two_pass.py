@@ -38,10 +38,10 @@ from jaxret.retrieval.systems.base import OfRevision, System
 from jaxret.retrieval.systems.described import Described
 from jaxret.retrieval.systems.gallery import (
     Gallery,
-    Located,
     PassQueries,
     RegionRanking,
     best_of_items,
+    best_places,
     rank_rows,
 )
 
@@ -374,8 +374,7 @@ class TwoPassSystem(System, Generic[Query]):
             rows = np.flatnonzero(index.passing(kinds, where)[gallery.items])
         order, first, found = rank_rows(gallery, rows, query, options)
         if options.expand and found is not None:
-            some = slice(options.expand)
-            best = Located(found.rows[some], found.distances[some], found.boxes[some])
+            best = best_places(gallery, query.region, found, options)
             expanded = gallery.expanded(query.region, best, idf=options.idf)
             query = PassQueries(expanded, expanded)
             order, first, found = rank_rows(gallery, rows, query, options)

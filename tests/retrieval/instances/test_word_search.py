@@ -21,6 +21,7 @@ from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.retrieval import Region, RegionSearch, Retriever, single_file
 from jaxret.retrieval.region import scaled_box
 from jaxret.retrieval.systems.base import system_of
+from jaxret.retrieval.systems.gallery import Located, PassQueries
 from jaxret.retrieval.systems.words import WINDOW_OVERLAP, WINDOW_SHARES, MapWords
 from jaxret.visual_words import (
     PlacedWords,
@@ -305,6 +306,26 @@ def test_verification_equals_that_of_each_candidate(sift: tuple[Retriever, Path]
     assert dict(zip(checked.rows.tolist(), checked.inliers.tolist(), strict=True)) == counts
     expected = sorted(plain.rows.tolist(), key=lambda row: (-counts[row], plain.rows.tolist().index(row)))
     assert checked.rows.tolist() == expected
+
+
+def test_with_verification_expansion_takes_the_verified_places_alone(sift: tuple[Retriever, Path]) -> None:
+    retriever, folder = sift
+    region = Region(16, 8, 96, 88)
+    image, size = retriever.system.image(single_file(folder / "a.png"))
+    checked = ranked(retriever, image, size, RegionSearch(region, verify=True))
+    agree = checked.inliers > 0
+    assert 2 <= agree.sum() < 4
+    query = retriever.system.region_query(image, size, RegionSearch(region)).region
+    gallery = retriever.system.prepared(retriever.index)
+    places = Located(checked.rows[agree], checked.distances[agree], checked.boxes[agree])
+    expanded = gallery.expanded(query, places, idf=False)
+    expected = retriever.system.rank(retriever.index, PassQueries(expanded, expanded), RegionSearch(verify=True))
+    found = ranked(retriever, image, size, RegionSearch(region, verify=True, expand=4))
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.distances, expected.distances)
+    unverified = ranked(retriever, image, size, RegionSearch(region, expand=4))
+    of_row = dict(zip(unverified.rows.tolist(), unverified.distances.tolist(), strict=True))
+    assert [of_row[row] for row in found.rows.tolist()] != found.distances.tolist()
 
 
 @pytest.mark.parametrize("idf", [False, True])
