@@ -215,7 +215,7 @@ class VideoPrism(Backbone):
     ) -> jax.Array:
         after = run_blocks(blocks, x)
         stages.update((f"{name}_{number}", shown(x)) for number, x in enumerate(after, start=1))
-        return after[-1]
+        return after[-1] if after else x
 
     def _places(self, height: int, width: int) -> jax.Array:
         """Positions of patches, (1, h * w, D)."""

@@ -37,7 +37,7 @@ def run_blocks(
       checkpoint: in training keep what is between blocks alone, and compute the rest twice.
 
     Returns:
-      What is after each block, (B, T, D).
+      What is after each block, (B, T, D); nothing where there are none.
 
     Example:
       >>> import jax.numpy as jnp
@@ -46,6 +46,8 @@ def run_blocks(
       >>> [after.shape for after in run_blocks(blocks, jnp.ones((2, 5, 16)))]
       [(2, 5, 16), (2, 5, 16), (2, 5, 16)]
     """
+    if not len(blocks):
+        return []
     run = jax.checkpoint(_run) if checkpoint else _run
     shared, own = (mask, None) if mask is None or len(mask) == 1 else (None, mask)
 

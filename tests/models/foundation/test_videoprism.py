@@ -108,6 +108,15 @@ def test_words_find_chunks(with_words, tmp_path):
     assert [hit.item.key for hit in retriever.search("a red car turning", k=4)] == expected
 
 
+def test_a_query_looks_at_patches_without_blocks_between():
+    """What a classifier of videos is published with."""
+    sizes = {"units": 8, "heads": 2, "patch_size": 18, "image_size": 36, "spatial_depth": 1, "temporal_depth": 1}
+    net = create_backbone("video-prism", **sizes, pooling="attention", auxiliary_depth=0, rngs=nnx.Rngs(0))
+    stages = stages_of(net, chunks())
+    patches = stages["patch_grid"].reshape(2, -1, 8)
+    assert_close(stages["pooled"], np.asarray(net.pool(patches)))
+
+
 def test_chunks_of_other_lengths_and_sizes_are_encoded(published):
     backbone = open_published(published).backbone
     assert stages_of(backbone, chunks(6, 54, 36))["patch_grid"].shape == (2, 6, 3, 2, 16)
