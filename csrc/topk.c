@@ -84,9 +84,9 @@ void jr_topk_free(jr_topk *search)
 /* So few queries that the candidates of all and all as doubles take GROUP_BYTES, and every thread has some. */
 static int64_t group_size(const jr_topk *search)
 {
-    int64_t bytes = search->threads * jr_candidate_room(search->k) * (int64_t)sizeof(uint32_t)
-                    + jr_padded_dimensions(search) * (int64_t)sizeof(double);
-    int64_t group = GROUP_BYTES / bytes, share = (search->count + search->threads - 1) / search->threads;
+    double candidates = (double)search->threads * (double)jr_candidate_room(search->k) * sizeof(uint32_t);
+    double bytes = candidates + (double)jr_padded_dimensions(search) * sizeof(double); /* k may be any number */
+    int64_t group = (int64_t)(GROUP_BYTES / bytes), share = (search->count + search->threads - 1) / search->threads;
     group = group < share ? group : share;
     return group > 1 ? group : 1;
 }
