@@ -143,6 +143,8 @@ PAGES = {
             "speed_rank_codes.png": "How many times faster than the fastest peer, codes: red is slower. Rows are "
             "instruction sets, columns galleries.",
             "speed_rank_floats.png": "The same of vectors and sequences.",
+            "speed_rank_codes_2_threads.png": "Codes, with two threads.",
+            "speed_rank_floats_2_threads.png": "Vectors and sequences, with two threads.",
         },
     ),
 }

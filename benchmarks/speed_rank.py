@@ -10,8 +10,10 @@ A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number o
 held to the set by JAXRET_SIMD, faiss by FAISS_SIMD_LEVEL, NumPy by NPY_DISABLE_CPU_FEATURES, and OpenBLAS, which they
 and scikit-learn use, by OPENBLAS_CORETYPE; usearch and numba take what the processor has. faiss's lowest level counts
 bits by an instruction that our "portable" does without: its like is "sse4". Ours and the peers run in turn; the
-shortest of many calls counts, on one thread in processor time, which a busy machine stretches less. All are exact, and
-compared in the same run. A peer six times slower than another is not tried with more queries.
+shortest of many calls counts, on one thread in processor time, which a busy machine stretches less; of several threads
+every second number of queries, after those of the method before have come to rest, and without the cells in which a
+peer took longer than on one. All are exact, and compared in the same run. A peer six times slower than another is not
+tried with more queries.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
 nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1.
@@ -26,7 +28,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,7 @@ from jaxret.rank import available_simd_levels
 WORK = Path("runs/speed_rank")
 CORE_TYPES = {"avx2": "Haswell", "avx512": "SkylakeX", "avx512vpopcnt": "SkylakeX"}  # of OpenBLAS
 LOWEST_CORE_TYPE = "Nehalem"  # without AVX
+DISTURBED = 1.25  # times the time on one thread: a peer's threads waited for something else
 
 
 def main() -> None:
@@ -68,7 +71,7 @@ def main() -> None:
     for level in [] if options.report_only else options.levels:
         command = [sys.executable, *sys.argv]
         subprocess.run(command, env=os.environ | environment(level), check=True)
-    measured = [record for level in LEVELS for record in records(level)]
+    measured = undisturbed([record for level in LEVELS for record in records(level)])
     if not options.quick:
         write(measured)
 
@@ -124,9 +127,24 @@ def records(level: str) -> Iterator[tuple[Cell, dict[str, float]]]:
         yield Cell(**record["cell"]), record["seconds"]
 
 
+def undisturbed(measured: Sequence[tuple[Cell, dict[str, float]]]) -> list[tuple[Cell, dict[str, float]]]:
+    """All but the cells of several threads in which the fastest peer took longer than it does on one."""
+    alone = {cell: fastest_peer(seconds) for cell, seconds in measured if cell.threads == 1}
+    return [
+        (cell, seconds)
+        for cell, seconds in measured
+        if fastest_peer(seconds) <= DISTURBED * alone.get(replace(cell, threads=1), np.inf)
+    ]
+
+
+def fastest_peer(seconds: Mapping[str, float]) -> float:
+    """Of a cell's times the shortest that is not ours."""
+    return min(time for name, time in seconds.items() if name != "jaxret")
+
+
 def ratio_of(seconds: Mapping[str, float]) -> float:
     """How many times faster than the fastest peer."""
-    return min(time for name, time in seconds.items() if name != "jaxret") / seconds["jaxret"]
+    return fastest_peer(seconds) / seconds["jaxret"]
 
 
 def write(measured: Sequence[tuple[Cell, dict[str, float]]]) -> None:
