@@ -2,7 +2,7 @@
 
 Models small enough for two CPU cores: images of 32 x 32, 4 to 6 frames a clip, 16 recurrent, 8 residual and 8 map
 channels, vectors of 128 numbers (the paper's: 256 x 256, 64, 32, 16 and 4,000), with the recipe's own optimiser, for
-some hundred and fifty updates a step, of all models as many. The full size is built, counted and run for a few updates
+as many updates of all models, 100 to 240 a step. The full size is built, counted and run for a few updates
 (`full`).
 
 Data, drawn anew for each seed: six classes of JHMDB (one of its official splits: some 92 videos are queries; training

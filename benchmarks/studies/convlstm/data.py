@@ -40,7 +40,7 @@ class ClipData:
       spec: what `--data` takes.
       split_column: of its CSV.
       settings: of the recipe, that go with it.
-      epochs: of each step of training with labels, so that a step has some hundred and fifty updates.
+      epochs: of each step of training with labels, so that a step has 150 to 240 updates.
       pretrain_epochs: of the first step, which sees the videos without labels, too.
       tests: indices of the videos that are queries by class, and that queries by clip are cropped from.
       unlabelled: what `--data` takes to train autoencoders on: the same and videos without a label; None: the same.
