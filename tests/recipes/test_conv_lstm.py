@@ -37,7 +37,7 @@ from jaxret.recipes.conv_lstm.hard_clips import ClipRanking
 from jaxret.recipes.conv_lstm.initial import InitialEncoder
 from jaxret.recipes.conv_lstm.paper import PAPER
 from jaxret.recipes.conv_lstm.recipe import RECIPE, ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
-from jaxret.recipes.conv_lstm.remarks import TripletRemarks, cores_remark
+from jaxret.recipes.conv_lstm.remarks import TripletRemarks
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
 from jaxret.retrieval.encode import frame_vectors
 from jaxret.training import LoopConfig, RunFolder, config_from_json, read_run_log
@@ -506,11 +506,3 @@ def test_the_papers_loss_is_in_squared_distances() -> None:
 def test_the_readmes_list_of_commands_runs(media: Path, tmp_path: Path) -> None:
     places = {"FOLDER": media, "QUERY.mp4": next(media.glob("0-up/test-*.mp4"))}
     run_readme_commands("sequences", places, [*options(epochs=1), "--steps", "pretrain"], tmp_path)
-
-
-def test_cores_that_no_device_stands_for_are_named_where_devices_would_gain() -> None:
-    assert "JAX_NUM_CPU_DEVICES=4 before" in str(cores_remark(32, 64, cores=6, devices=1))  # 32 clips are not cut by 6
-    assert cores_remark(32, 64, cores=2, devices=2) is None
-    assert cores_remark(32, 64, cores=1, devices=1) is None
-    assert cores_remark(31, 64, cores=2, devices=1) is None  # a batch that two cannot share
-    assert cores_remark(32, 16, cores=2, devices=1) is None  # narrow ones do not gain

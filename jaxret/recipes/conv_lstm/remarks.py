@@ -1,14 +1,13 @@
-"""What is said of a triplet training that does not learn, and of cores that do too little; and what to do."""
+"""What is said of a triplet training that does not learn, and what to do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["TripletRemarks", "cores_remark"]
+__all__ = ["TripletRemarks"]
 
 _PATIENCE = 300  # updates that a training may take until its triplets fall into order
 _LEARNT = 0.6  # share of them in order; 0.5 by chance
-_WIDE = 32  # channels of a ConvLSTM, both directions together, from which on devices that share clips are faster
 _SHRUNK = 0.05  # of the spread that clips of different classes have when the margin is measured
 
 
@@ -44,29 +43,3 @@ class TripletRemarks:
             return None
         self._said.add(kind)
         return f"warning: {line}"
-
-
-def cores_remark(batch_size: int, channels: int, *, cores: int, devices: int) -> str | None:
-    """What is said where several cores are one CPU device; None where there is nothing to gain.
-
-    XLA does the operations of a step one after the other on one device. Devices share the clips of a batch, which
-    takes 0.64 to 0.79 of the time for ConvLSTMs of 64 channels, and as much for narrow ones
-    (`benchmarks/speed_train_step.py`, `benchmarks/energy_train_step.py`).
-
-    Args:
-      batch_size: clips of a batch.
-      channels: of the widest ConvLSTM.
-      cores: that the process may use.
-      devices: CPU devices that JAX sees.
-
-    Example:
-      >>> cores_remark(32, 64, cores=2, devices=1)
-      '2 cores, one CPU device: JAX_NUM_CPU_DEVICES=2 before the command is faster, devices share each batch'
-    """
-    fitting = max((count for count in range(1, cores + 1) if batch_size % count == 0), default=1)
-    if devices > 1 or fitting == 1 or channels < _WIDE:
-        return None
-    return (
-        f"{cores} cores, one CPU device: JAX_NUM_CPU_DEVICES={fitting} before the command is faster, devices share "
-        "each batch"
-    )

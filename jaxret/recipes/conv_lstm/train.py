@@ -9,11 +9,9 @@ from jaxret.models import Mean
 from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder
-from jaxret.rank.threads import available_threads
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.conv_lstm.clip_table import StepsData
 from jaxret.recipes.conv_lstm.initial import InitialEncoder
-from jaxret.recipes.conv_lstm.remarks import cores_remark
 from jaxret.recipes.conv_lstm.report import steps_extras
 from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepsConfig
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
@@ -55,8 +53,6 @@ def train_in_steps(
         f"encoder: {encoder.summary}; {parameter_count(model.backbone):,} parameters, and"
         f" {parameter_count(model.decoder):,} of the decoder; {len(data.table)} training clips"
     )
-    if jax.default_backend() == "cpu" and (remark := _cores_remark(model, config)) is not None:
-        context.log(remark)
     if initial is not None:
         initial.give(model.backbone)
         context.log(f"the first step begins with the encoder of {initial.run}")
@@ -90,9 +86,3 @@ def _encoder_of(model: ConvLstmAutoencoder, config: StepsConfig) -> VideoEncoder
     """The encoder of videos whose backbone is the autoencoder's own."""
     mean = Mean(model.backbone.embedding_size, rngs=nnx.Rngs(config.seed))
     return VideoEncoder(model.backbone, mean, config.preprocessing())
-
-
-def _cores_remark(model: ConvLstmAutoencoder, config: StepsConfig) -> str | None:
-    assert config.batch_size is not None
-    channels = model.backbone.recurrent_channels
-    return cores_remark(config.batch_size, channels, cores=available_threads(), devices=jax.device_count())
