@@ -178,7 +178,9 @@ def pasted(study: Study) -> None:
 def rank_queries(
     retriever: Retriever, images: PastedObjects, encoded: list[Any], how: RegionSearch, *, whole: bool
 ) -> tuple[list[RegionRanking], float]:
-    """The ranking of each query, and seconds a query. A box with too few words is replaced by the whole image."""
+    """The ranking of each query, and seconds a query. A box with too few words is replaced by the whole image, and a
+    ranking by an image that has none, such as a blurred one of key points, by the order of the index.
+    """
     rankings, missed = [], 0
     start = time.perf_counter()
     for query, (image, size) in zip(images.queries, tqdm(encoded, leave=False), strict=True):
@@ -186,10 +188,19 @@ def rank_queries(
             rankings.append(rank(retriever, image, size, how, None if whole else region_of(query)))
         except ValueError:
             missed += 1
-            rankings.append(rank(retriever, image, size, how))
+            try:
+                rankings.append(rank(retriever, image, size, how))
+            except ValueError:
+                rankings.append(unranked(len(images.gallery)))
     if missed:
         print(f"{missed} of {len(encoded)} boxes hold no word: their whole images were the queries", flush=True)
     return rankings, (time.perf_counter() - start) / len(encoded)
+
+
+def unranked(count: int) -> RegionRanking:
+    """So many images in their order, none of them re-ranked."""
+    ids = np.arange(count)
+    return RegionRanking(ids, np.ones(count, np.float32), ids, np.full((count, 4), np.nan), np.full(count, -1))
 
 
 def rank(
