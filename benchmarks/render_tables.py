@@ -184,14 +184,10 @@ def provenance(results: dict[str, Any]) -> str:
     """The command, commit, machine and versions behind a result file, in one line."""
     machine = results["machine"]
     versions = ", ".join(f"{package} {version}" for package, version in results["versions"].items())
-    earlier = "".join(
-        f" Rows that this call did not make are of `{call['command']}` at {call['commit']}."
-        for call in results.get("earlier", [])
-    )
-    return (
-        f"`{results['command']}` at {results['commit']}; {machine['processor']}, {machine['cores']} cores; {versions}."
-        f"{earlier}"
-    )
+    where = f"{machine['processor']}, {machine['cores']} cores; {versions}"
+    line = f"`{results['command']}` at {results['commit']}; {where}."
+    earlier = ", ".join(f"`{call['command']}` at {call['commit']}" for call in results.get("earlier", []))
+    return f"{line} Rows that this call did not make are of {earlier}." if earlier else line
 
 
 def is_ratio(entry: dict[str, Any]) -> bool:
