@@ -15,8 +15,8 @@ import pytest
 from jaxret import recipes, train
 from jaxret.errors import ConfigError
 from jaxret.losses import cross_entropy
-from jaxret.recipes import finish
 from jaxret.recipes.recipe import open_config
+from jaxret.reporting import curves
 from jaxret.training import RunFolder, read_run_log, register_objective
 from jaxret.training.objectives import registry
 
@@ -60,13 +60,13 @@ def test_a_loss_from_outside_trains_and_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     drawn: list[Mapping[str, Any]] = []
-    draw = finish.draw_curves
+    draw = curves.draw_curves
 
     def noted(path: Path, rows: Any, *, panels: Mapping[str, Any]) -> None:
         drawn.append(panels)
         draw(path, rows, panels=panels)
 
-    monkeypatch.setattr(finish, "draw_curves", noted)
+    monkeypatch.setattr(curves, "draw_curves", noted)
     out = tmp_path / "run"
     digits(monkeypatch)
     words = ["moving-digits", "--loss", "arcface", "--loss.margin", "0.3", "--out", str(out), *SMALL]
