@@ -85,22 +85,28 @@ def prune_media(index: MediaIndex, media: str, unread: Iterable[MediaError], *, 
 
 def keep_up(index: MediaIndex, *, upgrade: bool, media: Path | None) -> None:
     """Rewrite what older versions wrote of items, and follow media that moved to another folder."""
+    if media is not None:
+        _check_moved(index, media)
     if upgrade:
         index.upgrade()
         print_text(f"the items of {index.folder} are as this version writes them")
     if media is not None:
-        if url_of(media) is None and not media.is_dir():
-            raise ConfigError(f"--relocate {media}: there is no such folder")
-        paths = index.paths_below(media)
-        if not any(map(is_present, paths)):
-            named = f", such as {paths[0]}" if paths else ""
-            raise ConfigError(
-                f"--relocate {media}: none of the media of {index.folder} is below it{named}; name the folder that "
-                "now holds what the old one held. Nothing was changed"
-            )
         index.relocate(media)
         gone = sum(path is not None and not is_present(path) for path in index.values("path"))
         print_text(f"media of {index.folder} lie in {index.media_root} now; {gone} of {len(index)} are not there")
+
+
+def _check_moved(index: MediaIndex, media: Path) -> None:
+    """ConfigError where a folder holds none of the media that would be looked for there."""
+    if url_of(media) is None and not media.is_dir():
+        raise ConfigError(f"--relocate {media}: there is no such folder")
+    paths = index.paths_below(media)
+    if not any(map(is_present, paths)):
+        named = f", such as {paths[0]}" if paths else ""
+        raise ConfigError(
+            f"--relocate {media}: none of the media of {index.folder} is below it{named}; name the folder that "
+            "now holds what the old one held. Nothing was changed"
+        )
 
 
 def describe_media(dataset: MediaDataset, columns: Path) -> MediaDataset:

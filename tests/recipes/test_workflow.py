@@ -81,6 +81,14 @@ def test_cached_frame_vectors_are_those_of_the_index_road(encoder: VideoEncoder,
         np.testing.assert_array_equal(cached[number].spans, expected.spans)
 
 
+def test_a_log_of_cached_frame_vectors_ends_once(
+    encoder: VideoEncoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    FrozenFeatures(Noise(), encoder, tmp_path, views=1, augment=Augmentation(), seed=0).prepare(threads=2, show=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("frame vectors: 100%") for line in lines] == [False] * (len(lines) - 1) + [True]
+
+
 def test_a_second_run_computes_nothing_and_another_backbone_everything(encoder: VideoEncoder, tmp_path: Path) -> None:
     make_features(encoder, tmp_path)
     counted = VideoEncoder(encoder.backbone, encoder.temporal, encoder.preprocessing)

@@ -57,6 +57,13 @@ def keys(media: Path) -> list[str]:
     return [item.key for item in MediaIndex.open(media.parent / "index").items]
 
 
+def test_a_bar_counts_every_item(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    encoder = str(media.parent / "encoder")
+    assert run_command(dispatch, ["index", str(media), str(media.parent / "other"), "--encoder", encoder]) == 0
+    assert "3/3" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_what_changed_is_renewed_and_nothing_else(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(media) == 0
     assert "\nrenewed" not in capsys.readouterr().out
@@ -261,6 +268,11 @@ def test_media_move_and_the_index_follows(media: Path, capsys: pytest.CaptureFix
     assert run_command(dispatch, ["index", str(folder), "--relocate", str(other)]) == 2
     told = capsys.readouterr().err
     assert f"none of the media of {folder} is below it, such as {other / NAMES[0]}" in told
+    revision = MediaIndex.open(folder).revision
+    assert run_command(dispatch, ["index", str(folder), "--upgrade", "--relocate", str(other)]) == 2
+    printed = capsys.readouterr()
+    assert (printed.out, "Nothing was changed" in printed.err) == ("", True)
+    assert MediaIndex.open(folder).revision == revision
     assert str(MediaIndex.open(folder).media_root) == str(moved)
 
 

@@ -45,6 +45,6 @@ def fill_cache(
 
         def progress(done: int, total: int) -> None:
             bar.total, bar.n = total, done
-            bar.refresh() if done == total else bar.update(0)
+            bar.update(0)
 
         return cache.fill(dataset.subset(numbers), compute, threads=threads, progress=progress)
