@@ -106,3 +106,7 @@ def test_what_does_not_fit() -> None:
     ):
         with pytest.raises(ConfigError, match="patches lie in whole images: resize must be limit or fit"):
             GridEncoder(net, "conv_3", wrong)
+    with pytest.raises(
+        ValueError, match="the sides of images must be multiples of 4 pixels, the stride of conv_3, got 33 x 64"
+    ):
+        GridEncoder(net, "conv_3", FITTED).places(np.zeros((1, 33, 64, 3), np.uint8))

@@ -156,6 +156,9 @@ class GridEncoder(nnx.Module):
 
         Returns:
           (B, 12, 12, C').
+
+        Raises:
+          ValueError: a side is no multiple of the stride of the map.
         """
         edges = [[side * np.arange(PLACES + 1) / PLACES for side in size] for size in self._map_sizes(images, sizes)]
         return self._means(images, sizes, edges)
@@ -174,6 +177,11 @@ class GridEncoder(nnx.Module):
     def _map_sizes(self, images: ArrayLike, sizes: ArrayLike | None) -> NDArray[np.int64]:
         """Height and width (B, 2) of the map of each image."""
         count, *canvas = np.shape(images)[:3]
+        if any(side % self.stride for side in canvas):
+            raise ValueError(
+                f"the sides of images must be multiples of {self.stride} pixels, the stride of {self.stage}, "
+                f"got {canvas[0]} x {canvas[1]}"
+            )
         within = [canvas] * count if sizes is None else sizes
         return np.asarray(within, np.int64).reshape(count, 2) // self.stride
 
