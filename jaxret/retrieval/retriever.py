@@ -191,7 +191,6 @@ class Retriever:
             yield number, known[number]
             if on_item is not None:
                 on_item(number)
-        next(encoded, None)  # it tells of the last item once that was taken
 
     def _rows_of(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Any]:
         return {name: rows for name, rows in self.system.rows(vectors).items() if name in self.index.spaces}

@@ -110,9 +110,10 @@ def frame_vectors(
         nonlocal current
         while current is not None and current != until:
             parts = chunks.pop(current, []), vectors.pop(current, [])
-            yield current, failures.get(current) or (_gather_film if at_rate else _gather)(*parts)
+            result = failures.get(current) or (_gather_film if at_rate else _gather)(*parts)
             if on_item is not None:
                 on_item(current)
+            yield current, result
             current = next(order, None)
 
     for index, encoded in encode_in_batches(readable(), encoder.encode_frames, canvas=canvas):

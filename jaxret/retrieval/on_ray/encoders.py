@@ -70,9 +70,9 @@ def vectors_on_ray(
         for numbers, found in pool.in_order(list(parts.items())):
             for number in numbers:
                 item = dataset.items[number]
-                yield number, found.get(number) or MediaError(item.path or item.key, _FATAL)
                 if on_item is not None:
                     on_item(number)
+                yield number, found.get(number) or MediaError(item.path or item.key, _FATAL)
     finally:
         pool.close()
 
