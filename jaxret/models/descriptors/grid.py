@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
-from jaxret.models.descriptors.stage_maps import stage_means, unit_rows
+from jaxret.models.descriptors.stage_maps import sizes_within, stage_means, unit_rows
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
 from jaxret.models.on_backbone import config_on_backbone, parts_on_backbone
 from jaxret.models.origin import WeightsOrigin
@@ -176,14 +176,13 @@ class GridEncoder(nnx.Module):
 
     def _map_sizes(self, images: ArrayLike, sizes: ArrayLike | None) -> NDArray[np.int64]:
         """Height and width (B, 2) of the map of each image."""
-        count, *canvas = np.shape(images)[:3]
+        canvas = np.shape(images)[1:3]
         if any(side % self.stride for side in canvas):
             raise ValueError(
                 f"the sides of images must be multiples of {self.stride} pixels, the stride of {self.stage}, "
                 f"got {canvas[0]} x {canvas[1]}"
             )
-        within = [canvas] * count if sizes is None else sizes
-        return np.asarray(within, np.int64).reshape(count, 2) // self.stride
+        return np.array(sizes_within(images, sizes), np.int64).reshape(-1, 2) // self.stride
 
     def _means(
         self, images: ArrayLike, sizes: ArrayLike | None, edges: Sequence[Sequence[NDArray[np.float64]]]

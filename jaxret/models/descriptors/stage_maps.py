@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jaxret.models.base import Backbone
 from jaxret.models.layers.l2_norm import l2_normalise
 
-__all__ = ["stage_maps", "stage_means", "unit_rows"]
+__all__ = ["sizes_within", "stage_maps", "stage_means", "unit_rows"]
 
 
 def stage_maps(
@@ -33,6 +33,18 @@ def stage_maps(
       (B, H', W', C') float32.
     """
     return _stage_maps(backbone, stage, jnp.asarray(images), None if sizes is None else jnp.asarray(sizes), unit)
+
+
+def sizes_within(images: ArrayLike, sizes: ArrayLike | None) -> list[tuple[int, int]]:
+    """Height and width of each image of a batch: as `sizes` (B, 2) says, or those of the batch where it is None.
+
+    Example:
+      >>> sizes_within(np.zeros((2, 32, 64, 3)), None)
+      [(32, 64), (32, 64)]
+    """
+    count, *canvas = np.shape(images)[:3]
+    within = np.broadcast_to(canvas, (count, 2)) if sizes is None else np.asarray(sizes)
+    return [(height, width) for height, width in within.tolist()]
 
 
 def stage_means(

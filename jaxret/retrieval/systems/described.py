@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Described", "cropped_maps", "refuse_settings_of_words", "sizes_within"]
+from jaxret.models.descriptors.stage_maps import sizes_within
+
+__all__ = ["Described", "cropped_maps", "refuse_settings_of_words"]
 
 _HEAD = 3  # height and width of the image, and how many local descriptors follow
 
@@ -64,12 +66,6 @@ def cropped_maps(
     """
     found = zip(np.asarray(maps(images, sizes)), sizes_within(images, sizes), strict=True)
     return [((height, width), one[: height // stride, : width // stride]) for one, (height, width) in found]
-
-
-def sizes_within(images: Any, sizes: Any) -> list[tuple[int, int]]:
-    """Height and width of each image of a batch: as `sizes` (B, 2) says, or those of the batch where it is None."""
-    within = np.broadcast_to(images.shape[1:3], (len(images), 2)) if sizes is None else np.asarray(sizes)
-    return [(height, width) for height, width in within.tolist()]
 
 
 def refuse_settings_of_words(min_words: int, surroundings: float) -> None:

@@ -14,11 +14,11 @@ from jaxret.data.readers import Pixels
 from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex, Space
 from jaxret.models.descriptors.grid import PLACES, GridEncoder, grid_cells, window_means
-from jaxret.models.descriptors.stage_maps import unit_rows
+from jaxret.models.descriptors.stage_maps import sizes_within, unit_rows
 from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
 from jaxret.retrieval.systems.base import register_system
-from jaxret.retrieval.systems.described import Described, refuse_settings_of_words, sizes_within
+from jaxret.retrieval.systems.described import Described, refuse_settings_of_words
 from jaxret.retrieval.systems.gallery import Gallery, Located
 from jaxret.retrieval.systems.two_pass import TwoPassSystem
 from jaxret.visual_words.inverted_file import rounded_distances
