@@ -12,13 +12,13 @@ from typing import Any
 import jax
 import numpy as np
 import torch
+from common.own_step import own_step
 from flax import nnx
 
 from jaxret.losses import mean_squared_error
 from jaxret.models.conv_lstm.blocks import Pointwise
 from jaxret.models.conv_lstm.cell import ConvLSTM
-from jaxret.training import OptimiserConfig, SplitModel, batch_mesh, make_optimiser, make_train_step
-from jaxret.training.devices import put_batch, put_replicated
+from jaxret.training import OptimiserConfig
 
 RATE, MOMENTUM = 0.1, 0.9
 
@@ -42,27 +42,14 @@ class Model(nnx.Module):
 
 def jaxret_step(model: Model, clips: np.ndarray, targets: np.ndarray) -> Step:
     """The step that `jaxret.training.fit` runs, its batch shared among all devices."""
-    split = SplitModel(model)
     config = OptimiserConfig(
         algorithm="sgd", learning_rate=RATE, momentum=MOMENTUM, schedule="constant", weight_decay=0.0, clip_norm=None
     )
-    optimiser = make_optimiser(config, total_steps=1000, steps_per_epoch=100)
 
     def objective(model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         return mean_squared_error(model(batch["inputs"]), batch["targets"]), {}
 
-    step = make_train_step(split, objective, optimiser)
-    mesh = batch_mesh()
-    state = put_replicated(split.initial_state(optimiser, seed=0), mesh)
-    batch = put_batch({"inputs": clips, "targets": targets}, mesh)
-
-    def run() -> float:
-        nonlocal state
-        state, metrics = step(state, batch)
-        jax.block_until_ready(state)
-        return float(metrics["loss"])
-
-    return run
+    return own_step(model, objective, config, {"inputs": clips, "targets": targets})
 
 
 def keras_step(model: Model, clips: np.ndarray, targets: np.ndarray, *, unroll: bool) -> Step:

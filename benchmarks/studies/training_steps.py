@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 import torch
+from common.own_step import own_step
 from flax import nnx
 from peers import torch_training as peers
 
@@ -28,16 +28,7 @@ from jaxret.recipes.clips.fit import EmbeddingClassifier
 from jaxret.recipes.conv_lstm import recipe as conv_lstm
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
 from jaxret.recipes.image_to_video.shot_encoders import shot_encoder
-from jaxret.training import (
-    CosineMarginObjective,
-    OptimiserConfig,
-    ReconstructionObjective,
-    SplitModel,
-    batch_mesh,
-    make_optimiser,
-    make_train_step,
-)
-from jaxret.training.devices import put_batch, put_replicated
+from jaxret.training import CosineMarginObjective, OptimiserConfig, ReconstructionObjective
 
 __all__ = ["STEPS", "TrainingStep"]
 
@@ -67,19 +58,7 @@ class TrainingStep:
 
     def ours(self) -> Callable[[], float]:
         """The step that `jaxret train` runs, its batch shared among all devices; returns the loss before it."""
-        split = SplitModel(self.model)
-        optimiser = make_optimiser(self._constant, total_steps=1000, steps_per_epoch=100)
-        step = make_train_step(split, self.objective, optimiser)
-        mesh = batch_mesh()
-        state, batch = put_replicated(split.initial_state(optimiser, seed=0), mesh), put_batch(self.batch, mesh)
-
-        def run() -> float:
-            nonlocal state
-            state, metrics = step(state, batch)
-            jax.block_until_ready(state)
-            return float(metrics["loss"])
-
-        return run
+        return own_step(self.model, self.objective, self._constant, self.batch)
 
     def in_torch(self, *, channels_last: bool = False) -> Callable[[], float]:
         """The same in PyTorch."""
