@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ class Person:
     def _note(self, text: str) -> None:
         if not any(part in text for part in self.expected):
             self.complaints.append(text)
+
+    def answer(self, pattern: str, with_: Callable[..., None]) -> None:
+        """Answer requests in the server's place. Before the page is opened: a page that is open already may still send
+        its next request past a route, since its process hears of interception on another line than of keys."""
+        assert self.page.url == "about:blank", "answer before open"
+        self.page.route(pattern, with_)
 
     def open(self, index: str, more: str = "") -> None:
         self.page.goto(f"{self.address}?index={index}{more}")

@@ -80,7 +80,7 @@ def test_a_folder_is_indexed_from_the_page(person: Person) -> None:
 def test_without_a_media_root_the_dialog_says_what_to_do(person: Person) -> None:
     person.expected = ("Failed to load resource",)
     refused = {"error": "folders are looked into below --media-root, and none was given"}
-    person.page.route("**/api/folders?*", lambda route: route.fulfill(status=403, json=refused))
+    person.answer("**/api/folders?*", lambda route: route.fulfill(status=403, json=refused))
     person.open("growing")
     person.button("Index a folder").click()
     dialog = person.page.get_by_role("dialog", name="Index a folder")
@@ -89,18 +89,18 @@ def test_without_a_media_root_the_dialog_says_what_to_do(person: Person) -> None
 
 
 def test_indexing_is_cancelled(person: Person) -> None:
-    person.open("growing")
     states = {"state": "running", "done": 3, "total": 900, "skipped": [], "job": "j"}
-    person.page.route("**/api/indexing", lambda route: route.fulfill(status=202, json={"job": "j", **states}))
-    person.page.route("**/api/jobs/j/events", lambda route: route.abort())
+    person.answer("**/api/indexing", lambda route: route.fulfill(status=202, json={"job": "j", **states}))
+    person.answer("**/api/jobs/j/events", lambda route: route.abort())
 
     def job(route, request) -> None:
         if request.method == "DELETE":
             states["state"] = "cancelled"
         route.fulfill(json=states)
 
-    person.page.route("**/api/jobs/j", job)
+    person.answer("**/api/jobs/j", job)
     person.expected = ("net::ERR_FAILED",)
+    person.open("growing")
     person.button("Index a folder").click()
     dialog = person.page.get_by_role("dialog", name="Index a folder")
     dialog.get_by_role("button", name="Index this folder").click()

@@ -145,7 +145,7 @@ def test_of_a_thousand_results_only_those_in_sight_are_in_the_page(person: Perso
         offset = int(request.url.split("offset=")[1].split("&")[0])
         route.fulfill(json={"items": items[offset : offset + 100], "total": 1000})
 
-    person.page.route("**/api/items?*", answer)
+    person.answer("**/api/items?*", answer)
     person.open("clips")
     cards = person.page.locator(".card")
     for _ in range(40):

@@ -25,9 +25,7 @@ def test_a_name_is_never_markup(person: Person) -> None:
 
 def test_a_film_that_turns_out_not_to_play_is_shown_by_its_frames(person: Person) -> None:
     person.expected = ("Failed to load resource",)
-    person.page.route(
-        "**/api/media/**", lambda route: route.fulfill(status=200, body=b"no film", content_type="video/mp4")
-    )
+    person.answer("**/api/media/**", lambda route: route.fulfill(status=200, body=b"no film", content_type="video/mp4"))
     person.open("clips")
     person.result(1).click()
     viewer = person.page.get_by_label("Chosen result")
@@ -54,9 +52,9 @@ def test_a_search_in_line_is_told_of_and_cancelled(person: Person) -> None:
                 json={"search": "far", "state": "waiting", "position": 3, "total": 0, "hits": [], "timings": {}},
             )
 
+    person.answer("**/api/searches**", answer)
+    person.answer("**/api/searches/**", answer)
     person.open("clips")
-    person.page.route("**/api/searches**", answer)
-    person.page.route("**/api/searches/**", answer)
     person.page.keyboard.press("ArrowRight")
     person.page.keyboard.press("s")
     person.page.get_by_text("Waiting: 3 searches before this one").wait_for()
@@ -68,8 +66,10 @@ def test_a_search_in_line_is_told_of_and_cancelled(person: Person) -> None:
 
 def test_a_server_that_is_gone_is_told_of(person: Person) -> None:
     person.expected = ("net::ERR_FAILED",)
+    gone = False
+    person.answer("**/api/**", lambda route: route.abort() if gone else route.continue_())
     person.open("clips")
-    person.page.route("**/api/**", lambda route: route.abort())
+    gone = True
     person.page.keyboard.press("ArrowRight")
     person.page.keyboard.press("s")
     person.page.get_by_role("alert").get_by_text("The server does not answer.").wait_for()
