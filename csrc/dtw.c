@@ -16,7 +16,7 @@ const jr_dtw_level *jr_dtw_level_of(int level)
 #endif
 #ifdef JR_ARM64
     default:
-        return &jr_dtw_neon; /* its portable code has fused multiply-add anyway */
+        return &jr_dtw_neon;
 #else
     default:
         return &jr_dtw_portable;

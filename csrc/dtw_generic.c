@@ -5,39 +5,11 @@ typedef float jr_four __attribute__((vector_size(16)));
 typedef int32_t jr_four_ints __attribute__((vector_size(16)));
 
 #ifdef JR_ARM64
-
-#include <arm_neon.h>
 #define NAME(x) x##_neon
 #define ROWS 8 /* 24 of 32 registers */
-#define MULTIPLY_ADD(a, b, c) (jr_four) vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b))
-
 #else
-
 #define NAME(x) x##_portable
 #define ROWS 4
-#define MULTIPLY_ADD(a, b, c) multiply_add(a, b, c)
-
-/* a * b + c rounded once, as the fused instruction of newer CPUs does, so that old ones give the same bits.
- * The product is exact in double; the sum is rounded to odd, which a second rounding to float cannot spoil. */
-static inline float fused(float a, float b, float c)
-{
-    double product = (double)a * b, sum = product + c;
-    double part = sum - product, error = (product - (sum - part)) + (c - part);
-    if (error != 0) {
-        int64_t bits;
-        memcpy(&bits, &sum, sizeof bits);
-        if (!(bits & 1))
-            bits += (error > 0) == (sum > 0) ? 1 : -1;
-        memcpy(&sum, &bits, sizeof bits);
-    }
-    return (float)sum;
-}
-
-static inline jr_four multiply_add(jr_four a, jr_four b, jr_four c)
-{
-    return (jr_four){fused(a[0], b[0], c[0]), fused(a[1], b[1], c[1]), fused(a[2], b[2], c[2]), fused(a[3], b[3], c[3])};
-}
-
 #endif
 
 static inline jr_four load(const float *p)

@@ -4,11 +4,13 @@
  *   LANES              floats in a register
  *   ROWS               gallery frames held in registers, times up to three vectors of query frames
  *   VECTOR, INTS       vectors of LANES floats and of LANES int32
- *   LOAD(p), SPLAT(x), MULTIPLY_ADD(a, b, c) (fused: one rounding), MINIMUM(a, b)
+ *   LOAD(p), SPLAT(x), MINIMUM(a, b)
  *   ANY_BELOW(a, b)    whether !(a >= b) in any lane
  *   NAME(transpose)    LANES rows of LANES floats become LANES vectors
  *
- * Every sum runs over the dimensions in one order in one lane, so its bits do not depend on LANES.
+ * Every sum runs over the dimensions in one order in one lane, so its bits do not depend on LANES. A product is rounded
+ * before it is added: rounded once with the sum, as newer processors can, it would have other bits, which older ones
+ * take twenty times as long to imitate. Where additions have units of their own, this costs next to nothing.
  */
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define SEGMENT JR_DTW_SEGMENT
@@ -50,7 +52,7 @@ TARGET __attribute__((noinline)) static void NAME(repair)(const jr_dtw_panel *pa
 #pragma GCC unroll 8
             for (int r = 0; r < ROWS; r++) {
                 VECTOR difference = a - SPLAT(rows[r][k]);
-                sum[r] = MULTIPLY_ADD(difference, difference, sum[r]);
+                sum[r] = sum[r] + difference * difference;
             }
         }
         for (int r = 0; r < ROWS; r++)
@@ -83,7 +85,7 @@ INLINE void NAME(add_dimension)(int wide, VECTOR (*sum)[MAX_WIDE], const float *
         VECTOR b = SPLAT(at[r][k]);
 #pragma GCC unroll 3
         for (int w = 0; w < wide; w++)
-            sum[r][w] = MULTIPLY_ADD(a[w], b, sum[r][w]);
+            sum[r][w] = sum[r][w] + a[w] * b;
     }
 }
 
@@ -140,7 +142,7 @@ INLINE void NAME(tile)(int wide, const jr_dtw_panel *panel, const float *const *
 #pragma GCC unroll 8
         for (int r = 0; r < ROWS; r++) {
             VECTOR squares = frame_squares + SPLAT(row_squares[r]);
-            VECTOR cost = MULTIPLY_ADD(SPLAT(-2.0f), sum[r][w], squares);
+            VECTOR cost = squares - SPLAT(2.0f) * sum[r][w];
             cancelled[w] |= ANY_BELOW(cost, squares * SPLAT(JR_DTW_CANCELLED));
             STORE(out + r * width + w * LANES, cost);
         }

@@ -69,7 +69,6 @@ JR_TARGET_AVX512 static inline void transpose_avx512(const float *const *rows, i
 #define LOAD(p) _mm256_loadu_ps(p)
 #define STORE(p, a) _mm256_storeu_ps(p, a)
 #define SPLAT(x) _mm256_set1_ps(x)
-#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define MINIMUM(a, b) _mm256_min_ps(a, b)
 #define ANY_BELOW(a, b) _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NGE_UQ))
 #include "dtw_kernel.h"
@@ -82,7 +81,6 @@ JR_TARGET_AVX512 static inline void transpose_avx512(const float *const *rows, i
 #undef LOAD
 #undef STORE
 #undef SPLAT
-#undef MULTIPLY_ADD
 #undef MINIMUM
 #undef ANY_BELOW
 
@@ -95,7 +93,6 @@ JR_TARGET_AVX512 static inline void transpose_avx512(const float *const *rows, i
 #define LOAD(p) _mm512_loadu_ps(p)
 #define STORE(p, a) _mm512_storeu_ps(p, a)
 #define SPLAT(x) _mm512_set1_ps(x)
-#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define MINIMUM(a, b) _mm512_min_ps(a, b)
 #define ANY_BELOW(a, b) (int)_mm512_cmp_ps_mask(a, b, _CMP_NGE_UQ)
 #include "dtw_kernel.h"
