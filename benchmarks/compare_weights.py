@@ -7,7 +7,7 @@ FOLDER holds a folder a class (or it is any data set that `jaxret train --data` 
 without training; then every item is a query for the others of its class, videos by their chunks, images by themselves.
 Printed: mAP, that of a random ranking, and P@1 (other items of a query's source left out), milliseconds an item
 (decoding included, compilation not), bytes a frame's vector, and the most memory that the process held. Each encoder
-runs in a process of its own.
+runs in a process of its own. Where the media are of one class, a warning says that nothing can be told apart.
 """
 
 from __future__ import annotations
@@ -20,23 +20,25 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from jaxret import Retriever, open_dataset
 from jaxret.models import FrozenSettings, VideoEncoder, frozen_encoder
 from jaxret.retrieval.whitening import whiten_frames
 
 
-def quality(data: str, encoder: VideoEncoder) -> tuple[dict[str, float], Retriever]:
-    """mAP, that of a random ranking, and P@1; and the index, which is gone."""
+def quality(data: str, encoder: VideoEncoder) -> tuple[dict[str, Any], Retriever]:
+    """mAP, that of a random ranking, P@1, and what to know of them; and the index, which is gone."""
     with tempfile.TemporaryDirectory() as folder:
         retriever = Retriever.create(Path(folder) / "index", encoder)
         retriever.add(open_dataset(data))
         report = retriever.evaluate()
     group, chance = report.figures["all"], report.baselines["chance"]["all"]
-    return {"mAP": group["mAP"], "chance": chance["mAP"], "P@1": group["P@1"]}, retriever
+    figures = {"mAP": group["mAP"], "chance": chance["mAP"], "P@1": group["P@1"]}
+    return {**figures, "warnings": report.warnings}, retriever
 
 
-def measure(data: str, settings: FrozenSettings, whiten: int) -> dict[str, float]:
+def measure(data: str, settings: FrozenSettings, whiten: int) -> dict[str, Any]:
     """The figures of one encoder."""
     dataset = open_dataset(data)
     encoder = frozen_encoder(settings)
@@ -67,6 +69,7 @@ def main() -> None:
     print(
         "| weights | mAP | by chance | P@1 | ms an item | bytes a vector | memory (MB) |\n|---|---|---|---|---|---|---|"
     )
+    warnings: dict[str, None] = {}
     for weights in arguments.weights:
         command = [sys.executable, __file__, arguments.data, weights, "--whiten", str(arguments.whiten), "--one"]
         command += [] if arguments.image_size is None else ["--image-size", str(arguments.image_size)]
@@ -78,6 +81,9 @@ def main() -> None:
         cells = [f"{found[name]:.3f}" for name in ("mAP", "chance", "P@1")] + [f"{found['ms an item']:.1f}"]
         cells += [f"{found['bytes']:.0f}", f"{found['memory MB']:.0f}"]
         print(f"| {Path(weights).name} | {' | '.join(cells)} |", flush=True)
+        warnings |= dict.fromkeys(found["warnings"])
+    for warning in warnings:
+        print(f"\nWarning: {warning}.")
 
 
 if __name__ == "__main__":

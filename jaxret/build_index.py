@@ -18,6 +18,7 @@ from jaxret.cli.index_changes import (
     tell_changes,
 )
 from jaxret.cli.index_encoder import open_or_create
+from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import run_command
 from jaxret.errors import ConfigError
 from jaxret.remote import url_of
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from jaxret.index import MediaIndex
 
 
+@as_typed([BuildIndex])
 def main(argv: Sequence[str]) -> int:
     """Parse, encode, add, print."""
     args, _ = parse(argv, BuildIndex, prog="jaxret index")

@@ -7,10 +7,11 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from jaxret.cli.evaluation_queries import evaluation_queries
-from jaxret.cli.flags import as_typed, chosen_options, parse
+from jaxret.cli.flags import chosen_options, parse
+from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import check_writable, run_command
 from jaxret.cli.tables import print_report
 from jaxret.files import write_atomically
@@ -23,9 +24,6 @@ from jaxret.retrieval.evaluate.settings import (
     SceneEvaluation,
 )
 from jaxret.retrieval.options import OPTION_CLASSES
-
-if TYPE_CHECKING:
-    pass
 
 _NO_PART = ("rerank", "every_clip", "probes", "device", "region", "at")
 """Options of a search that have no part in an evaluation."""
@@ -84,7 +82,7 @@ class Evaluate:
         check_ranges(self)
 
 
-@as_typed((*OPTION_CLASSES, *_SETTINGS))
+@as_typed((Evaluate, *OPTION_CLASSES, *_SETTINGS))
 def main(argv: Sequence[str]) -> int:
     """Parse, rank, print."""
     args, given = parse(argv, Evaluate, (*OPTION_CLASSES, *_SETTINGS), prog="jaxret evaluate", without=_NO_PART)

@@ -42,6 +42,12 @@ def print_text(text: str, file: TextIO | None = None) -> None:
     print("\n".join(printable(line, encoding) for line in text.split("\n")), file=out, flush=True)
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether somebody looks at what is written there; a stream that cannot tell, or is none, is no terminal."""
+    tells = getattr(stream, "isatty", None)
+    return tells is not None and tells()
+
+
 def counted(count: int, noun: str) -> str:
     """A number of things in words.
 

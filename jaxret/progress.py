@@ -7,6 +7,8 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from jaxret.plain_text import is_terminal
+
 __all__ = ["progress_bar"]
 
 _SECONDS_A_LINE = 10.0
@@ -16,7 +18,7 @@ class _Lines:
     """A stream in which every drawing of a bar is a line of its own."""
 
     def __init__(self, stream: TextIO):
-        self.encoding = stream.encoding
+        self.encoding = getattr(stream, "encoding", None)
         self._stream = stream
 
     def write(self, text: str) -> None:
@@ -33,7 +35,7 @@ def progress_bar(
     """A progress bar on standard error, to `update` and, as a context, to close.
 
     A terminal shows one line that is drawn again; a file or a pipe, such as the log of a job, gets a line every ten
-    seconds.
+    seconds. Where there is no standard error, nothing is drawn.
 
     Args:
       description: what stands before the bar; None for nothing.
@@ -42,14 +44,14 @@ def progress_bar(
       done: how many of them an earlier call did.
       shown: whether it is drawn at all.
     """
-    terminal = sys.stderr.isatty()
+    terminal = is_terminal(sys.stderr)
     return tqdm(
         desc=description,
         unit=unit,
         total=total,
         initial=done,
-        disable=not shown,
+        disable=not shown or sys.stderr is None,
         dynamic_ncols=terminal,
-        file=sys.stderr if terminal else _Lines(sys.stderr),
+        file=sys.stderr if terminal or sys.stderr is None else _Lines(sys.stderr),
         mininterval=0.1 if terminal else _SECONDS_A_LINE,
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Annotated
 
 from jaxret.cli.compilation_cache import programs_folder
-from jaxret.cli.flags import as_typed, chosen_options, parse
+from jaxret.cli.flags import chosen_options, parse
+from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import check_writable, run_command
 from jaxret.cli.tables import print_hits, print_json
 from jaxret.data.items import Kind
@@ -66,7 +67,7 @@ class Search:
             raise ConfigError("--figure draws the image that was searched with, and --text has none: leave it out")
 
 
-@as_typed(OPTION_CLASSES)
+@as_typed((Search, *OPTION_CLASSES))
 def main(argv: Sequence[str]) -> int:
     """Parse, search, print."""
     args, given = parse(argv, Search, OPTION_CLASSES, prog="jaxret search")

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxret.cli.changed_flags import refuse_changed
+from jaxret.cli.flags import settings_of_words
+from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import STOPPED, run_command
 from jaxret.errors import ConfigError
 from jaxret.plain_text import print_text
@@ -73,16 +75,17 @@ def main(argv: Sequence[str]) -> int:
         recipe, before = open_config(run)
         if name not in (None, recipe.name):
             raise ConfigError(f"{run.path} is a run of {recipe.name}, not of {name}: leave {name} out")
-        config = _parse(recipe.name, before, words)
-        refuse_changed(before, config, may_change=("loop", "threads"))
     else:
-        recipe = RECIPES.named(name or DEFAULT_RECIPE)
-        config = _parse(recipe.name, recipe.config, words)
-        run = RunFolder.new(new_run_path(recipe.name, config))
-    check_numbers(config)
-    print_text(f"run folder: {run.path}")
-    context = RunContext(run, recipe.name, _print, not options.quiet, options.stop_after)
-    finished = recipe.train(config, context)
+        recipe, before, run = RECIPES.named(name or DEFAULT_RECIPE), None, None
+    with as_typed([type(recipe.config)]):
+        config = _parse(recipe.name, before or recipe.config, words)
+        if before is not None:
+            refuse_changed(before, config, may_change=("loop", "threads"))
+        run = run or RunFolder.new(new_run_path(recipe.name, config))
+        check_numbers(config)
+        print_text(f"run folder: {run.path}")
+        context = RunContext(run, recipe.name, _print, not options.quiet, options.stop_after)
+        finished = recipe.train(config, context)
     if options.distributed:
         return _leave()
     return 0 if finished is not None or options.stop_after is not None else STOPPED
@@ -114,7 +117,7 @@ def _parse(name: str, default: Any, words: list[str]) -> Any:
         fields.append(("choice", Annotated[choice, _FLAT], dataclasses.field(default=choice())))
         if loss is not None:
             fields.append(("loss", type(loss), dataclasses.field(default=loss)))
-    parsed: Any = tyro.cli(dataclasses.make_dataclass("Options", fields), args=words, prog=f"jaxret train {name}")
+    parsed: Any = settings_of_words(dataclasses.make_dataclass("Options", fields), words, prog=f"jaxret train {name}")
     if not hasattr(default, "loss"):
         return parsed.settings
     return dataclasses.replace(parsed.settings, loss=None if loss is None else parsed.loss)

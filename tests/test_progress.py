@@ -42,3 +42,26 @@ def test_a_log_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("stream", [Terminal(), io.StringIO()])
 def test_nothing_is_drawn_where_it_is_not_shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn(stream, monkeypatch, shown=False) == ""
+
+
+class Writer:
+    """A stream of some other program: it takes text, and tells nothing of itself."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None:
+        pass
+
+
+def test_a_stream_that_does_not_tell_what_it_is_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", stream := Writer())
+    with progress_bar(None, "item", total=3) as bar:
+        bar.update(3)
+    assert stream.text.splitlines()[-1].strip().startswith("100%")
+    monkeypatch.setattr(sys, "stderr", None)  # as pythonw has it
+    with progress_bar(None, "item", total=3) as bar:
+        bar.update(3)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
+from jaxret.cli.option_names import flags_of
 from jaxret.errors import ConfigError
 
 __all__ = ["refuse_changed"]
@@ -22,16 +23,16 @@ def refuse_changed(before: Any, after: Any, *, may_change: Collection[str] = ())
     Raises:
       ConfigError: one does; the first is named, by its flag.
     """
-    hints = get_type_hints(type(after), include_extras=True)
+    flags = flags_of(type(after))
     for field in dataclasses.fields(after):
         was, now = getattr(before, field.name), getattr(after, field.name)
         if field.name in may_change or was == now:
             continue
         if dataclasses.is_dataclass(now) and type(now) is type(was):
             refuse_changed(was, now)
-        marks = getattr(hints[field.name], "__metadata__", ())
-        flag = next((name for mark in marks if (name := getattr(mark, "name", None))), field.name.replace("_", "-"))
-        raise ConfigError(f"--{flag} cannot change when a run is resumed: it was {_shown(was)}, got {_shown(now)}")
+        raise ConfigError(
+            f"{flags[field.name]} cannot change when a run is resumed: it was {_shown(was)}, got {_shown(now)}"
+        )
 
 
 def _shown(value: Any) -> str:

@@ -1,6 +1,6 @@
 """Command lines made of dataclasses by tyro: the arguments of a command, and a group of flags for each option class.
 
-A field is a flag, under its own name unless `_SPELLINGS` has another, and what the class's docstring says of it is the
+A field is a flag, under its own name unless `SPELLINGS` has another, and what the class's docstring says of it is the
 help. The metadata of a field can name its `choices`, or say that it is `positional` though it may be left out.
 A flag that is not given leaves the class's default.
 """
@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import os
 import re
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict, TypeVar
 
 import tyro
 
 from jaxret.cli.option_fields import documentation, plain_types
+from jaxret.cli.option_names import SPELLINGS, flag_of
 from jaxret.errors import ConfigError
 from jaxret.ranges import Range, ranges_of
 
-__all__ = ["Given", "as_typed", "chosen_options", "parse", "refuse_others"]
+__all__ = ["Given", "chosen_options", "parse", "refuse_others", "settings_of_words"]
 
-_SPELLINGS = {"min_cosine": "par", "measure": "sequence", "part": "subsequence"}
 _VALUE_OF_BARE = {"--subsequence": "query"}  # flags that may stand without a value
 
 Arguments = TypeVar("Arguments")
@@ -122,23 +124,29 @@ def chosen_options(given: Given, fitting: Sequence[type[Any]], what: str) -> Any
     return None
 
 
-@contextlib.contextmanager
-def as_typed(options: Iterable[type[Any]]) -> Iterator[None]:
-    """Errors that name a field of an option class name the flag instead, where that is spelled otherwise.
+def settings_of_words(kind: type[Arguments], words: Sequence[str], *, prog: str) -> Arguments:
+    """A dataclass of settings from a command line, each field of it and of the dataclasses in it a flag.
 
-    Names that are words of English, too, are left as they are.
+    Args:
+      kind: the class.
+      words: of the command line.
+      prog: how the command is called.
 
     Raises:
-      ConfigError, ValueError: as in the block.
+      ConfigError, ValueError: what the settings refuse when they are made, which tyro alone would draw in a box.
     """
-    fields = {f.name for kind in options for f in dataclasses.fields(kind) if "_" in f.name}
+    held = io.StringIO()
     try:
-        yield
-    except ValueError as error:
-        if type(error) not in (ConfigError, ValueError):
-            raise
-        named = re.sub(r"\w+", lambda word: _flag_names([word[0]]) if word[0] in fields else word[0], str(error))
-        raise type(error)(named) from error
+        with contextlib.redirect_stderr(held):
+            return tyro.cli(kind, args=list(words), prog=prog)
+    except SystemExit as end:
+        cause: BaseException | None = end
+        while cause is not None and not isinstance(cause, ConfigError):
+            cause = cause.__context__
+        if cause is not None:
+            raise cause from None
+        sys.stderr.write(held.getvalue())
+        raise
 
 
 def _flags(kind: type[Any], without: Collection[str], *, positional: bool = False) -> dict[str, Any]:
@@ -153,7 +161,7 @@ def _flags(kind: type[Any], without: Collection[str], *, positional: bool = Fals
         placed = required or (positional and field.metadata.get("positional", False))
         hidden = field.default in (None, dataclasses.MISSING) or isinstance(field.default, bool)
         mark = tyro.conf.arg(
-            name=_SPELLINGS.get(field.name),
+            name=SPELLINGS.get(field.name),
             metavar=field.name.upper() if placed else getattr(plain, "metavar", None),
             help=help_of.get(field.name),
             help_behavior_hint=_hint(ranges.get(field.name), None if hidden else _text(field.default)),
@@ -209,7 +217,7 @@ def _with_values(argv: Sequence[str]) -> list[str]:
 
 
 def _flag_names(fields: Iterable[str]) -> str:
-    return ", ".join("--" + _SPELLINGS.get(name, name).replace("_", "-") for name in fields)
+    return ", ".join(map(flag_of, fields))
 
 
 def _words(kind: type[Any]) -> str:

@@ -104,8 +104,8 @@ def _check_moved(index: MediaIndex, media: Path) -> None:
     if not any(map(is_present, paths)):
         named = f", such as {paths[0]}" if paths else ""
         raise ConfigError(
-            f"--relocate {media}: none of the media of {index.folder} is below it{named}; name the folder that "
-            "now holds what the old one held. Nothing was changed"
+            f"--relocate {media}: none of the media of {index.folder}, which lay in {index.media_folder}, is below"
+            f" it{named}; name the folder that now holds what that one held. Nothing was changed"
         )
 
 

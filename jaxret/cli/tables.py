@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from jaxret.plain_text import print_text, printable
+from jaxret.plain_text import is_terminal, print_text, printable
 from jaxret.rank import METRICS
 
 if TYPE_CHECKING:
@@ -57,12 +57,14 @@ def print_hits(hits: Sequence[Hit], nothing: str = "nothing found", *, in_query:
 
 
 def print_report(report: Report) -> None:
-    """Print what was measured, and the figures, a line a group, in tables that fit a terminal."""
+    """Print what was measured, the figures, a line a group, in tables that fit a terminal, and the warnings."""
     print_text(report.measured)
     for number, (header, rows) in enumerate(report.tables()):
         if number:
             print()
         print_table(header, rows, ["left", *["right"] * (len(header) - 1)])
+    for warning in report.warnings:
+        print_text(f"warning: {warning}")
 
 
 def _box(hit: Hit) -> str:
@@ -92,7 +94,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], sides: Seq
         table.add_column(Text(printable(name, encoding)), justify=side, no_wrap=name != header[-1], overflow="fold")  # type: ignore[arg-type]
     for row in rows:
         table.add_row(*(Text(printable(cell, encoding)) for cell in row))
-    console = Console(width=None if sys.stdout.isatty() else _UNBOUNDED, highlight=False)
+    console = Console(width=None if is_terminal(sys.stdout) else _UNBOUNDED, highlight=False)
     with console.capture() as capture:
         console.print(table)
     for line in capture.get().splitlines():

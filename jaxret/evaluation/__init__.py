@@ -19,6 +19,7 @@ from jaxret.evaluation.selective_answering import (
     selective_curve,
 )
 from jaxret.evaluation.sequence_protocol import evaluate_sequences
+from jaxret.evaluation.undecided import undecided
 
 __all__ = [
     "GroupFigures",
@@ -36,4 +37,5 @@ __all__ = [
     "nearest_answers",
     "rank_items",
     "selective_curve",
+    "undecided",
 ]

@@ -11,7 +11,7 @@ from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError, WriteError
 from jaxret.index.cells.term_lists import Terms
 from jaxret.index.changes.cells import celled, listed, without_cells
-from jaxret.index.changes.columns import described, paths_below, relocated, rooted, upgraded
+from jaxret.index.changes.columns import described, media_folder, paths_below, relocated, rooted, upgraded
 from jaxret.index.changes.commit import check_new, commit, create
 from jaxret.index.changes.items import added, check_rows, without
 from jaxret.index.changes.merging import compacted, merged, segments_to_merge
@@ -194,6 +194,15 @@ class MediaIndex(OpenedIndex):
         """
         root = real_path(folder)
         self._commit(lambda now: relocated(self.folder, now, root))
+
+    @property
+    def media_folder(self) -> str:
+        """The folder that `relocate` takes for the old one: the media root, or else the deepest that holds all media.
+
+        Raises:
+          ConfigError: no item is a file.
+        """
+        return media_folder(self.folder, self._snapshot)
 
     def paths_below(self, folder: str | Path) -> list[str]:
         """The paths that media would have after `relocate`, of those that it moves; nothing is changed.

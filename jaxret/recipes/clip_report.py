@@ -22,7 +22,7 @@ from jaxret.data.readers import MediaInfo
 from jaxret.data.sampling.frames import evenly_spaced
 from jaxret.data.splits import DataSplits
 from jaxret.errors import MediaError
-from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, rank_items
+from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, rank_items, undecided
 from jaxret.models.encoder import VideoEncoder
 from jaxret.progress import progress_bar
 from jaxret.rank import METRICS
@@ -332,7 +332,8 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
         "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations. "
         "'Before PCA' ranks by whole clip vectors; the index holds their principal components alone."
     )
-    return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), paragraph(text)]
+    warnings = [paragraph(f"Warning: {line}.") for line in undecided(figures.get("chance", {}))]
+    return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), *warnings, paragraph(text)]
 
 
 _NOTHING = "No test item shares its class with another source: there is nothing to measure"
@@ -346,4 +347,4 @@ def _lines(figures: dict[str, GroupFigures]) -> list[str]:
     for method, groups in figures.items():
         parts = [f"{group} mAP {m['mAP']:.3f} P@5 {m['P@5']:.3f}" for group, m in groups.items()]
         lines.append(f"{method:>{width}}: " + ("   ".join(parts) or "nothing to measure"))
-    return lines
+    return lines + [f"warning: {line}" for line in undecided(figures.get("chance", {}))]

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from jaxret.cli.compilation_cache import programs_folder
 from jaxret.cli.flags import parse
+from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import run_command
 from jaxret.errors import ConfigError
 from jaxret.ranges import at_least, check_ranges
@@ -55,6 +56,7 @@ class Serve:
         return self.token or os.environ.get("JAXRET_TOKEN") or None
 
 
+@as_typed([Serve])
 def main(argv: Sequence[str]) -> int:
     """Parse, open, listen."""
     args, _ = parse(argv, Serve, prog="jaxret serve")

@@ -55,6 +55,17 @@ def test_docstrings_are_in_the_one_dialect(path: Path) -> None:
             assert not OTHER_DIALECTS.search(ast.get_docstring(node) or ""), getattr(node, "name", "the module")
 
 
+def test_lines_of_prose_are_wrapped() -> None:
+    """Tables, code, and the changelog apart, no line is longer than 125 characters."""
+    root, long = DOCS.parent, []
+    pages = [*DOCS.glob("*.md"), *DOCS.glob("systems/*.md"), *DOCS.glob("extending/*.md"), root / "README.md"]
+    for page in pages:
+        prose = re.sub(r"^ *```.*?^ *```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        long += [f"{page.name}: {line[:60]}" for line in prose.splitlines() if len(line) > 125 and line[:1] not in "|<"]
+    assert len(pages) > 20
+    assert long == []
+
+
 def test_the_readme_fits_on_two_screens_and_its_links_lead_somewhere() -> None:
     root = DOCS.parent
     text = (root / "README.md").read_text(encoding="utf-8")

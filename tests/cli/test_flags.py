@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 import jaxret
-from jaxret.cli.flags import as_typed, chosen_options, parse
+from jaxret.cli.flags import chosen_options, parse
+from jaxret.cli.option_names import as_typed, flags_of
 from jaxret.errors import ConfigError, MediaError
 from jaxret.rank import METRICS
+from jaxret.recipes import RECIPES
 from jaxret.retrieval.options import OPTION_CLASSES, RegionSearch, SequenceSearch, VectorSearch
 from jaxret.retrieval.region import Region
+from jaxret.train import main as train
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,5 +187,28 @@ def test_errors_name_what_was_typed():
         ValueError, match=r"^--every-clip ranks all chunks or shots: .* without --par, probes and device$"
     ):
         as_typed(OPTION_CLASSES)(VectorSearch)(min_cosine=0.5, every_clip=True)
+    with pytest.raises(
+        ConfigError, match=r"^every_clip/a\.mp4, /x/min_cosine and min_cosine\.csv: metric cosine, --metric l2$"
+    ):
+        refuse(ConfigError("every_clip/a.mp4, /x/min_cosine and min_cosine.csv: metric cosine, metric=l2"))
     with pytest.raises(MediaError, match="min_cosine"):
         refuse(MediaError("min_cosine.png", "no such file"))
+
+
+def test_what_the_settings_of_a_training_refuse_names_flags(tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "run")]
+    for words, message in [
+        (["conv-lstm", "--pixel-mean", "3"], "^--pixel-mean and --pixel-deviation go together"),
+        (["cnn-lstm", "--warmup-steps", "-1"], "^--warmup-steps must be at least 0, got -1"),  # of a dataclass in it
+        (["cnn-lstm", "--split-column", "part", *out], "^--split-column names a column of a CSV"),
+        (["conv-lstm", "--from", "nothing", *out], "^--from nothing holds no encoder to begin with"),
+    ]:
+        with pytest.raises(ConfigError, match=message):
+            train(words)
+
+
+def test_every_setting_of_a_recipe_has_one_flag() -> None:
+    for recipe in RECIPES.values():
+        flags = flags_of(type(recipe.config))
+        assert len(set(flags.values())) == len(flags), recipe.name
+    assert flags_of(type(RECIPES["conv-lstm"].config))["initial_run"] == "--from"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,20 @@ def test_equal_galleries_from_the_command_line(index: Retriever, capsys: pytest.
         LabelEvaluation(relevant_items=0)
     with pytest.raises(ConfigError, match="relevant_items draws items of each class"):
         LabelEvaluation(relevant_items=2, relevant="source")
+
+
+def test_a_gallery_of_one_class_is_warned_of(
+    index: Retriever, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert index.evaluate().warnings == []
+    assert "warnings" not in index.evaluate().to_json()
+    one = Retriever.create(tmp_path / "index", index.encoder)
+    one.add(open_dataset(MADE_BEFORE / "media").select(lambda item: item.label == "left"))
+    assert dispatch(["evaluate", str(tmp_path / "index"), "--json", str(tmp_path / "figures.json")]) == 0
+    said = "nothing can be told apart: all that a query can find is relevant, and a random ranking has mAP 1, too"
+    assert f"warning: {said}\n" in capsys.readouterr().out
+    assert json.loads((tmp_path / "figures.json").read_text())["warnings"] == [said]
+    assert str(one.evaluate()).endswith(said)
 
 
 def test_means_of_chunks_follow_the_times() -> None:

@@ -267,7 +267,8 @@ def test_media_move_and_the_index_follows(media: Path, capsys: pytest.CaptureFix
     (other := moved.parent / "other").mkdir()
     assert run_command(dispatch, ["index", str(folder), "--relocate", str(other)]) == 2
     told = capsys.readouterr().err
-    assert f"none of the media of {folder} is below it, such as {other / NAMES[0]}" in told
+    said = f"none of the media of {folder}, which lay in {moved}, is below it, such as {other / NAMES[0]}; name"
+    assert said in told
     revision = MediaIndex.open(folder).revision
     assert run_command(dispatch, ["index", str(folder), "--upgrade", "--relocate", str(other)]) == 2
     printed = capsys.readouterr()

@@ -17,7 +17,7 @@ from jaxret.index.manifest import Manifest
 from jaxret.index.segment import ItemBatches, write_item_files
 from jaxret.index.snapshot import Snapshot
 
-__all__ = ["described", "paths_below", "relocated", "rooted", "upgraded"]
+__all__ = ["described", "media_folder", "paths_below", "relocated", "rooted", "upgraded"]
 
 
 def upgraded(root: Path, now: Snapshot) -> Manifest:
@@ -66,18 +66,18 @@ def relocated(root: Path, now: Snapshot, media_root: str) -> Manifest:
     """The manifest of media that moved, with all below it, from the root that the index has, or the folder that holds
     them all, to another.
     """
-    return dataclasses.replace(rooted(root, now, _root_of(root, now)), media_root=media_root)
+    return dataclasses.replace(rooted(root, now, media_folder(root, now)), media_root=media_root)
 
 
 def paths_below(root: Path, now: Snapshot, media_root: str) -> list[str]:
     """The paths that those media would have that `relocated` moves."""
-    before = _root_of(root, now)
+    before = media_folder(root, now)
     stored = (stored_path(path, before) for path in now.values("path"))
     moved = (path for path in stored if path is not None and not os.path.isabs(path) and "://" not in path)
     return [whole for path in moved if (whole := whole_path(path, media_root)) is not None]
 
 
-def _root_of(root: Path, now: Snapshot) -> str:
+def media_folder(root: Path, now: Snapshot) -> str:
     """The media root of an index, or else the folder that holds all its media."""
     before = now.manifest.media_root or common_folder(now.values("path"))
     if before is None:

@@ -47,11 +47,12 @@ class InitialEncoder:
         path = RunFolder(run if folder is None else folder).encoder
         if not path.is_dir():
             raise ConfigError(
-                f"{run} holds no encoder to begin with: name a finished run or the folder of one of its steps"
+                f"initial_run={run} holds no encoder to begin with: name a finished run or the folder of one of its"
+                " steps"
             )
         encoder: VideoEncoder = load_encoder(path)
         if (name := getattr(encoder.backbone, "name", "another")) != "conv-lstm":
-            raise ConfigError(f"{run} is no run of conv-lstm: its backbone is {name}")
+            raise ConfigError(f"initial_run={run} is no run of conv-lstm: its backbone is {name}")
         return cls(run, encoder)
 
     @property
@@ -77,8 +78,8 @@ class InitialEncoder:
         for name, value in theirs.items():
             if name not in _FREE and ours.get(name) != value:
                 raise ConfigError(
-                    f"{self.run} was trained with {_SETTINGS.get(name, name)} {value}, and this training has"
-                    f" {ours.get(name)}: sizes must agree"
+                    f"initial_run={self.run} was trained with {_SETTINGS.get(name, name)} {value}, and this training"
+                    f" has {ours.get(name)}: sizes must agree"
                 )
 
     def give(self, backbone: Backbone) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxret.evaluation import GroupFigures
+from jaxret.evaluation import GroupFigures, undecided
 
 __all__ = ["Report", "TextTable"]
 
@@ -39,6 +39,11 @@ class Report:
     baselines: Mapping[str, GroupFigures] = dataclasses.field(default_factory=dict)
     votes: Mapping[str, GroupFigures] = dataclasses.field(default_factory=dict)
 
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the figures must know, such as that any ranking would have them; see `undecided`."""
+        return undecided(self.baselines.get("chance", {}))
+
     def rows(self) -> GroupFigures:
         """Figures by the name of their line: each group, its baselines, as "all: chance", and at the end the votes.
 
@@ -54,9 +59,9 @@ class Report:
             rows |= _lines(group, self.votes)
         return rows
 
-    def to_json(self) -> GroupFigures:
-        """The lines, what `jaxret evaluate --json` writes."""
-        return self.rows()
+    def to_json(self) -> dict[str, Any]:
+        """The lines, what `jaxret evaluate --json` writes, and, where there are some, "warnings", a list of texts."""
+        return {**self.rows(), **({"warnings": self.warnings} if self.warnings else {})}
 
     def tables(self) -> list[TextTable]:
         """Lines as tables: one, or where it would be too wide to read, one without cut-offs and one for each cut-off.
@@ -79,13 +84,14 @@ class Report:
         return [*(_table(ranked, part) for part in parts.values() if part), *of_votes]
 
     def __str__(self) -> str:
-        """What was measured, and the tables in plain text."""
+        """What was measured, the tables in plain text, and the warnings."""
         blocks = []
         for header, rows in self.tables():
             widths = _widths((header, rows))
             lines = [[f"{row[0]:<{widths[0]}}", *map(str.rjust, row[1:], widths[1:])] for row in (header, *rows)]
             blocks.append("\n".join("  ".join(line) for line in lines))
-        return "\n".join([self.measured, "\n\n".join(blocks)])
+        warnings = [f"warning: {line}" for line in self.warnings]
+        return "\n".join([self.measured, "\n\n".join(blocks), *warnings])
 
 
 def _lines(group: str, methods: Mapping[str, GroupFigures]) -> GroupFigures:
