@@ -13,8 +13,8 @@ import jaxret
 
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
-    {"errors", "lazy", "plain_text", "progress"},
-    {"files", "ranges"},
+    {"errors", "lazy", "plain_text"},
+    {"files", "progress", "ranges"},
     {"remote"},
     {"preprocessing", "cli.shell"},
     {"data", "models", "losses", "metrics", "rank"},
