@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxret.cli.changed_flags import refuse_changed
-from jaxret.cli.flags import settings_of_words
+from jaxret.cli.flags import refusals_raised
 from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import STOPPED, run_command
 from jaxret.errors import ConfigError
@@ -63,7 +63,8 @@ def main(argv: Sequence[str]) -> int:
         print(USAGE.format(recipes="\n".join(f"  {name:<16}{line}" for name, line in RECIPES.summaries().items())))
         return 0
     name = words.pop(0) if words and not words[0].startswith("-") else None
-    options, _ = tyro.cli(TrainOptions, args=words, prog="jaxret train", add_help=False, return_unknown_args=True)
+    with refusals_raised():
+        options, _ = tyro.cli(TrainOptions, args=words, prog="jaxret train", add_help=False, return_unknown_args=True)
     if options.distributed:
         _join(options)
     from jaxret.recipes.recipe import RunContext, open_config
@@ -77,7 +78,7 @@ def main(argv: Sequence[str]) -> int:
             raise ConfigError(f"{run.path} is a run of {recipe.name}, not of {name}: leave {name} out")
     else:
         recipe, before, run = RECIPES.named(name or DEFAULT_RECIPE), None, None
-    with as_typed([type(recipe.config)]):
+    with as_typed([type(recipe.config), TrainOptions]):
         config = _parse(recipe.name, before or recipe.config, words)
         if before is not None:
             refuse_changed(before, config, may_change=("loop", "threads"))
@@ -117,7 +118,8 @@ def _parse(name: str, default: Any, words: list[str]) -> Any:
         fields.append(("choice", Annotated[choice, _FLAT], dataclasses.field(default=choice())))
         if loss is not None:
             fields.append(("loss", type(loss), dataclasses.field(default=loss)))
-    parsed: Any = settings_of_words(dataclasses.make_dataclass("Options", fields), words, prog=f"jaxret train {name}")
+    with refusals_raised():
+        parsed: Any = tyro.cli(dataclasses.make_dataclass("Options", fields), args=words, prog=f"jaxret train {name}")
     if not hasattr(default, "loss"):
         return parsed.settings
     return dataclasses.replace(parsed.settings, loss=None if loss is None else parsed.loss)

@@ -23,7 +23,7 @@ from jaxret.cli.option_names import SPELLINGS, flag_of
 from jaxret.errors import ConfigError
 from jaxret.ranges import Range, ranges_of
 
-__all__ = ["Given", "chosen_options", "parse", "refuse_others", "settings_of_words"]
+__all__ = ["Given", "chosen_options", "parse", "refusals_raised", "refuse_others"]
 
 _VALUE_OF_BARE = {"--subsequence": "query"}  # flags that may stand without a value
 
@@ -124,21 +124,19 @@ def chosen_options(given: Given, fitting: Sequence[type[Any]], what: str) -> Any
     return None
 
 
-def settings_of_words(kind: type[Arguments], words: Sequence[str], *, prog: str) -> Arguments:
-    """A dataclass of settings from a command line, each field of it and of the dataclasses in it a flag.
+@contextlib.contextmanager
+def refusals_raised() -> Iterator[None]:
+    """What settings refuse when tyro makes them is raised as it is; tyro alone would draw it in a box and exit.
 
-    Args:
-      kind: the class.
-      words: of the command line.
-      prog: how the command is called.
+    What tyro itself refuses is drawn and ends the program, as always.
 
     Raises:
-      ConfigError, ValueError: what the settings refuse when they are made, which tyro alone would draw in a box.
+      ConfigError: of the settings.
     """
     held = io.StringIO()
     try:
         with contextlib.redirect_stderr(held):
-            return tyro.cli(kind, args=list(words), prog=prog)
+            yield
     except SystemExit as end:
         cause: BaseException | None = end
         while cause is not None and not isinstance(cause, ConfigError):

@@ -124,5 +124,7 @@ def test_pictures_have_no_clip_vectors(tmp_path: Path) -> None:
         for number in range(6):
             pixels = np.full((32, 32, 3), 40 * number, np.uint8)
             Image.fromarray(pixels).save(tmp_path / "data" / label / f"{number}.png")
-    with pytest.raises(ConfigError, match=r"pca=0.9: it is fitted on the clip vectors of videos, .* holds images only"):
+    with pytest.raises(
+        ConfigError, match=r"--pca 0.9: it is fitted on the clip vectors of videos, .* holds images only"
+    ):
         train.main(["cnn-lstm", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "r"), *SMALL, "--pca", "0.9"])

@@ -160,7 +160,7 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
         (["cnn-lstm", "--weights", "none", "--freeze", "True", "--out", "{tmp}/b"], "needs pretrained weights"),
         (["cnn-lstm", "--freeze", "True", "--backbone-learning-rate", "1e-4", "--out", "{tmp}/b"], "frozen"),
         (["cnn-lstm", "--backbone-learning-rate", "0", "--out", "{tmp}/b"], "must be above 0 or none, got 0"),
-        (["cnn-lstm", "--batch-size", "0", "--out", "{tmp}/c"], "batch_size must be at least 1, got 0"),
+        (["cnn-lstm", "--batch-size", "0", "--out", "{tmp}/c"], "--batch-size must be at least 1, got 0"),
     ],
 )
 def test_bad_training_commands_say_what_is_wrong(run: Path, tmp_path: Path, capsys, argv, message: str) -> None:
@@ -169,7 +169,7 @@ def test_bad_training_commands_say_what_is_wrong(run: Path, tmp_path: Path, caps
     if isinstance(caught.value, ConfigError):
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
-    else:  # a value that the settings refuse is shown, with where to find help, in a box
+    else:  # what tyro refuses is shown, with where to find help, in a box
         assert caught.value.code == 2
         assert message in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir()), "a run that cannot start must leave nothing behind"

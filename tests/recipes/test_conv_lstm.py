@@ -348,9 +348,13 @@ def test_a_run_begins_with_the_encoder_of_another(
     assert len(begun) == 2
     ours, theirs = config_of(tmp_path / "run"), config_of(whole)
     assert (ours.pixel_mean, ours.pixel_deviation) == pytest.approx((theirs.pixel_mean, theirs.pixel_deviation))
-    with pytest.raises(ConfigError, match="was trained with map_channels 2, and this training has 3: sizes must agree"):
+    with pytest.raises(
+        ConfigError, match="was trained with --map-channels 2, and this training has 3: sizes must agree"
+    ):
         train.main([*words, str(tmp_path / "other"), *options(map_channels=3), "--from", str(first)])
-    with pytest.raises(ConfigError, match="was trained with image_size 16, and this training has 8: sizes must agree"):
+    with pytest.raises(
+        ConfigError, match="was trained with --image-size 16, and this training has 8: sizes must agree"
+    ):
         train.main([*words, str(tmp_path / "other"), *options(image_size=8), "--from", str(first)])
     with pytest.raises(ConfigError, match="holds no encoder to begin with"):  # before the data are opened
         train.main([*words, str(tmp_path / "none"), "--from", str(tmp_path), "--data", "nothing-there"])
@@ -367,7 +371,7 @@ def test_a_batch_that_devices_cannot_share_leaves_no_run(
 ) -> None:
     monkeypatch.setattr(jax, "device_count", lambda: 3)
     words = ["conv-lstm", "--data", str(media), "--out", str(tmp_path / "run"), *options()]
-    with pytest.raises(ConfigError, match="batch_size must be a multiple of the 3 devices"):
+    with pytest.raises(ConfigError, match="--batch-size must be a multiple of the 3 devices"):
         train.main(words)
     assert not (tmp_path / "run").exists()
 

@@ -113,7 +113,7 @@ def test_codes_of_pictures_are_refused(tmp_path: Path) -> None:
         (tmp_path / "data" / label).mkdir(parents=True)
         for number in range(12):
             Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / "data" / label / f"{number}.png")
-    with pytest.raises(ConfigError, match=r"bits=64: codes are learned for videos, and .* holds images only"):
+    with pytest.raises(ConfigError, match=r"--bits 64: codes are learned for videos, and .* holds images only"):
         train.main(["deep-hash", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "run"), *SMALL])
     assert not (tmp_path / "run").exists()
 

@@ -132,9 +132,9 @@ def test_where_it_does_not_go_another_is_trained_and_the_reason_told(
 
 
 def test_what_it_cannot_do_is_refused(media: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="stop_after counts training steps"):
+    with pytest.raises(ConfigError, match="--stop-after counts training steps"):
         train.main([*arguments("cnn-lstm", media, tmp_path / "a", fusion="open-set"), "--stop-after", "3"])
-    with pytest.raises(ConfigError, match=r"held_out=0\.5 has no effect: fusion=lstm holds no classes out"):
+    with pytest.raises(ConfigError, match=r"--held-out 0\.5 has no effect: --fusion lstm holds no classes out"):
         train.main(arguments("cnn-lstm", media, tmp_path / "b", fusion="lstm", held_out=0.5))
     with pytest.raises(ConfigError, match="held_out must be above 0 and below 1, got 1"):
         CnnLstmConfig(held_out=1.0)
