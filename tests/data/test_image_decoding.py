@@ -11,7 +11,7 @@ from PIL import Image
 
 from jaxret.data.decode import image as image_decoding
 from jaxret.data.decode.image import BACKGROUND, ImageReader, check_image, read_image
-from jaxret.data.sampling.transforms import FrameGeometry, centre_geometry
+from jaxret.data.sampling.transforms import FrameGeometry, centre_geometry, resize_frame
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
 
@@ -186,3 +186,19 @@ class TestBroken:
 
 def test_check_reads_headers_and_data(tmp_path, colours):
     assert check_image(save(tmp_path / "a.jpg", Image.fromarray(colours))).width == 30
+
+
+@pytest.mark.parametrize("resampling", ["fast", "bicubic"])
+@pytest.mark.parametrize(("channels", "mirror"), [(3, False), (1, True)])
+def test_a_reader_scales_as_frames_are_scaled(tmp_path, resampling, channels, mirror):
+    # Reducing before the pixels become an array gives the same bits as after; so for a turned image.
+    pixels = np.random.default_rng(3).integers(0, 256, (90, 120, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = save(tmp_path / "a.png", Image.fromarray(pixels), exif=exif)
+    geometry = FrameGeometry(61, 47, -3, 5, 64, 32, mirror, resampling)
+    with ImageReader(path) as reader:
+        (frame,) = reader.frames([0], geometry, channels)
+    expected = resize_frame(np.rot90(pixels, -1), geometry, channels)
+    np.testing.assert_array_equal(frame, expected)
+    assert frame.flags.writeable

@@ -14,7 +14,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from jaxret.data.decode.errors import MAX_PIXELS, OneLineErrors
 from jaxret.data.decode.still import open_still
 from jaxret.data.readers import Indices, MediaInfo, MediaReader, Pixels, check_indices
-from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
+from jaxret.data.sampling.transforms import FrameGeometry, resize_image
 from jaxret.errors import MediaError
 from jaxret.files import require_regular
 from jaxret.remote import open_binary, url_of
@@ -82,8 +82,7 @@ class ImageReader(MediaReader):
                 size = 2 * max(geometry.scaled_width, geometry.scaled_height)
                 self._image.draft(None, (size, size))
             self._image.load()
-            pixels = np.asarray(_to_rgb(ImageOps.exif_transpose(self._image), _integer_tiff(self._image)))
-        frame = resize_frame(pixels, geometry, channels)
+            frame = resize_image(_to_rgb(_upright(self._image), _integer_tiff(self._image)), geometry, channels)
         for _ in range(count):
             yield frame.copy()
 
@@ -115,6 +114,11 @@ def _opened(path: str, data: bytes | None) -> Image.Image:
         return still
 
 
+def _upright(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF orientation says; the image itself where that is as it lies."""
+    return image if image.getexif().get(_ORIENTATION, 1) == 1 else ImageOps.exif_transpose(image)
+
+
 def _integer_tiff(image: Image.Image) -> Literal["signed", "unsigned"] | None:
     """Whether the pixels are 32-bit integers of a TIFF, and of which kind."""
     if not isinstance(image, TiffImageFile) or image.mode != "I":
@@ -140,7 +144,7 @@ def _to_rgb(image: Image.Image, wide: Literal["signed", "unsigned"] | None) -> I
         image = image.convert("RGBA")
         page = Image.new("RGBA", image.size, (*BACKGROUND, 255))
         return Image.alpha_composite(page, image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _eight_of_wide(stored: Pixels, *, signed: bool) -> Pixels:

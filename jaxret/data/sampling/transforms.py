@@ -25,6 +25,7 @@ __all__ = [
     "cut_window",
     "random_geometry",
     "resize_frame",
+    "resize_image",
     "resize_nearest",
     "to_grey",
 ]
@@ -214,13 +215,25 @@ def resize_frame(
 
     Scaling is over the whole footprint of an output pixel, so that reducing does not alias.
     """
+    if geometry is not None and frame.shape[:2] == (geometry.scaled_height, geometry.scaled_width):
+        return _finished(cut_window(frame, geometry), channels)
     if geometry is not None:
-        size = (geometry.scaled_width, geometry.scaled_height)
-        if frame.shape[:2] != size[::-1]:
-            image = Image.fromarray(np.ascontiguousarray(frame))
-            cubic = geometry.resampling == "bicubic"
-            frame = np.asarray(image.resize(size, Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR))
-        frame = cut_window(frame, geometry)
+        return resize_image(Image.fromarray(np.ascontiguousarray(frame)), geometry, channels)
+    return _finished(frame, channels)
+
+
+def resize_image(image: Image.Image, geometry: FrameGeometry | None, channels: int = 3) -> npt.NDArray[np.uint8]:
+    """As `resize_frame`, of an RGB image as Pillow holds it: what is reduced is reduced before it becomes an array."""
+    if geometry is None:
+        return _finished(np.asarray(image), channels)
+    size = (geometry.scaled_width, geometry.scaled_height)
+    if image.size != size:
+        cubic = geometry.resampling == "bicubic"
+        image = image.resize(size, Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR)
+    return _finished(cut_window(np.asarray(image), geometry), channels)
+
+
+def _finished(frame: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(frame if channels == 3 else to_grey(frame))
 
 
