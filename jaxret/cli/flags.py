@@ -160,7 +160,7 @@ def _flags(kind: type[Any], without: Collection[str], *, positional: bool = Fals
         hidden = field.default in (None, dataclasses.MISSING) or isinstance(field.default, bool)
         mark = tyro.conf.arg(
             name=SPELLINGS.get(field.name),
-            metavar=field.name.upper() if placed else getattr(plain, "metavar", None),
+            metavar=_place(field.name, required) if placed else getattr(plain, "metavar", None),
             help=help_of.get(field.name),
             help_behavior_hint=_hint(ranges.get(field.name), None if hidden else _text(field.default)),
             aliases=(f"-{field.name}",) if len(field.name) == 1 else None,
@@ -221,6 +221,11 @@ def _flag_names(fields: Iterable[str]) -> str:
 def _words(kind: type[Any]) -> str:
     """The name of a class in words: "vector search" of VectorSearch."""
     return re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
+
+
+def _place(name: str, required: bool) -> str:
+    """How a positional argument is shown: in brackets where it may be left out."""
+    return name.upper() if required else f"[{name.upper()}]"
 
 
 def _hint(stated: Range | None, default: str | None) -> str:

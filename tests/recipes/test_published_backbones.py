@@ -167,7 +167,7 @@ def test_a_training_on_frozen_features_needs_the_folder_alone(siglip, films, tmp
 
 
 @pytest.mark.slow
-def test_adapters_are_trained_in_the_place_of_the_weights(siglip, films, tmp_path) -> None:
+def test_adapters_are_trained_in_the_place_of_the_weights(siglip, films, tmp_path, capsys) -> None:
     run = tmp_path / "run"
     words = ["--data", str(films), "--out", str(run), "--weights", str(siglip), "--frames", "2", "--epochs", "1"]
     lora = ["--fusion", "weighted-average", "--freeze", "False", "--lora-rank", "2", "--backbone-learning-rate", "0.01"]
@@ -175,6 +175,7 @@ def test_adapters_are_trained_in_the_place_of_the_weights(siglip, films, tmp_pat
         dispatch(["train", "deep-hash", *words, "--bits", "8", "--batch-size", "4", "--samples-per-class", "2", *lora])
         == 0
     )
+    assert "backbone trained by adapters of rank 2 alone; " in capsys.readouterr().out
     trained = encoder_arrays(load_encoder(run / "encoder").backbone)
     published = encoder_arrays(open_published(siglip).backbone)
     for name, array in published.items():

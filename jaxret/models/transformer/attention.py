@@ -118,10 +118,11 @@ class Attention(nnx.Module):
         q, k, v = self._split(q), self._split(k), self._split(v)  # (B, T, heads, d)
         if angles is not None:
             q, k = rotate(q, angles), rotate(k, angles)
-        return self.out(attend(q, k, v, mask=mask, softcap=self.softcap).reshape(*x.shape[:2], -1))
+        values = attend(q, k, v, mask=mask, softcap=self.softcap)  # (B, T, heads, d)
+        return self.out(values.reshape(*x.shape[:2], self.heads * values.shape[-1]))
 
     def _split(self, x: jax.Array) -> jax.Array:
-        return x.reshape(*x.shape[:2], self.heads, -1)
+        return x.reshape(*x.shape[:2], self.heads, x.shape[-1] // self.heads)
 
 
 def attend(
@@ -183,14 +184,14 @@ _MOST_LOGITS = 1 << 26  # numbers at a time, of a batch: 256 MB
 def _in_groups(seen: Callable[[jax.Array], jax.Array], q: jax.Array, keys: int) -> jax.Array:
     """`seen(q)` for queries (B, heads, T, d), over groups of T one after another where their logits would be many."""
     batch, heads, time, size = q.shape
-    group = max(1, _MOST_LOGITS // (batch * heads * keys))
+    group = max(1, _MOST_LOGITS // max(1, batch * heads * keys))
     if group >= time:
         return seen(q)
     groups = -(-time // group)
     padded = jnp.pad(q, ((0, 0), (0, 0), (0, groups * group - time), (0, 0)))
     parts = padded.reshape(batch, heads, groups, group, size).transpose(2, 0, 1, 3, 4)
     outputs = jax.lax.map(seen, parts).transpose(1, 2, 0, 3, 4)  # (B, heads, groups, group, d)
-    return outputs.reshape(batch, heads, -1, size)[:, :, :time]
+    return outputs.reshape(batch, heads, groups * group, size)[:, :, :time]
 
 
 def rotate(x: jax.Array, angles: jax.Array) -> jax.Array:

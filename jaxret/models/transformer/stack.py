@@ -69,4 +69,4 @@ def _run(block: Block, x: jax.Array, angles: jax.Array | None, mask: jax.Array |
 
 def _rows_at_a_time(block: Block, tokens: int) -> int:
     between = tokens * (block.mlp.widen.out_features + block.attention.heads * tokens)
-    return max(1, _MOST_NUMBERS // between)
+    return max(1, _MOST_NUMBERS // max(1, between))

@@ -45,10 +45,7 @@ def train_clip_encoder(
     dataset, splits = data.dataset, data.splits
     mode = training_mode(dataset, freeze=config.frozen)
     _check_mode(encoder, mode, config)
-    context.log(
-        f"encoder: {encoder.summary}, {'backbone frozen' if config.frozen else 'trained end to end'};"
-        f" {parameter_count(encoder):,} parameters"
-    )
+    context.log(f"encoder: {encoder.summary}, {_trained(config)}; {parameter_count(encoder):,} parameters")
     context.write_config(config, dataset)
     untrained = _with_initial_weights(encoder, config)
     # ---- train
@@ -93,6 +90,15 @@ def train_clip_encoder(
     panels = {"loss": curves["loss"], "retrieval": ("validation mAP", "validation P@1"), **curves}
     extras = RunExtras(curves=[paragraph(f"Nothing was trained by steps. {fitted}.")]) if fitted else None
     return finish_run(everything, config, context, panels=panels, extras=extras)
+
+
+def _trained(config: ClipTrainingConfig) -> str:
+    """Which of the encoder's weights the training changes, in words."""
+    if config.frozen:
+        return "backbone frozen"
+    if isinstance(config, FrameBackboneConfig) and config.lora_rank:
+        return f"backbone trained by adapters of rank {config.lora_rank} alone"
+    return "trained end to end"
 
 
 def _check_mode(encoder: VideoEncoder, mode: Mode | None, config: ClipTrainingConfig) -> None:

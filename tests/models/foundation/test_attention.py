@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -10,7 +11,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models import create_backbone
 from jaxret.models.lora import with_adapters
-from jaxret.models.transformer import attend, attention
+from jaxret.models.transformer import Block, attend, attention, run_blocks
 
 SMALL = {"units": 8, "heads": 2, "depth": 2, "patch_size": 8, "image_size": 16}
 
@@ -88,3 +89,10 @@ def test_what_takes_no_adapters_is_refused():
     plain = create_backbone("vision-transformer", **SMALL, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="lora_rank must be at least 1, got 0"):
         with_adapters(plain, 0, rngs=nnx.Rngs(0))
+
+
+def test_an_empty_batch_gives_an_empty_one():
+    heads = jnp.ones((0, 5, 4, 2))
+    assert attend(heads, heads, heads).shape == (0, 5, 4, 2)
+    blocks = [Block(8, 4, 16, rngs=nnx.Rngs(number)) for number in range(2)]
+    assert [after.shape for after in run_blocks(blocks, jnp.ones((0, 5, 8)))] == [(0, 5, 8)] * 2

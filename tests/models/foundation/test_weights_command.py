@@ -57,3 +57,9 @@ def test_a_missing_tokenizer_is_told(tmp_path, capsys):
     (folder / "tokenizer.json").write_text(tokenizer_json())
     assert dispatch(["weights", str(folder)]) == 0
     assert "words: left out" not in capsys.readouterr().out
+
+
+def test_the_path_may_be_left_out(capsys):
+    with pytest.raises(SystemExit):
+        dispatch(["weights", "--help"])
+    assert "jaxret weights [-h] [PATH]" in capsys.readouterr().out
