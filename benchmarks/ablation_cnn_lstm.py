@@ -31,6 +31,7 @@ import numpy as np
 import optax
 from common import results_file
 from common.paths import RESULTS
+from common.spread import spread
 from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
@@ -170,7 +171,7 @@ def main() -> None:
     for one in rows:
         table.setdefault((one["data"], f"{one['setting']}, {one['method']}", one["metric"]), []).append(one["value"])
     for (data, method, metric), values in table.items():
-        print(f"{data:<34} {method:<60} {metric:<12} {np.mean(values):.3f} ± {np.std(values):.3f}")
+        print(f"{data:<34} {method:<60} {metric:<12} {np.mean(values):.3f} ± {spread(values):.3f}")
     if args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
         keep = results_file.write if args.complete else results_file.update
         path = keep(NAME, rows, ["jax", "flax", "optax"])

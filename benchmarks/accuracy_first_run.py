@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 from common import results_file
+from common.spread import spread
 
 from jaxret.files import write_atomically
 
@@ -80,7 +81,7 @@ def main() -> None:
     for row in rows:
         table.setdefault((row["method"], row["metric"]), []).append(row["value"])
     for (method, metric), values in table.items():
-        print(f"{method:<24} {metric:<14} {np.mean(values):.3f} ± {np.std(values):.3f}")
+        print(f"{method:<24} {metric:<14} {np.mean(values):.3f} ± {spread(values):.3f}")
     if args.seeds == parser.get_default("seeds"):
         print(results_file.write("accuracy_first_run", rows, ["jax", "flax", "scikit-learn"]))
 

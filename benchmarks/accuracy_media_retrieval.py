@@ -38,6 +38,7 @@ from typing import Any
 import numpy as np
 from common import results_file
 from common.paths import JHMDB
+from common.spread import spread
 from common.study_program import StudyParser
 from PIL import Image
 from studies.media_retrieval import colour as colour_study
@@ -200,7 +201,7 @@ def table(rows: list[dict]) -> str:
         figures.setdefault(r["metric"], []).append(r["value"])
     lines = []
     for (data, setting, method), metrics in sorted(groups.items()):
-        cells = "  ".join(f"{m} {np.mean(v):.3f}±{np.std(v):.3f}" for m, v in metrics.items())
+        cells = "  ".join(f"{m} {np.mean(v):.3f}±{spread(v):.3f}" for m, v in metrics.items())
         lines.append(f"{data:<24} {setting:<20} {method:<34} {cells}")
     return "\n".join(lines)
 

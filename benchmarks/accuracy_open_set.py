@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 from common import results_file
+from common.spread import spread
 from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
@@ -167,7 +168,7 @@ def main() -> None:
     for one in rows:
         table.setdefault((one["data"], one["method"], one["metric"]), []).append(one["value"])
     for (data, method, metric), values in table.items():
-        print(f"{data:<56} {method:<42} {metric:<28} {np.mean(values):+.3f} ± {np.std(values):.3f}")
+        print(f"{data:<56} {method:<42} {metric:<28} {np.mean(values):+.3f} ± {spread(values):.3f}")
     if args.complete and args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
         print(results_file.write("accuracy_open_set", rows, ["jax", "flax", "scikit-learn"]))
 

@@ -1,9 +1,10 @@
 """Turns `benchmarks/results/*.json` into pages of the docs site: `python benchmarks/render_tables.py`.
 
 Pages are `docs/results/*.md`: one a system and one for the kernels; a section a result file; in it a table for all
-rows of the same data and metrics. Rows are (setting, method), columns are metrics; over several seeds a cell is mean ±
-standard deviation. The paper's own figure stands beside ours in brackets. Of the speed files only ratios are shown, one
-a line: times move with the machine. `--check` changes nothing and exits with 1 if a page is out of date.
+rows of the same data and metrics. Rows are (setting, method), columns are metrics; over several seeds a cell is mean
+± standard deviation, of a sample (`common.spread`). The paper's own figure stands beside ours in brackets. Of the
+speed files only ratios are shown, one a line: times move with the machine. `--check` changes nothing and exits with 1
+if a page is out of date.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from common.paths import DOCS, RESULTS
+from common.spread import spread
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,8 @@ def main() -> int:
 
 def render(page: Page) -> str:
     """The page as MyST Markdown."""
-    lines = ["<!-- Written by benchmarks/render_tables.py. -->", "", f"# {page.title}", ""]
+    head = ["<!-- Written by benchmarks/render_tables.py. -->", "", f"# {page.title}", ""]
+    lines: list[str] = []
     for name, caption in page.plots.items():
         lines += [f"```{{figure}} ../../benchmarks/results/{name}", f":alt: {caption}", "", caption, "```", ""]
     for name, heading in page.sources.items():
@@ -177,7 +180,12 @@ def render(page: Page) -> str:
         lines += [f"## {heading}", "", provenance(results), ""]
         ratios = name.startswith("speed_") and any(map(is_ratio, results["rows"]))
         lines += ratio_table(results["rows"]) if ratios else accuracy_tables(results["rows"])
-    return "\n".join(lines).rstrip() + "\n"
+    if any("±" in line for line in lines):
+        head += [
+            "After ± stands the standard deviation of seeds or draws, as of a sample (n - 1 in the denominator).",
+            "",
+        ]
+    return "\n".join(head + lines).rstrip() + "\n"
 
 
 def provenance(results: dict[str, Any]) -> str:
@@ -254,7 +262,7 @@ def cell(values: list[float]) -> str:
     mean = float(np.mean(values))
     digits = max(0, 2 - int(np.floor(np.log10(abs(mean))))) if mean else 3
     text = f"{mean:.{min(digits, 3)}f}"
-    return text if len(values) == 1 else f"{text} ± {np.std(values):.{min(digits, 3)}f}"
+    return text if len(values) == 1 else f"{text} ± {spread(values):.{min(digits, 3)}f}"
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import matplotlib
 import numpy as np
 from common.paths import RESULTS
+from common.spread import spread
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -31,10 +32,10 @@ def draw_strengths(name: str, curves: Mapping[str, Curves]) -> None:
         for number, (method, curve) in enumerate(sorted(methods.items())):
             strengths = sorted(curve)
             means = np.array([np.mean(curve[strength]) for strength in strengths])
-            spread = np.array([np.std(curve[strength]) for strength in strengths])
+            spreads = np.array([spread(curve[strength]) for strength in strengths])
             line = "--" if "untrained" in method else "-"
             panel.plot(strengths, means, marker="o", color=f"C{number}", linestyle=line, label=method)
-            panel.fill_between(strengths, means - spread, means + spread, color=f"C{number}", alpha=0.15)
+            panel.fill_between(strengths, means - spreads, means + spreads, color=f"C{number}", alpha=0.15)
         panel.set(title=data, xlabel="strength of the changes", ylabel="mAP by clip", ylim=(0, 1.02))
         panel.grid(alpha=0.3)
         panel.legend(fontsize=8)

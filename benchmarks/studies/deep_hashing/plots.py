@@ -9,6 +9,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from common.paths import RESULTS
+from common.spread import spread
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -57,9 +58,9 @@ def draw(name: str, axis: str, curves: Curves, *, log: bool = False) -> None:
         for method, points in methods.items():
             places = sorted(points)
             mean = np.array([np.mean(points[place]) for place in places])
-            spread = np.array([np.std(points[place]) for place in places])
+            spreads = np.array([spread(points[place]) for place in places])
             (line,) = panel.plot(places, mean, marker="o", label=method)
-            panel.fill_between(places, mean - spread, mean + spread, alpha=0.15, color=line.get_color())
+            panel.fill_between(places, mean - spreads, mean + spreads, alpha=0.15, color=line.get_color())
         if log:
             panel.set_xscale("log", base=2)
             panel.set_xticks(places, [f"{place:g}" for place in places])

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from common.paths import RESULTS
+from common.spread import spread
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -69,7 +70,7 @@ def _bars(
     for place, (method, colour) in enumerate(colours.items()):
         here = [number for number, rule in enumerate(rules) if (rule, method) in values]
         means = [np.mean(values[rules[number], method]) for number in here]
-        spreads = [np.std(values[rules[number], method]) for number in here]
+        spreads = [spread(values[rules[number], method]) for number in here]
         positions = np.array(here) + (place + 0.5) * width - 0.4
         yerr = spreads if any(spreads) else None
         panel.bar(positions, means, width, yerr=yerr, color=colour, label=method)

@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from common.paths import RESULTS
+from common.spread import spread
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -53,9 +54,9 @@ def draw_dimensions(curves: Mapping[str, Mapping[int, Sequence[float]]], kept: f
     for label, curve in curves.items():
         sizes = sorted(curve)
         means = np.array([np.mean(curve[size]) for size in sizes])
-        spread = np.array([np.std(curve[size]) for size in sizes])
+        spreads = np.array([spread(curve[size]) for size in sizes])
         panel.plot(sizes, means, marker="o", label=label, linestyle="--" if "whitened" in label else "-")
-        panel.fill_between(sizes, means - spread, means + spread, alpha=0.15)
+        panel.fill_between(sizes, means - spreads, means + spreads, alpha=0.15)
     panel.axvline(kept, color="grey", linestyle=":", label=f"90 % of the variance ({kept:.0f})")
     panel.set(xscale="log", xlabel="principal components of the clip vectors", ylabel="mAP, mean and spread of seeds")
     panel.grid(alpha=0.3)

@@ -1,0 +1,32 @@
+"""What stands after ± is the standard deviation of a sample, everywhere."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
+if not BENCHMARKS.is_dir():
+    pytest.skip("the benchmarks are not here", allow_module_level=True)
+sys.path.append(str(BENCHMARKS))
+
+from common.spread import spread  # noqa: E402
+from render_tables import cell  # noqa: E402
+
+
+def test_it_is_that_of_a_sample() -> None:
+    values = [0.41, 0.44, 0.5]
+    assert spread(values) == pytest.approx(statistics.stdev(values))
+    assert spread([0.3]) == 0.0
+    assert cell(values) == "0.450 ± 0.046"
+    assert cell([0.3]) == "0.300"
+
+
+def test_no_program_has_one_of_its_own() -> None:
+    programs = [path for path in BENCHMARKS.rglob("*.py") if path.name != "spread.py"]
+    assert len(programs) > 50
+    assert [path.name for path in programs if re.search(r"np\.std\((?!.*ddof)", path.read_text("utf-8"))] == []
