@@ -14,7 +14,8 @@ from jaxret.index.cells.term_lists import TermLists, Terms
 from jaxret.index.exports.formats import ExportFormat, export_rows
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.items.item_table import items_of_table
-from jaxret.index.manifest import EncoderRecord, Manifest, read_manifest
+from jaxret.index.manifest import EncoderRecord, Manifest
+from jaxret.index.manifest_reader import read_manifest
 from jaxret.index.media_index import MediaIndex
 from jaxret.index.opened_index import OpenedIndex
 from jaxret.index.remote_copy import copy_of_file, copy_of_index, place_of_index, refuse_copies

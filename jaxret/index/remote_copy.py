@@ -9,7 +9,8 @@ from pathlib import Path
 from jaxret.errors import ConfigError, IndexFormatError, MediaError
 from jaxret.files import user_cache, write_atomically
 from jaxret.index.array_file import FileEntry, HashingFile
-from jaxret.index.manifest import MANIFEST_NAME, Manifest, read_manifest
+from jaxret.index.manifest import MANIFEST_NAME, Manifest
+from jaxret.index.manifest_reader import read_manifest
 from jaxret.index.write_lock import write_lock
 from jaxret.remote import open_binary, remote_state
 

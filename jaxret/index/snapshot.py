@@ -21,7 +21,8 @@ from jaxret.index.items.columns import cast_batch, schema_of, united_columns
 from jaxret.index.items.item_list import ItemList
 from jaxret.index.items.keys import key_hashes
 from jaxret.index.items.media_root import whole_path
-from jaxret.index.manifest import Manifest, read_manifest
+from jaxret.index.manifest import Manifest
+from jaxret.index.manifest_reader import read_manifest
 from jaxret.index.segment import Segment
 from jaxret.index.space import Space
 from jaxret.rank import CentroidIndex

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +17,9 @@ from jaxret.remote import real_path
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.matches import Matches, changed_items, match_items, stale_keys, state_of
 
-__all__ = ["AddReport", "add_media", "fresh_items", "other_columns"]
+__all__ = ["AddReport", "add_media", "beside_known", "fresh_items", "other_columns", "until"]
+
+Each = TypeVar("Each")
 
 # Between commits of a long addition, what a kill can lose: so many items, or frame vectors, which of films are many.
 _ITEMS_A_COMMIT, _BYTES_A_COMMIT = 512, 256 << 20
@@ -51,6 +54,41 @@ def fresh_items(dataset: MediaDataset, index: MediaIndex) -> list[int]:
     """Numbers of the items that are not in the index yet, or whose files are others now."""
     matches = match_items(dataset, index)
     return sorted({**matches.fresh, **changed_items(dataset, index, matches)})
+
+
+def beside_known(
+    numbers: Sequence[int],
+    known: Mapping[int, FrameVectors],
+    encode: Callable[[Sequence[int]], Iterator[tuple[int, FrameVectors | MediaError]]],
+    on_item: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, FrameVectors | MediaError]]:
+    """Items in order, those that are known as they are and the others encoded.
+
+    Args:
+      numbers: of the items.
+      known: frame vectors of some of them.
+      encode: the others, in order; not called where there are none.
+      on_item: called with the number of each that is known.
+    """
+    unknown = [number for number in numbers if number not in known]
+    encoded = encode(unknown) if unknown else iter(())
+    for number in numbers:
+        if number not in known:
+            yield next(encoded)
+            continue
+        yield number, known[number]
+        if on_item is not None:
+            on_item(number)
+
+
+def until(stop: Callable[[], bool], stream: Iterator[Each]) -> Iterator[Each]:
+    """The stream until `stop` says true, which is called before each item is taken."""
+    while not stop():
+        for each in stream:
+            yield each
+            break
+        else:
+            return
 
 
 def add_media(

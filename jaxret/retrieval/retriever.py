@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import Kind
@@ -14,7 +14,7 @@ from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex
 from jaxret.rank.validation import check_count
 from jaxret.retrieval import storage
-from jaxret.retrieval.additions import AddReport, add_media, fresh_items
+from jaxret.retrieval.additions import AddReport, add_media, beside_known, fresh_items, until
 from jaxret.retrieval.comparison import RegionComparison, SequenceComparison
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.evaluate.request import EvaluationRequest
@@ -33,8 +33,6 @@ if TYPE_CHECKING:  # a search does without these
     from jaxret.retrieval.evaluate.report import Report
 
 __all__ = ["EncodedQuery", "Retriever"]
-
-Encoded = TypeVar("Encoded")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,40 +155,20 @@ class Retriever:
         fresh = fresh_items(dataset, self.index)
         if media is not None:
             fresh, known = [number for number in fresh if number in media], media
-        stream = self._encoded(dataset, fresh, known or {}, threads, on_item, ray)
-        if stop is not None:
-            stream = _until(stop, stream)
-        report = add_media(self.index, dataset, stream, self._rows_of)
-        for space, terms in self.system.terms.items():
-            self.index.keep_lists(space, terms)  # also in an index that was made without
-        return report
 
-    def _encoded(
-        self,
-        dataset: MediaDataset,
-        numbers: Sequence[int],
-        known: Mapping[int, FrameVectors],
-        threads: int,
-        on_item: Callable[[int], None] | None,
-        ray: RayCluster | None,
-    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
-        """Items in order, those that are known as they are and the others encoded, here or by a cluster."""
-        unknown = [number for number in numbers if number not in known]
-        encoded: Iterator[tuple[int, FrameVectors | MediaError]] = iter(())
-        if unknown and ray is not None:
+        def encode(numbers: Sequence[int]) -> Iterator[tuple[int, FrameVectors | MediaError]]:
+            if ray is None:
+                return self.system.vectors(dataset, numbers, threads=threads, on_item=on_item)
             from jaxret.retrieval.on_ray.encoders import vectors_on_ray
 
             folder = self.index.folder / "encoder"
-            encoded = vectors_on_ray(dataset, folder, unknown, ray, threads=threads, on_item=on_item)
-        elif unknown:
-            encoded = self.system.vectors(dataset, unknown, threads=threads, on_item=on_item)
-        for number in numbers:
-            if number not in known:
-                yield next(encoded)
-                continue
-            yield number, known[number]
-            if on_item is not None:
-                on_item(number)
+            return vectors_on_ray(dataset, folder, numbers, ray, threads=threads, on_item=on_item)
+
+        stream = beside_known(fresh, known or {}, encode, on_item)
+        report = add_media(self.index, dataset, stream if stop is None else until(stop, stream), self._rows_of)
+        for space, terms in self.system.terms.items():
+            self.index.keep_lists(space, terms)  # also in an index that was made without
+        return report
 
     def _rows_of(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Any]:
         return {name: rows for name, rows in self.system.rows(vectors).items() if name in self.index.spaces}
@@ -418,15 +396,6 @@ class Retriever:
                 f"{type(options).__name__} does not fit it"
             )
         return options
-
-
-def _until(stop: Callable[[], bool], stream: Iterator[Encoded]) -> Iterator[Encoded]:
-    while not stop():
-        for each in stream:
-            yield each
-            break
-        else:
-            return
 
 
 def _checked_kinds(kinds: Collection[str] | None) -> frozenset[str] | None:

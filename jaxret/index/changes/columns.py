@@ -14,7 +14,7 @@ from jaxret.files import sync_folder, writing
 from jaxret.index.items.columns import batches_of_items, check_schema, united_columns
 from jaxret.index.items.media_root import common_folder, stored_path, whole_path
 from jaxret.index.manifest import Manifest
-from jaxret.index.segment import ItemBatches, write_item_files
+from jaxret.index.new_segment import ItemBatches, write_item_files
 from jaxret.index.snapshot import Snapshot
 
 __all__ = ["described", "media_folder", "paths_below", "relocated", "rooted", "upgraded"]

@@ -13,7 +13,7 @@ from jaxret.index.changes.commit import require_known
 from jaxret.index.changes.new_items import NewItems
 from jaxret.index.items.columns import check_schema, united_columns
 from jaxret.index.manifest import Manifest
-from jaxret.index.segment import write_segment
+from jaxret.index.new_segment import write_segment
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import Space, checked_rows
 

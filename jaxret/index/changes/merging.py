@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxret.index.changes.commit import require_known
 from jaxret.index.manifest import Manifest, SegmentEntry
-from jaxret.index.segment import write_segment
+from jaxret.index.new_segment import write_segment
 from jaxret.index.snapshot import Snapshot
 from jaxret.index.space import ARRAY_NAMES
 

@@ -16,7 +16,7 @@ from jaxret.index.items.columns import BATCH_ITEMS, batches_of_items
 from jaxret.index.items.item_table import ItemTable
 from jaxret.index.items.keys import key_hashes
 from jaxret.index.items.media_root import stored_path
-from jaxret.index.segment import ItemBatches
+from jaxret.index.new_segment import ItemBatches
 
 __all__ = ["NewItems"]
 
