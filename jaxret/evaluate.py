@@ -99,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
     queries, fitting, what = evaluation_queries(args, retriever)
     settings = chosen_options({kind: given[kind] for kind in _SETTINGS}, [fitting], what)
     from jaxret.progress import progress_bar
-    from jaxret.retrieval.evaluate.failures import check_both_readings, sequence_failures
+    from jaxret.retrieval.evaluate.failures.answers import check_both_readings, sequence_failures
 
     if args.failures is not None:
         check_both_readings(options)
@@ -118,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
         with write_atomically(args.json) as partial:
             partial.write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
     if args.failures is not None:
-        from jaxret.retrieval.evaluate.failures_page import write_failures
+        from jaxret.retrieval.evaluate.failures.page import write_failures
 
         split = None if settings is None else settings.split
         failures = sequence_failures(retriever.index, options, split=split)

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.datasets.action_videos import official_split, open_action_videos, sources_in_names
-from jaxret.data.datasets.cc_web_video import open_cc_web_video
 from jaxret.data.datasets.csv_lines import csv_header
 from jaxret.data.datasets.folders import MediaFiles, media_kind, read_csv
 from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.datasets.published.action_videos import official_split, open_action_videos, sources_in_names
+from jaxret.data.datasets.published.cc_web_video import open_cc_web_video
+from jaxret.data.datasets.published.stanford_rooms import open_stanford_rooms
+from jaxret.data.datasets.published.synthia_sf import open_synthia_sf
+from jaxret.data.datasets.published.youtube8m import open_youtube8m
 from jaxret.data.datasets.rgbd import open_rgbd, parse_rgbd_spec
-from jaxret.data.datasets.stanford_rooms import open_stanford_rooms
-from jaxret.data.datasets.synthia_sf import open_synthia_sf
 from jaxret.data.datasets.tfds import TfdsDataset
-from jaxret.data.datasets.youtube8m import open_youtube8m
 from jaxret.data.items import MediaItem
 from jaxret.data.spec import parse_spec, yes_or_no
 from jaxret.errors import ConfigError
@@ -96,7 +96,7 @@ def open_dataset(
         `cc-web-video:FOLDER` (seeds), `youtube-8m:FOLDER`, data sets in the layout that they are published in, see the
         modules of these names;
         `ucf50:FOLDER`, `ucf101:FOLDER`, `hmdb51:FOLDER` and `kth:FOLDER`, the last three with `,split=1` (2, 3) or
-        `,split=none`, see `jaxret.data.datasets.action_videos`;
+        `,split=none`, see `jaxret.data.datasets.published.action_videos`;
         a folder ROOT/<class>/<file>; one that directly holds a CSV with a column `path`, and not one of
         boxes (`jaxret.data.ground_truth.boxes`), is read by it;
         a CSV that lists files with path, label, source and split;

@@ -13,16 +13,18 @@ from jaxret.metrics.average_precision import (
     average_precision_at,
     mean_average_precision,
 )
-from jaxret.metrics.boxes import best_box_iou, box_area, box_iou, box_overlap, pairwise_box_iou
 from jaxret.metrics.chance import chance_of_vote, chance_summary
-from jaxret.metrics.detection import (
+from jaxret.metrics.landmarks import RevisitedSetting, revisited_lists, trapezoidal_average_precision
+from jaxret.metrics.localisation.boxes import best_box_iou, box_area, box_iou, box_overlap, pairwise_box_iou
+from jaxret.metrics.localisation.detection import (
     DetectionScores,
     ImageBoxes,
     detection_scores,
     proposal_recall,
     right_detections,
 )
-from jaxret.metrics.landmarks import RevisitedSetting, revisited_lists, trapezoidal_average_precision
+from jaxret.metrics.localisation.shot_boundaries import BoundaryCounts, match_boundaries
+from jaxret.metrics.localisation.spans import best_span_iou, span_iou, span_overlap
 from jaxret.metrics.ndcg import ndcg
 from jaxret.metrics.precision_recall import (
     accuracy_at,
@@ -34,8 +36,6 @@ from jaxret.metrics.precision_recall import (
 )
 from jaxret.metrics.ranked_relevance import QueryScores, RankedRelevance
 from jaxret.metrics.relevance import relevance_by_label, relevance_by_lists
-from jaxret.metrics.shot_boundaries import BoundaryCounts, match_boundaries
-from jaxret.metrics.spans import best_span_iou, span_iou, span_overlap
 from jaxret.metrics.stanford_i2v import SceneRetrievalScores, scene_retrieval_scores, temporal_refinement_jaccard
 from jaxret.metrics.summary import retrieval_summary
 from jaxret.metrics.tie_groups import Ties

@@ -7,7 +7,7 @@ import math
 import numbers
 from typing import ClassVar, Self
 
-from jaxret.metrics.boxes import check_boxes
+from jaxret.metrics.localisation.boxes import check_boxes
 
 __all__ = ["Box", "Region", "scaled_box"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.data.sampling.opencv import require_opencv
-from jaxret.metrics.boxes import check_boxes
+from jaxret.metrics.localisation.boxes import check_boxes
 from jaxret.visual_words.placed_words import PlacedWords
 
 __all__ = ["TransformModel", "Verification", "same_word_pairs", "verify_geometry"]

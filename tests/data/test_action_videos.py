@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxret.data.datasets.action_videos import open_action_videos
+from jaxret.data.datasets.published.action_videos import open_action_videos
 from jaxret.data.open import open_dataset
 from jaxret.data.splits import split_dataset
 from jaxret.errors import ConfigError

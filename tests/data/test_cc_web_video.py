@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxret.data.datasets.cc_web_video import open_cc_web_video, read_cc_web_video
+from jaxret.data.datasets.published.cc_web_video import open_cc_web_video, read_cc_web_video
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxret.data.datasets.published.stanford_rooms import open_stanford_rooms, read_rooms
+from jaxret.data.datasets.published.synthia_sf import open_synthia_sf
 from jaxret.data.datasets.rgbd import write_rgbd_folder
-from jaxret.data.datasets.stanford_rooms import open_stanford_rooms, read_rooms
-from jaxret.data.datasets.synthia_sf import open_synthia_sf
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from jaxret.data.datasets.tf_records import read_tf_records
-from jaxret.data.datasets.youtube8m import open_youtube8m, read_vocabulary
+from jaxret.data.datasets.published.tf_records import read_tf_records
+from jaxret.data.datasets.published.youtube8m import open_youtube8m, read_vocabulary
 from jaxret.data.ground_truth.camera_poses import read_pose
 from jaxret.data.ground_truth.instances import read_lines
 from jaxret.data.ground_truth.revisited import read_revisited

@@ -9,8 +9,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from jaxret.data.datasets.tf_records import _masked_crc32c, parse_example, read_tf_records
-from jaxret.data.datasets.youtube8m import read_labels, read_vocabulary
+from jaxret.data.datasets.published.tf_records import _masked_crc32c, parse_example, read_tf_records
+from jaxret.data.datasets.published.youtube8m import read_labels, read_vocabulary
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, MediaError
 

@@ -123,7 +123,7 @@ def table_seeds() -> Seeds:
 
 def record_seeds() -> Seeds:
     """Records of `tf.train.Example`, as YouTube-8M has them: an id and labels; checksums of contents are not read."""
-    from jaxret.data.datasets.tf_records import _masked_crc32c
+    from jaxret.data.datasets.published.tf_records import _masked_crc32c
 
     def field(number: int, content: bytes) -> bytes:
         return bytes([number << 3 | 2, len(content)]) + content

@@ -17,8 +17,8 @@ from fuzz.seeds import Seeds
 
 from jaxret.data.datasets.csv import read_media_table
 from jaxret.data.datasets.folders import MediaFiles
+from jaxret.data.datasets.published.tf_records import parse_example, read_tf_records
 from jaxret.data.datasets.rgbd import parse_rgbd_spec
-from jaxret.data.datasets.tf_records import parse_example, read_tf_records
 from jaxret.data.ground_truth.boxes import read_box_annotations
 from jaxret.data.ground_truth.camera_poses import read_pose
 from jaxret.data.ground_truth.clock_times import parse_clock

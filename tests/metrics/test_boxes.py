@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reference.boxes import iou, squares
 
 from jaxret.metrics import best_box_iou, box_area, box_iou, box_overlap, pairwise_box_iou
-from jaxret.metrics.boxes import check_boxes
+from jaxret.metrics.localisation.boxes import check_boxes
 
 sides = st.tuples(st.integers(-3, 8), st.integers(-3, 8), st.integers(0, 6), st.integers(0, 6))
 boxes = st.lists(sides.map(lambda s: [s[0], s[1], s[0] + s[2], s[1] + s[3]]), min_size=1, max_size=5)

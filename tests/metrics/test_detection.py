@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from reference import detection as slow
 
-from jaxret.metrics.detection import ImageBoxes, detection_scores, proposal_recall
+from jaxret.metrics.localisation.detection import ImageBoxes, detection_scores, proposal_recall
 
 
 def images(seed: int) -> tuple[list[ImageBoxes], list[ImageBoxes]]:

@@ -15,8 +15,8 @@ from jaxret.errors import ConfigError
 from jaxret.index import EncoderRecord, MediaIndex, Space
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import SequenceSearch
-from jaxret.retrieval.evaluate.failures import sequence_failures
-from jaxret.retrieval.evaluate.failures_page import write_failures
+from jaxret.retrieval.evaluate.failures.answers import sequence_failures
+from jaxret.retrieval.evaluate.failures.page import write_failures
 
 BOTH = SequenceSearch("bi-dtw")
 

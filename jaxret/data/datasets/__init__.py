@@ -1,1 +1,1 @@
-"""Data sets on disk, embedded, and as published."""
+"""Data sets on disk and embedded; `published` has those that others made."""

@@ -32,7 +32,8 @@ class BoxAnnotations:
 
     Attributes:
       images: N of them; an image's `label` is that of its objects where all have the same one.
-      boxes: of each image float64 (G, 4) left, top, right, bottom in its pixels, as in `jaxret.metrics.boxes`.
+      boxes: of each image float64 (G, 4) left, top, right, bottom in its pixels, as in
+        `jaxret.metrics.localisation.boxes`.
       labels: of each image the class number of each box, int64 (G,), 0 .. K - 1.
       classes: the K names, sorted.
     """

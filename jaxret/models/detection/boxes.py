@@ -1,7 +1,7 @@
 """Boxes for detectors: anchors, the numbers that a network predicts of a box, clipping and overlap.
 
 All are pure functions of arrays that can be jitted. A box is (left, top, right, bottom) in continuous pixels, as in
-`jaxret.metrics.boxes`, which checks its input and is for measuring.
+`jaxret.metrics.localisation.boxes`, which checks its input and is for measuring.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from jaxret.reporting import (
     table,
     write_report,
 )
-from jaxret.retrieval.evaluate.failures import Answer, FoundVideo, SequenceFailures
+from jaxret.retrieval.evaluate.failures.answers import Answer, FoundVideo, SequenceFailures
 from jaxret.retrieval.query_file import single_file
 
 __all__ = ["write_failures"]

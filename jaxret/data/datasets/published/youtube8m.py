@@ -3,9 +3,8 @@
 The data set gives out no videos, but TFRecord files of features: video-level ones (tf.train.Example: `id`, `labels`,
 `mean_rgb` of 1,024 floats, `mean_audio` of 128) and frame-level ones (tf.train.SequenceExample: context `id`, `labels`;
 lists `rgb` and `audio` of 1,024 and 128 bytes, one a second); and `vocabulary.csv` with what each label number means.
-The records are read as they are, without TensorFlow: their format is small (`jaxret.data.datasets.tf_records`), and
-nothing else that is published says which video has which labels. Nothing is downloaded; who has the videos names
-them by their ids.
+The records are read as they are, without TensorFlow: their format is small (`tf_records` beside this), and nothing else
+that is published says which video has which labels. Nothing is downloaded; who has the videos names them by their ids.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jaxret.data.datasets.folders import MediaFiles, media_kind
-from jaxret.data.datasets.tf_records import Feature, parse_example, read_tf_records
+from jaxret.data.datasets.published.tf_records import Feature, parse_example, read_tf_records
 from jaxret.data.datasets.walk import walk_folder
 from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError, MediaError

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from jaxret.metrics.boxes import check_boxes, pairwise_box_iou
+from jaxret.metrics.localisation.boxes import check_boxes, pairwise_box_iou
 
 __all__ = ["DetectionScores", "ImageBoxes", "detection_scores", "proposal_recall", "right_detections"]
 

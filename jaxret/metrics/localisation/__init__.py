@@ -1,0 +1,1 @@
+"""How well places are found: boxes in images, spans in films, cuts, detected objects."""
