@@ -1,8 +1,8 @@
 """The visual words of one image and where they are: an assignment map, or the words of key points.
 
 Both are held in one form, so that boxes, histograms and windows need one road. Boxes are in pixels of the original
-image, see `jaxret.metrics.localisation.boxes`; a word is in a box if its point is, from left to below right and from top
-to below bottom. The point of a place of a map is the centre of its cell, and the cells share the image out evenly.
+image, see `jaxret.metrics.localisation.boxes`; a word is in a box if its point is, from left to below right and from
+top to below bottom. The point of a place of a map is the centre of its cell, and the cells share the image out evenly.
 """
 
 from __future__ import annotations
