@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from jaxret.cli.compilation_cache import programs_folder
 from jaxret.cli.flags import parse
 from jaxret.cli.index_arguments import BuildIndex
 from jaxret.cli.index_changes import (
@@ -52,6 +53,7 @@ def main(argv: Sequence[str]) -> int:
 def _renew(args: BuildIndex) -> MediaIndex:
     """Add what is new, renew what changed, and drop what is gone if that is wanted."""
     from jaxret.data.open import open_dataset, place_of
+    from jaxret.models.kept_function import keep_programs_in
 
     if args.prune and not (url_of(place := place_of(args.media)) or os.path.isdir(place)):
         raise ConfigError(f"--prune drops what is gone from a folder, and {place} is none: leave it out")
@@ -74,7 +76,8 @@ def _renew(args: BuildIndex) -> MediaIndex:
         if args.media_root is not None:
             index.set_media_root(args.media_root)
         if dataset is not None:
-            unread = add_and_tell(retriever, dataset, threads=args.threads, quiet=args.quiet, ray=args.cluster)
+            with keep_programs_in(programs_folder()):
+                unread = add_and_tell(retriever, dataset, threads=args.threads, quiet=args.quiet, ray=args.cluster)
     if args.prune:
         prune_media(index, args.media, unread, dry_run=args.dry_run)
     return index

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+from jaxret.cli.compilation_cache import programs_folder
 from jaxret.cli.evaluation_queries import evaluation_queries
 from jaxret.cli.flags import chosen_options, parse
 from jaxret.cli.option_names import as_typed
@@ -87,6 +88,7 @@ def main(argv: Sequence[str]) -> int:
     """Parse, rank, print."""
     args, given = parse(argv, Evaluate, (*OPTION_CLASSES, *_SETTINGS), prog="jaxret evaluate", without=_NO_PART)
 
+    from jaxret.models.kept_function import keep_programs_in
     from jaxret.retrieval import Retriever
 
     for written in (args.json, args.failures):
@@ -104,7 +106,8 @@ def main(argv: Sequence[str]) -> int:
     if args.failures is not None:
         check_both_readings(options)
     count = len(queries.queries) if fitting is RegionEvaluation else None
-    with progress_bar(None, "query", total=count, shown=count is not None) as bar:
+    progress = progress_bar(None, "query", total=count, shown=count is not None)
+    with keep_programs_in(programs_folder()), progress as bar:
         report = retriever.evaluate(
             queries,
             options=options,

@@ -72,9 +72,11 @@ def main(argv: Sequence[str]) -> int:
     """Parse, search, print."""
     args, given = parse(argv, Search, OPTION_CLASSES, prog="jaxret search")
 
+    from jaxret.models.kept_function import keep_programs_in
     from jaxret.retrieval import Retriever, single_file
 
-    retriever = Retriever.open(args.index, programs=programs_folder())
+    programs = programs_folder()
+    retriever = Retriever.open(args.index, programs=programs)
     system = f"{args.index} is an index of {retriever.system.title}"
     options = chosen_options(given, retriever.system.options, system)
     if isinstance(options, VectorSearch) and options.probes is not None and not retriever.index.cells:
@@ -91,7 +93,8 @@ def main(argv: Sequence[str]) -> int:
         query = single_file(args.query or "")
         for error in query.damaged:
             print(f"jaxret: the query is damaged: {error}", file=sys.stderr)
-        hits = retriever.search(query, args.k, **chosen)
+        with keep_programs_in(programs):
+            hits = retriever.search(query, args.k, **chosen)
     if isinstance(options, VectorSearch) and options.probes is not None and options.min_cosine is None:
         in_some = options.probes < max(retriever.index.cells.values())
         if in_some and len(hits) < min(args.k, len(retriever.index)):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jaxret.cli.changed_flags import refuse_changed
+from jaxret.cli.compilation_cache import programs_folder
 from jaxret.cli.flags import refusals_raised
 from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import STOPPED, run_command
@@ -67,6 +68,7 @@ def main(argv: Sequence[str]) -> int:
         options, _ = tyro.cli(TrainOptions, args=words, prog="jaxret train", add_help=False, return_unknown_args=True)
     if options.distributed:
         _join(options)
+    from jaxret.models.kept_function import keep_programs_in
     from jaxret.recipes.recipe import RunContext, open_config
     from jaxret.training import RunFolder, check_numbers, keep_freed_memory
 
@@ -86,7 +88,8 @@ def main(argv: Sequence[str]) -> int:
         check_numbers(config)
         print_text(f"run folder: {run.path}")
         context = RunContext(run, recipe.name, _print, not options.quiet, options.stop_after)
-        finished = recipe.train(config, context)
+        with keep_programs_in(programs_folder()):
+            finished = recipe.train(config, context)
     if options.distributed:
         return _leave()
     return 0 if finished is not None or options.stop_after is not None else STOPPED

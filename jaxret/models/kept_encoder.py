@@ -103,13 +103,13 @@ class KeptEncoder:
         key = [method, self.config, self._shapes, [[array.dtype.str, array.shape] for array in given]]
         known = (method, *((array.dtype, array.shape) for array in given))
         if known not in self._found:
-            self._found[known] = self._programs.program(key) or self._lowered(key, method, *given)
+            self._found[known] = self._programs.program_or(key, lambda: self._lowered(method, *given))
         program = self._found[known]
         result: jax.Array = getattr(self._whole, method)(*given) if program is None else program(self._arrays, *given)
         return result
 
-    def _lowered(self, key: Any, method: str, *arguments: np.ndarray) -> Program | None:
-        """The program of a method, kept; None where the encoder must run it itself."""
+    def _lowered(self, method: str, *arguments: np.ndarray) -> Program | None:
+        """The program of a method; None where the encoder must run it itself."""
         if not self._is_ours:
             return None
         from jaxret.models.store import with_arrays
@@ -117,18 +117,11 @@ class KeptEncoder:
         def apply(arrays: dict[str, Any], *given: Any) -> Any:
             return getattr(with_arrays(self._whole, arrays), method)(*given)
 
-        program = lower(apply, self._arrays, *arguments)
-        if program is not None:
-            self._programs.keep_program(key, program)
-        return program
+        return lower(apply, self._arrays, *arguments)
 
     @functools.cached_property
     def _is_ours(self) -> bool:
         """Whether all its parts are of this package, whose sources are part of every key."""
-        from flax import nnx
+        from jaxret.models.kept_function import parts_are_ours  # brings Flax
 
-        return all(
-            type(part).__module__.split(".")[0] in ("jaxret", "flax")
-            for _, part in nnx.iter_graph(self._whole)
-            if isinstance(part, nnx.Module)
-        )
+        return parts_are_ours(self._whole)

@@ -117,6 +117,12 @@ class KeptPrograms:
         """Keep a program; where the folder cannot be written, or is full, nothing is kept."""
         self._write(key, {"shape": program.shape, "dtype": program.dtype}, program.code)
 
+    def program_or(self, key: Any, make: Callable[[], Program | None]) -> Program | None:
+        """What was kept under a key, or else what is made now, kept; None where none can be made (`lower`)."""
+        if (found := self.program(key)) is None and (found := make()) is not None:
+            self.keep_program(key, found)
+        return found
+
     def facts(self, key: Any) -> dict[str, Any] | None:
         """As `program`, of a mapping to JSON values."""
         found = self._read(key)

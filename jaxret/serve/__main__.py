@@ -61,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
     """Parse, open, listen."""
     args, _ = parse(argv, Serve, prog="jaxret serve")
     try:
+        from jaxret.models.kept_function import keep_programs_in
         from jaxret.serve.app import make_app
         from jaxret.serve.guard import is_loopback
         from jaxret.serve.limits import Limits
@@ -76,13 +77,15 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"--name {args.name} is how other machines reach it: it needs a --token, too")
 
     with bound_socket(args.host, args.port) as listening:
-        parts = open_parts(args.index, args.media_root, Limits(), programs_folder())
+        programs = programs_folder()
+        parts = open_parts(args.index, args.media_root, Limits(), programs)
         host = f"[{args.host}]" if ":" in args.host else args.host
         secret = "" if args.secret is None else f"?token={args.secret}"
         print(f"http://{host}:{listening.getsockname()[1]}/{secret}", flush=True)
         print("Ctrl-C ends it.", flush=True)
         try:
-            server_of(make_app(parts, host=args.host, name=args.name, token=args.secret)).run(sockets=[listening])
+            with keep_programs_in(programs):
+                server_of(make_app(parts, host=args.host, name=args.name, token=args.secret)).run(sockets=[listening])
         except KeyboardInterrupt:
             pass
         finally:

@@ -18,6 +18,7 @@ from readme_commands import readme_commands
 
 from jaxret import train
 from jaxret.__main__ import dispatch
+from jaxret.cli.compilation_cache import SWITCH
 from jaxret.cli.run import run_command
 from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.items import MediaItem
@@ -25,6 +26,7 @@ from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex
 from jaxret.metrics import box_overlap
 from jaxret.models import create_backbone
+from jaxret.models.descriptors import stage_maps
 from jaxret.models.detection import DetectorSettings, PyramidRCNN
 from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
@@ -74,6 +76,25 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
         if name != "sift" or importlib.util.find_spec("cv2") is not None:
             assert train.main(["instance-search", "--data", str(data), "--out", str(root / name), *words]) == 0
     return {path.name: path for path in root.iterdir()}
+
+
+def test_commands_keep_the_programs_of_maps(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(SWITCH, str(tmp_path / "cache"))
+    outputs = []
+    for number in range(2):
+        out = tmp_path / f"run-{number}"
+        assert dispatch(["train", "instance-search", "--data", str(data), "--out", str(out), *FEATURES["grid"]]) == 0
+        capsys.readouterr()
+        words = ["search", str(out), str(data / next(iter(PICTURES))), "--region", "0.2,0.2,0.5,0.5", "--json"]
+        assert dispatch(words) == 0
+        outputs.append(capsys.readouterr().out.replace(out.name, "run"))
+        kept = set((tmp_path / "cache").rglob("*.program"))
+        assert kept
+        # Nothing is traced again: neither by the second training nor by its search.
+        monkeypatch.setattr(stage_maps, "_maps", None)
+        monkeypatch.setattr(stage_maps._stage_means, "_found", {})
+    assert kept == set((tmp_path / "cache").rglob("*.program"))
+    assert outputs[0] == outputs[1]
 
 
 @pytest.fixture(params=sorted(FEATURES))
@@ -420,7 +441,7 @@ def test_a_split_names_what_is_fitted_on() -> None:
         (["--data", "{here}/nowhere"], "no data set: .*nowhere"),
         (["--data", "{data}", "--stop-after", "3"], "instance-search trains no steps: run it in one process, without"),
         (["--data", "{data}", "--stage", "conv_9", *SMALL], "unknown stage of small-convnet 'conv_9'"),
-        (["--data", "{data}", *SMALL, "--whitened-size", "99"], r"whitened_size must be 1\.\.32, the channels of"),
+        (["--data", "{data}", *SMALL, "--whitened-size", "99"], r"--whitened-size must be 1\.\.32, the channels of"),
         (
             ["--data", "{data}", "--features", "blcf", *SMALL],
             "the codebook: 2000 words need at least as many descriptors, got 1792",

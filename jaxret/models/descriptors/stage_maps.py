@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +9,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from jaxret.models.base import Backbone
+from jaxret.models.kept_function import keeps_programs
 from jaxret.models.layers.l2_norm import l2_normalise
 
 __all__ = ["sizes_within", "stage_maps", "stage_means", "unit_rows"]
@@ -32,7 +31,8 @@ def stage_maps(
     Returns:
       (B, H', W', C') float32.
     """
-    return _stage_maps(backbone, stage, jnp.asarray(images), None if sizes is None else jnp.asarray(sizes), unit)
+    there = None if sizes is None else jnp.asarray(sizes)
+    return _stage_maps(backbone, jnp.asarray(images), there, stage=stage, unit=unit)
 
 
 def sizes_within(images: ArrayLike, sizes: ArrayLike | None) -> list[tuple[int, int]]:
@@ -66,18 +66,18 @@ def stage_means(
       (B, R, S, C') float32, for each pair of them.
     """
     there = None if sizes is None else jnp.asarray(sizes)
-    return _stage_means(backbone, stage, jnp.asarray(images), there, down, across)
+    return _stage_means(backbone, jnp.asarray(images), there, down, across, stage=stage)
 
 
-@functools.partial(jax.jit, static_argnums=(1, 4))
-def _stage_maps(backbone: Backbone, stage: str, images: jax.Array, sizes: jax.Array | None, unit: bool) -> jax.Array:
+@keeps_programs("stage", "unit")
+def _stage_maps(backbone: Backbone, images: jax.Array, sizes: jax.Array | None, *, stage: str, unit: bool) -> jax.Array:
     maps = _maps(backbone, stage, images, sizes)
     return l2_normalise(maps) if unit else maps
 
 
-@functools.partial(jax.jit, static_argnums=1)
+@keeps_programs("stage")
 def _stage_means(
-    backbone: Backbone, stage: str, images: jax.Array, sizes: jax.Array | None, down: jax.Array, across: jax.Array
+    backbone: Backbone, images: jax.Array, sizes: jax.Array | None, down: jax.Array, across: jax.Array, *, stage: str
 ) -> jax.Array:
     maps = _maps(backbone, stage, images, sizes)
     rows = jnp.einsum("brh,bhwc->brwc", down, maps, precision="highest")

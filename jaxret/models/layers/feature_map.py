@@ -11,6 +11,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError, unknown_name_message
 from jaxret.models.base import Backbone
+from jaxret.models.kept_function import parts_are_ours, programs_in_use
 
 __all__ = ["feature_map_shape", "feature_map_stride", "per_channel", "strides_and_channels"]
 
@@ -72,8 +73,21 @@ def _feature_map_shapes(backbone: Backbone, stages: Sequence[str]) -> list[Shape
     """Traced once for each backbone, which takes as long as some ten images."""
     known = _KNOWN.setdefault(backbone, {})
     if (key := tuple(stages)) not in known:
-        known[key] = _traced_shapes(backbone, stages)
+        known[key] = _kept_shapes(backbone, stages)
     return known[key]
+
+
+def _kept_shapes(backbone: Backbone, stages: Sequence[str]) -> list[Shape]:
+    """As `_traced_shapes`, kept from one process to the next where programs are."""
+    programs = programs_in_use()
+    if programs is None or not parts_are_ours(backbone):
+        return _traced_shapes(backbone, stages)
+    key = ["shapes of maps", backbone.config, list(stages)]
+    if (found := programs.facts(key)) is not None:
+        return [(height, width, channels) for height, width, channels in found["shapes"]]
+    shapes = _traced_shapes(backbone, stages)
+    programs.keep_facts(key, {"shapes": shapes})
+    return shapes
 
 
 def _traced_shapes(backbone: Backbone, stages: Sequence[str]) -> list[Shape]:

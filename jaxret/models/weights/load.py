@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
@@ -189,7 +190,8 @@ def fill_module(module: nnx.Module, table: WeightTable, arrays: Arrays, *, sourc
             values[slot.path] = np.ascontiguousarray(slot.change(array), np.float32)
     if problems:
         raise WeightsError(f"{source} does not fit {name} with {table.family} names: {first_of(problems)}")
-    loaded = [(path, variables[path].replace(jnp.asarray(value))) for path, value in values.items()]
+    placed = jax.device_put(list(values.values()))  # `jnp.asarray` would compile a program for every shape
+    loaded = [(path, variables[path].replace(array)) for path, array in zip(values, placed, strict=True)]
     nnx.update(module, nnx.from_flat_state(loaded))
 
 
