@@ -34,12 +34,12 @@ SLOW = ("c3d", "conv-lstm, triplet")  # seconds a step: a few samples
 def measure(threads: int, devices: int, names: list[str], samples: int) -> list[dict[str, Any]]:
     """Rows of one number of threads; this process is bound to as many cores."""
     os.environ["JAX_NUM_CPU_DEVICES"] = str(devices)
+    from jaxret.training import keep_freed_memory
+
+    keep_freed_memory()  # before anything begins threads
     import torch
     from studies.training_steps import STEPS
 
-    from jaxret.training import keep_freed_memory
-
-    keep_freed_memory()
     torch.set_num_threads(threads)
     cores = "1 thread" if threads == 1 else f"{threads} threads, {devices} device{'s' if devices > 1 else ''}"
     rows: list[dict[str, Any]] = []

@@ -56,14 +56,14 @@ def measure(threads: int, *, quick: bool, slow: bool, keep: bool) -> list[dict[s
     """
     os.environ["KERAS_BACKEND"] = "jax"
     os.environ["JAX_NUM_CPU_DEVICES"] = str(threads)
+    from jaxret.training import keep_freed_memory
+
+    if keep:
+        keep_freed_memory()  # before anything begins threads
     import numpy as np
     import torch
     from peers import conv_lstm_peers as peers
 
-    from jaxret.training import keep_freed_memory
-
-    if keep:
-        keep_freed_memory()
     torch.set_num_threads(threads)
     setting = f"{threads} thread{'s' if threads > 1 else ''}{'' if keep else ', memory given back'}"
     rng = np.random.default_rng(0)

@@ -20,6 +20,9 @@ _USUAL_TRIM, _USUAL_MAPPINGS = 128 * 1024, 65536
 def keep_freed_memory(keep: bool = True) -> bool:
     """From now on this process keeps memory that it frees, and uses it again. Meant for commands, not for libraries.
 
+    To be called before other threads have taken memory: the C library then decides how many heaps there will be, and
+    what large blocks lie in other than the first it gives back as before.
+
     Large blocks come from the heap instead of mappings of their own, threads begun later use the same heap, and the
     heap does not shrink until `give_back_memory`. A block that was freed may not fit where it was, so that the process
     can come to hold twice what it uses at a time: where that is too much, do not keep.

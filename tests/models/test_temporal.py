@@ -14,6 +14,7 @@ from reference import recurrent
 
 from jaxret.errors import ConfigError
 from jaxret.models import TemporalEncoder, create_sequence_encoder
+from jaxret.models.temporal.recurrent_steps import scan_over_time
 
 B, T, D, U = 3, 7, 5, 4
 LENGTHS = np.array([7, 1, 4])
@@ -131,6 +132,38 @@ def test_gradient_reaches_every_parameter_and_matches_finite_differences():
     minus = loss(jax.tree.map(lambda p, d: p - step * d, parameters, direction))
     slope = sum(jnp.vdot(g, d) for g, d in zip(jax.tree.leaves(gradients), jax.tree.leaves(direction), strict=True))
     np.testing.assert_allclose((plus - minus) / (2 * step), slope, rtol=2e-2)
+
+
+@pytest.mark.parametrize(("cell", "reverse"), [("lstm", False), ("gru", True)])
+def test_gradient_equals_jax_own_of_the_equations_step_by_step(cell, reverse):
+    cells = encoder_with_random_weights(cell=cell).cells[0][0]
+    graph, parameters = nnx.split(cells)
+    valid = np.arange(T) < LENGTHS[:, None]
+    towards = np.random.default_rng(2).normal(size=(B, T + 2, U)).astype(np.float32)
+
+    def loss(carry, outputs):
+        return jnp.sum(jnp.stack([*carry, *jnp.swapaxes(outputs, 0, 1)], axis=1) * towards[:, : T + len(carry)])
+
+    def ours(parameters, x):
+        return loss(*scan_over_time(nnx.merge(graph, parameters), x, jnp.asarray(valid), reverse=reverse))
+
+    def step_by_step(parameters, x):
+        kernel, *weights = nnx.merge(graph, parameters).weights()
+        carry, outputs = (jnp.zeros((B, U)),) * (2 if cell == "lstm" else 1), [jnp.zeros((B, U))] * T
+        for time in range(T)[:: -1 if reverse else 1]:
+            now = valid[:, time, None]
+            advanced, _ = type(cells).advance(carry, x[:, time] @ kernel, weights)
+            carry = [jnp.where(now, new, old) for new, old in zip(advanced, carry, strict=True)]
+            outputs[time] = jnp.where(now, carry[0], 0)
+        return loss(carry, jnp.stack(outputs, axis=1))
+
+    (value, found), (expected_value, expected) = (
+        jax.jit(jax.value_and_grad(function, argnums=(0, 1)))(parameters, vectors())
+        for function in (ours, step_by_step)
+    )
+    np.testing.assert_allclose(value, expected_value, rtol=1e-5)
+    for ours_is, theirs in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours_is, theirs, atol=2e-6 * np.abs(theirs).max())
 
 
 def test_dropout_acts_in_training_only_with_one_mask_for_all_time_steps():

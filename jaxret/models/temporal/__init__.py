@@ -5,7 +5,8 @@ from jaxret.models.temporal.convolution_3d import Convolution3dFusion
 from jaxret.models.temporal.fusion import ConvolutionFusion, WeightedAverage
 from jaxret.models.temporal.heads import DenseEmbedding, HashLayer, SoftmaxHead, TanhHead
 from jaxret.models.temporal.pooling import Maximum, Mean, Sum, UnitLength
-from jaxret.models.temporal.recurrent import GRUCell, LSTMCell, TemporalEncoder
+from jaxret.models.temporal.recurrent import TemporalEncoder
+from jaxret.models.temporal.recurrent_cells import GRUCell, LSTMCell
 from jaxret.models.temporal.residual import SumResidual
 
 __all__ = [

@@ -1,9 +1,4 @@
-"""Recurrent encoders of frame-vector sequences: LSTM and GRU cells, and the scan over time around them.
-
-A cell reads like its equations: contract `(carry, projected input) -> (new carry, output)`. The products of
-the inputs with their weights do not depend on the carry, so they are taken for all time steps at once,
-outside the scan, as one matrix product (Appleyard, Kocisky and Blunsom 2016, arXiv:1604.01946).
-"""
+"""Recurrent encoders of frame-vector sequences: layers of LSTM or GRU cells, in one direction or both."""
 
 from __future__ import annotations
 
@@ -12,8 +7,6 @@ from typing import Any, ClassVar, Literal, get_args
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
-from jax.typing import DTypeLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import (
@@ -25,121 +18,11 @@ from jaxret.models.base import (
     counted_steps,
     valid_steps,
 )
-from jaxret.models.layers.feature_map import per_channel
-from jaxret.models.layers.init import glorot_uniform, orthogonal
 from jaxret.models.registry import register_sequence_encoder
+from jaxret.models.temporal.recurrent_cells import Carry, GRUCell, LSTMCell
+from jaxret.models.temporal.recurrent_steps import scan_over_time
 
-__all__ = ["GRUCell", "LSTMCell", "TemporalEncoder"]
-
-Carry = tuple[jax.Array, ...]
-
-
-class LSTMCell(nnx.Module):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000).
-
-    i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of (x W + h U + b) in this order; c' = f c + i g;
-    h' = o tanh(c'). Gate order, shapes and initial values (Glorot uniform, orthogonal, forget bias 1) are
-    those of Keras, so its weights fit as they are.
-
-    Attributes:
-      kernel: (D, 4 units), recurrent_kernel: (units, 4 units), bias: (4 units,).
-    """
-
-    def __init__(self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (input_size, 4 * units)))
-        self.recurrent_kernel = nnx.Param(orthogonal(rngs.params(), (units, 4 * units)))
-        self.bias = nnx.Param(jnp.zeros(4 * units).at[units : 2 * units].set(1.0))
-        self.units = units
-        self.dtype = jnp.dtype(dtype)
-
-    def initial_carry(self, batch: int) -> Carry:
-        """h and c of zeros, each (batch, units)."""
-        return (jnp.zeros((batch, self.units), self.dtype),) * 2
-
-    def project(self, inputs: jax.Array) -> jax.Array:
-        """x W + b for all time steps: (..., D) to (..., 4 units)."""
-        projected = inputs.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
-        return projected + per_channel(self.bias[...].astype(self.dtype), projected)
-
-    def __call__(self, carry: Carry, projected: jax.Array) -> tuple[Carry, jax.Array]:
-        """One time step: ((h, c), x W + b) to ((h', c'), h')."""
-        h, c = carry
-        i, f, g, o = jnp.split(projected + h @ self.recurrent_kernel[...].astype(self.dtype), 4, axis=-1)
-        new_c = nnx.sigmoid(f) * c + nnx.sigmoid(i) * jnp.tanh(g)
-        new_h = nnx.sigmoid(o) * jnp.tanh(new_c)
-        return (new_h, new_c), new_h
-
-
-class GRUCell(nnx.Module):
-    """Gated recurrent unit (Cho et al. 2014, arXiv:1406.1078), with the reset gate after the product.
-
-    z, r = sigmoid(x W + b + h U + b'); g = tanh(x W + b + r (h U + b')); h' = z h + (1 - z) g. Resetting
-    after the product is cuDNN's form and Keras' default (`reset_after=True`); it allows one product with U a
-    step. Gate order z, r, g and shapes are those of Keras.
-
-    Attributes:
-      kernel: (D, 3 units), recurrent_kernel: (units, 3 units), bias and recurrent_bias: (3 units,).
-    """
-
-    def __init__(self, input_size: int, units: int, *, dtype: DTypeLike = jnp.float32, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(glorot_uniform(rngs.params(), (input_size, 3 * units)))
-        self.recurrent_kernel = nnx.Param(orthogonal(rngs.params(), (units, 3 * units)))
-        self.bias = nnx.Param(jnp.zeros(3 * units))
-        self.recurrent_bias = nnx.Param(jnp.zeros(3 * units))
-        self.units = units
-        self.dtype = jnp.dtype(dtype)
-
-    def initial_carry(self, batch: int) -> Carry:
-        """h of zeros, (batch, units)."""
-        return (jnp.zeros((batch, self.units), self.dtype),)
-
-    def project(self, inputs: jax.Array) -> jax.Array:
-        """x W + b for all time steps: (..., D) to (..., 3 units)."""
-        projected = inputs.astype(self.dtype) @ self.kernel[...].astype(self.dtype)
-        return projected + per_channel(self.bias[...].astype(self.dtype), projected)
-
-    def __call__(self, carry: Carry, projected: jax.Array) -> tuple[Carry, jax.Array]:
-        """One time step: ((h,), x W + b) to ((h',), h')."""
-        (h,) = carry
-        recurrent = h @ self.recurrent_kernel[...].astype(self.dtype)
-        recurrent = recurrent + per_channel(self.recurrent_bias[...].astype(self.dtype), recurrent)
-        x_z, x_r, x_g = jnp.split(projected, 3, axis=-1)
-        h_z, h_r, h_g = jnp.split(recurrent, 3, axis=-1)
-        z = nnx.sigmoid(x_z + h_z)
-        r = nnx.sigmoid(x_r + h_r)
-        g = jnp.tanh(x_g + r * h_g)
-        new_h = z * h + (1 - z) * g
-        return (new_h,), new_h
-
-
-Cell = LSTMCell | GRUCell
-
-
-def scan_over_time(
-    cell: Cell, inputs: jax.Array, valid: jax.Array, *, reverse: bool = False
-) -> tuple[Carry, jax.Array]:
-    """Run a cell over a batch of sequences.
-
-    Args:
-      cell: the cell.
-      inputs: (B, T, D).
-      valid: (B, T) bool; at other time steps the carry stands still and the output is zero.
-      reverse: from the last time step to the first.
-
-    Returns:
-      The carry after the last step taken, and the outputs (B, T, units), in the order of the inputs.
-    """
-    projected = jnp.swapaxes(cell.project(inputs), 0, 1)  # (T, B, gates * units)
-
-    def step(carry: Carry, now: tuple[jax.Array, jax.Array]) -> tuple[Carry, jax.Array]:
-        projected_now, valid_now = now
-        new_carry, output = cell(carry, projected_now)
-        keep = valid_now[:, None]
-        new_carry = tuple(jnp.where(keep, new, old) for new, old in zip(new_carry, carry, strict=True))
-        return new_carry, jnp.where(keep, output, 0)
-
-    carry, outputs = lax.scan(step, cell.initial_carry(inputs.shape[0]), (projected, valid.T), reverse=reverse)
-    return carry, jnp.swapaxes(outputs, 0, 1)
+__all__ = ["TemporalEncoder"]
 
 
 @register_sequence_encoder
