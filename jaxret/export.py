@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from jaxret.cli.flags import parse
+from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import run_command
 from jaxret.plain_text import print_text
 
@@ -33,6 +34,7 @@ class Export:
     where: str | None = None
 
 
+@as_typed([Export])
 def main(argv: Sequence[str]) -> int:
     """Parse, write, print."""
     args, _ = parse(argv, Export, prog="jaxret export")

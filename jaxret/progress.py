@@ -35,7 +35,7 @@ def progress_bar(
     """A progress bar on standard error, to `update` and, as a context, to close.
 
     A terminal shows one line that is drawn again; a file or a pipe, such as the log of a job, gets a line every ten
-    seconds. Where there is no standard error, nothing is drawn.
+    seconds. Where there is nothing to do, or no standard error, nothing is drawn.
 
     Args:
       description: what stands before the bar; None for nothing.
@@ -50,7 +50,7 @@ def progress_bar(
         unit=unit,
         total=total,
         initial=done,
-        disable=not shown or sys.stderr is None,
+        disable=not shown or sys.stderr is None or total == 0,
         dynamic_ncols=terminal,
         file=sys.stderr if terminal or sys.stderr is None else _Lines(sys.stderr),
         mininterval=0.1 if terminal else _SECONDS_A_LINE,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,7 @@ import tyro
 from jaxret.cli.changed_flags import refuse_changed
 from jaxret.cli.compilation_cache import programs_folder
 from jaxret.cli.flags import refusals_raised
-from jaxret.cli.option_names import as_typed
+from jaxret.cli.option_names import as_typed, flags_of, with_flags
 from jaxret.cli.run import STOPPED, run_command
 from jaxret.errors import ConfigError
 from jaxret.plain_text import print_text
@@ -87,7 +88,8 @@ def main(argv: Sequence[str]) -> int:
         run = run or RunFolder.new(new_run_path(recipe.name, config))
         check_numbers(config)
         print_text(f"run folder: {run.path}")
-        context = RunContext(run, recipe.name, _print, not options.quiet, options.stop_after)
+        log = functools.partial(_print, flags=flags_of(type(recipe.config)))
+        context = RunContext(run, recipe.name, log, not options.quiet, options.stop_after)
         with keep_programs_in(programs_folder()):
             finished = recipe.train(config, context)
     if options.distributed:
@@ -128,8 +130,8 @@ def _parse(name: str, default: Any, words: list[str]) -> Any:
     return dataclasses.replace(parsed.settings, loss=None if loss is None else parsed.loss)
 
 
-def _print(line: str) -> None:
-    print_text(line)
+def _print(line: str, flags: Mapping[str, str]) -> None:
+    print_text(with_flags(line, flags))
 
 
 def _join(options: TrainOptions) -> None:

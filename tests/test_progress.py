@@ -62,6 +62,10 @@ def test_a_stream_that_does_not_tell_what_it_is_gets_lines(monkeypatch: pytest.M
     with progress_bar(None, "item", total=3) as bar:
         bar.update(3)
     assert stream.text.splitlines()[-1].strip().startswith("100%")
+    monkeypatch.setattr(sys, "stderr", idle := Writer())
+    with progress_bar(None, "item", total=0):
+        pass
+    assert idle.text == ""
     monkeypatch.setattr(sys, "stderr", None)  # as pythonw has it
     with progress_bar(None, "item", total=3) as bar:
         bar.update(3)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_type_hints
 
 from jaxret.errors import ConfigError, NonFiniteLossError
 
-__all__ = ["SPELLINGS", "as_typed", "flag_of", "flags_of"]
+__all__ = ["SPELLINGS", "as_typed", "flag_of", "flags_of", "with_flags"]
 
 SPELLINGS = {"min_cosine": "par", "measure": "sequence", "part": "subsequence"}
 """The flags of options that are not called as their fields are; settings of a training name theirs at the field."""
@@ -42,11 +42,32 @@ def flags_of(kind: type[Any]) -> dict[str, str]:
     return flags
 
 
-@contextlib.contextmanager
-def as_typed(classes: Iterable[type[Any]]) -> Iterator[None]:
-    """Errors that name a field of these dataclasses name its flag instead, and `field=value` as it is typed.
+def with_flags(text: str, flags: Mapping[str, str]) -> str:
+    """A text that names fields, with their flags in their place, and `field=value` as it is typed.
 
     Names that are words of English, too, are left as they are where they stand alone.
+
+    Args:
+      text: a line of a log, or a message.
+      flags: of the fields, by their names.
+
+    Example:
+      >>> with_flags("lora_rank needs freeze=False, not a freeze", {"lora_rank": "--lora-rank", "freeze": "--freeze"})
+      '--lora-rank needs --freeze False, not a freeze'
+    """
+
+    def typed(word: re.Match[str]) -> str:
+        name, equals = word.groups()
+        if name not in flags or not (equals or "_" in name):
+            return word[0]
+        return flags[name] + (" " if equals else "")
+
+    return _NAMED.sub(typed, text)
+
+
+@contextlib.contextmanager
+def as_typed(classes: Iterable[type[Any]]) -> Iterator[None]:
+    """Errors that name fields of these dataclasses name their flags instead, see `with_flags`.
 
     Raises:
       ConfigError, NonFiniteLossError, ValueError: as in the block.
@@ -59,16 +80,9 @@ def as_typed(classes: Iterable[type[Any]]) -> Iterator[None]:
       jaxret.errors.ConfigError: --every-clip needs --metric cosine, and space is the other
     """
     flags = {name: flag for kind in classes for name, flag in flags_of(kind).items()}
-
-    def typed(word: re.Match[str]) -> str:
-        name, equals = word.groups()
-        if name not in flags or not (equals or "_" in name):
-            return word[0]
-        return flags[name] + (" " if equals else "")
-
     try:
         yield
     except (ValueError, NonFiniteLossError) as error:
         if type(error) not in (ConfigError, NonFiniteLossError, ValueError):
             raise
-        raise type(error)(_NAMED.sub(typed, str(error))) from error
+        raise type(error)(with_flags(str(error), flags)) from error

@@ -20,6 +20,7 @@ from jaxret.evaluation import GroupFigures
 from jaxret.files import write_atomically
 from jaxret.index import MediaIndex
 from jaxret.models.encoder import VideoEncoder
+from jaxret.plain_text import counted
 from jaxret.reporting import Section, drawn_figure, paragraph, preformatted, table
 from jaxret.retrieval import Retriever
 from jaxret.retrieval.encode import FrameVectors
@@ -106,7 +107,7 @@ def curve_parts(run: RunFolder, panels: Mapping[str, Sequence[str]]) -> list[str
         return [paragraph("Nothing was trained.")]
     from jaxret.reporting import draw_curves  # brings matplotlib, which not every run draws with
 
-    text = f"{len(rows)} evaluations"
+    text = counted(len(rows), "evaluation")
     return [drawn_figure(run.curves, text, lambda: draw_curves(run.curves, rows, panels=panels))]
 
 

@@ -106,7 +106,7 @@ def test_what_cannot_be_exported_is_named_and_nothing_is_left(index, tmp_path, m
         ({"out": "there", "to": "npy", "space": "clip"}, "there is there already: name a new one"),
         ({"out": "none/x", "to": "npy", "space": "clip"}, "there is no folder"),
         ({"out": "x", "to": "csv", "space": "clip"}, "to must be one of parquet, lance, faiss, npy, got 'csv'"),
-        ({"out": "x", "to": "npy"}, "has several spaces: name one of clip, code, size"),
+        ({"out": "x", "to": "npy"}, "has several spaces: choose one, space=clip or space=code or space=size"),
         ({"out": "x", "to": "npy", "space": "z"}, "space must be one of clip, code, size, got 'z'"),
         ({"out": "x", "to": "npy", "space": "clip", "where": "z = 1"}, "no column z"),
     ]

@@ -54,7 +54,8 @@ def export_rows(
     if not is_there(out.absolute().parent):
         raise ConfigError(f"{out} cannot be written: there is no folder {out.parent}")
     if space is None and len(index.spaces) > 1:
-        raise ConfigError(f"{index.folder} has several spaces: name one of {', '.join(index.spaces)}")
+        spaces = " or ".join(f"space={name}" for name in index.spaces)
+        raise ConfigError(f"{index.folder} has several spaces: choose one, {spaces}")
     name = next(iter(index.spaces)) if space is None else space
     count = int(sum(len(rows) for rows in chosen_rows(index, name, where)))
     write = {"parquet": _parquet, "lance": _lance, "faiss": _faiss, "npy": _npy}[to]

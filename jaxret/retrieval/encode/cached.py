@@ -47,4 +47,6 @@ def fill_cache(
             bar.total, bar.n = total, done
             bar.update(0)
 
-        return cache.fill(dataset.subset(numbers), compute, threads=threads, progress=progress)
+        table = cache.fill(dataset.subset(numbers), compute, threads=threads, progress=progress)
+        bar.n = bar.total  # also of what was there already
+        return table

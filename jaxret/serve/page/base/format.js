@@ -15,10 +15,11 @@ export function span(start, end) {
   return end > start ? `${clock(start)}–${clock(end)}` : clock(start);
 }
 
-/** Distances of any scale: three figures that count. */
+/** Distances of any scale: three figures that count, of next to nothing two. */
 export function figure(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   if (Number.isInteger(value)) return String(value);
+  if (Math.abs(value) < 0.001) return value.toExponential(1);
   return Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
