@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from index_results import items_of, keys_of
 from reference.nearest import hamming_distances
+from signed_manifests import resign
 
 import jaxret.index.search.item_search as item_search
 import jaxret.index.search.shards as shards
@@ -17,7 +16,6 @@ import jaxret.index.segment as segment_module
 import jaxret.index.snapshot as snapshot_module
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, MediaItem, Rows, SearchOptions, Space
-from jaxret.index.manifest import manifest_checksum
 from jaxret.rank import HammingIndex, pack_bits
 
 CODES = "segments/000001/code.codes.npy"
@@ -270,11 +268,11 @@ def test_a_flipped_bit_and_a_lost_byte_are_noticed(make, monkeypatch):
 
 def test_a_manifest_whose_codes_do_not_fit_is_refused(make):
     index = filled(make)
-    path = index.folder / "manifest.json"
-    body = json.loads(path.read_text())
-    next(space for space in body["spaces"] if space["name"] == "code")["dimension"] = 24
-    body["checksum"] = manifest_checksum(body)
-    path.write_text(json.dumps(body))
+
+    def narrow(body):
+        next(space for space in body["spaces"] if space["name"] == "code")["dimension"] = 24
+
+    resign(index.folder, narrow)
     with pytest.raises(IndexFormatError, match="arrays of space 'code' in segment 000001 do not fit together"):
         MediaIndex.open(index.folder)
 

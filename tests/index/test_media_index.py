@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from index_results import keys_of
+from signed_manifests import resign
 
 from jaxret.errors import ConfigError, EncoderMismatchError, IndexFormatError, JaxretError
 from jaxret.index import EncoderRecord, MediaIndex, MediaItem, Rows, Space
@@ -302,35 +303,23 @@ def test_vectors_are_mapped_read_only(make):
 
 def test_a_space_of_a_future_kind_is_opened_kept_and_not_searched(make):
     """A later version may add `bag` spaces with arrays of their own; format version 1 carries them along."""
-    import hashlib
-
-    from jaxret.index.manifest import manifest_checksum
-
     index = make.filled()
     extra = index.folder / "segments" / "000001" / "words.counts.npy"
     np.save(extra, np.zeros((4, 200), np.uint16))
-    path = index.folder / "manifest.json"
-    body = json.loads(path.read_text())
-    body["spaces"].append(
-        {
-            "name": "words",
-            "dimension": 200,
-            "representation": "bag",
-            "dtype": "uint16",
-            "metrics": ["idf-cosine"],
-        }
-    )
-    body["segments"][0]["arrays"]["words"] = {
-        "counts": {
-            "file": "segments/000001/words.counts.npy",
-            "size": extra.stat().st_size,
-            "sha256": hashlib.sha256(extra.read_bytes()).hexdigest(),
-            "dtype": "uint16",
-            "shape": [4, 200],
-        }
+    words = {"name": "words", "dimension": 200, "representation": "bag", "dtype": "uint16", "metrics": ["idf-cosine"]}
+    counts = {
+        "file": "segments/000001/words.counts.npy",
+        "size": extra.stat().st_size,
+        "sha256": hashlib.sha256(extra.read_bytes()).hexdigest(),
+        "dtype": "uint16",
+        "shape": [4, 200],
     }
-    body["checksum"] = manifest_checksum(body)
-    path.write_text(json.dumps(body))
+
+    def with_words(body):
+        body["spaces"].append(words)
+        body["segments"][0]["arrays"]["words"] = {"counts": counts}
+
+    resign(index.folder, with_words)
 
     index = MediaIndex.open(index.folder)
     assert index.search("frame", np.zeros(3, np.float32), 1).ids.tolist() == [[0]]

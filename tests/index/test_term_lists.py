@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 import pytest
+from signed_manifests import resign
 
 from jaxret.errors import IndexFormatError
 from jaxret.index import MediaIndex, Rows, Space, Terms
 from jaxret.index.cells.term_lists import lists_of_files, problems_of_lists
-from jaxret.index.manifest import manifest_checksum
 
 TERMS = Terms(9, 2, 3)  # terms stand at 2, 5, 8 and 11
 
@@ -108,13 +108,6 @@ def test_what_has_no_terms_is_refused(make) -> None:
         vectors.keep_lists("frame", TERMS)
 
 
-def edited(index, change) -> None:
-    path = index.folder / "manifest.json"
-    body = json.loads(path.read_text())
-    change(body)
-    path.write_text(json.dumps({**body, "checksum": manifest_checksum(body)}))
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -127,7 +120,7 @@ def edited(index, change) -> None:
 )
 def test_manifests_that_do_not_fit_are_refused(make, change, message: str) -> None:
     index = grown(make, [4])
-    edited(index, change)
+    resign(index.folder, change)
     with pytest.raises(IndexFormatError, match=message):
         MediaIndex.open(index.folder)
 
