@@ -115,7 +115,7 @@ def test_what_has_no_terms_is_refused(make) -> None:
         (lambda body: body["terms"]["words"].update(count=8), "do not fit their rows and terms"),
         (lambda body: body["terms"].update(other={"count": 3, "first": 0, "step": 1}), "there are terms of 'other'"),
         (lambda body: body["segments"][0]["cells"].clear(), "must have cells of the spaces"),
-        (lambda body: body["segments"][0]["cells"]["words"].pop("rows"), "missing or unknown fields: rows"),
+        (lambda body: body["segments"][0]["cells"]["words"].pop("rows") and None, "missing or unknown fields: rows"),
     ],
 )
 def test_manifests_that_do_not_fit_are_refused(make, change, message: str) -> None:
