@@ -134,6 +134,8 @@ class SequenceSearch:
         )
 
 
+_MOST_SCALES = 9
+
 FirstPass = Literal["region", "image"]
 """What the first pass of a search with a region compares."""
 
@@ -162,6 +164,8 @@ class RegionSearch:
         key points agree alone.
       verify: put the candidates in order by key points that agree on one transform (SIFT words, extra opencv).
       min_words: local features that the region must hold.
+      scales: of patches: at how many sizes the region is seen, from half to twice its own; an image counts by the size
+        that agrees best. It needs a region. Default: 3 for patches, 1 for the other systems, which have no more.
 
     Raises:
       TypeError: region is not a `Region`.
@@ -178,6 +182,7 @@ class RegionSearch:
     expand: CountOrZero = 0
     verify: bool = False
     min_words: Count = 1
+    scales: Annotated[int | None, at_least(1, most=_MOST_SCALES)] = None
 
     def __post_init__(self) -> None:
         for name, least in (("candidates", 0), ("expand", 0), ("min_words", 1)):
@@ -186,6 +191,8 @@ class RegionSearch:
                 raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
             if int(value) > MOST:
                 raise ValueError(f"{name} must be at most {MOST}, got {value}")
+        if self.scales is not None:
+            check_count(self.scales, "scales", most=_MOST_SCALES)
         if self.first_pass not in get_args(FirstPass):
             known = ", ".join(get_args(FirstPass))
             raise ValueError(f"first_pass must be one of {known}, got {self.first_pass!r}")

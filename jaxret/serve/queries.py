@@ -211,5 +211,5 @@ class _ObservedReader(MediaReader):
 
 def settled_by_query(options: Any) -> Mapping[str, Any]:
     """What options say of the query itself, by which its encoded form is known again."""
-    names = ("region", "surroundings", "min_words") if isinstance(options, RegionSearch) else ()
+    names = ("region", "first_pass", "surroundings", "min_words", "scales") if isinstance(options, RegionSearch) else ()
     return {name: getattr(options, name) for name in names}

@@ -10,7 +10,7 @@ from flax import nnx
 from instance_making import FITTED, grid_encoder, scene
 
 from jaxret.errors import ConfigError
-from jaxret.models.descriptors.grid import GridEncoder, grid_cells, window_means
+from jaxret.models.descriptors.grid import GridEncoder, cell_means, grid_cells, window_cosines, window_means
 from jaxret.models.store import fingerprint, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
 
@@ -82,6 +82,27 @@ def test_windows_are_means_of_places() -> None:
     found = window_means(places, windows)
     for number, (top, left, bottom, right) in enumerate(windows.tolist()):
         np.testing.assert_allclose(found[:, number], places[:, top:bottom, left:right].mean(axis=(1, 2)), atol=1e-5)
+
+
+def test_cells_and_cosines_are_those_of_means() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.normal(size=(12, 12, 6)).astype(np.float32)
+    places[:3, :3] = 0
+    for levels in (1, 4):
+        np.testing.assert_allclose(cell_means(places, levels), window_means(places, grid_cells(levels)), atol=1e-6)
+    vectors = rng.normal(size=(2, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    begins = [(top, left) for top in range(12) for left in range(12)]
+    windows = np.array([(t, le, b, r) for t, le in begins for b in range(t + 1, 13) for r in (12, le + 1)])
+    means = window_means(places, windows)
+    lengths = np.linalg.norm(means, axis=1)
+    nothing = (windows[:, 2] <= 3) & (windows[:, 3] <= 3)
+    found = window_cosines(places, windows, vectors)
+    assert found.shape == (2, len(windows))
+    assert nothing.sum() == 18
+    assert (found[:, nothing] == 0).all()
+    expected = vectors @ (means[~nothing] / lengths[~nothing, None]).T
+    np.testing.assert_allclose(found[:, ~nothing], expected, atol=2e-5)
 
 
 def test_stored_and_loaded(tmp_path: Path) -> None:

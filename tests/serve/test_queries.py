@@ -14,9 +14,10 @@ pytest.importorskip("starlette", reason="the extra serve is not installed")
 
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.ranges import Count, at_least
+from jaxret.retrieval import Region, RegionSearch
 from jaxret.serve.api.typed import read, read_text, schema_of
 from jaxret.serve.errors import ApiError
-from jaxret.serve.queries import CancelledError, ObservedMedia
+from jaxret.serve.queries import CancelledError, ObservedMedia, settled_by_query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,3 +116,10 @@ def test_decoding_is_timed_and_ends_when_it_is_not_wanted() -> None:
         with pytest.raises(CancelledError):
             next(frames)
     assert observed.seconds > spent
+
+
+def test_what_settles_a_query_tells_queries_apart():
+    given = [{}, {"first_pass": "image"}, {"surroundings": 0.5}, {"min_words": 2}, {"scales": 1}]
+    options = [RegionSearch(Region(0, 0, 8, 8), **one) for one in given]
+    assert len({tuple(settled_by_query(one).values()) for one in [*options, RegionSearch()]}) == 6
+    assert settled_by_query(options[0]) == settled_by_query(dataclasses.replace(options[0], candidates=5, expand=2))

@@ -21,11 +21,13 @@ from jaxret.models.projection import LinearProjection
 from jaxret.models.registry import register_encoder
 from jaxret.preprocessing import Preprocessing
 
-__all__ = ["PLACES", "GridEncoder", "grid_cells", "window_means"]
+__all__ = ["PLACES", "GridEncoder", "cell_means", "grid_cells", "window_cosines", "window_means"]
 
 PLACES = 12
 """Places along a side that a map is averaged into: every cell of 1 x 1 to 4 x 4 grids, and many windows more, are made
 of them."""
+
+_NOTHING = 1e-6  # of the length of all places together: a sum that is no longer is 0 but for rounding
 
 Array = NDArray[np.float32]
 Windows = NDArray[np.int64]
@@ -50,6 +52,50 @@ def window_means(places: Array, windows: Windows) -> Array:
     top, left, bottom, right = windows.T
     sums = table[..., bottom, right, :] - table[..., top, right, :] - table[..., bottom, left, :]
     return np.asarray((sums + table[..., top, left, :]) / ((bottom - top) * (right - left))[:, None], np.float32)
+
+
+def cell_means(places: Array, levels: int) -> Array:
+    """The means (P, C) of places (12, 12, C) in the cells of `grid_cells`, each grid by sums along rows and columns."""
+    found = []
+    for n in range(1, levels + 1):
+        rows = places.reshape(n, PLACES // n, PLACES, -1).sum(axis=1)
+        cells = rows.reshape(n, n, PLACES // n, -1).sum(axis=2)
+        found.append(cells.reshape(n * n, -1) * np.float32((n / PLACES) ** 2))
+    return np.concatenate(found)
+
+
+def window_cosines(places: Array, windows: Windows, vectors: Array) -> NDArray[np.float64]:
+    """The cosines (S, W) of vectors (S, C) of length 1 with the means of places (12, 12, C) in windows (W, 4), see
+    `window_means`; 0 where a mean is 0.
+
+    No mean is made: what a vector shares with a window is a sum over its places, and the square of the length of their
+    sum is one over all pairs of its places, both by tables of sums up to each place.
+    """
+    flat = places.reshape(PLACES**2, -1)
+    # By `einsum`: NumPy's products wake threads, which wait busily after each for longer than these take.
+    shared = _sums_up_to(np.einsum("sc,pc->sp", vectors, flat).reshape(-1, PLACES, PLACES), axes=(1, 2))
+    pairs = _sums_up_to(np.einsum("pc,qc->pq", flat, flat).reshape((PLACES,) * 4), axes=(0, 1, 2, 3))
+    top, left, bottom, right = windows.T
+    corners = [(bottom, right, 1), (top, right, -1), (bottom, left, -1), (top, left, 1)]
+    dots = sum(sign * shared[:, row, column] for row, column, sign in corners)
+    squares = sum(
+        sign * other_sign * pairs[row, column, other_row, other_column]
+        for row, column, sign in corners
+        for other_row, other_column, other_sign in corners
+    )
+    lengths = np.broadcast_to(np.sqrt(np.maximum(squares, 0)), np.shape(dots))
+    some = lengths > _NOTHING * np.linalg.norm(flat)
+    return np.asarray(np.divide(dots, lengths, out=np.zeros(lengths.shape), where=some))
+
+
+def _sums_up_to(values: Array, axes: tuple[int, ...]) -> NDArray[np.float64]:
+    """Sums of what lies before each place along these axes, which begin with a line of zeros."""
+    table = np.zeros([size + (axis in axes) for axis, size in enumerate(values.shape)])
+    inner = table[tuple(slice(int(axis in axes), None) for axis in range(values.ndim))]
+    inner[...] = values
+    for axis in axes:
+        np.cumsum(inner, axis=axis, out=inner)
+    return table
 
 
 @register_encoder
@@ -200,7 +246,7 @@ class GridEncoder(nnx.Module):
 
     def cells(self, places: Array) -> Array:
         """Places (12 * 12, C) of an image to the means (P, C) in the cells of its grids, see `grid_cells`."""
-        return window_means(places.reshape(PLACES, PLACES, -1), grid_cells(self.levels))
+        return cell_means(places.reshape(PLACES, PLACES, -1), self.levels)
 
     def vectors(self, means: Array) -> Array:
         """Means of a map (..., C') to vectors (..., D) of length 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from jaxret.data.readers import Pixels
 from jaxret.data.rows import Rows
 from jaxret.index import MediaIndex, Space
-from jaxret.models.descriptors.grid import PLACES, GridEncoder, grid_cells, window_means
+from jaxret.models.descriptors.grid import PLACES, GridEncoder, grid_cells, window_cosines, window_means
 from jaxret.models.descriptors.stage_maps import sizes_within, unit_rows
 from jaxret.retrieval.encode import canvas_for
 from jaxret.retrieval.region import Box
@@ -40,11 +40,11 @@ class GridQuery:
     """A query by patches.
 
     Attributes:
-      vector: (D,), of length 1.
+      vectors: (S, D), of length 1, one a size at which the region is seen; what is compared counts by the nearest.
       aspect: width / height of its box in pixels: windows of another shape are left out. None: windows of every shape.
     """
 
-    vector: Vectors
+    vectors: Vectors
     aspect: float | None
 
 
@@ -56,6 +56,7 @@ class GridPatches(TwoPassSystem[GridQuery]):
       encoder: whose whitening, if any, is fitted.
     """
 
+    scales = 3
     encoder: GridEncoder
 
     def __init__(self, encoder: GridEncoder):
@@ -102,7 +103,11 @@ class GridPatches(TwoPassSystem[GridQuery]):
         left, top, right, bottom = (0.0, 0.0, float(width), float(height)) if box is None else box
         batch, sizes = self.padded(image)
         vector = self.encoder.vectors(self.encoder.box_mean(batch, (left, top, right, bottom), sizes))
-        return GridQuery(vector, None if box is None else (right - left) / (bottom - top))
+        return GridQuery(vector[None], None if box is None else (right - left) / (bottom - top))
+
+    def together(self, queries: Sequence[GridQuery]) -> GridQuery:
+        """See `TwoPassSystem.together`."""
+        return GridQuery(np.concatenate([query.vectors for query in queries]), queries[0].aspect)
 
     def gallery(self, index: MediaIndex) -> GridGallery:
         """See `TwoPassSystem.gallery`."""
@@ -136,7 +141,7 @@ class GridGallery(Gallery[GridQuery]):
           ValueError: weights of words or channels, or a prior for the centre, which patches have no use for.
         """
         _refuse_weights(idf, centre)
-        best = [(cells @ query.vector).max(axis=1) for cells in self._kept or self._read()]
+        best = [(cells @ query.vectors.T).max(axis=(1, 2)) for cells in self._kept or self._read()]
         return rounded_distances(np.concatenate([np.zeros(0), *best]))
 
     def locate(self, query: GridQuery, rows: NDArray[np.int64], *, idf: bool) -> Located:
@@ -151,8 +156,7 @@ class GridGallery(Gallery[GridQuery]):
         cosines, found = np.zeros(len(rows)), np.zeros((len(rows), 4))
         for number, (record, (height, width)) in enumerate(zip(stored, sizes.tolist(), strict=True)):
             windows = _windows() if query.aspect is None else _windows_like(query.aspect, width / height)
-            vectors = unit_rows(window_means(self._places(record), windows))
-            of_windows = vectors @ query.vector
+            of_windows = window_cosines(self._places(record), windows, query.vectors).max(axis=0)
             cosines[number] = of_windows.max()
             # Windows that agree nearly as well lie around the thing, too; their mean is finer than any of them.
             weights = np.exp((of_windows - cosines[number]) / _NEARLY)
@@ -162,13 +166,14 @@ class GridGallery(Gallery[GridQuery]):
         return Located(rows[order], distances[order], found[order])
 
     def expanded(self, query: GridQuery, found: Located, *, idf: bool) -> GridQuery:
-        """See `Gallery.expanded`: with the vectors of the windows nearest to the boxes found."""
-        chosen = [query.vector]
+        """See `Gallery.expanded`: with the vectors of the windows nearest to the boxes found, at each size."""
+        chosen = []
         for record, box in zip(np.asarray(self.stored(_PLACES, found.rows).vectors), found.boxes, strict=True):
             window = np.round(box[[1, 0, 3, 2]] * PLACES).astype(np.int64)
             window[2:] = np.maximum(window[2:], window[:2] + 1)
             chosen.append(unit_rows(window_means(self._places(record), window[None]))[0])
-        return dataclasses.replace(query, vector=unit_rows(np.mean(chosen, axis=0, dtype=np.float32)))
+        means = (query.vectors + np.sum(chosen, axis=0, dtype=np.float32)) / np.float32(1 + len(chosen))
+        return dataclasses.replace(query, vectors=unit_rows(means))
 
     def _places(self, record: NDArray[Any]) -> Vectors:
         return record.astype(np.float32).reshape(PLACES, PLACES, self._size)

@@ -44,6 +44,7 @@ from jaxret.retrieval.systems.gallery import (
     best_places,
     rank_rows,
 )
+from jaxret.retrieval.zoomed import zoom_factors, zoomed
 
 __all__ = ["TooFewWordsError", "TwoPassSystem"]
 
@@ -66,11 +67,13 @@ class TwoPassSystem(System, Generic[Query]):
       described_size: D, numbers of a local descriptor of `describe`.
       record_spaces: of an index, without the sizes of the images.
       key_points: whether results can be verified by the arrangement of key points.
+      scales: sizes at which a region is seen unless a search says otherwise; of 1 it can be seen at no more.
     """
 
     title = "regions of images"
     options = (RegionSearch,)
     key_points: ClassVar[bool] = False
+    scales: ClassVar[int] = 1
     preprocessing: Preprocessing
     unit: Unit
     record_spaces: tuple[Space, ...]
@@ -145,6 +148,10 @@ class TwoPassSystem(System, Generic[Query]):
           TooFewWordsError: the box holds fewer words than `min_words`.
           ValueError: a setting does not fit the system.
         """
+
+    def together(self, queries: Sequence[Query]) -> Query:
+        """One query of a region that is seen at several sizes; of systems with `scales`."""
+        raise NotImplementedError
 
     @abc.abstractmethod
     def gallery(self, index: MediaIndex) -> Gallery[Query]:
@@ -333,17 +340,33 @@ class TwoPassSystem(System, Generic[Query]):
           ValueError: the region does not fit the image or holds too little, or a setting does not fit the system.
         """
         region = options.region
-        if options.surroundings and region is None:
-            raise ValueError("surroundings are those of a region, and no region is marked")
+        for name, given in (("surroundings", options.surroundings), ("scales", (options.scales or 1) > 1)):
+            if given and region is None:
+                raise ValueError(f"{name} are those of a region, and no region is marked")
         box = None if region is None else scaled_box(region.box(size), size, image.shape[:2])
+        views = [(image, box)]
+        if box is not None and (scales := self._scales(options)) > 1:
+            views = [zoomed(image, box, factor, self.preprocessing) for factor in zoom_factors(scales)]
+        settings = {"min_words": options.min_words, "surroundings": options.surroundings}
         try:
-            query = self.query(image, box, min_words=options.min_words, surroundings=options.surroundings)
+            queries = [self.query(view, part, **settings) for view, part in views]
+            query = queries[0] if len(queries) == 1 else self.together(queries)
             if box is None or options.first_pass == "region":
                 return PassQueries(query, query)
             return PassQueries(query, self.query(image, None, min_words=1, surroundings=0.0))
         except TooFewWordsError as error:
             # The box is in the encoder's pixels, which a user has never seen: the message names the region as given.
             raise ValueError(f"{'the image' if region is None else f'the region {region}'} {error}") from error
+
+    def _scales(self, options: RegionSearch) -> int:
+        """At how many sizes the region is seen."""
+        if options.scales is None:
+            return self.scales
+        if options.scales > 1 and self.scales == 1:
+            raise ValueError(
+                f"scales={options.scales} are those of patches of grids, and the index has none: leave it out"
+            )
+        return options.scales
 
     def rank(
         self,

@@ -15,6 +15,8 @@ from jaxret.recipes.instances.recipe import InstanceSearchConfig, fit_encoder
 from jaxret.retrieval import Region, RegionSearch, Retriever, single_file
 from jaxret.retrieval.storage import bytes_per_image
 from jaxret.retrieval.systems import grid
+from jaxret.retrieval.systems.gallery import PassQueries
+from jaxret.retrieval.zoomed import zoomed
 
 FLAG = Region(8, 8, 24, 24)
 
@@ -59,13 +61,13 @@ def test_both_passes_equal_loops(retriever: Retriever, images: Path, films: Path
     image, size = retriever.system.image(single_file(images / "a.png"))
     box_mean = retriever.encoder.box_mean(image[None], FLAG.box(size))
     query = retriever.encoder.vectors(box_mean).astype(np.float64)
-    first = ranked(retriever, image, size, RegionSearch(FLAG, candidates=0))
+    first = ranked(retriever, image, size, RegionSearch(FLAG, candidates=0, scales=1))
     for row, distance in zip(first.rows, first.distances, strict=True):
         cosine = cosines_of(query, rows[row], grid_cells(4)).max()
         assert distance == pytest.approx(1 - cosine, abs=2e-3)  # of cells in half precision
     assert np.isnan(first.boxes).all()
     assert (np.diff(first.distances) >= 0).all()
-    found = ranked(retriever, image, size, RegionSearch(FLAG, candidates=len(rows)))
+    found = ranked(retriever, image, size, RegionSearch(FLAG, candidates=len(rows), scales=1))
     sizes = retriever.index.rows("sizes").vectors
     for row, distance, box in zip(found.rows, found.distances, found.boxes, strict=True):
         height, width = sizes[row].tolist()
@@ -85,6 +87,38 @@ def test_both_passes_equal_loops(retriever: Retriever, images: Path, films: Path
     assert (np.diff(found.distances) >= 0).all()
 
 
+def test_an_image_counts_by_the_size_that_agrees_best(retriever: Retriever, images: Path) -> None:
+    system = retriever.system
+    image, size = system.image(single_file(images / "a.png"))
+    settings = {"min_words": 1, "surroundings": 0.0}
+    views = [zoomed(image, FLAG.box(size), factor, system.preprocessing) for factor in (0.5, 1.0, 2.0)]
+    assert [view.shape for view, _ in views] == [(32, 32, 3), (64, 64, 3), (64, 64, 3)]
+    alone = [PassQueries(query, query) for query in (system.query(*view, **settings) for view in views)]
+    for candidates in (0, 4):
+        options = RegionSearch(FLAG, candidates=candidates)
+        found = ranked(retriever, image, size, options)
+        gallery = system.prepared(retriever.index)
+        rows = np.arange(len(gallery.items))
+        if candidates:
+            by_size = [dict(zip(*one[:2], strict=True)) for one in map(_located(gallery, rows), alone)]
+            known = found.rows[:candidates]
+            expected = [min(sizes[row] for sizes in by_size) for row in known]
+        else:
+            known = found.rows
+            expected = np.min([gallery.distances(one.first, idf=False, centre=False) for one in alone], axis=0)[known]
+        np.testing.assert_allclose(found.distances[: len(known)], expected, atol=1e-6)
+    one = ranked(retriever, image, size, RegionSearch(FLAG, scales=1))
+    assert not np.array_equal(one.distances, found.distances)
+
+
+def _located(gallery, rows):
+    def locate(query):
+        found = gallery.locate(query.region, rows, idf=False)
+        return found.rows.tolist(), found.distances.tolist()
+
+    return locate
+
+
 def test_expansion_is_the_mean_of_the_query_and_the_windows_found(retriever: Retriever, images: Path) -> None:
     system, gallery = retriever.system, retriever.system.prepared(retriever.index)
     image, size = system.image(single_file(images / "a.png"))
@@ -95,7 +129,9 @@ def test_expansion_is_the_mean_of_the_query_and_the_windows_found(retriever: Ret
     windows = np.round(found.boxes[:, [1, 0, 3, 2]] * 12).astype(int)
     windows[:, 2:] = np.maximum(windows[:, 2:], windows[:, :2] + 1)
     chosen = [unit(window_means(stored[row], window[None]))[0] for row, window in zip(found.rows, windows, strict=True)]
-    np.testing.assert_allclose(again.vector, unit(np.mean([query.vector, *chosen], axis=0)), atol=1e-5)
+    assert len(query.vectors) == 3
+    for vector, expanded in zip(query.vectors, again.vectors, strict=True):
+        np.testing.assert_allclose(expanded, unit(np.mean([vector, *chosen], axis=0)), atol=1e-5)
     assert again.aspect == query.aspect == 1
 
 
@@ -122,6 +158,7 @@ def test_what_an_index_takes_and_refuses(retriever: Retriever, images: Path) -> 
             "surroundings is a setting of visual words, and the index has none: leave it out",
         ),
         (RegionSearch(FLAG, verify=True), "verify compares key points"),
+        (RegionSearch(scales=3), "scales are those of a region, and no region is marked"),
     ):
         with pytest.raises(ValueError, match=message):
             retriever.search(images / "a.png", options=options)

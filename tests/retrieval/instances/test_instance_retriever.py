@@ -208,6 +208,8 @@ def test_an_encoder_without_a_system_and_options_of_another_are_refused(
         ({"candidates": True}, "candidates must be a whole number of at least 0, got True"),
         ({"expand": 1.5}, "expand must be a whole number of at least 0, got 1.5"),
         ({"min_words": 0}, "min_words must be a whole number of at least 1, got 0"),
+        ({"scales": 0}, "scales must be at least 1, got 0"),
+        ({"scales": 10}, "scales must be at most 9, got 10"),
         ({"surroundings": -0.1}, "surroundings must be a finite number of at least 0, got -0.1"),
         ({"surroundings": float("nan")}, "surroundings must be a finite number of at least 0, got nan"),
         (

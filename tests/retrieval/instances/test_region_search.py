@@ -152,6 +152,10 @@ def test_a_box_smaller_than_a_cell_searches_with_the_nearest(region_retriever: R
     ("options", "message"),
     [
         (RegionSearch(centre=True), "a prior for the centre weights visual words, and the index has none"),
+        (
+            RegionSearch(Region(8, 8, 24, 24), scales=3),
+            "^scales=3 are those of patches of grids, and the index has none",
+        ),
         (RegionSearch(surroundings=0.2), "^surroundings is a setting of visual words, and the index has none"),
         (RegionSearch(min_words=2), "^min_words is a setting of visual words, and the index has none"),
         (RegionSearch(min_words=2, surroundings=0.2), "^min_words and surroundings are settings of visual words"),
