@@ -347,7 +347,7 @@ class TwoPassSystem(System, Generic[Query]):
         views = [(image, box)]
         if box is not None and (scales := self._scales(options)) > 1:
             views = [zoomed(image, box, factor, self.preprocessing) for factor in zoom_factors(scales)]
-        settings = {"min_words": options.min_words, "surroundings": options.surroundings}
+        settings: dict[str, Any] = {"min_words": options.min_words, "surroundings": options.surroundings}
         try:
             queries = [self.query(view, part, **settings) for view, part in views]
             query = queries[0] if len(queries) == 1 else self.together(queries)
