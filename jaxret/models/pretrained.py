@@ -7,6 +7,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
 from jaxret.models.foundation import is_published, open_published, published_kind
+from jaxret.models.layers.conv import ConvBatchNorm
 from jaxret.models.registry import create_backbone
 from jaxret.models.weights.load import load_pretrained
 
@@ -36,6 +37,9 @@ def pretrained_backbone(
 ) -> Backbone:
     """A backbone of frames or chunks, in evaluation mode.
 
+    The batch norms of pretrained weights keep their statistics where they are trained on: those of one batch, whose
+    frames are of few clips, are other ones, by which a network that finds clips finds them no more.
+
     Args:
       name: of the backbone.
       weights: "none" for random ones; "imagenet"; a file of weights of that backbone; or a folder of a published
@@ -58,4 +62,7 @@ def pretrained_backbone(
     backbone = create_backbone(name, channels=channels, dtype=dtype, rngs=rngs)
     if weights != "none":
         load_pretrained(backbone, weights)
+        for _, module in nnx.iter_graph(backbone):
+            if isinstance(module, ConvBatchNorm):
+                module.keeps_statistics = True
     return backbone

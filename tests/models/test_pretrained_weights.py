@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 import h5py
+import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from weights_making import keras_file
 
 from jaxret.errors import WeightsError
 from jaxret.models import create_backbone
+from jaxret.models.pretrained import pretrained_backbone
 from jaxret.models.weights import load as pretrained_weights
 from jaxret.models.weights.load import find_imagenet_weights, load_arrays, load_pretrained, read_weights
 from jaxret.models.weights.names import variables_by_path
@@ -67,6 +69,32 @@ def test_safetensors_with_the_modules_own_names_fit_any_backbone(name, tmp_path)
     load_pretrained(target, tmp_path / "w.safetensors")
     for path, variable in variables_by_path(target).items():
         np.testing.assert_array_equal(variable[...], arrays[".".join(map(str, path))])
+
+
+def test_batch_norms_of_pretrained_weights_keep_their_statistics_where_they_are_trained_on(tmp_path):
+    path, images = tmp_path / "w.safetensors", np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    random = create_backbone("small-convnet", rngs=nnx.Rngs(0))
+    save_file({".".join(map(str, p)): np.asarray(v[...]) for p, v in variables_by_path(random).items()}, path)
+    pretrained = pretrained_backbone("small-convnet", str(path), rngs=nnx.Rngs(1))
+
+    def trained_means(backbone):
+        """The running means after a step in training mode, and whether the scales learn."""
+        before = backbone(images).embedding
+        backbone.train()
+        gradients = nnx.grad(lambda network: jnp.square(network(images).embedding).sum())(backbone)
+        scales = [np.asarray(v) for p, v in nnx.to_flat_state(gradients) if p[-1] == "scale"]
+        backbone.eval()
+        means = [np.asarray(v[...]) for p, v in variables_by_path(backbone).items() if p[-1] == "mean"]
+        return means, all(np.abs(scale).max() > 0 for scale in scales), np.array_equal(before, backbone(images).embedding)
+
+    means, learns, same = trained_means(pretrained)
+    assert same
+    assert learns
+    assert not any(mean.any() for mean in means)
+    means, learns, same = trained_means(pretrained_backbone("small-convnet", "none", rngs=nnx.Rngs(0)))
+    assert not same
+    assert learns
+    assert all(mean.any() for mean in means)
 
 
 def test_safetensors_with_pytorch_names_fit_and_damage_is_refused(tmp_path):

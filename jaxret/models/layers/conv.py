@@ -46,6 +46,8 @@ class ConvBatchNorm(nnx.Module):
     Attributes:
       kernel: (*window, C_in, C_out), or (*window, C) if depthwise.
       norm: scale, bias, mean and var, each (C_out,).
+      keeps_statistics: in training mode, too, the running statistics are used, and stay as they are; the scale, the
+        bias and the kernel learn. False after creation.
 
     Raises:
       ValueError: a depthwise convolution is to change the number of channels.
@@ -77,6 +79,7 @@ class ConvBatchNorm(nnx.Module):
         self.depthwise = depthwise
         self.activation = activation
         self.dtype = jnp.dtype(dtype)
+        self.keeps_statistics = False
 
     def __call__(self, inputs: jax.Array, inside: Inside | None = None) -> jax.Array:
         """(B, *spatial, C_in) to (B, *spatial', C_out), in the compute dtype; `inside`: of padded images."""
@@ -100,7 +103,7 @@ class ConvBatchNorm(nnx.Module):
     @property
     def training(self) -> bool:
         """Whether the batch norm uses batch statistics."""
-        return not self.norm.use_running_average
+        return not (self.keeps_statistics or self.norm.use_running_average)
 
     def scale_and_shift(self) -> tuple[jax.Array, jax.Array]:
         """The batch norm of evaluation mode as `scale * x + shift`, each (C_out,) float32."""
