@@ -35,11 +35,12 @@ cannot train, is as good for four times the bytes (0.980, and more clips). Witho
 cut.
 
     python benchmarks/accuracy_image_to_video.py                    # all, 3 seeds; half an hour on two cores
-    python benchmarks/accuracy_image_to_video.py methods cuts       # some; the result file is then left as it is
+    python benchmarks/accuracy_image_to_video.py methods cuts       # some; the other rows of the file stay
+    python benchmarks/accuracy_image_to_video.py methods --seeds 0 --backbones mobilenet-v1
     python benchmarks/accuracy_image_to_video.py methods --data FOLDER --name UCF101 --fps 25
 
-Films, frame vectors and trainings are kept under --work and --cache, so a stopped call goes on where it was; with all
-of them at hand it takes 5 minutes.
+Rows are written after each system of `methods`, and after each of the other studies. Films, frame vectors and trainings
+are kept under --work and --cache, so a stopped call goes on where it was; with all of them at hand it takes 5 minutes.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ from jaxret.metrics import BoundaryCounts, match_boundaries
 from jaxret.models import SequenceEncoder
 from jaxret.retrieval.encode import detect_cuts
 
+NAME = "accuracy_image_to_video"
 WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}
 NAMES = {"mobilenet-v1": "MobileNet V1", "efficientnet-lite0": "EfficientNet-Lite0"}
 # Of EfficientNet-Lite0 the last maps find far fewer clips of the validation films (seed 0) than this one.
@@ -136,6 +138,12 @@ class Study:
             paper_data=PAPER_DATA,
         )
 
+    def land(self) -> None:
+        """Write the rows so far into the result file, and draw what the whole file shows."""
+        path = results_file.update(NAME, self.rows, ["jax", "flax", "av"])
+        print(path, flush=True)
+        draw(json.loads(path.read_text(encoding="utf-8"))["rows"], self.args)
+
 
 def methods(study: Study) -> None:
     """Tables 1 to 3."""
@@ -143,13 +151,20 @@ def methods(study: Study) -> None:
         for seed in study.args.seeds:
             system = study.system(backbone, SIZES[backbone], seed)
             compare(study, system, NAMES[backbone], temporal_encoders(system), what=QUERIES)
-    data, name = f"{study.args.name}, {QUERIES}", NAMES[study.args.backbones[0]]
-    draw_methods(study.rows, data, name, list(RULES.values()), FRAME_WISE)
-    scores, vectors = (gathered(study.rows, data, metric) for metric in ("mAP", "vectors an hour"))
+            study.land()
+
+
+def draw(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    """Methods and rules of cutting, and mAP against bytes, of the first backbone."""
+    data, name = f"{args.name}, {QUERIES}", NAMES[args.backbones[0]]
+    scores, vectors = (gathered(rows, data, metric) for metric in ("mAP", "vectors an hour"))
+    if not any(setting.startswith(name) for setting, _ in scores):
+        return
+    draw_methods(rows, data, name, list(RULES.values()), FRAME_WISE)
     draw_bytes(
         {
             f"{method}, {setting}".replace(f", {name}", ""): (
-                float(np.mean(vectors[setting, method])) * SIZES[study.args.backbones[0]] * 4 / 1e6,
+                float(np.mean(vectors[setting, method])) * SIZES[args.backbones[0]] * 4 / 1e6,
                 float(np.mean(scores[setting, method])),
             )
             for setting, method in scores
@@ -267,7 +282,7 @@ STUDIES = {"methods": methods, "cuts": cuts, "whitening": whitening, "hours": ho
 
 def main() -> None:
     """Run the studies, print a line a figure, draw, write the result file."""
-    parser = StudyParser(__doc__, "accuracy_image_to_video", STUDIES, seeds=(0, 1, 2), cache=True)
+    parser = StudyParser(__doc__, NAME, STUDIES, seeds=(0, 1, 2), cache=True)
     parser.add_argument("--data", default=str(JHMDB_CLIPS), help="clips (default: JHMDB)")
     parser.add_argument("--name", default="JHMDB", help="what the tables call the data")
     parser.add_argument("--fps", type=float, default=10.0, help="frames a second that films show (default 10)")
@@ -277,8 +292,7 @@ def main() -> None:
     study = Study(args)
     for name in args.studies:
         STUDIES[name](study)
-    if args.complete:
-        print(results_file.write("accuracy_image_to_video", study.rows, ["jax", "flax", "av"]))
+        study.land()
 
 
 if __name__ == "__main__":

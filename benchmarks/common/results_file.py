@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import os
 import platform
@@ -62,6 +63,7 @@ def versions_of(packages: Sequence[str]) -> dict[str, str]:
     return found
 
 
+@functools.cache  # a result that this program has written since is no change of what it measures with
 def commit() -> str:
     """The short hash of the checked-out commit, with "+" where files differ from it; "unknown" outside git."""
     git = ["git", "-C", str(RESULTS.parent)]
@@ -147,7 +149,7 @@ def update(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = 
     """As `write`, but rows of the old file for which there is no new one stay.
 
     Rows are of the same figure where all but their values is the same. `earlier` in the file lists the command,
-    commit and date of each call that rows may be left of.
+    commit and date of each call that rows may be left of. A call may update several times.
     """
     path = RESULTS / f"{name}.json"
     if not path.exists():
@@ -155,9 +157,15 @@ def update(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = 
     old = json.loads(path.read_text(encoding="utf-8"))
     fresh = {_figure_of(one) for one in rows}
     kept = [one for one in old["rows"] if _figure_of(one) not in fresh]
-    origin = {"command": old["command"], "commit": old["commit"], "date": old["date"]}
-    earlier = [one for one in old.get("earlier", []) if one != origin]
-    return _write(name, [*kept, *rows], packages, [*earlier, origin] if kept else [])
+    calls = [*old.get("earlier", []), {key: old[key] for key in _this_call()}]
+    others = [call for place, call in enumerate(calls) if call != _this_call() and call not in calls[:place]]
+    return _write(name, [*kept, *rows], packages, others if kept else [])
+
+
+def _this_call() -> dict[str, str]:
+    """What tells one call of a benchmark from another."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return {"command": command(), "commit": commit(), "date": today}
 
 
 def _figure_of(entry: dict[str, Any]) -> tuple[Any, ...]:
@@ -168,9 +176,7 @@ def _write(
     name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str], earlier: Sequence[dict[str, Any]]
 ) -> Path:
     content = {
-        "command": command(),
-        "commit": commit(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        **_this_call(),
         "machine": describe_machine(),
         "versions": {"jaxret": jaxret.__version__, **versions_of(["numpy", *packages])},
         **({"earlier": list(earlier)} if earlier else {}),

@@ -39,13 +39,16 @@ def test_no_group_is_on_both_sides(seed: int) -> None:
 
 def test_rows_without_a_new_figure_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results_file, "RESULTS", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["accuracy_some.py", "first"])
     results_file.update(
         "some", [results_file.row("a", "m", "mAP", value, seed=seed) for seed, value in ((0, 0.1), (1, 0.2))]
     )
-    path = results_file.update("some", [results_file.row("a", "m", "mAP", 0.3, seed=1)])
+    monkeypatch.setattr(sys, "argv", ["accuracy_some.py", "second"])
+    for value in (0.4, 0.3):  # a call may update several times
+        path = results_file.update("some", [results_file.row("a", "m", "mAP", value, seed=1)])
     written = json.loads(path.read_text())
     assert [(row["seed"], row["value"]) for row in written["rows"]] == [(0, 0.1), (1, 0.3)]
-    assert len(written["earlier"]) == 1
+    assert [call["command"].split()[-1] for call in written["earlier"]] == ["first"]
 
 
 def test_where_work_is_kept_is_no_part_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
