@@ -22,6 +22,7 @@ Every training is kept under --work and not done again, so a stopped call goes o
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,7 @@ MODALITIES = (
     ("rgb", "dynamic-image"),
 )  # fmt: skip
 LOOP = LoopConfig(epochs=60, evaluate_every=5, patience=4)
+MAPS_UNITS, MAPS_LOOP = 64, LoopConfig(epochs=15, evaluate_every=5)
 
 
 class Study:
@@ -91,7 +93,7 @@ class Study:
 
     def run(self, name: str, seed: int, setting: str, make_data: Callable[[], Sequences], **settings: Any) -> dict:
         """The figures of one training."""
-        config = DeepHashConfig(seed=seed, loop=LOOP, freeze=True, weights="imagenet", **settings)
+        config = DeepHashConfig(**{"seed": seed, "loop": LOOP, "freeze": True, "weights": "imagenet", **settings})
         scores = train_and_score(make_data, config, self.folder(name, setting, seed))
         print(f"{name:<20} {setting:<32} seed {seed}  " + figures_line(scores), flush=True)
         return scores
@@ -170,16 +172,18 @@ def fusion(study: Study) -> None:
 
 
 def maps(study: Study) -> None:
-    """3D convolution and 3D pooling of feature maps of 4 x 4 places; video files only."""
+    """3D convolution and 3D pooling of feature maps of 4 x 4 places, beside convolution of vectors trained alike: few
+    channels and epochs, since a step on maps takes seconds; video files only."""
     if study.videos is None:
         return
-    source, setting = study.videos, "fusion convolution-3d, maps of 4 x 4 places"
-    settings: dict[str, Any] = {"fusion": "convolution-3d"}
-    for seed in study.args.seeds or SEEDS:
-        scores = study.run(
-            source.name, seed, setting, lambda s=seed: videos(source, s, **settings), bits=64, **settings
-        )
-        study.add(source.name, seed, setting, "learned codes, 64 bits", scores["learned codes"])
+    source = study.videos
+    for kind, words in (("convolution-3d", "maps of 4 x 4 places"), ("convolution", "vectors")):
+        settings: dict[str, Any] = {"fusion": kind, "units": MAPS_UNITS}
+        setting = f"fusion {kind}, {words}, {MAPS_UNITS} channels, {MAPS_LOOP.epochs} epochs"
+        for seed in study.args.seeds or SEEDS:
+            make_data = functools.partial(videos, source, seed, **settings)
+            scores = study.run(source.name, seed, setting, make_data, bits=64, loop=MAPS_LOOP, **settings)
+            study.add(source.name, seed, setting, "learned codes, 64 bits", scores["learned codes"])
 
 
 def modalities(study: Study) -> None:
