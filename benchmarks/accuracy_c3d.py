@@ -7,7 +7,13 @@ minutes; narrow networks learn with a larger rate than the recipe's. The rest is
 Seen classes: test clips query the training clips (the validation part among them). Unseen ones: each clip queries the
 others of unseen classes. Clips of the query's own source are taken out. mAP and P@1 by Euclidean distance; beside the
 trained network stand the same one untrained, the mean colour of a clip, the mean of its frames at 8 x 8 places, and
-chance, the share of relevant clips. Validation mAP picks the epoch; nothing is picked by test clips.
+chance, the share of relevant clips. "Both, the default" are the open-set posterior that the network gives beside
+statistics of pixels (`--fusion open-set`), for which a network is trained in each of two rounds as well. Validation
+mAP picks the epoch, held-out training classes pick the rest; nothing is picked by test clips.
+
+- `table`: all of that, and codes of 64 bits.
+- `codes`: codes of a hash layer that is trained with the network (`--fusion mean --bits 64`), the first seed.
+- `whole`: the training accuracy of a few clips that the network sees again and again.
 
     python benchmarks/accuracy_c3d.py                       # half an hour on two cores
     python benchmarks/accuracy_c3d.py table --seeds 0       # a part of it; the other rows of the file stay
@@ -22,7 +28,7 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-from collections.abc import Sequence
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +44,27 @@ from jaxret.data.rows import Rows
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.data.splits import split_classes, split_dataset
 from jaxret.evaluation import LabelProtocol, Ranking, evaluate_leave_one_out, evaluate_queries
-from jaxret.models import load_encoder
+from jaxret.models import WithPixelStatistics, load_encoder
 from jaxret.models.backbones.small_convnet import grid_average
 from jaxret.models.encoder import VideoEncoder
+from jaxret.rank import pack_bits
 from jaxret.recipes.clip_media import embed_items
 from jaxret.recipes.clips import c3d
 from jaxret.recipes.clips.c3d import C3dConfig
-from jaxret.retrieval.encode import clip_rows, code_rows
+from jaxret.recipes.clips.open_set import video_classes
+from jaxret.recipes.clips.open_set_fit import fit_open_set_encoder
+from jaxret.recipes.opening import LabelledData
+from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, mean_frame_rows
 from jaxret.training import LoopConfig, RunContext, RunFolder, read_run_log
+from jaxret.training.itq import fit_itq
 
 SEEN_CLASSES = 6  # and as many unseen ones, of JHMDB
 WIDTH, EPOCHS, LEARNING_RATE = 0.125, 25, 3e-4  # of tables; the learning rate of whole is the recipe's
 DATA = "JHMDB, 6 + 6 classes"
 METRICS = ("mAP", "P@1")
+CODE_BITS = 64
+BASELINE = "mean frame, 8 x 8 places"
+Methods = dict[str, tuple[Rows, Ranking]]  # what a method ranks, and how
 WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_WIDTH, WHOLE_EPOCHS = 3, 4, 1.0, 14
 
 
@@ -91,30 +105,66 @@ class Trained:
 
     encoder: VideoEncoder
     config: C3dConfig
-    log: Sequence[Any]
+    run: RunFolder
 
-    def figures(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Figures by group of classes and method."""
+    @functools.cached_property
+    def data(self) -> LabelledData:
+        """All clips, and their splits; unseen classes only test."""
         dataset = open_dataset(self.config.data)
-        splits = split_dataset(dataset, unseen_fraction=0.0, seed=self.config.seed)
+        return LabelledData(dataset, split_dataset(dataset, unseen_fraction=0.0, seed=self.config.seed))
+
+    def of_hash_layer(self) -> Methods:
+        """Methods of a network that is trained with a hash layer."""
+        rows = clip_rows(self._embedded(self.encoder), self.encoder)
+        return {"trained": (rows, Ranking()), "trained, codes": (code_rows(rows), Ranking("hamming"))}
+
+    def of_network(self) -> Methods:
+        """Methods of the network alone, of what no training knows, and of the two beside each other, the default."""
+        media, bits = self._embedded(self.encoder), dataclasses.replace(self.config, bits=CODE_BITS)
+        assert isinstance(self.encoder.backbone, WithPixelStatistics)
+        learned = self.encoder.backbone.learned
+        vectors = mean_frame_rows(media)
+        network = dataclasses.replace(vectors, vectors=vectors.vectors[:, :learned])
+        pixels = dataclasses.replace(vectors, vectors=vectors.vectors[:, learned:])
+        untrained = c3d.make_encoder(dataclasses.replace(self.config, fusion="mean"))
+        frame = mean_pixels(self.data.dataset, self.encoder, self._everything, 8)
+        hashed = c3d.make_encoder(bits, len(video_classes(self.data)))
+        hashed = hashed.with_temporal(hashed.temporal, self.encoder.backbone)
+        # The networks of the run are restored, not trained again.
+        fit_open_set_encoder(hashed, self.data, None, bits, RunContext(self.run, log=str, show_progress=False))
+        return {
+            "network trained": (network, Ranking()),
+            "network trained, cosine": (network, Ranking("cosine")),
+            "network untrained": (clip_rows(self._embedded(untrained), untrained), Ranking()),
+            "mean colour": (mean_pixels(self.data.dataset, self.encoder, self._everything, 1), Ranking()),
+            BASELINE: (frame, Ranking()),
+            "statistics of pixels": (pixels, Ranking("cosine")),
+            "both, the default": (clip_rows(media, self.encoder), Ranking()),
+            f"mean frame, ITQ, {CODE_BITS} bits": (self._rotated(frame), Ranking("hamming")),
+            f"statistics of pixels, ITQ, {CODE_BITS} bits": (self._rotated(pixels), Ranking("hamming")),
+            f"both, the default, {CODE_BITS} bits": (code_rows(clip_rows(media, hashed)), Ranking("hamming")),
+        }
+
+    @property
+    def _everything(self) -> np.ndarray:
+        splits = self.data.splits
+        return np.concatenate([splits.train, splits.validation, splits.test])
+
+    def _embedded(self, encoder: VideoEncoder) -> dict[int, FrameVectors]:
+        return embed_items(self.data.dataset, encoder, self._everything.tolist(), threads=1)[0]
+
+    def _rotated(self, rows: Rows) -> Rows:
+        """Codes of vectors by a rotation that is fitted on the training clips."""
+        fitted = rows.vectors[np.isin(rows.items, self.data.splits.train)]
+        signs = fit_itq(fitted, CODE_BITS, seed=self.config.seed)(rows.vectors)
+        return Rows(pack_bits(signs, threshold=0.0), rows.items)
+
+    def figures(self, methods: Methods) -> dict[str, dict[str, dict[str, float]]]:
+        """Figures by group of classes and method."""
+        dataset, splits = self.data.dataset, self.data.splits
         of_unseen = np.array([dataset.items[n].label in splits.unseen for n in splits.test.tolist()])
         seen, unseen = splits.test[~of_unseen], splits.test[of_unseen]
         known = np.concatenate([splits.train, splits.validation])
-        everything = np.concatenate([known, splits.test])
-
-        def encoded(encoder: VideoEncoder) -> Rows:
-            return clip_rows(embed_items(dataset, encoder, everything.tolist(), threads=1)[0], encoder)
-
-        trained = encoded(self.encoder)
-        methods = {
-            "trained": (trained, Ranking()),
-            "trained, cosine": (trained, Ranking("cosine")),
-            "untrained": (encoded(c3d.make_encoder(self.config)), Ranking()),
-            "mean colour": (mean_pixels(dataset, self.encoder, everything, 1), Ranking()),
-            "mean frame, 8 x 8 places": (mean_pixels(dataset, self.encoder, everything, 8), Ranking()),
-        }
-        if self.encoder.code_bits:
-            methods["trained, codes"] = (code_rows(trained), Ranking("hamming"))
         figures: dict[str, dict[str, dict[str, float]]] = {"seen": {}, "unseen": {}}
         for method, (rows, ranking) in methods.items():
             protocol = LabelProtocol(ks=(1,))
@@ -124,6 +174,10 @@ class Trained:
             alone = evaluate_leave_one_out(*_part(rows, unseen, dataset), ranking, protocol)["all"]
             for group, measured in (("seen", found), ("unseen", alone)):
                 figures[group][method] = {name: measured[name] for name in METRICS}
+        for of_group in figures.values():
+            baseline = of_group.get(BASELINE)
+            for measured in of_group.values() if baseline else ():
+                measured["less the mean frame's"] = measured["mAP"] - baseline["mAP"]
         for group, queries, gallery in (("seen", seen, known), ("unseen", unseen, unseen)):
             figures[group]["chance"] = {"P@1": _share_relevant(dataset, queries, gallery)}
         return figures
@@ -150,7 +204,7 @@ def trained(config: C3dConfig, folder: Path) -> Trained:
         c3d.train(config, RunContext(run, "c3d", log=str, show_progress=False))
     if not run.figures.exists():
         raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
-    return Trained(load_encoder(run.encoder), config, read_run_log(run.metrics))
+    return Trained(load_encoder(run.encoder), config, run)
 
 
 def sized(config: C3dConfig, args: argparse.Namespace, width: float, loop: LoopConfig, rate: float) -> C3dConfig:
@@ -182,21 +236,23 @@ def folder_of(config: C3dConfig) -> str:
     return name + (f"-{config.optimiser.warmup_steps}" if config.optimiser.warmup_steps else "")
 
 
-def table(args: argparse.Namespace, seed: int, *, bits: int = 0) -> list[dict[str, Any]]:
-    """The rows of one training."""
-    config = C3dConfig(data=str(jhmdb(args.work, seed)), seed=seed, bits=bits)
+def table(args: argparse.Namespace, seed: int, *, hash_bits: int = 0) -> list[dict[str, Any]]:
+    """The rows of one training: of the recipe as it is, or of a hash layer that is trained with the network."""
+    fusion: Any = "mean" if hash_bits else "open-set"
+    config = C3dConfig(data=str(jhmdb(args.work, seed)), seed=seed, bits=hash_bits, fusion=fusion)
     config = sized(config, args, WIDTH, dataclasses.replace(config.loop, epochs=args.epochs or EPOCHS), LEARNING_RATE)
-    result = trained(config, args.work / f"{seed}-{bits}-{folder_of(config)}")
-    setting = setting_of(config) + (f", {bits} bits" if bits else "")
+    result = trained(config, args.work / f"{seed}-{hash_bits}-{fusion}-{folder_of(config)}")
+    setting = setting_of(config) + (f", {hash_bits} bits" if hash_bits else "")
     rows = []
-    for group, methods in result.figures().items():
+    for group, methods in result.figures(result.of_hash_layer() if hash_bits else result.of_network()).items():
         for method, figures in methods.items():
             rows += results_file.rows_of(f"{DATA}, {group}", method, figures, setting=setting, seed=seed)
-            print(f"{group:<6} seed {seed} {bits} bits {method:<26}", figures, flush=True)
-    curve = {"epochs trained": result.log[-1]["epoch"]}
-    curve |= {"training accuracy, first": result.log[0]["train_accuracy"]}
-    curve |= {"training accuracy, last": result.log[-1]["train_accuracy"]}
-    print(f"seed {seed} {bits} bits", curve, flush=True)
+            print(f"{group:<6} seed {seed} {method:<40}", figures, flush=True)
+    log = read_run_log(result.run.metrics)
+    curve = {"epochs trained": log[-1]["epoch"]}
+    curve |= {"training accuracy, first": log[0]["train_accuracy"]}
+    curve |= {"training accuracy, last": log[-1]["train_accuracy"]}
+    print(f"seed {seed}", curve, flush=True)
     return rows + results_file.rows_of(DATA, "training", curve, setting=setting, seed=seed)
 
 
@@ -215,10 +271,10 @@ def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
             for item in of_class[label][:WHOLE_CLIPS]:
                 written.writerow((item.path, label, item.source, "train"))
             written.writerow((of_class[label][-1].path, label, of_class[label][-1].source, "validation"))
-    config = C3dConfig(data=str(path))
+    config = C3dConfig(data=str(path), fusion="mean")
     loop = LoopConfig(epochs=args.epochs or WHOLE_EPOCHS, evaluate_every=1)
     config = sized(config, args, WHOLE_WIDTH, loop, config.optimiser.learning_rate)
-    log = trained(config, args.work / f"whole-{folder_of(config)}").log
+    log = read_run_log(trained(config, args.work / f"whole-{folder_of(config)}").run.metrics)
     rows = []
     for row in log:
         setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {setting_of(config)}, epoch {row['epoch']:g}"
@@ -241,14 +297,18 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str((args.work / "compiled").resolve()))
     rows: list[dict[str, Any]] = []
+
+    def land(more: list[dict[str, Any]]) -> None:
+        """Write what there is so far."""
+        rows.extend(more)
+        print(results_file.update("accuracy_c3d", rows, ["jax", "flax", "av"]), flush=True)
+
     for seed in args.seeds if "table" in args.studies else ():
-        rows += table(args, seed)
+        land(table(args, seed))
     if "codes" in args.studies:
-        rows += table(args, 0, bits=64)
+        land(table(args, 0, hash_bits=CODE_BITS))
     if "whole" in args.studies:
-        rows += whole(args)
-    keep = results_file.write if args.complete else results_file.update
-    print(keep("accuracy_c3d", rows, ["jax", "flax", "av"]))
+        land(whole(args))
 
 
 if __name__ == "__main__":

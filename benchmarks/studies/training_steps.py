@@ -139,7 +139,7 @@ def dense_layers_of_videos() -> TrainingStep:
 
 def c3d_end_to_end() -> TrainingStep:
     """c3d, at full width, whose batch has 4 clips; 2 here."""
-    config = c3d.C3dConfig(dropout=0.0, batch_size=2)
+    config = c3d.C3dConfig(dropout=0.0, batch_size=2, fusion="mean")
     side = config.image_size
     inputs = _pixels(config.batch_size, config.frames, side, side, 3)
     encode = c3d.make_encoder(config)

@@ -13,6 +13,7 @@ from jaxret.lazy import lazy_names
 if TYPE_CHECKING:
     from jaxret.models.backbones.map_grid import MapGrid
     from jaxret.models.backbones.pooled import MaxPooledLayers, PooledBackbone
+    from jaxret.models.backbones.with_pixel_statistics import WithPixelStatistics
     from jaxret.models.base import Backbone, Encoding, SequenceEncoder
     from jaxret.models.conv_lstm.autoencoder import ConvLstmAutoencoder, create_autoencoder
     from jaxret.models.descriptors.grid import GridEncoder
@@ -90,6 +91,7 @@ __all__ = [
     "VideoEncoder",
     "WeightedAverage",
     "WeightsOrigin",
+    "WithPixelStatistics",
     "backbone_info",
     "create_autoencoder",
     "create_backbone",
@@ -111,6 +113,7 @@ __all__ = [
 _NAMES = {
     "jaxret.models.backbones.map_grid": ("MapGrid",),
     "jaxret.models.backbones.pooled": ("MaxPooledLayers", "PooledBackbone"),
+    "jaxret.models.backbones.with_pixel_statistics": ("WithPixelStatistics",),
     "jaxret.models.base": ("Backbone", "Encoding", "SequenceEncoder"),
     "jaxret.models.conv_lstm.autoencoder": ("ConvLstmAutoencoder", "create_autoencoder"),
     "jaxret.models.descriptors.grid": ("GridEncoder",),

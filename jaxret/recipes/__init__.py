@@ -26,6 +26,7 @@ __all__ = [
     "DEFAULT_RECIPE",
     "RECIPES",
     "RENAMED_RECIPES",
+    "SETTINGS_BEFORE",
     "Recipe",
     "Recipes",
     "Run",
@@ -68,6 +69,9 @@ _BUILT_IN = {
 RENAMED_RECIPES: Mapping[str, tuple[str, Mapping[str, Any]]] = {"open-set": ("cnn-lstm", {"fusion": "open-set"})}
 """Recipes of older versions to what they are today and with which settings. Runs made before open by it; what people
 type is refused with the new words."""
+SETTINGS_BEFORE: Mapping[str, Mapping[str, Any]] = {"c3d": {"fusion": "mean"}}
+"""Settings that recipes had no name for, and what they were then: runs made before, whose `config.json` is without
+them, open by it."""
 DEFAULT_RECIPE = "moving-digits"
 """The recipe that `python -m jaxret.train` runs without arguments."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures
-from jaxret.recipes import RECIPES, RENAMED_RECIPES
+from jaxret.recipes import RECIPES, RENAMED_RECIPES, SETTINGS_BEFORE
 from jaxret.retrieval import Retriever
 from jaxret.training import RunContext, RunFolder, config_from_json, replace_settings
 
@@ -127,7 +127,7 @@ def open_config(run: RunFolder) -> tuple[Recipe, Any]:
     """
     name, settings = run.read_config()
     name, more = RENAMED_RECIPES.get(name, (name, {}))
-    settings = {**settings, **more}
+    settings = {**SETTINGS_BEFORE.get(name, {}), **settings, **more}
     if name not in RECIPES:
         raise ConfigError(f"{run.config} names the recipe {name!r}, which is none of {', '.join(RECIPES)}")
     recipe = RECIPES[name]

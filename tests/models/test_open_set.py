@@ -133,13 +133,38 @@ def test_a_config_from_before_there_were_nuisances_keeps_mean_vectors_as_they_ar
     assert create_sequence_encoder(**config, rngs=nnx.Rngs(0)).config == fitted().config
 
 
+@pytest.mark.parametrize("nuisances", [0, R])
+def test_learned_numbers_are_seen_by_the_classifier_and_not_compared(nuisances: int) -> None:
+    """With a classifier that looks at the other numbers alone it is the encoder of those, behind any learned ones."""
+    rng, learned = np.random.default_rng(5), 2
+    vectors = rng.normal(size=(B, T, learned + D)).astype(np.float32)
+    kernel = np.concatenate([np.zeros((3 * learned, K)), arrays()["kernel"]])
+    encoder = OpenSetEncoder(learned + D, K, weight=1.5, nuisances=nuisances, learned=learned, rngs=nnx.Rngs(0))
+    encoder.assign(arrays(nuisances=nuisances) | {"kernel": kernel})
+    assert encoder.embedding_size == D + K + 1
+    assert create_sequence_encoder(**encoder.config, rngs=nnx.Rngs(0)).config == encoder.config
+    expected = fitted(nuisances=nuisances)(jnp.asarray(vectors[..., learned:])).embedding
+    np.testing.assert_allclose(encoder(jnp.asarray(vectors)).embedding, expected, rtol=1e-5, atol=1e-6)
+    # The classifier sees their mean, maximum and deviation, each of length 1, before all else.
+    kernel = np.concatenate([rng.normal(size=(3 * learned, K)), np.zeros((3 * D, K))])
+    encoder.assign(arrays(nuisances=nuisances) | {"kernel": kernel})
+    first = vectors[..., :learned].astype(np.float64)
+    seen = [np.concatenate([unit(v.mean(axis=0)), unit(v.max(axis=0)), unit(v.std(axis=0))]) for v in first]
+    logits = np.array(seen) @ kernel[: 3 * learned] + arrays()["bias"]
+    np.testing.assert_allclose(encoder(jnp.asarray(vectors)).stages["logits"], logits, rtol=1e-4, atol=1e-5)
+
+
 def test_bad_settings_and_arrays_are_refused() -> None:
     with pytest.raises(ConfigError, match="classes must be at least 2, got 1"):
         OpenSetEncoder(D, 1, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="weight must be a finite number of at least 0, got -1"):
         OpenSetEncoder(D, K, weight=-1, rngs=nnx.Rngs(0))
-    with pytest.raises(ConfigError, match="nuisances must be 0 to 6, the length of a frame vector, got 7"):
+    with pytest.raises(ConfigError, match="nuisances must be 0 to 6, the length of a mean vector, got 7"):
         OpenSetEncoder(D, K, nuisances=7, rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="nuisances must be 0 to 4, the length of a mean vector, got 5"):
+        OpenSetEncoder(D, K, nuisances=5, learned=2, rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="learned must be 0 to 5, numbers of a frame vector, got 6"):
+        OpenSetEncoder(D, K, learned=D, rngs=nnx.Rngs(0))
     with pytest.raises(ValueError, match=r"arrays must be .*, centre, directions, shares, got bias"):
         OpenSetEncoder(D, K, nuisances=R, rngs=nnx.Rngs(0)).assign(arrays())
     encoder = OpenSetEncoder(D, K, rngs=nnx.Rngs(0))

@@ -85,7 +85,11 @@ def test_batch_norms_of_pretrained_weights_keep_their_statistics_where_they_are_
         scales = [np.asarray(v) for p, v in nnx.to_flat_state(gradients) if p[-1] == "scale"]
         backbone.eval()
         means = [np.asarray(v[...]) for p, v in variables_by_path(backbone).items() if p[-1] == "mean"]
-        return means, all(np.abs(scale).max() > 0 for scale in scales), np.array_equal(before, backbone(images).embedding)
+        return (
+            means,
+            all(np.abs(scale).max() > 0 for scale in scales),
+            np.array_equal(before, backbone(images).embedding),
+        )
 
     means, learns, same = trained_means(pretrained)
     assert same

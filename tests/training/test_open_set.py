@@ -14,10 +14,10 @@ from jaxret.errors import ConfigError
 from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.models.temporal.open_set_hash import OpenSetHash
 from jaxret.training.itq import Planes, fit_itq
-from jaxret.training.open_set import OpenSetSettings, fit_open_set
+from jaxret.training.open_set import Deal, LearnedWithout, OpenSetSettings, fit_open_set, hold_out
 from jaxret.training.open_set.codes import Codes, _best
 from jaxret.training.open_set.nuisances import Nuisances
-from jaxret.training.open_set.rounds import Classifier, Deal, Items, Known, Round, deal_rounds
+from jaxret.training.open_set.rounds import Classifier, Items, Known, Round
 
 T, D, CLASSES, SEEN, SOURCES, EACH = 3, 12, 12, 8, 6, 4
 SETTINGS = OpenSetSettings(
@@ -152,10 +152,9 @@ def test_nuisances_are_the_directions_of_the_largest_deviation_within_classes() 
 
 
 def test_rounds_hold_out_every_class_as_often_and_show_no_source_that_they_fit_on() -> None:
-    vectors, labels, sources = sequences(0)
-    means = vectors.mean(axis=1).astype(np.float64)
-    items = Items(means, np.hstack([means] * 3), labels, sources)
-    deals = deal_rounds(items, 6, 0.5, np.random.default_rng(0))
+    _, labels, sources = sequences(0)
+    settings = OpenSetSettings(rounds=6, held_out=0.5)
+    deals = [Deal.of(held_out, labels, sources) for held_out in hold_out(labels, sources, settings)]
     held_out = np.array([[not deal.kept[labels == one].any() for one in range(CLASSES)] for deal in deals])
     np.testing.assert_array_equal(held_out.sum(axis=0), 3)
     for deal in deals:
@@ -190,6 +189,42 @@ def test_one_source_a_class_is_enough_to_fit() -> None:
     encoder = OpenSetEncoder(D, 4, rngs=nnx.Rngs(0))
     fit_open_set(encoder, train[known], labels[known], labels[known], SETTINGS)
     assert np.isfinite(np.asarray(encoder(jnp.asarray(train[:5])).embedding)).all()
+
+
+def test_what_was_learned_by_heart_is_judged_by_networks_that_did_not_see_it() -> None:
+    """The final network knows every training item's class, as trained ones do, and nothing of others. Rounds whose
+    networks know what they were trained on alone promise nothing; those that know all kept classes promise much."""
+    vectors, labels, sources = sequences(0)
+    known = labels < SEEN
+    vectors, labels, sources = vectors[known], labels[known], sources[known]
+    by_heart = 5 * np.eye(SEEN, dtype=np.float32)[labels]
+    noise = np.random.default_rng(0).normal(size=by_heart.shape).astype(np.float32)
+
+    def beside(numbers: np.ndarray) -> np.ndarray:
+        return np.concatenate([np.repeat(numbers[:, None], T, axis=1), vectors], axis=-1)
+
+    fits = {}
+    for name, knows in (("heart", lambda deal: deal.fitted), ("gift", lambda deal: deal.kept)):
+        rounds = []
+        for held_out in hold_out(labels, sources, SETTINGS):
+            shown = knows(Deal.of(held_out, labels, sources))[:, None]
+            rounds.append(LearnedWithout(held_out, beside(np.where(shown, by_heart, noise))))
+        encoder = OpenSetEncoder(SEEN + D, SEEN, learned=SEEN, rngs=nnx.Rngs(0))
+        fits[name] = fit_open_set(encoder, beside(by_heart), labels, sources, SETTINGS, rounds)
+        assert encoder.weight == fits[name].weight
+    assert fits["gift"].kept_gain > 0.3
+    assert abs(fits["heart"].kept_gain) < 0.1
+
+
+def test_learned_numbers_need_rounds_and_others_have_none() -> None:
+    vectors, labels, sources = sequences(0)
+    known = labels < 4
+    given = (vectors[known], labels[known], sources[known], SETTINGS)
+    with pytest.raises(ValueError, match="an encoder with 2 learned numbers, and 0 rounds"):
+        fit_open_set(OpenSetEncoder(D, 4, learned=2, rngs=nnx.Rngs(0)), *given)
+    rounds = [LearnedWithout(held_out, given[0]) for held_out in hold_out(*given[1:])]
+    with pytest.raises(ValueError, match="an encoder with 0 learned numbers, and 3 rounds"):
+        fit_open_set(OpenSetEncoder(D, 4, rngs=nnx.Rngs(0)), *given, rounds)
 
 
 def test_few_items_of_long_vectors_give_the_classifier_that_scikit_learn_gives() -> None:

@@ -18,6 +18,9 @@ directions in which clips of one class differ most. What varies within classes t
 varies within others as well, so that this helps both (within-class covariance normalisation: Hatch, Kajarekar and
 Stolcke, "Within-class covariance normalization for SVM-based speaker recognition", Interspeech 2006).
 
+Where a part of every vector was itself learned from the classes, such as a network that was trained on them, it is no
+part of the means: only the classifier sees it. A network maps others onto what it knows before any classifier does.
+
 The probability of a known class is a logistic function of statistics that tell how sure the classifier is, the usual
 scores of open-set recognition (Hendrycks and Gimpel 2017, arXiv:1610.02136; Liu et al. 2020, arXiv:2010.03759, energy).
 `jaxret.training.open_set.fit_open_set` fits it on training classes that the classifier was made without.
@@ -36,7 +39,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
-from jaxret.models.base import Encoding, SequenceEncoder, check_sizes, valid_steps
+from jaxret.models.base import Encoding, SequenceEncoder, check_sizes, stored_settings, valid_steps
 from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import register_sequence_encoder
@@ -50,17 +53,27 @@ STATISTICS = 8
 _NUISANCES = 64  # more of them change nothing that was measured
 
 
-def moments(vectors: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """What the classifier sees of a sequence.
+def moments(vectors: jax.Array, valid: jax.Array, learned: int = 0) -> tuple[jax.Array, jax.Array]:
+    """What is compared of a sequence, and what the classifier sees of it.
 
     Args:
       vectors: (B, T, D) floating.
       valid: (B, T) bool, the time steps that count; a sequence without any has moments 0.
+      learned: L, numbers at the beginning of every vector that were learned from the classes.
 
     Returns:
-      The mean over time, scaled to length 1, (B, D) float32; and it beside the maximum and the standard deviation over
-      time, each scaled to length 1, (B, 3 D) float32.
+      The mean over time of the others, scaled to length 1, (B, D - L) float32; and it beside the maximum and the
+      standard deviation over time, each scaled to length 1, before these the same three of the learned numbers,
+      (B, 3 D) float32.
     """
+    mean, seen = _moments(vectors[..., learned:], valid)
+    if learned:
+        seen = jnp.concatenate([_moments(vectors[..., :learned], valid)[1], seen], axis=-1)
+    return mean, seen
+
+
+def _moments(vectors: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Of the vectors (B, T, D) as a whole: (B, D) and (B, 3 D)."""
     x, counted = vectors.astype(jnp.float32), valid[..., None]
     count = jnp.maximum(valid.sum(axis=1, keepdims=True), 1).astype(jnp.float32)  # (B, 1)
     mean = jnp.where(counted, x, 0).sum(axis=1) / count
@@ -132,13 +145,16 @@ class OpenSetEncoder(SequenceEncoder):
       input_size: D, length of a frame vector.
       classes: K, known classes, at least 2.
       weight: w, of the posterior against the cosine of the means, at least 0.
-      nuisances: R, the most directions along which mean vectors are made shorter, up to D; 0 leaves them as they are.
+      nuisances: R, the most directions along which mean vectors are made shorter, up to D - L; 0 leaves them as they
+        are.
+      learned: L, numbers at the beginning of every vector that were learned from the classes: the classifier alone
+        sees them. Below D.
       rngs: not drawn from; there so that all encoders of sequences are made alike.
 
     Attributes:
-      embedding_size: D + K + 1.
-      stage_names: `mean` (B, D) of length 1, `logits` (B, K), `posterior` (B, K), `known` (B,), the probability that
-        the class is known.
+      embedding_size: D - L + K + 1.
+      stage_names: `mean` (B, D - L) of length 1, `logits` (B, K), `posterior` (B, K), `known` (B,), the probability
+        that the class is known.
 
     Raises:
       ConfigError: a size or the weight is out of range.
@@ -153,49 +169,63 @@ class OpenSetEncoder(SequenceEncoder):
     kind: ClassVar[str] = "open-set"
     stage_names = ("mean", "logits", "posterior", "known")
 
-    def __init__(self, input_size: int, classes: int, *, weight: float = 1.0, nuisances: int = 0, rngs: nnx.Rngs):
+    def __init__(
+        self,
+        input_size: int,
+        classes: int,
+        *,
+        weight: float = 1.0,
+        nuisances: int = 0,
+        learned: int = 0,
+        rngs: nnx.Rngs,
+    ):
         check_sizes(input_size=input_size, classes=classes)
         if classes < 2:
             raise ConfigError(f"classes must be at least 2, got {classes}")
         if not 0 <= weight < float("inf"):
             raise ConfigError(f"weight must be a finite number of at least 0, got {weight!r}")
-        if not 0 <= nuisances <= input_size:
-            raise ConfigError(f"nuisances must be 0 to {input_size}, the length of a frame vector, got {nuisances}")
+        if not 0 <= learned < input_size:
+            raise ConfigError(f"learned must be 0 to {input_size - 1}, numbers of a frame vector, got {learned}")
+        compared = input_size - learned
+        if not 0 <= nuisances <= compared:
+            raise ConfigError(f"nuisances must be 0 to {compared}, the length of a mean vector, got {nuisances}")
         self.input_size, self.classes, self.weight, self.nuisances = input_size, classes, weight, nuisances
-        self.embedding_size = input_size + classes + 1
+        self.learned, self.embedding_size = learned, compared + classes + 1
         self.kernel = FixedArray(jnp.zeros((3 * input_size, classes)))
         self.bias = FixedArray(jnp.zeros(classes))
-        self.prototypes = FixedArray(jnp.zeros((classes, input_size)))
+        self.prototypes = FixedArray(jnp.zeros((classes, compared)))
         self.known_kernel = FixedArray(jnp.zeros(STATISTICS))
         self.known_bias = FixedArray(jnp.full(1, -jnp.inf))
         if nuisances:
-            self.centre = FixedArray(jnp.zeros(input_size))
-            self.directions = FixedArray(jnp.zeros((input_size, nuisances)))
+            self.centre = FixedArray(jnp.zeros(compared))
+            self.directions = FixedArray(jnp.zeros((compared, nuisances)))
             self.shares = FixedArray(jnp.ones(nuisances))
 
     @classmethod
-    def to_fit(cls, input_size: int, classes: int, *, rngs: nnx.Rngs) -> Self:
+    def to_fit(cls, input_size: int, classes: int, *, learned: int = 0, rngs: nnx.Rngs) -> Self:
         """One with as many nuisances as are worth fitting; arguments as above."""
-        return cls(input_size, classes, nuisances=min(_NUISANCES, input_size), rngs=rngs)
+        nuisances = min(_NUISANCES, input_size - learned)
+        return cls(input_size, classes, nuisances=nuisances, learned=learned, rngs=rngs)
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings."""
-        names = ("kind", "input_size", "classes", "weight", "nuisances")
-        return {name: getattr(self, name) for name in names}
+        names = ("kind", "input_size", "classes", "weight", "nuisances", "learned")
+        return stored_settings(((name, getattr(self, name)) for name in names), later={"learned": 0})
 
     @property
     def summary(self) -> str:
         """A few words for people."""
-        return f"their mean and an open-set posterior of {self.classes} classes"
+        compared = "the mean of what was not learned" if self.learned else "their mean"
+        return f"{compared} and an open-set posterior of {self.classes} classes"
 
     def assign(self, arrays: Mapping[str, ArrayLike]) -> None:
         """Take what `fit_open_set` has found.
 
         Args:
-          arrays: `kernel` (3 D, K) and `bias` (K,) of the classifier of `moments`, `prototypes` (K, D), and
+          arrays: `kernel` (3 D, K) and `bias` (K,) of the classifier of `moments`, `prototypes` (K, D - L), and
             `known_kernel` (8,) and `known_bias` (1,) of the logistic function of `confidence_statistics`; with
-            nuisances also `centre` (D,), `directions` (D, R) and `shares` (R,) of `without_nuisances`.
+            nuisances also `centre` (D - L,), `directions` (D - L, R) and `shares` (R,) of `without_nuisances`.
 
         Raises:
           ValueError: an array is missing or unknown, its shape does not fit, or a number is not finite in float32.
@@ -213,8 +243,8 @@ class OpenSetEncoder(SequenceEncoder):
             variable[...] = jnp.asarray(array)
 
     def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
-        """Frame vectors (B, T, D) to embeddings (B, D + K + 1) of length sqrt(1 + w); see `SequenceEncoder`."""
-        mean, seen = moments(vectors, valid_steps(self, vectors, lengths))
+        """Frame vectors (B, T, D) to embeddings (B, D - L + K + 1) of length sqrt(1 + w); see `SequenceEncoder`."""
+        mean, seen = moments(vectors, valid_steps(self, vectors, lengths), self.learned)
         logits = seen @ self.kernel[...] + self.bias[...][None]  # (B, K)
         posterior = jax.nn.softmax(logits, axis=-1)
         statistics = confidence_statistics(logits, mean, self.prototypes[...])  # (B, 8)

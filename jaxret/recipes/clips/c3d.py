@@ -25,14 +25,15 @@ Run: `python -m jaxret.train c3d --data FOLDER`; `--width 0.25` is a sixteenth o
 from __future__ import annotations
 
 import dataclasses
+from typing import ClassVar, Literal
 
 from flax import nnx
 
-from jaxret.models import Mean, create_backbone
+from jaxret.models import Mean, WithPixelStatistics, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Count, Positive
-from jaxret.recipes.clip_settings import ClipTrainingConfig
 from jaxret.recipes.clips.model import build_encoder
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
 from jaxret.recipes.recipe import Recipe, Run, RunContext
@@ -42,8 +43,15 @@ __all__ = ["RECIPE", "C3dConfig", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
-class C3dConfig(ClipTrainingConfig):
+class C3dConfig(FusionConfig):
     """Settings of a C3D training."""
+
+    fusion: Literal["auto", "open-set", "mean"] = "auto"
+    """What a video is searched by. mean (the paper's): the network's feature, or codes of it that are trained along;
+    open-set: statistics of pixels beside an open-set posterior of the training classes, which the feature gives, fitted
+    by rounds in which classes are held out. auto: open-set with videos of three training classes or more, else mean."""
+    rounds: Count = 2
+    """With fusion=open-set: in how many rounds training classes are held out. In each a network is trained."""
 
     image_size: Count = 112
     """Height and width of a frame in pixels."""
@@ -58,9 +66,17 @@ class C3dConfig(ClipTrainingConfig):
     loop: LoopConfig = LoopConfig(epochs=75, evaluate_every=5, patience=6, average_over=3)
     """How long to train."""
 
+    trained_fusion: ClassVar[str] = "mean"
+    learns_network: ClassVar[bool] = True
 
-def make_encoder(config: C3dConfig) -> VideoEncoder:
-    """The encoder with its initial weights."""
+
+def make_encoder(config: C3dConfig, classes: int | None = None) -> VideoEncoder:
+    """The encoder with its initial weights.
+
+    Args:
+      config: settings; with the fusion `auto` it is mean here.
+      classes: training classes, for open-set.
+    """
     rngs = nnx.Rngs(config.seed)
     backbone = create_backbone(
         "c3d",
@@ -71,13 +87,18 @@ def make_encoder(config: C3dConfig) -> VideoEncoder:
         dtype=config.precision,
         rngs=rngs,
     )
+    if config.fusion == OPEN_SET:
+        beside = WithPixelStatistics(backbone)
+        sequence = open_set_encoder([beside], classes, config.bits, rngs, learned=beside.learned)
+        return build_encoder(config, [beside], [sequence], rngs)
     return build_encoder(config, [backbone], [Mean(config.embedding_size, rngs=rngs)], rngs)
 
 
 def train(config: C3dConfig, context: RunContext) -> Run | None:
     """Train, index, evaluate and report; see `jaxret.recipes.clips.train`."""
     data = open_labelled_data(config, context)
-    return train_clip_encoder(make_encoder(config), data, config, context)
+    config = resolve_fusion(config, data, context)
+    return train_clip_encoder(make_encoder(config, len(video_classes(data))), data, config, context)
 
 
 RECIPE = Recipe("c3d", "a 3D convolutional network on whole chunks, the baseline of cnn-lstm", C3dConfig(), train)

@@ -30,6 +30,7 @@ from flax import nnx
 from jaxret.models import SequenceEncoder, TemporalEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Count
+from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
@@ -40,7 +41,7 @@ __all__ = ["RECIPE", "CnnLstmConfig", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
-class CnnLstmConfig(FusionConfig):
+class CnnLstmConfig(FusionConfig, FrameBackboneConfig):
     """Settings of a CNN + LSTM training."""
 
     fusion: Literal["auto", "open-set", "lstm", "gru"] = "auto"

@@ -43,6 +43,7 @@ from jaxret.models import (
 )
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Count, CountOrZero, Weight
+from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
@@ -55,7 +56,7 @@ Fusion = Literal["auto", "open-set", "weighted-average", "lstm", "convolution", 
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepHashConfig(FusionConfig):
+class DeepHashConfig(FusionConfig, FrameBackboneConfig):
     """Settings of a deep-hashing training."""
 
     bits: CountOrZero = 64

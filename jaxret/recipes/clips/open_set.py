@@ -1,4 +1,4 @@
-"""Clips fused by an open-set encoder: when that is the choice, what it is made of, and its fit.
+"""Clips fused by an open-set encoder: when that is the choice, and what it is made of.
 
 Nothing published: an answer to what trainings do to classes that they never saw. An encoder that is trained to tell
 the training classes apart maps everything onto those. The open-set encoder keeps the mean of the frame vectors and puts
@@ -6,6 +6,10 @@ an open-set posterior of the training classes beside it (`jaxret.models.temporal
 steps, and what it chooses it chooses on training classes that are held out (`jaxret.training.open_set`). Its codes are
 the signs of the embedding after a rotation, and a codeword where the class is sure
 (`jaxret.models.temporal.open_set_hash`).
+
+A network that is itself trained by steps, from random weights, is joined with what needs no training in the same way:
+statistics of pixels are its mean vectors, and the network's vectors are what the classifier sees beside them
+(`jaxret.recipes.clips.learners`).
 """
 
 from __future__ import annotations
@@ -14,22 +18,18 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, TypeVar
 
-import numpy as np
 from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models import Backbone, SequenceEncoder
-from jaxret.models.encoder import VideoEncoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
-from jaxret.models.temporal.open_set_hash import OpenSetHash
 from jaxret.ranges import Count, above
-from jaxret.recipes.clip_settings import ClipConfig, FrameBackboneConfig
-from jaxret.recipes.clips.features import FrozenFeatures
+from jaxret.recipes.clip_settings import ClipConfig, ClipTrainingConfig
 from jaxret.recipes.opening import LabelledData
 from jaxret.training import RunContext, changed_settings, refuse_unused
-from jaxret.training.open_set import OpenSetSettings, fit_open_set
+from jaxret.training.open_set import OpenSetSettings
 
-__all__ = ["OPEN_SET", "FusionConfig", "fit_open_set_encoder", "open_set_encoder", "resolve_fusion", "video_classes"]
+__all__ = ["OPEN_SET", "FusionConfig", "open_set_encoder", "resolve_fusion", "video_classes"]
 
 OPEN_SET = "open-set"
 _LEAST_CLASSES = 3
@@ -38,7 +38,7 @@ Config = TypeVar("Config", bound="FusionConfig")
 
 
 @dataclasses.dataclass(frozen=True)
-class FusionConfig(FrameBackboneConfig):
+class FusionConfig(ClipTrainingConfig):
     """And those of recipes whose clips are fused by an open-set encoder or by one that is trained."""
 
     fusion: str = "auto"
@@ -50,6 +50,9 @@ class FusionConfig(FrameBackboneConfig):
 
     trained_fusion: ClassVar[str]
     """The way of the recipe's paper, which `auto` takes where open-set does not go."""
+    learns_network: ClassVar[bool] = False
+    """Whether open-set joins a network that is trained by steps with statistics of pixels; else frame vectors of a
+    frozen one are fused."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -81,25 +84,35 @@ def resolve_fusion(config: Config, data: LabelledData, context: RunContext) -> C
         raise ConfigError(f"fusion=open-set does not go here: {obstacle}. --fusion {config.trained_fusion} trains")
     if config.fusion == "auto":
         chosen = config.trained_fusion if obstacle else OPEN_SET
-        reason = (
-            obstacle
-            or f"fitted, holds classes that are not trained on as well; --fusion {config.trained_fusion} trains"
-        )
-        context.log(f"fusion: {chosen} ({reason})")
+        context.log(f"fusion: {chosen} ({obstacle or _reason(config)})")
         config = dataclasses.replace(config, fusion=chosen)
     if config.fusion != OPEN_SET:
         refuse_unused(config, ("rounds", "held_out"), f"fusion={config.fusion} holds no classes out")
     return config
 
 
+def _reason(config: FusionConfig) -> str:
+    """Why open-set is taken where it can be."""
+    if not config.learns_network:
+        return f"fitted, holds classes that are not trained on as well; --fusion {config.trained_fusion} trains"
+    return (
+        f"holds classes that are not trained on as well; trains once, and again in each of {config.rounds} rounds"
+        f" without some classes; --fusion {config.trained_fusion} trains the network alone"
+    )
+
+
 def _obstacle(config: FusionConfig, data: LabelledData, context: RunContext) -> str | None:
     """Why clips cannot be fused by an open-set encoder; None where they can."""
-    if not config.frozen:
+    if not config.learns_network and not config.frozen:
         return "the backbone is trained as well, as it has no pretrained weights or freeze=False"
     if not any(item.kind == "video" for item in data.dataset.items):
         return "the data hold images only"
     if (classes := len(video_classes(data))) < _LEAST_CLASSES:
         return f"holding classes out needs training videos of {_LEAST_CLASSES} classes, and there are {classes}"
+    if config.learns_network:
+        for name, value in changed_settings(config, ("quantisation_weight", "balance_weight")):
+            return f"{name}={value!r} is a setting of codes that are trained by steps"
+        return None
     if context.stop_after is not None:
         return "stop_after counts training steps"
     for name, value in changed_settings(config, _of_steps(config)):
@@ -122,11 +135,14 @@ def video_classes(data: LabelledData) -> tuple[str, ...]:
     return tuple(sorted({str(item.label) for item in items if item.kind == "video"}))
 
 
-def open_set_encoder(backbones: Sequence[Backbone], classes: int | None, bits: int, rngs: nnx.Rngs) -> SequenceEncoder:
+def open_set_encoder(
+    backbones: Sequence[Backbone], classes: int | None, bits: int, rngs: nnx.Rngs, *, learned: int = 0
+) -> SequenceEncoder:
     """The encoder before it is fitted: it ranks as the mean of the frame vectors does.
 
     Args:
       backbones: one a modality; their frame vectors stand side by side.
+      learned: numbers at the beginning of a vector that are learned from the classes.
       classes: K, training classes.
       bits: of the codes that are made of its embeddings, 0 for none. For codes mean vectors stay as they are:
         shortened, they gave codes that found held-out training classes worse.
@@ -138,47 +154,6 @@ def open_set_encoder(backbones: Sequence[Backbone], classes: int | None, bits: i
     if classes is None:
         raise ConfigError("an open-set encoder is made for a number of classes: give classes")
     size = sum(backbone.embedding_size for backbone in backbones)
-    return OpenSetEncoder(size, classes, rngs=rngs) if bits else OpenSetEncoder.to_fit(size, classes, rngs=rngs)
-
-
-def fit_open_set_encoder(
-    encoder: VideoEncoder, data: LabelledData, features: FrozenFeatures, config: FusionConfig
-) -> str:
-    """Fit the sequence encoder, and its hash layer where it has one, on every chunk of the training videos.
-
-    Args:
-      encoder: changed in place.
-      data: the media and their classes.
-      features: frame vectors of the videos.
-      config: resolved settings.
-
-    Returns:
-      A line for people: what was chosen, and what it gains.
-
-    Raises:
-      ConfigError: a class has no training video that can be read.
-    """
-    items = data.dataset.items
-    media = features.frame_vectors(data.splits.train)
-    classes = video_classes(data)
-    if unread := set(classes) - {str(items[index].label) for index in media}:
-        raise ConfigError(f"no training video of the class {min(unread)!r} can be read: mend them, or leave it out")
-    chunks = {index: len(vectors.vectors) for index, vectors in media.items()}
-    owners = np.repeat(list(chunks), list(chunks.values()))
-    class_of = {label: number for number, label in enumerate(classes)}
-    sequence = encoder.temporal
-    assert isinstance(sequence, OpenSetEncoder | OpenSetHash)
-    fit = fit_open_set(
-        sequence,
-        np.concatenate([vectors.vectors for vectors in media.values()]),
-        [class_of[str(items[index].label)] for index in owners],
-        [items[index].source for index in owners],
-        config.open_set_settings(),
-    )
-    strength = "none" if fit.strength is None else f"{fit.strength:g}"
-    before = "the mean of their frame vectors" if fit.doubt is None else "codes of the mean of their frame vectors"
-    doubt = "" if fit.doubt is None else f", doubt {fit.doubt:g}"
-    return (
-        f"open set: nuisances shortened by {strength}, C {fit.inverse_regularisation:g}, weight {fit.weight:g}{doubt};"
-        f" held-out training classes gain {fit.held_out_gain:+.3f} mAP over {before}, the others {fit.kept_gain:+.3f}"
-    )
+    if bits:
+        return OpenSetEncoder(size, classes, learned=learned, rngs=rngs)
+    return OpenSetEncoder.to_fit(size, classes, learned=learned, rngs=rngs)

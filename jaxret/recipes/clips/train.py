@@ -8,19 +8,20 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import parameter_count, save_encoder
-from jaxret.recipes.clip_media import Mode, clip_reader, embed_items, evaluate_items, training_mode
+from jaxret.recipes.clip_media import Mode, embed_items, training_mode
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.clip_settings import ClipTrainingConfig, FrameBackboneConfig
 from jaxret.recipes.clips.features import FrozenFeatures
-from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
-from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, fit_open_set_encoder
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig
+from jaxret.recipes.clips.open_set_fit import fit_open_set_encoder
 from jaxret.recipes.clips.projection import project_clips
+from jaxret.recipes.clips.steps import fit_by_steps
 from jaxret.recipes.finish import RunExtras
-from jaxret.recipes.opening import LabelledData, augmentation_of
+from jaxret.recipes.opening import LabelledData
 from jaxret.recipes.recipe import Run
 from jaxret.reporting import paragraph
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.training import FitResult, RunContext, Validation
+from jaxret.training import RunContext
 
 __all__ = ["train_clip_encoder"]
 
@@ -56,11 +57,14 @@ def train_clip_encoder(
         if isinstance(config, FrameBackboneConfig) and mode == "features":
             features = FrozenFeatures.of_run(dataset, encoder, config, context)
         if isinstance(config, FusionConfig) and config.fusion == OPEN_SET:
-            assert features is not None  # its backbone is frozen
-            if jax.process_index() == 0:
-                fitted = fit_open_set_encoder(encoder, data, features, config)
-                context.log(fitted)
-        elif not _fit(encoder, data, features, mode, config, context).finished:
+            found = fit_open_set_encoder(encoder, data, features, config, context)
+            if found is None:
+                context.log_stopped()
+                return None
+            if found:
+                context.log(found)
+            fitted = found
+        elif not fit_by_steps(encoder, data, features, mode, config, context).finished:
             context.log_stopped()
             return None
     # ---- index, evaluation, report
@@ -88,7 +92,9 @@ def train_clip_encoder(
     )
     curves = config.objective().curves
     panels = {"loss": curves["loss"], "retrieval": ("validation mAP", "validation P@1"), **curves}
-    extras = RunExtras(curves=[paragraph(f"Nothing was trained by steps. {fitted}.")]) if fitted else None
+    extras = RunExtras(note=f"{fitted}." if fitted else "")
+    if fitted and features is not None:
+        extras = RunExtras(curves=[paragraph(f"Nothing was trained by steps. {fitted}.")])
     return finish_run(everything, config, context, panels=panels, extras=extras)
 
 
@@ -123,49 +129,3 @@ def _with_initial_weights(encoder: VideoEncoder, config: ClipTrainingConfig) -> 
     """A copy that training leaves alone; a backbone that is not trained is shared."""
     backbone = encoder.backbone if config.frozen else nnx.clone(encoder.backbone)
     return encoder.with_temporal(nnx.clone(encoder.temporal), backbone)
-
-
-def _fit(
-    encoder: VideoEncoder,
-    data: LabelledData,
-    features: FrozenFeatures | None,
-    mode: Mode,
-    config: ClipTrainingConfig,
-    context: RunContext,
-) -> FitResult:
-    """Fit, and leave the best weights in `encoder`."""
-    dataset, splits = data.dataset, data.splits
-    class_of = {label: index for index, label in enumerate(splits.seen)}
-    # Images among videos are indexed, not trained on; videos that do not read are left out.
-    indices = [
-        int(n)
-        for n in splits.train
-        if mode == "images" or (dataset.items[n].kind == "video" and (features is None or int(n) in features))
-    ]
-    labels = [class_of[str(dataset.items[n].label)] for n in indices]
-    if features is not None:
-        read = features.reader(indices, labels)
-    else:
-        augment = augmentation_of(config, dataset)
-        read = clip_reader(dataset, encoder, indices, labels, augment, single_frames=mode == "images")
-
-    def evaluate() -> dict[str, float]:
-        media = (
-            features.frame_vectors(splits.validation)
-            if features is not None
-            else embed_items(dataset, encoder, splits.validation.tolist(), threads=config.threads)[0]
-        )
-        metrics = evaluate_items(dataset, media, encoder).get("all", {}) if media else {}
-        return {f"validation {name}": metrics[name] for name in ("mAP", "P@1") if name in metrics}
-
-    part: nnx.Module = {"features": encoder.temporal, "clips": encoder, "images": encoder.backbone}[mode]
-    task = ClassifierTask(
-        part,
-        encoder.frame_embedding_size if mode == "images" else encoder.clip_embedding_size,
-        read,
-        labels,
-        Validation(evaluate),
-        decoding=features is None,
-        name_of=lambda row: dataset.items[indices[row]].key,
-    )
-    return fit_classifier(task, config, context)

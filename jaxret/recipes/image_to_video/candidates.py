@@ -14,8 +14,8 @@ from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.models.encoder import VideoEncoder
 from jaxret.recipes.image_to_video.held_out import HeldOutFrames
 from jaxret.recipes.image_to_video.shot_encoders import NAMES, Temporal
+from jaxret.recipes.in_turn import Fit, fit_in_turn
 from jaxret.training import CosineMarginObjective, FitResult, FitTask, RunContext, RunFolder, Validation, fit_model
-from jaxret.training.checkpoint import Checkpoints
 
 if TYPE_CHECKING:
     from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
@@ -112,22 +112,12 @@ def fit_candidates(
     Returns:
       Whether all are fitted; False where they were stopped before.
     """
-    left = context.stop_after
-    for name, encoder in starts.items():
-        if left is not None and left < 1:
-            return False
+
+    def fit_of(name: Temporal, encoder: VideoEncoder) -> Fit:
         run = folder_of(context.run, name, alone=len(starts) == 1)
-        if len(starts) > 1:
-            run.path.mkdir(parents=True, exist_ok=True)
-            context.log(f"{NAMES[name]}: {run.path}")
-        with Checkpoints(run.checkpoints) as checkpoints:
-            before = checkpoints.last_step or 0
-        own = dataclasses.replace(context, run=run, stop_after=left, description=NAMES[name])
-        result = _fit(encoder, pairs, queries, config, own)
-        if not result.finished:
-            return False
-        left = None if left is None else left - (result.steps - before)
-    return True
+        return Fit(NAMES[name], run, lambda own: _fit(encoder, pairs, queries, config, own))
+
+    return fit_in_turn([fit_of(name, encoder) for name, encoder in starts.items()], context)
 
 
 def _fit(

@@ -7,10 +7,14 @@ in these rounds, among those that lose nothing on held-out classes against the m
 mean vectors are shortened along what varies within classes, then the classifier's regularisation and the weight of its
 posterior, and last, for codes, that weight again with the doubt, by codes. Nothing else is looked at: no validation or
 test item, and no class that is not trained on.
+
+Where a part of the vectors was itself learned from the classes, a round sees what was learned without what it holds
+out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,23 +25,27 @@ from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.models.temporal.open_set_hash import OpenSetHash
 from jaxret.training.open_set.choices import OpenSetFit, OpenSetSettings
 from jaxret.training.open_set.codes import choose_codes, fit_codes
+from jaxret.training.open_set.deals import Deal, HeldOut, hold_out
 from jaxret.training.open_set.nuisances import Nuisances
-from jaxret.training.open_set.rounds import (
-    Classifier,
-    Deal,
-    Floats,
-    Items,
-    Known,
-    Round,
-    calibrated,
-    deal_rounds,
-    moments_of,
-)
+from jaxret.training.open_set.rounds import Classifier, Floats, Items, Known, Round, calibrated
 from jaxret.training.open_set.trials import Trials, nuisances_of
 
-__all__ = ["fit_open_set"]
+__all__ = ["LearnedWithout", "fit_open_set"]
 
 _CHOICE_ITEMS = 2000  # items that the rounds look at, at most: they choose a few numbers and calibrate one
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedWithout:
+    """Sequences whose learned numbers are those of a network that was trained without what a round holds out.
+
+    Attributes:
+      held_out: of the round.
+      vectors: (N, T, D), of all items; but for the learned numbers they are those of the final network.
+    """
+
+    held_out: HeldOut
+    vectors: ArrayLike
 
 
 def fit_open_set(
@@ -46,6 +54,7 @@ def fit_open_set(
     labels: Sequence[int] | NDArray[np.int64],
     sources: Sequence[object],
     settings: OpenSetSettings = OpenSetSettings(),
+    rounds: Sequence[LearnedWithout] = (),
 ) -> OpenSetFit:
     """Fit an encoder on labelled sequences; its weight and its doubt are set as well.
 
@@ -55,9 +64,11 @@ def fit_open_set(
       labels: (N,) class of each, 0 .. K - 1, each class with an item.
       sources: (N,) what each was cut from: items of one source look alike, and are kept on one side.
       settings: what is chosen from.
+      rounds: two at least where the encoder has learned numbers, else none: what `hold_out` deals is held out then.
 
     Raises:
       ConfigError: there are fewer than three classes, so that none can be held out, or a class has no item.
+      ValueError: rounds are missing, or there are some for an encoder without learned numbers.
     """
     hashed = encoder if isinstance(encoder, OpenSetHash) else None
     sequence = encoder if hashed is None else hashed.encoder
@@ -68,23 +79,30 @@ def fit_open_set(
         raise ConfigError(f"each of the {sequence.classes} classes needs an item, got items of {len(found)}")
     if len(found) < 3:
         raise ConfigError(f"holding classes out needs at least 3 training classes, got {len(found)}")
-    _, source_numbers = np.unique([str(source) for source in sources], return_inverse=True)
-    items = Items(*moments_of(np.asarray(vectors, np.float32)), numbers, source_numbers.astype(np.int64))
+    if bool(sequence.learned) != bool(rounds) or len(rounds) == 1:
+        raise ValueError(f"an encoder with {sequence.learned} learned numbers, and {len(rounds)} rounds")
+    names = np.array([str(source) for source in sources])
+    source_numbers = np.unique(names, return_inverse=True)[1].astype(np.int64)
+    items = Items.of(vectors, numbers, source_numbers, sequence.learned)
     rng = np.random.default_rng(settings.seed)
-    tried = items.take(_some_of_each(numbers, rng))
-    trials = Trials(tried, deal_rounds(tried, settings.rounds, settings.held_out, rng), sequence.nuisances)
+    some = _some_of_each(numbers, rng)
+    tried = items.take(some)
+    held_out = [one.held_out for one in rounds] or hold_out(numbers[some], names[some].tolist(), settings, rng)
+    deals = [Deal.of(one, numbers[some], names[some].tolist()) for one in held_out]
+    seen = [Items.of(one.vectors, numbers, source_numbers, sequence.learned).take(some) for one in rounds]
+    trials = Trials(tried, deals, seen or [tried] * len(deals), sequence.nuisances)
     # Encoders that were made without nuisances keep their mean vectors.
     strength = trials.best_strength(settings.strengths) if sequence.nuisances else None
-    fit, rounds = trials.best_posterior(strength, settings)
+    fit, fitted = trials.best_posterior(strength, settings)
     if hashed is not None:
-        fit = choose_codes(trials, rounds, fit, settings, hashed.code_bits)
+        fit = choose_codes(trials, fitted, fit, settings, hashed.code_bits)
     nuisances = nuisances_of(items, strength, sequence.nuisances)
-    whole = Round.make(items, Deal.of_nothing(items), nuisances(items.mean), fit.inverse_regularisation)
-    _assign(sequence, whole.classifier, calibrated(rounds), nuisances)
+    whole = Round.make(items, Deal.of_nothing(len(numbers)), nuisances(items.mean), fit.inverse_regularisation)
+    _assign(sequence, whole.classifier, calibrated(fitted), nuisances)
     sequence.weight = fit.weight
     if hashed is not None:
         assert fit.doubt is not None
-        codes = fit_codes(items, rounds, whole, fit.weight, hashed.code_bits, settings.seed)
+        codes = fit_codes(items, fitted, whole, fit.weight, hashed.code_bits, settings.seed)
         hashed.assign(codes.planes.mean, codes.planes.normals)
         hashed.assign_codewords(codes.codewords, fit.doubt)
     return fit

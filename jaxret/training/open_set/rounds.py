@@ -1,8 +1,4 @@
-"""A round: some training classes are held out, and some sources of the others; what is fitted on the rest sees all.
-
-What was held out stands for what an encoder will meet: media of known classes that it was not fitted on, and media of
-classes that it does not know.
-"""
+"""A round: what is fitted without the held-out classes and sources sees all items."""
 
 from __future__ import annotations
 
@@ -12,16 +8,16 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
 from jaxret.models.temporal.open_set import confidence_statistics, moments
 from jaxret.models.temporal.open_set_hash import sureness
+from jaxret.training.open_set.deals import Deal
 
-__all__ = ["Classifier", "Deal", "Floats", "Items", "Known", "Round", "calibrated", "deal_rounds", "moments_of"]
+__all__ = ["Classifier", "Floats", "Items", "Known", "Round", "calibrated"]
 
-_FOLDS = 3
 _BLOCK_ROWS = 512
 
 Floats = NDArray[np.float64]
@@ -31,10 +27,22 @@ Floats = NDArray[np.float64]
 class Items:
     """Training items: moments, class numbers and sources."""
 
-    mean: Floats  # (N, D), of length 1
+    mean: Floats  # (N, D'), of length 1
     seen: Floats  # (N, 3 D)
     labels: NDArray[np.int64]
     sources: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, vectors: ArrayLike, labels: NDArray[np.int64], sources: NDArray[np.int64], learned: int) -> Items:
+        """Those of sequences (N, T, D), whose vectors begin with so many learned numbers."""
+        given, parts = np.asarray(vectors, np.float32), []
+        for start in range(0, len(given), _BLOCK_ROWS):
+            block = given[start : start + _BLOCK_ROWS]
+            filled = np.pad(block, ((0, _BLOCK_ROWS - len(block)), (0, 0), (0, 0)))
+            found = _moments(filled, np.ones(filled.shape[:2], bool), learned)
+            parts.append([np.asarray(part)[: len(block)] for part in found])
+        mean, seen = (np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True))
+        return cls(mean, seen, labels, sources)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Items:
         """Some of them."""
@@ -100,51 +108,6 @@ class Known:
 
 
 @dataclasses.dataclass(frozen=True)
-class Deal:
-    """What a round holds out.
-
-    Attributes:
-      kept: (N,) whether an item's class is among those that are trained on.
-      fitted: (N,) items that the round is fitted on: those of kept classes, without some of their sources.
-      shown: (N,) the others.
-    """
-
-    kept: NDArray[np.bool_]
-    fitted: NDArray[np.bool_]
-    shown: NDArray[np.bool_]
-
-    @classmethod
-    def of_nothing(cls, items: Items) -> Deal:
-        """Nothing is held out."""
-        everything = np.ones(len(items.labels), bool)
-        return cls(everything, everything, ~everything)
-
-
-def deal_rounds(items: Items, rounds: int, held_out: float, rng: np.random.Generator) -> list[Deal]:
-    """The rounds' deals: classes are held out about equally often, two at least are kept; of these a third of sources.
-
-    Args:
-      items: of three classes at least.
-      rounds: how many.
-      held_out: share of the classes.
-      rng: deals.
-    """
-    classes = np.unique(items.labels)
-    count = min(max(1, round(held_out * len(classes))), len(classes) - 2)
-    order = np.concatenate([rng.permutation(classes) for _ in range(rounds)])
-    deals = []
-    for number in range(rounds):
-        kept = ~np.isin(items.labels, order[number * count : (number + 1) * count])
-        sources = rng.permutation(np.unique(items.sources[kept]))
-        left_out = np.isin(items.sources, sources[: max(1, len(sources) // _FOLDS)])
-        fitted = kept & ~left_out
-        if len(np.unique(items.labels[fitted])) < 2:  # too few sources to leave any out
-            fitted = kept
-        deals.append(Deal(kept, fitted, ~kept | left_out))
-    return deals
-
-
-@dataclasses.dataclass(frozen=True)
 class Round:
     """All items as an encoder sees them that was fitted without some.
 
@@ -189,17 +152,6 @@ def calibrated(rounds: Sequence[Round]) -> Known:
     )
 
 
-def moments_of(vectors: NDArray[np.float32]) -> tuple[Floats, Floats]:
-    """`moments` of sequences (N, T, D), in blocks."""
-    parts = []
-    for start in range(0, len(vectors), _BLOCK_ROWS):
-        block = vectors[start : start + _BLOCK_ROWS]
-        filled = np.pad(block, ((0, _BLOCK_ROWS - len(block)), (0, 0), (0, 0)))
-        parts.append([np.asarray(part)[: len(block)] for part in _moments(filled, np.ones(filled.shape[:2], bool))])
-    mean, seen = (np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True))
-    return mean, seen
-
-
 def _padded(rows: Floats) -> jax.Array:
     """Rows (N, C) in float32, filled up with zeros to a multiple of some number: one compiled program serves many N."""
     filled = np.zeros((-(-len(rows) // _BLOCK_ROWS) * _BLOCK_ROWS, rows.shape[1]), np.float32)
@@ -208,4 +160,4 @@ def _padded(rows: Floats) -> jax.Array:
 
 
 _statistics: Callable[..., jax.Array] = jax.jit(confidence_statistics)
-_moments: Callable[..., tuple[jax.Array, jax.Array]] = jax.jit(moments)
+_moments: Callable[..., tuple[jax.Array, jax.Array]] = jax.jit(moments, static_argnums=2)

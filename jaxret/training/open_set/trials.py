@@ -11,8 +11,9 @@ import numpy as np
 
 from jaxret.metrics import average_precision, relevance_by_label
 from jaxret.training.open_set.choices import OpenSetFit, OpenSetSettings
+from jaxret.training.open_set.deals import Deal
 from jaxret.training.open_set.nuisances import Nuisances
-from jaxret.training.open_set.rounds import Deal, Floats, Items, Round, calibrated
+from jaxret.training.open_set.rounds import Floats, Items, Round, calibrated
 
 __all__ = ["Trials", "nuisances_of"]
 
@@ -26,11 +27,13 @@ class Trials:
     Attributes:
       items: all, or some of each class.
       deals: one a round.
+      seen: the same items, one a round, as what was learned in that round shows them; their means are those of `items`.
       nuisances: the most directions that are shortened.
     """
 
     items: Items
-    deals: list[Deal]
+    deals: Sequence[Deal]
+    seen: Sequence[Items]
     nuisances: int
 
     def scores(self, rows: Sequence[Floats]) -> Floats:
@@ -56,7 +59,7 @@ class Trials:
         """The classifier's regularisation and the posterior's weight, and the rounds with that classifier."""
         means = self.shortened(strength)
         by_regularisation = {
-            c: [Round.make(self.items, deal, mean, c) for deal, mean in zip(self.deals, means, strict=True)]
+            c: [Round.make(*one, c) for one in zip(self.seen, self.deals, means, strict=True)]
             for c in settings.inverse_regularisation
         }
         found = {}
