@@ -19,7 +19,7 @@ the classes anew to those that are trained on and others.
 
     python benchmarks/accuracy_media_retrieval.py                      # all, on $JAXRET_SHARED, 5 draws
     python benchmarks/accuracy_media_retrieval.py protocol selective   # some; the other rows of the file stay
-    python benchmarks/accuracy_media_retrieval.py protocol --data ucf101 --seeds 0    # printed and not written
+    python benchmarks/accuracy_media_retrieval.py protocol --data jhmdb-efficientnet --seeds 0 1    # fewer draws
     python benchmarks/accuracy_media_retrieval.py colour --width 1 --epochs 50   # the paper's; many hours on two cores
 
 Draws and trainings are kept under --work and not made again, so a stopped call goes on where it was.
@@ -69,6 +69,7 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=colour_study.WIDTH, help="of the networks of colour")
     parser.add_argument("--epochs", type=int, default=colour_study.EPOCHS, help="of the trainings of colour")
     args = parser.read()
+    whole = args.seeds is None and args.data == parser.get_default("data")
     rows: dict[str, list[dict]] = {}
     if {"protocol", "selective", "pca"} & set(args.studies):
         draws = {
@@ -80,7 +81,8 @@ def main() -> None:
             rows["protocol"] = [row for some in draws.values() for draw in some for row in kept(draw, retrieval_rows)]
         if "selective" in args.studies:
             rows["selective"] = [row for some in draws.values() for draw in some for row in kept(draw, selective_rows)]
-            draw_curves(draws)
+            if whole:
+                draw_curves(draws)
         if "pca" in args.studies:
             rows["pca"] = principal_components(draws.get("jhmdb", []))
     if "files" in args.studies:
@@ -92,10 +94,9 @@ def main() -> None:
     if "colour" in args.studies:
         seeds = args.seeds or COLOUR_SEEDS
         rows["colour"] = colour_study.rows(seeds, args.work, width=args.width, epochs=args.epochs)
-    print(table([row for some in rows.values() for row in some]))
-    if args.seeds is None and args.data == parser.get_default("data"):
-        every = [row for some in rows.values() for row in some]
-        print(results_file.update(NAME, every, ["jax", "flax", "av", "scikit-learn"]))
+    every = [row for some in rows.values() for row in some]
+    print(table(every))
+    print(results_file.update(NAME, every, ["jax", "flax", "av", "scikit-learn"]))
 
 
 def kept(draw: Draw, make: Callable[[Draw], Any]) -> Any:

@@ -3,7 +3,7 @@
 What a network gives for clips that it was trained on says nothing of what it gives for others: it has learned them by
 heart. So in each round a network of its own is trained, from the same initial weights, without the classes and sources
 that the round holds out, and the encoder is fitted on what these show (`jaxret.training.open_set`). That takes about
-two thirds of a training a round.
+half of a training a round.
 """
 
 from __future__ import annotations
