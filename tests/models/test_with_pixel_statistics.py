@@ -1,4 +1,4 @@
-"""Statistics of pixels behind a network's vectors: equal to NumPy's, and the same for a picture that stands still."""
+"""Statistics of pixels behind a network's vectors: equal to NumPy's, and the same for an image that stands still."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def test_it_equals_its_words(channels: int) -> None:
     np.testing.assert_allclose(found, [twin(clip) for clip in clips], rtol=1e-4, atol=2e-5)
 
 
-def test_a_still_clip_is_its_picture_and_nothing_changes_in_it() -> None:
-    picture = np.random.default_rng(0).integers(0, 256, (1, 1, SIZE, SIZE, 3), np.uint8)
+def test_a_still_clip_is_its_image_and_nothing_changes_in_it() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (1, 1, SIZE, SIZE, 3), np.uint8)
     backbone = WithPixelStatistics(FirstPixel(3), grid=GRID)
-    found, still = (np.asarray(backbone(jnp.asarray(np.repeat(picture, n, axis=1))).embedding) for n in (1, FRAMES))
+    found, still = (np.asarray(backbone(jnp.asarray(np.repeat(image, n, axis=1))).embedding) for n in (1, FRAMES))
     np.testing.assert_allclose(found, still, atol=1e-3)
     changes = still[0, 2 + GRID**2 * 3 :][: GRID**2 * 3]
     np.testing.assert_array_equal(found[0, 2 + GRID**2 * 3 :][: GRID**2 * 3], np.zeros_like(changes))

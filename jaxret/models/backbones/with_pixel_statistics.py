@@ -28,8 +28,8 @@ class WithPixelStatistics(Backbone):
     Frames are averaged at grid x grid places. The statistics are the mean of these over time (less half of the largest
     value), how much they differ over time (square roots of what their standard deviations are above a thousandth of
     it), and how often each of 64 colours or grey values is seen (square roots of the shares of all pixels), each of
-    length 1. Nothing of it is learned, so that it is worth the same for classes that were trained on and for others. A
-    picture, which stands still, does not differ over time: its second part is 0.
+    length 1. Nothing of it is learned, so that it is worth the same for classes that were trained on and for others. An
+    image, which stands still, does not differ over time: its second part is 0.
 
     Args:
       network: a backbone of chunks, for colours or grey images.

@@ -6,7 +6,10 @@ retrieval", arXiv:2105.08665 (2021); the network is C3D (Tran et al. 2015, arXiv
 
 - Model: 16 frames of 112 x 112 pixels (or 224 x 224) at once -> one vector a chunk. An image is a chunk that stands
   still, so images and videos share a space. A softmax head exists only to train.
-- Objective, codes and ranking: as in `jaxret.recipes.clips.cnn_lstm`.
+- Objective, codes and ranking: as in `jaxret.recipes.clips.cnn_lstm`. That is `--fusion mean`. The default puts
+  statistics of pixels, which no training knows, beside an open-set posterior of the training classes that the network's
+  feature gives; what it takes of both is chosen in rounds in which classes are held out and networks of their own
+  trained (`jaxret.recipes.clips.learners`).
 - Training: end to end, Adam, batch 4, dropout 0.25. The paper's learning rate of 5e-3 is not kept: from scratch on a
   few hundred clips the network stays at guessing with it for a dozen epochs, and learns from the third on with 1e-4.
   Narrower networks learn with more: 3e-4 at a width of 1/8. Small validation parts say little about the first epochs,

@@ -80,7 +80,7 @@ def hold_out(
 
     Example:
       >>> hold_out([0, 0, 1, 2], ["a", "b", "c", "d"], OpenSetSettings(rounds=2, held_out=0.3))
-      [HeldOut(classes=(2,), sources=('b',)), HeldOut(classes=(1,), sources=('b',))]
+      [HeldOut(classes=(2,), sources=('c',)), HeldOut(classes=(0,), sources=('c',))]
     """
     rng = np.random.default_rng(settings.seed) if rng is None else rng
     numbers, names = np.asarray(labels, np.int64), np.array([str(source) for source in sources])
