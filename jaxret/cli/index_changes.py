@@ -157,6 +157,7 @@ def add_and_tell(
 
     with progress_bar(None, "item", total=len(dataset), shown=not quiet) as bar:
         report = retriever.add(dataset, threads=threads, on_item=lambda _: bar.update(), ray=ray)
+        bar.n = bar.total  # also of what was there already
     tell_added(report, dataset, retriever.index)
     for line in retriever.system.sizes(retriever.index):
         print_text(line)
@@ -175,7 +176,8 @@ def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> N
     if report.renewed:
         print_text(f"renewed {counted(len(report.renewed), 'item')} whose files changed")
     if report.described:
-        print_text(f"{len(report.described)} items that were there have other columns of yours now")
+        were, have = ("was", "has") if len(report.described) == 1 else ("were", "have")
+        print_text(f"{counted(len(report.described), 'item')} that {were} there {have} other columns of yours now")
     for error in skipped:
         print_text(f"  skipped {error}")
     if report.stale:
@@ -198,6 +200,6 @@ def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> N
     if report.renamed:
         key, renamed = next(iter(report.renamed.items()))
         print_text(
-            f"{len(report.renamed)} names belonged to other files of the index: these items are in it by their full"
-            f" paths, such as {renamed} for {key}"
+            f"{counted(len(report.renamed), 'name')} belonged to other files of the index: such items are in it by their"
+            f" full paths, as {renamed} for {key}"
         )

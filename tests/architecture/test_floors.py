@@ -86,6 +86,18 @@ def test_no_pickle_but_in_the_one_restricted_reader() -> None:
     assert all(Path(user).stem == "unpickle" for user in users), users
 
 
+def test_errors_of_commands_name_flags() -> None:
+    """A command whose arguments have fields of several words tells of them by their flags."""
+    for command in ("train", "build_index", "search", "evaluate", "export", "serve/__main__"):
+        assert "as_typed(" in (PACKAGE / f"{command}.py").read_text(encoding="utf-8"), command
+
+
+def test_whether_somebody_looks_is_told_in_one_place() -> None:
+    """A stream of another program may have no `isatty`, and there may be none at all."""
+    users = {path.relative_to(PACKAGE).as_posix() for path in MODULES if "isatty" in path.read_text(encoding="utf-8")}
+    assert users == {"plain_text.py"}
+
+
 def test_commands_are_short() -> None:
     for command in ("train", "build_index", "search", "evaluate", "export", "weights"):
         lines = (PACKAGE / f"{command}.py").read_text(encoding="utf-8").count("\n")

@@ -12,7 +12,7 @@ import jaxret
 
 PACKAGE = Path(jaxret.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MOST_PARAMETERS, MOST_MODULES = 8, 15
+MOST_PARAMETERS, MOST_MODULES, MOST_LINES = 8, 15, 460
 LARGE_ROOMS = {"rank"}  # a kernel is a handful of files of one stem
 ROAD = ("train", "model", "fit", "features", "projection")
 
@@ -46,6 +46,11 @@ def test_the_count_sees_what_it_should() -> None:
 def test_rooms_hold_few_modules() -> None:
     sizes = Counter(path.parent.relative_to(PACKAGE).as_posix() for path in MODULES if path.name != "__init__.py")
     assert not {room: size for room, size in sizes.items() if size > MOST_MODULES and room not in LARGE_ROOMS}
+
+
+def test_files_are_small() -> None:
+    lines = {path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8").count("\n") for path in MODULES}
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES}, "what part has a name of its own?"
 
 
 @pytest.mark.parametrize("module", ROAD)
