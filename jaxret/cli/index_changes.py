@@ -200,6 +200,6 @@ def tell_added(report: AddReport, dataset: MediaDataset, index: MediaIndex) -> N
     if report.renamed:
         key, renamed = next(iter(report.renamed.items()))
         print_text(
-            f"{counted(len(report.renamed), 'name')} belonged to other files of the index: such items are in it by their"
-            f" full paths, as {renamed} for {key}"
+            f"{counted(len(report.renamed), 'name')} belonged to other files of the index: such items are in it by"
+            f" their full paths, as {renamed} for {key}"
         )
