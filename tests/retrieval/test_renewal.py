@@ -58,14 +58,11 @@ def keys(media: Path) -> list[str]:
 
 
 def test_a_bar_counts_every_item(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    capsys.readouterr()
-    encoder = str(media.parent / "encoder")
-    assert run_command(dispatch, ["index", str(media), str(media.parent / "other"), "--encoder", encoder]) == 0
-    assert "3/3" in capsys.readouterr().err.splitlines()[-1]
-    assert call(media) == 0
-    capsys.readouterr()
-    assert call(media) == 0  # what was there already
-    assert "3/3" in capsys.readouterr().err.splitlines()[-1]
+    words = ["index", str(media), str(media.parent / "other"), "--encoder", str(media.parent / "encoder")]
+    for call_again in (words, words[:3]):  # the second finds all of them there
+        capsys.readouterr()
+        assert run_command(dispatch, call_again) == 0
+        assert "3/3" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_what_changed_is_renewed_and_nothing_else(media: Path, capsys: pytest.CaptureFixture[str]) -> None:
