@@ -25,7 +25,7 @@ from jaxret.training import LoopConfig, RunContext, RunFolder, Validation
 
 __all__ = ["END_TO_END_EPOCHS", "END_TO_END_FRAMES", "END_TO_END_PIXELS", "train_and_score", "trained_by_recipe"]
 
-END_TO_END_PIXELS, END_TO_END_FRAMES, END_TO_END_EPOCHS = 96, 8, 8
+END_TO_END_PIXELS, END_TO_END_FRAMES, END_TO_END_EPOCHS = 96, 8, 3
 METRICS = {"mAP@10": "mAP@10", "mAP@10 tie-averaged": "mAP@10, ties averaged"}
 
 
