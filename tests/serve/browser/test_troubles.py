@@ -94,3 +94,14 @@ def test_an_upload_that_the_server_forgot_is_sent_again(person: Person) -> None:
     person.page.wait_for_function("before => !location.search.includes(before)", arg=before)
     person.wait()
     assert person.names() == names
+
+
+def test_an_empty_index_says_that_it_is(person: Person) -> None:
+    def emptied(route) -> None:
+        indexes = [{**one, "items": 0, "images": 0, "videos": 0} for one in route.fetch().json()]
+        route.fulfill(json=indexes)
+
+    person.answer("**/api/indexes", emptied)
+    person.answer("**/api/items?*", lambda route: route.fulfill(json={"items": [], "total": 0}))
+    person.page.goto(person.address)
+    person.page.get_by_text("This index is empty: index a folder first.").wait_for()

@@ -9,6 +9,12 @@ import { toolbar } from "./toolbar.js";
 
 const place = document.getElementById("results");
 
+/** Why there are no results. */
+function whyNothing() {
+  if (!state.index.items) return "This index is empty: index a folder first.";
+  return state.conditions.length ? "Nothing passes these filters." : "Nothing was found.";
+}
+
 /**
  * @param {object} hooks {onChange, onOptions, onCancel, onMore, onOpen(group, hit), onMark(group, sign),
  *   onSimilar(group), onCompare(group)}
@@ -36,7 +42,7 @@ export function resultsView(hooks) {
     if (state.search?.state === "waiting" && !state.hits.length) cards.top();
     const none = state.search?.state === "done" && state.search.total === 0;
     empty.hidden = !none;
-    fill(empty, none && el("p", {}, state.conditions.length ? "Nothing passes these filters." : "Nothing was found."));
+    fill(empty, none && el("p", {}, whyNothing()));
   });
   return cards;
 }
