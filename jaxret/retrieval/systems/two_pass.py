@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.readers import Chunk, Pixels
 from jaxret.data.rows import Rows
-from jaxret.data.sampling.frames import frames_on_display
-from jaxret.data.sampling.reading import chunks_of, open_item, read_images
-from jaxret.data.sampling.transforms import centre_geometry
+from jaxret.data.sampling.reading import chunks_of, open_item
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import MediaIndex, Space
 from jaxret.models.base import Unit
@@ -32,6 +30,7 @@ from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit, Span
 from jaxret.retrieval.options import RegionSearch
+from jaxret.retrieval.query_image import seen_image, zoom_factors, zoomed
 from jaxret.retrieval.region import Box, scaled_box
 from jaxret.retrieval.storage import bytes_per_image
 from jaxret.retrieval.systems.base import OfRevision, System
@@ -44,7 +43,6 @@ from jaxret.retrieval.systems.gallery import (
     best_places,
     rank_rows,
 )
-from jaxret.retrieval.zoomed import zoom_factors, zoomed
 
 __all__ = ["TooFewWordsError", "TwoPassSystem"]
 
@@ -302,31 +300,8 @@ class TwoPassSystem(System, Generic[Query]):
         return evaluate_regions(self, index, request)
 
     def image(self, dataset: MediaDataset, at: float | None = None) -> tuple[Pixels, tuple[int, int]]:
-        """The first item of a data set, of a video the frame on display at `at` seconds, as the encoder sees it.
-
-        Returns:
-          uint8 (H, W, C), and the (height, width) that it had.
-
-        Raises:
-          MediaError: it cannot be read.
-          ValueError: `at` is missing for a video, given for an image, or beyond the video's end.
-        """
-        item = dataset.items[0]
-        if (at is None) == (item.kind == "video"):
-            name = item.path or item.key
-            raise ValueError(
-                f"{name} is a video: name the second of the frame to search with (at)"
-                if at is None
-                else f"{name} is an image, and has no frame at {at:g} s"
-            )
-        with open_item(dataset, 0, self.preprocessing) as reader:
-            info = reader.info
-            if at is not None and not 0 <= at < info.duration:
-                raise ValueError(f"at must lie in the video's 0 to {info.duration:g} seconds, got {at:g}")
-            geometry = centre_geometry(info.height, info.width, self.preprocessing)
-            moments = frames_on_display(reader.times, np.array([at or 0.0]))
-            (image,) = read_images(reader, moments, geometry, self.preprocessing)
-            return image, (info.height, info.width)
+        """The first item of a data set as the encoder sees it, see `jaxret.retrieval.query_image.seen_image`."""
+        return seen_image(dataset, at, self.preprocessing)
 
     def region_query(self, image: Pixels, size: tuple[int, int], options: RegionSearch) -> PassQueries[Query]:
         """The region of the options as the gallery compares it.

@@ -13,10 +13,10 @@ from jaxret.data.sampling.reading import read_chunks
 from jaxret.models.descriptors.grid import grid_cells, window_means
 from jaxret.recipes.instances.recipe import InstanceSearchConfig, fit_encoder
 from jaxret.retrieval import Region, RegionSearch, Retriever, single_file
+from jaxret.retrieval.query_image import zoomed
 from jaxret.retrieval.storage import bytes_per_image
 from jaxret.retrieval.systems import grid
 from jaxret.retrieval.systems.gallery import PassQueries
-from jaxret.retrieval.zoomed import zoomed
 
 FLAG = Region(8, 8, 24, 24)
 

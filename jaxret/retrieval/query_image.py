@@ -1,15 +1,47 @@
-"""A marked part of an image seen larger and smaller, for things that are shown at another size elsewhere."""
+"""The image that a region is marked on: as an encoder sees it, larger and smaller, as its thing may be elsewhere."""
 
 from __future__ import annotations
 
 import numpy as np
 from PIL import Image
 
+from jaxret.data.dataset import MediaDataset
 from jaxret.data.readers import Pixels
+from jaxret.data.sampling.frames import frames_on_display
+from jaxret.data.sampling.reading import open_item, read_images
+from jaxret.data.sampling.transforms import centre_geometry
 from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval.region import Box
 
-__all__ = ["zoom_factors", "zoomed"]
+__all__ = ["seen_image", "zoom_factors", "zoomed"]
+
+
+def seen_image(dataset: MediaDataset, at: float | None, preprocessing: Preprocessing) -> tuple[Pixels, tuple[int, int]]:
+    """The first item of a data set, of a video the frame on display at `at` seconds, as an encoder sees it.
+
+    Returns:
+      uint8 (H, W, C), and the (height, width) that it had.
+
+    Raises:
+      MediaError: it cannot be read.
+      ValueError: `at` is missing for a video, given for an image, or beyond the video's end.
+    """
+    item = dataset.items[0]
+    if (at is None) == (item.kind == "video"):
+        name = item.path or item.key
+        raise ValueError(
+            f"{name} is a video: name the second of the frame to search with (at)"
+            if at is None
+            else f"{name} is an image, and has no frame at {at:g} s"
+        )
+    with open_item(dataset, 0, preprocessing) as reader:
+        info = reader.info
+        if at is not None and not 0 <= at < info.duration:
+            raise ValueError(f"at must lie in the video's 0 to {info.duration:g} seconds, got {at:g}")
+        geometry = centre_geometry(info.height, info.width, preprocessing)
+        moments = frames_on_display(reader.times, np.array([at or 0.0]))
+        (image,) = read_images(reader, moments, geometry, preprocessing)
+        return image, (info.height, info.width)
 
 
 def zoom_factors(count: int) -> list[float]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval.zoomed import zoom_factors, zoomed
+from jaxret.retrieval.query_image import zoom_factors, zoomed
 
 SEEN = Preprocessing(height=64, width=64, resize="fit")
 
