@@ -285,7 +285,7 @@ def test_cleaning_keeps_the_frames_of_one_shot(films: Path, run: Path) -> None:
         (["--data", "{films}", "--stage", "conv_9"], "did you mean 'conv_"),
         (
             ["--data", "{films}", "--whitened-size", "5000"],
-            r"whitened_size must be 1\.\.32, the channels of conv_3 of small-convnet, got 5000",
+            r"whitened[_-]size must be 1\.\.32, the channels of conv_3 of small-convnet, got 5000",
         ),
     ],
 )
