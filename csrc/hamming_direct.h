@@ -9,6 +9,24 @@
  * or, where a scalar popcount is faster than all that, nothing of it.
  */
 
+/* The distances of four codes one after another. Long ones, which the compiler leaves in a loop, share it. */
+INLINE void NAME(four_distances)(const uint8_t *code, const uint8_t *at, const int64_t bytes, int64_t *distances)
+{
+    int64_t from = 0;
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++)
+        distances[r] = 0;
+    if (bytes > 128)
+#pragma GCC unroll 8
+        for (; from + 8 <= bytes; from += 8)
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; r++)
+                distances[r] += NAME(distance)(code + from, at + r * bytes + from, 8);
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++)
+        distances[r] += NAME(distance)(code + from, at + r * bytes + from, bytes - from);
+}
+
 /* Codes from `from` on, word by word; a branch for four of them. */
 INLINE void NAME(direct_rows)(jr_hamming *search, jr_hamming_worker *worker, int64_t query, int64_t from, int64_t to,
                               const int64_t bytes)
@@ -20,11 +38,10 @@ INLINE void NAME(direct_rows)(jr_hamming *search, jr_hamming_worker *worker, int
         for (int64_t line = 0; line < fetched; line += 64)
             __builtin_prefetch(at + JR_PREFETCH_BYTES + line);
         int64_t distances[4], beyond = -1;
+        NAME(four_distances)(code, at, bytes, distances);
 #pragma GCC unroll 4
-        for (int r = 0; r < 4; r++) {
-            distances[r] = NAME(distance)(code, at + r * bytes, bytes);
+        for (int r = 0; r < 4; r++)
             beyond &= worker->limits[query] - distances[r]; /* negative while all are */
-        }
         if (beyond < 0)
             continue;
         for (int r = 0; r < 4; r++)
@@ -243,6 +260,7 @@ TARGET static void NAME(direct)(jr_hamming *search, jr_hamming_worker *worker, i
                 WIDTH(32);
                 WIDTH(64);
                 WIDTH(128);
+                WIDTH(256);
 #undef WIDTH
             default:
                 NAME(direct_rows)(search, worker, query, from, to, search->bytes);

@@ -50,12 +50,21 @@ static inline jr_two jr_count_halves(jr_two v)
     return (v + (v >> 16)) & 0x0000003F0000003Full;
 }
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+
+static inline jr_two jr_sum_bytes(jr_two v)
+{
+    return (jr_two)_mm_sad_epu8((__m128i)v, _mm_setzero_si128());
+}
+#else
 static inline jr_two jr_sum_bytes(jr_two v)
 {
     v = (v & 0x00FF00FF00FF00FFull) + (v >> 8 & 0x00FF00FF00FF00FFull);
     v += v >> 16;
     return (v + (v >> 32)) & 0xFFFF;
 }
+#endif
 #endif
 
 #include "hamming_kernel.h"

@@ -66,42 +66,54 @@ TARGET static void NAME(make_table)(const VECTOR *planes, VECTOR *table)
     }
 }
 
-/* Adds n planes of one weight: returns their sum's digit, writes n / 2 carries of the next weight. */
-INLINE VECTOR NAME(add)(const VECTOR *in, const int n, VECTOR *carries)
+/* Adds two planes to one of the same weight, which becomes the digit; returns the carries, of twice the weight. */
+INLINE VECTOR NAME(add)(VECTOR *sum, VECTOR a, VECTOR b)
 {
-    VECTOR sum = in[0];
-#pragma GCC unroll 16
-    for (int i = 1; i + 1 < n; i += 2) {
-        VECTOR carry = MAJORITY(sum, in[i], in[i + 1]);
-        sum = XOR3(sum, in[i], in[i + 1]);
-        carries[i / 2] = carry;
-    }
-    if (n % 2 == 0) {
-        carries[n / 2 - 1] = sum & in[n - 1];
-        sum ^= in[n - 1];
-    }
-    return sum;
+    const VECTOR carry = MAJORITY(a, b, *sum);
+    *sum = XOR3(a, b, *sum);
+    return carry;
 }
 
-/* The distances of one query to a block over one chunk, as binary digits. */
-INLINE void NAME(count_chunk)(const VECTOR *table, const uint16_t *picks, VECTOR *digits)
+/* The part of a group's count of this weight, 0 or 1 as a power of 2. */
+#define COUNT(group, weight) (((const VECTOR *)((const char *)table + picks[group]))[weight])
+
+/* Adds four groups to the digits of weight 1, 2 and 4; returns carries of weight 8, and in `fours` of weight 4. */
+INLINE VECTOR NAME(add_four)(const VECTOR *table, const uint16_t *picks, VECTOR *digits, VECTOR *fours)
 {
-    const char *base = (const char *)table;
-    VECTOR ones[22], twos[32], fours[16], eights[8], sixteens[4], rest[2], last[1];
-#pragma GCC unroll 22
-    for (int group = 0; group < JR_GROUPS; group++)
-        ones[group] = ((const VECTOR *)(base + picks[group]))[0];
-    digits[0] = NAME(add)(ones, 22, twos);
-#pragma GCC unroll 21
-    for (int group = 0; group < JR_GROUPS - 1; group++)
-        twos[11 + group] = ((const VECTOR *)(base + picks[group]))[1];
-    digits[1] = NAME(add)(twos, 32, fours);
-    digits[2] = NAME(add)(fours, 16, eights);
-    digits[3] = NAME(add)(eights, 8, sixteens);
-    digits[4] = NAME(add)(sixteens, 4, rest);
-    digits[5] = NAME(add)(rest, 2, last);
-    digits[6] = last[0];
+    const VECTOR one = NAME(add)(&digits[0], COUNT(0, 0), COUNT(1, 0)), a = NAME(add)(&digits[1], COUNT(0, 1), COUNT(1, 1));
+    const VECTOR other = NAME(add)(&digits[0], COUNT(2, 0), COUNT(3, 0)), b = NAME(add)(&digits[1], COUNT(2, 1), COUNT(3, 1));
+    *fours = NAME(add)(&digits[1], one, other);
+    return NAME(add)(&digits[2], a, b);
 }
+
+/* Adds eight groups to the digits of weight 1 to 8; returns carries of weight 16, and in `eights` of weight 8. */
+INLINE VECTOR NAME(add_eight)(const VECTOR *table, const uint16_t *picks, VECTOR *digits, VECTOR *eights)
+{
+    VECTOR one, other;
+    const VECTOR a = NAME(add_four)(table, picks, digits, &one), b = NAME(add_four)(table, picks + 4, digits, &other);
+    *eights = NAME(add)(&digits[2], one, other);
+    return NAME(add)(&digits[3], a, b);
+}
+
+/* Adds the distances of one query to a block over one chunk to the digits of weight 1 to 64. Groups are added one after
+ * another, so that few planes are alive at a time; returns the carries. */
+INLINE VECTOR NAME(add_chunk)(const VECTOR *table, const uint16_t *picks, VECTOR *digits)
+{
+    VECTOR one, other;
+    VECTOR a = NAME(add_eight)(table, picks, digits, &one), b = NAME(add_eight)(table, picks + 8, digits, &other);
+    const VECTOR sixteens = NAME(add)(&digits[3], one, other);
+    const VECTOR high = NAME(add)(&digits[4], a, b);
+    a = NAME(add_four)(table, picks + 16, digits, &one);
+    other = NAME(add)(&digits[0], COUNT(20, 0), COUNT(21, 0)); /* the last group has one bit */
+    other = NAME(add)(&digits[1], COUNT(20, 1), other);
+    b = NAME(add)(&digits[2], one, other);
+    const VECTOR low = NAME(add)(&digits[4], sixteens, NAME(add)(&digits[3], a, b));
+    const VECTOR carry = NAME(add)(&digits[5], high, low), last = digits[6];
+    digits[6] = last ^ carry;
+    return last & carry;
+}
+
+#undef COUNT
 
 /* Offers the codes of a block that are not `beyond` the limit, by ascending id. */
 TARGET static void NAME(offer_block)(jr_hamming *search, jr_hamming_worker *worker, int64_t query, VECTOR beyond,
@@ -159,28 +171,31 @@ TARGET static void NAME(sliced)(jr_hamming *search, jr_hamming_worker *worker, i
                     int64_t limit = worker->limits[query];
                     if (limit < 0)
                         continue; /* k results at distance 0: nothing later can enter */
-                    VECTOR digits[JR_CHUNK_DIGITS];
-                    NAME(count_chunk)(table, picks, digits);
-                    if (chunks == 1) {
-                        VECTOR beyond = NAME(beyond)(digits, JR_CHUNK_DIGITS, limit, absent);
-                        if (ANY(~beyond))
-                            NAME(offer_block)(search, worker, query, beyond, block);
-                        continue;
-                    }
                     VECTOR *partial = (VECTOR *)worker->partial + (query - tile) * wide;
                     if (chunk == 0) {
-                        for (int64_t i = 0; i < wide; i++)
-                            partial[i] = i < JR_CHUNK_DIGITS ? digits[i] : (VECTOR){0};
+                        VECTOR digits[JR_CHUNK_DIGITS] = {{0}};
+                        NAME(add_chunk)(table, picks, digits);
+                        if (chunks == 1) {
+                            VECTOR beyond = NAME(beyond)(digits, JR_CHUNK_DIGITS, limit, absent);
+                            if (ANY(~beyond))
+                                NAME(offer_block)(search, worker, query, beyond, block);
+                            continue;
+                        }
+#pragma GCC unroll 8
+                        for (int i = 0; i < JR_CHUNK_DIGITS; i++)
+                            partial[i] = digits[i];
+                        for (int64_t i = JR_CHUNK_DIGITS; i < wide; i++)
+                            partial[i] = (VECTOR){0};
                         continue;
                     }
-                    VECTOR carry = partial[0] & digits[0];
-                    partial[0] ^= digits[0];
+                    VECTOR digits[JR_CHUNK_DIGITS];
 #pragma GCC unroll 8
-                    for (int i = 1; i < JR_CHUNK_DIGITS; i++) {
-                        VECTOR old = partial[i];
-                        partial[i] = XOR3(old, digits[i], carry);
-                        carry = MAJORITY(old, digits[i], carry);
-                    }
+                    for (int i = 0; i < JR_CHUNK_DIGITS; i++)
+                        digits[i] = partial[i];
+                    VECTOR carry = NAME(add_chunk)(table, picks, digits);
+#pragma GCC unroll 8
+                    for (int i = 0; i < JR_CHUNK_DIGITS; i++)
+                        partial[i] = digits[i];
                     for (int64_t i = JR_CHUNK_DIGITS; i < wide; i++) {
                         VECTOR old = partial[i];
                         partial[i] = old ^ carry;
