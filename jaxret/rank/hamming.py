@@ -119,15 +119,17 @@ def hamming_topk(
     if on_device is not None:
         return _topk_on_devices(query_codes, on_device, k, progress)
     queries, gallery = check_codes(query_codes, gallery_codes)
-    return nearest_codes(queries, gallery, check_k(k, len(gallery)), threads, progress)
+    return SearchResult(*nearest_codes(queries, gallery, check_k(k, len(gallery)), threads, progress))
 
 
 def nearest_codes(
     queries: CodeMatrix, gallery: CodeMatrix, k: int, threads: int | None, progress: Progress | None = None
-) -> SearchResult:
-    """`hamming_topk` of what is checked already, which is most of the time where codes are few."""
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Ids and distances as `hamming_topk` finds them, of what is checked already: where codes are few, to check takes
+    most of the time."""
     workers = threads_for(queries, gallery, threads)
-    return SearchResult(*_hamming.topk(queries, gallery, k, workers, simd_code(), progress))
+    ids, distances = _hamming.topk(queries, gallery, k, workers, simd_code(), progress)
+    return ids, distances
 
 
 def _topk_on_devices(query_codes: Any, gallery: DeviceGallery, k: Any, progress: Progress | None) -> SearchResult:

@@ -66,13 +66,13 @@ class HammingIndex:
         """An empty index of codes of `code_bytes` bytes."""
         self._code_bytes = check_count(code_bytes, "code_bytes")
         self._buffer: CodeMatrix = np.empty((0, self._code_bytes), np.uint8)
-        self._size = 0
+        self._stored: CodeMatrix = self._buffer  # the part of it that is in use
         self._tables: SubstringTables | None = None
         self._verdicts: dict[tuple[int, int, int], bool] = {}
 
     def __len__(self) -> int:
         """The number of codes."""
-        return self._size
+        return len(self._stored)
 
     @property
     def code_bytes(self) -> int:
@@ -82,7 +82,7 @@ class HammingIndex:
     @property
     def codes(self) -> CodeMatrix:
         """uint8 (N, bytes): all codes, in the order in which they were added; a read-only view."""
-        view = self._buffer[: self._size]
+        view = self._stored[:]
         view.flags.writeable = False
         return view
 
@@ -96,15 +96,16 @@ class HammingIndex:
         added = as_codes(codes, "codes", single=True)
         if added.shape[1] != self._code_bytes:
             raise ValueError(f"codes must have {self._code_bytes} bytes each, got {added.shape[1]}")
-        total = self._size + len(added)
+        size = len(self)
+        total = size + len(added)
         if total > MAX_INDEXED_CODES:
             raise ValueError(f"an index holds at most {MAX_INDEXED_CODES} codes, got {total}")
         if total > len(self._buffer) or not self._buffer.flags.writeable:
-            grown = np.empty((max(total, self._size + self._size // 2), self._code_bytes), np.uint8)
-            grown[: self._size] = self._buffer[: self._size]
+            grown = np.empty((max(total, size + size // 2), self._code_bytes), np.uint8)
+            grown[:size] = self._stored
             self._buffer = grown
-        self._buffer[self._size : total] = added
-        self._size = total
+        self._buffer[size:total] = added
+        self._stored = self._buffer[:total]
 
     def topk(
         self, query_codes: ArrayLike, k: int, *, threads: int | None = None, progress: Progress | None = None
@@ -125,12 +126,12 @@ class HammingIndex:
             TypeError, ValueError: as `hamming_topk`; ValueError also where the index is empty.
         """
         queries, workers = self._check(query_codes, threads)
-        count = check_k(k, self._size)
+        count = check_k(k, len(self))
         if not self._tables_pay(len(queries), count, 0, workers):
-            scan = nearest_codes(queries, self.codes, count, workers)
-            return IndexedResult(scan.ids, scan.distances, np.full(len(queries), self._size, np.int64))
+            ids, distances = nearest_codes(queries, self._stored, count, workers)
+            return IndexedResult(ids, distances, self._compared_with_all(queries))
         tables = self._built(workers)
-        tail = self.codes[len(tables.codes) :]
+        tail = self._stored[len(tables.codes) :]
         width = min(count, len(tables.codes))
         ids = np.full((len(queries), width), -1, np.int64)
         distances = np.full((len(queries), width), np.inf, np.float32)
@@ -139,13 +140,12 @@ class HammingIndex:
         ids[done] = flat_ids.reshape(-1, width)
         distances[done] = flat_distances.reshape(-1, width)
         if not done.all():
-            scanned = nearest_codes(queries[~done], tables.codes, width, workers)
-            ids[~done], distances[~done] = scanned.ids, scanned.distances
+            ids[~done], distances[~done] = nearest_codes(queries[~done], tables.codes, width, workers)
             candidates[~done] = len(tables.codes)
         result = SearchResult(ids, distances)
         if len(tail):
-            rest = nearest_codes(queries, tail, min(count, len(tail)), workers)
-            rest = SearchResult(rest.ids + len(tables.codes), rest.distances)
+            rest_ids, rest_distances = nearest_codes(queries, tail, min(count, len(tail)), workers)
+            rest = SearchResult(rest_ids + len(tables.codes), rest_distances)
             result = merge_results([result, rest], count)
             candidates += len(tail)
         return IndexedResult(result.ids, result.distances, candidates)
@@ -167,11 +167,10 @@ class HammingIndex:
         queries, workers = self._check(query_codes, threads)
         bits = min(check_radius(radius), 8 * self._code_bytes)
         if not self._tables_pay(len(queries), 0, bits, workers):
-            scan = hamming_within(queries, self.codes, bits, threads=workers)
-            candidates = np.full(len(queries), self._size, np.int64)
-            return IndexedRadiusResult(scan.offsets, scan.ids, scan.distances, candidates)
+            scan = hamming_within(queries, self._stored, bits, threads=workers)
+            return IndexedRadiusResult(scan.offsets, scan.ids, scan.distances, self._compared_with_all(queries))
         tables = self._built(workers)
-        tail = self.codes[len(tables.codes) :]
+        tail = self._stored[len(tables.codes) :]
         counts, ids, distances, candidates = _search(tables, queries, 0, bits, workers, progress)
         parts = [_by_query(counts, ids, distances)]
         given_up = np.flatnonzero(candidates < 0)
@@ -197,7 +196,7 @@ class HammingIndex:
             ValueError: the index is empty.
             FileExistsError: `folder` exists.
         """
-        if not self._size:
+        if not len(self):
             raise ValueError("an empty index cannot be saved")
         tables = self._built(check_threads(None), whole=True)
         arrays: dict[str, NDArray[Any]] = {
@@ -221,39 +220,45 @@ class HammingIndex:
         """
         arrays, bounds = hamming_files.read(Path(folder), verify)
         index = cls(arrays["codes"].shape[1])
-        index._buffer = arrays["codes"]
-        index._size = len(arrays["codes"])
+        index._buffer = index._stored = arrays["codes"]
         index._tables = SubstringTables(arrays["codes"], bounds, arrays["bucket_offsets"], arrays["bucket_ids"])
         return index
 
     def _check(self, query_codes: Any, threads: int | None) -> tuple[CodeMatrix, int]:
         queries = as_codes(query_codes, "query_codes", single=True)
-        if not self._size:
+        if not len(self):
             raise ValueError("the index is empty: add codes before searching")
         check_same_width(queries, self._buffer, "bytes a code")
         return queries, check_threads(threads)
+
+    def _compared_with_all(self, queries: CodeMatrix) -> NDArray[np.int64]:
+        """The codes compared with each query by a scan."""
+        candidates = np.empty(len(queries), np.int64)
+        candidates.fill(len(self))
+        return candidates
 
     def _built(self, threads: int, whole: bool = False) -> SubstringTables:
         """The tables, built again where too many codes (or with `whole`, any) are not in them."""
         inside = len(self._tables.codes) if self._tables else 0
         allowed = 0 if whole or not inside else max(_TAIL_CODES, inside // 4)
-        if self._tables is None or self._size - inside > allowed:
+        if self._tables is None or len(self) - inside > allowed:
             self._tables = SubstringTables.build(self.codes, threads)
             self._verdicts = {}
         return self._tables
 
     def _tables_pay(self, queries: int, k: int, radius: int, threads: int) -> bool:
         """Whether the tables are expected to answer so many queries sooner than a scan does."""
-        if self._size * -(-self._code_bytes // 8) <= SCANNED_WORDS:
+        if len(self) * -(-self._code_bytes // 8) <= SCANNED_WORDS:
             return False
         tables = self._built(threads)
         # One verdict holds for numbers of queries, and for k, that are less than twice apart: the smallest's.
-        at_once, k = (1 << number.bit_length() >> 1 for number in (queries, k))
-        if (key := (at_once, k, radius)) not in self._verdicts:
+        at_once, k = 1 << queries.bit_length() >> 1, 1 << k.bit_length() >> 1
+        pay = self._verdicts.get((at_once, k, radius))
+        if pay is None:
             scan = scan_cost(len(tables.codes), self._code_bytes, at_once)
             tabled = _sampled_cost(tables, at_once, k, radius, threads) + call_cost(at_once)
-            self._verdicts[key] = tabled < scan
-        return self._verdicts[key]
+            pay = self._verdicts[at_once, k, radius] = tabled < scan
+        return pay
 
 
 def _sampled_cost(tables: SubstringTables, queries: int, k: int, radius: int, threads: int) -> float:

@@ -121,7 +121,10 @@ def as_codes(array: Any, name: str, *, single: bool = False) -> CodeMatrix:
     Raises:
         TypeError, ValueError: as `check_code_matrix`.
     """
-    return np.ascontiguousarray(check_code_matrix(array, name, single=single)).view(np.ndarray)
+    codes = check_code_matrix(array, name, single=single)
+    if type(codes) is np.ndarray and codes.flags.c_contiguous:
+        return codes  # a search of few codes takes little longer than what follows
+    return np.ascontiguousarray(codes).view(np.ndarray)
 
 
 def check_code_matrix(array: Any, name: str, *, single: bool = False) -> CodeMatrix:
