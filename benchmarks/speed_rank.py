@@ -9,11 +9,11 @@ A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number o
 "index-uniform" and "index-clustered" are hash tables of such codes, whose peer is our own scan of all codes. Ours is
 held to the set by JAXRET_SIMD, faiss by FAISS_SIMD_LEVEL, NumPy by NPY_DISABLE_CPU_FEATURES, and OpenBLAS, which they
 and scikit-learn use, by OPENBLAS_CORETYPE; usearch and numba take what the processor has. faiss's lowest level counts
-bits by an instruction that our "portable" does without: its like is "sse4". Ours and the peers run in turn; the
-shortest of many calls counts, on one thread in processor time, which a busy machine stretches less; of several threads
-every second number of queries, after those of the method before have come to rest, and without the cells in which a
-peer took longer than on one. All are exact, and compared in the same run. A peer six times slower than another is not
-tried with more queries.
+bits by an instruction that our "portable" does without: its like is "sse4". Ours and the peers run in turn, short calls
+several times in each; the shortest of all counts, on one thread in processor time, which a busy machine stretches less;
+of several threads every second number of queries, after those of the method before have come to rest, and without the
+cells in which a peer took longer than on one. All are exact, and compared in the same run. A peer six times slower than
+another is not tried with more queries.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
 nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1.

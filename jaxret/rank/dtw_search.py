@@ -27,7 +27,8 @@ from jaxret.rank.validation import as_array, check_k
 
 Progress = Callable[[int, int], None]
 
-_PRODUCTS_A_SECOND = 3e10  # of one thread, for deciding whether more are worth their start
+_PRODUCTS_A_SECOND = 5e10  # of one thread, for deciding whether more are worth their start
+_SECONDS_A_BOUND = 1.5e-7
 
 
 @dataclass(frozen=True)
@@ -216,5 +217,9 @@ def dimensions_of(sequences: Collection) -> int:
 
 
 def _seconds(queries: _dtw.Sequences, gallery: _dtw.Sequences, dimensions: int) -> float:
-    """About how long measuring everything takes on one thread."""
-    return float(queries.offsets[-1]) * float(gallery.offsets[-1]) * dimensions / _PRODUCTS_A_SECOND
+    """About how long measuring everything takes on one thread, with the bounds of several queries, which threads share;
+    those of a single one take too little time to start threads for."""
+    count = len(queries.offsets) - 1
+    products = float(queries.offsets[-1]) * float(gallery.offsets[-1]) * dimensions
+    bounds = (count if count > 1 else 0) * float(len(gallery.offsets) - 1)
+    return products / _PRODUCTS_A_SECOND + bounds * _SECONDS_A_BOUND

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxret.rank import _hamming
 from jaxret.rank.on_device import device_gallery
 from jaxret.rank.search_result import RadiusResult, SearchResult
-from jaxret.rank.simd import simd_code
+from jaxret.rank.simd import SIMD_LEVELS, simd_level
 from jaxret.rank.threads import check_threads, worthwhile_threads
 from jaxret.rank.validation import (
     CodeMatrix,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from jaxret.rank.device import DeviceGallery
 
 Progress = Callable[[int, int], None]
+
+_TIMES_SLOWER = {"portable": 5.0, "sse4": 2.5, "neon": 2.5, "avx2": 1.5}  # than with AVX-512, roughly
 
 
 def pack_bits(activations: ArrayLike, threshold: float = 0.5) -> CodeMatrix:
@@ -127,8 +129,9 @@ def nearest_codes(
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Ids and distances as `hamming_topk` finds them, of what is checked already: where codes are few, to check takes
     most of the time."""
-    workers = threads_for(queries, gallery, threads)
-    ids, distances = _hamming.topk(queries, gallery, k, workers, simd_code(), progress)
+    level = simd_level()
+    workers = threads_for(queries, gallery, threads, level)
+    ids, distances = _hamming.topk(queries, gallery, k, workers, SIMD_LEVELS[level], progress)
     return ids, distances
 
 
@@ -174,8 +177,9 @@ def hamming_within(
     """
     queries, gallery = check_codes(query_codes, gallery_codes)
     bits = min(check_radius(radius), 8 * gallery.shape[1])
-    workers = threads_for(queries, gallery, threads)
-    return RadiusResult(*_hamming.within(queries, gallery, bits, workers, simd_code(), progress))
+    level = simd_level()
+    workers = threads_for(queries, gallery, threads, level)
+    return RadiusResult(*_hamming.within(queries, gallery, bits, workers, SIMD_LEVELS[level], progress))
 
 
 def check_codes(query_codes: Any, gallery_codes: Any) -> tuple[CodeMatrix, CodeMatrix]:
@@ -194,6 +198,8 @@ def check_codes(query_codes: Any, gallery_codes: Any) -> tuple[CodeMatrix, CodeM
     return queries, gallery
 
 
-def threads_for(queries: CodeMatrix, gallery: CodeMatrix, threads: int | None) -> int:
-    """The threads that a linear search of this size is worth, of those that `threads` allows."""
-    return worthwhile_threads(check_threads(threads), len(queries) * gallery.size / 1e11 + gallery.size / 2e10)
+def threads_for(queries: CodeMatrix, gallery: CodeMatrix, threads: int | None, level: str) -> int:
+    """The threads that a linear search of this size is worth at an instruction set, of those that `threads` allows."""
+    compared, loaded = len(queries) * gallery.size / 1e11, gallery.size / 8e10
+    seconds = _TIMES_SLOWER.get(level, 1.0) * (compared + loaded + len(queries) * 7e-7)
+    return worthwhile_threads(check_threads(threads), seconds)

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from jaxret.rank import SearchResult, available_threads, euclidean_topk, hamming_topk, merge_results
+from jaxret.rank.hamming import threads_for
 from jaxret.rank.threads import cgroup_cpu_limit, check_threads, worthwhile_threads
 
 
@@ -86,6 +87,24 @@ def test_small_work_stays_on_one_thread():
     assert worthwhile_threads(8, 1e-6) == 1
     assert worthwhile_threads(8, 3.5e-4) == 3
     assert worthwhile_threads(8, 10.0) == 8
+
+
+@pytest.mark.parametrize(
+    ("count", "code_bytes", "queries", "level", "expected"),
+    [
+        (10_000, 8, 1, "portable", 1),  # some microseconds
+        (1_000_000, 4, 1, "avx512vpopcnt", 1),  # 0.05 ms, less than a thread takes to start and to end
+        (1_000_000, 16, 1, "avx512vpopcnt", 2),  # 0.2 ms
+        (10_000, 256, 4, "avx512vpopcnt", 1),  # 0.1 ms
+        (10_000, 256, 4, "avx2", 2),  # 0.2 ms
+        (1_000_000, 8, 128, "avx512vpopcnt", 2),
+    ],
+)
+def test_codes_have_a_second_thread_where_it_ends_sooner(count, code_bytes, queries, level, expected):
+    assert (
+        threads_for(np.empty((queries, code_bytes), np.uint8), np.empty((count, code_bytes), np.uint8), 2, level)
+        == expected
+    )
 
 
 def test_works_in_a_forked_child():
