@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from jaxret.rank import SequenceTable, bidtw, dtw, dtw_cdist, dtw_subsequence, dtw_topk
 
 Sequences = NDArray[np.float32]
+SAMPLES = 3
 
 
 def random_sequences(seed: int, count: int, frames: int, dimensions: int) -> Sequences:
@@ -34,7 +35,7 @@ def random_sequences(seed: int, count: int, frames: int, dimensions: int) -> Seq
     return np.random.default_rng(seed).standard_normal((count, frames, dimensions), np.float32)
 
 
-def growth(rows: list[dict[str, Any]], samples: int, quick: bool) -> None:
+def growth(rows: list[dict[str, Any]], quick: bool) -> None:
     """How the time of a pair grows with T at D = 128, and with D at T = 32."""
     shapes = [(t, 128) for t in ((8, 32, 128) if quick else (4, 8, 16, 32, 64, 128, 256, 512))]
     shapes += [(32, d) for d in ((8, 512) if quick else (1, 8, 32, 128, 512, 2048, 4000))]
@@ -44,7 +45,7 @@ def growth(rows: list[dict[str, Any]], samples: int, quick: bool) -> None:
         gallery, query = random_sequences(3, count, frames, dimensions), random_sequences(4, 1, frames, dimensions)[0]
         table = SequenceTable.from_sequences(gallery).prepare()
         search = {"jaxret": lambda q=query, table=table: dtw_cdist(q, table, threads=1)}
-        seconds = in_turn(search, samples)["jaxret"].median / count
+        seconds = in_turn(search, SAMPLES)["jaxret"].median / count
         speed = 2 * frames * frames * dimensions / seconds / 1e9
         data = f"random, T x D = {frames} x {dimensions}, growth"
         rows.append(row(data=data, method="jaxret dtw_cdist", metric="us a pair", value=seconds * 1e6))
@@ -57,7 +58,6 @@ def pruning(
     data: str,
     queries: Any,
     table: SequenceTable,
-    samples: int,
     threads: int = 1,
     neighbours: tuple[int, ...] = (1, 10, 100),
 ) -> None:
@@ -78,7 +78,7 @@ def pruning(
                     "all distances": lambda o=options: dtw_cdist(queries, table, **o),
                     "pruned": lambda k=k, o=options: dtw_topk(queries, table, k, **o),
                 },
-                samples,
+                SAMPLES,
             )
             faster = ratio(times["measured"], times["pruned"])
             pairs = len(queries) * len(table)
@@ -100,7 +100,7 @@ def pruning(
             )
 
 
-def single_calls(rows: list[dict[str, Any]], samples: int) -> None:
+def single_calls(rows: list[dict[str, Any]]) -> None:
     """One pair a call, and a query in a long sequence."""
     a, b = random_sequences(5, 2, 30, 128)
     long = random_sequences(6, 1, 20_000, 128)[0]
@@ -118,7 +118,7 @@ def single_calls(rows: list[dict[str, Any]], samples: int) -> None:
     except ImportError as error:
         print(f"left out: {error}")
     print("\nsingle calls")
-    for name, timing in in_turn(functions, samples).items():
+    for name, timing in in_turn(functions, SAMPLES).items():
         rows.append(row(data="single calls, D = 128", method=name, metric="us a call", value=timing.median * 1e6))
         print(f"  {name:46} {timing.median * 1e6:12.1f} us ±{timing.spread:.0%}")
 
@@ -126,13 +126,12 @@ def single_calls(rows: list[dict[str, Any]], samples: int) -> None:
 def main() -> None:
     """Measures, prints, and without --quick writes benchmarks/results/speed_dtw.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer samples, no file")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes, no file")
     quick = parser.parse_args().quick
-    samples = 3 if quick else 7
     rows: list[dict[str, Any]] = []
-    growth(rows, min(samples, 5), quick)
+    growth(rows, quick)
     noise = SequenceTable.from_sequences(random_sequences(7, 1442, 25, 128))
-    pruning(rows, "random, 25 x 128", random_sequences(8, 20, 25, 128), noise, min(samples, 3))
+    pruning(rows, "random, 25 x 128", random_sequences(8, 20, 25, 128), noise)
     if UCF101_FEATURES.exists():
         with np.load(UCF101_FEATURES) as data:
             table = SequenceTable.from_sequences(data["features"][data["split"] == "train"])
@@ -140,12 +139,12 @@ def main() -> None:
         if quick:
             queries = queries[::10]
         name = "UCF101, 15 classes, test against train, 25 x 128"
-        pruning(rows, name, queries, table, min(samples, 5))
+        pruning(rows, name, queries, table)
         if not quick:
-            pruning(rows, name, queries, table, min(samples, 5), 2, (10,))
+            pruning(rows, name, queries, table, 2, (10,))
     else:
         print(f"no real sequences at {UCF101_FEATURES} (set JAXRET_SHARED)")
-    single_calls(rows, samples)
+    single_calls(rows)
     if not quick:
         print("\nwrote", results_file.write("speed_dtw", rows, packages=["dtaidistance", "tslearn"]))
 
