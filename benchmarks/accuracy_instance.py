@@ -41,7 +41,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,7 @@ from studies.instances.pasted_objects import GROUPS, PastedObjects, PastedQuery,
 from studies.instances.plots import draw_examples, draw_scale
 from studies.instances.protocol import ClassedImages, corel_classes, score, score_classes
 from studies.instances.quality import QUALITIES, worse
-from studies.instances.runs import SYSTEMS, Gallery, encoder_of, folder_of, index_of
+from studies.instances.runs import ONE_SIZE, PATCHES, SYSTEMS, Gallery, encoder_of, folder_of, index_of
 from studies.instances.scale import scale_rows
 from tqdm import tqdm
 
@@ -78,10 +78,8 @@ HOW = {
     "region, weighted, re-ranked": RegionSearch(candidates=DEPTH, idf=True),
     "region, re-ranked, expanded": RegionSearch(candidates=DEPTH, expand=EXPANSION),
     "region, re-ranked, verified": RegionSearch(candidates=DEPTH, verify=True),
-    "region at one size, re-ranked": RegionSearch(candidates=DEPTH, scales=1),
-    "region at one size, re-ranked, expanded": RegionSearch(candidates=DEPTH, scales=1, expand=EXPANSION),
 }
-PATCHES = "Grid"
+WHOLE = {"cosine": RegionSearch(candidates=0), "weighted cosine": RegionSearch(candidates=0, idf=True)}
 # mAP and NDCG of the paper's tables 1 to 6.
 PAPER_DATA = ("Oxford5k", "Paris6k", "INSTRE", "Sculptures")
 PAPER = {
@@ -167,21 +165,27 @@ def pasted(study: Study) -> None:
         for system in study.args.systems:
             retriever = study.retriever(system, seed, Gallery("pasted", images.gallery))
             encoded = [retriever.system.image(single_file(query.path)) for query in images.queries]
-            for setting, how in HOW.items():
-                if (how.verify and system not in KEY_POINTS) or not fits_patches(how, system):
-                    continue
+            for setting, how in settings_of(system, HOW):
                 rankings, seconds = rank_queries(retriever, images, encoded, how, whole=setting == "whole picture")
                 figures = scored(images, rankings, how)
                 figures["ms a query"] = seconds * 1000
                 study.add(PASTED, named(system), setting, figures, seed=seed)
                 beside_paper(study, system, setting, figures, seed)
-                if setting == PAPER_SETTING and seed == study.args.seeds[0]:
+                if setting == PAPER_SETTING and seed == study.args.seeds[0] and system != ONE_SIZE:
                     draw_examples(system, images, [ranking.ids for ranking in rankings], boxes_of(rankings))
 
 
-def fits_patches(how: RegionSearch, system: str) -> bool:
-    """Patches have no weights, and they alone are searched at several sizes."""
-    return not how.idf if system == PATCHES else how.scales is None
+def settings_of(system: str, settings: dict[str, RegionSearch]) -> Iterator[tuple[str, RegionSearch]]:
+    """Those that a system has: patches have no weights, and key points alone are verified."""
+    for setting, how in settings.items():
+        if (how.verify and system not in KEY_POINTS) or (how.idf and system in (PATCHES, ONE_SIZE)):
+            continue
+        yield setting, searched_by(system, how)
+
+
+def searched_by(system: str, how: RegionSearch) -> RegionSearch:
+    """The options as a system takes them."""
+    return dataclasses.replace(how, scales=1) if system == ONE_SIZE else how
 
 
 def rank_queries(
@@ -263,12 +267,7 @@ def corel(study: Study) -> None:
     seed = study.args.seeds[0]
     for system in study.args.systems:
         retriever = study.retriever(system, seed, Gallery("corel", classes.gallery))
-        for setting, how in (
-            ("cosine", RegionSearch(candidates=0)),
-            ("weighted cosine", RegionSearch(candidates=0, idf=True)),
-        ):
-            if not fits_patches(how, system):
-                continue
+        for setting, how in settings_of(system, WHOLE):
             rankings = []
             for path in tqdm(classes.queries, leave=False):
                 image, size = retriever.system.image(single_file(path))
@@ -308,7 +307,7 @@ def quality(study: Study) -> None:
                 (np.asarray(Image.fromarray(worse(query.path, name)).resize(image.shape[1::-1])), size)
                 for query, (image, size) in zip(images.queries, sizes, strict=True)
             ]
-            how = HOW["region, re-ranked"]
+            how = searched_by(system, HOW[PAPER_SETTING])
             rankings, _ = rank_queries(retriever, images, encoded, how, whole=False)
             study.add(
                 f"{PASTED}, queries of low quality", named(system), name, scored(images, rankings, how), seed=seed

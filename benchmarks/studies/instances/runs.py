@@ -20,10 +20,11 @@ from jaxret.recipes.instances import recipe as instance_search
 from jaxret.retrieval import Retriever
 from jaxret.training import LoopConfig, RunContext, RunFolder
 
-__all__ = ["SYSTEMS", "Gallery", "encoder_of", "files_of", "folder_of", "index_of"]
+__all__ = ["ONE_SIZE", "PATCHES", "SYSTEMS", "Gallery", "encoder_of", "files_of", "folder_of", "index_of"]
 
 DETECTOR, WINDOWS = "Faster R-CNN", "Faster R-CNN, windows"
-SYSTEMS = ("Grid", "SIFT", "plain SIFT", "BLCF", "BLCF, 200 words", "R-MAC", DETECTOR, WINDOWS)
+PATCHES, ONE_SIZE = "Grid", "Grid, one size"
+SYSTEMS = (PATCHES, ONE_SIZE, "SIFT", "plain SIFT", "BLCF", "BLCF, 200 words", "R-MAC", DETECTOR, WINDOWS)
 _FITTED = 600  # training images that words and whitenings are fitted on
 
 
@@ -33,7 +34,8 @@ def files_of(paths: Sequence[Path]) -> MediaFiles:
 
 
 def folder_of(system: str, work: Path, seed: int) -> Path:
-    """Where the encoder and the indexes of a system are kept."""
+    """Where the encoder and the indexes of a system are kept; patches are the same at any size of regions."""
+    system = PATCHES if system == ONE_SIZE else system
     return work / f"{system.lower().replace(',', '').replace(' ', '-')}-{seed}"
 
 
@@ -64,11 +66,11 @@ def encoder_of(
     config = {
         "SIFT": instance_search.InstanceSearchConfig(features="sift", **shared),
         "plain SIFT": instance_search.InstanceSearchConfig(features="sift", words=200, root_sift=False, **shared),
-        "Grid": instance_search.InstanceSearchConfig(features="grid", **net, **shared),
+        PATCHES: instance_search.InstanceSearchConfig(features="grid", **net, **shared),
         "BLCF": instance_search.InstanceSearchConfig(features="blcf", **net, **shared),
         "BLCF, 200 words": instance_search.InstanceSearchConfig(features="blcf", words=200, **net, **shared),
         "R-MAC": instance_search.InstanceSearchConfig(features="rmac", levels=5, **net, **shared),
-    }[system]
+    }[PATCHES if system == ONE_SIZE else system]
     encoder = instance_search.make_encoder(config)
     training = files_of([images.training_csv.parent / path for path in _training_paths(images)])
     numbers = instance_search.training_indices(training, _FITTED)
