@@ -14,7 +14,7 @@ neighbours in time. The walk is small: its figures say that the models with dept
 best.
 
 By clip, queries are cropped from the test videos: half of the frames, in two runs with a gap; of all videos one is
-right. The same queries are also changed, at three strengths (`jaxret.data.ground_truth.changes`). By class, test videos
+right. The same queries are also changed, at three strengths (`jaxret.data.sampling.changes`). By class, test videos
 query the others, of other sources; by place, pieces that did not train query all. mAP is the mean of i / rank of the
 i-th relevant.
 
@@ -52,7 +52,8 @@ from studies.convlstm.runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift
 
 from jaxret.files import write_atomically
 from jaxret.models.registry import create_encoder
-from jaxret.models.store import load_encoder
+from jaxret.models.store import fingerprint, load_encoder
+from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
 from jaxret.training import RunFolder, keep_freed_memory
 
 PLANE = {"m1": "M1", "m2": "M2", "m3": "M3"}
@@ -67,6 +68,7 @@ DRAWN = {  # settings by data set
         "pre-training",
         "pre-training, triplet loss",
         "pre-training, triplet loss, challenging second pass",
+        "four steps, and a thumbnail beside",
     ),
 }
 # mAP by class and by clip of the paper's tables 3 and 4: CC_WEB_VIDEO, and for the models with depth S3DIS.
@@ -123,6 +125,18 @@ class Study:
         if (data.name, seed) not in self._media:
             self._media[data.name, seed] = Media(data, seed)
         return self._media[data.name, seed]
+
+    def untrained(self, encoder: Any, data: ClipData, seed: int) -> dict[str, float]:
+        """What an encoder of the same shape with random weights finds by Bi-DTW; M1 to M3 begin with the same ones."""
+        made = untrained(encoder, seed)
+        path = self.args.work / "untrained" / f"{fingerprint(made)}-{data.name.replace(' ', '-')}-{seed}.json"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            measured = ordered(encode_data(made, self.media(data, seed)), "bi-dtw")
+            with write_atomically(path) as partial:
+                partial.write_text(json.dumps(measured), encoding="utf-8")
+        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
+        return found
 
     @cached_property
     def copies(self) -> ClipData:
@@ -216,8 +230,7 @@ def evaluate(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -
     paper = () if plane_of_volume else PAPER[name]
     study.add(data.name, name, "four steps, Bi-DTW", seed, ordered(encoded, "bi-dtw"), paper)
     study.add(data.name, name, "four steps, mean vector, cosine", seed, ordered(encoded, "mean-cosine"))
-    encoded = encode_data(untrained(encoder, seed), media)
-    study.add(data.name, name, "untrained, Bi-DTW", seed, ordered(encoded, "bi-dtw"))
+    study.add(data.name, name, "untrained, Bi-DTW", seed, study.untrained(encoder, data, seed))
 
 
 def ordered(encoded: EncodedData, measure: str) -> dict[str, float]:
@@ -257,12 +270,12 @@ def ablations_of(study: Study, seed: int) -> None:
     data, name, what = study.ablated(seed)
     whole = study.train(data, ABLATED, seed)
     media = study.media(data, seed)
-    encoded = encode_data(untrained(load_encoder(whole.encoder), seed), media)
-    study.add(what, name, "untrained", seed, ordered(encoded, "bi-dtw"))
+    study.add(what, name, "untrained", seed, study.untrained(load_encoder(whole.encoder), data, seed))
     ended = {
         "pre-training": whole.path / "pretrain" / "encoder",
         "pre-training, triplet loss": whole.path / "triplet" / "encoder",
-        "pre-training, triplet loss, challenging second pass": whole.encoder,
+        "pre-training, triplet loss, challenging second pass": whole.path / "challenging" / "encoder",
+        "four steps, and a thumbnail beside": whole.encoder,
     }
     for setting, folder in ended.items():
         encoded = encode_data(load_encoder(folder), media)
@@ -314,8 +327,8 @@ def scratch_of(study: Study, seed: int) -> None:
 
 
 def untrained(encoder: Any, seed: int) -> Any:
-    """An encoder of the same shape with random weights."""
-    return create_encoder(encoder.config, rngs=nnx.Rngs(seed))
+    """An encoder of the same shape with random weights, and no thumbnail beside them."""
+    return create_encoder(without_thumbnail(encoder).config, rngs=nnx.Rngs(seed))
 
 
 def draw() -> None:

@@ -25,6 +25,7 @@ from jaxret.models.registry import create_encoder
 from jaxret.models.store import load_encoder
 from jaxret.recipes.conv_lstm.recipe import RECIPE
 from jaxret.recipes.conv_lstm.settings import StepRecord, step_folder
+from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
 from jaxret.recipes.recipe import RunContext, open_config
 from jaxret.retrieval import CroppedEvaluation, CroppedVideos, Retriever, SequenceSearch
 from jaxret.training import RunFolder, replace_settings
@@ -65,7 +66,7 @@ def cropped(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
     """Rows of queries cropped from test clips."""
     media = MovingDigits().select(lambda item: item.split == "test")
     trained = load_encoder(run.encoder)
-    encoders = {setting: trained, "untrained": create_encoder(trained.config, rngs=nnx.Rngs(seed))}
+    encoders = {setting: trained, "untrained": create_encoder(without_thumbnail(trained).config, rngs=nnx.Rngs(seed))}
     rows = []
     for name, encoder in encoders.items():
         with tempfile.TemporaryDirectory() as folder:

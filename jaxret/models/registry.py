@@ -165,6 +165,7 @@ _BACKBONES = _Registry(
         "layer-maxima": "jaxret.models.backbones.pooled",
         "map-grid": "jaxret.models.backbones.map_grid",
         "with-pixel-statistics": "jaxret.models.backbones.with_pixel_statistics",
+        "beside-thumbnail": "jaxret.models.backbones.thumbnail",
     },
 )
 _SEQUENCE_ENCODERS = _Registry(

@@ -67,6 +67,9 @@ class ClipConfig:
     """Training clips are enlarged by up to this factor before the crop; 1: no enlargement."""
     mirror: Annotated[float | None, at_least(0, most=1)] = None
     """Probability that a training clip is flipped left to right. none: 0.5, and 0 where left and right are classes."""
+    changes: Share = 0.0
+    """Strength up to which training clips are changed as copies are, in colour, scale, window, sharpness and encoding
+    (as of evaluate --strengths), drawn for each clip and kind of change. 0: not at all."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Compute precision of the models; parameters stay float32."""
     threads: Threads = 2
@@ -249,6 +252,10 @@ class FrameBackboneConfig(ClipTrainingConfig):
             )
         if self.freeze and self.weights == "none":
             raise ConfigError("freeze=True needs pretrained weights: a random backbone would stay random")
+        if self.changes and self.freeze and self.cached_views == 1:
+            raise ConfigError(
+                f"changes={self.changes} is of cached views but the first, and there is one: set cached_views above 1"
+            )
         rate = self.backbone_learning_rate
         if rate is not None and self.freeze:
             raise ConfigError(

@@ -116,7 +116,7 @@ def augmentation_of(config: ClipConfig, dataset: MediaDataset) -> Augmentation:
     mirror = config.mirror
     if mirror is None:
         mirror = 0.0 if direction_is_class(dataset.labels) else 0.5
-    return Augmentation(zoom=config.zoom, mirror=mirror)
+    return Augmentation(config.zoom, mirror, config.changes)
 
 
 def opened(data: str, dataset: MediaDataset) -> str:

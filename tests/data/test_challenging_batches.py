@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from jaxret.data.batches.plans import ChallengingBatches
+from jaxret.data.batches.plans import ChallengingBatches, ClassBatches, TwiceBatches
 from jaxret.errors import ConfigError
 
 LABELS = [*"aaaaaaaa", *"bbbbbb", *"ccccc", "d"]
@@ -59,3 +59,14 @@ def test_batches_follow_from_seed_and_step_alone() -> None:
 def test_what_makes_no_batches_is_refused(hard: list[int], size: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ChallengingBatches(LABELS, hard, size)
+
+
+@pytest.mark.parametrize("plan", [ChallengingBatches(LABELS, [0, 8, 14, 19], 4), ClassBatches(LABELS, 2, 3)])
+def test_every_item_comes_twice_and_an_epoch_is_as_many_views_as_items(plan) -> None:
+    twice = TwiceBatches(plan)
+    assert twice.batch_size == 2 * plan.batch_size
+    assert twice.steps_per_epoch == -(-20 // twice.batch_size)
+    first, second = np.split(twice.batch(3, seed=1), 2)
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first, plan.batch(3, seed=1))
+    assert LABELS[twice.replacement(9, np.random.default_rng(0))] == "b"

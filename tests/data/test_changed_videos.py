@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -10,8 +12,11 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.decode.video import VideoReader
 from jaxret.data.decode.write import encoded_again, write_video
 from jaxret.data.ground_truth.changed import ChangedVideos
-from jaxret.data.ground_truth.changes import CHANGES
-from jaxret.data.sampling.transforms import FrameGeometry, resize_frame
+from jaxret.data.sampling.changed_frames import ChangedReader, FrameChange, random_change
+from jaxret.data.sampling.changes import CHANGES
+from jaxret.data.sampling.reading import read_training_clip
+from jaxret.data.sampling.transforms import Augmentation, FrameGeometry, resize_frame
+from jaxret.preprocessing import Preprocessing
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +138,51 @@ def test_what_cannot_be_changed(digits, changes, strength: float, message: str) 
 def test_a_quantiser_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"quantiser must lie in 1\.\.31, got 32"):
         encoded_again(np.zeros((1, 16, 16, 3), np.uint8), 32)
+
+
+def test_frames_to_train_on_are_made_smaller_first_and_encoded_alone(digits) -> None:
+    change = random_change(0.5, np.random.default_rng(3))
+    assert change.scale is not None
+    assert change.quantiser is not None
+    wanted = [1, 1, 4, 9]
+    with ChangedReader(digits.open(2), change, shortest=48) as reader:
+        found = reader.read(wanted)
+        assert found.shape[1:] == (reader.info.height, reader.info.width, 3)
+    smaller = FrameGeometry(48, 48, 0, 0, 48, 48)
+    alone = dataclasses.replace(change, scale=min(1.0, change.scale * 64 / 48))  # of the video's own 64 pixels
+    made = [alone.frame(resize_frame(frame, smaller)) for frame in digits.render([2])[0][[1, 4, 9]]]
+    np.testing.assert_array_equal(found, encoded_again(np.stack(made), change.quantiser)[[0, 0, 1, 2]])
+    with ChangedReader(digits.open(2), FrameChange(), shortest=200) as reader:  # nothing is to be done
+        np.testing.assert_array_equal(reader.read(), digits.render([2])[0])
+
+
+def test_changes_of_training_clips_are_drawn_up_to_a_strength() -> None:
+    rng = np.random.default_rng(0)
+    drawn = [random_change(0.5, rng) for _ in range(400)]
+    lowest = {"scale": 2**-1.5, "side": 0.75}
+    scales, sides = np.array([each.scale for each in drawn]), np.array([each.window[2] for each in drawn])
+    for found, least in ((scales, lowest["scale"]), (sides, lowest["side"])):
+        assert least <= found.min() < least + 0.02
+        assert 0.98 < found.max() <= 1
+    colours = np.log2([each.colour for each in drawn])
+    assert 0.48 < np.abs(colours).max() <= 0.5
+    assert set(np.sign(colours).ravel()) == {-1.0, 1.0}
+    assert {each.quantiser for each in drawn} == set(range(2, 17))
+    strengths = np.stack([-np.log2(scales) / 3, 2 * (1 - sides), np.abs(colours[:, 0])])
+    assert np.abs(np.corrcoef(strengths) - np.eye(3)).max() < 0.15, "each change has a strength of its own"
+
+
+def test_a_training_clip_is_changed_as_a_whole_and_else_read_as_before(digits) -> None:
+    settings = Preprocessing(height=32, width=32, frames=4, chunk_seconds=10.0)
+
+    def clip(seed: int, **augment: float) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        return read_training_clip(digits, 0, settings, rng, Augmentation(1.0, 0.0, **augment)).astype(float)
+
+    np.testing.assert_array_equal(clip(0, changes=0.0), clip(0))
+    brightness = [clip(seed, changes=1.0).mean() / clip(seed).mean() for seed in range(12)]
+    assert min(brightness) < 0.8
+    assert max(brightness) > 1.25
+    np.testing.assert_array_equal(clip(5, changes=1.0), clip(5, changes=1.0))
+    with pytest.raises(ValueError, match=r"changes must lie in 0\.\.1, got 1\.5"):
+        Augmentation(changes=1.5)

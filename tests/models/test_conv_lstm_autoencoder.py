@@ -243,3 +243,32 @@ def test_clips_of_another_shape_are_refused():
     for shape in ((1, 2, 8, 8, 3), (1, 0, 8, 4, 3), (2, 8, 4, 3)):
         with pytest.raises(ValueError, match=r"clips must have shape \(B, T, 8, 4, 3\) for this conv-lstm, got"):
             backbone(jnp.zeros(shape))
+
+
+@pytest.mark.parametrize("name", ["m1", "m1-3d"])
+def test_a_clip_standardised_by_its_own_pixels_is_the_same_brighter_or_with_less_contrast(name: str) -> None:
+    by_clip, by_data = tiny(name, standardise_by="clip").backbone, tiny(name, pixel_mean=90.0).backbone
+    clips = clips_of(tiny(name)).astype(np.float32)
+    changed = clips.copy()
+    changed[0, ..., :3] = 0.5 * clips[0, ..., :3] + 40
+    changed[1, ..., :3] = 0.6 * clips[1, ..., :3]
+    pixels = clips[..., :3].astype(np.float64)
+    expected = np.stack([(clip - clip.mean()) / np.sqrt(clip.var() + 25.0) for clip in pixels])
+    planes = by_clip.depth_planes
+    if planes:
+        expected = np.asarray(scatter_to_planes(jnp.asarray(expected, jnp.float32), jnp.asarray(clips[..., 3]), planes))
+    np.testing.assert_allclose(by_clip.standardise(clips), expected, atol=1e-5)
+    own, of_data = (
+        [np.asarray(nnx.jit(lambda model, x: model(x).embedding)(model, x)) for x in (clips, changed)]
+        for model in (by_clip, by_data)
+    )
+    assert np.abs(own[0] - own[1]).max() < 0.02 * np.abs(own[0]).max()
+    assert np.abs(of_data[0] - of_data[1]).max() > 0.1 * np.abs(of_data[0]).max()
+    assert create_backbone(**by_clip.config, rngs=nnx.Rngs(0)).standardise_by == "clip"
+    blank = by_clip.standardise(np.full_like(clips, 7.0))
+    assert np.abs(blank[..., :3]).max() == 0
+
+
+def test_whose_pixels_there_are_is_named() -> None:
+    with pytest.raises(ConfigError, match="standardise_by must be one of data, clip, got 'frame'"):
+        tiny("m1", standardise_by="frame")

@@ -95,7 +95,7 @@ def test_a_training_clip_is_of_its_own_span(dataset: WithBroken) -> None:
     frames = dataset.digits.render([0])[0]
     for row in range(3):
         read = still(row, np.random.default_rng(row))
-        assert read["labels"] == 7 + row
+        assert (read["labels"], read["items"]) == (7 + row, 0)
         for place, frame in enumerate(read["inputs"]):
             of_segment = frames[8 * row + 2 * place : 8 * row + 2 * place + 2]
             assert (frame == of_segment).all(axis=(1, 2, 3)).any()
@@ -117,10 +117,10 @@ SMALL = {"height": 16, "width": 16, "blocks": 1, "embedding_size": 4, "map_chann
 SMALL |= {"recurrent_channels": 2, "residual_channels": 2, "rngs": nnx.Rngs(0)}
 
 
-@pytest.mark.parametrize("bins", [0, 16])
+@pytest.mark.parametrize(("bins", "standardise_by"), [(0, "data"), (0, "clip"), (16, "data")])
 @pytest.mark.parametrize("planes", [0, 4])
-def test_an_output_that_is_the_target_gives_the_pictures_back(bins: int, planes: int) -> None:
-    settings = {**SMALL, "bins": bins, "pixel_mean": 100.0, "pixel_deviation": 50.0}
+def test_an_output_that_is_the_target_gives_the_pictures_back(bins: int, standardise_by: str, planes: int) -> None:
+    settings = {**SMALL, "bins": bins, "pixel_mean": 100.0, "pixel_deviation": 50.0, "standardise_by": standardise_by}
     model = create_autoencoder("cnn-3d" if planes else "m1", **settings, **({"depth_planes": planes} if planes else {}))
     clips = np.random.default_rng(0).integers(0, 256, (2, 3, 16, 16, 4 if planes else 3), np.uint8)
     if planes:
@@ -132,7 +132,7 @@ def test_an_output_that_is_the_target_gives_the_pictures_back(bins: int, planes:
         chosen = np.clip(colours // (256 / bins), 0, bins - 1)
         logits = np.where(np.arange(bins) == chosen[..., None], 50.0, 0.0).reshape(*colours.shape[:-1], -1)
         output = np.concatenate([logits, output[..., 3:] * 20 - 10], axis=-1)
-    made = frames_of_output(model, output.astype(np.float32))
+    made = frames_of_output(model, output.astype(np.float32), clips)
     assert (made.dtype, made.shape) == (np.uint8, clips.shape)
     off = np.abs(made.astype(int) - clips)
     assert off[..., :3].max() <= (128 // bins if bins else 0)

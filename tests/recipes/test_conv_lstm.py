@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import math
 import shutil
@@ -33,12 +34,14 @@ from jaxret.models import Mean, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
+from jaxret.recipes.conv_lstm.clip_table import StepsData, batches_of_clips, clip_table
 from jaxret.recipes.conv_lstm.hard_clips import ClipRanking
 from jaxret.recipes.conv_lstm.initial import InitialEncoder
 from jaxret.recipes.conv_lstm.paper import PAPER
 from jaxret.recipes.conv_lstm.recipe import RECIPE, ConvLstmConfig, TransformerConfig, make_autoencoder, resolve
 from jaxret.recipes.conv_lstm.remarks import TripletRemarks
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
+from jaxret.recipes.conv_lstm.thumbnail import with_thumbnail, without_thumbnail
 from jaxret.retrieval.encode import frame_vectors
 from jaxret.training import LoopConfig, RunFolder, config_from_json, read_run_log
 
@@ -56,6 +59,9 @@ TINY = {
     "evaluate-every": 1,
     "warmup-steps": 0,
     "learning-rate": 0.01,
+    "changes": 0.5,
+    "copy-weight": 0.5,
+    "thumbnail-share": 0.25,
     "schedule": "constant",  # which does not depend on the number of clips: steps of one shape are compiled once
 }
 SEEN = ("0-up", "1-left")
@@ -120,15 +126,17 @@ def config_of(run: Path) -> ConvLstmConfig:
 
 def test_a_run_leaves_what_can_be_searched_and_read(whole: Path, media: Path, capsys: pytest.CaptureFixture) -> None:
     encoder = load_encoder(whole / "encoder")
+    assert (encoder.backbone.name, encoder.backbone.share) == ("beside-thumbnail", 0.25)
+    assert encoder.clip_embedding_size == 6 + 8 * 8 * 3
+    encoder = without_thumbnail(encoder)
     assert (encoder.unit, encoder.backbone.name, encoder.clip_embedding_size) == ("chunk", "conv-lstm", 6)
     config = config_of(whole)
-    assert encoder.backbone.pixel_mean == config.pixel_mean
-    assert 30 < config.pixel_mean < 220
-    assert 10 < config.pixel_deviation < 110
+    assert encoder.backbone.standardise_by == config.standardise_by == "clip"
+    assert (config.pixel_mean, config.changes, config.copy_weight) == (None, 0.5, 0.5)
     figures = json.loads((whole / "figures.json").read_text())
     for method in ("mean vector", "DTW", "Bi-DTW"):
         assert figures[method]["all"]["queries"] == 6
-        assert figures[f"after challenging, {method}"] == figures[method]
+        assert figures[f"after challenging, {method}"] != figures[method]  # which has the thumbnail
         assert f"untrained, {method}" in figures
         assert f"after rank, {method}" not in figures
     report = (whole / "report.html").read_text()
@@ -163,8 +171,8 @@ def test_the_steps_learn_and_say_what_they_cost(whole: Path, media: Path) -> Non
     assert records["pretrain"]["figures"]["validation reconstruction error"] == pytest.approx(best)
     for step in ("triplet", "challenging"):
         rows = read_run_log(whole / step / "metrics.jsonl")
-        assert {"loss", "loss_of_all", "in_order", "spread", "validation mAP"} <= rows[-1].keys()
-        assert all(0 <= row["in_order"] <= 1 and row["loss_of_all"] < row["loss"] for row in rows)
+        assert {"loss", "loss_of_all", "in_order", "copies_in_order", "spread", "validation mAP"} <= rows[-1].keys()
+        assert all(0 <= row["in_order"] <= 1 and 0 <= row["copies_in_order"] <= 1 for row in rows)
         assert records[step]["figures"]["validation mAP"] == max(row["validation mAP"] for row in rows)
 
 
@@ -176,9 +184,8 @@ def mean_frame_twin(run: Path, media: Path) -> float:
         split = item.split or ("" if item.source in held_out else "train")
         if item.kind == "video" and split in clips:
             with open_item(dataset, number, config.preprocessing()) as reader:
-                clips[split] += [
-                    c.pixels / config.pixel_deviation for c in chunks_of(reader, config.preprocessing(), is_image=False)
-                ]
+                pixels = [c.pixels.astype(float) for c in chunks_of(reader, config.preprocessing(), is_image=False)]
+                clips[split] += [(each - each.mean()) / np.sqrt(each.var() + 5.0**2) for each in pixels]
     frame = np.concatenate(clips["train"]).mean(axis=0)
     return float(np.mean([((clip - frame) ** 2).mean() for clip in clips["validation"]]))
 
@@ -306,7 +313,7 @@ def test_steps_can_be_skipped_and_the_second_pass_plain(whole: Path, media: Path
 
 
 def test_validation_videos_search_training_videos(whole: Path, media: Path) -> None:
-    encoder, dataset = load_encoder(whole / "encoder"), open_dataset(media)
+    encoder, dataset = load_encoder(whole / "challenging" / "encoder"), open_dataset(media)
     items, found = dataset.items, []
     numbers = {
         split: [n for n, item in enumerate(items) if item.split == split and item.label is not None]
@@ -347,7 +354,7 @@ def test_a_run_begins_with_the_encoder_of_another(
         assert all(np.array_equal(arrays[name], expected[name]) for name in expected)
     assert len(begun) == 2
     ours, theirs = config_of(tmp_path / "run"), config_of(whole)
-    assert (ours.pixel_mean, ours.pixel_deviation) == pytest.approx((theirs.pixel_mean, theirs.pixel_deviation))
+    assert ours.standardise_by == theirs.standardise_by == "clip"
     with pytest.raises(
         ConfigError, match="was trained with --map-channels 2, and this training has 3: sizes must agree"
     ):
@@ -364,6 +371,44 @@ def test_a_run_begins_with_the_encoder_of_another(
     save_encoder(encoder, tmp_path / "clips" / "encoder")
     with pytest.raises(ConfigError, match="is no run of conv-lstm: its backbone is small-convnet"):
         InitialEncoder.load(tmp_path / "clips")
+
+
+@pytest.mark.parametrize(
+    ("scores", "share"),
+    [((0.5, 0.4, 0.5, 0.9), 0.2), ((0.5, 0.6, 0.5, 0.9), 0.3), ((0.5, 0.1, 0.2, 0.4), 0), ((math.nan,), 0)],
+)
+def test_a_thumbnail_takes_the_largest_share_that_costs_validation_nothing(
+    whole: Path, media: Path, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, ...], share: float
+) -> None:
+    dataset, config = open_dataset(media), dataclasses.replace(config_of(whole), thumbnail_share=None)
+    splits = split_for_autoencoder(dataset, steps_with_labels=("triplet",), unseen_fraction=0.0, seed=0)
+    table, _ = clip_table(dataset, splits.splits.train, config.preprocessing(), threads=1)
+    encoder = without_thumbnail(load_encoder(whole / "encoder"))
+    left, seen, lines = iter(scores), [], []
+
+    def figures(dataset: object, queries: dict, searched: dict, encoder: object) -> dict[str, float]:
+        seen.append(queries)
+        return {"mAP": next(left)}
+
+    monkeypatch.setattr("jaxret.recipes.conv_lstm.thumbnail.validation_figures", figures)
+    made = with_thumbnail(encoder, StepsData(dataset, splits, table), config, lines.append)
+    assert len(seen) == len(scores)
+    if not share:
+        assert made is encoder
+        assert not lines
+        return
+    assert made.backbone.share == share
+    assert f"share of {share}: validation mAP {scores[{0.3: 1, 0.2: 2}[share]]}, without 0.5" in lines[0]
+    tried = seen[{0.3: 1, 0.2: 2}[share]]  # the vectors that were judged are those that it gives
+    for number, found in frame_vectors(dataset, made, indices=list(tried)):
+        np.testing.assert_allclose(tried[number].vectors, found.vectors, rtol=1e-4, atol=1e-5)
+    units = np.asarray(made.backbone.units)
+    ((_, clips, _),) = batches_of_clips(dataset, table, config.preprocessing(), batch_size=len(table), threads=1)
+    vectors = made.backbone(clips).stages
+    for unit, name in zip(units, ("vector", "thumbnail"), strict=True):
+        points = np.asarray(vectors[name], np.float64)
+        pairs = ((points[:, None] - points[None]) ** 2).sum(axis=-1)
+        assert unit == pytest.approx(pairs.mean(), rel=1e-4)
 
 
 def test_a_batch_that_devices_cannot_share_leaves_no_run(
@@ -407,7 +452,7 @@ def test_videos_with_depth_come_back_with_it(tmp_path: Path) -> None:
         depths = np.tile(np.where(np.arange(8) < 4, 1.0, 3.0 + number / 6).astype(np.float32), (4, 8, 1))
         write_rgbd_folder(tmp_path / "data" / str(number), colours, depths, times=np.arange(4) / 4)
     words = ["conv-lstm", "--data", f"rgbd:{tmp_path / 'data'}", "--out", str(tmp_path / "run")]
-    sizes = {"image_size": 8, "depth_planes": 2, "epochs": 1, "steps": "pretrain"}
+    sizes = {"image_size": 8, "depth_planes": 2, "epochs": 1, "steps": "pretrain", "changes": 0.0}
     assert train.main([*words, *options(architecture="cnn-3d", **sizes)]) == 0
     encoder = load_encoder(tmp_path / "run" / "encoder")
     assert (encoder.backbone.depth_planes, encoder.preprocessing.depth.count) == (2, 2)
@@ -434,6 +479,14 @@ def test_who_trains_where_some_have_no_label(media: Path) -> None:
         ({"steps": ("triplet", "challenging")}, "take rank as well"),
         ({"steps": ("rank", "plain")}, "leave rank and challenging out, or plain"),
         ({"batch_size": 9}, "batch_size must be even, got 9"),
+        ({"batch_size": 10, "copy_weight": 0.5}, "half of a batch are hard clips: .* a multiple of 4, got 10"),
+        ({"batch_size": 9, "copy_weight": 0.5, "steps": ("triplet",)}, "clip is read twice: .* must be even, got 9"),
+        ({"samples_per_class": 2, "copy_weight": 0.5}, "samples_per_class must be even, at least 4, got 2"),
+        ({"samples_per_class": 5, "copy_weight": 0.5}, "samples_per_class must be even, at least 4, got 5"),
+        ({"copy_weight": 1.5}, "copy_weight must"),
+        ({"changes": 0.5, "architecture": "m1-3d"}, "changes=0.5 is of colours, and the model sees depth"),
+        ({"standardise_by": "clip", "pixel_mean": 99.0, "pixel_deviation": 9.0}, "leave pixel_mean and pixel_dev"),
+        ({"standardise_by": "clip", "bins": 16}, "bins=16 are of intensities, and standardise_by=clip takes them"),
         ({"batch_size": 6}, "batch_size 6 holds fewer than two classes of samples_per_class 4"),
         ({"samples_per_class": 1}, "samples_per_class must be at least 2"),
         ({"hard_fraction": 1.0}, "hard_fraction must be above 0 and below 1, got 1.0"),
@@ -473,11 +526,22 @@ def test_what_is_left_open_follows_the_model_and_the_paper() -> None:
     assert (config.embedding_size, config.loop_of("pretrain").epochs) == (128, 4)
     assert config.loop_of("triplet") == config.loop
     assert resolve(ConvLstmConfig(recurrent_channels=6, frames=5), digits).frames == 5
+    config = resolve(RECIPE.config, digits)
+    assert (config.standardise_by, config.thumbnail_share) == ("data", 0.0)
     config = resolve(ConvLstmConfig(architecture="m3-3d"), MediaFiles([]))
     assert (config.embedding_size, config.batch_size) == (8 * 8 * 2 * 16 // 4, 8)
     assert (config.image_size, config.frames, config.map_channels) == (64, 8, 16)
     assert (config.recurrent_channels, config.residual_channels) == (64, 32)
     assert config.loop_of("pretrain") == config.loop
+    pixels = {"pixel_mean": 9.0, "pixel_deviation": 2.0}
+    for settings, expected in {
+        (): "clip",
+        (("bins", 16),): "data",
+        tuple(pixels.items()): "data",
+        (("standardise_by", "data"),): "data",
+    }.items():
+        config = resolve(dataclasses.replace(RECIPE.config, **dict(settings)), MediaFiles([]))
+        assert config.standardise_by == expected
     sgd = PAPER.optimiser
     assert (sgd.algorithm, sgd.learning_rate, sgd.momentum, sgd.weight_decay) == ("sgd", 1e-3, 0.9, 1e-3)
     assert (sgd.schedule, sgd.step_epochs, sgd.step_divisor) == ("step", 10, 10)
@@ -492,6 +556,7 @@ def test_videos_without_splits_are_dealt_by_the_papers_shares(media: Path) -> No
     assert [len(getattr(splits, name)) for name in shares] == [140, 30, 30]
     older = config_from_json(ConvLstmConfig, {})
     assert older.split_shares == (0.7, 0.1, 0.2)
+    assert (older.standardise_by, older.thumbnail_share) == ("data", 0.0)
 
 
 def test_the_papers_loss_is_in_squared_distances() -> None:

@@ -8,7 +8,8 @@ from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.direction import direction_is_class
 from jaxret.data.items import MediaItem
-from jaxret.recipes.clip_settings import ClipConfig
+from jaxret.errors import ConfigError
+from jaxret.recipes.clip_settings import ClipConfig, FrameBackboneConfig
 from jaxret.recipes.opening import augmentation_of
 
 
@@ -33,4 +34,12 @@ def test_clips_are_flipped_where_that_keeps_their_class() -> None:
     assert augmentation_of(ClipConfig(), actions).mirror == 0.5
     assert augmentation_of(ClipConfig(), MovingDigits(1, 0, 0)).mirror == 0
     given = augmentation_of(ClipConfig(mirror=0.25, zoom=2.0), MovingDigits(1, 0, 0))
-    assert (given.mirror, given.zoom) == (0.25, 2.0)
+    assert (given.mirror, given.zoom, given.changes) == (0.25, 2.0, 0.0)
+    assert augmentation_of(ClipConfig(changes=0.5), actions).changes == 0.5
+
+
+def test_changes_of_cached_vectors_need_a_view_to_be_seen_in() -> None:
+    with pytest.raises(ConfigError, match=r"changes=0\.5 is of cached views but the first, and there is one"):
+        FrameBackboneConfig(changes=0.5, freeze=True)
+    assert FrameBackboneConfig(changes=0.5, freeze=True, cached_views=2).changes == 0.5
+    assert FrameBackboneConfig(changes=0.5, freeze=False).changes == 0.5

@@ -81,6 +81,18 @@ def test_cached_frame_vectors_are_those_of_the_index_road(encoder: VideoEncoder,
         np.testing.assert_array_equal(cached[number].spans, expected.spans)
 
 
+def test_other_views_are_changed_and_the_first_is_not(encoder: VideoEncoder, tmp_path: Path) -> None:
+    loaded = []
+    for changes in (0.0, 1.0):
+        augment = Augmentation(1.0, 0.0, changes)
+        features = FrozenFeatures(Noise(), encoder, tmp_path, views=3, augment=augment, seed=0)
+        features.prepare(threads=2, show=False)
+        loaded.append(features._load(1)[0])
+    np.testing.assert_array_equal(loaded[0][0], loaded[1][0])
+    assert np.abs(loaded[1][1] - loaded[0][1]).max() > 0.1 * np.abs(loaded[0]).max()
+    assert np.abs(loaded[1][1] - loaded[1][2]).max() > 0.1 * np.abs(loaded[0]).max()
+
+
 def test_a_log_of_cached_frame_vectors_ends_once(
     encoder: VideoEncoder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -65,3 +65,31 @@ def test_the_triplet_objective_takes_distances_as_they_are() -> None:
     assert float(figures["spread"]) == pytest.approx(float(np.var(points, axis=0).sum()))
     with pytest.raises(ConfigError, match=r"margin must be a number of at least 0, got -0\.5"):
         TripletObjective(margin=-0.5)
+
+
+@pytest.mark.parametrize("weight", [0.25, 1.0])
+def test_copies_are_to_be_nearer_than_look_alikes_of_their_class(weight: float) -> None:
+    points = np.random.default_rng(0).standard_normal((8, 3)).astype(np.float32)
+    labels, items = np.array([0, 0, 1, 1, 0, 0, 1, 1]), np.array([5, 6, 7, 8, 5, 6, 7, 8])
+
+    def twin(groups: np.ndarray) -> tuple[float, float]:
+        losses, kept = [], []
+        for a, p, n in np.ndindex(8, 8, 8):
+            if a != p and groups[a] == groups[p] != groups[n]:
+                gap = ((points[a] - points[p]) ** 2).sum() - ((points[a] - points[n]) ** 2).sum()
+                losses.append(max(0.0, gap / 2.0 + 1.0))
+                kept.append(gap < 0)
+        return float(np.mean([loss for loss in losses if loss > 0])), float(np.mean(kept))
+
+    model = lambda inputs: types.SimpleNamespace(embedding=inputs)  # noqa: E731
+    batch = {"inputs": jnp.asarray(points), "labels": jnp.asarray(labels), "items": jnp.asarray(items)}
+    loss, figures = TripletObjective(unit=2.0, copy_weight=weight)(model, batch)
+    by_class, by_copy = twin(labels), twin(items)
+    assert float(loss) == pytest.approx((1 - weight) * by_class[0] + weight * by_copy[0], rel=1e-5)
+    assert float(figures["in_order"]) == pytest.approx(by_class[1])
+    assert float(figures["copies_in_order"]) == pytest.approx(by_copy[1])
+
+
+def test_a_share_of_copies_out_of_range_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"copy_weight must lie in 0\.\.1, got 1\.5"):
+        TripletObjective(copy_weight=1.5)

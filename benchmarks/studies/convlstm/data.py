@@ -40,7 +40,7 @@ class ClipData:
       spec: what `--data` takes.
       split_column: of its CSV.
       settings: of the recipe, that go with it.
-      epochs: of each step of training with labels, so that a step has 150 to 240 updates.
+      epochs: of each step of training with labels, so that a step has 110 to 240 updates.
       pretrain_epochs: of the first step, which sees the videos without labels, too.
       tests: indices of the videos that are queries by class, and that queries by clip are cropped from.
       unlabelled: what `--data` takes to train autoencoders on: the same and videos without a label; None: the same.
@@ -95,7 +95,7 @@ def jhmdb_data(source: Path, work: Path, *, seed: int) -> ClipData:
     tables = {f"jhmdb-{split}": named, f"jhmdb-{split}-unlabelled": named + others}
     paths = [_write_table(work / f"{name}.csv", chosen) for name, chosen in tables.items()]
     settings = {"frames": 4, "chunk_seconds": 0.4}
-    return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 10, 2, _named_tests, paths[1])
+    return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 5, 1, _named_tests, paths[1])
 
 
 def digits_data(work: Path, *, seed: int) -> ClipData:

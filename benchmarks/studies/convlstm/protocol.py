@@ -11,9 +11,9 @@ from studies.convlstm.data import ClipData
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.ground_truth.changed import ChangedVideos
-from jaxret.data.ground_truth.changes import CHANGES
 from jaxret.data.items import MediaItem
 from jaxret.data.readers import Chunk
+from jaxret.data.sampling.changes import CHANGES
 from jaxret.data.sampling.reading import read_encoded
 from jaxret.errors import MediaError
 from jaxret.metrics import average_precision, relevance_by_lists
@@ -30,7 +30,7 @@ MEASURES = {
     "Bi-DTW": "bi-dtw",
 }
 STRENGTHS = (0.25, 0.5, 1.0)
-"""Of the changes of queries by clip (`jaxret.data.ground_truth.changes`), all together; 0.5 is a medium one."""
+"""Of the changes of queries by clip (`jaxret.data.sampling.changes`), all together; 0.5 is a medium one."""
 Sequences = Sequence[np.ndarray]
 
 

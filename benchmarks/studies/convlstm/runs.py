@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Sequence
 from itertools import takewhile
@@ -72,7 +73,8 @@ def autoencoder(
     settings = {**_SIZES, "batch_size": 32, **data.settings}
     if not architecture.endswith("3d"):
         settings = {name: value for name, value in settings.items() if not name.startswith("depth")}
-    config = conv_lstm.ConvLstmConfig(
+    config = dataclasses.replace(
+        conv_lstm.RECIPE.config,
         data=data.unlabelled or data.spec,
         split_column=data.split_column,
         architecture=architecture,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from jaxret.errors import ConfigError
 
-__all__ = ["BatchPlan", "ChallengingBatches", "ClassBatches", "ShuffledBatches"]
+__all__ = ["BatchPlan", "ChallengingBatches", "ClassBatches", "ShuffledBatches", "TwiceBatches"]
 
 Items = npt.NDArray[np.int64]
 
@@ -184,3 +184,30 @@ class ChallengingBatches:
     def replacement(self, item: int, rng: np.random.Generator) -> int:
         """Another item of the same class."""
         return int(rng.choice(np.flatnonzero(self._classes == self._classes[item])))
+
+
+class TwiceBatches:
+    """Batches of another plan with every item twice, the second time in the second half, to be read as another view.
+
+    Args:
+      plan: of half as many items.
+
+    Example:
+      >>> plan = TwiceBatches(ShuffledBatches(count=4, batch_size=2))
+      >>> items = plan.batch(0, seed=0)
+      >>> plan.batch_size, plan.steps_per_epoch, (items[:2] == items[2:]).all().item()
+      (4, 1, True)
+    """
+
+    def __init__(self, plan: BatchPlan):
+        self._plan = plan
+        self.batch_size = 2 * plan.batch_size
+        self.steps_per_epoch = -(-plan.steps_per_epoch // 2)  # an epoch shows as many views as there are items
+
+    def batch(self, step: int, seed: int) -> Items:
+        """Item numbers of batch `step`."""
+        return np.tile(self._plan.batch(step, seed), 2)
+
+    def replacement(self, item: int, rng: np.random.Generator) -> int:
+        """What the other plan allows; the two views of a broken item may become two items."""
+        return self._plan.replacement(item, rng)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.readers import Chunk, Indices, MediaReader, Pixels, check_indices
+from jaxret.data.sampling.changed_frames import ChangedReader, random_change
 from jaxret.data.sampling.depth_planes import plane_numbers
 from jaxret.data.sampling.frames import (
     chunk_spans,
@@ -32,8 +33,10 @@ __all__ = [
     "read_images",
     "read_sampled_chunks",
     "read_training_clip",
+    "varied",
 ]
 
+_SPARE = 2  # frames that are changed for training are first made smaller, to so many times what the encoder sees
 _RATE_BLOCK = 8  # frames of a steady rate that travel together: a chunk of large ones is soon much memory
 
 
@@ -267,7 +270,7 @@ def read_training_clip(
     *,
     span: tuple[float, float] | None = None,
 ) -> Pixels:
-    """One random clip of an item: a random chunk, one random frame of each segment, one crop and flip.
+    """One random clip of an item: a random chunk, one random frame of each segment, one change, crop and flip.
 
     Args:
       dataset, index: the item.
@@ -284,8 +287,8 @@ def read_training_clip(
         sees depth.
       ConfigError: a modality needs an extra that is not installed.
     """
-    with open_item(dataset, index, preprocessing) as reader:
-        info = reader.info
+    with open_item(dataset, index, preprocessing) as opened:
+        info = opened.info
         is_image = dataset.items[index].kind == "image"
         start, end = 0.0, 0.0
         if span is not None:
@@ -293,10 +296,9 @@ def read_training_clip(
         elif not is_image:
             length, overlap = preprocessing.chunk_seconds, preprocessing.chunk_overlap
             start, end = random_chunk(info.duration, length, rng, overlap, info.parts)
-        if augment is None:
-            geometry = centre_geometry(info.height, info.width, preprocessing)
-        else:
-            geometry = random_geometry(info.height, info.width, preprocessing, rng, augment)
+        reader, geometry = opened, centre_geometry(info.height, info.width, preprocessing)
+        if augment is not None:
+            reader, geometry = varied(opened, preprocessing, rng, augment)
         if is_image:
             chosen = np.zeros(1, np.int64)
         elif augment is None:
@@ -304,6 +306,23 @@ def read_training_clip(
         else:
             chosen = random_samples(reader.times, start, end, preprocessing.frames, rng)
         return np.stack(list(read_images(reader, chosen, geometry, preprocessing)))
+
+
+def varied(
+    reader: MediaReader, preprocessing: Preprocessing, rng: np.random.Generator, augment: Augmentation
+) -> tuple[MediaReader, FrameGeometry]:
+    """An opened item as training sees it: with its frames changed, where that is wanted, and the window to read.
+
+    Args:
+      reader: an open item.
+      preprocessing: size and resizing.
+      rng: everything random comes from here.
+      augment: what is varied.
+    """
+    if augment.changes:
+        shortest = _SPARE * max(preprocessing.height, preprocessing.width)
+        reader = ChangedReader(reader, random_change(augment.changes, rng), shortest=shortest)
+    return reader, random_geometry(reader.info.height, reader.info.width, preprocessing, rng, augment)
 
 
 def _name_of(reader: MediaReader) -> str:

@@ -61,19 +61,24 @@ class Augmentation:
       zoom: the frame is scaled up by a factor drawn log-uniformly from 1 to this before the window is
         cut, so the window shows down to 1/zoom of each side. 1 leaves only the shift of the crop.
       mirror: probability of flipping left to right. Keep it 0 where left and right are classes.
+      changes: strength up to which colour, scale, window, sharpness and encoding are changed before that
+        (`jaxret.data.sampling.changes`); 0: not at all.
 
     Raises:
-      ValueError: zoom below 1 or mirror outside 0..1.
+      ValueError: zoom below 1, or mirror or changes outside 0..1.
     """
 
     zoom: float = 1.25
     mirror: float = 0.5
+    changes: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.zoom >= 1:
             raise ValueError(f"zoom must be at least 1, got {self.zoom!r}")
         if not 0 <= self.mirror <= 1:
             raise ValueError(f"mirror must lie in 0..1, got {self.mirror!r}")
+        if not 0 <= self.changes <= 1:
+            raise ValueError(f"changes must lie in 0..1, got {self.changes!r}")
 
 
 def _window_size(height: int, width: int, preprocessing: Preprocessing) -> tuple[int, int]:

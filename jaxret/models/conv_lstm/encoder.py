@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models.base import Backbone, Encoding, Unit, check_sizes, compute_dtype
+from jaxret.models.base import Backbone, Encoding, Unit, check_sizes, compute_dtype, stored_settings
 from jaxret.models.conv_lstm.blocks import EncoderBlock, SequenceLayer
 from jaxret.models.conv_lstm.volumes import scatter_to_planes
+from jaxret.models.layers.clip_pixels import clip_scale
 from jaxret.models.layers.init import glorot_uniform
 from jaxret.models.registry import register_backbone
 
-__all__ = ["ConvLstmEncoder", "run_block"]
+__all__ = ["ConvLstmEncoder", "StandardiseBy", "run_block"]
+
+StandardiseBy = Literal["data", "clip"]
+"""Whose mean and deviation pixels are standardised by."""
 
 
 def run_block(block: nnx.Module, maps: jax.Array, *, remat: bool) -> jax.Array:
@@ -38,7 +42,8 @@ class ConvLstmEncoder(Backbone):
     marks the places that are taken, and the blocks act on (H, W, Z).
 
     Decisions: the paper gives a vector a frame and ranks a vector a clip; a clip's is the mean of its frames'.
-    Pixels are standardised by one mean and one deviation over all videos and channels.
+    Pixels are standardised by one mean and one deviation over all videos and channels, or over each clip and its
+    channels: then brightness and contrast of a clip tell nothing, as they change from copy to copy.
 
     Args:
       height, width: pixels of a frame.
@@ -51,6 +56,7 @@ class ConvLstmEncoder(Backbone):
       depth_planes: Z, 0 for images without depth.
       channels: 3 for RGB, 1 for grey; with depth planes 4.
       pixel_mean, pixel_deviation: of the pixels 0..255 of the training videos.
+      standardise_by: "data": pixels are standardised by these; "clip": by the clip's own mean and deviation.
       remat: blocks keep their inputs alone for the gradient and compute the rest again, ConvLSTMs inside them their
         gates as well: less memory, more time.
       dtype: compute dtype, "float32" or "bfloat16"; parameters are float32.
@@ -88,6 +94,7 @@ class ConvLstmEncoder(Backbone):
         channels: int | None = None,
         pixel_mean: float = 127.5,
         pixel_deviation: float = 64.0,
+        standardise_by: StandardiseBy = "data",
         remat: bool = False,
         dtype: str = "float32",
         rngs: nnx.Rngs,
@@ -98,6 +105,9 @@ class ConvLstmEncoder(Backbone):
             raise ConfigError(f"recurrent_channels must be even, half a direction, got {recurrent_channels}")
         if not pixel_deviation > 0:
             raise ConfigError(f"pixel_deviation must be above 0, got {pixel_deviation!r}")
+        if standardise_by not in get_args(StandardiseBy):
+            allowed = ", ".join(get_args(StandardiseBy))
+            raise ConfigError(f"standardise_by must be one of {allowed}, got {standardise_by!r}")
         self.channels = _checked_channels(channels, depth_planes)
         self.spatial = _checked_spatial(height, width, depth_planes, blocks)
         self.embedding_size = embedding_size
@@ -106,6 +116,7 @@ class ConvLstmEncoder(Backbone):
         self.layer: SequenceLayer = layer
         self.depth_planes = depth_planes
         self.pixel_mean, self.pixel_deviation = float(pixel_mean), float(pixel_deviation)
+        self.standardise_by: StandardiseBy = standardise_by
         self.remat = remat
         self.dtype = compute_dtype(dtype)
         self.blocks = nnx.List(
@@ -130,7 +141,7 @@ class ConvLstmEncoder(Backbone):
 
     @property
     def normalisation(self) -> dict[str, Any]:  # type: ignore[override]
-        """How pixels in 0..255 become the first layer's input: (pixel - mean) * scale."""
+        """How pixels in 0..255 become the first layer's input, if not by the clip's own: (pixel - mean) * scale."""
         return {"mean": self.pixel_mean, "scale": 1 / self.pixel_deviation}
 
     @property
@@ -141,8 +152,7 @@ class ConvLstmEncoder(Backbone):
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings; `create_backbone(**config, rngs=...)` makes a network of the same shape."""
-        return {
-            "name": self.name,
+        settings = {
             "height": self.spatial[0],
             "width": self.spatial[1],
             "embedding_size": self.embedding_size,
@@ -155,9 +165,11 @@ class ConvLstmEncoder(Backbone):
             "channels": self.channels,
             "pixel_mean": self.pixel_mean,
             "pixel_deviation": self.pixel_deviation,
+            "standardise_by": self.standardise_by,
             "remat": self.remat,
             "dtype": self.dtype.name,
         }
+        return {"name": self.name, **stored_settings(settings.items(), later={"standardise_by": "data"})}
 
     def __call__(self, clips: jax.Array) -> Encoding:
         """Encode clips.
@@ -189,10 +201,19 @@ class ConvLstmEncoder(Backbone):
         if clips.ndim != 5 or clips.shape[2:] != expected or clips.shape[1] == 0:
             sizes = ", ".join(map(str, expected))
             raise ValueError(f"clips must have shape (B, T, {sizes}) for this {self.name}, got {clips.shape}")
-        colours = (clips.astype(jnp.float32) - self.pixel_mean) / self.pixel_deviation
+        colours = clips[..., : self.channels - bool(self.depth_planes)].astype(jnp.float32)
+        mean, deviation = self.pixel_scale(colours)
+        colours = (colours - mean) / deviation
         if not self.depth_planes:
             return colours
-        return scatter_to_planes(colours[..., :3], clips[..., 3], self.depth_planes)
+        return scatter_to_planes(colours, clips[..., 3], self.depth_planes)
+
+    def pixel_scale(self, colours: jax.Array) -> tuple[jax.Array | float, jax.Array | float]:
+        """Mean and deviation that the colours (B, T, H, W, C) of clips are standardised by: numbers, or one a clip
+        (B, 1, 1, 1, 1)."""
+        if self.standardise_by == "data":
+            return self.pixel_mean, self.pixel_deviation
+        return clip_scale(colours)
 
 
 def _checked_channels(channels: int | None, depth_planes: int) -> int:

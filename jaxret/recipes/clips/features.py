@@ -18,8 +18,8 @@ from jaxret.data.batches.cache import FeatureCache
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.readers import Chunk, MediaInfo
 from jaxret.data.sampling.frames import chunk_spans, even_samples, frames_on_display
-from jaxret.data.sampling.reading import open_item, read_sampled_chunks
-from jaxret.data.sampling.transforms import Augmentation, centre_geometry, random_geometry
+from jaxret.data.sampling.reading import open_item, read_sampled_chunks, varied
+from jaxret.data.sampling.transforms import Augmentation, centre_geometry
 from jaxret.errors import MediaError
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import fingerprint
@@ -149,11 +149,11 @@ class FrozenFeatures:
             # Chunks of one video without gaps are equally long, so this pads by a frame or two at most.
             samples = [np.pad(frames, (0, most - len(frames)), mode="edge") for frames in unique]
             for view in range(self._views):
-                geometry = centre_geometry(info.height, info.width, self._preprocessing)
+                shown, geometry = reader, centre_geometry(info.height, info.width, self._preprocessing)
                 if view:
                     rng = np.random.default_rng([self._seed, 4, index, view])
-                    geometry = random_geometry(info.height, info.width, self._preprocessing, rng, self._augment)
-                yield from read_sampled_chunks(reader, spans, samples, geometry, self._preprocessing)
+                    shown, geometry = varied(reader, self._preprocessing, rng, self._augment)
+                yield from read_sampled_chunks(shown, spans, samples, geometry, self._preprocessing)
 
     def _spans(self, info: MediaInfo) -> np.ndarray:
         length, overlap = self._preprocessing.chunk_seconds, self._preprocessing.chunk_overlap

@@ -122,7 +122,7 @@ def _obstacle(config: FusionConfig, data: LabelledData, context: RunContext) -> 
 
 def _of_steps(config: FusionConfig) -> list[str]:
     """The settings that only a training by steps has."""
-    of_media = {field.name for field in dataclasses.fields(ClipConfig)} - {"zoom", "mirror"}
+    of_media = {field.name for field in dataclasses.fields(ClipConfig)} - {"zoom", "mirror", "changes"}
     of_any_encoder = {"weights", "backbone", "modalities", "freeze", "cache", "bits", "pca", "whiten"}
     of_fusion = {"fusion", "rounds", "held_out"}
     shared = of_media | of_any_encoder | of_fusion

@@ -161,7 +161,8 @@ def training_reader(
     augment: Augmentation,
     labels: Sequence[int] | Indices | None = None,
 ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
-    """`read(row, rng)` for `TrainingInput`: clip `row` of the table, varied, as `inputs`, and its class as `labels`.
+    """`read(row, rng)` for `TrainingInput`: clip `row` of the table, varied, as `inputs`, its class as `labels` and its
+    video as `items`.
 
     A frame of each segment of the clip is drawn at random, and the window.
     """
@@ -169,7 +170,9 @@ def training_reader(
     def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
         start, end = table.spans[row].tolist()
         clip = read_training_clip(dataset, int(table.items[row]), preprocessing, rng, augment, span=(start, end))
-        return {"inputs": clip} if labels is None else {"inputs": clip, "labels": np.int32(labels[row])}
+        if labels is None:
+            return {"inputs": clip}
+        return {"inputs": clip, "labels": np.int32(labels[row]), "items": np.int32(table.items[row])}
 
     return read
 

@@ -12,11 +12,12 @@ from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
+from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
 from jaxret.training import RunFolder
 
 __all__ = ["InitialEncoder", "first_or_kept"]
 
-_FREE = ("dtype", "remat", "pixel_mean", "pixel_deviation")  # settings of a backbone that are no shapes
+_FREE = ("dtype", "remat", "pixel_mean", "pixel_deviation", "standardise_by")  # settings that are no shapes
 _SETTINGS = {"height": "image_size", "width": "image_size"}  # what sets the shapes that have other names
 
 
@@ -50,20 +51,21 @@ class InitialEncoder:
                 f"initial_run={run} holds no encoder to begin with: name a finished run or the folder of one of its"
                 " steps"
             )
-        encoder: VideoEncoder = load_encoder(path)
+        encoder = without_thumbnail(load_encoder(path))  # what stands beside the vectors is measured anew
         if (name := getattr(encoder.backbone, "name", "another")) != "conv-lstm":
             raise ConfigError(f"initial_run={run} is no run of conv-lstm: its backbone is {name}")
         return cls(run, encoder)
 
     @property
-    def pixel_mean(self) -> float:
-        """Mean by which it standardises pixels."""
-        return self._pixels("pixel_mean")
-
-    @property
-    def pixel_deviation(self) -> float:
-        """Standard deviation by which it does."""
-        return self._pixels("pixel_deviation")
+    def pixels(self) -> dict[str, Any]:
+        """How it standardises pixels, as settings of a training."""
+        backbone: Any = self.encoder.backbone
+        by_data = backbone.standardise_by == "data"
+        return {
+            "standardise_by": backbone.standardise_by,
+            "pixel_mean": float(backbone.pixel_mean) if by_data else None,
+            "pixel_deviation": float(backbone.pixel_deviation) if by_data else None,
+        }
 
     def check_sizes(self, backbone: Backbone) -> None:
         """Refuse to begin a backbone of other sizes.
@@ -85,10 +87,6 @@ class InitialEncoder:
     def give(self, backbone: Backbone) -> None:
         """Give a backbone of the same sizes its weights."""
         nnx.update(backbone, nnx.state(self.encoder.backbone))
-
-    def _pixels(self, name: str) -> float:
-        backbone: Any = self.encoder.backbone
-        return float(getattr(backbone, name))
 
 
 def first_or_kept(run: Path | None, own: Path) -> InitialEncoder | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from jaxret.data.batches.plans import BatchPlan, ChallengingBatches, ClassBatches
+from jaxret.data.batches.plans import BatchPlan, ChallengingBatches, ClassBatches, TwiceBatches
 from jaxret.errors import ConfigError
 from jaxret.files import write_atomically
 from jaxret.models.encoder import VideoEncoder
@@ -62,14 +62,22 @@ class LabelledClips:
 
     def batches(self) -> BatchPlan:
         """Of several classes with several clips each; ConfigError where there are too few."""
-        return triplet_batches(
-            self.labels.tolist(), self._batch_size, self._config.samples_per_class, devices=jax.device_count()
+        views = self._config.views
+        plan = triplet_batches(
+            self.labels.tolist(),
+            self._batch_size // views,
+            self._config.samples_per_class // views,
+            devices=jax.device_count(),
         )
+        return self._viewed(plan)
 
     def challenging_batches(self) -> BatchPlan:
         """As large, half of them hard clips; ConfigError where the ranking is none of this encoder."""
-        size = shared_batch_size(self.batches().batch_size, multiple=2)
-        return ChallengingBatches(self.labels.tolist(), self.ranking().hard, size)
+        size = shared_batch_size(self.batches().batch_size // self._config.views, multiple=2)
+        return self._viewed(ChallengingBatches(self.labels.tolist(), self.ranking().hard, size))
+
+    def _viewed(self, plan: BatchPlan) -> BatchPlan:
+        return TwiceBatches(plan) if self._config.views == 2 else plan
 
     @functools.cached_property
     def unit(self) -> float:

@@ -12,6 +12,7 @@ Dynamic-time Warping Algorithm".
      pass on ordinary batches in its place.
 - Adam at 3e-3 after 50 updates of warm-up, batches of 32 clips, 8 with depth; a step ends after 4 evaluations without
   improvement. The paper's SGD with its rate is the recipe `conv-lstm-paper`.
+- After the steps a thumbnail is put beside the vectors, see `jaxret.recipes.conv_lstm.thumbnail`.
 - Ranking: DTW and Bi-DTW of the sequences of clip vectors (`jaxret search --sequence bi-dtw`).
 
 Decisions: a sample is a clip, that is a chunk of a video, of which frames are taken evenly (the paper's are
@@ -19,13 +20,13 @@ consecutive). The paper gives neither margin nor mining: all triplets of a batch
 margin is as large as the mean squared distance of clips of different classes when step 2 begins (with one far below it
 all vectors shrink to a point); where nothing was trained before, distances are those under batch norm with the
 statistics of a batch. Gradients are scaled down to a norm of 1. Kernels of the recurrence begin orthogonal and the bias
-of the forget gate at 1, as in Keras (the paper: Xavier). Data without splits are dealt 70/15/15. In step 3 a clip's
-hardest triplet is its farthest positive and nearest negative of the whole training set. Each step begins with the best
-weights of the one before, a fresh optimiser and the first learning rate. The best weights are, in step 1, those of the
-least reconstruction error on validation clips, and later those with which validation videos find training videos of
-their class best, by mAP with Bi-DTW. Steps 2 and 4 leave the decoder alone. The paper's videos are 256 x 256 with 4,000
-numbers a vector, which is for accelerators: 64 x 64 is the default here, and a vector holds a quarter of the numbers of
-the last maps.
+of the forget gate at 1, as in Keras (the paper: Xavier). Data without splits are dealt 70/15/15. Pixels are
+standardised by each clip's own mean and deviation. In step 3 a clip's hardest triplet is its farthest positive and
+nearest negative of the whole training set. Each step begins with the best weights of the one before, a fresh optimiser
+and the first learning rate. The best weights are, in step 1, those of the least reconstruction error on validation
+clips, and later those with which validation videos find training videos of their class best, by mAP with Bi-DTW. Steps
+2 and 4 leave the decoder alone. The paper's videos are 256 x 256 with 4,000 numbers a vector, which is for
+accelerators: 64 x 64 is the default here, and a vector holds a quarter of the numbers of the last maps.
 
 Measured (`benchmarks/accuracy_convlstm_digits.py`, moving digits, two seeds): mAP of queries of classes trained on
 0.408 and 0.282, of others 0.293 and 0.210 after the four steps; 0.389 and 0.259, 0.296 and 0.190 after the first two;
@@ -113,6 +114,11 @@ class ConvLstmConfig(StepsConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.standardise_by == "clip" and self.bins:
+            raise ConfigError(
+                f"bins={self.bins} are of intensities, and standardise_by=clip takes them out of the vectors: set it "
+                "to data, or bins to 0"
+            )
         if self.depth is not None and self.grey:
             raise ConfigError(f"grey=True does not go with {self.architecture}, which takes colour and depth")
         if self.architecture not in ("m3", "m3-3d"):
@@ -138,6 +144,8 @@ _DIGIT_SIZES = {
     "residual_channels": 8,
     "embedding_size": 128,
     "pretrain_epochs": 4,
+    "standardise_by": "data",  # all clips are as bright, and none is a copy
+    "thumbnail_share": 0.0,
 }
 
 
@@ -150,16 +158,19 @@ def resolve(config: ConvLstmConfig, dataset: MediaDataset) -> ConvLstmConfig:
     side = config.image_size
     sizes = [side, side, config.depth_planes] if config.depth is not None else [side, side]
     numbers = math.prod(size // 2**config.blocks for size in sizes) * config.map_channels
+    by_data = config.pixel_mean is not None or config.bins
     return dataclasses.replace(
         config,
         embedding_size=config.embedding_size or max(1, numbers // 4),
         batch_size=config.batch_size or (32 if config.depth is None else 8),
+        standardise_by=config.standardise_by or ("data" if by_data else "clip"),
     )
 
 
 def make_autoencoder(config: ConvLstmConfig) -> ConvLstmAutoencoder:
     """The autoencoder with its initial weights; `config` is resolved."""
     shape = config.transformer
+    pixels = {"pixel_mean": config.pixel_mean, "pixel_deviation": config.pixel_deviation}
     transformer = {
         "layers": shape.transformer_layers,
         "heads": shape.transformer_heads,
@@ -179,8 +190,8 @@ def make_autoencoder(config: ConvLstmConfig) -> ConvLstmAutoencoder:
         transformer=transformer if config.architecture in ("m3", "m3-3d") else None,
         channels=config.channels if config.depth is None else None,
         bins=config.bins,
-        pixel_mean=config.pixel_mean,
-        pixel_deviation=config.pixel_deviation,
+        standardise_by=config.standardise_by,
+        **({} if config.pixel_mean is None else pixels),
         remat=config.remat,
         dtype=config.precision,
         rngs=nnx.Rngs(config.seed),
@@ -193,13 +204,13 @@ def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
     dataset, splits = open_videos(config, context)
     config = resolve(config, dataset)
     # Sizes that do not fit are refused before all videos are read.
-    shapes = nnx.eval_shape(lambda: make_autoencoder(dataclasses.replace(config, pixel_mean=0.0, pixel_deviation=1.0)))
+    shapes = nnx.eval_shape(lambda: make_autoencoder(config))
     if initial is not None:
         initial.check_sizes(shapes.backbone)
     data = steps_data(dataset, splits, config, context)
     if initial is not None:
-        config = dataclasses.replace(config, pixel_mean=initial.pixel_mean, pixel_deviation=initial.pixel_deviation)
-    if config.pixel_mean is None:
+        config = dataclasses.replace(config, **initial.pixels)
+    if config.pixel_mean is None and config.standardise_by == "data":
         mean, deviation = pixel_statistics(dataset, data.table, config.preprocessing(), threads=config.threads)
         config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=max(deviation, 1.0))
     return train_in_steps(make_autoencoder(config), data, config, context, initial)
@@ -208,6 +219,7 @@ def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
 RECIPE = Recipe(
     "conv-lstm",
     "videos as sequences of clips: ConvLSTM autoencoders and Bi-DTW, for RGB and RGB-D (Ma and Klabjan)",
-    ConvLstmConfig(split_shares=(0.7, 0.15, 0.15)),  # the paper's; older runs, which do not name theirs, keep 70/10/20
+    # Older runs, which do not name these, keep shares of 70/10/20, the pixels of all clips, and no thumbnail.
+    ConvLstmConfig(split_shares=(0.7, 0.15, 0.15), standardise_by=None, thumbnail_share=None),
     train,
 )

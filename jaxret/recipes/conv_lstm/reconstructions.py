@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -58,7 +58,7 @@ def mean_frame_error(
     held_out: ClipTable,
     preprocessing: Preprocessing,
     *,
-    deviation: float,
+    standardise: Callable[[jax.Array], jax.Array],
     batch_size: int,
     threads: int,
 ) -> float:
@@ -69,7 +69,7 @@ def mean_frame_error(
       training: clips, whose mean frame is taken.
       held_out: clips that are measured; both are taken as they are indexed.
       preprocessing: of colours, without depth.
-      deviation: by which pixels are divided, as where `reconstruction_error` measures them.
+      standardise: makes of clips what `reconstruction_error` measures, such as `ConvLstmEncoder.standardise`.
       batch_size: clips at once.
       threads: files decoded at once.
 
@@ -81,7 +81,7 @@ def mean_frame_error(
         for _, clips, readable in batches_of_clips(
             dataset, table, preprocessing, batch_size=batch_size, threads=threads
         ):
-            yield from clips[readable].astype(np.float64) / deviation
+            yield from np.asarray(standardise(jnp.asarray(clips)), np.float64)[readable]
 
     means = [clip.mean(axis=0) for clip in clips_of(training)]  # (H, W, C) each
     if not means:
@@ -101,7 +101,7 @@ def _losses(model: ConvLstmAutoencoder, clips: jax.Array) -> jax.Array:
 
 def reconstruct(model: ConvLstmAutoencoder, clips: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Clips (B, T, H, W, C) as the model gives them back, of the same shape and meaning."""
-    return frames_of_output(model, np.asarray(_output(model, jnp.asarray(clips))))
+    return frames_of_output(model, np.asarray(_output(model, jnp.asarray(clips))), clips)
 
 
 @jax.jit
@@ -141,9 +141,14 @@ def draw_clips_and_reconstructions(
         )
 
 
-def frames_of_output(model: ConvLstmAutoencoder, output: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+def frames_of_output(
+    model: ConvLstmAutoencoder, output: npt.NDArray[np.float32], clips: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint8]:
     """A decoder's output (B, T, *spatial, C) as pixels: uint8 (B, T, H, W, colours), or with depth planes
     (B, T, H, W, 4), the last channel the number of the plane.
+
+    Where a clip is standardised by its own mean and deviation, vectors do not hold them, and they are taken from
+    `clips` (B, T, H, W, C), those that were encoded.
 
     Of bins each pixel is the mean of its intensity. With depth a pixel is its fullest plane's. Occupancies are learned
     as the probabilities of the planes, so where all of a pixel's make less than a half it is black, in plane 0.
@@ -157,7 +162,11 @@ def frames_of_output(model: ConvLstmAutoencoder, output: npt.NDArray[np.float32]
         middles = (np.arange(model.bins) + 0.5) * (256 / model.bins) - 0.5
         pixels = (weights * middles).sum(axis=-1) / weights.sum(axis=-1)
     else:
-        pixels = colours * backbone.pixel_deviation + backbone.pixel_mean
+        given = jnp.asarray(clips[..., : colours.shape[-1]], jnp.float32)
+        mean, deviation = (np.asarray(number) for number in backbone.pixel_scale(given))
+        if planes and deviation.ndim:
+            mean, deviation = mean[..., None], deviation[..., None]  # of cells (H, W, Z)
+        pixels = colours * deviation + mean
     if occupancy is None:
         return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
     taken = 1 / (1 + np.exp(-occupancy)) if model.bins else np.clip(occupancy, 0, 1)  # of bins it is a logit

@@ -13,6 +13,7 @@ from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures
 from jaxret.files import write_atomically
 from jaxret.losses import Mining
+from jaxret.models.conv_lstm.encoder import StandardiseBy
 from jaxret.preprocessing import DepthPlanes, Preprocessing
 from jaxret.ranges import Share, Weight, above, at_least
 from jaxret.recipes.clip_settings import ClipConfig
@@ -50,11 +51,24 @@ class StepsConfig(ClipConfig):
     mining: Mining = "all"
     """Triplets of a batch that count."""
     samples_per_class: Annotated[int, at_least(2)] = 4
-    """Clips of each class in a batch of the triplet loss; more where there are too few classes to fill one."""
+    """Clips of each class in a batch of the triplet loss, two readings of one counted as two; more where there are too
+    few classes to fill one."""
+    copy_weight: Share = 0.0
+    """Share of the triplet loss whose positives are copies of the anchor's own video and whose negatives are all other
+    videos, those of its class as well; the rest goes by class. Above 0 every clip of a batch is read twice, and varied
+    each time anew."""
+    thumbnail_share: Annotated[float | None, at_least(0, below=1)] = 0.0
+    """Share of the squared distance of two clips that is that of thumbnails of them, by which copies are told when
+    training for classes is over. none: of 0.3, 0.2, 0.1 and 0 the largest with which validation videos find training
+    videos of their class no worse than without; 0 for moving digits."""
     hard_fraction: Annotated[float, above(0, below=1)] = 0.2
     """Share of the training clips that count as hard."""
+    standardise_by: StandardiseBy | None = "data"
+    """Whose mean and deviation pixels are standardised by: those of all training clips (data), or of each clip its own
+    (clip), so that brightness and contrast, which change from copy to copy, tell nothing. none: clip, and data where
+    pixel_mean is given or the decoder gives bins of intensity, and for moving digits."""
     pixel_mean: float | None = None
-    """Mean of the pixels 0..255, which is taken off. none: measured on the training clips."""
+    """Mean of the pixels 0..255, which is taken off with standardise_by=data. none: measured on the training clips."""
     pixel_deviation: Annotated[float | None, above(0)] = None
     """Their standard deviation, by which they are divided. none: measured."""
     split_shares: Annotated[tuple[float, float, float], at_least(0, most=1)] = (0.7, 0.1, 0.2)
@@ -82,18 +96,41 @@ class StepsConfig(ClipConfig):
         if "plain" in self.steps and "rank" in self.steps:
             raise ConfigError("plain is a second pass on ordinary batches, which ranks nothing: leave rank and "
                               "challenging out, or plain")  # fmt: skip
-        if "challenging" in self.steps and (self.batch_size or 0) % 2:
-            raise ConfigError(f"half of a batch are hard clips: batch_size must be even, got {self.batch_size}")
-        if self.batch_size is not None and self.batch_size < 2 * self.samples_per_class:
+        self._check_batches()
+        if self.depth is not None and self.changes:
+            raise ConfigError(f"changes={self.changes} is of colours, and the model sees depth, too: leave it at 0")
+        if self.standardise_by == "clip" and self.pixel_mean is not None:
             raise ConfigError(
-                f"batch_size {self.batch_size} holds fewer than two classes of samples_per_class "
-                f"{self.samples_per_class}, which leaves no negative"
+                "standardise_by=clip takes each clip's own mean: leave pixel_mean and pixel_deviation out"
             )
         if (self.pixel_mean is None) != (self.pixel_deviation is None):
             raise ConfigError("pixel_mean and pixel_deviation go together: give both, or none to have them measured")
         if abs(sum(self.split_shares) - 1) > 1e-6 or not self.split_shares[0]:
             raise ConfigError(f"split_shares must sum to 1, the first above 0, got {self.split_shares}")
         self.objective(1.0)
+
+    @property
+    def views(self) -> int:
+        """How often each clip is in a batch of the triplet loss."""
+        return 2 if self.copy_weight else 1
+
+    def _check_batches(self) -> None:
+        size, samples, views = self.batch_size, self.samples_per_class, self.views
+        if samples % views or samples < 2 * views:
+            raise ConfigError(
+                f"with copy_weight every clip is read twice: samples_per_class must be even, at least 4, got {samples}"
+            )
+        if size is None:
+            return
+        if size % views or ("challenging" in self.steps and size % (2 * views)):
+            halves = "half of a batch are hard clips" if "challenging" in self.steps else "every clip is read twice"
+            wanted = {1: "even", 2: "even", 4: "a multiple of 4"}[views * (1 + ("challenging" in self.steps))]
+            raise ConfigError(f"{halves}: batch_size must be {wanted}, got {size}")
+        if size < 2 * samples:
+            raise ConfigError(
+                f"batch_size {size} holds fewer than two classes of samples_per_class {samples}, which leaves no "
+                "negative"
+            )
 
     @property
     def depth(self) -> DepthPlanes | None:
@@ -111,7 +148,8 @@ class StepsConfig(ClipConfig):
 
     def objective(self, unit: float) -> TripletObjective:
         """What the steps with labels minimise; `unit` is that of the margin."""
-        return TripletObjective(self.margin, self.mining, unit, scale=unit if self.loss_unit == "distance" else 1.0)
+        scale = unit if self.loss_unit == "distance" else 1.0
+        return TripletObjective(self.margin, self.mining, unit, scale, self.copy_weight)
 
     def loop_of(self, step: Step) -> LoopConfig:
         """How long a step trains."""

@@ -28,6 +28,7 @@ from jaxret.recipes.conv_lstm.reconstructions import (
 from jaxret.recipes.conv_lstm.remarks import TripletRemarks
 from jaxret.recipes.conv_lstm.report import sequence_figures
 from jaxret.recipes.conv_lstm.settings import Step, StepRecord, StepsConfig, step_folder
+from jaxret.recipes.conv_lstm.validation import validation_figures, validation_videos
 from jaxret.recipes.finish import curve_parts
 from jaxret.recipes.opening import augmentation_of
 from jaxret.training import (
@@ -49,7 +50,6 @@ from jaxret.training import (
 __all__ = ["AutoencoderSteps"]
 
 _HELD_OUT_CLIPS = 256  # on which reconstruction is measured, at most
-_SEARCHED_VIDEOS = 1000  # training videos that validation ones search, at most
 _DRAWN_CLIPS = 6
 _ERROR = "validation reconstruction error"
 
@@ -181,7 +181,7 @@ class AutoencoderSteps:
             self._table.take(evenly_spaced(len(self._table), _HELD_OUT_CLIPS)),
             held_out,
             self._encoder.preprocessing,
-            deviation=backbone.pixel_deviation,
+            standardise=backbone.standardise,
             batch_size=self._batch_size,
             threads=self._config.threads,
         )
@@ -209,14 +209,8 @@ class AutoencoderSteps:
 
     def _retrieval(self) -> dict[str, float]:
         """Validation videos as sequences, each a query against training videos, by class."""
-        splits, threads = self._data.splits, self._config.threads
-        some = splits.train[evenly_spaced(len(splits.train), _SEARCHED_VIDEOS)]
-        queries, searched = (
-            embed_items(self._dataset, self._encoder, indices.tolist(), threads=threads)[0]
-            for indices in (splits.validation, some)
-        )
-        found = sequence_figures(self._dataset, queries, self._encoder, gallery=searched, methods=("Bi-DTW",))
-        figures = found["Bi-DTW"].get("all", {})
+        videos = validation_videos(self._dataset, self._data.splits, self._encoder, threads=self._config.threads)
+        figures = validation_figures(self._dataset, *videos, self._encoder)
         return {f"validation {name}": figures[name] for name in ("mAP", "P@1") if name in figures}
 
     def _fit(self, task: FitTask, record: StepRecord, folder: RunFolder) -> bool:

@@ -15,6 +15,7 @@ from jaxret.recipes.conv_lstm.initial import InitialEncoder
 from jaxret.recipes.conv_lstm.report import steps_extras
 from jaxret.recipes.conv_lstm.settings import STEP_NAMES, StepsConfig
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
+from jaxret.recipes.conv_lstm.thumbnail import with_thumbnail
 from jaxret.recipes.opening import LabelledData
 from jaxret.recipes.recipe import Run
 from jaxret.training import RunContext, RunFolder
@@ -70,6 +71,7 @@ def train_in_steps(
     # ---- index, evaluation, report
     if jax.process_index() != 0:
         return None
+    encoder = with_thumbnail(encoder, data, config, context.log)
     save_encoder(encoder, context.run.encoder)
     embedded = embed_run(
         LabelledData(data.dataset, data.splits.splits),

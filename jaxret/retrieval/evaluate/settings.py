@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, get_args
 
-from jaxret.data.ground_truth.changes import CHANGES, Change
+from jaxret.data.sampling.changes import CHANGES, Change
 from jaxret.errors import ConfigError
 from jaxret.evaluation import Relevant
 from jaxret.metrics import Denominator
@@ -66,7 +66,7 @@ class CroppedEvaluation:
       runs: stretches of consecutive frames that a query is made of, with frames left out between them.
       share: of a video's frames that a query shows.
       changes: what is changed in the queries: colour, scale, crop, blur, encode (MPEG-4), see
-        `jaxret.data.ground_truth.changes`.
+        `jaxret.data.sampling.changes`.
       strengths: how much; figures are told for each, 0 for queries as they are.
       query_seed: frames, signs and windows follow from it.
 

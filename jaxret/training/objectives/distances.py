@@ -24,11 +24,15 @@ class TripletObjective:
     that counts as 1, so that a margin of 1 can mean the same for embeddings of any size: with one that is far below
     their distances, shrinking all of them to a point costs least. The loss is in that unit, too, or times `scale`: with
     the unit as scale it is in squared distances, as the publications write it, and so are its gradients.
+
+    With a `copy_weight` a batch also holds `batch["items"]` (B,) int, of which video each clip is, and that share of
+    the loss is of triplets whose positive is of the anchor's own video and whose negative is of any other, of its class
+    as well: copies of a video are to be nearer than its look-alikes.
     """
 
     curves: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "loss": ("loss", "loss_of_all"),
-        "triplets in order": ("in_order",),
+        "triplets in order": ("in_order", "copies_in_order"),
         "spread of the embeddings": ("spread",),
     }
 
@@ -36,8 +40,11 @@ class TripletObjective:
     mining: Mining = "all"
     unit: float = 1.0
     scale: float = 1.0
+    copy_weight: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.copy_weight <= 1:
+            raise ConfigError(f"copy_weight must lie in 0..1, got {self.copy_weight}")
         if not 0 <= self.margin < math.inf:
             raise ConfigError(f"margin must be a number of at least 0, got {self.margin}")
         for name in ("unit", "scale"):
@@ -47,15 +54,20 @@ class TripletObjective:
     def __call__(self, model: Any, batch: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The loss, and of the batch, in the margin's unit: `in_order` and `loss_of_all` (see
         `jaxret.losses.triplet_order`), and `spread`, the mean squared distance of the embeddings from their mean: 0 if
-        they are all one."""
+        they are all one; with a `copy_weight` also `copies_in_order`, of triplets of copies."""
         points = model(batch["inputs"]).embedding.astype(jnp.float32) / math.sqrt(self.unit)
         loss = triplet_loss(points, batch["labels"], margin=self.margin, mining=self.mining)
         order = triplet_order(points, batch["labels"], margin=self.margin)
-        return self.scale * loss, {
+        figures = {
             "in_order": order.in_order,
             "loss_of_all": order.mean_loss,
             "spread": jnp.mean(jnp.sum((points - points.mean(axis=0, keepdims=True)) ** 2, axis=-1)),
         }
+        if self.copy_weight:
+            of_copies = triplet_loss(points, batch["items"], margin=self.margin, mining=self.mining)
+            loss = (1 - self.copy_weight) * loss + self.copy_weight * of_copies
+            figures["copies_in_order"] = triplet_order(points, batch["items"], margin=self.margin).in_order
+        return self.scale * loss, figures
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What can be changed in queries, so that they are no longer the pixels that were indexed.
+"""What can be changed in videos, so that they are no longer the pixels that they were made from.
 
 A query cropped from an indexed video repeats its pixels, and is found by whatever compares pixels. So copies are made
 as they come about outside: colours are graded, the video is made smaller, a window is cut out, it is blurred and
@@ -10,7 +10,8 @@ encoded again. How much, one number tells, the strength s:
 - `blur`: Gaussian, with a standard deviation of s/25 of the shorter side;
 - `encode`: MPEG-4 with a quantiser of 2 + 29 s, up to 31, the worst that there is.
 
-Signs and the window are drawn once a video. 0.5 is a medium strength. `jaxret.data.ground_truth.changed` makes them.
+Signs and the window are drawn once a video, or once a clip that trains. 0.5 is a medium strength.
+`jaxret.data.sampling.changed_frames` makes them, `jaxret.data.ground_truth.changed` a data set of changed videos.
 """
 
 from __future__ import annotations
