@@ -26,7 +26,8 @@ class RunFolder:
 
     `config.json`, `data.json`, `metrics.jsonl`, `figures.json`, `checkpoints/`, `cache/`, `encoder/`, `index/`,
     `initial/` (a copy of another run's encoder that the training begins with), `example/`, `curves.png`, `gallery.png`,
-    `votes.png`, `report.html`.
+    `votes.png`, `report.html`; `candidates/` and `rounds/` hold folders of this kind, of networks that a training fits
+    beside its own.
     """
 
     def __init__(self, path: Path):
