@@ -1,7 +1,7 @@
 """DTW as sequences grow in length and width, pruned top-k on real and random data, and single calls.
 
     pip install -e '.[bench]'
-    python benchmarks/speed_dtw.py            # some 2 minutes
+    python benchmarks/speed_dtw.py            # some 3 minutes
     python benchmarks/speed_dtw.py --quick    # some 20 seconds, smaller; writes no file
 
 Sequences are multivariate, costs squared Euclidean, without a window. What stands side by side runs in turn in one
