@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import image_networks as twin
 
+from jaxret.models.layers import conv2d_cpu
 from jaxret.models.layers import dispatch as conv_forms
 
 FEW = settings(max_examples=25, deadline=None)
@@ -104,13 +105,15 @@ def test_gradients_of_the_shifted_form_are_those_of_the_library_form(case):
         np.testing.assert_allclose(ours, expected, atol=1e-3)
 
 
-def test_gradients_of_paired_columns_are_those_of_the_library_form(monkeypatch):
+@pytest.mark.parametrize(("channels", "strides"), [(3, (2, 2)), (6, (1, 1)), (6, (2, 1))])
+def test_gradients_of_paired_columns_and_narrow_maps_are_those_of_the_library_form(channels, strides, monkeypatch):
+    monkeypatch.setattr(conv2d_cpu, "_BYTES_OF_WINDOWS", 30_000)  # two of four images at a time, or all
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(2, 8, 8, 3)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(3, 3, 3, 4)), jnp.float32)
+    x = jnp.asarray(rng.normal(size=(4, 8, 8, channels)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, channels, 4)), jnp.float32)
 
     def loss(x, kernel):
-        return jnp.sum(jnp.sin(conv_forms.convolve(x, kernel, strides=(2, 2))))
+        return jnp.sum(jnp.sin(conv_forms.convolve(x, kernel, strides=strides)))
 
     on_cpu = jax.jit(jax.grad(loss, (0, 1)))(x, kernel)
     monkeypatch.setattr(conv_forms, "runs_on_cpu", lambda: False)

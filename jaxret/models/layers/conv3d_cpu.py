@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["gradient_of_kernel", "offset_convolution", "sum_over_offsets"]
+__all__ = ["gradient_of_kernel", "largest_divisor", "offset_convolution", "sum_over_offsets"]
 
 Strides = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
@@ -185,11 +185,17 @@ def _block(clips: int, frames: int, most: int) -> tuple[int, int]:
       ((1, 8), (2, 16))
     """
     if most < frames:
-        return 1, _largest_divisor(frames, most)
-    return _largest_divisor(clips, most // max(1, frames)), frames
+        return 1, largest_divisor(frames, most)
+    return largest_divisor(clips, most // max(1, frames)), frames
 
 
-def _largest_divisor(number: int, most: int) -> int:
+def largest_divisor(number: int, most: int) -> int:
+    """The largest divisor of a number up to `most`, at least 1.
+
+    Example:
+      >>> largest_divisor(192, 10)
+      8
+    """
     return max((divisor for divisor in range(1, most + 1) if number % divisor == 0), default=1)
 
 

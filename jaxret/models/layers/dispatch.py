@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxret.models.layers.conv3d_cpu import offset_convolution, sum_over_offsets
+from jaxret.models.layers.conv2d_cpu import narrow_convolution
+from jaxret.models.layers.conv3d_cpu import largest_divisor, offset_convolution, sum_over_offsets
 from jaxret.models.layers.depthwise_cpu import padded_for_shifts, shifted_convolution
 from jaxret.models.layers.padded import Inside
 
@@ -29,6 +30,9 @@ _T = TypeVar("_T")
 _In = TypeVar("_In")
 
 Padding = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
+
+# Channels of images at most, and of maps whose kernels have a gradient of their own; measured.
+_COLOURS, _NARROW = 4, 32
 
 
 def output_padding(
@@ -112,7 +116,7 @@ def map_groups(function: Callable[[_In], _T], inputs: _In, size: int) -> _T:
       {'double': Array([ 0,  2,  4,  6,  8, 10], dtype=int32)}
     """
     rows = jax.tree.leaves(inputs)[0].shape[0]
-    group = max((count for count in range(1, size + 1) if rows % count == 0), default=1)
+    group = largest_divisor(rows, size)
     if not runs_on_cpu() or group >= rows:
         return function(inputs)
     grouped = jax.tree.map(lambda array: array.reshape(rows // group, group, *array.shape[1:]), inputs)
@@ -128,9 +132,11 @@ def _dense_convolution(
         return offset_convolution(_dense_convolution, inputs, kernel, strides, pads)
     if len(strides) > 3:
         return sum_over_offsets(_dense_convolution, inputs, kernel, strides, pads)
-    few_channels = inputs.shape[-1] <= 4
-    if runs_on_cpu() and few_channels and strides[-1] == 2 and inputs.shape[-2] % 2 == 0:
+    channels = inputs.shape[-1]
+    if runs_on_cpu() and channels <= _COLOURS and strides[-1] == 2 and inputs.shape[-2] % 2 == 0:
         return _paired_columns_convolution(inputs, kernel, strides, pads)
+    if runs_on_cpu() and _COLOURS < channels <= _NARROW:
+        return narrow_convolution(_library_convolution, inputs, kernel, strides, pads)
     return _library_convolution(inputs, kernel, strides, pads)
 
 
