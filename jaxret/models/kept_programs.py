@@ -104,7 +104,11 @@ class KeptPrograms:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._origin = _origin()
+
+    @functools.cached_property
+    def _origin(self) -> dict[str, Any]:
+        """Found when it is first needed, which in many commands is never."""
+        return _origin()
 
     def program(self, key: Any) -> Program | None:
         """What was kept under a key, of JSON values; None where nothing was, or it is damaged."""
