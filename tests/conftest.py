@@ -21,6 +21,8 @@ TESTS = Path(__file__).parent
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(TESTS.parent / ".jax_cache"))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+# The commands keep theirs in the user's cache folder, which is none of a test's.
+os.environ["XDG_CACHE_HOME"] = str(TESTS.parent / ".jax_cache" / "user")
 # Most of the suite's time is the compilation of programs that run for milliseconds. XLA's older code generator, without
 # optimisation of machine code, takes half of the time for the same graphs; `XLA_FLAGS= pytest` tests with its defaults.
 # A flag that XLA does not know ends the process, hence the bound.
