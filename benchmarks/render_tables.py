@@ -72,8 +72,8 @@ PAGES = {
             "speed_train_step": "Time of a training step",
         },
         {
-            "conv_lstm_strengths.png": "Parts of videos of JHMDB find their videos, changed more and more: after each "
-            "step of M3's training (two splits), and by SIFT words (one).",
+            "conv_lstm_strengths.png": "Parts of videos of JHMDB find their videos, changed more and more: by M3 "
+            "before and after its first two steps, with a thumbnail beside its vectors, and by SIFT words (one split).",
             "conv_lstm_memory.png": "Predicted against measured memory of a training step.",
         },
     ),
