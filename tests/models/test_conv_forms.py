@@ -121,6 +121,16 @@ def test_gradients_of_paired_columns_and_narrow_maps_are_those_of_the_library_fo
         np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(2, 2, 2, 8), (0, 6, 6, 8)], ids=["smaller than the window", "no image"])
+def test_narrow_maps_without_an_output_have_gradients_of_zeros(shape):
+    def loss(x, kernel):
+        return conv_forms.convolve(x, kernel, strides=(1, 1), padding="VALID").sum()
+
+    of_inputs, of_kernel = jax.grad(loss, (0, 1))(jnp.ones(shape), jnp.ones((3, 3, 8, 4)))
+    np.testing.assert_array_equal(of_inputs, np.zeros(shape))
+    np.testing.assert_array_equal(of_kernel, np.zeros((3, 3, 8, 4)))
+
+
 @pytest.mark.parametrize("rows", [0, 1, 3, 4, 5, 8, 9])
 def test_groups_change_nothing_and_are_no_larger_than_asked(rows):
     seen = []

@@ -166,6 +166,19 @@ def test_gradient_equals_jax_own_of_the_equations_step_by_step(cell, reverse):
         np.testing.assert_allclose(ours_is, theirs, atol=2e-6 * np.abs(theirs).max())
 
 
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_sequences_without_a_time_step_are_zeros_with_gradients_of_zeros(cell):
+    encoder = TemporalEncoder(3, 4, cell=cell, bidirectional=True, rngs=nnx.Rngs(0))
+    graph, parameters, rest = nnx.split(encoder, nnx.Param, ...)
+
+    def total(parameters):
+        return nnx.merge(graph, parameters, rest)(jnp.ones((2, 0, 3))).embedding.sum()
+
+    value, gradient = jax.value_and_grad(total)(parameters)
+    assert value == 0
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(gradient))
+
+
 def test_dropout_acts_in_training_only_with_one_mask_for_all_time_steps():
     encoder = TemporalEncoder(D, U, dropout=0.5, rngs=nnx.Rngs(0))
     x = jnp.ones((B, T, D))

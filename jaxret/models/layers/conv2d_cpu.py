@@ -87,7 +87,7 @@ def _gradient_of_kernel(
     if jax.device_count() > 1:  # each has its share of one group: groups would be gathered
         total = of_images(inputs, gradient)
     else:
-        groups = tuple(each.reshape(-1, group, *each.shape[1:]) for each in (inputs, gradient))
+        groups = tuple(each.reshape(len(each) // group, group, *each.shape[1:]) for each in (inputs, gradient))
         nothing = jnp.zeros((columns, out_channels), jnp.float32)
         total, _ = lax.scan(lambda sums, now: (sums + of_images(*now), None), nothing, groups)
     return total.reshape(kernel.shape).astype(kernel.dtype)

@@ -89,7 +89,8 @@ def _steps(
         inputs @ kernel,
         jnp.zeros((batch, count, 2 * units), inputs.dtype) if keep else None,
     )
-    carry, hidden, of_gates, of_carry = lax.fori_loop(0, count, step, start)
+    # A loop is traced also where it has no step.
+    carry, hidden, of_gates, of_carry = lax.fori_loop(0, count, step, start) if count else start
     return carry, hidden, None if of_carry is None else (of_gates, of_carry)
 
 
@@ -112,7 +113,7 @@ def _backward(
         by_product = cell.of_recurrent(d_gates, of_carry_now) @ transposed
         return (past[0] + by_product, *past[1:]), _put(gates, d_gates, time)
 
-    _, d_projected = lax.fori_loop(0, count, step, (gradient[0], of_gates))
+    _, d_projected = lax.fori_loop(0, count, step, (gradient[0], of_gates)) if count else (gradient[0], of_gates)
     d_recurrent = cell.of_recurrent(d_projected, of_carry)
     start = jnp.zeros_like(hidden[:, :1])
     before = jnp.concatenate([hidden[:, 1:], start] if reverse else [start, hidden[:, :-1]], axis=1)
