@@ -129,6 +129,7 @@ class HammingIndex:
         count = check_k(k, len(self))
         if not self._tables_pay(len(queries), count, 0, workers):
             ids, distances = nearest_codes(queries, self._stored, count, workers)
+            _all_done(queries, progress)
             return IndexedResult(ids, distances, self._compared_with_all(queries))
         tables = self._built(workers)
         tail = self._stored[len(tables.codes) :]
@@ -168,6 +169,7 @@ class HammingIndex:
         bits = min(check_radius(radius), 8 * self._code_bytes)
         if not self._tables_pay(len(queries), 0, bits, workers):
             scan = hamming_within(queries, self._stored, bits, threads=workers)
+            _all_done(queries, progress)
             return IndexedRadiusResult(scan.offsets, scan.ids, scan.distances, self._compared_with_all(queries))
         tables = self._built(workers)
         tail = self._stored[len(tables.codes) :]
@@ -259,6 +261,12 @@ class HammingIndex:
             tabled = _sampled_cost(tables, at_once, k, radius, threads) + call_cost(at_once)
             pay = self._verdicts[at_once, k, radius] = tabled < scan
         return pay
+
+
+def _all_done(queries: CodeMatrix, progress: Progress | None) -> None:
+    """A scan, which counts codes, answers all queries at once."""
+    if progress is not None:
+        progress(len(queries), len(queries))
 
 
 def _sampled_cost(tables: SubstringTables, queries: int, k: int, radius: int, threads: int) -> float:

@@ -67,6 +67,17 @@ def test_equals_linear_scan(budget, data):
         np.testing.assert_array_equal(distances.reshape(-1, k), hamming_topk(queries, codes, k).distances)
 
 
+def test_progress_ends_with_all_queries_by_scan_and_by_tables(monkeypatch):
+    index = HammingIndex(8)
+    index.add(clustered(np.random.default_rng(0), 900, 8, 0.05))
+    for by_tables in (False, True):
+        monkeypatch.setattr(HammingIndex, "_tables_pay", lambda *_, by_tables=by_tables: by_tables)
+        for search in (index.topk, index.within):
+            calls = []
+            search(index.codes[:3], 1, progress=lambda *call, calls=calls: calls.append(call))
+            assert calls[-1] == (3, 3)
+
+
 def test_near_neighbours_touch_few_codes():
     rng = np.random.default_rng(0)
     codes = clustered(rng, 50_000, 8, 0.02)
