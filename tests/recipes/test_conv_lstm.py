@@ -363,6 +363,10 @@ def test_a_run_begins_with_the_encoder_of_another(
         ConfigError, match="was trained with --image-size 16, and this training has 8: sizes must agree"
     ):
         train.main([*words, str(tmp_path / "other"), *options(image_size=8), "--from", str(first)])
+    backbone = json.loads((first / "encoder" / "encoder.json").read_text())["encoder"]["backbone"]
+    assert backbone["standardise_by"] == "clip"
+    with pytest.raises(ConfigError, match=r"--bins 8 are of intensities, and the encoder of --from .* set bins to 0"):
+        train.main([*words, str(tmp_path / "other"), *options(bins=8), "--from", str(first)])
     with pytest.raises(ConfigError, match="holds no encoder to begin with"):  # before the data are opened
         train.main([*words, str(tmp_path / "none"), "--from", str(tmp_path), "--data", "nothing-there"])
     with pytest.raises(ConfigError, match=r"--from cannot change when a run is resumed: it was .*first, got .*moved"):

@@ -209,6 +209,11 @@ def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
     shapes = nnx.eval_shape(lambda: make_autoencoder(config))
     if initial is not None:
         initial.check_sizes(shapes.backbone)
+        if config.bins and initial.pixels["standardise_by"] == "clip":
+            raise ConfigError(
+                f"bins={config.bins} are of intensities, and the encoder of initial_run={initial.run} standardises"
+                " each clip by itself, which takes them out of the vectors: set bins to 0, or begin with another"
+            )
     data = steps_data(dataset, splits, config, context)
     if initial is not None:
         config = dataclasses.replace(config, **initial.pixels)
