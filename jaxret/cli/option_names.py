@@ -45,7 +45,8 @@ def flags_of(kind: type[Any]) -> dict[str, str]:
 def with_flags(text: str, flags: Mapping[str, str]) -> str:
     """A text that names fields, with their flags in their place, and `field=value` as it is typed.
 
-    Names that are words of English, too, are left as they are where they stand alone.
+    Names that are words of English, too, are left as they are where they stand alone, save where a message begins with
+    what the field must be.
 
     Args:
       text: a line of a log, or a message.
@@ -54,11 +55,14 @@ def with_flags(text: str, flags: Mapping[str, str]) -> str:
     Example:
       >>> with_flags("lora_rank needs freeze=False, not a freeze", {"lora_rank": "--lora-rank", "freeze": "--freeze"})
       '--lora-rank needs --freeze False, not a freeze'
+      >>> with_flags("bits must be at least 0, got -1", {"bits": "--bits"})
+      '--bits must be at least 0, got -1'
     """
 
     def typed(word: re.Match[str]) -> str:
         name, equals = word.groups()
-        if name not in flags or not (equals or "_" in name):
+        begins = word.start() == 0 and text.startswith(" must ", word.end())
+        if name not in flags or not (equals or "_" in name or begins):
             return word[0]
         return flags[name] + (" " if equals else "")
 

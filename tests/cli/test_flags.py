@@ -191,6 +191,8 @@ def test_errors_name_what_was_typed():
         ConfigError, match=r"^every_clip/a\.mp4, /x/min_cosine and min_cosine\.csv: metric cosine, --metric l2$"
     ):
         refuse(ConfigError("every_clip/a.mp4, /x/min_cosine and min_cosine.csv: metric cosine, metric=l2"))
+    with pytest.raises(ConfigError, match=r"^--metric must be another, and metric must stay$"):
+        refuse(ConfigError("metric must be another, and metric must stay"))
     with pytest.raises(MediaError, match="min_cosine"):
         refuse(MediaError("min_cosine.png", "no such file"))
 
