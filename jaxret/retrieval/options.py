@@ -164,8 +164,9 @@ class RegionSearch:
         key points agree alone.
       verify: put the candidates in order by key points that agree on one transform (SIFT words, extra opencv).
       min_words: local features that the region must hold.
-      scales: of patches: at how many sizes the region is seen, from half to twice its own; an image counts by the size
-        that agrees best. It needs a region. Default: 3 for patches, 1 for the other systems, which have no more.
+      scales: of patches: at how many sizes the region is seen, an odd number of them from half to twice its own; an
+        image counts by the size that agrees best. It needs a region. Default: 3 for patches, 1 for the other systems,
+        which have no more.
 
     Raises:
       TypeError: region is not a `Region`.
@@ -193,6 +194,8 @@ class RegionSearch:
                 raise ValueError(f"{name} must be at most {MOST}, got {value}")
         if self.scales is not None:
             check_count(self.scales, "scales", most=_MOST_SCALES)
+            if self.scales % 2 == 0:
+                raise ValueError(f"scales must be odd, so that one is the region as it is, got {self.scales}")
         if self.first_pass not in get_args(FirstPass):
             known = ", ".join(get_args(FirstPass))
             raise ValueError(f"first_pass must be one of {known}, got {self.first_pass!r}")

@@ -210,6 +210,7 @@ def test_an_encoder_without_a_system_and_options_of_another_are_refused(
         ({"min_words": 0}, "min_words must be a whole number of at least 1, got 0"),
         ({"scales": 0}, "scales must be at least 1, got 0"),
         ({"scales": 10}, "scales must be at most 9, got 10"),
+        ({"scales": 2}, "scales must be odd, so that one is the region as it is, got 2"),
         ({"surroundings": -0.1}, "surroundings must be a finite number of at least 0, got -0.1"),
         ({"surroundings": float("nan")}, "surroundings must be a finite number of at least 0, got nan"),
         (
