@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
+from jaxret.largest import largest, smallest
 from jaxret.losses.pairwise_distances import squared_euclidean_distances
 
 __all__ = ["Mining", "TripletOrder", "triplet_loss", "triplet_order"]
@@ -105,8 +106,8 @@ def _masked_mean(values: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def _batch_hard(distances: jax.Array, positive: jax.Array, negative: jax.Array, margin: float) -> jax.Array:
-    farthest_positive = jnp.max(jnp.where(positive, distances, -jnp.inf), axis=1)  # (B,)
-    nearest_negative = jnp.min(jnp.where(negative, distances, jnp.inf), axis=1)  # (B,)
+    farthest_positive = largest(jnp.where(positive, distances, -jnp.inf), 1)  # (B,)
+    nearest_negative = smallest(jnp.where(negative, distances, jnp.inf), 1)  # (B,)
     valid = positive.any(axis=1) & negative.any(axis=1)
     # The infinities of anchors without a triplet must be gone before the subtraction: 0 * inf is NaN in gradients.
     gap = jnp.where(valid, farthest_positive, 0.0) - jnp.where(valid, nearest_negative, 0.0)
@@ -116,8 +117,8 @@ def _batch_hard(distances: jax.Array, positive: jax.Array, negative: jax.Array, 
 def _semi_hard(distances: jax.Array, positive: jax.Array, negative: jax.Array, margin: float) -> jax.Array:
     # For anchor a and positive p, over negatives n: the smallest d(a, n) above d(a, p).  (B, B, B): a, p, n
     beyond = negative[:, None, :] & (distances[:, None, :] > distances[:, :, None])
-    nearest_beyond = jnp.min(jnp.where(beyond, distances[:, None, :], jnp.inf), axis=2)  # (B, B)
-    farthest = jnp.max(jnp.where(negative, distances, -jnp.inf), axis=1, keepdims=True)  # (B, 1)
+    nearest_beyond = smallest(jnp.where(beyond, distances[:, None, :], jnp.inf), 2)  # (B, B)
+    farthest = largest(jnp.where(negative, distances, -jnp.inf), 1)[:, None]  # (B, 1)
     chosen = jnp.where(beyond.any(axis=2), nearest_beyond, farthest)
     valid = positive & negative.any(axis=1, keepdims=True)
     gap = jnp.where(valid, distances, 0.0) - jnp.where(valid, chosen, 0.0)

@@ -14,7 +14,7 @@ import jaxret
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
     {"errors", "lazy", "plain_text"},
-    {"files", "progress", "ranges"},
+    {"files", "largest", "progress", "ranges"},
     {"remote"},
     {"preprocessing", "cli.shell"},
     {"data", "models", "losses", "metrics", "rank"},

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxret.largest import largest
 from jaxret.models.layers.l2_norm import l2_normalise
 
 __all__ = ["Region", "gem", "mac", "regional_grid", "regional_maxima", "rmac", "spoc"]
@@ -44,7 +45,8 @@ def mac(maps: jax.Array) -> jax.Array:
       >>> mac(jnp.arange(8.0).reshape(1, 2, 2, 2)).tolist()
       [[6.0, 7.0]]
     """
-    return jnp.max(_checked(maps), axis=(1, 2))
+    maps = _checked(maps)
+    return largest(maps.reshape(len(maps), -1, maps.shape[-1]), 1)
 
 
 def spoc(maps: jax.Array) -> jax.Array:

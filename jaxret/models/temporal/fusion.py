@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
+from jaxret.largest import largest
 from jaxret.models.base import (
     Encoding,
     SequenceEncoder,
@@ -148,9 +149,9 @@ class ConvolutionFusion(SequenceEncoder):
 
 def masked_softmax(scores: jax.Array, valid: jax.Array) -> jax.Array:
     """Softmax over the last axis of the entries that are valid; 0 elsewhere, and everywhere if none is."""
-    largest = jnp.max(jnp.where(valid, scores, -jnp.inf), axis=-1, keepdims=True)
+    highest = jax.lax.stop_gradient(jnp.max(jnp.where(valid, scores, -jnp.inf), axis=-1, keepdims=True))
     # Infinities must be gone before the exponential, or their gradients are NaN.
-    exponents = jnp.where(valid, scores - jnp.where(jnp.isfinite(largest), largest, 0), 0)
+    exponents = jnp.where(valid, scores - jnp.where(jnp.isfinite(highest), highest, 0), 0)
     powers = jnp.where(valid, jnp.exp(exponents), 0)
     total = powers.sum(axis=-1, keepdims=True)
     return powers / jnp.where(total > 0, total, 1)
@@ -159,4 +160,4 @@ def masked_softmax(scores: jax.Array, valid: jax.Array) -> jax.Array:
 def _halved(values: jax.Array) -> jax.Array:
     """The maximum of every two steps of axis 1; a last single one stays."""
     padded = jnp.pad(values, [(0, 0), (0, values.shape[1] % 2), *[(0, 0)] * (values.ndim - 2)])
-    return padded.reshape(padded.shape[0], -1, 2, *padded.shape[2:]).max(axis=2)
+    return largest(padded.reshape(padded.shape[0], -1, 2, *padded.shape[2:]), 2)

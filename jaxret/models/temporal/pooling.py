@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
+from jaxret.largest import largest
 from jaxret.models.base import Encoding, SequenceEncoder, check_sizes, counted_steps, valid_steps
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import create_sequence_encoder, register_sequence_encoder
@@ -92,8 +93,7 @@ class Maximum(_TimePooling):
     words: ClassVar[str] = "their maximum"
 
     def _pool(self, vectors: jax.Array, valid: jax.Array) -> jax.Array:
-        largest = jnp.where(valid, vectors, -jnp.inf).max(axis=1)
-        return jnp.where(valid.any(axis=1), largest, 0)
+        return jnp.where(valid.any(axis=1), largest(jnp.where(valid, vectors, -jnp.inf), 1), 0)
 
 
 @register_sequence_encoder

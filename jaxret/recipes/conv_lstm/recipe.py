@@ -217,6 +217,7 @@ def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
     data = steps_data(dataset, splits, config, context)
     if initial is not None:
         config = dataclasses.replace(config, **initial.pixels)
+        context.log(f"pixels are standardised by the {config.standardise_by}, as by the encoder of {initial.run}")
     if config.pixel_mean is None and config.standardise_by == "data":
         mean, deviation = pixel_statistics(dataset, data.table, config.preprocessing(), threads=config.threads)
         config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=max(deviation, 1.0))
