@@ -100,7 +100,7 @@ def test_what_does_not_go_together_is_refused(weights, photos, tmp_path):
         (["--backbone", "vgg16"], "--backbone belongs to --weights"),
         ([], "name the encoder of the new index with --weights FOLDER"),
         (["--weights", str(weights), "--whiten", "-1"], "whiten must be at least 0, got -1"),
-        (["--weights", str(weights), "--whiten", "12"], "--whiten 12 needs more than 12 frames to be fitted on, and 12"),
+        (["--weights", str(weights), "--whiten", "12"], "--whiten 12 needs more than 12 frames to be fitted on"),
         (["--weights", str(weights), "--backbone", "vgg17"], "unknown backbone 'vgg17': did you mean 'vgg16'"),
         (["--weights", str(weights), "--backbone", "pooled"], "pooled wraps another backbone"),
     ):
