@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple, get_args
 import jax
 import jax.numpy as jnp
 
-from jaxret.largest import largest, smallest
 from jaxret.losses.pairwise_distances import squared_euclidean_distances
+from jaxret.models.layers.largest import largest, smallest
 
 __all__ = ["Mining", "TripletOrder", "triplet_loss", "triplet_order"]
 

@@ -14,10 +14,11 @@ import jaxret
 PACKAGE = Path(jaxret.__file__).parent
 FLOORS = [
     {"errors", "lazy", "plain_text"},
-    {"files", "largest", "progress", "ranges"},
+    {"files", "progress", "ranges"},
     {"remote"},
     {"preprocessing", "cli.shell"},
-    {"data", "models", "losses", "metrics", "rank"},
+    {"data", "models", "metrics", "rank"},
+    {"losses"},
     {"index", "evaluation", "visual_words", "training", "reporting"},
     {"retrieval"},
     {"recipes"},

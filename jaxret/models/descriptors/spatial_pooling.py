@@ -13,8 +13,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxret.largest import largest
 from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.layers.largest import largest
 
 __all__ = ["Region", "gem", "mac", "regional_grid", "regional_maxima", "rmac", "spoc"]
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.largest import largest
 from jaxret.models.base import (
     Encoding,
     SequenceEncoder,
@@ -20,6 +19,7 @@ from jaxret.models.base import (
     valid_steps,
 )
 from jaxret.models.layers.init import he_normal
+from jaxret.models.layers.largest import largest
 from jaxret.models.registry import register_sequence_encoder
 
 __all__ = ["ConvolutionFusion", "WeightedAverage"]

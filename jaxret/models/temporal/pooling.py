@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.largest import largest
 from jaxret.models.base import Encoding, SequenceEncoder, check_sizes, counted_steps, valid_steps
 from jaxret.models.layers.l2_norm import l2_normalise
+from jaxret.models.layers.largest import largest
 from jaxret.models.registry import create_sequence_encoder, register_sequence_encoder
 
 __all__ = ["Maximum", "Mean", "Sum", "UnitLength"]

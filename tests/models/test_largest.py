@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxret.largest import largest, smallest
+from jaxret.models.layers.largest import largest, smallest
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1])
