@@ -57,8 +57,8 @@ def autoencoder(
       architecture: m1 ... cnn-3d.
       folder: of the runs.
       steps: of the recipe.
-      like: steps of a finished training of the same; the first ones that both have in common are taken from it. They
-        are equal: all that is random in a step follows from the seed and the step's place.
+      like: steps of a finished training of the same; the first ones that both have in common are taken from it, if it
+        is there. They are equal: all that is random in a step follows from the seed and the step's place.
       epochs: at most, of each step; None: the data set's.
       seed: everything random follows from it.
     """
@@ -66,9 +66,9 @@ def autoencoder(
     run = _run_of(folder, name, steps, seed)
     if (run.encoder / "encoder.json").exists():
         return run
-    if like:
+    if like and (other := _run_of(folder, name, like, seed)).path.is_dir():
         common = takewhile(lambda pair: pair[0] == pair[1], zip(steps, like, strict=False))
-        _take_steps(_run_of(folder, name, like, seed), run, [step for step, _ in common])
+        _take_steps(other, run, [step for step, _ in common])
     epochs = epochs or data.epochs
     settings = {**_SIZES, "batch_size": 32, **data.settings}
     if not architecture.endswith("3d"):
