@@ -32,8 +32,8 @@ Measured (`benchmarks/accuracy_convlstm_digits.py`, moving digits, two seeds): m
 0.408 and 0.282, of others 0.293 and 0.210 after the four steps; 0.389 and 0.259, 0.296 and 0.190 after the first two;
 untrained 0.019, chance 0.017. `benchmarks/accuracy_convlstm.py`, JHMDB, six classes, 32 x 32 pixels, M3 on two splits:
 mAP by class 0.438 and 0.423 after the four steps, 0.384 and 0.451 after two, untrained 0.269 and 0.303, with pixels
-standardised by the data and no thumbnail; with the defaults, on the first split, 0.446 after two steps of half as many
-updates, untrained 0.245, and of parts changed at strength 0.5 mAP by clip 0.422, untrained 0.281.
+standardised by the data and no thumbnail; with the defaults 0.446 and 0.442 after two steps of half as many updates,
+untrained 0.245 and 0.322, and of parts changed at strength 0.5 mAP by clip 0.422 and 0.282, untrained 0.281 and 0.245.
 
 Run: `python -m jaxret.train conv-lstm --data FOLDER --architecture m3`.
 """
