@@ -27,6 +27,7 @@ __all__ = [
     "user_cache",
     "with_free_space",
     "write_atomically",
+    "write_folder",
     "writing",
 ]
 
@@ -101,6 +102,43 @@ def write_atomically(path: Path, *, partial: Path | None = None, sync: bool = Fa
         raise
     if sync:
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def write_folder(folder: Path, *, partial: Path | None = None, sync: bool = False) -> Iterator[Path]:
+    """Write a new folder, whole or not at all.
+
+    Args:
+      folder: it does not exist.
+      partial: where it is written first, on the same disk; None for `partial-NAME` beside it.
+      sync: put its entries and its name on disk; the files in it are the writer's to put there.
+
+    Yields:
+      The folder to make and fill. It takes its name when the block ends, and is deleted if the block fails.
+
+    Raises:
+      WriteError: the disk is full.
+
+    Example:
+      >>> import tempfile
+      >>> folder = Path(tempfile.mkdtemp()) / "new"
+      >>> with write_folder(folder) as partial:
+      ...     partial.mkdir()
+      >>> folder.is_dir(), partial.exists()
+      (True, False)
+    """
+    partial = partial or folder.with_name(partial_name(folder.name))
+    try:
+        with writing(folder):
+            yield partial
+            if sync:
+                sync_folder(partial)
+            partial.rename(folder)
+            if sync:
+                sync_folder(folder.parent)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)  # gives the room back
+        raise
 
 
 def sync_folder(folder: Path) -> None:

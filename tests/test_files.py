@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxret.errors import WriteError
-from jaxret.files import is_there, write_atomically, writing
+from jaxret.files import is_there, write_atomically, write_folder, writing
 
 
 def test_the_new_file_takes_the_place_of_the_old_one_when_it_is_done(tmp_path):
@@ -113,3 +113,23 @@ def test_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "stat", forbidden)
     with pytest.raises(PermissionError):
         is_there(Path("x"))
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    folder = tmp_path / "new"
+
+    def begin() -> None:
+        with write_folder(folder) as partial:
+            partial.mkdir()
+            (partial / "a").write_text("a")
+            raise RuntimeError("half")
+
+    with pytest.raises(RuntimeError, match="half"):
+        begin()
+    assert list(tmp_path.iterdir()) == []
+    with write_folder(folder, partial=tmp_path / "beside", sync=True) as partial:
+        partial.mkdir()
+        (partial / "a").write_text("a")
+        assert not folder.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert (folder / "a").read_text() == "a"

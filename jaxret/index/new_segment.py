@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jaxret.data.rows import Rows
-from jaxret.files import sync_folder, writing
+from jaxret.files import write_folder
 from jaxret.index.array_file import ArrayEntry, FileEntry, write_array
 from jaxret.index.cells.guides import Guide, write_guided
 from jaxret.index.items.columns import plain_values
@@ -52,56 +51,41 @@ def write_segment(
       What the manifest must say about it.
     """
     name = f"{number:06d}"
-    temporary = root / "segments" / f"tmp-{name}"
-    try:
-        with writing(root / "segments" / name):
-            return _write_into(temporary, name, items, spaces, rows, guides, hashes)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)  # gives the room back
-        raise
-
-
-def _write_into(
-    temporary: Path,
-    name: str,
-    items: ItemBatches,
-    spaces: Mapping[str, Space],
-    rows: Mapping[str, tuple[int, Iterable[Rows]]],
-    guides: Mapping[str, Guide],
-    hashes: NDArray[np.uint64] | None,
-) -> SegmentEntry:
-    temporary.mkdir(parents=True)
-
-    def within(file: str) -> tuple[Path, str]:
-        return temporary / file, f"segments/{name}/{file}"
-
-    items_file, keys_file = write_item_files(temporary, f"segments/{name}", "items", items, hashes)
+    folder, place = root / "segments" / name, f"segments/{name}"
     arrays: dict[str, dict[str, ArrayEntry]] = {}
     cells: dict[str, dict[str, ArrayEntry]] = {}
-    for space_name, (n, blocks) in rows.items():
-        if n:
-            space = spaces[space_name]
-            links: list[NDArray[np.int64]] = []
-            spans: list[NDArray[np.float64]] = []
-            vectors_file = write_array(
-                *within(f"{space_name}.{space.array_name}.npy"),
-                _vectors_then(blocks, links, spans),
-                space.dtype,
-                (n, space.row_length),
-            )
-            arrays[space_name] = {
-                space.array_name: vectors_file,
-                "items": write_array(*within(f"{space_name}.items.npy"), links, "int64", (n,)),
-                "spans": write_array(*within(f"{space_name}.spans.npy"), spans, "float64", (n, 2)),
-            }
-            if space_name in guides:
-                written = np.load(temporary / f"{space_name}.{space.array_name}.npy", mmap_mode="r")
-                place = f"segments/{name}"
-                cells[space_name] = write_guided(temporary, place, space_name, written, guides[space_name])
-    sync_folder(temporary)
-    temporary.rename(temporary.with_name(name))
-    sync_folder(temporary.parent)
+    with write_folder(folder, partial=folder.with_name(f"tmp-{name}"), sync=True) as temporary:
+        temporary.mkdir(parents=True)
+        items_file, keys_file = write_item_files(temporary, place, "items", items, hashes)
+        for space_name, (n, blocks) in rows.items():
+            if n:
+                space = spaces[space_name]
+                arrays[space_name] = _write_rows(temporary, place, space_name, space, n, blocks)
+                if space_name in guides:
+                    written = np.load(temporary / f"{space_name}.{space.array_name}.npy", mmap_mode="r")
+                    cells[space_name] = write_guided(temporary, place, space_name, written, guides[space_name])
     return SegmentEntry(name, keys_file.shape[1], (), items_file, keys_file, arrays, cells)
+
+
+def _write_rows(
+    folder: Path, place: str, name: str, space: Space, count: int, blocks: Iterable[Rows]
+) -> dict[str, ArrayEntry]:
+    """Write the three files of the rows that items have in a space: vectors, links to the items, and spans."""
+    links: list[NDArray[np.int64]] = []
+    spans: list[NDArray[np.float64]] = []
+
+    def write(array: str, parts: Iterable[NDArray[Any]], dtype: str, shape: tuple[int, ...]) -> ArrayEntry:
+        file = f"{name}.{array}.npy"
+        return write_array(folder / file, f"{place}/{file}", parts, dtype, shape)
+
+    # First: what fills the other two.
+    vectors = _vectors_then(blocks, links, spans)
+    vectors_file = write(space.array_name, vectors, space.dtype, (count, space.row_length))
+    return {
+        space.array_name: vectors_file,
+        "items": write("items", links, "int64", (count,)),
+        "spans": write("spans", spans, "float64", (count, 2)),
+    }
 
 
 def write_item_files(

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from jaxret.errors import ConfigError
-from jaxret.files import is_there, partial_name, write_atomically, writing
+from jaxret.files import is_there, partial_name, write_atomically, write_folder
 from jaxret.index.exports.row_table import chosen_rows, row_batches, row_schema
 from jaxret.index.media_index import MediaIndex
 
@@ -130,14 +130,9 @@ def _write_rows(folder: Path, index: MediaIndex, space: str, where: str | None) 
 def _whole_folder(out: Path, write: Callable[[Path], Any]) -> None:
     """Let a folder be written under another name, and give it its own."""
     partial = out.with_name(partial_name(out.name))
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        with writing(out):
-            write(partial)
-            partial.rename(out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    shutil.rmtree(partial, ignore_errors=True)  # a killed writer's
+    with write_folder(out, partial=partial):
+        write(partial)
 
 
 def _package(name: str) -> Any:
