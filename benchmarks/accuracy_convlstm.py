@@ -21,9 +21,10 @@ i-th relevant.
 - `models`: every model after its four steps of training, by Bi-DTW, beside the mean vector of the same encoder by
   cosine, and the untrained encoder.
 - `sift`, `ndvr`: SIFT words (one bag a video, 500 words) and NDVR-DML on MobileNet V1.
-- `ablations`: of M3 on JHMDB: the steps one after the other, and ways of ranking; `thumbnails`: the first two steps,
-  with and without a thumbnail beside the vectors; `plain`: a plain second pass in the place of the challenging one;
-  `scratch`: the same without pre-training, and with that of the labelled videos alone.
+- `thumbnails`: of M1 to M3 on JHMDB: the first two steps, with and without a thumbnail beside the vectors.
+- `ablations`: of M3 on JHMDB: the steps one after the other, and ways of ranking; `plain`: a
+  plain second pass in the place of the challenging one; `scratch`: the same without pre-training, and with that of the
+  labelled videos alone.
 - `full`: the paper's sizes.
 
     python benchmarks/accuracy_convlstm.py                       # all
@@ -161,13 +162,14 @@ class Study:
         with write_atomically(path) as partial:
             partial.write_text(json.dumps(self.rows[before:]), encoding="utf-8")
 
-    def ablated(self, seed: int) -> tuple[ClipData, str, str]:
+    def ablated(self, seed: int, architecture: str = ABLATED) -> tuple[ClipData, str, str]:
         """The data, the model's name and the table's of the ablations."""
         data = self.data("jhmdb", seed)
-        return data, PLANE[ABLATED], f"{data.name}: ablations"
+        return data, PLANE[architecture], f"{data.name}: ablations"
 
     def train(self, data: ClipData, architecture: str, seed: int, **steps: tuple[str, ...]) -> RunFolder:
-        """The run of a model."""
+        """The run of a model, by default of all steps; see `autoencoder`."""
+        steps = {"like": FOUR_STEPS[:2], **steps}
         return autoencoder(data, architecture, self.args.work, epochs=self.args.epochs, seed=seed, **steps)
 
     def add(
@@ -289,15 +291,16 @@ def ablations_of(study: Study, seed: int) -> None:
 
 
 def thumbnails(study: Study) -> None:
-    """What a thumbnail beside the vectors is worth after the first two steps: M3 on JHMDB."""
+    """The first two steps, and what a thumbnail beside the vectors is worth after them: M1 to M3 on JHMDB."""
     for seed in study.seeds("jhmdb"):
-        study.part(f"thumbnails-{seed}", partial(thumbnails_of, study, seed))
+        for architecture in study.args.models or PLANE:
+            study.part(f"thumbnails-{seed}-{architecture}", partial(thumbnails_of, study, seed, architecture))
 
 
-def thumbnails_of(study: Study, seed: int) -> None:
-    """With one seed."""
-    data, name, what = study.ablated(seed)
-    encoder = load_encoder(study.train(data, ABLATED, seed, steps=FOUR_STEPS[:2], like=FOUR_STEPS).encoder)
+def thumbnails_of(study: Study, seed: int, architecture: str) -> None:
+    """Of one model with one seed."""
+    data, name, what = study.ablated(seed, architecture)
+    encoder = load_encoder(study.train(data, architecture, seed, steps=FOUR_STEPS[:2], like=FOUR_STEPS).encoder)
     study.add(what, name, "untrained", seed, study.untrained(encoder, data, seed))
     settings = {
         "pre-training, triplet loss": without_thumbnail(encoder),
@@ -396,7 +399,9 @@ def main() -> None:
     """Run the studies, print a line a figure, write them into the result file."""
     parser = StudyParser(__doc__, "accuracy_convlstm", STUDIES, seeds=None)
     parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS), help="of the models and baselines")
-    parser.add_argument("--models", nargs="+", choices={**PLANE, **VOLUME}, help="of the study models (default: all)")
+    parser.add_argument(
+        "--models", nargs="+", choices={**PLANE, **VOLUME}, help="of models and thumbnails (default: all)"
+    )
     parser.add_argument("--epochs", type=int, help="of each step, at most (default: the data's)")
     args = parser.read()
     if args.epochs is not None:

@@ -20,13 +20,14 @@ from jaxret.models.store import load_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.clips import ndvr_dml
 from jaxret.recipes.conv_lstm import recipe as conv_lstm
+from jaxret.recipes.conv_lstm.settings import Step, StepRecord
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.training import LoopConfig, RunContext, RunFolder
 from jaxret.visual_words import Codebook, WordBags, bags_of_words, words_of_map
 
 __all__ = ["FOUR_STEPS", "autoencoder", "ndvr", "sift_bags"]
 
-FOUR_STEPS = ("pretrain", "triplet", "rank", "challenging")
+FOUR_STEPS: tuple[Step, ...] = ("pretrain", "triplet", "rank", "challenging")
 _SIZES: dict[str, Any] = {
     "image_size": 32,
     "embedding_size": 128,
@@ -45,8 +46,8 @@ def autoencoder(
     architecture: str,
     folder: Path,
     *,
-    steps: Sequence[str] = FOUR_STEPS,
-    like: Sequence[str] = (),
+    steps: Sequence[Step] = FOUR_STEPS,
+    like: Sequence[Step] = (),
     epochs: int | None = None,
     seed: int,
 ) -> RunFolder:
@@ -57,8 +58,8 @@ def autoencoder(
       architecture: m1 ... cnn-3d.
       folder: of the runs.
       steps: of the recipe.
-      like: steps of a finished training of the same; the first ones that both have in common are taken from it, if it
-        is there. They are equal: all that is random in a step follows from the seed and the step's place.
+      like: steps of another training of the same; the first ones that both have in common are taken from it, as many as
+        it has finished. They are equal: all that is random in a step follows from the seed and the step's place.
       epochs: at most, of each step; None: the data set's.
       seed: everything random follows from it.
     """
@@ -98,9 +99,11 @@ def _run_of(folder: Path, name: str, steps: Sequence[str], seed: int) -> RunFold
     return RunFolder(folder / f"{name}-{''.join(step[0] for step in steps)}-{seed}")
 
 
-def _take_steps(finished: RunFolder, run: RunFolder, steps: Sequence[str]) -> None:
-    # The unit of the margin is the same where the step before it is.
-    for name in (*steps, "margin.json") if steps else ():
+def _take_steps(finished: RunFolder, run: RunFolder, steps: Sequence[Step]) -> None:
+    steps = list(takewhile(lambda step: StepRecord.read(finished.path / step, step).finished, steps))
+    # The unit of the margin is the same where the step before it is; it is there once a step has needed it.
+    shared = [name for name in ("margin.json",) if steps and (finished.path / name).exists()]
+    for name in (*steps, *shared):
         target = run.path / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
