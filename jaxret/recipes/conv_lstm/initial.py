@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import Backbone
+from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
 from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
@@ -19,6 +21,12 @@ __all__ = ["InitialEncoder", "first_or_kept"]
 
 _FREE = ("dtype", "remat", "pixel_mean", "pixel_deviation", "standardise_by")  # settings that are no shapes
 _SETTINGS = {"height": "image_size", "width": "image_size"}  # what sets the shapes that have other names
+
+
+def _architectures(sizes: Mapping[str, Any]) -> str:
+    """Those whose encoder has the layers and the axes of these."""
+    kind = (sizes["layer"], bool(sizes["depth_planes"]))
+    return ", ".join(name for name, form in AUTOENCODERS.items() if (form.encoder, form.depth) == kind)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,14 +82,23 @@ class InitialEncoder:
           backbone: of which only the shapes count.
 
         Raises:
-          ConfigError: the first size that differs is named.
+          ConfigError: the option of the first one that differs is named.
         """
         ours, theirs = dict(backbone.config), dict(self.encoder.backbone.config)
+        begun = f"initial_run={self.run} was trained with"
+        if (others := _architectures(theirs)) != (fitting := _architectures(ours)):
+            raise ConfigError(
+                f"{begun} an architecture of another encoder ({others}), and this training's is of {fitting}: take one"
+                f" of the first, such as architecture={others.split(', ')[0]}"
+            )
+        if theirs["channels"] != ours["channels"]:
+            grey = theirs["channels"] == 1
+            raise ConfigError(f"{begun} grey={grey}, and this training has grey={not grey}: both must be the same")
         for name, value in theirs.items():
             if name not in _FREE and ours.get(name) != value:
                 raise ConfigError(
-                    f"initial_run={self.run} was trained with {_SETTINGS.get(name, name)} {value}, and this training"
-                    f" has {ours.get(name)}: sizes must agree"
+                    f"{begun} {_SETTINGS.get(name, name)} {value}, and this training has {ours.get(name)}: sizes must"
+                    " agree"
                 )
 
     def give(self, backbone: Backbone) -> None:

@@ -59,8 +59,11 @@ def with_thumbnail(
     measured = _on(joined, encoder)
     vectors = np.concatenate([np.asarray(measured.encode_frames(clips))[which] for _, clips, which in batches])
     units = [float(_mean_distance(part)) / 0.5 for part in np.split(vectors, [encoder.frame_embedding_size], axis=1)]
-    if not all(0 < unit < np.inf for unit in units):
-        return encoder
+    said = "thumbnails beside the vectors: share"
+    for alike, unit in zip(("have one vector", "look alike"), units, strict=True):
+        if not 0 < unit < np.inf:
+            log(f"{said} 0, since all training clips {alike}: there is no distance to share")
+            return encoder
 
     def beside(share: float) -> ThumbnailBackbone:
         backbone = ThumbnailBackbone(encoder.backbone, share)
@@ -76,11 +79,13 @@ def with_thumbnail(
             return validation_figures(data.dataset, queries, searched, measured).get("mAP", np.nan)
 
         alone = score(0.0)
-        found = {share: score(share) for share in _SHARES} if np.isfinite(alone) else {}
-        share = next((share for share in _SHARES if found.get(share, -1.0) >= _KEPT * alone), 0.0)
+        if not np.isfinite(alone):
+            log(f"{said} 0, since no validation video has a training video of its class; thumbnail_share names one")
+            return encoder
+        found = {share: score(share) for share in _SHARES}
+        share = next((share for share in _SHARES if found[share] >= _KEPT * alone), 0.0)
         tried = ", ".join(f"{value:.4g} with a share of {share}" for share, value in found.items())
-        if found:
-            log(f"thumbnails beside the vectors: share {share}; validation mAP {alone:.4g} without, {tried}")
+        log(f"{said} {share}; validation mAP {alone:.4g} without, {tried}")
     return _on(beside(share), encoder) if share else encoder
 
 
