@@ -62,10 +62,10 @@ class Form(Protocol):
         """The convolution of (*layout, C_in), (*layout, C_out)."""
 
     def backward(self, maps: jax.Array, prepared: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """The gradients of `maps` and, as `whole` takes it, of `prepared`, given that of the outputs."""
+        """The gradients of `maps` and, as `of_kernel` takes it, of the kernel, given that of the outputs."""
 
-    def whole(self, gradient: jax.Array) -> jax.Array:
-        """The gradient of `prepared`, from the sum of what `backward` gave."""
+    def of_kernel(self, total: jax.Array) -> jax.Array:
+        """The gradient of the kernel, from the sum of what `backward` gave."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +101,9 @@ class Direct:
         pads = tuple((wide // 2, wide // 2) for wide in prepared.shape[:axes])
         return self.forward(gradient, turned), gradient_of_kernel(maps, prepared, gradient, (1,) * axes, pads)
 
-    def whole(self, gradient: jax.Array) -> jax.Array:
+    def of_kernel(self, total: jax.Array) -> jax.Array:
         """As it is."""
-        return gradient
+        return total
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,25 +137,25 @@ class Winograd:
         return maps.transpose(2, 3, 0, 4, 1, 5).reshape(clips, rows * tile, columns * tile, channels)
 
     def prepare(self, kernel: jax.Array) -> jax.Array:
-        """See `winograd.points_of_kernel`."""
-        return winograd.points_of_kernel(kernel)
+        """At the 36 points, (36, C_out, C_in): so both products below run faster."""
+        return winograd.points_of_kernel(kernel.swapaxes(2, 3))
 
     def forward(self, maps: jax.Array, prepared: jax.Array) -> jax.Array:
         """See `Form`."""
-        products = winograd.point_products(winograd.points_seen(maps), prepared, axes=(2, 1))
-        return winograd.outputs_of(products, (*maps.shape[:-1], prepared.shape[-1]))
+        products = winograd.point_products(winograd.points_seen(maps), prepared, axes=(2, 2))
+        return winograd.outputs_of(products, (*maps.shape[:-1], prepared.shape[1]))
 
     def backward(self, maps: jax.Array, prepared: jax.Array, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """See `Form`."""
+        """See `Form`; the second is (36, parts, C_in, C_out)."""
         pulled = winograd.points_of_gradient(gradient)
-        of_maps = winograd.adjoint_of_seen(winograd.point_products(pulled, prepared, axes=(2, 2)), maps.shape)
+        of_maps = winograd.adjoint_of_seen(winograd.point_products(pulled, prepared, axes=(2, 1)), maps.shape)
         shares = (36, self.parts, -1)
         seen, pulled = (each.reshape(*shares, each.shape[-1]) for each in (winograd.points_seen(maps), pulled))
         return of_maps, lax.dot_general(seen, pulled, (((2,), (2,)), ((0, 1), (0, 1))))
 
-    def whole(self, gradient: jax.Array) -> jax.Array:
-        """The parts' sum."""
-        return gradient.sum(axis=1)
+    def of_kernel(self, total: jax.Array) -> jax.Array:
+        """See `Form`; the parts are added up last, when they are a quarter as large."""
+        return winograd.adjoint_of_kernel(total).sum(axis=2)
 
 
 def fitting_form(inputs: jax.Array, kernel: jax.Array) -> Form:
@@ -247,12 +247,12 @@ def _backward(
     form: Form, reverse: bool, keep_gates: bool, saved: _Saved, gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     inputs, kernel, bias, outputs, cells, all_gates = saved
-    prepared, transposed = jax.vjp(form.prepare, kernel)
+    prepared = form.prepare(kernel)
     clips, count, into = form.clips(len(inputs)), inputs.shape[1], inputs.shape[-1]
     of_clip = tuple(axis for axis in range(cells.ndim - 2) if axis != form.clip_axis)  # of one step's maps
 
     def step(number: jax.Array, state: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-        d_hidden, d_cell, d_prepared, d_bias, d_inputs = state
+        d_hidden, d_cell, d_kernel, d_bias, d_inputs = state
         group, time = number // count, _time_of(number, count, not reverse)
         last, first = number % count == 0, number % count == count - 1
         before = jnp.clip(time + 1 if reverse else time - 1, 0, count - 1)
@@ -282,7 +282,7 @@ def _backward(
         return (
             d_both[..., into:],
             d_cell * f,
-            d_prepared + more,
+            d_kernel + more,
             d_bias + d_gates.astype(jnp.float32).sum(of_clip),
             _write(d_inputs, form.leave(d_both[..., :into]), group, time),
         )
@@ -296,8 +296,8 @@ def _backward(
         jnp.zeros((clips, *bias.shape), jnp.float32),
         jnp.zeros_like(inputs),
     )
-    _, _, d_prepared, d_bias, d_inputs = lax.fori_loop(0, len(cells), step, start)
-    return d_inputs, transposed(form.whole(d_prepared))[0], d_bias.sum(axis=0).astype(bias.dtype)
+    _, _, d_kernel, d_bias, d_inputs = lax.fori_loop(0, len(cells), step, start)
+    return d_inputs, form.of_kernel(d_kernel), d_bias.sum(axis=0).astype(bias.dtype)
 
 
 conv_lstm_steps.defvjp(_forward, _backward)

@@ -25,6 +25,7 @@ from jax import lax
 
 __all__ = [
     "TILE",
+    "adjoint_of_kernel",
     "adjoint_of_seen",
     "outputs_of",
     "point_products",
@@ -53,13 +54,18 @@ _SEEN, _KERNEL, _OUTPUTS = (np.kron(matrix, matrix).astype(np.float32) for matri
 
 
 def points_of_kernel(kernel: jax.Array) -> jax.Array:
-    """G K G': a kernel (3, 3, C_in, C_out) at the 36 points, (36, C_in, C_out). Its adjoint is `jax.vjp`'s.
+    """G K G': a kernel (3, 3, M, N) at the 36 points, (36, M, N).
 
     Example:
       >>> points_of_kernel(jnp.ones((3, 3, 5, 7))).shape
       (36, 5, 7)
     """
     return jnp.matmul(_KERNEL, kernel.reshape(9, -1)).reshape(36, *kernel.shape[2:])
+
+
+def adjoint_of_kernel(points: jax.Array) -> jax.Array:
+    """The adjoint of `points_of_kernel`: (36, ...) to (3, 3, ...)."""
+    return jnp.matmul(_KERNEL.T, points.reshape(36, -1)).reshape(3, 3, *points.shape[1:])
 
 
 def points_seen(tiles: jax.Array) -> jax.Array:
