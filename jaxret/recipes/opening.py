@@ -56,8 +56,13 @@ class LabelledData:
     splits: DataSplits
 
 
-def open_data(config: DataConfig, what: str) -> MediaDataset:
-    """The data set that the settings name; `what` it should hold, such as "the films", is for the message.
+def open_data(config: DataConfig, what: str, *, probe: bool = True) -> MediaDataset:
+    """The data set that the settings name.
+
+    Args:
+      config: the settings.
+      what: it should hold, such as "the films", for the message.
+      probe: whether every file is checked first; False where all are read at once anyway, and the broken ones found.
 
     Raises:
       ConfigError: they name none.
@@ -65,7 +70,7 @@ def open_data(config: DataConfig, what: str) -> MediaDataset:
     if not config.data:
         raise ConfigError(f"data must name {what}: --data FOLDER")
     refuse_idle_options(config, [config.data])
-    return open_dataset(config.data, split_column=config.split_column, download=config.download)
+    return open_dataset(config.data, split_column=config.split_column, download=config.download, probe=probe)
 
 
 def refuse_idle_options(config: DataConfig, specs: Sequence[str]) -> None:
@@ -119,11 +124,12 @@ def augmentation_of(config: ClipConfig, dataset: MediaDataset) -> Augmentation:
     return Augmentation(config.zoom, mirror, config.changes)
 
 
-def opened(data: str, dataset: MediaDataset) -> str:
+def opened(data: str, dataset: MediaDataset, *, probed: bool = True) -> str:
     """The first words of the log: how many items there are, and what a user should know of them."""
+    unread = f"{len(dataset.skipped)} unreadable" if probed else "unreadable ones are told when they were read"
     left_out = "".join(f"; left out {line}" for line in dataset.left_out)
     notes = "".join(f"; note: {line}" for line in dataset.notes)
-    return f"{data}: {len(dataset)} items ({len(dataset.skipped)} unreadable{left_out}{notes})"
+    return f"{data}: {len(dataset)} items ({unread}{left_out}{notes})"
 
 
 def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:

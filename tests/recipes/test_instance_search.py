@@ -142,6 +142,19 @@ def test_a_run_leaves_index_picture_and_report(data: Path, run: Path) -> None:
     assert index.rows_per_item("sizes").tolist() == [1] * len(PICTURES) + [2]
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (FEATURES["grid"], "none of the 1 training images can be read"),
+        ([*SMALL, "--features", "rmac"], "none of the 1 items can be read"),
+    ],
+)
+def test_pictures_of_which_none_can_be_read_are_refused(words: list[str], told: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(ConfigError, match=rf"{told}; the first: .*broken\.png: not an image"):
+        train.main(["instance-search", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *words])
+
+
 @pytest.mark.parametrize("features", ["blcf", "grid", "rmac"])  # of SIFT words see tests/instances/test_word_search.py
 def test_the_right_picture_is_first_and_its_box_is_on_the_thing(
     data: Path, runs: dict[str, Path], features: str, capsys: pytest.CaptureFixture[str]

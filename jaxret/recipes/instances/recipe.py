@@ -250,14 +250,14 @@ def train(config: InstanceSearchConfig, context: RunContext) -> Run:
     """Fit whitening and words, and index everything in the run folder; a stopped run goes on with what it has.
 
     Raises:
-      ConfigError: a setting does not fit the data; or steps are counted, or processes share the work, where there are
-        no steps.
+      ConfigError: a setting does not fit the data, or none of these can be read; or steps are counted, or processes
+        share the work, where there are no steps.
     """
     if context.stop_after is not None or jax.process_count() > 1:
         raise ConfigError(f"{context.recipe} trains no steps: run it in one process, without --stop-after")
-    dataset, run = open_data(config, "the images"), context.run
+    dataset, run = open_data(config, "the images", probe=False), context.run
     context.check_data(dataset)
-    context.log(opened(config.data, dataset))
+    context.log(opened(config.data, dataset, probed=False))
     if (run.encoder / "encoder.json").exists():
         encoder, known = load_encoder(run.encoder), {}
     else:

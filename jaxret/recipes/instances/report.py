@@ -8,7 +8,7 @@ from typing import Any
 from jaxret.cli.shell import command_line_of
 from jaxret.data.dataset import MediaDataset, MediaSubset
 from jaxret.data.sampling.frames import evenly_spaced
-from jaxret.errors import MediaError
+from jaxret.errors import ConfigError, MediaError
 from jaxret.models.store import fingerprint
 from jaxret.progress import progress_bar
 from jaxret.recipes.finish import closing_sections
@@ -50,6 +50,9 @@ def finish_instance_run(
 
     Returns:
       The command that searches the index with a region of an image.
+
+    Raises:
+      ConfigError: nothing can be read.
     """
     run = context.run
     retriever = _opened(run, encoder)
@@ -57,6 +60,9 @@ def finish_instance_run(
         bar.update(len(match_items(dataset, retriever.index).known))
         report = retriever.add(dataset, known=known, threads=config.threads, on_item=lambda _: bar.update())
     lost = list({error.path: error for error in (*failures, *report.skipped)}.values())
+    if lost and not len(retriever.index):
+        raise ConfigError(f"none of the {len(dataset)} items can be read; the first: {lost[0]}")
+    damaged = list({error.path: error for error in (*dataset.damaged, *report.damaged)}.values())
     context.log(f"{len(retriever.index)} items are in {run.index}; {len(lost)} files could not be read")
     parts = []
     rows, queries = _searches(dataset, retriever)
@@ -72,7 +78,7 @@ def finish_instance_run(
             Section("Encoder", [paragraph(encoder.summary)]),
             *parts,
             *sections,
-            *closing_sections(len(retriever.index), command, lost, config, dataset.damaged),
+            *closing_sections(len(retriever.index), command, lost, config, damaged),
         ],
     )
     context.log(f"report: {run.report}")

@@ -10,9 +10,9 @@ from jaxret.retrieval.encode.batches import Canvas
 
 __all__ = ["canvas_for"]
 
-# Of the limit. Photographs of 4:3 and 3:2 fill the third well. One length more would spare a thirtieth of the work, and
-# to compile the programs for it takes as long as a hundred images.
-_SHARES = (0.25, 0.5, 0.75, 1.0)
+# Of the limit: photographs of 16:9, 4:3 and 1:1 fill the last three, and those of 3:2 nearly the third. One length more
+# would spare a fortieth of the work, and to compile the programs for it takes as long as a hundred images.
+_SHARES = (0.25, 0.5625, 0.75, 1.0)
 
 
 def canvas_for(preprocessing: Preprocessing) -> Canvas:
@@ -21,7 +21,7 @@ def canvas_for(preprocessing: Preprocessing) -> Canvas:
     Example:
       >>> canvas = canvas_for(Preprocessing(height=512, width=512, resize="fit"))
       >>> canvas(352, 512), canvas(512, 288)
-      ((384, 512), (512, 384))
+      ((384, 512), (512, 288))
     """
 
     @functools.cache
