@@ -16,7 +16,7 @@
 #define CENTRE_SAMPLE 256
 #define SCRATCH_BYTES (256 * 1024)
 #define DIRECT_BLOCK_BYTES (256 * 1024)
-#define GROUP_BYTES (1 << 20)
+#define GROUP_BYTES 2200000
 #define TASK_PRODUCTS 2000000000LL
 /* a second thread takes as long to start as one needs for these */
 #define SERIAL_PRODUCTS 1e6
@@ -81,14 +81,16 @@ void jr_topk_free(jr_topk *search)
     free(search);
 }
 
-/* So few queries that the candidates of all and all as doubles take GROUP_BYTES, and every thread has some. */
+/* So few queries that the candidates of all and all as doubles take GROUP_BYTES, and as many for every thread. That is
+ * more than most L2 caches hold, since each group reads the rows anew. */
 static int64_t group_size(const jr_topk *search)
 {
     double candidates = (double)search->threads * (double)jr_candidate_room(search->k) * sizeof(uint32_t);
     double bytes = candidates + (double)jr_padded_dimensions(search) * sizeof(double); /* k may be any number */
-    int64_t group = (int64_t)(GROUP_BYTES / bytes), share = (search->count + search->threads - 1) / search->threads;
-    group = group < share ? group : share;
-    return group > 1 ? group : 1;
+    int64_t most = (int64_t)(GROUP_BYTES / bytes), threads = search->threads;
+    int64_t groups = most > 1 ? (search->count + most - 1) / most : search->count;
+    groups = (groups + threads - 1) / threads * threads;
+    return (search->count + groups - 1) / groups;
 }
 
 jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, int64_t k, int metric, int threads,

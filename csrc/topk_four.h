@@ -2,14 +2,13 @@
 #ifndef JR_TOPK_FOUR_H
 #define JR_TOPK_FOUR_H
 
-#include <float.h>
 #include <math.h>
 #include <stdint.h>
 
 #include "cpu_features.h"
 
 typedef float jr_four __attribute__((vector_size(16)));
-typedef int32_t jr_four_flags __attribute__((vector_size(16)));
+typedef float jr_four_anywhere __attribute__((vector_size(16), aligned(4), may_alias));
 
 #ifdef JR_X86
 #include <emmintrin.h>
@@ -27,17 +26,10 @@ static inline jr_four jr_four_sums(jr_four a, jr_four b, jr_four c, jr_four d)
     return (jr_four)_mm_add_ps(_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab));
 }
 
-static inline int jr_all_four(__m128 a, __m128 b, __m128 c)
+/* A bit for each lane where !(a > b), so also where either is NaN. */
+static inline unsigned jr_four_not_greater(jr_four a, jr_four b)
 {
-    return _mm_movemask_ps(_mm_and_ps(_mm_and_ps(a, b), c)) == 15;
-}
-
-/* Whether v > low, and v and w <= high, in all four. Comparisons of the compiler's would go by mask registers. */
-static inline int jr_four_within(jr_four v, jr_four low, jr_four w, float high)
-{
-    const __m128 most = _mm_set1_ps(high);
-    return jr_all_four(_mm_cmpgt_ps((__m128)v, (__m128)low), _mm_cmple_ps((__m128)v, most),
-                       _mm_cmple_ps((__m128)w, most));
+    return (unsigned)_mm_movemask_ps(_mm_cmpngt_ps((__m128)a, (__m128)b));
 }
 #else
 #ifdef JR_ARM64
@@ -65,12 +57,12 @@ static inline jr_four jr_four_sums(jr_four a, jr_four b, jr_four c, jr_four d)
 }
 #endif
 
-typedef int64_t jr_two_flags __attribute__((vector_size(16)));
-
-static inline int jr_four_within(jr_four v, jr_four low, jr_four w, float high)
+static inline unsigned jr_four_not_greater(jr_four a, jr_four b)
 {
-    const jr_two_flags all = (jr_two_flags)((v > low) & (v <= high) & (w <= high));
-    return (all[0] & all[1]) == -1;
+    unsigned mask = 0;
+    for (int lane = 0; lane < 4; lane++)
+        mask |= (unsigned)!(a[lane] > b[lane]) << lane;
+    return mask;
 }
 #endif
 

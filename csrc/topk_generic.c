@@ -22,16 +22,9 @@ typedef double jr_two_doubles __attribute__((vector_size(16)));
 
 #define TO_DOUBLES(p) __builtin_convertvector(*(const jr_two *)(p), jr_two_doubles)
 #define LANE_TREE(v) ((v)[0] + (v)[1])
-#define NOT_GREATER(a, b) jr_not_greater(a, b)
+#define NOT_GREATER(a, b) jr_four_not_greater(a, b)
 
 #define FOUR_SUMS(a, b, c, d) jr_four_sums(a, b, c, d)
-
-static inline unsigned jr_not_greater(jr_four a, jr_four b)
-{
-    unsigned mask = 0;
-    for (int lane = 0; lane < 4; lane++)
-        mask |= (unsigned)!(a[lane] > b[lane]) << lane;
-    return mask;
-}
+#define ROOTS(v) jr_four_roots(v)
 
 #include "topk_kernel.h"

@@ -86,10 +86,11 @@ INLINE void NAME(consider)(jr_topk *search, jr_topk_worker *worker, int64_t quer
 {
     if (query >= search->count)
         return;
-    if (isnan(score) || isnan(worker->limits[query]))
-        NAME(measure)(search, worker, query, row);
-    else if (score <= worker->limits[query]) /* it may have fallen since */
+    const float limit = worker->limits[query];
+    if (score <= limit) /* it may have fallen since */
         NAME(keep)(search, worker, query, score, row);
+    else if (isnan(score) || isnan(limit))
+        NAME(measure)(search, worker, query, row);
 }
 
 /* Products of one panel of rows with one or two vectors of queries, all dimensions, in registers; then which of
@@ -122,7 +123,10 @@ INLINE void NAME(panel_product)(jr_topk *search, jr_topk_worker *worker, int64_t
             packed += FLOAT_LANES;
         }
     }
-    uint32_t masks[2][PANEL_ROWS], any = 0;
+    /* pairs that must be looked at, a bit each, as many rows of them as fit in a word: whether a bit of few comes next
+     * processors guess wrong half the time */
+    enum { PAIRS = 2 * FLOAT_LANES, ROWS = 64 / PAIRS };
+    uint64_t masks[(PANEL_ROWS + ROWS - 1) / ROWS] = {0};
     VECTOR limits[2] = {*(const UNALIGNED *)(worker->limits + first_query), {0}};
     if (vectors == 2)
         limits[1] = *(const UNALIGNED *)(worker->limits + first_query + FLOAT_LANES);
@@ -130,20 +134,19 @@ INLINE void NAME(panel_product)(jr_topk *search, jr_topk_worker *worker, int64_t
     for (int r = 0; r < PANEL_ROWS; r++)
         for (int v = 0; v < vectors; v++) {
             sums[r][v] = biases[r] - sums[r][v];
-            masks[v][r] = NOT_GREATER(sums[r][v], limits[v]);
-            any |= masks[v][r];
+            masks[r / ROWS] |= (uint64_t)NOT_GREATER(sums[r][v], limits[v]) << (r % ROWS * PAIRS + v * FLOAT_LANES);
         }
-    if (!any)
-        return;
-    for (int r = 0; r < panel_rows; r++)
-        for (int v = 0; v < vectors; v++) {
-            float scores[FLOAT_LANES];
-            memcpy(scores, &sums[r][v], sizeof scores);
-            for (uint32_t mask = masks[v][r]; mask; mask &= mask - 1) {
-                int lane = __builtin_ctz(mask);
-                NAME(consider)(search, worker, first_query + v * FLOAT_LANES + lane, scores[lane], first_row + r);
-            }
+    for (int64_t first = 0; first < panel_rows; first += ROWS) {
+        uint64_t mask = masks[first / ROWS];
+        if (panel_rows - first < ROWS)
+            mask &= ((uint64_t)1 << (panel_rows - first) * PAIRS) - 1;
+        for (; mask; mask &= mask - 1) {
+            const int64_t pair = first * PAIRS + __builtin_ctzll(mask);
+            float score;
+            memcpy(&score, (const char *)sums + pair * (int64_t)sizeof score, sizeof score);
+            NAME(consider)(search, worker, first_query + pair % PAIRS, score, first_row + pair / PAIRS);
         }
+    }
 }
 
 TARGET static void NAME(two_vectors)(jr_topk *search, jr_topk_worker *worker, int64_t place, int64_t query,

@@ -36,40 +36,45 @@ INLINE void NAME(add_centred)(DOUBLES *sums, const double *q, const float *x)
                                        sums[a]);
 }
 
-/* Products of a query in double with `rows` rows. */
-INLINE void NAME(products)(const double *q, const float *const *x, int64_t d, const int rows, double *products)
+/* Products of a query in double with `rows` rows. Those in `next` come next. */
+INLINE void NAME(products)(const double *q, const float *const *x, const float *const *next, int64_t d, const int rows,
+                           double *products)
 {
     DOUBLES sums[NEAR_ROWS][ACCUMULATORS];
     int64_t i = 0;
-    NAME(clear)(sums);
+    NAME(clear)(sums, rows);
     for (; i + 16 <= d; i += 16)
-#pragma GCC unroll 4
-        for (int r = 0; r < rows; r++)
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            __builtin_prefetch(next[r] + i);
             NAME(add_centred)(sums[r], q + i, x[r] + i);
+        }
     if (i < d) {
         float tail[16] = {0};
-#pragma GCC unroll 4
+#pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             memcpy(tail, x[r] + i, (size_t)(d - i) * sizeof *tail);
             NAME(add_centred)(sums[r], q + i, tail);
         }
     }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (int r = 0; r < rows; r++)
         products[r] = NAME(tree_sum)(sums[r]);
 }
 
-/* Measures `n` rows of a query by their products, and offers them. */
+/* Measures `n` rows of a query by their products, and offers them. Of those in `next` there are as many. */
 INLINE void NAME(measure_products)(jr_topk *search, jr_topk_worker *worker, int64_t query,
-                                   const jr_topk_centred_query *centred, const uint32_t *numbers, const int n)
+                                   const jr_topk_centred_query *centred, const uint32_t *numbers,
+                                   const uint32_t *next, const int n)
 {
     const double slack = jr_topk_product_slack(search);
-    const float *rows[NEAR_ROWS];
+    const float *rows[NEAR_ROWS], *next_rows[NEAR_ROWS];
     double products[NEAR_ROWS];
-    for (int r = 0; r < n; r++)
+    for (int r = 0; r < n; r++) {
         rows[r] = search->rows + numbers[r] * search->dimensions;
-    NAME(products)(centred->values, rows, search->dimensions, n, products);
-#pragma GCC unroll 4
+        next_rows[r] = search->rows + next[r] * search->dimensions;
+    }
+    NAME(products)(centred->values, rows, next_rows, search->dimensions, n, products);
     for (int r = 0; r < n; r++) {
         const double row_square = search->row_squares[numbers[r]];
         if (search->metric == JR_COSINE) {
@@ -112,9 +117,10 @@ TARGET static void NAME(measure_run)(jr_topk *search, jr_topk_worker *worker, in
                                      int64_t end, int last)
 {
     for (; run->at + NEAR_ROWS <= run->end && rows[run->at + NEAR_ROWS - 1] < end; run->at += NEAR_ROWS)
-        NAME(measure_products)(search, worker, query, centred, rows + run->at, NEAR_ROWS);
+        NAME(measure_products)(search, worker, query, centred, rows + run->at,
+                               rows + run->at + (run->at + 2 * NEAR_ROWS <= run->end ? NEAR_ROWS : 0), NEAR_ROWS);
     for (; last && run->at < run->end; run->at++)
-        NAME(measure_products)(search, worker, query, centred, rows + run->at, 1);
+        NAME(measure_products)(search, worker, query, centred, rows + run->at, rows + run->at, 1);
 }
 
 /* Measures the candidates of the queries from `first` to before `end`, window by window. */

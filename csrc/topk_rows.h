@@ -11,19 +11,6 @@ TARGET static int NAME(is_finite)(jr_topk *search, const float *x, int64_t id)
     return 1;
 }
 
-/* What a rough distance of a row decides: `scale` is not finite where a number of the row is not. */
-INLINE void NAME(judge)(jr_topk *search, jr_topk_worker *worker, int64_t query, float score, float scale, int64_t row)
-{
-    const float limit = worker->limits[query];
-    if (score <= FLT_MAX && scale <= FLT_MAX && !isnan(limit)) {
-        if (score <= limit)
-            NAME(keep)(search, worker, query, score, row);
-        return;
-    }
-    if (isfinite(scale) || NAME(is_finite)(search, search->rows + row * search->dimensions, search->first_id + row))
-        NAME(measure)(search, worker, query, row);
-}
-
 /* Adds what `n` vectors of a query and of four rows give to the sums, and for the cosine, where `measure`, what the rows
  * alone give to their squared lengths. */
 INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const int n, const int cosine,
@@ -45,34 +32,14 @@ INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const i
     }
 }
 
-/* Whether four rows are too far by their products with a query and squared lengths, without a root or a quotient:
- * 1 - p / |q||x| > limit where p|p| < ((1 - limit) |q|)^2 |x|^2 and that is positive, here by 2^-20 of it, more than
- * rounding may add where nothing underflows. Lengths must be such that the error bound holds. */
-INLINE int NAME(are_askew)(jr_four products, jr_four squares, float limit, float norm)
-{
-    const float reach = (1.0f - limit) * norm * (1.0f - 0x1p-20f), least = reach > 1e-18f ? reach * reach : NAN;
-    const jr_four magnitudes = (jr_four)((jr_four_flags)products & INT32_MAX);
-    return jr_four_within(least * squares - products * magnitudes, (jr_four){0}, squares, 1e30f)
-           && jr_four_within(squares, (jr_four){0} + 1e-20f, squares, 1e30f);
-}
-
-/* 1 - cosine; NaN where the error bound does not hold for the lengths. */
-INLINE jr_four NAME(four_cosine_distances)(jr_four products, jr_four squares, float norm)
-{
-    const jr_four scores = 1.0f - products / (norm * jr_four_roots(squares));
-    const jr_four_flags bounded = (squares > 1e-20f) & (squares < 1e30f); /* a norm that is not is NaN */
-    return (jr_four)(((jr_four_flags)scores & bounded) | ((jr_four_flags)((jr_four){0} + NAN) & ~bounded));
-}
-
 /* A query against up to four rows, whose sums over the lanes are taken together: squared distances, without
- * cancellation, or 1 - cosine. `first`: of the queries; then rows to come are fetched, and for the cosine the squared
- * lengths of these are left in `lengths` for the others. `norm` is the query's length, for the cosine. */
-INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t query, int64_t row, const int64_t n,
-                               const int cosine, const int first, float norm, jr_four *lengths)
+ * cancellation, or products. `first`: of the queries; then rows to come are fetched, and for the cosine the squared
+ * lengths of these are left in `lengths`. */
+INLINE jr_four NAME(compare_four)(const jr_topk *search, int64_t query, int64_t row, const int64_t n, const int cosine,
+                                  const int first, float *lengths)
 {
     const int64_t d = search->dimensions, step = n == 4 ? d : 0; /* where there are fewer, the first again */
     const float *q = search->queries + query * d, *x = search->rows + row * d, *next = x + JR_PREFETCH_FLOATS(d);
-    const float limit = worker->limits[query];
     VECTOR sums[4] = {{0}}, squares[4] = {{0}};
     int64_t i = 0;
     for (; i + 16 <= d; i += 16) {
@@ -84,49 +51,114 @@ INLINE void NAME(compare_four)(jr_topk *search, jr_topk_worker *worker, int64_t 
     }
     for (; i + FLOAT_LANES <= d; i += FLOAT_LANES)
         NAME(add_four)(q + i, x + i, step, 1, cosine, first, sums, squares);
-    jr_four scores = FOUR_SUMS(sums[0], sums[1], sums[2], sums[3]), scales = scores;
-    if (cosine)
-        scales = first ? FOUR_SUMS(squares[0], squares[1], squares[2], squares[3]) : *lengths;
+    jr_four scores = FOUR_SUMS(sums[0], sums[1], sums[2], sums[3]), scales = {0};
+    if (cosine && first)
+        scales = FOUR_SUMS(squares[0], squares[1], squares[2], squares[3]);
     for (; i < d; i++) {
         const jr_four values = {x[i], x[step + i], x[2 * step + i], x[3 * step + i]}, differences = q[i] - values;
         scores += cosine ? q[i] * values : differences * differences;
         if (cosine && first)
             scales += values * values;
-        else if (!cosine)
-            scales = scores;
     }
-    if (cosine) {
-        *lengths = scales;
-        if (NAME(are_askew)(scores, scales, limit, norm))
-            return;
-        scores = NAME(four_cosine_distances)(scores, scales, norm);
+    if (cosine && first)
+        memcpy(lengths, &scales, sizeof scales);
+    return scores;
+}
+
+/* What rough distances are looked at for: a bit for each row that is near enough, and for each whose distance has no
+ * error bound. */
+typedef struct {
+    uint64_t near, odd;
+} NAME(verdicts);
+
+/* Of squared distances. */
+INLINE NAME(verdicts) NAME(judge_distances)(const float *scores, int64_t n, float limit)
+{
+    NAME(verdicts) verdicts = {0, 0};
+    for (int64_t i = 0; i < n; i += FLOAT_LANES) {
+        const VECTOR score = *(const UNALIGNED *)(scores + i);
+        verdicts.near |= (uint64_t)NOT_GREATER(score, (VECTOR){0} + limit) << i;
+        verdicts.odd |= (uint64_t)NOT_GREATER((VECTOR){0} + INFINITY, score) << i;
     }
-    if (jr_four_within(scores, (jr_four){0} + limit, scales, FLT_MAX))
-        return;
-    float each[4], scale[4];
-    memcpy(each, &scores, sizeof each);
-    memcpy(scale, &scales, sizeof scale);
-    for (int r = 0; r < n; r++)
-        NAME(judge)(search, worker, query, each[r], scale[r], row + r);
+    return verdicts;
+}
+
+/* Of products with a query and squared lengths; where rows may be near, `scores` become 1 - cosine. Most are too far
+ * without a root or a quotient: 1 - p / |q||x| > limit where p|p| < ((1 - limit) |q|)^2 |x|^2 and that is positive, here
+ * by 2^-20 of it, more than rounding may add where nothing underflows. */
+INLINE NAME(verdicts) NAME(judge_products)(float *scores, const float *lengths, int64_t n, float limit, float norm)
+{
+    const float reach = (1.0f - limit) * norm * (1.0f - 0x1p-20f), least = reach > 1e-18f ? reach * reach : NAN;
+    const VECTOR zero = {0}, short_one = zero + 1e-20f, long_one = zero + 1e30f;
+    NAME(verdicts) verdicts = {0, 0};
+    for (int64_t i = 0; i < n; i += FLOAT_LANES) {
+        const VECTOR product = *(const UNALIGNED *)(scores + i), square = *(const UNALIGNED *)(lengths + i);
+        const VECTOR magnitude = (VECTOR)((INTEGERS)product & INT32_MAX);
+        const VECTOR askew = least * square - product * magnitude;
+        const uint64_t odd = NOT_GREATER(square, short_one) | NOT_GREATER(long_one, square);
+        if (!(NOT_GREATER(askew, zero) | NOT_GREATER(long_one, askew) | odd))
+            continue;
+        const VECTOR score = 1.0f - product / (norm * ROOTS(square));
+        *(UNALIGNED *)(scores + i) = score;
+        verdicts.near |= (uint64_t)NOT_GREATER(score, zero + limit) << i;
+        verdicts.odd |= odd << i;
+    }
+    return verdicts;
+}
+
+/* Keeps those of `n` rows from `row` on that may be among the nearest of a query; measures those that are odd. */
+INLINE void NAME(keep_near)(jr_topk *search, jr_topk_worker *worker, int64_t query, const float *scores, int64_t row,
+                            int64_t n, NAME(verdicts) verdicts)
+{
+    const uint64_t all = n < 64 ? ((uint64_t)1 << n) - 1 : ~(uint64_t)0;
+    if (isnan(worker->limits[query]))
+        verdicts.odd = all;
+    for (uint64_t near = verdicts.near & ~verdicts.odd & all; near; near &= near - 1) {
+        const int place = __builtin_ctzll(near);
+        if (scores[place] <= worker->limits[query]) /* it may have fallen since */
+            NAME(keep)(search, worker, query, scores[place], row + place);
+    }
+    for (uint64_t odd = verdicts.odd & all; odd; odd &= odd - 1) {
+        const int64_t at = row + __builtin_ctzll(odd);
+        if (NAME(is_finite)(search, search->rows + at * search->dimensions, search->first_id + at))
+            NAME(measure)(search, worker, query, at);
+    }
 }
 
 /* Rows from `row` to before `end`. */
 INLINE void NAME(compare_rows)(jr_topk *search, jr_topk_worker *worker, int64_t row, int64_t end, const int cosine)
 {
-    jr_four lengths;
+    float scores[JR_FEW_QUERIES][JR_ROUGH_ROWS + 4] = {{0}}; /* four are written for one row, too */
+    float lengths[JR_ROUGH_ROWS + 4] = {0};
     float norms[JR_FEW_QUERIES];
     for (int64_t query = 0; query < search->count; query++) {
         const double square = search->query_squares[query];
         norms[query] = square > 1e-20 && square < 1e30 ? (float)sqrt(square) : NAN;
     }
-    for (; row + 4 <= end; row += 4) {
-        NAME(compare_four)(search, worker, 0, row, 4, cosine, 1, norms[0], &lengths);
-        for (int64_t query = 1; query < search->count; query++)
-            NAME(compare_four)(search, worker, query, row, 4, cosine, 0, norms[query], &lengths);
-    }
-    for (; row < end; row++) {
-        NAME(compare_four)(search, worker, 0, row, 1, cosine, 1, norms[0], &lengths);
-        for (int64_t query = 1; query < search->count; query++)
-            NAME(compare_four)(search, worker, query, row, 1, cosine, 0, norms[query], &lengths);
+    for (int64_t n; row < end; row += n) {
+        n = end - row < JR_ROUGH_ROWS ? end - row : JR_ROUGH_ROWS;
+        int64_t at = 0;
+#define COMPARE(query, rows, first) \
+    *(jr_four_anywhere *)(scores[query] + at) = NAME(compare_four)(search, query, row + at, rows, cosine, first, \
+                                                                   lengths + at)
+        for (; at + 4 <= n; at += 4) {
+            COMPARE(0, 4, 1);
+            for (int64_t query = 1; query < search->count; query++)
+                COMPARE(query, 4, 0);
+        }
+        for (; at < n; at++) {
+            COMPARE(0, 1, 1);
+            for (int64_t query = 1; query < search->count; query++)
+                COMPARE(query, 1, 0);
+        }
+#undef COMPARE
+        for (int64_t query = 0; query < search->count; query++) {
+            const float limit = worker->limits[query];
+            NAME(verdicts) verdicts = cosine
+                ? NAME(judge_products)(scores[query], lengths, n, limit, norms[query])
+                : NAME(judge_distances)(scores[query], n, limit);
+            if (verdicts.near | verdicts.odd)
+                NAME(keep_near)(search, worker, query, scores[query], row, n, verdicts);
+        }
     }
 }

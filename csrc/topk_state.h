@@ -17,13 +17,13 @@
 #define JR_SLICE 256
 /* Up to this many queries are compared row by row, as the rows lie: that already runs at memory speed. */
 #define JR_FEW_QUERIES 4
+/* Rows whose rough distances to few queries are looked at together: a bit each in a word. */
+#define JR_ROUGH_ROWS 64
 /* Rows among which candidates of many queries are measured in turn, in floats: what the L2 cache holds beside them. */
 #define JR_WINDOW_FLOATS 65536
 /* How far ahead of these rows to fetch, in floats: more than the prefetchers of processors dare, and past the four rows
  * at hand where they and the next four fit in the L1 cache. */
 #define JR_PREFETCH_FLOATS(d) ((d) > 256 && (d) <= 1024 ? 4 * (d) : 1024)
-/* How much of the next row to measure: the rest of a longer one the processor's prefetchers find. */
-#define JR_PREFETCH_ROW 1024
 
 /* Some of a query's candidates, whose rows ascend: they stand at `at` to before `end`. */
 typedef struct {

@@ -34,6 +34,7 @@ JR_TARGET_AVX512 static inline __m256d jr_fold_doubles(__m512d v)
 #define NAME(x) x##_avx2
 #define TO_DOUBLES(p) _mm256_cvtps_pd(_mm_loadu_ps(p))
 #define FLOAT_LANES 8
+#define ROOTS(v) (VECTOR) _mm256_sqrt_ps((__m256)(v))
 #define PANEL_ROWS 6 /* 12 of 16 registers */
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define MULTIPLY_ADD_DOUBLES(a, b, c) _mm256_fmadd_pd(a, b, c)
@@ -43,6 +44,7 @@ JR_TARGET_AVX512 static inline __m256d jr_fold_doubles(__m512d v)
 #undef NAME
 #undef TO_DOUBLES
 #undef FLOAT_LANES
+#undef ROOTS
 #undef PANEL_ROWS
 #undef MULTIPLY_ADD
 #undef MULTIPLY_ADD_DOUBLES
@@ -57,6 +59,7 @@ JR_TARGET_AVX512 static inline __m256d jr_fold_doubles(__m512d v)
 #define NAME(x) x##_avx512
 #define TO_DOUBLES(p) _mm512_cvtps_pd(_mm256_loadu_ps(p))
 #define FLOAT_LANES 16
+#define ROOTS(v) (VECTOR) _mm512_sqrt_ps((__m512)(v))
 #define PANEL_ROWS 12 /* 24 of 32 registers */
 #define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define MULTIPLY_ADD_DOUBLES(a, b, c) _mm512_fmadd_pd(a, b, c)

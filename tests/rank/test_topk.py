@@ -167,6 +167,20 @@ def test_very_small_and_very_large_numbers(level, scale, count):
 
 
 @at_every_level
+@each_metric
+@pytest.mark.parametrize("count", [1, 3, 20])
+def test_rows_far_from_the_size_of_others(level, metric, count):
+    rng = np.random.default_rng(4)
+    queries, gallery = (rng.standard_normal((n, 21), np.float32) for n in (count, 150))
+    gallery[[0, 62, 63, 64, 130, 149]] *= np.float32([0, 1e-25, 1e25, 1e-30, 1e18, 1e-12])[:, None]
+    search, _ = SEARCHES[metric]
+    distances = nearest.euclidean_distances if metric == "euclidean" else nearest.cosine_distances
+    with forced(level):
+        for k in (5, 150):
+            assert_ranks_alike(search(queries, gallery, k), distances(queries, gallery), k)
+
+
+@at_every_level
 def test_distance_beyond_float32_is_inf_with_its_id(level):
     gallery = np.full((40, 3), -3e38, np.float32)
     with forced(level):
