@@ -22,6 +22,7 @@ i-th relevant.
   cosine, and the untrained encoder.
 - `sift`, `ndvr`: SIFT words (one bag a video, 500 words) and NDVR-DML on MobileNet V1.
 - `thumbnails`: of M1 to M3 on JHMDB: the first two steps, with and without a thumbnail beside the vectors.
+- `copies`: the same on the near duplicates.
 - `ablations`: of M3 on JHMDB: the steps one after the other, and ways of ranking; `plain`: a
   plain second pass in the place of the challenging one; `scratch`: the same without pre-training, and with that of the
   labelled videos alone.
@@ -29,6 +30,9 @@ i-th relevant.
 
     python benchmarks/accuracy_convlstm.py                       # all
     python benchmarks/accuracy_convlstm.py ablations --seeds 0   # some; in the result file the other rows stay
+
+Whatever a call ran, it writes differences that are paired by seed, of all rows that the result file holds then, and
+draws mAP by clip against the strength of the changes.
 
 Trainings and the rows of finished parts are kept under --work, so a stopped call goes on where it was.
 """
@@ -43,9 +47,19 @@ from functools import cached_property, partial
 from typing import Any
 
 from common import results_file
-from common.paths import DATA, JHMDB, MOBILENET_WEIGHTS, RESULTS
+from common.paths import DATA, JHMDB, MOBILENET_WEIGHTS
 from common.study_program import StudyParser
 from flax import nnx
+from studies.convlstm.comparisons import (
+    FOUR_STEPS_THUMBNAIL,
+    SECOND_PASS,
+    THUMBNAIL,
+    TWO_STEPS,
+    UNTRAINED,
+    paired_differences,
+    stored_rows,
+    strength_curves,
+)
 from studies.convlstm.data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
 from studies.convlstm.full import full_size_rows
 from studies.convlstm.plots import draw_strengths
@@ -53,6 +67,7 @@ from studies.convlstm.protocol import MEASURES, EncodedData, Media, encode_data,
 from studies.convlstm.runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
 
 from jaxret.files import write_atomically
+from jaxret.models.encoder import VideoEncoder
 from jaxret.models.registry import create_encoder
 from jaxret.models.store import fingerprint, load_encoder
 from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
@@ -61,19 +76,9 @@ from jaxret.training import RunFolder, keep_freed_memory
 PLANE = {"m1": "M1", "m2": "M2", "m3": "M3"}
 VOLUME = {"m1-3d": "M1-3D", "m2-3d": "M2-3D", "m3-3d": "M3-3D", "cnn-3d": "3D convolutions"}
 ABLATED = "m3"
+RESULT = "accuracy_convlstm"
 SEEDS = {"jhmdb": 3, "digits": 3, "walk": 3}
 MODELS = {"jhmdb": PLANE, "digits": PLANE, "walk": {**VOLUME, **PLANE}}  # a model by data set
-DRAWN = {  # settings by data set
-    "JHMDB, 6 classes": ("four steps, Bi-DTW", "cosine", "mean vector, cosine"),
-    "JHMDB, 6 classes: ablations": (
-        "untrained",
-        "pre-training",
-        "pre-training, triplet loss",
-        "pre-training, triplet loss, thumbnail",
-        "pre-training, triplet loss, challenging second pass",
-        "four steps, and a thumbnail beside",
-    ),
-}
 # mAP by class and by clip of the paper's tables 3 and 4: CC_WEB_VIDEO, and for the models with depth S3DIS.
 PAPER_DATA = "CC_WEB_VIDEO; of models with depth S3DIS"
 PAPER = {
@@ -95,8 +100,8 @@ PAPER_ABLATIONS = {
     "triplet loss": (0.541, 0.657),
     "triplet loss, plain second pass": (0.655, 0.713),
     "triplet loss, challenging second pass": (0.693, 0.785),
-    "pre-training, triplet loss": (0.845, 0.892),
-    "pre-training, triplet loss, challenging second pass": (0.852, 0.921),
+    TWO_STEPS: (0.845, 0.892),
+    SECOND_PASS: (0.852, 0.921),
     "DTW": (0.721, 0.854),
     "Bi-DTW": (0.845, 0.892),
 }
@@ -274,12 +279,12 @@ def ablations_of(study: Study, seed: int) -> None:
     data, name, what = study.ablated(seed)
     whole = study.train(data, ABLATED, seed)
     media = study.media(data, seed)
-    study.add(what, name, "untrained", seed, study.untrained(load_encoder(whole.encoder), data, seed))
+    study.add(what, name, UNTRAINED, seed, study.untrained(load_encoder(whole.encoder), data, seed))
     ended = {
         "pre-training": whole.path / "pretrain" / "encoder",
-        "pre-training, triplet loss": whole.path / "triplet" / "encoder",
-        "pre-training, triplet loss, challenging second pass": whole.path / "challenging" / "encoder",
-        "four steps, and a thumbnail beside": whole.encoder,
+        TWO_STEPS: whole.path / "triplet" / "encoder",
+        SECOND_PASS: whole.path / "challenging" / "encoder",
+        FOUR_STEPS_THUMBNAIL: whole.encoder,
     }
     for setting, folder in ended.items():
         encoded = encode_data(load_encoder(folder), media)
@@ -297,16 +302,35 @@ def thumbnails(study: Study) -> None:
             study.part(f"thumbnails-{seed}-{architecture}", partial(thumbnails_of, study, seed, architecture))
 
 
+def copies(study: Study) -> None:
+    """The encoders of `thumbnails` on near duplicates."""
+    for seed in study.seeds("jhmdb"):
+        for architecture in study.args.models or PLANE:
+            study.part(f"copies-{seed}-{architecture}", partial(copies_of, study, seed, architecture))
+
+
 def thumbnails_of(study: Study, seed: int, architecture: str) -> None:
     """Of one model with one seed."""
     data, name, what = study.ablated(seed, architecture)
-    encoder = load_encoder(study.train(data, architecture, seed, steps=FOUR_STEPS[:2], like=FOUR_STEPS).encoder)
-    study.add(what, name, "untrained", seed, study.untrained(encoder, data, seed))
-    settings = {
-        "pre-training, triplet loss": without_thumbnail(encoder),
-        "pre-training, triplet loss, thumbnail": encoder,
-    }
-    for setting, each in settings.items():
+    after_two_steps(study, two_steps(study, data, architecture, seed), data, name, what, seed)
+
+
+def copies_of(study: Study, seed: int, architecture: str) -> None:
+    """Of one model with one seed."""
+    data, name, _ = study.ablated(seed, architecture)
+    encoder = two_steps(study, data, architecture, seed)
+    after_two_steps(study, encoder, study.copies, name, f"{study.copies.name}: two steps", seed)
+
+
+def two_steps(study: Study, data: ClipData, architecture: str, seed: int) -> VideoEncoder:
+    """The encoder after the first two steps, which are those of a training of four if there is one."""
+    return load_encoder(study.train(data, architecture, seed, steps=FOUR_STEPS[:2], like=FOUR_STEPS).encoder)
+
+
+def after_two_steps(study: Study, encoder: VideoEncoder, data: ClipData, name: str, what: str, seed: int) -> None:
+    """Its rows: untrained, without and with the thumbnail."""
+    study.add(what, name, UNTRAINED, seed, study.untrained(encoder, data, seed))
+    for setting, each in {TWO_STEPS: without_thumbnail(encoder), THUMBNAIL: encoder}.items():
         encoded = encode_data(each, study.media(data, seed))
         study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
 
@@ -356,23 +380,6 @@ def untrained(encoder: Any, seed: int) -> Any:
     return create_encoder(without_thumbnail(encoder).config, rngs=nnx.Rngs(seed))
 
 
-def draw() -> None:
-    """The curves of the result file: queries by clip against the strength of their changes."""
-    curves: dict[str, Any] = {}
-    for row in json.loads((RESULTS / "accuracy_convlstm.json").read_text(encoding="utf-8"))["rows"]:
-        setting = row.get("setting")
-        if setting not in DRAWN.get(row["data"], ()):
-            continue
-        strength, _, metric = row["metric"].rpartition(": ")
-        if metric == "mAP by clip":
-            ours = f"{row['method']}, {setting.removesuffix(', Bi-DTW')}"
-            method = row["method"] if setting.endswith("cosine") else ours
-            of_method = curves.setdefault(row["data"].partition(":")[0], {}).setdefault(method, {})
-            of_method.setdefault(float(strength.removeprefix("strength ") or 0), []).append(row["value"])
-    whole = {data: {m: c for m, c in methods.items() if len(c) > 1} for data, methods in curves.items()}
-    draw_strengths("conv_lstm_strengths", {data: methods for data, methods in whole.items() if methods})
-
-
 def full(study: Study) -> None:
     """The paper's sizes."""
 
@@ -389,6 +396,7 @@ STUDIES: dict[str, Callable[[Study], None]] = {
     "ndvr": ndvr_dml_of,
     "ablations": ablations,
     "thumbnails": thumbnails,
+    "copies": copies,
     "plain": plain,
     "scratch": scratch,
     "full": full,
@@ -397,7 +405,7 @@ STUDIES: dict[str, Callable[[Study], None]] = {
 
 def main() -> None:
     """Run the studies, print a line a figure, write them into the result file."""
-    parser = StudyParser(__doc__, "accuracy_convlstm", STUDIES, seeds=None)
+    parser = StudyParser(__doc__, RESULT, STUDIES, seeds=None)
     parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS), help="of the models and baselines")
     parser.add_argument(
         "--models", nargs="+", choices={**PLANE, **VOLUME}, help="of models and thumbnails (default: all)"
@@ -411,8 +419,11 @@ def main() -> None:
     for name in args.studies:
         STUDIES[name](study)
     if args.epochs is None:
-        print(results_file.update("accuracy_convlstm", study.rows, ["jax", "flax", "opencv-python-headless"]))
-        draw()
+        packages = ["jax", "flax", "opencv-python-headless"]
+        results_file.update(RESULT, study.rows, packages)
+        rows = stored_rows(RESULT)
+        print(results_file.update(RESULT, paired_differences(rows), packages))
+        draw_strengths("conv_lstm_strengths", strength_curves(rows))
 
 
 if __name__ == "__main__":

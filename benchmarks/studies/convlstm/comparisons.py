@@ -1,0 +1,93 @@
+"""What the rows of accuracy_convlstm.py say together: differences that are paired by seed, and curves of strengths."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from common import results_file
+from common.paths import RESULTS
+from studies.convlstm.plots import Curves
+
+__all__ = [
+    "FOUR_STEPS_THUMBNAIL",
+    "SECOND_PASS",
+    "THUMBNAIL",
+    "TWO_STEPS",
+    "UNTRAINED",
+    "paired_differences",
+    "stored_rows",
+    "strength_curves",
+]
+
+UNTRAINED = "untrained"
+TWO_STEPS = "pre-training, triplet loss"
+THUMBNAIL = "pre-training, triplet loss, thumbnail"
+SECOND_PASS = "pre-training, triplet loss, challenging second pass"
+FOUR_STEPS_THUMBNAIL = "four steps, and a thumbnail beside"
+"""Settings of the rows of ablations."""
+
+Row = Mapping[str, Any]
+_Place = tuple[str, str, str]  # data, method, setting
+_VIDEOS, _ABLATIONS, _COPIES = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates"
+
+
+def stored_rows(name: str) -> list[Row]:
+    """Those of a result file."""
+    rows: list[Row] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
+def _compared() -> Iterable[tuple[str, str, str, _Place, _Place]]:
+    """Data, method and setting of a difference, and what is taken from what."""
+    for data, rows in ((_VIDEOS, _ABLATIONS), (_COPIES, f"{_COPIES}: two steps")):
+        for method in ("M1", "M2", "M3"):
+            ours = (rows, method, THUMBNAIL)
+            yield data, method, "two steps and a thumbnail, less untrained", ours, (rows, method, UNTRAINED)
+            yield data, method, "two steps and a thumbnail, less SIFT words", ours, (data, "SIFT words", "cosine")
+    before, after = ((_ABLATIONS, "M3", setting) for setting in (TWO_STEPS, SECOND_PASS))
+    yield _VIDEOS, "M3", "four steps, less two", after, before
+    yield _VIDEOS, "M3", "two steps, less untrained", before, (_ABLATIONS, "M3", UNTRAINED)
+    last, first = ((_ABLATIONS, "M3", setting) for setting in (FOUR_STEPS_THUMBNAIL, THUMBNAIL))
+    yield _VIDEOS, "M3", "four steps, less two, both with a thumbnail", last, first
+
+
+def paired_differences(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Of what is compared the difference of each figure that both have with a seed."""
+    found: dict[_Place, dict[tuple[int, str], float]] = defaultdict(dict)
+    for row in rows:
+        if "seed" in row:
+            place = (row["data"], row["method"], row.get("setting", ""))
+            found[place][row["seed"], row["metric"]] = row["value"]
+    made = []
+    for data, method, setting, ours, theirs in _compared():
+        for seed, metric in sorted(found[ours].keys() & found[theirs].keys()):
+            difference = found[ours][seed, metric] - found[theirs][seed, metric]
+            made.append(
+                results_file.row(f"{data}: differences", method, metric, difference, setting=setting, seed=seed)
+            )
+    return made
+
+
+def strength_curves(rows: Iterable[Row]) -> dict[str, Curves]:
+    """By data set and method mAP by clip against the strength of changes, of what was measured at several."""
+    shown: dict[_Place, tuple[str, str]] = {}
+    for data, ablations in ((_VIDEOS, _ABLATIONS), (_COPIES, f"{_COPIES}: two steps")):
+        shown |= {(ablations, m, THUMBNAIL): (data, f"{m}, two steps and a thumbnail") for m in ("M1", "M2", "M3")}
+        shown[ablations, "M3", TWO_STEPS] = (data, "M3, two steps")
+        shown[ablations, "M3", FOUR_STEPS_THUMBNAIL] = (data, "M3, four steps and a thumbnail")
+        shown[ablations, "M3", UNTRAINED] = (data, "untrained")
+        shown[data, "SIFT words", "cosine"] = (data, "SIFT words")
+        shown[data, "NDVR-DML", "mean vector, cosine"] = (data, "NDVR-DML, from ImageNet")
+    curves: dict[str, dict[str, dict[float, list[float]]]] = {}
+    for row in rows:
+        strength, _, metric = row["metric"].rpartition(": ")
+        place = (row["data"], row["method"], row.get("setting", ""))
+        if place in shown and metric == "mAP by clip":
+            data, method = shown[place]
+            curve = curves.setdefault(data, {}).setdefault(method, {})
+            curve.setdefault(float(strength.removeprefix("strength ") or 0), []).append(row["value"])
+    changed = {data: {m: curve for m, curve in methods.items() if len(curve) > 1} for data, methods in curves.items()}
+    return {data: methods for data, methods in changed.items() if methods}
