@@ -22,7 +22,7 @@ i-th relevant.
   cosine, and the untrained encoder.
 - `sift`, `ndvr`: SIFT words (one bag a video, 500 words) and NDVR-DML on MobileNet V1.
 - `thumbnails`: of M1 to M3 on JHMDB: the first two steps, with and without a thumbnail beside the vectors.
-- `copies`: the same on the near duplicates.
+- `copies`: the same on the near duplicates; `reconstructions`: the error of the autoencoders before.
 - `ablations`: of M3 on JHMDB: the steps one after the other, and ways of ranking; `plain`: a
   plain second pass in the place of the challenging one; `scratch`: the same without pre-training, and with that of the
   labelled videos alone.
@@ -67,9 +67,9 @@ from studies.convlstm.protocol import MEASURES, EncodedData, Media, encode_data,
 from studies.convlstm.runs import FOUR_STEPS, autoencoder, ndvr, sift_bags, sift_words
 
 from jaxret.files import write_atomically
-from jaxret.models.encoder import VideoEncoder
 from jaxret.models.registry import create_encoder
 from jaxret.models.store import fingerprint, load_encoder
+from jaxret.recipes.conv_lstm.settings import StepRecord
 from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
 from jaxret.training import RunFolder, keep_freed_memory
 
@@ -77,6 +77,7 @@ PLANE = {"m1": "M1", "m2": "M2", "m3": "M3"}
 VOLUME = {"m1-3d": "M1-3D", "m2-3d": "M2-3D", "m3-3d": "M3-3D", "cnn-3d": "3D convolutions"}
 ABLATED = "m3"
 RESULT = "accuracy_convlstm"
+RECONSTRUCTION = {"squared error": "validation reconstruction error", "of the mean frame": "error of the mean frame"}
 SEEDS = {"jhmdb": 3, "digits": 3, "walk": 3}
 MODELS = {"jhmdb": PLANE, "digits": PLANE, "walk": {**VOLUME, **PLANE}}  # a model by data set
 # mAP by class and by clip of the paper's tables 3 and 4: CC_WEB_VIDEO, and for the models with depth S3DIS.
@@ -295,40 +296,46 @@ def ablations_of(study: Study, seed: int) -> None:
                 study.add(what, name, f"ranked by {measure}", seed, found, PAPER_ABLATIONS.get(measure, ()))
 
 
-def thumbnails(study: Study) -> None:
-    """The first two steps, and what a thumbnail beside the vectors is worth after them: M1 to M3 on JHMDB."""
-    for seed in study.seeds("jhmdb"):
-        for architecture in study.args.models or PLANE:
-            study.part(f"thumbnails-{seed}-{architecture}", partial(thumbnails_of, study, seed, architecture))
+def after_two_steps(name: str, measure: Callable[[Study, int, str], None]) -> Callable[[Study], None]:
+    """A study of each of M1 to M3 after its first two steps on JHMDB, in parts of one model with one seed."""
 
+    def study_of(study: Study) -> None:
+        for seed in study.seeds("jhmdb"):
+            for architecture in study.args.models or PLANE:
+                study.part(f"{name}-{seed}-{architecture}", partial(measure, study, seed, architecture))
 
-def copies(study: Study) -> None:
-    """The encoders of `thumbnails` on near duplicates."""
-    for seed in study.seeds("jhmdb"):
-        for architecture in study.args.models or PLANE:
-            study.part(f"copies-{seed}-{architecture}", partial(copies_of, study, seed, architecture))
+    return study_of
 
 
 def thumbnails_of(study: Study, seed: int, architecture: str) -> None:
-    """Of one model with one seed."""
+    """What a thumbnail beside the vectors is worth."""
     data, name, what = study.ablated(seed, architecture)
-    after_two_steps(study, two_steps(study, data, architecture, seed), data, name, what, seed)
+    with_and_without_thumbnail(study, two_steps(study, data, architecture, seed), data, (name, what), seed)
 
 
 def copies_of(study: Study, seed: int, architecture: str) -> None:
-    """Of one model with one seed."""
+    """The same on near duplicates."""
     data, name, _ = study.ablated(seed, architecture)
-    encoder = two_steps(study, data, architecture, seed)
-    after_two_steps(study, encoder, study.copies, name, f"{study.copies.name}: two steps", seed)
+    what = f"{study.copies.name}: two steps"
+    with_and_without_thumbnail(study, two_steps(study, data, architecture, seed), study.copies, (name, what), seed)
 
 
-def two_steps(study: Study, data: ClipData, architecture: str, seed: int) -> VideoEncoder:
-    """The encoder after the first two steps, which are those of a training of four if there is one."""
-    return load_encoder(study.train(data, architecture, seed, steps=FOUR_STEPS[:2], like=FOUR_STEPS).encoder)
+def reconstructions_of(study: Study, seed: int, architecture: str) -> None:
+    """How well an autoencoder gives held-out clips back, beside the mean frame of the training clips."""
+    data, name, _ = study.ablated(seed, architecture)
+    found = StepRecord.read(two_steps(study, data, architecture, seed).path / "pretrain", "pretrain").figures
+    errors = {metric: found[figure] for metric, figure in RECONSTRUCTION.items()}
+    study.add(f"{data.name}: reconstruction", name, "pre-training", seed, errors)
 
 
-def after_two_steps(study: Study, encoder: VideoEncoder, data: ClipData, name: str, what: str, seed: int) -> None:
-    """Its rows: untrained, without and with the thumbnail."""
+def two_steps(study: Study, data: ClipData, architecture: str, seed: int) -> RunFolder:
+    """The run of the first two steps, which are those of a training of four if there is one."""
+    return study.train(data, architecture, seed, steps=FOUR_STEPS[:2], like=FOUR_STEPS)
+
+
+def with_and_without_thumbnail(study: Study, run: RunFolder, data: ClipData, named: tuple[str, str], seed: int) -> None:
+    """The rows of a run on a data set, named by model and data; and of its encoder with random weights."""
+    encoder, (name, what) = load_encoder(run.encoder), named
     study.add(what, name, UNTRAINED, seed, study.untrained(encoder, data, seed))
     for setting, each in {TWO_STEPS: without_thumbnail(encoder), THUMBNAIL: encoder}.items():
         encoded = encode_data(each, study.media(data, seed))
@@ -395,8 +402,9 @@ STUDIES: dict[str, Callable[[Study], None]] = {
     "sift": sift_words_of,
     "ndvr": ndvr_dml_of,
     "ablations": ablations,
-    "thumbnails": thumbnails,
-    "copies": copies,
+    "thumbnails": after_two_steps("thumbnails", thumbnails_of),
+    "copies": after_two_steps("copies", copies_of),
+    "reconstructions": after_two_steps("reconstructions", reconstructions_of),
     "plain": plain,
     "scratch": scratch,
     "full": full,
