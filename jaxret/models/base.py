@@ -105,13 +105,18 @@ class Backbone(nnx.Module):
         Raises:
           ConfigError: a setting is unknown, or a value is bad.
         """
+        create: Any = cls  # a subclass, whose constructor takes its settings and the source of its weights
+        return create(**cls._known_settings(config), rngs=rngs)
+
+    @classmethod
+    def _known_settings(cls, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of a config that the constructor takes; ConfigError where one is unknown."""
         settings = {setting: value for setting, value in config.items() if setting != "name"}
         known = set(inspect.signature(cls.__init__).parameters) - {"self", "rngs"}
         for setting in settings:
             if setting not in known:
                 raise ConfigError(unknown_name_message(f"option of {cls.name}", setting, known))
-        create: Any = cls  # a subclass, whose constructor takes its settings and the source of its weights
-        return create(**settings, rngs=rngs)
+        return settings
 
     def weight_tables(self) -> list[WeightTable]:
         """What other libraries' weight files call the arrays of this backbone, a table a library; by default none.

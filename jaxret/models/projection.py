@@ -17,11 +17,11 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
+from jaxret.models.backbones.wrapping import WrappingBackbone
 from jaxret.models.base import Backbone, Encoding, SequenceEncoder, check_sizes
 from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.registry import (
-    create_backbone,
     create_sequence_encoder,
     register_backbone,
     register_sequence_encoder,
@@ -157,7 +157,7 @@ class ProjectedEncoder(SequenceEncoder):
 
 
 @register_backbone()
-class ProjectedBackbone(Backbone):
+class ProjectedBackbone(WrappingBackbone):
     """A projection of the vectors of a backbone, such as whitened frame vectors.
 
     Args:
@@ -173,7 +173,6 @@ class ProjectedBackbone(Backbone):
     """
 
     name: ClassVar[str] = "projected"
-    normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
 
     def __init__(self, backbone: Backbone, size: int):
         if backbone.unit != "frame":
@@ -182,21 +181,15 @@ class ProjectedBackbone(Backbone):
                 "projection behind the encoder of sequences"
             )
         self.backbone = backbone
+        self._begin_as(backbone)
         self.projection = LinearProjection(backbone.embedding_size, size)
-        self.channels = backbone.channels
         self.embedding_size = size
         self.stage_names = (*backbone.stage_names, "unprojected")
-        self.dtype = backbone.dtype
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "backbone": self.backbone.config, "size": self.embedding_size}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
-        """See `Backbone.from_config`."""
-        return cls(create_backbone(**config["backbone"], rngs=rngs), config["size"])
 
     @property
     def packing(self) -> tuple[int, int] | None:

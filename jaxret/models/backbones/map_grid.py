@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from jaxret.models.backbones.small_convnet import grid_average
+from jaxret.models.backbones.wrapping import WrappingBackbone
 from jaxret.models.base import Backbone, Encoding, check_sizes
 from jaxret.models.layers.feature_map import feature_map_shape
-from jaxret.models.registry import create_backbone, register_backbone
+from jaxret.models.registry import register_backbone
 
 __all__ = ["MapGrid"]
 
 
 @register_backbone()
-class MapGrid(Backbone):
+class MapGrid(WrappingBackbone):
     """One feature map of a backbone, averaged into grid x grid places, as one long vector; images of any size.
 
     Under `jax.jit` the layers after the map cost nothing. `Convolution3dFusion` makes maps of the vectors again.
@@ -36,6 +35,7 @@ class MapGrid(Backbone):
       ConfigError: the stage is unknown or no map, the backbone takes chunks, or the grid is below 1.
 
     Example:
+      >>> from flax import nnx
       >>> from jaxret.models.backbones.small_convnet import SmallConvNet
       >>> maps = MapGrid(SmallConvNet(rngs=nnx.Rngs(0)), "conv_3", grid=4)
       >>> jax.eval_shape(maps, jnp.zeros((2, 32, 48, 3), jnp.uint8)).embedding.shape
@@ -43,16 +43,15 @@ class MapGrid(Backbone):
     """
 
     name: ClassVar[str] = "map-grid"
-    normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
+    wrapped: ClassVar[str] = "network"
 
     def __init__(self, network: Backbone, stage: str, *, grid: int = 4):
         check_sizes(grid=grid)
         _, _, map_channels = feature_map_shape(network, stage)
         self.network, self.stage, self.grid = network, stage, grid
-        self.channels = network.channels
+        self._begin_as(network)
         self.embedding_size = grid * grid * map_channels
         self.stage_names = tuple(dict.fromkeys((*network.stage_names, "grid")))
-        self.dtype = network.dtype
 
     @property
     def summary(self) -> str:
@@ -63,11 +62,6 @@ class MapGrid(Backbone):
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "network": self.network.config, "stage": self.stage, "grid": self.grid}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
-        """See `Backbone.from_config`."""
-        return cls(create_backbone(**config["network"], rngs=rngs), config["stage"], grid=config["grid"])
 
     def __call__(self, images: jax.Array) -> Encoding:
         """Images (B, H, W, C) to vectors (B, grid * grid * C), and the stages."""

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self, get_args
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from jaxret.errors import ConfigError, unknown_name_message
+from jaxret.models.backbones.wrapping import WrappingBackbone
 from jaxret.models.base import Backbone, Encoding
 from jaxret.models.descriptors.spatial_pooling import gem, mac, regional_maxima, spoc
 from jaxret.models.layers.feature_map import feature_map_shape
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.projection import LinearProjection
-from jaxret.models.registry import create_backbone, register_backbone
+from jaxret.models.registry import register_backbone
 
 __all__ = ["MaxPooledLayers", "PooledBackbone", "SpatialPooling"]
 
@@ -25,7 +25,7 @@ _LEVELS, _POWER = 3, 3.0
 
 
 @register_backbone()
-class PooledBackbone(Backbone):
+class PooledBackbone(WrappingBackbone):
     """One feature map of a backbone, pooled to a vector of length 1; images of any size and shape.
 
     Regional vectors (one an image but for R-MAC) -> l2 -> PCA-whitening, if any -> l2, summed -> l2. The
@@ -59,7 +59,6 @@ class PooledBackbone(Backbone):
     """
 
     name: ClassVar[str] = "pooled"
-    normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
 
     def __init__(
         self,
@@ -87,13 +86,12 @@ class PooledBackbone(Backbone):
                 f"whitened_size must be 1..{channels}, the channels of {stage} of {backbone.name}, got {whitened_size}"
             )
         self.backbone = backbone
+        self._begin_as(backbone)
         self.stage, self.pooling, self.levels, self.p = stage, pooling, levels, p
         self.whitening = None if whitened_size is None else LinearProjection(channels, whitened_size)
         self.map_channels = channels
-        self.channels = backbone.channels
         self.embedding_size = channels if whitened_size is None else whitened_size
         self.stage_names = (*backbone.stage_names, "regional_vectors")
-        self.dtype = backbone.dtype
 
     @property
     def summary(self) -> str:
@@ -114,12 +112,6 @@ class PooledBackbone(Backbone):
             "whitened_size": None if self.whitening is None else self.whitening.size,
         }
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
-        """See `Backbone.from_config`."""
-        settings = {setting: value for setting, value in config.items() if setting not in ("name", "backbone")}
-        return cls(create_backbone(**config["backbone"], rngs=rngs), **settings)
-
     def __call__(self, images: jax.Array) -> Encoding:
         """Images (B, H, W, C) to vectors (B, E) of length 1, and the stages."""
         stages = self.backbone(images).stages
@@ -137,7 +129,7 @@ class PooledBackbone(Backbone):
 
 
 @register_backbone()
-class MaxPooledLayers(Backbone):
+class MaxPooledLayers(WrappingBackbone):
     """Several feature maps of a backbone: of each the largest value of every channel, scaled to length 1, side by side.
 
     G. Kordopatis-Zilos and others, "Near-Duplicate Video Retrieval with Deep Metric Learning", ICCV Workshops 2017,
@@ -164,7 +156,6 @@ class MaxPooledLayers(Backbone):
     """
 
     name: ClassVar[str] = "layer-maxima"
-    normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
 
     def __init__(self, backbone: Backbone, layers: Sequence[str]):
         self.layers = tuple(layers)
@@ -172,11 +163,9 @@ class MaxPooledLayers(Backbone):
             raise ConfigError(f"layers must name at least one feature map of {backbone.name}, got none")
         if len(set(self.layers)) < len(self.layers):
             raise ConfigError(f"layers must name each feature map once, got {', '.join(self.layers)}")
-        self.embedding_size = sum(feature_map_shape(backbone, layer)[2] for layer in self.layers)
         self.backbone = backbone
-        self.channels = backbone.channels
-        self.stage_names = backbone.stage_names
-        self.dtype = backbone.dtype
+        self._begin_as(backbone)
+        self.embedding_size = sum(feature_map_shape(backbone, layer)[2] for layer in self.layers)
 
     @property
     def summary(self) -> str:
@@ -187,11 +176,6 @@ class MaxPooledLayers(Backbone):
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "backbone": self.backbone.config, "layers": list(self.layers)}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
-        """See `Backbone.from_config`."""
-        return cls(create_backbone(**config["backbone"], rngs=rngs), config["layers"])
 
     def __call__(self, images: jax.Array) -> Encoding:
         """Images (B, H, W, C) to vectors (B, D), of which each layer's part has length 1, and the stages."""

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.backbones.small_convnet import grid_average
-from jaxret.models.base import Backbone, Encoding, Unit, check_sizes
+from jaxret.models.backbones.wrapping import WrappingBackbone
+from jaxret.models.base import Backbone, Encoding, check_sizes
 from jaxret.models.layers.clip_pixels import clip_scale
 from jaxret.models.layers.frozen import FixedArray
-from jaxret.models.registry import create_backbone, register_backbone
+from jaxret.models.registry import register_backbone
 
 __all__ = ["ThumbnailBackbone"]
 
 
 @register_backbone()
-class ThumbnailBackbone(Backbone):
+class ThumbnailBackbone(WrappingBackbone):
     """A backbone of chunks that was trained to tell classes, beside what tells copies: cells of the clip's mean frame.
 
     The cells are of the pixels less the clip's mean, over its deviation. Of the squared distance of two clips a share
@@ -40,8 +39,6 @@ class ThumbnailBackbone(Backbone):
     """
 
     name: ClassVar[str] = "beside-thumbnail"
-    normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
-    unit: Unit = "chunk"
 
     def __init__(self, backbone: Backbone, share: float, grid: int = 8):
         check_sizes(grid=grid)
@@ -50,7 +47,7 @@ class ThumbnailBackbone(Backbone):
         if backbone.unit != "chunk":
             raise ConfigError(f"a thumbnail is of a chunk, and {backbone.name} takes single frames")
         self.backbone, self.share, self.grid = backbone, float(share), grid
-        self.channels, self.dtype = backbone.channels, backbone.dtype
+        self._begin_as(backbone)
         self.depth_planes = getattr(backbone, "depth_planes", 0)
         self.colours = 3 if self.depth_planes else backbone.channels
         self.embedding_size = backbone.embedding_size + grid * grid * self.colours
@@ -66,11 +63,6 @@ class ThumbnailBackbone(Backbone):
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "backbone": self.backbone.config, "share": self.share, "grid": self.grid}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
-        """See `Backbone.from_config`."""
-        return cls(create_backbone(**config["backbone"], rngs=rngs), config["share"], config["grid"])
 
     def assign(self, vector: float, thumbnail: float) -> None:
         """Take as units the mean squared distances of clips' vectors and of their thumbnails.

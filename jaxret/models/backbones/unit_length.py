@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
-from flax import nnx
-
+from jaxret.models.backbones.wrapping import WrappingBackbone
 from jaxret.models.base import Backbone, Encoding
 from jaxret.models.layers.l2_norm import l2_normalise
-from jaxret.models.registry import create_backbone, register_backbone
+from jaxret.models.registry import register_backbone
 
 __all__ = ["UnitLengthBackbone"]
 
 
 @register_backbone()
-class UnitLengthBackbone(Backbone):
+class UnitLengthBackbone(WrappingBackbone):
     """A backbone of frames or of chunks, whose vectors are compared by their direction alone.
 
     Args:
@@ -26,15 +24,10 @@ class UnitLengthBackbone(Backbone):
     """
 
     name: ClassVar[str] = "unit-length"
-    normalisation: ClassVar[dict[str, Any]] = {}  # the backbone has its own
 
     def __init__(self, backbone: Backbone):
         self.backbone = backbone
-        self.unit = backbone.unit
-        self.channels = backbone.channels
-        self.embedding_size = backbone.embedding_size
-        self.stage_names = backbone.stage_names
-        self.dtype = backbone.dtype
+        self._begin_as(backbone)
 
     @property
     def summary(self) -> str:
@@ -45,11 +38,6 @@ class UnitLengthBackbone(Backbone):
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "backbone": self.backbone.config}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
-        """See `Backbone.from_config`."""
-        return cls(create_backbone(**config["backbone"], rngs=rngs))
 
     @property
     def packing(self) -> tuple[int, int] | None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from jaxret.errors import ConfigError
 from jaxret.models.backbones.small_convnet import grid_average
-from jaxret.models.base import Backbone, Encoding, Unit, check_sizes
+from jaxret.models.backbones.wrapping import WrappingBackbone
+from jaxret.models.base import Backbone, Encoding, check_sizes
 from jaxret.models.layers.l2_norm import l2_normalise
-from jaxret.models.registry import create_backbone, register_backbone
+from jaxret.models.registry import register_backbone
 
 __all__ = ["WithPixelStatistics"]
 
@@ -22,7 +21,7 @@ _NOTHING = 1e-3  # a deviation over time that compression or rounding may bring,
 
 
 @register_backbone()
-class WithPixelStatistics(Backbone):
+class WithPixelStatistics(WrappingBackbone):
     """The vectors of a network, with statistics of the pixels behind them.
 
     Frames are averaged at grid x grid places. The statistics are the mean of these over time (less half of the largest
@@ -44,6 +43,7 @@ class WithPixelStatistics(Backbone):
       ConfigError: the network takes single frames, or has other than 1 or 3 channels; or the grid is below 1.
 
     Example:
+      >>> from flax import nnx
       >>> from jaxret.models.backbones.c3d import C3D
       >>> beside = WithPixelStatistics(C3D(width=1 / 64, embedding_size=16, rngs=nnx.Rngs(0)))
       >>> jax.eval_shape(beside, jnp.zeros((2, 16, 112, 112, 3), jnp.uint8)).embedding.shape
@@ -51,8 +51,7 @@ class WithPixelStatistics(Backbone):
     """
 
     name: ClassVar[str] = "with-pixel-statistics"
-    unit: Unit = "chunk"
-    normalisation: ClassVar[dict[str, Any]] = {}  # the network has its own
+    wrapped: ClassVar[str] = "network"
 
     def __init__(self, network: Backbone, *, grid: int = 8):
         check_sizes(grid=grid)
@@ -61,7 +60,7 @@ class WithPixelStatistics(Backbone):
         if network.channels not in (1, 3):
             raise ConfigError(f"a histogram of colours is of 1 or 3 channels, got {network.channels}")
         self.network, self.grid = network, grid
-        self.channels, self.stage_names, self.dtype = network.channels, network.stage_names, network.dtype
+        self._begin_as(network)
         self.learned = network.embedding_size
         self.embedding_size = self.learned + 2 * grid * grid * self.channels + _BINS
 
@@ -74,11 +73,6 @@ class WithPixelStatistics(Backbone):
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "network": self.network.config, "grid": self.grid}
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
-        """See `Backbone.from_config`."""
-        return cls(create_backbone(**config["network"], rngs=rngs), grid=config["grid"])
 
     def __call__(self, clips: jax.Array) -> Encoding:
         """Clips (B, T, H, W, C), uint8 or floating in 0..255, to vectors (B, D), and the network's stages."""
