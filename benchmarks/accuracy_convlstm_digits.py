@@ -2,6 +2,7 @@
 
     python benchmarks/accuracy_convlstm_digits.py                  # the triplet step, 8 epochs of 75 updates
     python benchmarks/accuracy_convlstm_digits.py --whole          # all four steps, as the command takes them
+    python benchmarks/accuracy_convlstm_digits.py --sift           # SIFT words in their place
 
 A run is kept under --work; one that was stopped goes on, one that is there is taken. Test clips of all 80 classes query
 each other; 20 classes were not trained on. And parts of 150 of the test clips query all of them, as they are and
@@ -10,6 +11,7 @@ changed more and more (`jaxret evaluate --cropped`), by the trained encoder and 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -18,11 +20,16 @@ from typing import Any
 from common import results_file
 from common.study_program import StudyParser
 from flax import nnx
+from studies.convlstm.runs import sift_bags, sift_words
 
-from jaxret.data.datasets.moving_digits import MovingDigits
-from jaxret.evaluation import GroupFigures
+from jaxret.data.datasets.moving_digits import MovingDigits, unseen_labels
+from jaxret.data.ground_truth.changed import ChangedVideos
+from jaxret.data.ground_truth.cropped import CroppedQueries
+from jaxret.data.sampling.frames import evenly_spaced
+from jaxret.evaluation import GroupFigures, LabelProtocol, evaluate_sequences
 from jaxret.models.registry import create_encoder
 from jaxret.models.store import load_encoder
+from jaxret.rank import SequenceRanking
 from jaxret.recipes.conv_lstm.recipe import RECIPE
 from jaxret.recipes.conv_lstm.settings import StepRecord, step_folder
 from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
@@ -31,9 +38,11 @@ from jaxret.retrieval import CroppedEvaluation, CroppedVideos, Retriever, Sequen
 from jaxret.training import RunFolder, replace_settings
 
 DATA = "moving digits, 80 classes"
+CROPPED_DATA = "moving digits, cropped queries"
 METRICS = ("mAP", "P@1", "P@5")
 METHODS = ("Bi-DTW", "mean vector", "untrained, Bi-DTW", "mean of pixels", "chance")
 WHOLE = "four steps"
+CROPPED = 150  # test clips that queries are cropped from
 TRIPLETS: dict[str, Any] = {"steps": ("triplet",), "epochs": 8, "evaluate_every": 8}
 
 
@@ -73,17 +82,43 @@ def cropped(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
             retriever = Retriever.create(Path(folder) / "index", encoder)
             retriever.add(media)
             report = retriever.evaluate(
-                CroppedVideos(150, media),
+                CroppedVideos(CROPPED, media),
                 options=SequenceSearch("bi-dtw"),
                 settings=CroppedEvaluation(query_seed=seed),
             )
         for group, found in report.figures.items():
             chosen = {metric: value for metric, value in found.items() if metric.startswith("mAP")}
-            rows += results_file.rows_of("moving digits, cropped queries", name, chosen, setting=group, seed=seed)
+            rows += results_file.rows_of(CROPPED_DATA, name, chosen, setting=group, seed=seed)
             print(name, group, chosen, flush=True)
     for group, found in report.baselines["chance"].items():
         chosen = {metric: value for metric, value in found.items() if metric.startswith("mAP")}
-        rows += results_file.rows_of("moving digits, cropped queries", "chance", chosen, setting=group, seed=seed)
+        rows += results_file.rows_of(CROPPED_DATA, "chance", chosen, setting=group, seed=seed)
+    return rows
+
+
+def sift(seed: int) -> list[dict[str, Any]]:
+    """Rows of SIFT words, of training clips, by class and of the same cropped queries."""
+    digits = MovingDigits()
+    train, test = (digits.select(lambda item, split=split: item.split == split) for split in ("train", "test"))
+    words = sift_words(train, evenly_spaced(len(train), 400).tolist(), seed=seed)
+    searched, items = sift_bags(test, words), test.items
+    groups = {"seen": {item.label for item in train.items}, "unseen": unseen_labels()}
+    ranking = SequenceRanking("mean-cosine")
+    found = evaluate_sequences(searched, items, searched, items, ranking, LabelProtocol(groups=groups))
+    rows = rows_of_groups("SIFT words", found, "SIFT words", seed)
+    settings = CroppedEvaluation(query_seed=seed)
+    videos = evenly_spaced(len(test), CROPPED).tolist()
+    crops = CroppedQueries(test, videos=videos, crops=settings.runs, share=settings.share, seed=seed)
+    for strength in settings.strengths:
+        changed = ChangedVideos(crops, settings.changes, strength, seed=seed) if strength else crops
+        bags, cropped_items = sift_bags(changed, words), [items[int(video)] for video in crops.videos]
+        by_class = evaluate_sequences(bags, cropped_items, searched, items, ranking)
+        own = [[dataclasses.replace(item, source=item.key) for item in part] for part in (cropped_items, items)]
+        by_clip = evaluate_sequences(bags, own[0], searched, own[1], ranking, LabelProtocol(relevant="source"))
+        figures = {"mAP by clip": by_clip["all"]["mAP"], "mAP by class": by_class["all"]["mAP"]}
+        setting = f"strength {strength:g}"
+        rows += results_file.rows_of(CROPPED_DATA, "SIFT words", figures, setting=setting, seed=seed)
+        print("SIFT words", setting, figures, flush=True)
     return rows
 
 
@@ -91,7 +126,12 @@ def main() -> None:
     """Train where there is no run, and write its figures; of one that was stopped those of its finished steps."""
     parser = StudyParser(__doc__, "accuracy_convlstm_digits", ("digits",), seeds=(0,))
     parser.add_argument("--whole", action="store_true", help="take all four steps")
+    parser.add_argument("--sift", action="store_true", help="measure SIFT words, and train nothing")
     args = parser.read()
+    if args.sift:
+        rows = [row for seed in args.seeds for row in sift(seed)]
+        print(results_file.update("accuracy_convlstm_digits", rows, ["jax", "flax", "opencv-python-headless"]))
+        return
     setting = WHOLE if args.whole else "triplet step, 600 updates"
     for seed in args.seeds:
         run = RunFolder(args.work / f"{'whole' if args.whole else 'triplet'}-{seed}")

@@ -72,8 +72,9 @@ PAGES = {
             "speed_train_step": "Time of a training step",
         },
         {
-            "conv_lstm_strengths.png": "Parts of videos of JHMDB find their videos, changed more and more: by M3 "
-            "before and after its first two steps, with a thumbnail beside its vectors, and by SIFT words (one split).",
+            "conv_lstm_strengths.png": "Parts of videos find their videos, changed more and more: by encoders before "
+            "and after their first two steps, with a thumbnail beside their vectors, and by SIFT words. Bands are the "
+            "deviation of splits.",
             "conv_lstm_memory.png": "Predicted against measured memory of a training step.",
         },
     ),
