@@ -90,7 +90,7 @@ def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
         rotation = fit_itq(means[train], bits, seed=seed)
         made: dict[str, NDArray[np.uint8]] = {
             MEAN_PLANES: planes.codes(means),
-            MEAN_ITQ: pack_bits(((means - rotation.mean) @ rotation.normals).astype(np.float32), threshold=0.0),
+            MEAN_ITQ: pack_bits(rotation(means).astype(np.float32), threshold=0.0),
             OPEN_SET_CODES: pack_bits(embedded(open_set_codes(videos, seed, bits), videos.vectors)),
         }
         found[codes_of(bits)] = {method: scores(videos, rows, seen, "hamming") for method, rows in made.items()}

@@ -21,20 +21,28 @@ _ITERATIONS = 50  # the authors'
 
 @dataclasses.dataclass(frozen=True)
 class Planes:
-    """Hyperplanes, one a bit: bit j of a vector x is 1 where (x - mean) @ normals[:, j] is at least 0.
+    """Hyperplanes, one a bit: bit j of a vector x is 1 where (x - mean) @ normals[:, j] + offsets[j] is at least 0.
 
     Attributes:
       mean: float64 (D,), of the vectors they were fitted on.
       normals: float64 (D, bits); over the vectors the products have the root mean square 1.
+      offsets: float64 (bits,).
     """
 
     mean: NDArray[np.float64]
     normals: NDArray[np.float64]
+    offsets: NDArray[np.float64]
 
     def __call__(self, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
         """What the bits of vectors (N, D) are the signs of, (N, bits)."""
-        products: NDArray[np.float64] = (vectors - self.mean) @ self.normals
+        products: NDArray[np.float64] = (vectors - self.mean) @ self.normals + self.offsets
         return products
+
+    def constant(self, chosen: slice) -> Planes:
+        """The same, but for some bits that are 1 whatever the vector."""
+        normals, offsets = self.normals.copy(), self.offsets.copy()
+        normals[:, chosen], offsets[chosen] = 0, 1
+        return Planes(self.mean, normals, offsets)
 
 
 def fit_itq(vectors: ArrayLike, bits: int, *, seed: int) -> Planes:
@@ -59,7 +67,7 @@ def fit_itq(vectors: ArrayLike, bits: int, *, seed: int) -> Planes:
     rotations = [_rotation(projected, rng) for _ in range(-(-bits // size))]
     rotation = np.hstack(rotations)[:, :bits]  # (C, bits)
     scale = np.sqrt(np.mean((projected @ rotation) ** 2))
-    return Planes(fitted.mean, components @ rotation / scale)
+    return Planes(fitted.mean, components @ rotation / scale, np.zeros(bits))
 
 
 def _rotation(projected: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ def fitted(doubt: float = 5.0) -> OpenSetHash:
         }
     )
     hashed = OpenSetHash(encoder, BITS, rngs=nnx.Rngs(0))
-    hashed.assign(rng.normal(size=D + K + 1) / 4, rng.normal(size=(D + K + 1, BITS)) / 2)
+    hashed.assign(rng.normal(size=D + K + 1) / 4, rng.normal(size=(D + K + 1, BITS)) / 2, np.zeros(BITS))
     hashed.assign_codewords(codewords(), doubt)
     return hashed
 

@@ -57,18 +57,30 @@ def test_more_bits_than_directions_come_from_further_rotations() -> None:
 def test_a_hash_layer_takes_them() -> None:
     found = fit_itq(vectors(), BITS, seed=0)
     layer = HashLayer(Mean(D, rngs=nnx.Rngs(0)), BITS, rngs=nnx.Rngs(0))
-    layer.assign(found.mean, found.normals)
+    offsets = np.linspace(-1, 1, BITS)
+    layer.assign(found.mean, found.normals, offsets)
     activations = np.asarray(layer(jnp.asarray(vectors()[:, None])).embedding)
-    expected = (vectors() - found.mean) @ found.normals
+    expected = (vectors() - found.mean) @ found.normals + offsets
     np.testing.assert_allclose(activations, 1 / (1 + np.exp(-expected)), atol=1e-5)
     clear = np.abs(expected) > 1e-4  # float32 decides the others
     np.testing.assert_array_equal(
         (np.unpackbits(pack_bits(activations), axis=1, bitorder="little") == (expected >= 0))[clear], True
     )
-    with pytest.raises(ValueError, match=r"must have shapes \(24,\) and \(24, 16\), got \(24,\) and \(24, 8\)"):
-        layer.assign(found.mean, found.normals[:, :8])
-    with pytest.raises(ValueError, match="mean and normals must be finite in float32"):
-        layer.assign(found.mean, np.full((D, BITS), np.nan))
+    wanted = r"must have shapes \(24,\), \(24, 16\) and \(16,\), "
+    with pytest.raises(ValueError, match=wanted + r"got \(24,\), \(24, 8\) and \(16,\)"):
+        layer.assign(found.mean, found.normals[:, :8], offsets)
+    with pytest.raises(ValueError, match=wanted + r"got \(24,\), \(24, 16\) and \(8,\)"):
+        layer.assign(found.mean, found.normals, offsets[:8])
+    with pytest.raises(ValueError, match="mean, normals and offsets must be finite in float32"):
+        layer.assign(found.mean, np.full((D, BITS), np.nan), offsets)
+
+
+def test_bits_can_be_made_constant() -> None:
+    found = fit_itq(vectors(), BITS, seed=0)
+    constant = found.constant(slice(12, 16))
+    rows = vectors(1).astype(np.float64)
+    np.testing.assert_array_equal(constant(rows)[:, :12], found(rows)[:, :12])
+    np.testing.assert_array_equal(constant(rows)[:, 12:], 1)
 
 
 def test_what_does_not_vary_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,7 +22,12 @@ from jaxret.training.open_set.rounds import Classifier, Items, Known, Round
 
 T, D, CLASSES, SEEN, SOURCES, EACH = 3, 12, 12, 8, 6, 4
 SETTINGS = OpenSetSettings(
-    strengths=(0.3, 1.0), inverse_regularisation=(1.0,), weights=(1.0, 0.5), doubts=(10.0, 100.0), rounds=3
+    strengths=(0.3, 1.0),
+    inverse_regularisation=(1.0,),
+    weights=(1.0, 0.5),
+    code_weights=(1.0, 0.5),
+    doubts=(10.0, 100.0),
+    rounds=3,
 )
 
 
@@ -87,14 +93,15 @@ def test_codes_gain_on_both_as_well_and_codewords_find_what_is_known() -> None:
     assert fitted[0] > without_codewords[0] + 0.1
 
 
-def test_codes_are_chosen_by_the_product_among_those_that_hold_held_out_classes() -> None:
+def test_codes_are_chosen_by_both_scores_held_out_ones_twice_among_those_that_hold_held_out_classes() -> None:
     before = np.array([[0.2, 0.3], [0.4, 0.5]])  # two rounds; held-out classes are found by 0.4
     scores = {
-        (1.0, 10.0): np.array([[0.9, 0.2], [0.9, 0.4]]),  # the largest product, and held-out classes lose
+        (1.0, 10.0): np.array([[0.9, 0.3], [0.9, 0.4]]),  # the largest, and held-out classes lose
         (1.0, 30.0): np.array([[0.5, 0.3], [0.5, 0.5]]),
-        (2.0, 10.0): np.array([[0.3, 0.5], [0.3, 0.5]]),
+        (2.0, 10.0): np.array([[0.3, 0.5], [0.5, 0.5]]),  # 0.4 x 0.5 ** 2, of the one above 0.5 x 0.4 ** 2
+        (2.0, 30.0): np.array([[0.1, 0.5], [0.3, 0.6]]),
     }
-    assert _best(scores, before=before) == (1.0, 30.0)
+    assert _best(scores, before=before) == (2.0, 10.0)
     assert _best(scores, before=before + 0.2) == (1.0, 10.0)
 
 
@@ -106,16 +113,38 @@ def test_a_codeword_is_the_signs_of_what_a_classes_items_say_on_the_mean() -> No
     classifier = Classifier(np.arange(2), np.zeros((9, 2)), np.zeros(2), np.zeros((2, 3)))
     seen = Round(Deal(labels < 2, fitted, ~fitted), classifier, mean, posterior, np.zeros((5, 8)))
     known = Known(np.zeros(8), 2.0)
-    planes = Planes(rng.normal(size=7), rng.normal(size=(7, 16)))
+    planes = Planes(rng.normal(size=7), rng.normal(size=(7, 16)), rng.normal(size=16))
     codes = Codes.fit(planes, seen, known, 0.5, labels)
     k = 1 / (1 + np.exp(-2.0))
     rows = np.array([[*mean[n], *np.sqrt(0.5 * k * posterior[n]), np.sqrt(0.5 * (1 - k))] for n in range(5)])
-    linear = (rows - planes.mean) @ planes.normals
+    linear = (rows - planes.mean) @ planes.normals + planes.offsets
     np.testing.assert_array_equal(codes.codewords[0], np.where(linear[:2].mean(axis=0) >= 0, 1, -1))
     np.testing.assert_array_equal(codes.codewords[1], np.where(linear[2] >= 0, 1, -1))
     sure = posterior * k / (k + 20 * (1 - k))
     expected = np.where(linear + 4 * sure @ codes.codewords >= 0, 1, -1)
     np.testing.assert_array_equal(codes.signs(seen, known, 0.5, 20.0), expected)
+    # Marks, the last eighth, say whether the class is surely known; other bits stay as they are.
+    marked = codes.marked(1 / 8).signs(seen, known, 0.5, 2.0)
+    np.testing.assert_array_equal(marked[:, :14], codes.signs(seen, known, 0.5, 2.0)[:, :14])
+    surely = (posterior * k / (k + 2 * (1 - k))).sum(axis=1) > 1 / 4
+    np.testing.assert_array_equal(marked[:, 14:], np.where(surely, -1, 1)[:, None].repeat(2, axis=1))
+    assert not codes.marked(1 / 8).signs(seen, Known(np.zeros(8), -9.0), 0.5, 2.0)[:, 14:].min() < 1
+
+
+def test_the_last_bits_are_marks_where_only_marks_are_offered() -> None:
+    train, labels, sources = sequences(0)
+    known = labels < 4
+    hashed = OpenSetHash(OpenSetEncoder(D, 4, rngs=nnx.Rngs(0)), 32, rngs=nnx.Rngs(0))
+    settings = dataclasses.replace(SETTINGS, marks=(0.25,))
+    fit = fit_open_set(hashed, train[known], labels[known], sources[known], settings)
+    assert fit.marks == 0.25
+    encoding = hashed(jnp.asarray(train))
+    posterior, k = (np.asarray(encoding.stages[name]) for name in ("posterior", "known"))
+    surely = 4 * posterior.sum(axis=1) * k / (k + hashed.doubt * (1 - k)) > 1
+    assert 0.1 < surely.mean() < 0.9
+    bits = np.asarray(encoding.embedding) >= 0.5
+    np.testing.assert_array_equal(bits[:, 24:], ~surely[:, None].repeat(8, axis=1))
+    assert 0 < bits[:, :24].mean(axis=0).min() <= bits[:, :24].mean(axis=0).max() < 1
 
 
 @pytest.mark.parametrize(
@@ -124,7 +153,10 @@ def test_a_codeword_is_the_signs_of_what_a_classes_items_say_on_the_mean() -> No
         ({"strengths": (0.1, -1.0)}, r"strengths must be finite numbers of at least 0, got -1\.0"),
         ({"inverse_regularisation": (0.0,)}, r"inverse_regularisation must be finite numbers above 0, got 0\.0"),
         ({"weights": (float("nan"),)}, "weights must be finite numbers above 0, got nan"),
+        ({"code_weights": (0.5, 0.0)}, r"code_weights must be finite numbers above 0, got 0\.0"),
         ({"doubts": (0.5,)}, r"doubts must be finite numbers of at least 1, got 0\.5"),
+        ({"marks": (0.5, 1.0)}, r"marks must be shares of a code's bits below 1, got 1\.0"),
+        ({"marks": (-0.1,)}, r"marks must be finite numbers of at least 0, got -0\.1"),
         ({"weights": ()}, "weights must hold at least one number to choose from, got none"),
         ({"rounds": 1}, "rounds must be at least 2"),
         ({"held_out": 1.0}, "held_out must be a share of the classes above 0 and below 1"),

@@ -75,25 +75,27 @@ class HashLayer(SequenceEncoder):
         """A few words for people."""
         return f"{self.encoder.summary}, then codes of {self.code_bits} bits"
 
-    def assign(self, mean: ArrayLike, normals: ArrayLike) -> None:
-        """Take hyperplanes that were fitted: bit j is 1 where (x - mean) @ normals[:, j] is at least 0.
+    def assign(self, mean: ArrayLike, normals: ArrayLike, offsets: ArrayLike) -> None:
+        """Take hyperplanes that were fitted: bit j is 1 where (x - mean) @ normals[:, j] + offsets[j] is at least 0.
 
         Args:
           mean: (E,), E the size of the embedding before.
           normals: (E, bits).
+          offsets: (bits,).
 
         Raises:
           ValueError: a shape does not fit, or a number is not finite in float32.
         """
-        kernel = np.asarray(normals, np.float64)
-        if kernel.shape != self.linear.kernel.shape or np.shape(mean) != kernel.shape[:1]:
+        kernel, wanted = np.asarray(normals, np.float64), self.linear.kernel.shape
+        given = (np.shape(mean), kernel.shape, np.shape(offsets))
+        if given != (wanted[:1], wanted, wanted[1:]):
             raise ValueError(
-                f"mean and normals must have shapes {self.linear.kernel.shape[:1]} and {self.linear.kernel.shape}, "
-                f"got {np.shape(mean)} and {kernel.shape}"
+                f"mean, normals and offsets must have shapes {wanted[:1]}, {wanted} and {wanted[1:]}, "
+                f"got {given[0]}, {given[1]} and {given[2]}"
             )
-        bias = -np.asarray(mean, np.float64) @ kernel
+        bias = np.asarray(offsets, np.float64) - np.asarray(mean, np.float64) @ kernel
         if not (np.isfinite(kernel.astype(np.float32)).all() and np.isfinite(bias.astype(np.float32)).all()):
-            raise ValueError("mean and normals must be finite in float32")
+            raise ValueError("mean, normals and offsets must be finite in float32")
         assert self.linear.bias is not None
         self.linear.kernel[...] = jnp.asarray(kernel, jnp.float32)
         self.linear.bias[...] = jnp.asarray(bias, jnp.float32)

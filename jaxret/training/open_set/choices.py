@@ -21,7 +21,10 @@ class OpenSetSettings:
       inverse_regularisation: candidates for the classifier's C (`sklearn.linear_model.LogisticRegression`), above 0.
       weights: candidates for the weight of the posterior, above 0; of vectors 0, the mean vectors alone, is always
         among them.
+      code_weights: the same of codes, whose bits the posterior takes from the means.
       doubts: candidates for the doubt of codes, at least 1 (see `jaxret.models.temporal.open_set_hash`).
+      marks: candidates for the share of a code's bits that are marks, at least 0 and below 1 (see
+        `jaxret.training.open_set.codes`).
       rounds: in which classes are held out.
       held_out: share of the classes that each round holds out.
       seed: of the classes and sources that are drawn.
@@ -33,7 +36,9 @@ class OpenSetSettings:
     strengths: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0)
     inverse_regularisation: Sequence[float] = (0.1, 1.0, 10.0)
     weights: Sequence[float] = (4.0, 2.0, 1.0, 0.5, 0.25)
-    doubts: Sequence[float] = (10.0, 30.0, 100.0, 300.0, 1000.0)
+    code_weights: Sequence[float] = (1.0, 0.5, 0.25)
+    doubts: Sequence[float] = (30.0, 100.0, 300.0)
+    marks: Sequence[float] = (0.0, 1 / 32, 1 / 16)
     rounds: int = 5
     held_out: float = 0.3
     seed: int = 0
@@ -46,7 +51,11 @@ class OpenSetSettings:
         _check("strengths", self.strengths, 0, included=True)
         _check("inverse_regularisation", self.inverse_regularisation, 0, included=False)
         _check("weights", self.weights, 0, included=False)
+        _check("code_weights", self.code_weights, 0, included=False)
         _check("doubts", self.doubts, 1, included=True)
+        _check("marks", self.marks, 0, included=True)
+        if max(self.marks) >= 1:
+            raise ConfigError(f"marks must be shares of a code's bits below 1, got {max(self.marks)!r}")
 
 
 def _check(name: str, values: Sequence[float], least: float, *, included: bool) -> None:
@@ -69,6 +78,7 @@ class OpenSetFit:
       kept_gain, held_out_gain: mean over the rounds of mAP less that of the mean vectors, for queries of kept and of
         held-out classes; of codes, less that of codes of the mean vectors (ITQ).
       doubt: chosen for codes; None where there are none.
+      marks: share of the bits, chosen for codes.
     """
 
     strength: float | None
@@ -77,3 +87,4 @@ class OpenSetFit:
     kept_gain: float
     held_out_gain: float
     doubt: float | None = None
+    marks: float = 0.0

@@ -2,14 +2,17 @@
 
 The hyperplanes are a rotation of embeddings, fitted on the training items as each round embeds them, some as items of
 classes that are not known, so that both kinds differ in their bits. The codeword of a class is the signs of the mean
-over its items of what the hyperplanes say. The posterior's weight and the doubt (see
-`jaxret.models.temporal.open_set_hash`) are chosen in the rounds by the codes that come of them.
+over its items of what the hyperplanes say. Some bits are *marks*: they say no more than whether an item is surely of a
+known class, so that known items stand apart from all others. The posterior's weight, the doubt (see
+`jaxret.models.temporal.open_set_hash`) and the share of marks are chosen in the rounds by the codes that come of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,8 @@ from jaxret.training.open_set.rounds import Floats, Items, Known, Round, calibra
 from jaxret.training.open_set.trials import Trials
 
 __all__ = ["Codes", "choose_codes", "fit_codes"]
+
+Choice = TypeVar("Choice", bound=Hashable)
 
 _CHOICE_BITS = 64  # of the codes by which weight and doubt are chosen, at most: longer ones take minutes to fit
 _CHOICE_ROWS = 1000  # that those codes are fitted on, at most
@@ -46,6 +51,13 @@ class Codes:
         np.add.at(sums, labels[fitted], planes(seen.embedding(known, weight))[fitted])
         return cls(planes, _signs(sums))
 
+    def marked(self, share: float) -> Codes:
+        """The same but for that share of the bits, the last ones: 1, and -1 in the codeword of every class."""
+        bits = self.codewords.shape[1]
+        marks, codewords = slice(bits - round(share * bits), bits), self.codewords.copy()
+        codewords[:, marks] = -1
+        return Codes(self.planes.constant(marks), codewords)
+
     def signs(self, seen: Round, known: Known, weight: float, doubt: float) -> Floats:
         """The codes (N, bits) of all items, of -1 and 1."""
         linear = self.planes(seen.embedding(known, weight))
@@ -55,7 +67,8 @@ class Codes:
 def choose_codes(
     trials: Trials, rounds: Sequence[Round], fit: OpenSetFit, settings: OpenSetSettings, bits: int
 ) -> OpenSetFit:
-    """The posterior's weight and the doubt by codes, of which those of a round are fitted on what other rounds show.
+    """The posterior's weight, the doubt and the share of marks by codes, of which those of a round are fitted on what
+    other rounds show.
 
     Args:
       trials: of the rounds.
@@ -67,9 +80,10 @@ def choose_codes(
     items, bits = trials.items, min(bits, _CHOICE_BITS)
     plain = [fit_itq(items.mean[deal.fitted], bits, seed=settings.seed) for deal in trials.deals]
     before = trials.scores([_signs(planes(items.mean)) for planes in plain])
-    found: dict[tuple[float, float], Floats] = {}
-    for weight in settings.weights:
-        signs: dict[float, list[Floats]] = {doubt: [] for doubt in settings.doubts}
+    found: dict[tuple[float, float, float], Floats] = {}
+    for weight in settings.code_weights:
+        choices = itertools.product(settings.doubts, settings.marks)
+        signs: dict[tuple[float, float], list[Floats]] = {choice: [] for choice in choices}
         for one in rounds:
             others = [other for other in rounds if other is not one]
             known = calibrated(others)
@@ -77,37 +91,41 @@ def choose_codes(
             sample = np.concatenate([other.embedding(known, weight)[one.deal.kept] for other in others])
             planes = fit_itq(sample[:: -(-len(sample) // _CHOICE_ROWS)], bits, seed=settings.seed)
             codes = Codes.fit(planes, one, known, weight, items.labels)
-            for doubt, made in signs.items():
-                made.append(codes.signs(one, known, weight, doubt))
-        found |= {(weight, doubt): trials.scores(made) for doubt, made in signs.items()}
-    weight, doubt = _best(found, before=before)
-    kept, held_out = map(float, (found[weight, doubt] - before).mean(axis=0))
-    return dataclasses.replace(fit, weight=weight, doubt=doubt, kept_gain=kept, held_out_gain=held_out)
+            for (doubt, share), made in signs.items():
+                made.append(codes.marked(share).signs(one, known, weight, doubt))
+        found |= {(weight, *choice): trials.scores(made) for choice, made in signs.items()}
+    best = _best(found, before=before)
+    weight, doubt, share = best
+    kept, held_out = map(float, (found[best] - before).mean(axis=0))
+    return dataclasses.replace(fit, weight=weight, doubt=doubt, marks=share, kept_gain=kept, held_out_gain=held_out)
 
 
-def fit_codes(items: Items, rounds: Sequence[Round], whole: Round, weight: float, bits: int, seed: int) -> Codes:
+def fit_codes(
+    items: Items, rounds: Sequence[Round], whole: Round, fit: OpenSetFit, *, bits: int, seed: int
+) -> Codes:
     """The codes of an encoder that was fitted on all items.
 
     Args:
       items: what it was fitted on.
       rounds: some of the items as encoders see them that do not know some classes.
       whole: the items as the encoder sees them.
-      weight: of the posterior.
+      fit: what was chosen.
       bits: of the codes.
       seed: of the rotation.
     """
     known = calibrated(rounds)
-    sample = np.concatenate([one.embedding(known, weight) for one in rounds])
-    return Codes.fit(fit_itq(sample, bits, seed=seed), whole, known, weight, items.labels)
+    sample = np.concatenate([one.embedding(known, fit.weight) for one in rounds])
+    return Codes.fit(fit_itq(sample, bits, seed=seed), whole, known, fit.weight, items.labels).marked(fit.marks)
 
 
 def _signs(linear: Floats) -> Floats:
     return np.where(linear >= 0, 1.0, -1.0)
 
 
-def _best(scores: Mapping[tuple[float, float], Floats], *, before: Floats) -> tuple[float, float]:
-    """The choice of the largest product of both mAPs, so that a tenth more counts alike on either side, among those
-    that lose nothing on held-out classes; where all lose, among all.
+def _best(scores: Mapping[Choice, Floats], *, before: Floats) -> Choice:
+    """The choice of the largest kept mAP times the square of the held-out one among those that lose nothing on
+    held-out classes; where all lose, among all. A tenth more counts alike wherever a score stands, and twice on held-out
+    classes: rounding harms those most, and they are what rounds, which choose by them, promise too much of.
 
     Args:
       scores: (rounds, 2) of each, of kept and of held-out classes.
@@ -115,4 +133,9 @@ def _best(scores: Mapping[tuple[float, float], Floats], *, before: Floats) -> tu
     """
     means = {choice: found.mean(axis=0) for choice, found in scores.items()}
     least = before.mean(axis=0)[1]
-    return max(means, key=lambda choice: (means[choice][1] >= least, float(means[choice].prod())))
+
+    def worth(choice: Choice) -> tuple[bool, float]:
+        kept, held_out = means[choice]
+        return held_out >= least, float(kept * held_out**2)
+
+    return max(means, key=worth)

@@ -102,8 +102,8 @@ def fit_open_set(
     sequence.weight = fit.weight
     if hashed is not None:
         assert fit.doubt is not None
-        codes = fit_codes(items, fitted, whole, fit.weight, hashed.code_bits, settings.seed)
-        hashed.assign(codes.planes.mean, codes.planes.normals)
+        codes = fit_codes(items, fitted, whole, fit, bits=hashed.code_bits, seed=settings.seed)
+        hashed.assign(codes.planes.mean, codes.planes.normals, codes.planes.offsets)
         hashed.assign_codewords(codes.codewords, fit.doubt)
     return fit
 
