@@ -21,7 +21,7 @@ from jaxret.recipes.clips import deep_hash
 from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_fusion
 from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
 from jaxret.retrieval.encode import clip_rows, code_rows
-from jaxret.training import LoopConfig, RunContext, RunFolder, Validation
+from jaxret.training import LoopConfig, RunContext, RunFolder, Validation, read_run_log
 
 __all__ = ["END_TO_END_EPOCHS", "END_TO_END_FRAMES", "END_TO_END_PIXELS", "train_and_score", "trained_by_recipe"]
 
@@ -106,7 +106,7 @@ def train_and_score(make_data: Callable[[], Sequences], config: DeepHashConfig, 
 
 
 def trained_by_recipe(source: FrameSource, freeze: bool, folder: Path) -> dict[str, float]:
-    """mAP@10 of a run of the recipe, done first if it is not there yet."""
+    """mAP@10 of a run of the recipe, done first if it is not there yet, and what its log says of the training."""
     run = RunFolder(folder)
     # Every epoch is kept and none is picked: a tenth of the training clips is few to pick by.
     loop = LoopConfig(epochs=END_TO_END_EPOCHS, evaluate_every=END_TO_END_EPOCHS)
@@ -139,7 +139,9 @@ def trained_by_recipe(source: FrameSource, freeze: bool, folder: Path) -> dict[s
         Ranking("hamming"),
         LabelProtocol(ks=(10,)),
     )["all"]
-    return {shown: figures[name] for name, shown in METRICS.items() if name in figures}
+    (log,) = read_run_log(run.metrics)  # of the one evaluation, means over all steps
+    training = {"training accuracy, all steps": log["train_accuracy"], "training loss, all steps": log["loss"]}
+    return {shown: figures[name] for name, shown in METRICS.items() if name in figures} | training
 
 
 def _places(rows: Rows, items: Any) -> tuple[Rows, list[Any]]:
