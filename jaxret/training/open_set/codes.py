@@ -100,9 +100,7 @@ def choose_codes(
     return dataclasses.replace(fit, weight=weight, doubt=doubt, marks=share, kept_gain=kept, held_out_gain=held_out)
 
 
-def fit_codes(
-    items: Items, rounds: Sequence[Round], whole: Round, fit: OpenSetFit, *, bits: int, seed: int
-) -> Codes:
+def fit_codes(items: Items, rounds: Sequence[Round], whole: Round, fit: OpenSetFit, *, bits: int, seed: int) -> Codes:
     """The codes of an encoder that was fitted on all items.
 
     Args:
@@ -124,8 +122,8 @@ def _signs(linear: Floats) -> Floats:
 
 def _best(scores: Mapping[Choice, Floats], *, before: Floats) -> Choice:
     """The choice of the largest kept mAP times the square of the held-out one among those that lose nothing on
-    held-out classes; where all lose, among all. A tenth more counts alike wherever a score stands, and twice on held-out
-    classes: rounding harms those most, and they are what rounds, which choose by them, promise too much of.
+    held-out classes; where all lose, among all. A tenth more counts alike wherever a score stands, and twice on
+    held-out classes: rounding harms those most, and rounds, which choose by them, promise too much of them.
 
     Args:
       scores: (rounds, 2) of each, of kept and of held-out classes.
