@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.decode.previews import whole_frame
 from jaxret.data.readers import Pixels
 from jaxret.errors import MediaError
 from jaxret.reporting import GalleryRow, Tile, boxed_image, draw_result_gallery
 from jaxret.retrieval.hit import Hit
 from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.query_file import single_file
+from jaxret.retrieval.region import Box, scaled_box
 
 __all__ = ["draw_hits", "hit_row"]
 
@@ -34,11 +37,11 @@ def hit_row(query: MediaDataset, hits: Sequence[Hit], options: RegionSearch, *, 
     Raises:
       MediaError: the query cannot be read.
     """
-    image = _frame(query, options.at or 0.0)
-    box = [] if options.region is None else [options.region.box(image.shape[:2])]
+    image, size = _frame(query, options.at or 0.0, height)
+    box = None if options.region is None else options.region.box(size)
     name = Path(query.items[0].key).name
     caption = name if options.at is None else f"{name}\n{options.at:.1f} s"
-    own = Tile(boxed_image(image, box, height=height), caption)
+    own = Tile(_boxed(image, size, box, height), caption)
     return GalleryRow(own, [_tile(hit, height) for hit in hits])
 
 
@@ -58,13 +61,22 @@ def _tile(hit: Hit, height: int) -> Tile:
     try:
         if hit.item.path is None:
             raise MediaError(hit.item.key, "not a file")
-        image = _frame(single_file(hit.item.path), hit.start)
+        image, size = _frame(single_file(hit.item.path), hit.start, height)
     except MediaError:
         empty = np.full((height, height, 3), 230, np.uint8)
         return Tile(empty, f"{Path(hit.item.key).name}\ncannot be read now")
-    return Tile(boxed_image(image, [] if hit.box is None else [hit.box], height=height), caption)
+    return Tile(_boxed(image, size, hit.box, height), caption)
 
 
-def _frame(dataset: MediaDataset, second: float) -> Pixels:
+def _frame(dataset: MediaDataset, second: float, height: int) -> tuple[Pixels, tuple[int, int]]:
+    """A frame, at most so high, and the height and width that it has in its file."""
     with dataset.open(0) as reader:
-        return reader.read_at([second])[0]
+        size = reader.info.height, reader.info.width
+        geometry = whole_frame(*size, math.ceil(size[1] * height / size[0]))
+        return reader.read_at([second], geometry)[0], size
+
+
+def _boxed(image: Pixels, size: tuple[int, int], box: Box | None, height: int) -> Pixels:
+    """An image with a box in pixels of the size that it had."""
+    boxes = [] if box is None else [scaled_box(box, size, image.shape[:2])]
+    return boxed_image(image, boxes, height=height)

@@ -20,7 +20,7 @@ from jaxret.training import RunContext, RunFolder
 
 __all__ = ["finish_instance_run"]
 
-_GALLERY_QUERIES, _GALLERY_RESULTS = 6, 5
+_GALLERY_QUERIES, _GALLERY_RESULTS, _CANDIDATES = 6, 5, 20
 _MIDDLE = Region(0.25, 0.25, 0.5, 0.5)
 
 
@@ -109,7 +109,7 @@ def _searches(dataset: MediaDataset, retriever: Retriever) -> tuple[list[Gallery
     indexed = match_items(dataset, retriever.index).known
     images = [index for index, item in enumerate(dataset.items) if item.kind == "image" and index in indexed]
     chosen = evenly_spaced(len(images), _GALLERY_QUERIES)
-    options = RegionSearch(_MIDDLE, candidates=50)
+    options = RegionSearch(_MIDDLE, candidates=_CANDIDATES)
     rows, queries = [], []
     for index in (images[position] for position in chosen):
         query = MediaSubset(dataset, [index])
