@@ -232,6 +232,11 @@ TARGET static void NAME(direct)(jr_hamming *search, jr_hamming_worker *worker, i
             } else if (bytes == 8 * VECTOR_BYTES) {
                 query.mask = all;
                 SHAPE(WORDS, 8);
+#if WORDS == 2
+            } else if (bytes == 16 * VECTOR_BYTES) {
+                query.mask = all;
+                SHAPE(WORDS, 16);
+#endif
             } else
                 SHAPE(WORDS, vectors);
 #undef SHAPE

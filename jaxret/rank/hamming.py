@@ -200,6 +200,9 @@ def check_codes(query_codes: Any, gallery_codes: Any) -> tuple[CodeMatrix, CodeM
 
 def threads_for(queries: CodeMatrix, gallery: CodeMatrix, threads: int | None, level: str) -> int:
     """The threads that a linear search of this size is worth at an instruction set, of those that `threads` allows."""
+    allowed = check_threads(threads)
+    if allowed == 1:
+        return 1
     compared, loaded = len(queries) * gallery.size / 1e11, gallery.size / 8e10
     seconds = _TIMES_SLOWER.get(level, 1.0) * (compared + loaded + len(queries) * 7e-7)
-    return worthwhile_threads(check_threads(threads), seconds)
+    return worthwhile_threads(allowed, seconds)

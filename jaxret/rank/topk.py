@@ -25,6 +25,7 @@ from jaxret.rank.validation import (
     check_k,
     check_real,
     check_same_width,
+    lies_as_float32,
     raise_if_not_finite,
     to_float32,
 )
@@ -216,11 +217,10 @@ def _nearest_in_parts(
     search = TopkSearch(query_matrix, k, metric, count, simd_code())
     first = 0
     for matrix in matrices:
-        block = len(matrix)
-        if matrix.dtype != np.float32 or not (matrix.flags.c_contiguous and matrix.flags.aligned):
-            block = max(1, _CONVERTED_BLOCK_BYTES // (4 * dimensions))  # block by block, never as a whole
+        whole = lies_as_float32(matrix)
+        block = len(matrix) if whole else max(1, _CONVERTED_BLOCK_BYTES // (4 * dimensions))  # never as a whole
         for start in range(0, len(matrix), block):
-            rows = to_float32(matrix[start : start + block])
+            rows = to_float32(matrix if whole else matrix[start : start + block])
             bad_row = search.add(rows, first + start, _from_row(progress, first + start, size))
             if bad_row >= 0:
                 place = bad_row - first - start

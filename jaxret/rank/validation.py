@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import Any, Protocol
 
@@ -22,6 +23,10 @@ class HasShape(Protocol):
 
 MOST = 2**31 - 1
 """The largest count: of what is counted here there are never more."""
+
+_FLOAT32 = np.dtype(np.float32)  # comparing with these takes a quarter of comparing with np.float32 itself
+_UINT8 = np.dtype(np.uint8)
+_FEW_NUMBERS = 4096
 
 
 def as_array(array: Any, name: str) -> NDArray[Any]:
@@ -61,14 +66,14 @@ def check_float_matrix(array: Any, name: str, *, single: bool = False) -> NDArra
     # ml_dtypes.bfloat16 and its kin are of kind "V" to NumPy but convert to float32.
     if matrix.dtype.kind != "f" and not _is_extension_float(matrix.dtype):
         raise TypeError(f"{name} must have a float dtype, got {matrix.dtype}")
+    if matrix.ndim == 2 and matrix.size:
+        return matrix
     if matrix.ndim != 2:
         shape = "(D,) or (Q, D)" if single else "(N, D)"
         raise ValueError(f"{name} must have the shape {shape}, got {matrix.shape}")
     if matrix.shape[0] == 0:
         raise ValueError(f"{name} must not be empty, got shape {matrix.shape}")
-    if matrix.shape[1] == 0:
-        raise ValueError(f"{name} must have at least one dimension, got shape {matrix.shape}")
-    return matrix
+    raise ValueError(f"{name} must have at least one dimension, got shape {matrix.shape}")
 
 
 def as_float32_matrix(array: Any, name: str, *, single: bool = False) -> FloatMatrix:
@@ -85,10 +90,16 @@ def as_float32_matrix(array: Any, name: str, *, single: bool = False) -> FloatMa
 
 def to_float32(matrix: NDArray[Any]) -> FloatMatrix:
     """C-contiguous, aligned, native float32; what is too large becomes infinite, for `check_finite`."""
-    if type(matrix) is np.ndarray and matrix.dtype == np.float32 and matrix.flags.c_contiguous and matrix.flags.aligned:
+    if type(matrix) is np.ndarray and lies_as_float32(matrix):
         return matrix  # `np.require` takes longer than a search of few rows
     with np.errstate(over="ignore", invalid="ignore"):
         return np.require(matrix, np.float32, ["C", "A"]).view(np.ndarray)
+
+
+def lies_as_float32(matrix: NDArray[Any]) -> bool:
+    """Whether the kernels can read a matrix as it lies."""
+    flags = matrix.flags
+    return matrix.dtype == _FLOAT32 and flags.c_contiguous and flags.aligned
 
 
 def check_finite(matrix: FloatMatrix, name: str, first_row: int = 0) -> None:
@@ -97,6 +108,10 @@ def check_finite(matrix: FloatMatrix, name: str, first_row: int = 0) -> None:
     Raises:
         ValueError: there is one.
     """
+    if matrix.size <= _FEW_NUMBERS:  # for which two calls of NumPy take as long as a small search
+        numbers = matrix.reshape(-1)
+        if math.isfinite(np.dot(numbers, numbers)):
+            return
     if not np.isfinite(matrix).all():
         raise_if_not_finite(matrix, name, first_row)
 
@@ -137,16 +152,16 @@ def check_code_matrix(array: Any, name: str, *, single: bool = False) -> CodeMat
     codes = as_array(array, name)
     if single and codes.ndim == 1:
         codes = codes[None, :]
-    if codes.dtype != np.uint8:
+    if codes.dtype != _UINT8:
         raise TypeError(f"{name} must have the dtype uint8 (codes from pack_bits), got {codes.dtype}")
+    if codes.ndim == 2 and codes.size:
+        return codes
     if codes.ndim != 2:
         shape = "(bytes,) or (Q, bytes)" if single else "(N, bytes)"
         raise ValueError(f"{name} must have the shape {shape}, got {codes.shape}")
     if codes.shape[0] == 0:
         raise ValueError(f"{name} must not be empty, got shape {codes.shape}")
-    if codes.shape[1] == 0:
-        raise ValueError(f"{name} must have at least one byte a code, got shape {codes.shape}")
-    return codes
+    raise ValueError(f"{name} must have at least one byte a code, got shape {codes.shape}")
 
 
 def check_same_width(queries: NDArray[Any], gallery: HasShape, unit: str = "dimensions") -> None:
@@ -167,7 +182,7 @@ def check_count(value: Any, name: str, *, most: int | None = MOST) -> int:
         TypeError: it is no integer (a bool is none either).
         ValueError: it is out of range.
     """
-    count = _as_integer(value, name)
+    count = value if type(value) is int else _as_integer(value, name)
     if count < 1:
         raise ValueError(f"{name} must be at least 1, got {count}")
     if most is not None and count > most:
