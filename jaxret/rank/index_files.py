@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
+import uuid
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxret.errors import IndexFormatError
+from jaxret.files import write_folder
 
 
 @dataclass(frozen=True)
@@ -39,23 +38,20 @@ class IndexFormat:
 
         Raises:
             FileExistsError: `folder` exists.
+            WriteError: the disk is full.
         """
         if folder.exists():
             raise FileExistsError(f"{folder} exists already")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        own = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")  # two may write at once: the first has the name
+        with write_folder(folder, partial=own) as beside:
+            beside.mkdir()
             described = {}
             for name, array in arrays.items():
                 np.save(beside / f"{name}.npy", array, allow_pickle=False)
                 described[name] = {"dtype": str(array.dtype), "shape": list(array.shape), "crc32": _checksum(array)}
             manifest = {"format": self.name, "version": self.version, **settings, "arrays": described}
             (beside / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
-            beside.chmod(0o777 & ~_umask())
-            beside.rename(folder)
-        except BaseException:
-            shutil.rmtree(beside, ignore_errors=True)
-            raise
 
     def read(self, folder: Path, verify: bool) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """The memory-mapped arrays of an index folder, checked against its manifest, and the manifest.
@@ -99,9 +95,3 @@ def _read_array(path: Path, dtype: str, described: Any, verify: bool) -> NDArray
 
 def _checksum(array: NDArray[Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
