@@ -11,7 +11,7 @@ from reference.kernel_levels import at_every_level, forced
 
 from jaxret.rank import hamming_topk, hamming_within, pack_bits, unpack_bits
 
-WIDTHS = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 128, 200]
+WIDTHS = [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 63, 64, 65, 100, 128, 200, 256]
 
 
 def some_codes(rng: np.random.Generator, count: int, width: int, flips: float) -> np.ndarray:
