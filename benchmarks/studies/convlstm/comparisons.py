@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common import results_file
 from common.paths import RESULTS
-from studies.convlstm.plots import Curves
+
+if TYPE_CHECKING:
+    from studies.convlstm.plots import Curves
 
 __all__ = [
     "FOUR_STEPS_THUMBNAIL",

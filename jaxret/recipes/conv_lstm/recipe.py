@@ -30,10 +30,9 @@ accelerators: 64 x 64 is the default here, and a vector holds a quarter of the n
 
 Measured (`benchmarks/accuracy_convlstm_digits.py`, moving digits, two seeds): mAP of queries of classes trained on
 0.408 and 0.282, of others 0.293 and 0.210 after the four steps; 0.389 and 0.259, 0.296 and 0.190 after the first two;
-untrained 0.019, chance 0.017. `benchmarks/accuracy_convlstm.py`, JHMDB, six classes, 32 x 32 pixels, M3 on two splits:
-mAP by class 0.438 and 0.423 after the four steps, 0.384 and 0.451 after two, untrained 0.269 and 0.303, with pixels
-standardised by the data and no thumbnail; with the defaults 0.446 and 0.442 after two steps of half as many updates,
-untrained 0.245 and 0.322, and of parts changed at strength 0.5 mAP by clip 0.422 and 0.282, untrained 0.281 and 0.245.
+untrained 0.019, chance 0.017. `benchmarks/accuracy_convlstm.py`, JHMDB, six classes, 32 x 32 pixels, M3 on the three
+splits: after the first two steps mAP by class 0.423 ± 0.037, and of parts changed at strength 0.5 mAP by clip 0.396 ±
+0.104; untrained 0.281 ± 0.039 and 0.297 ± 0.061, SIFT words 0.280 ± 0.033 and 0.125 ± 0.012.
 
 Run: `python -m jaxret.train conv-lstm --data FOLDER --architecture m3`.
 """

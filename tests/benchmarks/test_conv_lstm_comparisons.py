@@ -1,0 +1,60 @@
+"""Rows of the ConvLSTM benchmark, compared within each seed and drawn against the strength of changes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
+if not BENCHMARKS.is_dir():
+    pytest.skip("the benchmarks are not here", allow_module_level=True)
+sys.path.append(str(BENCHMARKS))
+
+from studies.convlstm.comparisons import (  # noqa: E402
+    THUMBNAIL,
+    TWO_STEPS,
+    UNTRAINED,
+    paired_differences,
+    strength_curves,
+)
+
+VIDEOS, ABLATIONS = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations"
+
+
+def row(data: str, method: str, setting: str, seed: int | None, value: float, metric: str) -> dict[str, Any]:
+    fields = {"data": data, "method": method, "setting": setting, "seed": seed, "value": value, "metric": metric}
+    return {name: field for name, field in fields.items() if field is not None}
+
+
+def test_differences_are_of_the_same_seed_and_metric() -> None:
+    rows = [
+        row(ABLATIONS, "M2", THUMBNAIL, 0, 0.5, "mAP by class"),
+        row(ABLATIONS, "M2", THUMBNAIL, 1, 0.4, "mAP by class"),
+        row(ABLATIONS, "M2", THUMBNAIL, 1, 0.9, "mAP by clip"),
+        row(ABLATIONS, "M2", UNTRAINED, 0, 0.2, "mAP by class"),
+        row(ABLATIONS, "M3", UNTRAINED, 1, 0.1, "mAP by class"),  # of another model
+        row(VIDEOS, "SIFT words", "cosine", 1, 0.3, "mAP by class"),
+        row(VIDEOS, "SIFT words", "cosine", 1, 1.0, "mAP by clip"),
+        row("full size", "M1", "", None, 132.0, "million parameters"),
+    ]
+    found = {(each["setting"], each["seed"], each["metric"]): each for each in paired_differences(rows)}
+    assert {key: each["value"] for key, each in found.items()} == {
+        ("two steps and a thumbnail, less untrained", 0, "mAP by class"): pytest.approx(0.3),
+        ("two steps and a thumbnail, less SIFT words", 1, "mAP by class"): pytest.approx(0.1),
+        ("two steps and a thumbnail, less SIFT words", 1, "mAP by clip"): pytest.approx(-0.1),
+    }
+    assert {(each["data"], each["method"]) for each in found.values()} == {(f"{VIDEOS}: differences", "M2")}
+
+
+def test_curves_are_of_what_was_measured_at_several_strengths() -> None:
+    rows = [
+        row(ABLATIONS, "M3", TWO_STEPS, 0, 0.9, "mAP by clip"),
+        row(ABLATIONS, "M3", TWO_STEPS, 1, 0.7, "mAP by clip"),
+        row(ABLATIONS, "M3", TWO_STEPS, 0, 0.5, "strength 0.5: mAP by clip"),
+        row(ABLATIONS, "M3", TWO_STEPS, 0, 0.4, "mAP by class"),
+        row(VIDEOS, "NDVR-DML", "mean vector, cosine", 0, 1.0, "mAP by clip"),  # at one strength
+    ]
+    assert strength_curves(rows) == {VIDEOS: {"M3, two steps": {0.0: [0.9, 0.7], 0.5: [0.5]}}}
