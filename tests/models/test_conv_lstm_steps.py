@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxret.models.conv_lstm import winograd
 from jaxret.models.conv_lstm.cell import _scan
 from jaxret.models.conv_lstm.cell_cpu import Direct, Form, Winograd, conv_lstm_steps, fitting_form
+from jaxret.models.layers import winograd
 
 
 def arrays_of(spatial, into=3, channels=4, batch=4, steps=3, window=3):

@@ -119,7 +119,7 @@ def test_gradient_over_four_axes_is_that_of_differences():
     [(4, 16, 1, (1, 1)), (4, 16, 15, (1, 8)), (4, 16, 16, (1, 16)), (6, 2, 9, (3, 2)), (1, 7, 6, (1, 1))],
 )
 def test_blocks_divide_the_batch_and_are_no_larger_than_asked(clips, frames, most, block):
-    assert offset_convolution._block(clips, frames, most) == block
+    assert offset_convolution.block_of_frames(clips, frames, most) == block
 
 
 def test_bfloat16_keeps_its_type_and_its_precision():

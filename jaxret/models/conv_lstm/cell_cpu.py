@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxret.models.conv_lstm import winograd
+from jaxret.models.layers import winograd
 from jaxret.models.layers.conv3d_cpu import gradient_of_kernel
 from jaxret.models.layers.dispatch import convolve
 from jaxret.models.layers.feature_map import per_channel
@@ -125,16 +125,12 @@ class Winograd:
         return self.group
 
     def enter(self, maps: jax.Array) -> jax.Array:
-        """(B', H, W, C) to tiles (4, 4, B', H / 4, W / 4, C)."""
-        clips, height, width, channels = maps.shape
-        tile = winograd.TILE
-        tiles = maps.reshape(clips, height // tile, tile, width // tile, tile, channels)
-        return tiles.transpose(2, 4, 0, 1, 3, 5)
+        """See `winograd.tiles_of`."""
+        return winograd.tiles_of(maps)
 
     def leave(self, maps: jax.Array) -> jax.Array:
-        """Tiles (4, 4, B', H / 4, W / 4, C) to (B', H, W, C)."""
-        tile, _, clips, rows, columns, channels = maps.shape
-        return maps.transpose(2, 3, 0, 4, 1, 5).reshape(clips, rows * tile, columns * tile, channels)
+        """See `winograd.from_tiles`."""
+        return winograd.from_tiles(maps)
 
     def prepare(self, kernel: jax.Array) -> jax.Array:
         """At the 36 points, (36, C_out, C_in): so both products below run faster."""

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["gradient_of_kernel", "largest_divisor", "offset_convolution", "sum_over_offsets"]
+__all__ = ["block_of_frames", "gradient_of_kernel", "largest_divisor", "offset_convolution", "sum_over_offsets"]
 
 Strides = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
@@ -139,7 +139,9 @@ def gradient_of_kernel(
     sizes = gradient.shape[2:-1]
     columns = math.prod(window) * channels
     bytes_of_frame = math.prod(sizes) * columns * inputs.dtype.itemsize
-    clips_of_block, frames_of_block = _block(batch, frames, max(1, _BYTES_OF_WINDOWS // max(1, bytes_of_frame)))
+    clips_of_block, frames_of_block = block_of_frames(
+        batch, frames, max(1, _BYTES_OF_WINDOWS // max(1, bytes_of_frame))
+    )
 
     def part(array: jax.Array, clip: jax.Array, frame: jax.Array, count: int) -> jax.Array:
         array = lax.dynamic_slice_in_dim(array, clip, clips_of_block, axis=0)
@@ -177,11 +179,11 @@ def _gradients_by_frame(frames: int, gradient: jax.Array, wide: int, step: int, 
     return lax.pad(gradient, jnp.zeros((), gradient.dtype), spread)
 
 
-def _block(clips: int, frames: int, most: int) -> tuple[int, int]:
+def block_of_frames(clips: int, frames: int, most: int) -> tuple[int, int]:
     """Clips and frames of the largest block up to `most` frames that divides the batch: parts of one clip, or clips.
 
     Example:
-      >>> _block(4, 16, 10), _block(4, 16, 40)
+      >>> block_of_frames(4, 16, 10), block_of_frames(4, 16, 40)
       ((1, 8), (2, 16))
     """
     if most < frames:

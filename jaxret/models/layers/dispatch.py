@@ -3,7 +3,8 @@
 XLA's CPU backend computes depthwise convolutions, strided convolutions of few channels, and convolutions over
 three axes, several times slower than the same arithmetic written in another way; on GPU and TPU the library
 convolutions are the fast ones. The choice is made when a function is traced, from JAX's default backend, so that
-a model need not know where it runs. All forms compute the same sums and differ by rounding only.
+a model need not know where it runs. All forms compute the same sums and differ by rounding only, minimal filtering
+(`jaxret.models.layers.winograd`) by some ten times as much as the others.
 
 Arrays are channels-last: inputs (B, *spatial, C), kernels (*window, C_in, C_out), with any number of
 spatial axes. Like every deep-learning library, these "convolutions" do not flip the kernel.
@@ -23,6 +24,7 @@ from jaxret.models.layers.conv2d_cpu import narrow_convolution
 from jaxret.models.layers.conv3d_cpu import largest_divisor, offset_convolution, sum_over_offsets
 from jaxret.models.layers.depthwise_cpu import padded_for_shifts, shifted_convolution
 from jaxret.models.layers.padded import Inside
+from jaxret.models.layers.winograd import volume_convolution, worth_tiles
 
 __all__ = ["Padding", "convolve", "depthwise_convolve", "map_groups", "output_padding", "runs_on_cpu"]
 
@@ -128,6 +130,8 @@ def _dense_convolution(
     inputs: jax.Array, kernel: jax.Array, strides: tuple[int, ...], pads: tuple[tuple[int, int], ...]
 ) -> jax.Array:
     """The form that is fast where this runs; XLA offers none over more than three axes."""
+    if runs_on_cpu() and len(strides) == 3 and worth_tiles(inputs, kernel, strides, pads):
+        return volume_convolution(inputs, kernel)
     if runs_on_cpu() and len(strides) > 2:
         return offset_convolution(_dense_convolution, inputs, kernel, strides, pads)
     if len(strides) > 3:
