@@ -101,7 +101,7 @@ INLINE NAME(verdicts) NAME(judge_products)(float *scores, const float *lengths, 
         const VECTOR score = 1.0f - product / (norm * ROOTS(square));
         *(UNALIGNED *)(scores + i) = score;
         verdicts.near |= (uint64_t)NOT_GREATER(score, zero + limit) << i;
-        verdicts.odd |= odd << i;
+        verdicts.odd |= (odd | NOT_GREATER(zero + INFINITY, score)) << i; /* a norm that is NaN makes all of them so */
     }
     return verdicts;
 }

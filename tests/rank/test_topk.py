@@ -168,10 +168,12 @@ def test_very_small_and_very_large_numbers(level, scale, count):
 
 @at_every_level
 @each_metric
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e20])
 @pytest.mark.parametrize("count", [1, 3, 20])
-def test_rows_far_from_the_size_of_others(level, metric, count):
+def test_rows_and_queries_far_from_the_size_of_others(level, metric, count, scale):
     rng = np.random.default_rng(4)
     queries, gallery = (rng.standard_normal((n, 21), np.float32) for n in (count, 150))
+    queries *= np.float32(scale)
     gallery[[0, 62, 63, 64, 130, 149]] *= np.float32([0, 1e-25, 1e25, 1e-30, 1e18, 1e-12])[:, None]
     search, _ = SEARCHES[metric]
     distances = nearest.euclidean_distances if metric == "euclidean" else nearest.cosine_distances
