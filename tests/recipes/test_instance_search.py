@@ -155,6 +155,14 @@ def test_pictures_of_which_none_can_be_read_are_refused(words: list[str], told: 
         train.main(["instance-search", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *words])
 
 
+def test_pictures_too_few_for_the_whitening_name_its_option(tmp_path: Path) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+    told = r"--whitened-size 8 does not fit 1 regions of 1 images \(0 does not whiten\): .* at least 2 vectors"
+    words = ["instance-search", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
+    with pytest.raises(ConfigError, match=told):
+        train.main([*words, *FEATURES["grid"], "--levels", "1"])
+
+
 @pytest.mark.parametrize("features", ["blcf", "grid", "rmac"])  # of SIFT words see tests/instances/test_word_search.py
 def test_the_right_picture_is_first_and_its_box_is_on_the_thing(
     data: Path, runs: dict[str, Path], features: str, capsys: pytest.CaptureFixture[str]

@@ -56,8 +56,12 @@ def fit_region_whitening(
     for image in described:
         draw.add(regions_of(image))
     held = draw.drawn()
-    if len(held) < 2:
-        raise ConfigError(f"a whitening is fitted on many regions, and the images gave {len(held)}: give more images")
-    fitted = fit_pca(held, components=whitening.size, whiten=True)
+    try:
+        fitted = fit_pca(held, components=whitening.size, whiten=True)
+    except ConfigError as error:
+        raise ConfigError(
+            f"whitened_size={whitening.size} does not fit {len(held)} regions of {len(indices)} images (0 does not "
+            f"whiten): {error}"
+        ) from error
     whitening.assign(fitted.mean, fitted.components)
     return described.finished(encoder)

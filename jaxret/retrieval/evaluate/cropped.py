@@ -8,7 +8,7 @@ the others of its class are, without those of its own source.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from jaxret.data.dataset import MediaDataset
@@ -99,7 +99,7 @@ def evaluate_cropped(index: MediaIndex, encoder: VideoEncoder, request: Evaluati
     words = (
         f"{space} space by {measure}; queries of {settings.runs} runs of frames of a video with gaps between, together"
         f" {settings.share:.0%} of its frames; changed: {', '.join(settings.changes)}; {len(gallery.items)} videos are"
-        f" searched{_left_out(crops)}"
+        f" searched{_fewer(index, ids, request.queries.count)}{_left_out(crops)}"
     )
     return Report(figures, words, options, settings, {"chance": chance})
 
@@ -119,6 +119,14 @@ def _queried(index: MediaIndex, queries: CroppedVideos) -> tuple[MediaDataset, d
         )
     tested = [number for number, id in ids.items() if index.items[id].split == "test"] or list(ids)
     return dataset, {tested[place]: ids[tested[place]] for place in evenly_spaced(len(tested), queries.count)}
+
+
+def _fewer(index: MediaIndex, ids: Mapping[int, int], wanted: int) -> str:
+    """How many videos can be queries, where that is fewer than wanted."""
+    if len(ids) >= wanted:
+        return ""
+    tested = {index.items[id].split for id in ids.values()} == {"test"}
+    return f"; {wanted} of them were to be queries, and {'the split test' if tested else 'the index'} has {len(ids)}"
 
 
 def _changed(crops: CroppedQueries, settings: CroppedEvaluation, strength: float) -> MediaDataset:
