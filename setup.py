@@ -1,6 +1,6 @@
-"""Builds the Cython modules of `jaxret` over the C of `csrc/`.
+"""Builds the Cython modules of `jaxret.rank` over the C of `csrc/`.
 
-`jaxret/<room>/_x.pyx` is compiled with every `csrc/x*.c` and with the shared thread pool and CPU features. There is no
+`jaxret/rank/_x.pyx` is compiled with every `csrc/x*.c` and with the shared thread pool. There is no
 `-march=native`: each kernel carries its own instruction sets and picks one at run time, so a wheel runs on
 any machine of its architecture. JAXRET_SANITIZE=address,undefined builds with those sanitizers.
 """
@@ -13,7 +13,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 ROOT = Path(__file__).parent
-SHARED = ["csrc/cpu_features.c", "csrc/thread_pool.c"]
+SHARED = ["csrc/thread_pool.c"]
 
 # -ffp-contract=off: the exact distances must have the same bits at every SIMD level; kernels that want a
 # fused multiply-add ask for it by name.
@@ -31,10 +31,9 @@ if sys.platform == "win32":
 def extension(pyx: Path) -> Extension:
     stem = pyx.stem.removeprefix("_")
     sources = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").glob(f"{stem}*.c"))
-    path = pyx.relative_to(ROOT)
     return Extension(
-        ".".join(path.with_suffix("").parts),
-        [path.as_posix(), *dict.fromkeys([*sources, *SHARED])],
+        f"jaxret.rank.{pyx.stem}",
+        [pyx.relative_to(ROOT).as_posix(), *sources, *SHARED],
         include_dirs=["csrc"],
         depends=sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").glob("*.h")),
         extra_compile_args=compile_args,
@@ -45,7 +44,7 @@ def extension(pyx: Path) -> Extension:
 setup(
     exclude_package_data={"": ["*.pyx"]},  # they are in the source distribution
     ext_modules=cythonize(
-        [extension(pyx) for pyx in sorted((ROOT / "jaxret").rglob("_*.pyx"))],
+        [extension(pyx) for pyx in sorted((ROOT / "jaxret" / "rank").glob("_*.pyx"))],
         compiler_directives={
             "language_level": "3",
             "boundscheck": False,

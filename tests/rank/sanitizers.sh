@@ -10,10 +10,9 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy/tests"
 cp -R "$root/csrc" "$root/jaxret" "$root/setup.py" "$root/pyproject.toml" "$root/LICENSE" "$copy/"
-cp -R "$root/tests/rank" "$root/tests/reference" "$root/tests/conftest.py" "$root/tests/data/test_scaling.py" \
-    "$copy/tests/"
+cp -R "$root/tests/rank" "$root/tests/reference" "$root/tests/conftest.py" "$copy/tests/"
 touch "$copy/README.md"
-find "$copy" \( -name '*.so' -o -path '*/jaxret/*/_*.c' \) -exec rm -f {} +
+find "$copy" \( -name '*.so' -o -path '*/rank/_*.c' \) -exec rm -f {} +
 cd "$copy"
 
 JAXRET_SANITIZE=address,undefined "$python" setup.py -q build_ext --inplace
@@ -25,6 +24,6 @@ LD_PRELOAD="$preload" \
     ASAN_OPTIONS="detect_leaks=0:allocator_may_return_null=1:strict_string_checks=1" \
     UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1" \
     PYTHONMALLOC=malloc \
-    "$python" -m pytest -q -n 2 -p no:cacheprovider --capture=sys tests/rank tests/test_scaling.py --ignore tests/rank/device \
+    "$python" -m pytest -q -n 2 -p no:cacheprovider --capture=sys tests/rank --ignore tests/rank/device \
     --deselect tests/rank/test_threads.py::test_interrupted_by_ctrl_c \
     --deselect tests/rank/test_topk.py::test_jax_arrays_and_bfloat16 "$@"

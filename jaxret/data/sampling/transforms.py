@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from jaxret.data.sampling.scaling import scale_bilinear
 from jaxret.preprocessing import FreeResize, Preprocessing, Resampling
 
 __all__ = [
@@ -221,20 +220,22 @@ def resize_frame(
 
     Scaling is over the whole footprint of an output pixel, so that reducing does not alias.
     """
-    if geometry is None:
-        return _finished(frame, channels)
-    size = (geometry.scaled_height, geometry.scaled_width)
-    if frame.shape[:2] != size and geometry.resampling == "bicubic":
+    if geometry is not None and frame.shape[:2] == (geometry.scaled_height, geometry.scaled_width):
+        return _finished(cut_window(frame, geometry), channels)
+    if geometry is not None:
         return resize_image(Image.fromarray(np.ascontiguousarray(frame)), geometry, channels)
-    scaled = frame if frame.shape[:2] == size else scale_bilinear(frame, *size)
-    return _finished(cut_window(scaled, geometry), channels)
+    return _finished(frame, channels)
 
 
 def resize_image(image: Image.Image, geometry: FrameGeometry | None, channels: int = 3) -> npt.NDArray[np.uint8]:
-    """As `resize_frame`, of an RGB image as Pillow holds it."""
-    if geometry is not None and geometry.resampling == "bicubic":
-        image = image.resize((geometry.scaled_width, geometry.scaled_height), Image.Resampling.BICUBIC)
-    return resize_frame(np.asarray(image), geometry, channels)
+    """As `resize_frame`, of an RGB image as Pillow holds it: what is reduced is reduced before it becomes an array."""
+    if geometry is None:
+        return _finished(np.asarray(image), channels)
+    size = (geometry.scaled_width, geometry.scaled_height)
+    if image.size != size:
+        cubic = geometry.resampling == "bicubic"
+        image = image.resize(size, Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR)
+    return _finished(cut_window(np.asarray(image), geometry), channels)
 
 
 def _finished(frame: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8]:
