@@ -274,10 +274,12 @@ def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
     config = C3dConfig(data=str(path), fusion="mean")
     loop = LoopConfig(epochs=args.epochs or WHOLE_EPOCHS, evaluate_every=1)
     config = sized(config, args, WHOLE_WIDTH, loop, config.optimiser.learning_rate)
-    log = read_run_log(trained(config, args.work / f"whole-{folder_of(config)}").run.metrics)
+    rate = config.optimiser.learning_rate
+    log = read_run_log(trained(config, args.work / f"whole-{folder_of(config)}-{rate:g}").run.metrics)
     rows = []
     for row in log:
-        setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {setting_of(config)}, epoch {row['epoch']:g}"
+        shown = f"{setting_of(config)}, learning rate {rate:g}"
+        setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {shown}, epoch {row['epoch']:g}"
         print(setting, row["train_accuracy"], flush=True)
         figures = {"training accuracy": row["train_accuracy"], "loss": row["loss"]}
         rows += results_file.rows_of("JHMDB, 3 classes", "training", figures, setting=setting, seed=0)
