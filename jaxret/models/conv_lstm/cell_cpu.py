@@ -265,8 +265,6 @@ def _backward(
         squashed = jnp.tanh(_at(cells, group * count + time))
         d_hidden = jnp.where(last, 0, d_hidden).astype(jnp.float32) + upstream.astype(jnp.float32)
         d_cell = jnp.where(last, 0, d_cell) + d_hidden * o * (1 - squashed**2)
-        # Each of the four parts below would compute these again.
-        d_hidden, d_cell, i, f, g, o = lax.optimization_barrier((d_hidden, d_cell, i, f, g, o))
         parts = (
             d_cell * g * i * (1 - i),
             d_cell * cell * f * (1 - f),
