@@ -27,6 +27,7 @@ SETTINGS = OpenSetSettings(
     weights=(1.0, 0.5),
     code_weights=(1.0, 0.5),
     doubts=(10.0, 100.0),
+    marks=(0.0, 1 / 16),
     rounds=3,
 )
 
@@ -135,7 +136,7 @@ def test_the_last_bits_are_marks_where_only_marks_are_offered() -> None:
     train, labels, sources = sequences(0)
     known = labels < 4
     hashed = OpenSetHash(OpenSetEncoder(D, 4, rngs=nnx.Rngs(0)), 32, rngs=nnx.Rngs(0))
-    settings = dataclasses.replace(SETTINGS, marks=(0.25,))
+    settings = dataclasses.replace(SETTINGS, code_weights=(0.5,), doubts=(10.0,), marks=(0.25,))
     fit = fit_open_set(hashed, train[known], labels[known], sources[known], settings)
     assert fit.marks == 0.25
     encoding = hashed(jnp.asarray(train))

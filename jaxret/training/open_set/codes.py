@@ -27,7 +27,7 @@ __all__ = ["Codes", "choose_codes", "fit_codes"]
 
 Choice = TypeVar("Choice", bound=Hashable)
 
-_CHOICE_BITS = 64  # of the codes by which weight and doubt are chosen, at most: longer ones take minutes to fit
+_CHOICE_BITS = 64  # of the codes by which all is chosen, at most: longer ones take minutes to fit
 _CHOICE_ROWS = 1000  # that those codes are fitted on, at most
 
 
