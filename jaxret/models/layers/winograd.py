@@ -206,11 +206,12 @@ def _backward(saved: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[
         products = point_products(pulled, prepared, axes=(2, 1))
         of_inputs = from_tiles(adjoint_of_seen(products, blocks.shape_of_tiles(channels)))
         seen = points_seen(tiles_of(blocks.part(padded, start, margin=False)))
-        return total + point_products(seen, pulled, axes=(1, 1)), of_inputs
+        seen, pulled = (each.reshape(36, blocks.parts, -1, each.shape[-1]) for each in (seen, pulled))
+        return total + lax.dot_general(seen, pulled, (((2,), (2,)), ((0, 1), (0, 1)))), of_inputs
 
-    nothing = jnp.zeros((36, channels, wide * out_channels), jnp.float32)
+    nothing = jnp.zeros((36, blocks.parts, channels, wide * out_channels), jnp.float32)
     total, of_inputs = lax.scan(add_block, nothing, blocks.starts)
-    of_kernel = adjoint_of_kernel(total).reshape(3, 3, channels, wide, out_channels)
+    of_kernel = adjoint_of_kernel(total).sum(axis=2).reshape(3, 3, channels, wide, out_channels)
     return blocks.together(of_inputs), jnp.moveaxis(of_kernel, 3, 0)
 
 
@@ -223,6 +224,10 @@ class _Blocks:
     Args:
       shape: (B, T, H, W, C) of the clips.
       margin: frames before and after those of a block that its convolution sees.
+
+    Attributes:
+      parts: shares of a block whose gradients of the kernel are summed up apart until the loop has ended: one for each
+        of the devices that clips are spread over, or they would add up theirs in every block.
     """
 
     def __init__(self, shape: tuple[int, ...], margin: int):
@@ -231,8 +236,11 @@ class _Blocks:
         self.grid = [-(-size // TILE) for size in self.sizes]
         most = max(1, _TILES_OF_BLOCK // math.prod(self.grid))
         self.clips, self.count = block_of_frames(self.batch, self.frames, most)
-        if jax.device_count() > 1:  # each has its share of every block: blocks of some clips would be gathered
-            self.clips, self.count = self.batch, largest_divisor(self.frames, max(1, most // self.batch))
+        self.parts = 1
+        devices = jax.device_count()
+        if devices > 1 and self.batch % devices == 0:  # each has its share of a block: some clips would be gathered
+            self.clips, self.count = self.batch, largest_divisor(self.frames, max(1, most * devices // self.batch))
+            self.parts = devices
         starts = jnp.arange(0, self.batch, self.clips), jnp.arange(0, self.frames, self.count)
         self.starts = tuple(each.ravel() for each in jnp.meshgrid(*starts, indexing="ij"))
 
