@@ -33,6 +33,7 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.instances import recipe
 from jaxret.recipes.instances.recipe import InstanceSearchConfig, training_indices
 from jaxret.retrieval import Retriever
+from jaxret.training import RunContext, RunFolder
 
 SMALL = ["--backbone", "small-convnet", "--weights", "none", "--image-size", "64", "--frames", "2", "--quiet"]
 FEATURES = {
@@ -157,10 +158,20 @@ def test_pictures_of_which_none_can_be_read_are_refused(words: list[str], told: 
 
 def test_pictures_too_few_for_the_whitening_name_its_option(tmp_path: Path) -> None:
     Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
+    (tmp_path / "broken.png").write_bytes(b"no picture")
     told = r"--whitened-size 8 does not fit 1 regions of 1 images \(0 does not whiten\): .* at least 2 vectors"
     words = ["instance-search", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
     with pytest.raises(ConfigError, match=told):
         train.main([*words, *FEATURES["grid"], "--levels", "1"])
+
+
+def test_the_whitening_counts_the_pictures_that_were_read(data: Path, tmp_path: Path) -> None:
+    lines: list[str] = []
+    config = InstanceSearchConfig(
+        data=str(data), backbone="small-convnet", weights="none", image_size=64, frames=2, whitened_size=8
+    )
+    recipe.train(config, RunContext(RunFolder(tmp_path), log=lines.append))
+    assert f"whitening: fitted on {len(PICTURES) + 1} images and videos" in lines  # and the film; one is broken
 
 
 @pytest.mark.parametrize("features", ["blcf", "grid", "rmac"])  # of SIFT words see tests/instances/test_word_search.py

@@ -53,6 +53,11 @@ class Descriptions:
         """Numbers of a local description."""
         return self._system.described_size
 
+    @property
+    def read(self) -> int:
+        """How many of the images and videos could be read, once all were described."""
+        return len(self._indices) - len(self._lost)
+
     def __iter__(self) -> Iterator[Described]:
         """Describe the images once, and give each (of a video each sampled frame); those that cannot be read are passed
         over.

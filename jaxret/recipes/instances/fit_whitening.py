@@ -60,7 +60,7 @@ def fit_region_whitening(
         fitted = fit_pca(held, components=whitening.size, whiten=True)
     except ConfigError as error:
         raise ConfigError(
-            f"whitened_size={whitening.size} does not fit {len(held)} regions of {len(indices)} images (0 does not "
+            f"whitened_size={whitening.size} does not fit {len(held)} regions of {described.read} images (0 does not "
             f"whiten): {error}"
         ) from error
     whitening.assign(fitted.mean, fitted.components)

@@ -236,14 +236,15 @@ def fit_encoder(
     whitening = encoder.whitening if isinstance(encoder, GridEncoder) else encoder.backbone.whitening
     if whitening is None:
         return {}
-    log(f"whitening: fitted on {len(indices)} images and videos")
 
     def regions_of(image: Described) -> NDArray[np.float32]:
         return encoder.cells(image.local) if isinstance(encoder, GridEncoder) else unit_rows(image.local)
 
-    return fit_region_whitening(
+    known = fit_region_whitening(
         encoder, whitening, dataset, indices, regions_of=regions_of, seed=config.seed, **reading
     )
+    log(f"whitening: fitted on {len(known)} images and videos")
+    return known
 
 
 def train(config: InstanceSearchConfig, context: RunContext) -> Run:
