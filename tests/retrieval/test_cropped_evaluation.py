@@ -85,7 +85,7 @@ def test_fewer_queries_than_wanted_are_told(index: Retriever) -> None:
     tested = sum(item.kind == "video" and item.split == "test" for item in index.index.items)
     told = [index.evaluate(CroppedVideos(count), settings=settings).measured for count in (tested, tested + 1)]
     assert "were to be queries" not in told[0]
-    assert f"; {tested + 1} of them were to be queries, and the split test has {tested}" in told[1]
+    assert f"; {tested + 1} were wanted as queries, and the split test has {tested}" in told[1]
 
 
 def test_what_is_no_file_is_named_by_its_data(tmp_path: Path, index: Retriever) -> None:

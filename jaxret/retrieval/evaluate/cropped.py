@@ -126,7 +126,8 @@ def _fewer(index: MediaIndex, ids: Mapping[int, int], wanted: int) -> str:
     if len(ids) >= wanted:
         return ""
     tested = {index.items[id].split for id in ids.values()} == {"test"}
-    return f"; {wanted} of them were to be queries, and {'the split test' if tested else 'the index'} has {len(ids)}"
+    where = "the split test" if tested else "the index"
+    return f"; {wanted} were wanted as queries, and {where} has {len(ids)}"
 
 
 def _changed(crops: CroppedQueries, settings: CroppedEvaluation, strength: float) -> MediaDataset:
