@@ -110,12 +110,16 @@ class Backbone(nnx.Module):
 
     @classmethod
     def _known_settings(cls, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Those of a config that the constructor takes; ConfigError where one is unknown."""
+        """Those of a config that the constructor takes; ConfigError where one is unknown, or is needed and missing."""
         settings = {setting: value for setting, value in config.items() if setting != "name"}
-        known = set(inspect.signature(cls.__init__).parameters) - {"self", "rngs"}
+        parameters = inspect.signature(cls.__init__).parameters
+        known = {setting: parameters[setting].default for setting in parameters if setting not in ("self", "rngs")}
         for setting in settings:
             if setting not in known:
                 raise ConfigError(unknown_name_message(f"option of {cls.name}", setting, known))
+        for setting, default in known.items():
+            if default is inspect.Parameter.empty and setting not in settings:
+                raise ConfigError(f"{cls.name} needs the option {setting!r}")
         return settings
 
     def weight_tables(self) -> list[WeightTable]:

@@ -166,6 +166,8 @@ def test_unknown_names_are_errors_that_name_the_nearest():
         create_backbone("mobilnet", rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="unknown option of mobilenet-v1 'witdh': did you mean 'width'"):
         create_backbone("mobilenet-v1", witdh=1.0, rngs=nnx.Rngs(0))
+    with pytest.raises(ConfigError, match="unit-length needs the option 'backbone'"):
+        create_backbone("unit-length", rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize(

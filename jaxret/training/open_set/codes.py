@@ -54,7 +54,7 @@ class Codes:
     def marked(self, share: float) -> Codes:
         """The same but for that share of the bits, the last ones: 1, and -1 in the codeword of every class."""
         bits = self.codewords.shape[1]
-        marks, codewords = slice(bits - round(share * bits), bits), self.codewords.copy()
+        marks, codewords = slice(bits - int(share * bits), bits), self.codewords.copy()
         codewords[:, marks] = -1
         return Codes(self.planes.constant(marks), codewords)
 
