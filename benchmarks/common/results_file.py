@@ -149,13 +149,15 @@ def update(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = 
     """As `write`, but rows of the old file for which there is no new one stay.
 
     Rows are of the same figure where all but their values is the same. `earlier` in the file lists the command,
-    commit and date of each call that rows may be left of. A call may update several times.
+    commit and date of each call that rows may be left of. A call may update several times, and give a figure twice
+    where two of its parts measure it: the last stands.
     """
     path = RESULTS / f"{name}.json"
+    fresh = {_figure_of(one): one for one in rows}
+    rows = list(fresh.values())
     if not path.exists():
         return write(name, rows, packages)
     old = json.loads(path.read_text(encoding="utf-8"))
-    fresh = {_figure_of(one) for one in rows}
     kept = [one for one in old["rows"] if _figure_of(one) not in fresh]
     calls = [*old.get("earlier", []), {key: old[key] for key in _this_call()}]
     others = [call for place, call in enumerate(calls) if call != _this_call() and call not in calls[:place]]
