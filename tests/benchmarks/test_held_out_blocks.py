@@ -45,7 +45,7 @@ def test_rows_without_a_new_figure_stay(tmp_path: Path, monkeypatch: pytest.Monk
     )
     monkeypatch.setattr(sys, "argv", ["accuracy_some.py", "second"])
     for value in (0.4, 0.3):  # a call may update several times
-        twice = [results_file.row("a", "m", "mAP", measured, seed=1) for measured in (0.9, value)]  # by two of its parts
+        twice = [results_file.row("a", "m", "mAP", measured, seed=1) for measured in (0.9, value)]  # by two parts
         path = results_file.update("some", twice)
     written = json.loads(path.read_text())
     assert [(row["seed"], row["value"]) for row in written["rows"]] == [(0, 0.1), (1, 0.3)]
