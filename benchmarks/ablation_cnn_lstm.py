@@ -177,7 +177,7 @@ def main() -> None:
         path = keep(NAME, rows, ["jax", "flax", "optax"])
         print(path)
         # The plot shows the whole file, of which this call may have been a part.
-        draw(json.loads(path.read_text(encoding="utf-8"))["rows"])
+        draw(results_file.stored_rows(path))
 
 
 def rows_of(videos: Videos, seed: int, studies: Sequence[str], folder: Path) -> list[dict[str, Any]]:

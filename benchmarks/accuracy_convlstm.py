@@ -57,7 +57,6 @@ from studies.convlstm.comparisons import (
     TWO_STEPS,
     UNTRAINED,
     paired_differences,
-    stored_rows,
     strength_curves,
 )
 from studies.convlstm.data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
@@ -428,8 +427,7 @@ def main() -> None:
         STUDIES[name](study)
     if args.epochs is None:
         packages = ["jax", "flax", "opencv-python-headless"]
-        results_file.update(RESULT, study.rows, packages)
-        rows = stored_rows(RESULT)
+        rows = results_file.stored_rows(results_file.update(RESULT, study.rows, packages))
         print(results_file.update(RESULT, paired_differences(rows), packages))
         draw_strengths("conv_lstm_strengths", strength_curves(rows))
 

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -285,7 +284,7 @@ def main() -> None:
     path = keep("accuracy_deep_hashing", study.rows, packages)
     print(path)
     # The figures show the whole file, of which this call may have been a part.
-    rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    rows = results_file.stored_rows(path)
     draw_lengths(rows)
     draw_weights(rows)
 

@@ -142,7 +142,7 @@ class Study:
         """Write the rows so far into the result file, and draw what the whole file shows."""
         path = results_file.update(NAME, self.rows, ["jax", "flax", "av"])
         print(path, flush=True)
-        draw(json.loads(path.read_text(encoding="utf-8"))["rows"], self.args)
+        draw(results_file.stored_rows(path), self.args)
 
 
 def methods(study: Study) -> None:

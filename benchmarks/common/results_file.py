@@ -164,6 +164,12 @@ def update(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = 
     return _write(name, [*kept, *rows], packages, others if kept else [])
 
 
+def stored_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a result file, of which a call may have written a part."""
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return rows
+
+
 def _this_call() -> dict[str, str]:
     """What tells one call of a benchmark from another."""
     today = datetime.datetime.now(datetime.UTC).date().isoformat()

@@ -13,6 +13,7 @@ if not BENCHMARKS.is_dir():
     pytest.skip("the benchmarks are not here", allow_module_level=True)
 sys.path.append(str(BENCHMARKS))
 
+from common import results_file  # noqa: E402
 from studies.convlstm.comparisons import (  # noqa: E402
     THUMBNAIL,
     TWO_STEPS,
@@ -25,8 +26,7 @@ VIDEOS, ABLATIONS = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations"
 
 
 def row(data: str, method: str, setting: str, seed: int | None, value: float, metric: str) -> dict[str, Any]:
-    fields = {"data": data, "method": method, "setting": setting, "seed": seed, "value": value, "metric": metric}
-    return {name: field for name, field in fields.items() if field is not None}
+    return results_file.row(data, method, metric, value, setting=setting, seed=seed)
 
 
 def test_differences_are_of_the_same_seed_and_metric() -> None:

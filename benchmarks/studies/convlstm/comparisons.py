@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from common import results_file
-from common.paths import RESULTS
 
 if TYPE_CHECKING:
     from studies.convlstm.plots import Curves
@@ -20,7 +18,6 @@ __all__ = [
     "TWO_STEPS",
     "UNTRAINED",
     "paired_differences",
-    "stored_rows",
     "strength_curves",
 ]
 
@@ -34,12 +31,6 @@ FOUR_STEPS_THUMBNAIL = "four steps, and a thumbnail beside"
 Row = Mapping[str, Any]
 _Place = tuple[str, str, str]  # data, method, setting
 _VIDEOS, _ABLATIONS, _COPIES = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates"
-
-
-def stored_rows(name: str) -> list[Row]:
-    """Those of a result file."""
-    rows: list[Row] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["rows"]
-    return rows
 
 
 def _compared() -> Iterable[tuple[str, str, str, _Place, _Place]]:
