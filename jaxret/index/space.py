@@ -162,7 +162,7 @@ def _checked_codes(given: ArrayLike, space: Space) -> NDArray[np.uint8]:
 
 def _checked_records(given: ArrayLike, space: Space) -> NDArray[Any]:
     where = f"records of space {space.name!r}"
-    raw = np.asarray(given)
+    raw = as_array(given, where)
     if raw.ndim != 2 or raw.shape[1] != space.row_length:
         raise ValueError(f"{where} must be (N, {space.row_length}), got {raw.shape}")
     whole = np.dtype(space.dtype).kind in "iu"
@@ -178,7 +178,7 @@ def _checked_records(given: ArrayLike, space: Space) -> NDArray[Any]:
 
 def _checked_floats(given: ArrayLike, space: Space) -> NDArray[Any]:
     where = f"vectors of space {space.name!r}"
-    raw = np.asarray(given)
+    raw = as_array(given, where)
     empty = raw.ndim == 2 and not len(raw)
     raw = raw.astype(np.float32) if empty else check_float_matrix(raw, where)
     if raw.shape[1] != space.dimension:

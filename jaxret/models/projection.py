@@ -187,6 +187,11 @@ class ProjectedBackbone(WrappingBackbone):
         self.stage_names = (*backbone.stage_names, "unprojected")
 
     @property
+    def summary(self) -> str:
+        """A few words for people."""
+        return f"{self.backbone.summary}, projected to {self.embedding_size} numbers"
+
+    @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings, see `create_backbone`."""
         return {"name": self.name, "backbone": self.backbone.config, "size": self.embedding_size}

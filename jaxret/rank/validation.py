@@ -32,7 +32,16 @@ def as_array(array: Any, name: str) -> NDArray[Any]:
 
     Raises:
         TypeError: it is no regular array of numbers (ragged lists, objects, strings, sparse matrices).
+        ValueError: it is a masked array of which some numbers are hidden.
     """
+    if type(array) is np.ndarray:
+        return array
+    if isinstance(array, np.ma.MaskedArray):
+        if hidden := np.ma.count_masked(array):
+            raise ValueError(
+                f"{name} must have a value everywhere, got {hidden} masked ones: fill them or leave them out"
+            )
+        return array.data
     if isinstance(array, np.ndarray):
         return array
     try:

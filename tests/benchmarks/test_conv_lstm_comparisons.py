@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
-sys.path.append(str(BENCHMARKS))
-
-from common import results_file  # noqa: E402
-from studies.convlstm.comparisons import (  # noqa: E402
+from common import results_file
+from studies.convlstm.comparisons import (
     THUMBNAIL,
     TWO_STEPS,
     UNTRAINED,

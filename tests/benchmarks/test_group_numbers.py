@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
-sys.path.append(str(BENCHMARKS))
-
-from studies.unseen_classes.groups import LEAST, MOST, group_numbers  # noqa: E402
+from studies.unseen_classes.groups import LEAST, MOST, group_numbers
 
 
 def unit_rows(rng: np.random.Generator, count: int) -> np.ndarray:

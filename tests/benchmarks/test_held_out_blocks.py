@@ -8,14 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
-sys.path.append(str(BENCHMARKS))
-
-from common import results_file  # noqa: E402
-from studies.deep_hashing.data import MOST_OF_A_GROUP, held_out_blocks  # noqa: E402
+from common import results_file
+from studies.deep_hashing.data import MOST_OF_A_GROUP, held_out_blocks
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-
-BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
-sys.path.append(str(BENCHMARKS))
-
-from studies.instances.object_cutouts import cut_out  # noqa: E402
-from studies.instances.object_pasting import Canvas, Hiding, resize  # noqa: E402
-from studies.instances.pasted_objects import (  # noqa: E402
+from studies.instances.object_cutouts import cut_out
+from studies.instances.object_pasting import Canvas, Hiding, resize
+from studies.instances.pasted_objects import (
     PastedObject,
     PastedObjects,
     PastedQuery,
@@ -26,7 +19,7 @@ from studies.instances.pasted_objects import (  # noqa: E402
     _Maker,
     make_pasted_objects,
 )
-from studies.instances.protocol import ClassedImages, corel_classes, score, score_classes  # noqa: E402
+from studies.instances.protocol import ClassedImages, corel_classes, score, score_classes
 
 SMALL = PastedSettings(height=96, width=144, training_objects=2, training=20, gallery=40, shown=24, queries=3)
 

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from film_making import make_film
+from flax import nnx
 from PIL import Image
+from studies.image_to_video.deals import SHOTS_A_FILM, Deal, deal_scenes, figures
+from studies.image_to_video.fisher_vectors import FisherVectors
+from studies.image_to_video.moving_pictures import Collection, moving_picture, shot_vectors
 
-BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
-sys.path.append(str(BENCHMARKS))
-
-from flax import nnx  # noqa: E402
-from studies.image_to_video.deals import SHOTS_A_FILM, Deal, deal_scenes, figures  # noqa: E402
-from studies.image_to_video.fisher_vectors import FisherVectors  # noqa: E402
-from studies.image_to_video.moving_pictures import Collection, moving_picture, shot_vectors  # noqa: E402
-
-from jaxret.data.open import open_dataset  # noqa: E402
-from jaxret.models import PooledBackbone, create_backbone  # noqa: E402
+from jaxret.data.open import open_dataset
+from jaxret.models import PooledBackbone, create_backbone
 
 PHOTOGRAPHS, CLIPS = 23, 4
 

@@ -143,6 +143,12 @@ GOOD = np.ones((2, 3), np.float32)
             r"vectors of space 'frame' must have the shape",
         ),
         (["x"], {"frame": Rows(GOOD.astype(int), [0, 0])}, TypeError, "must have a float dtype"),
+        (
+            ["x"],
+            {"frame": Rows(np.ma.masked_equal(GOOD * [1, 1, 0], 0), [0, 0])},
+            ValueError,
+            "vectors of space 'frame' must have a value everywhere, got 2 masked ones",
+        ),
         (["x"], {"frame": Rows(GOOD * [[1], [np.nan]], [0, 0])}, ValueError, "row 1 is not"),
         (
             ["x"],

@@ -42,6 +42,12 @@ def test_records_are_not_searched(make):
         ("uint16", [[1.0, 2.0]], TypeError, "must be whole numbers, got float64"),
         ("float16", [[1.0, 1e6]], ValueError, "must fit into float16, got 1000000.0"),
         ("float16", [["a", "b"]], TypeError, "must be real numbers"),
+        (
+            "uint16",
+            np.ma.masked_equal([[1, 2]], 2),
+            ValueError,
+            "records of space 'words' must have a value everywhere",
+        ),
     ],
 )
 def test_records_that_do_not_fit_are_refused(make, dtype, records, error, message):

@@ -41,6 +41,7 @@ BAD_FRAMES = {
     "object": (GOOD.astype(object), TypeError, "{arg} must have a float dtype, got object"),
     "liar": (Liar(), TypeError, "{arg} must be an array of numbers, got Liar"),
     "dict": ({"a": 1}, TypeError, "{arg} must be an array of numbers"),
+    "masked": (np.ma.masked_greater(GOOD, 2), ValueError, "{arg} must have a value everywhere, got .* masked ones"),
     "zero_dimensional": (np.float32(1), ValueError, r"{arg} must have the shape .* got \(\)"),
     "one_dimensional": (GOOD[0], ValueError, r"{arg} must have the shape .* got \(3,\)"),
     "no_frames": (GOOD[:0], ValueError, r"{arg} must not be empty, got shape \(0, 3\)"),

@@ -33,6 +33,7 @@ each_code_search = pytest.mark.parametrize("search", CODE_SEARCHES.values(), ids
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
 CODES = np.arange(12, dtype=np.uint8).reshape(4, 3)
+MASKED = np.ma.masked_greater(ROWS, 9)
 
 
 class Liar:
@@ -64,6 +65,11 @@ BAD_MATRICES = {
     "None": (None, TypeError, "{arg} must be an array of numbers, got NoneType"),
     "dictionary": ({"a": 1}, TypeError, "{arg} must be an array of numbers, got dict"),
     "liar": (Liar(), TypeError, "{arg} must be an array of numbers, got Liar: no data here"),
+    "masked": (
+        MASKED,
+        ValueError,
+        "{arg} must have a value everywhere, got 2 masked ones: fill them or leave them out",
+    ),
     "scalar": (np.float32(3), ValueError, "{arg} must have the shape"),
     "three axes": (ROWS[None], ValueError, r"{arg} must have the shape .*got \(1, 4, 3\)"),
     "no rows": (ROWS[:0], ValueError, r"{arg} must not be empty, got shape \(0, 3\)"),
@@ -150,6 +156,7 @@ BAD_CODES = {
     "None": (None, TypeError, "{arg} must be an array of numbers"),
     "ragged": ([[1], [1, 2]], TypeError, "{arg} must be an array of numbers"),
     "liar": (Liar(), TypeError, "{arg} must be an array of numbers, got Liar"),
+    "masked": (MASKED.astype(np.uint8), ValueError, "{arg} must have a value everywhere, got 2 masked ones"),
     "scalar": (np.uint8(3), ValueError, "{arg} must have the shape"),
     "three axes": (CODES[None], ValueError, r"{arg} must have the shape .*got \(1, 4, 3\)"),
     "no codes": (CODES[:0], ValueError, r"{arg} must not be empty, got shape \(0, 3\)"),

@@ -113,8 +113,8 @@ def test_the_sample_is_bounded(dataset: MediaDataset, monkeypatch: pytest.Monkey
     encoder = map_encoder(10)
     fit_words(encoder, dataset, range(7), log=said.append)
     assert seen == [100]  # of 1,280 places
-    assert said[0] == "drawing 100 descriptors at most from 7 images and videos"
-    assert said[1] == "10 words by k-means of 100 descriptors"
+    assert said[0] == "drawing 100 descriptors at most"
+    assert said[1] == "10 words by k-means of 100 descriptors of 7 images and videos"
     monkeypatch.setattr(module, "_SAMPLE_BYTES", 1)
     fit_words(encoder, dataset, range(7), log=said.append)
     assert seen == [100, 40]  # four a word at least
@@ -152,7 +152,10 @@ def test_films_and_unreadable_pictures(tmp_path: Path, dataset: MediaDataset) ->
     make_film(folder / "x.mp4", ["flag", "sea", "wood"])
     mixed = open_dataset(folder)
     (folder / "b.png").write_bytes(b"broken since")
-    encoder = fitted(mixed)
+    said: list[str] = []
+    encoder = map_encoder(10)
+    fit_words(encoder, mixed, range(len(mixed)), log=said.append)
+    assert said[1].endswith(f"of {len(mixed) - 1} images and videos")
     without = [number for number, item in enumerate(mixed.items) if item.key != "b.png"]
     same = map_encoder(10)
     fit_words(same, mixed, without, log=lambda line: None)

@@ -96,8 +96,8 @@ class PooledBackbone(WrappingBackbone):
     @property
     def summary(self) -> str:
         """A few words for people."""
-        whitened = "" if self.whitening is None else f", whitened to {self.whitening.size}"
-        return f"{self.pooling} of {self.stage} of {self.backbone.summary}{whitened},"
+        whitened = "" if self.whitening is None else f", whitened to {self.whitening.size},"
+        return f"{self.pooling}{whitened} of {self.stage} of {self.backbone.summary}"
 
     @property
     def config(self) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def fit_words(
     width, size = described.size, encoder.centres.shape[1]
     limit = max(4 * encoder.n_words, min(_SAMPLE_A_WORD * encoder.n_words, _SAMPLE_BYTES // (4 * size)))
     sample = EvenDraw(limit, width, seed)
-    log(f"drawing {limit:,} descriptors at most from {len(indices)} images and videos")
+    log(f"drawing {limit:,} descriptors at most")
     for image in described:
         sample.add(image.local)
     held = sample.drawn()
@@ -70,7 +70,7 @@ def fit_words(
         fitted = fit_pca(held, components=encoder.whitening.size, whiten=True)
         encoder.whitening.assign(fitted.mean, fitted.components)
     held = _words(encoder).compared(held)
-    log(f"{encoder.n_words} words by k-means of {len(held):,} descriptors")
+    log(f"{encoder.n_words} words by k-means of {len(held):,} descriptors of {described.read} images and videos")
     try:
         codebook = Codebook.fit(held, encoder.n_words, seed=seed)
     except ValueError as error:
