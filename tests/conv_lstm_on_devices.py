@@ -8,9 +8,9 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxret.models.conv_lstm import cell_cpu
 from jaxret.models.conv_lstm.cell import ConvLSTM
-from jaxret.models.layers import winograd
+from jaxret.models.conv_lstm.step_forms import Winograd, fitting_form
+from jaxret.models.layers.cpu import winograd
 
 if __name__ == "__main__":
     devices = jax.devices()
@@ -27,7 +27,7 @@ if __name__ == "__main__":
     on_all = jax.device_put(parameters, NamedSharding(mesh, PartitionSpec()))
     compiled = jax.jit(jax.value_and_grad(loss, argnums=(0, 1))).lower(on_all, spread).compile()
     found = compiled(on_all, spread)
-    assert cell_cpu.fitting_form(jnp.asarray(clips), jnp.zeros((3, 3, 19, 64))) == cell_cpu.Winograd(8, parts=4)
+    assert fitting_form(jnp.asarray(clips), jnp.zeros((3, 3, 19, 64))) == Winograd(8, parts=4)
     # Each device computes its own clips: they are not gathered, and the gradients are added up once, after the loop.
     program = compiled.as_text()
     assert "all-gather" not in program

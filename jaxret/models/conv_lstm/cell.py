@@ -9,7 +9,7 @@ leave its peephole terms out:
 
 with * a convolution. The four convolutions of a kind are one, with four times the channels, and those of the inputs do
 not depend on the state: on a GPU they are done for all time steps at once, before the scan. On a CPU
-`jaxret.models.conv_lstm.cell_cpu` computes the same.
+`jaxret.models.conv_lstm.steps` computes the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from jax.typing import DTypeLike
 
 from jaxret.errors import ConfigError
 from jaxret.models.base import check_sizes
-from jaxret.models.conv_lstm.cell_cpu import conv_lstm_steps, fitting_form
+from jaxret.models.conv_lstm.step_forms import fitting_form
+from jaxret.models.conv_lstm.steps import conv_lstm_steps
 from jaxret.models.layers.dispatch import convolve, runs_on_cpu
 from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import glorot_uniform, orthogonal

@@ -4,7 +4,7 @@ XLA's CPU backend computes depthwise convolutions, strided convolutions of few c
 three axes, several times slower than the same arithmetic written in another way; on GPU and TPU the library
 convolutions are the fast ones. The choice is made when a function is traced, from JAX's default backend, so that
 a model need not know where it runs. All forms compute the same sums and differ by rounding only, minimal filtering
-(`jaxret.models.layers.winograd`) by some ten times as much as the others.
+(`jaxret.models.layers.cpu.winograd`) by some ten times as much as the others.
 
 Arrays are channels-last: inputs (B, *spatial, C), kernels (*window, C_in, C_out), with any number of
 spatial axes. Like every deep-learning library, these "convolutions" do not flip the kernel.
@@ -20,11 +20,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxret.models.layers.conv2d_cpu import narrow_convolution
-from jaxret.models.layers.conv3d_cpu import largest_divisor, offset_convolution, sum_over_offsets
-from jaxret.models.layers.depthwise_cpu import padded_for_shifts, shifted_convolution
+from jaxret.models.layers.cpu.conv2d import narrow_convolution
+from jaxret.models.layers.cpu.conv3d import largest_divisor, offset_convolution, sum_over_offsets
+from jaxret.models.layers.cpu.depthwise import padded_for_shifts, shifted_convolution
+from jaxret.models.layers.cpu.winograd import volume_convolution, worth_tiles
 from jaxret.models.layers.padded import Inside
-from jaxret.models.layers.winograd import volume_convolution, worth_tiles
 
 __all__ = ["Padding", "convolve", "depthwise_convolve", "map_groups", "output_padding", "runs_on_cpu"]
 

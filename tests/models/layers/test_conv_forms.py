@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import image_networks as twin
 
-from jaxret.models.layers import conv2d_cpu
 from jaxret.models.layers import dispatch as conv_forms
+from jaxret.models.layers.cpu import conv2d
 
 FEW = settings(max_examples=25, deadline=None)
 
@@ -107,7 +107,7 @@ def test_gradients_of_the_shifted_form_are_those_of_the_library_form(case):
 
 @pytest.mark.parametrize(("channels", "strides"), [(3, (2, 2)), (6, (1, 1)), (6, (2, 1))])
 def test_gradients_of_paired_columns_and_narrow_maps_are_those_of_the_library_form(channels, strides, monkeypatch):
-    monkeypatch.setattr(conv2d_cpu, "_BYTES_OF_WINDOWS", 30_000)  # two of four images at a time, or all
+    monkeypatch.setattr(conv2d, "_BYTES_OF_WINDOWS", 30_000)  # two of four images at a time, or all
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(4, 8, 8, channels)), jnp.float32)
     kernel = jnp.asarray(rng.normal(size=(3, 3, channels, 4)), jnp.float32)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from jaxret.models.conv_lstm.cell import _scan
-from jaxret.models.conv_lstm.cell_cpu import Direct, Form, Winograd, conv_lstm_steps, fitting_form
-from jaxret.models.layers import winograd
+from jaxret.models.conv_lstm.step_forms import Direct, Form, Winograd, fitting_form
+from jaxret.models.conv_lstm.steps import conv_lstm_steps
+from jaxret.models.layers.cpu import winograd
 
 
 def arrays_of(spatial, into=3, channels=4, batch=4, steps=3, window=3):
@@ -85,6 +86,12 @@ def test_bfloat16_is_close_to_float32():
         np.testing.assert_allclose(found.astype(jnp.float32), known, atol=0.05 * float(jnp.abs(known).max()))
 
 
+def test_minimal_filtering_in_bfloat16_is_refused():
+    half = [array.astype(jnp.bfloat16) for array in arrays_of((8, 4))]
+    with pytest.raises(TypeError, match="minimal filtering is done in float32, got bfloat16: it amplifies rounding"):
+        ours((Winograd(2), False, True), False, *half)
+
+
 def test_the_form_fits_the_maps():
     def form(spatial=(8, 8), channels=16, batch=6, dtype=jnp.float32, window=3):
         inputs, kernel, _, _ = arrays_of(spatial, channels=channels, batch=batch, window=window)
@@ -100,7 +107,7 @@ def test_the_form_fits_the_maps():
 
 def test_clips_on_four_devices_stay_where_they_are():
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=4"
-    program = Path(__file__).parents[1] / "conv_lstm_on_devices.py"
+    program = Path(__file__).parents[2] / "conv_lstm_on_devices.py"
     subprocess.run([sys.executable, str(program)], check=True, env={**os.environ, "XLA_FLAGS": flags})
 
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxret.models.layers.conv3d_cpu import largest_divisor
+from jaxret.models.layers.cpu.conv3d import largest_divisor
 
 __all__ = ["narrow_convolution"]
 

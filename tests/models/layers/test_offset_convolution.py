@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import image_networks as twin
 
-from jaxret.models.layers import conv3d_cpu as offset_convolution
 from jaxret.models.layers import dispatch as conv_forms
+from jaxret.models.layers.cpu import conv3d
 
 
 @pytest.fixture(params=[0, 100], ids=["sum", "joined"])
 def _channels_to_join(request, monkeypatch):
     """Both forms of the sum, whatever the channels."""
-    monkeypatch.setattr(offset_convolution, "_CHANNELS_TO_JOIN", request.param)
+    monkeypatch.setattr(conv3d, "_CHANNELS_TO_JOIN", request.param)
 
 
 @st.composite
@@ -79,9 +79,9 @@ CASES = {
     ("channels_to_join", "bytes_of_windows"), [(0, 1), (100, 2**30)], ids=["sum, frame by frame", "joined, at once"]
 )
 def test_gradients_are_those_of_the_library_form(case, channels_to_join, bytes_of_windows, monkeypatch):
-    monkeypatch.setattr(offset_convolution, "_CHANNELS_TO_JOIN", channels_to_join)
+    monkeypatch.setattr(conv3d, "_CHANNELS_TO_JOIN", channels_to_join)
     monkeypatch.setattr(conv_forms, "runs_on_cpu", lambda: True)
-    monkeypatch.setattr(offset_convolution, "_BYTES_OF_WINDOWS", bytes_of_windows)
+    monkeypatch.setattr(conv3d, "_BYTES_OF_WINDOWS", bytes_of_windows)
     spatial, window, strides, padding = case
     x, kernel = operands(spatial, window)
     pads = conv_forms.output_padding(padding, spatial, window, strides)
@@ -119,7 +119,7 @@ def test_gradient_over_four_axes_is_that_of_differences():
     [(4, 16, 1, (1, 1)), (4, 16, 15, (1, 8)), (4, 16, 16, (1, 16)), (6, 2, 9, (3, 2)), (1, 7, 6, (1, 1))],
 )
 def test_blocks_divide_the_batch_and_are_no_larger_than_asked(clips, frames, most, block):
-    assert offset_convolution.block_of_frames(clips, frames, most) == block
+    assert conv3d.block_of_frames(clips, frames, most) == block
 
 
 def test_bfloat16_keeps_its_type_and_its_precision():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxret.models.layers import winograd
+from jaxret.models.layers.cpu import winograd
 from jaxret.models.layers.dispatch import convolve
 
 

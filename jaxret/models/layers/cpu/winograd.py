@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxret.models.layers.conv3d_cpu import block_of_frames, largest_divisor
+from jaxret.models.layers.cpu.conv3d import block_of_frames, largest_divisor
 
 __all__ = [
     "TILE",
@@ -87,7 +87,12 @@ def points_of_kernel(kernel: jax.Array) -> jax.Array:
     Example:
       >>> points_of_kernel(jnp.ones((3, 3, 5, 7))).shape
       (36, 5, 7)
+
+    Raises:
+      TypeError: the kernel is not float32.
     """
+    if kernel.dtype != jnp.float32:
+        raise TypeError(f"minimal filtering is done in float32, got {kernel.dtype}: it amplifies rounding")
     return jnp.matmul(_KERNEL, kernel.reshape(9, -1)).reshape(36, *kernel.shape[2:])
 
 
