@@ -30,7 +30,8 @@ class ClipConfig:
 
     data: str = "moving-digits"
     """A folder (one sub-folder a class) of videos or images, a CSV with the columns path, label and optionally
-    source and split, tfds:NAME, or moving-digits."""
+    source and split, a data set as it was published (ucf50:FOLDER, ucf101:FOLDER, hmdb51:FOLDER, kth:FOLDER and
+    others), tfds:NAME, or moving-digits."""
     split_column: str = "split"
     """For a CSV: the column that names each item's split (train, validation or test)."""
     download: bool = False

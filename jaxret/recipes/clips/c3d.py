@@ -15,12 +15,9 @@ retrieval", arXiv:2105.08665 (2021); the network is C3D (Tran et al. 2015, arXiv
   Narrower networks learn with more: 3e-4 at a width of 1/8. Small validation parts say little about the first epochs,
   in which the network is still guessing: give it some thousand updates before it may stop early.
 
-Measured (`benchmarks/accuracy_media_retrieval.py`, JHMDB, width 0.25 and 64 pixels from random weights, 2 CPU cores,
-mean and spread over seeds): mAP 0.048 +- 0.007 on seen classes, untrained 0.043 +- 0.004.
-
-Smaller still, on six classes (`benchmarks/accuracy_c3d.py`, width 1/8, 8 frames of 48 pixels, three deals of classes):
-training accuracy 0.27 to 0.62 in 25 epochs; mAP of classes trained on and of six others 0.471 and 0.305 by the default,
-0.304 and 0.239 by the network alone, 0.262 and 0.283 by the mean frame.
+Measured on six classes (`benchmarks/accuracy_c3d.py`, JHMDB, width 1/8, 8 frames of 48 pixels, 2 CPU cores, three deals
+of classes): training accuracy 0.27 to 0.62 in 25 epochs; mAP of classes trained on and of six others 0.471 and 0.305 by
+the default, 0.304 and 0.239 by the network alone, 0.262 and 0.283 by the mean frame.
 
 Run: `python -m jaxret.train c3d --data FOLDER`; `--width 0.25` is a sixteenth of the work.
 """

@@ -13,8 +13,8 @@ retrieval", arXiv:2105.08665 (2021).
 - Ranking: an image by its frame vector against images and videos' frames, a video by its clip embeddings.
 
 Measured (`benchmarks/accuracy_open_set.py`, JHMDB, EfficientNet-Lite0 with ImageNet weights, 2 CPU cores, mean and
-spread over draws of classes): mAP of classes trained on and of others 0.510 +- 0.064 and 0.361 +- 0.053 by the default,
-0.450 +- 0.052 and 0.227 +- 0.033 by the LSTM, 0.235 +- 0.036 and 0.266 +- 0.071 by the mean of the same frame vectors.
+spread over draws of classes): mAP of classes trained on and of others 0.510 +- 0.072 and 0.361 +- 0.059 by the default,
+0.450 +- 0.058 and 0.227 +- 0.036 by the LSTM, 0.235 +- 0.040 and 0.266 +- 0.079 by the mean of the same frame vectors.
 
 Run: `python -m jaxret.train cnn-lstm --data FOLDER --weights imagenet`, or, for the embedded moving digits,
 `python -m jaxret.train`.

@@ -15,8 +15,8 @@ with what a review of it misses: other temporal fusions, other modalities, sub-l
   the nearest can be put in order again by their activations (`jaxret search --rerank`).
 
 Measured (`benchmarks/accuracy_deep_hashing.py`, JHMDB, MobileNet V1 with ImageNet weights, 2 CPU cores, mean and spread
-over seeds): mAP@10 of codes of 64 bits 0.389 +- 0.038 and of 256 bits 0.423 +- 0.037, where random hyperplanes of the
-mean frame vectors give 0.104 +- 0.008 and 0.194 +- 0.009; colours and dynamic images together 0.455 +- 0.019 with 64
+over seeds): mAP@10 of codes of 64 bits 0.389 +- 0.043 and of 256 bits 0.423 +- 0.041, where random hyperplanes of the
+mean frame vectors give 0.104 +- 0.009 and 0.194 +- 0.010; colours and dynamic images together 0.455 +- 0.023 with 64
 bits.
 
 Run: `python -m jaxret.train deep-hash --data FOLDER --bits 256`.

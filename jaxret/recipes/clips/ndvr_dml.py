@@ -14,8 +14,8 @@ The authors sample one frame a second and average whole videos; here `frames` ar
 for a video shorter than `chunk_seconds` (a day) is one chunk. With shorter chunks each is a vector, and videos can be
 compared as sequences (`jaxret search --sequence`).
 
-Measured (`benchmarks/accuracy_convlstm.py`, JHMDB, six classes, MobileNet V1 with ImageNet weights, 2 CPU cores, mean
-and spread over seeds): mAP by class 0.707 +- 0.094 by the cosine of the videos' vectors, SIFT words 0.298 +- 0.013.
+Measured (`benchmarks/accuracy_convlstm.py`, JHMDB, six classes, MobileNet V1 with ImageNet weights, 2 CPU cores, two
+official splits): mAP by class 0.707 +- 0.133 by the cosine of the videos' vectors; SIFT words 0.280 +- 0.033 (three).
 
 Run: `python -m jaxret.train ndvr-dml --data FOLDER --weights imagenet`.
 """
