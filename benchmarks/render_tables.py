@@ -2,9 +2,9 @@
 
 Pages are `docs/results/*.md`: one a system and one for the kernels; a section a result file; in it a table for all
 rows of the same data and metrics. Rows are (setting, method), columns are metrics; over several seeds a cell is mean
-± standard deviation, of a sample (`common.spread`). The paper's own figure stands beside ours in brackets. Of the
-speed files only ratios are shown, one a line: times move with the machine. `--check` changes nothing and exits with 1
-if a page is out of date.
+± standard deviation, of a sample (`common.spread`). The paper's own figure stands beside ours in brackets. Of what a
+training gave epoch by epoch the means of its first and last three epochs are shown. Of the speed files only ratios are
+shown, one a line: times move with the machine. `--check` changes nothing and exits with 1 if a page is out of date.
 """
 
 from __future__ import annotations
@@ -151,6 +151,7 @@ PAGES = {
         },
     ),
 }
+SHOWN_EPOCHS = 3  # at each end of a training
 RATIO_WORDS = ("times", "beside", "recall", "share", "to compile")
 
 
@@ -217,6 +218,7 @@ def ratio_table(rows: list[dict[str, Any]]) -> list[str]:
 
 def accuracy_tables(rows: list[dict[str, Any]]) -> list[str]:
     """A table for all rows of the same data and the same metrics: methods down, metrics across."""
+    rows = [entry for entry in rows if "epoch" not in entry] + ends_of_trainings(rows)
     values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     papers: dict[tuple[tuple[str, str, str], str], float] = {}
     for entry in rows:
@@ -243,6 +245,22 @@ def accuracy_tables(rows: list[dict[str, Any]]) -> list[str]:
     if paper_data := sorted({entry["paper_data"] for entry in rows if "paper_data" in entry}):
         lines += [f"In brackets: the paper's own figure ({'; '.join(paper_data)}).", ""]
     return lines
+
+
+def ends_of_trainings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Two rows for each figure that is given epoch by epoch: its mean of the first epochs, and of the last."""
+    curves: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for entry in rows:
+        if "epoch" in entry:
+            same = tuple(str(entry.get(name)) for name in ("data", "setting", "method", "metric", "seed"))
+            curves.setdefault(same, []).append(entry)
+    found = []
+    for curve in curves.values():
+        curve.sort(key=lambda entry: entry["epoch"])
+        for end, part in (("first", curve[:SHOWN_EPOCHS]), ("last", curve[-SHOWN_EPOCHS:])):
+            mean = float(np.mean([entry["value"] for entry in part]))
+            found.append({**curve[0], "metric": f"{curve[0]['metric']}, {end} {SHOWN_EPOCHS} epochs", "value": mean})
+    return found
 
 
 def heading_of(metrics: Sequence[str]) -> str:

@@ -86,7 +86,10 @@ def row(
     paper_value: float | None = None,
     paper_data: str | None = None,
 ) -> dict[str, Any]:
-    """One figure, to five digits; what does not apply is left out."""
+    """One figure, to five digits; what does not apply is left out.
+
+    One of the figures that a training gives epoch by epoch says its `epoch` as well, a field that its program adds.
+    """
     fields = {
         "data": data,
         "method": method,
@@ -177,7 +180,7 @@ def _this_call() -> dict[str, str]:
 
 
 def _figure_of(entry: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(entry.get(key) for key in ("data", "method", "metric", "setting", "seed"))
+    return tuple(entry.get(key) for key in ("data", "method", "metric", "setting", "seed", "epoch"))
 
 
 def _write(

@@ -4,9 +4,9 @@ The paper and the model are those of `jaxret.recipes.clips.cnn_lstm`, with a sma
 What a class is, a digit and the way it moves, shows in few frames and without colours. So clips are grey and of four
 frames, drawn at random one from each quarter: three times as many clips in the same time, none seen twice alike.
 
-Measured (`benchmarks/accuracy_first_run.py`, three seeds, 152 CPU-seconds each): P@5 0.883 +- 0.004 on classes
-trained on and 0.827 +- 0.010 on others, where the mean of the trained frame vectors gives 0.175 and
-0.157, the untrained encoder 0.035 and 0.034.
+Measured (`benchmarks/accuracy_first_run.py`, three seeds, 155 CPU-seconds each): P@5 0.880 +- 0.015 on classes
+trained on and 0.830 +- 0.009 on others, where the mean of the trained frame vectors gives 0.177 and
+0.153, the untrained encoder 0.035 and 0.034.
 
 Run: `python -m jaxret.train`.
 """
