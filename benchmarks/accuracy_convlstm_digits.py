@@ -6,7 +6,8 @@
 
 A run is kept under --work; one that was stopped goes on, one that is there is taken. Test clips of all 80 classes query
 each other; 20 classes were not trained on. And parts of 150 of the test clips query all of them, as they are and
-changed more and more (`jaxret evaluate --cropped`), by the trained encoder and by one with random weights.
+changed more and more (`jaxret evaluate --cropped`), by the trained encoder with and without the thumbnail that the
+command puts beside its vectors, and by one with random weights.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ def by_class(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
 
 
 def after_steps(run: RunFolder, seed: int) -> list[dict[str, Any]]:
-    """Rows of what the first steps of a training in four gave, as far as it has come."""
+    """Rows of what the steps of a training in four gave, as far as it has come; they have no thumbnail."""
     rows = []
-    for step in ("pretrain", "triplet"):
+    for step in ("pretrain", "triplet", "challenging"):
         record = StepRecord.read(step_folder(run, step).path, step)
         if record.finished:
             rows += rows_of_groups("Bi-DTW", record.test["Bi-DTW"], f"{WHOLE}, after {step}", seed)
@@ -75,7 +76,10 @@ def cropped(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
     """Rows of queries cropped from test clips."""
     media = MovingDigits().select(lambda item: item.split == "test")
     trained = load_encoder(run.encoder)
-    encoders = {setting: trained, "untrained": create_encoder(without_thumbnail(trained).config, rngs=nnx.Rngs(seed))}
+    alone = without_thumbnail(trained)
+    encoders = {setting: trained, "untrained": create_encoder(alone.config, rngs=nnx.Rngs(seed))}
+    if alone is not trained:
+        encoders[f"{setting}, without the thumbnail"] = alone
     rows = []
     for name, encoder in encoders.items():
         with tempfile.TemporaryDirectory() as folder:

@@ -146,7 +146,6 @@ _DIGIT_SIZES = {
     "embedding_size": 128,
     "pretrain_epochs": 4,
     "standardise_by": "data",  # all clips are as bright, and none is a copy
-    "thumbnail_share": 0.0,
 }
 
 

@@ -59,8 +59,8 @@ class StepsConfig(ClipConfig):
     each time anew."""
     thumbnail_share: Annotated[float | None, at_least(0, below=1)] = 0.0
     """Share of the squared distance of two clips that is that of thumbnails of them, by which copies are told when
-    training for classes is over. none: of 0.3, 0.2, 0.1 and 0 the largest with which validation videos find training
-    videos of their class at least 0.95 times as well as without; 0 for moving digits."""
+    training for classes is over. none: of 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01 and 0 the largest with which
+    validation videos find training videos of their class at least 0.95 times as well as without."""
     hard_fraction: Annotated[float, above(0, below=1)] = 0.2
     """Share of the training clips that count as hard."""
     standardise_by: StandardiseBy | None = "data"

@@ -25,7 +25,7 @@ from jaxret.recipes.conv_lstm.validation import Vectors, validation_figures, val
 
 __all__ = ["with_thumbnail", "without_thumbnail"]
 
-_SHARES = (0.3, 0.2, 0.1)  # that are tried
+_SHARES = (0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)  # that are tried
 _KEPT = 0.95  # of the mAP by class, which a few validation videos do not tell more finely
 _MEASURED_CLIPS = 256  # of which the units are
 

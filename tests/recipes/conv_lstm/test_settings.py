@@ -62,7 +62,7 @@ def test_what_is_left_open_follows_the_model_and_the_paper() -> None:
     assert config.loop_of("triplet") == config.loop
     assert resolve(ConvLstmConfig(recurrent_channels=6, frames=5), digits).frames == 5
     config = resolve(RECIPE.config, digits)
-    assert (config.standardise_by, config.thumbnail_share) == ("data", 0.0)
+    assert (config.standardise_by, config.thumbnail_share) == ("data", None)
     config = resolve(ConvLstmConfig(architecture="m3-3d"), MediaFiles([]))
     assert (config.embedding_size, config.batch_size) == (8 * 8 * 2 * 16 // 4, 8)
     assert (config.image_size, config.frames, config.map_channels) == (64, 8, 16)

@@ -27,13 +27,18 @@ def data(media: Path) -> StepsData:
 
 @pytest.mark.parametrize(
     ("scores", "share"),
-    [((0.5, 0.4, 0.48, 0.9), 0.2), ((0.5, 0.6, 0.5, 0.9), 0.3), ((0.5, 0.1, 0.2, 0.47), 0)],
+    [
+        ((0.4, 0.48, 0.9, 0.9, 0.9, 0.9, 0.9), 0.2),
+        ((0.6, 0.5, 0.9, 0.9, 0.9, 0.9, 0.9), 0.3),
+        ((0.1, 0.2, 0.3, 0.4, 0.476, 0.474, 0.9), 0.03),
+        ((0.1, 0.2, 0.3, 0.4, 0.45, 0.46, 0.47), 0),
+    ],
 )
 def test_a_thumbnail_takes_the_largest_share_that_costs_validation_a_twentieth(
     data: StepsData, monkeypatch: pytest.MonkeyPatch, scores: tuple[float, ...], share: float
 ) -> None:
     encoder = encoder_of(CONFIG)
-    left, seen, lines = iter(scores), [], []
+    left, seen, lines = iter((0.5, *scores)), [], []
 
     def figures(dataset: object, queries: dict, searched: dict, encoder: object) -> dict[str, float]:
         seen.append(queries)
@@ -41,14 +46,14 @@ def test_a_thumbnail_takes_the_largest_share_that_costs_validation_a_twentieth(
 
     monkeypatch.setattr("jaxret.recipes.conv_lstm.thumbnail.validation_figures", figures)
     made = with_thumbnail(encoder, data, CONFIG, lines.append)
-    assert len(seen) == len(scores)
+    assert len(seen) == 1 + len(scores)
     if not share:
         assert made is encoder
         assert [line[:38] for line in lines] == ["thumbnails beside the vectors: share 0"]
         return
     assert made.backbone.share == share
-    assert f"share {share}; validation mAP 0.5 without, {scores[1]} with a share of 0.3" in lines[0]
-    tried = seen[{0.3: 1, 0.2: 2}[share]]  # the vectors that were judged are those that it gives
+    assert f"share {share}; validation mAP 0.5 without, {scores[0]} with a share of 0.3" in lines[0]
+    tried = seen[{0.3: 1, 0.2: 2, 0.03: 5}[share]]  # the vectors that were judged are those that it gives
     for number, found in frame_vectors(data.dataset, made, indices=list(tried)):
         np.testing.assert_allclose(tried[number].vectors, found.vectors, rtol=1e-4, atol=1e-5)
     units = np.asarray(made.backbone.units)
