@@ -12,7 +12,6 @@ command puts beside its vectors, and by one with random weights.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 from common import results_file
 from common.study_program import StudyParser
 from flax import nnx
+from studies.convlstm.protocol import by_clip
 from studies.convlstm.runs import sift_bags, sift_words
 
 from jaxret.data.datasets.moving_digits import MovingDigits, unseen_labels
@@ -117,9 +117,8 @@ def sift(seed: int) -> list[dict[str, Any]]:
         changed = ChangedVideos(crops, settings.changes, strength, seed=seed) if strength else crops
         bags, cropped_items = sift_bags(changed, words), [items[int(video)] for video in crops.videos]
         by_class = evaluate_sequences(bags, cropped_items, searched, items, ranking)
-        own = [[dataclasses.replace(item, source=item.key) for item in part] for part in (cropped_items, items)]
-        by_clip = evaluate_sequences(bags, own[0], searched, own[1], ranking, LabelProtocol(relevant="source"))
-        figures = {"mAP by clip": by_clip["all"]["mAP"], "mAP by class": by_class["all"]["mAP"]}
+        own_clip = by_clip(bags, searched, crops.videos, ranking.measure)
+        figures = {"mAP by clip": own_clip, "mAP by class": by_class["all"]["mAP"]}
         setting = f"strength {strength:g}"
         rows += results_file.rows_of(CROPPED_DATA, "SIFT words", figures, setting=setting, seed=seed)
         print("SIFT words", setting, figures, flush=True)

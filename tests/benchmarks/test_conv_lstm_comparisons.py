@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from common import results_file
 from studies.convlstm.comparisons import (
+    SECOND_PASS,
+    THREE_STEPS,
     THUMBNAIL,
     TWO_STEPS,
     UNTRAINED,
@@ -39,6 +41,18 @@ def test_differences_are_of_the_same_seed_and_metric() -> None:
         ("two steps and a thumbnail, less SIFT words", 1, "mAP by clip"): pytest.approx(-0.1),
     }
     assert {(each["data"], each["method"]) for each in found.values()} == {(f"{VIDEOS}: differences", "M2")}
+
+
+def test_each_number_of_steps_is_taken_from_the_next() -> None:
+    rows = [
+        row(ABLATIONS, "M3", setting, 2, value, "mAP by class")
+        for setting, value in ((TWO_STEPS, 0.3), (THREE_STEPS, 0.4), (SECOND_PASS, 0.7))
+    ]
+    assert {each["setting"]: each["value"] for each in paired_differences(rows)} == {
+        "three steps, less two": pytest.approx(0.1),
+        "four steps, less three": pytest.approx(0.3),
+        "four steps, less two": pytest.approx(0.4),
+    }
 
 
 def test_curves_are_of_what_was_measured_at_several_strengths() -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FOUR_STEPS_THUMBNAIL",
     "SECOND_PASS",
+    "THREE_STEPS",
+    "THREE_STEPS_THUMBNAIL",
     "THUMBNAIL",
     "TWO_STEPS",
     "UNTRAINED",
@@ -24,6 +26,8 @@ __all__ = [
 UNTRAINED = "untrained"
 TWO_STEPS = "pre-training, triplet loss"
 THUMBNAIL = "pre-training, triplet loss, thumbnail"
+THREE_STEPS = "pre-training, triplet loss, plain second pass"
+THREE_STEPS_THUMBNAIL = "three steps, and a thumbnail beside"
 SECOND_PASS = "pre-training, triplet loss, challenging second pass"
 FOUR_STEPS_THUMBNAIL = "four steps, and a thumbnail beside"
 """Settings of the rows of ablations."""
@@ -40,11 +44,15 @@ def _compared() -> Iterable[tuple[str, str, str, _Place, _Place]]:
             ours = (rows, method, THUMBNAIL)
             yield data, method, "two steps and a thumbnail, less untrained", ours, (rows, method, UNTRAINED)
             yield data, method, "two steps and a thumbnail, less SIFT words", ours, (data, "SIFT words", "cosine")
-    before, after = ((_ABLATIONS, "M3", setting) for setting in (TWO_STEPS, SECOND_PASS))
-    yield _VIDEOS, "M3", "four steps, less two", after, before
-    yield _VIDEOS, "M3", "two steps, less untrained", before, (_ABLATIONS, "M3", UNTRAINED)
-    last, first = ((_ABLATIONS, "M3", setting) for setting in (FOUR_STEPS_THUMBNAIL, THUMBNAIL))
-    yield _VIDEOS, "M3", "four steps, less two, both with a thumbnail", last, first
+    yield _VIDEOS, "M3", "two steps, less untrained", (_ABLATIONS, "M3", TWO_STEPS), (_ABLATIONS, "M3", UNTRAINED)
+    for beside, steps in (
+        ("", (TWO_STEPS, THREE_STEPS, SECOND_PASS)),
+        (", both with a thumbnail", (THUMBNAIL, THREE_STEPS_THUMBNAIL, FOUR_STEPS_THUMBNAIL)),
+    ):
+        two, three, four = ((_ABLATIONS, "M3", setting) for setting in steps)
+        yield _VIDEOS, "M3", f"three steps, less two{beside}", three, two
+        yield _VIDEOS, "M3", f"four steps, less three{beside}", four, three
+        yield _VIDEOS, "M3", f"four steps, less two{beside}", four, two
 
 
 def paired_differences(rows: Iterable[Row]) -> list[dict[str, Any]]:

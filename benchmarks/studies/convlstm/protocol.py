@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from studies.convlstm.backwards import BackwardsVideos
 from studies.convlstm.data import ClipData
 
 from jaxret.data.dataset import MediaDataset
@@ -21,7 +22,7 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.rank import SequenceRanking, sequence_distances
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 
-__all__ = ["MEASURES", "EncodedData", "Media", "encode_data", "figures"]
+__all__ = ["MEASURES", "EncodedData", "Media", "by_clip", "encode_data", "figures"]
 
 MEASURES = {
     "mean vector, cosine": "mean-cosine",
@@ -31,6 +32,7 @@ MEASURES = {
 }
 STRENGTHS = (0.25, 0.5, 1.0)
 """Of the changes of queries by clip (`jaxret.data.sampling.changes`), all together; 0.5 is a medium one."""
+BACKWARDS = "backwards"
 Sequences = Sequence[np.ndarray]
 
 
@@ -43,15 +45,24 @@ class Media:
 
     Attributes:
       dataset: the videos.
+      tests: numbers of those that query the others.
       crops: the queries by clip.
-      changed: by strength, those changed (see `STRENGTHS`); none of data with depth, which changes leave as it is.
+      changed: those at each of `STRENGTHS` of the changes, by what figures are called; and of a walk, which can be gone
+        either way, those played backwards.
+      tests_backwards: of a walk its test videos played backwards; None: of other videos.
     """
 
     def __init__(self, data: ClipData, seed: int):
         self.data, self.dataset = data, data.dataset()
+        self.tests = data.tests(self.dataset)
         self.crops = data.crops(self.dataset, seed)
-        strengths = STRENGTHS if data.near is None else ()
-        self.changed = {strength: ChangedVideos(self.crops, CHANGES, strength, seed=seed) for strength in strengths}
+        self.changed: dict[str, MediaDataset] = {
+            f"strength {strength:g}": ChangedVideos(self.crops, CHANGES, strength, seed=seed) for strength in STRENGTHS
+        }
+        self.tests_backwards: MediaDataset | None = None
+        if data.near is not None:
+            self.changed[BACKWARDS] = BackwardsVideos(self.crops)
+            self.tests_backwards = BackwardsVideos(self.dataset.subset(self.tests))
         self._read: dict[tuple[int, int, str], list[Chunk]] = {}
 
     def read(self, dataset: MediaDataset, index: int, preprocessing: Preprocessing) -> list[Chunk]:
@@ -71,17 +82,22 @@ class EncodedData:
     Args:
       media: what is compared.
       embed: gives the sequence of every video of a data set.
+      colours: whether that of colours alone, which changes are of; they leave no depth.
     """
 
-    def __init__(self, media: Media, embed: Callable[[MediaDataset], Sequences]):
-        self.data, self.dataset, self.crops = media.data, media.dataset, media.crops
+    def __init__(self, media: Media, embed: Callable[[MediaDataset], Sequences], *, colours: bool = True):
+        self.media = media
         self.videos, self.queries = embed(media.dataset), embed(media.crops)
-        self.changed = {strength: embed(videos) for strength, videos in media.changed.items()}
+        changed = {name: each for name, each in media.changed.items() if colours or name == BACKWARDS}
+        self.changed = {name: embed(videos) for name, videos in changed.items()}
+        self.tests = [self.videos[number] for number in media.tests]
+        self.tests_backwards = None if media.tests_backwards is None else embed(media.tests_backwards)
 
 
 def encode_data(encoder: Any, media: Media) -> EncodedData:
     """Everything that is compared, embedded."""
-    return EncodedData(media, partial(sequences_of, encoder, media=media))
+    colours = encoder.preprocessing.depth is None
+    return EncodedData(media, partial(sequences_of, encoder, media=media), colours=colours)
 
 
 def sequences_of(encoder: Any, dataset: MediaDataset, *, media: Media) -> list[np.ndarray]:
@@ -104,32 +120,39 @@ def figures(encoded: EncodedData, measure: str) -> dict[str, float]:
       encoded: sequences.
       measure: of `jaxret.rank.SequenceRanking`.
     """
-    data = encoded.data
-    distances = sequence_distances(encoded.queries, encoded.videos, SequenceRanking(measure))
-    own = [{int(video): 1.0} for video in encoded.crops.videos]
-    found = {"mAP by clip": _map(distances, own)}
-    for strength, queries in encoded.changed.items():
-        changed = sequence_distances(queries, encoded.videos, SequenceRanking(measure))
-        found[f"strength {strength:g}: mAP by clip"] = _map(changed, own)
-    tests = data.tests(encoded.dataset)
-    if data.near is None:
-        found["mAP by class"] = _by_class(encoded, tests, measure)
+    own, found = encoded.media.crops.videos, {}
+    for name, queries in {"": encoded.queries, **encoded.changed}.items():
+        found[f"{name}: mAP by clip".removeprefix(": ")] = by_clip(queries, encoded.videos, own, measure)
+    if encoded.tests_backwards is None:
+        found["mAP by class"] = _by_class(encoded, measure)
     else:
-        distances = sequence_distances([encoded.videos[n] for n in tests], encoded.videos, SequenceRanking(measure))
-        relevant = [dict.fromkeys(np.flatnonzero(row).tolist(), 1.0) for row in data.near[tests]]
-        beside = [set(range(max(0, n - 1), min(n + 2, len(data.near)))) for n in tests]  # in time, and itself
-        found["mAP by place"] = _map(distances, relevant, beside)
+        found["mAP by place"] = _by_place(encoded, encoded.tests, measure)
+        found[f"{BACKWARDS}: mAP by place"] = _by_place(encoded, encoded.tests_backwards, measure)
     return found
 
 
-def _by_class(encoded: EncodedData, tests: list[int], measure: str) -> float:
+def by_clip(queries: Sequences, videos: Sequences, own: Sequence[int] | np.ndarray, measure: str) -> float:
+    """mAP where of all videos only that is right which a query was cropped from, `own`."""
+    distances = sequence_distances(queries, videos, SequenceRanking(measure))
+    return _map(distances, [{int(video): 1.0} for video in own])
+
+
+def _by_place(encoded: EncodedData, queries: Sequences, measure: str) -> float:
+    """Test pieces of a walk query all but themselves and those beside them in time."""
+    near, tests = encoded.media.data.near, encoded.media.tests
+    assert near is not None
+    distances = sequence_distances(queries, encoded.videos, SequenceRanking(measure))
+    relevant = [dict.fromkeys(np.flatnonzero(row).tolist(), 1.0) for row in near[tests]]
+    return _map(distances, relevant, [set(range(max(0, n - 1), min(n + 2, len(near)))) for n in tests])
+
+
+def _by_class(encoded: EncodedData, measure: str) -> float:
     """Test videos query the videos of other sources: training ones where there are any, or else each other."""
-    items: Sequence[MediaItem] = encoded.dataset.items
+    items: Sequence[MediaItem] = encoded.media.dataset.items
+    tests = encoded.media.tests
     others = [number for number in range(len(items)) if number not in set(tests)] or tests
     distances = sequence_distances(
-        [encoded.videos[number] for number in tests],
-        [encoded.videos[number] for number in others],
-        SequenceRanking(measure),
+        encoded.tests, [encoded.videos[number] for number in others], SequenceRanking(measure)
     )
     relevant, junk = [], []
     for number in tests:
