@@ -46,7 +46,7 @@ def expected_map(queries, query_items, gallery, items, measure, relevant, keep_s
 
 
 @pytest.mark.parametrize(
-    ("relevant", "keep_source", "asking"), [("label", False, 4), ("label", True, 4), ("source", False, 4)]
+    ("relevant", "keep_source", "querying"), [("label", False, 4), ("label", True, 4), ("source", False, 4)]
 )
 @pytest.mark.parametrize(
     ("ranking", "measure"),
@@ -62,7 +62,7 @@ def expected_map(queries, query_items, gallery, items, measure, relevant, keep_s
     ],
 )
 @pytest.mark.parametrize("table", [False, True])
-def test_mean_average_precision(monkeypatch, ranking, measure, relevant, keep_source, asking, table) -> None:
+def test_mean_average_precision(monkeypatch, ranking, measure, relevant, keep_source, querying, table) -> None:
     queries, query_items, gallery, items = make()
     expected = expected_map(queries, query_items, gallery, items, measure, relevant, keep_source)
     given = [SequenceTable.from_sequences(part) if table else part for part in (queries, gallery)]
@@ -72,7 +72,7 @@ def test_mean_average_precision(monkeypatch, ranking, measure, relevant, keep_so
             given[0], query_items, given[1], items, ranking, LabelProtocol((1,), None, relevant, keep_source)
         )
         assert found["all"]["mAP"] == pytest.approx(expected)
-        assert found["all"]["queries"] == asking
+        assert found["all"]["queries"] == querying
 
 
 def test_by_clip_a_query_without_a_label_counts_and_groups_are_of_labels() -> None:

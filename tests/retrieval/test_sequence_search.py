@@ -39,8 +39,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         scenes[name] = [digits.render([number + i * 7])[0] for i in range(seconds)]
         number += seconds * 7
         write_video(root / name, np.concatenate(scenes[name]), fps=12, options={"crf": "0"})
-    (root / "asking").mkdir()
-    write_video(root / "asking" / "part.mp4", np.concatenate(scenes["c.mp4"][2:4]), fps=12, options={"crf": "0"})
+    (root / "querying").mkdir()
+    write_video(root / "querying" / "part.mp4", np.concatenate(scenes["c.mp4"][2:4]), fps=12, options={"crf": "0"})
     Image.fromarray(scenes["a.mp4"][0][0]).save(root / "picture.png")
     return root
 
@@ -91,7 +91,7 @@ def test_whole_videos_in_the_order_of_brute_force(folder: Path, retriever: Retri
 
 def test_a_part_is_found_where_it_lies_and_a_whole_finds_its_parts(folder: Path, retriever: Retriever) -> None:
     for measure in ("dtw", "bi-dtw"):
-        found = retriever.search(folder / "asking" / "part.mp4", 4, options=SequenceSearch(measure, part="query"))[0]
+        found = retriever.search(folder / "querying" / "part.mp4", 4, options=SequenceSearch(measure, part="query"))[0]
         assert (found.item.key, found.backwards) == ("c.mp4", False)
         assert (found.start, found.end) == pytest.approx((2, 4), abs=0.1)
         assert found.query_span == pytest.approx((0, 2), abs=0.1)
@@ -104,9 +104,9 @@ def test_a_part_is_found_where_it_lies_and_a_whole_finds_its_parts(folder: Path,
 
 def make_longer(folder: Path) -> Path:
     """The two seconds of d after two others."""
-    path = folder / "asking" / "longer.mp4"
+    path = folder / "querying" / "longer.mp4"
     if not path.exists():
-        before, own = (open_dataset(folder / name) for name in ("asking/part.mp4", "d.mp4"))
+        before, own = (open_dataset(folder / name) for name in ("querying/part.mp4", "d.mp4"))
         frames = []
         for dataset in (before, own):
             with dataset.open(0) as reader:
@@ -224,7 +224,7 @@ def test_an_index_of_codes_compares_its_clip_vectors(folder: Path, tmp_path: Pat
 
 
 def test_the_command_names_the_span(folder: Path, retriever: Retriever, capsys: pytest.CaptureFixture[str]) -> None:
-    index, part, longer = str(retriever.index.folder), str(folder / "asking" / "part.mp4"), str(make_longer(folder))
+    index, part, longer = str(retriever.index.folder), str(folder / "querying" / "part.mp4"), str(make_longer(folder))
     assert dispatch(["search", index, part, "-k", "1", "--sequence", "bi-dtw", "--subsequence"]) == 0
     heading, line = capsys.readouterr().out.splitlines()
     assert "where" in heading
@@ -257,9 +257,9 @@ def test_figures_by_class_and_by_clip(
     labelled.add(open_dataset(table))
     sequences = stored(labelled)
 
-    def slow_map(asking: dict[str, np.ndarray], relevant, left_out) -> float:
+    def slow_map(querying: dict[str, np.ndarray], relevant, left_out) -> float:
         scores = []
-        for name, query in asking.items():
+        for name, query in querying.items():
             order = sorted(
                 (n for n in sequences if not left_out(name, n)), key=lambda n: twin.bidtw(query, sequences[n])
             )
@@ -276,16 +276,18 @@ def test_figures_by_class_and_by_clip(
     assert list(by_class) == ["all", "x", "y"]
     assert by_class["all"]["queries"] == 4  # the image has no part in it
     assert by_class["all"]["mAP"] == pytest.approx(slow_map(sequences, same_class, lambda a, b: a == b))
-    asking = write_table(folder, "asking.csv", [("asking/part.mp4", "y", "c.mp4")])
+    querying = write_table(folder, "querying.csv", [("querying/part.mp4", "y", "c.mp4")])
     make_longer(folder)
     by_clip = labelled.evaluate(
-        open_dataset(asking),
+        open_dataset(querying),
         options=SequenceSearch("dtw", "query"),
         settings=LabelEvaluation(relevant="source"),
         ks=[1],
     ).figures
     assert by_clip["all"]["mAP"] == 1
-    nearest_rows = labelled.evaluate(open_dataset(asking), settings=LabelEvaluation(relevant="source"), ks=[1]).figures
+    nearest_rows = labelled.evaluate(
+        open_dataset(querying), settings=LabelEvaluation(relevant="source"), ks=[1]
+    ).figures
     assert nearest_rows["all"]["queries"] == 1
     words = ["evaluate", str(labelled.index.folder), "--sequence", "bi-dtw", "--json", str(tmp_path / "f.json")]
     page = tmp_path / "failures.html"
@@ -299,7 +301,7 @@ def test_figures_by_class_and_by_clip(
         (["--metric", "cosine"], "--metric belongs to vector search, --sequence to sequence search"),
         (["--depth", "3"], "sequences are ranked to their end: leave depth out, got 3"),
         (["--relevant", "source"], "indexed items would find themselves"),
-        (["--failures", str(page), "--queries", str(asking)], "--failures is of an index's own videos"),
+        (["--failures", str(page), "--queries", str(querying)], "--failures is of an index's own videos"),
         (["--failures", str(tmp_path / "none" / "page.html")], "cannot be written: there is no folder"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -48,7 +48,7 @@ from jaxret.training import LoopConfig, OptimiserConfig, RunContext, RunFolder, 
 CIFAR10 = DATA / "cifar10_jpeg.tar.xz"
 WIDTH, SIZE, EPOCHS, BATCH = 0.5, 32, 6, 64
 METHODS = {"colour": False, "grey-scale": True}
-UNSEEN, ALL = "CIFAR-10, untrained classes", "CIFAR-10, untrained classes asking all ten"
+UNSEEN, ALL = "CIFAR-10, untrained classes", "CIFAR-10, untrained classes search all ten"
 # The paper's Table II, and what its text says of the classifiers.
 PAPER = {
     "colour": {"P@100": 0.8162, "accuracy@100": 0.8162, "validation accuracy": 0.74},
