@@ -73,7 +73,7 @@ PAGES = {
         },
         {
             "conv_lstm_strengths.png": "Parts of videos find their videos, changed more and more: by encoders before "
-            "and after their first two steps, with a thumbnail beside their vectors, and by SIFT words. Bands are the "
+            "and after their training, with a thumbnail beside their vectors, and by SIFT words. Bands are the "
             "deviation of splits.",
             "conv_lstm_memory.png": "Predicted against measured memory of a training step.",
         },

@@ -61,6 +61,8 @@ def test_curves_are_of_what_was_measured_at_several_strengths() -> None:
         row(ABLATIONS, "M3", TWO_STEPS, 1, 0.7, "mAP by clip"),
         row(ABLATIONS, "M3", TWO_STEPS, 0, 0.5, "strength 0.5: mAP by clip"),
         row(ABLATIONS, "M3", TWO_STEPS, 0, 0.4, "mAP by class"),
+        row("RGB-D walk", "SIFT words", "cosine", 0, 1.0, "mAP by clip"),
+        row("RGB-D walk", "SIFT words", "cosine", 0, 1.0, "backwards: mAP by clip"),  # no strength
         row(VIDEOS, "NDVR-DML", "mean vector, cosine", 0, 1.0, "mAP by clip"),  # at one strength
     ]
     assert strength_curves(rows) == {VIDEOS: {"M3, two steps": {0.0: [0.9, 0.7], 0.5: [0.5]}}}

@@ -34,16 +34,21 @@ FOUR_STEPS_THUMBNAIL = "four steps, and a thumbnail beside"
 
 Row = Mapping[str, Any]
 _Place = tuple[str, str, str]  # data, method, setting
-_VIDEOS, _ABLATIONS, _COPIES = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates"
+_VIDEOS, _ABLATIONS, _COPIES, _WALK = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates", "RGB-D walk"
+_MODELS = ("M1", "M2", "M3")
 
 
 def _compared() -> Iterable[tuple[str, str, str, _Place, _Place]]:
     """Data, method and setting of a difference, and what is taken from what."""
     for data, rows in ((_VIDEOS, _ABLATIONS), (_COPIES, f"{_COPIES}: two steps")):
-        for method in ("M1", "M2", "M3"):
+        for method in _MODELS:
             ours = (rows, method, THUMBNAIL)
             yield data, method, "two steps and a thumbnail, less untrained", ours, (rows, method, UNTRAINED)
             yield data, method, "two steps and a thumbnail, less SIFT words", ours, (data, "SIFT words", "cosine")
+    for method in _MODELS:
+        ours = (_WALK, method, "four steps, Bi-DTW")
+        yield _WALK, method, "four steps, less untrained", ours, (_WALK, method, "untrained, Bi-DTW")
+        yield _WALK, method, "four steps, less SIFT words", ours, (_WALK, "SIFT words", "cosine")
     yield _VIDEOS, "M3", "two steps, less untrained", (_ABLATIONS, "M3", TWO_STEPS), (_ABLATIONS, "M3", UNTRAINED)
     for beside, steps in (
         ("", (TWO_STEPS, THREE_STEPS, SECOND_PASS)),
@@ -76,19 +81,22 @@ def strength_curves(rows: Iterable[Row]) -> dict[str, Curves]:
     """By data set and method mAP by clip against the strength of changes, of what was measured at several."""
     shown: dict[_Place, tuple[str, str]] = {}
     for data, ablations in ((_VIDEOS, _ABLATIONS), (_COPIES, f"{_COPIES}: two steps")):
-        shown |= {(ablations, m, THUMBNAIL): (data, f"{m}, two steps and a thumbnail") for m in ("M1", "M2", "M3")}
+        shown |= {(ablations, m, THUMBNAIL): (data, f"{m}, two steps and a thumbnail") for m in _MODELS}
         shown[ablations, "M3", TWO_STEPS] = (data, "M3, two steps")
         shown[ablations, "M3", FOUR_STEPS_THUMBNAIL] = (data, "M3, four steps and a thumbnail")
         shown[ablations, "M3", UNTRAINED] = (data, "untrained")
+    shown |= {(_WALK, m, "four steps, Bi-DTW"): (_WALK, f"{m}, four steps and a thumbnail") for m in _MODELS}
+    shown[_WALK, "M3", "untrained, Bi-DTW"] = (_WALK, "untrained")
+    for data in (_VIDEOS, _COPIES, _WALK):
         shown[data, "SIFT words", "cosine"] = (data, "SIFT words")
         shown[data, "NDVR-DML", "mean vector, cosine"] = (data, "NDVR-DML, from ImageNet")
     curves: dict[str, dict[str, dict[float, list[float]]]] = {}
     for row in rows:
-        strength, _, metric = row["metric"].rpartition(": ")
+        change, _, metric = row["metric"].rpartition(": ")
         place = (row["data"], row["method"], row.get("setting", ""))
-        if place in shown and metric == "mAP by clip":
+        if place in shown and metric == "mAP by clip" and (not change or change.startswith("strength ")):
             data, method = shown[place]
             curve = curves.setdefault(data, {}).setdefault(method, {})
-            curve.setdefault(float(strength.removeprefix("strength ") or 0), []).append(row["value"])
+            curve.setdefault(float(change.removeprefix("strength ") or 0), []).append(row["value"])
     changed = {data: {m: curve for m, curve in methods.items() if len(curve) > 1} for data, methods in curves.items()}
     return {data: methods for data, methods in changed.items() if methods}
