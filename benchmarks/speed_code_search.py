@@ -1,6 +1,6 @@
 """`MediaIndex.search` of packed codes: a scan beside hash tables, with all items and with a third of them removed.
 
-    python benchmarks/speed_code_search.py            # some 2 minutes
+    python benchmarks/speed_code_search.py            # some minute and a half
     python benchmarks/speed_code_search.py --quick    # some 10 seconds, smaller; writes no file
 
 Both ways run in turn in one process and must return the same ids, distances and spans. The tables are built in the
@@ -80,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="smaller sizes, fewer samples, no file")
     quick = parser.parse_args().quick
+    samples = 3 if quick else 5
     rows: list[dict[str, Any]] = []
     for size in (10_000, 100_000) if quick else (10_000, 100_000, 1_000_000):
         for bits in (64, 256):
@@ -88,9 +89,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 index = make_index(Path(folder) / "index", clustered_codes(1, size, centres))
                 data = f"{size:,} clustered codes of {bits} bits, {CHUNKS} an item"
-                compare(rows, data, index, queries, 3 if quick else 7)
+                compare(rows, data, index, queries, samples)
                 index.remove([item.key for item in index.items[::3]])
-                compare(rows, f"{data}, a third removed", index, queries, 3 if quick else 7)
+                compare(rows, f"{data}, a third removed", index, queries, samples)
     if not quick:
         print("\nwrote", results_file.write("speed_code_search", rows))
 
