@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxret.models.conv_lstm.step_forms import Form
+from jaxret.models.layers.cpu.computed_once import computed_once
 from jaxret.models.layers.feature_map import per_channel
 
 __all__ = ["conv_lstm_steps"]
@@ -125,13 +126,17 @@ def _backward(
         squashed = jnp.tanh(_at(cells, group * count + time))
         d_hidden = jnp.where(last, 0, d_hidden).astype(jnp.float32) + upstream.astype(jnp.float32)
         d_cell = jnp.where(last, 0, d_cell) + d_hidden * o * (1 - squashed**2)
-        parts = (
-            d_cell * g * i * (1 - i),
-            d_cell * cell * f * (1 - f),
-            d_cell * i * (1 - g**2),
-            d_hidden * squashed * o * (1 - o),
-        )
-        d_gates = jnp.concatenate([part.astype(inputs.dtype) for part in parts], axis=-1)
+
+        def gradient_of_gates(d_cell: jax.Array, d_hidden: jax.Array) -> jax.Array:
+            parts = (
+                d_cell * g * i * (1 - i),
+                d_cell * cell * f * (1 - f),
+                d_cell * i * (1 - g**2),
+                d_hidden * squashed * o * (1 - o),
+            )
+            return jnp.concatenate([part.astype(inputs.dtype) for part in parts], axis=-1)
+
+        d_gates = computed_once(gradient_of_gates, d_cell, d_hidden)
         d_both, more = form.backward(both, prepared, d_gates)
         return (
             d_both[..., into:],
