@@ -20,7 +20,7 @@ the classes anew to those that are trained on and others.
     python benchmarks/accuracy_media_retrieval.py                      # all, on $JAXRET_SHARED, 5 draws
     python benchmarks/accuracy_media_retrieval.py protocol selective   # some; the other rows of the file stay
     python benchmarks/accuracy_media_retrieval.py protocol --data jhmdb-efficientnet --seeds 0 1    # fewer draws
-    python benchmarks/accuracy_media_retrieval.py colour --width 1 --epochs 50   # the paper's; many hours on two cores
+    python benchmarks/accuracy_media_retrieval.py colour --width 1 --epochs 50   # the paper's; three hours of a core
 
 Draws and trainings are kept under --work and not made again, so a stopped call goes on where it was.
 """
