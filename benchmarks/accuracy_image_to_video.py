@@ -27,10 +27,10 @@ The epoch is chosen by screen photos of the validation films that search its kno
 - `memory`: long and large videos, made of test films at 25 frames a second, are put into an index; how much memory
   that takes at most beyond the process that has loaded its encoder.
 
-What came out (MobileNet V1, 3 seeds): with our cuts the residual finds films and the shots in them better than the sum of
-the same frame vectors does (R@1 of films 0.994 against 0.945, of clips 0.769 against 0.695) and than frame by frame
-(0.951 and 0.717), on every seed. The LSTM that was trained with photographs finds films better than the sum (0.973), and
-clips no better (0.700); trained with frames, as in the paper, it is below the sum (0.923): what it learns from
+What came out (MobileNet V1, 3 seeds): with our cuts the residual finds films and the shots in them better than the sum
+of the same frame vectors does (R@1 of films 0.994 against 0.945, of clips 0.769 against 0.695) and than frame by frame
+(0.951 and 0.717), on every seed. The LSTM that was trained with photographs finds films better than the sum (0.973),
+and clips no better (0.700); trained with frames, as in the paper, it is below the sum (0.923): what it learns from
 photographs is what they do to a vector. It does not learn it from 112 numbers of EfficientNet-Lite0 (0.794 against
 0.893), and the sum of 512 numbers, which 419 shots cannot train, is as good for four times the bytes (0.980, and more
 clips). Without whitening the threshold 0.5 finds no cut.
