@@ -18,7 +18,7 @@ mAP picks the epoch, held-out training classes pick the rest; nothing is picked 
     python benchmarks/accuracy_c3d.py                       # half an hour on two cores
     python benchmarks/accuracy_c3d.py table --seeds 0       # a part of it; the other rows of the file stay
     python benchmarks/accuracy_c3d.py whole                 # width 1: training accuracy of a few clips
-    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16 --warm-up 20    # the recipe's size; 14 s a step
+    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; four minutes of a core
 
 Trainings are kept under --work and not done again, so a stopped call goes on where it was.
 """
