@@ -213,7 +213,7 @@ def _nearest_in_parts(
         check_same_width(query_matrix, matrix)
     size, dimensions = sum(map(len, matrices)), query_matrix.shape[1]
     k = check_k(k, size)
-    count = worthwhile_threads(check_threads(threads), _seconds(len(query_matrix), size, dimensions, k))
+    count = worthwhile_threads(check_threads(threads), shared_seconds(len(query_matrix), size, dimensions, k))
     search = TopkSearch(query_matrix, k, metric, count, simd_code())
     first = 0
     for matrix in matrices:
@@ -229,9 +229,13 @@ def _nearest_in_parts(
     return search.finish(metric == PAR)
 
 
-def _seconds(queries: int, rows: int, dimensions: int, k: int) -> float:
-    """About how long a search takes on one thread: rows come from memory once, near ones are measured exactly."""
-    return rows * dimensions / 2e10 + queries * (rows / 5e10 + k / 1e10) * dimensions
+def shared_seconds(queries: int, rows: int, dimensions: int, k: int) -> float:
+    """About how long it takes one thread to do what several would share.
+
+    Rows come from memory once, near ones are measured exactly: those of a query by one thread.
+    """
+    measured = k if queries > 1 else 0
+    return rows * dimensions / 2e10 + queries * (rows / 5e10 + measured / 1e10) * dimensions
 
 
 def _from_row(progress: Progress | None, start: int, size: int) -> Progress | None:

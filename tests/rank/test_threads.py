@@ -16,6 +16,7 @@ import pytest
 from jaxret.rank import SearchResult, available_threads, euclidean_topk, hamming_topk, merge_results
 from jaxret.rank.hamming import threads_for
 from jaxret.rank.threads import cgroup_cpu_limit, check_threads, worthwhile_threads
+from jaxret.rank.topk import shared_seconds
 
 
 def run_script(text: str) -> subprocess.CompletedProcess[str]:
@@ -105,6 +106,19 @@ def test_codes_have_a_second_thread_where_it_ends_sooner(count, code_bytes, quer
         threads_for(np.empty((queries, code_bytes), np.uint8), np.empty((count, code_bytes), np.uint8), 2, level)
         == expected
     )
+
+
+@pytest.mark.parametrize(
+    ("queries", "rows", "dimensions", "k", "expected"),
+    [
+        (1, 10_000, 256, 1000, 1),  # one thread measures the nearest of one query: a second would end nothing sooner
+        (1, 2_500, 1024, 1000, 1),
+        (2, 10_000, 256, 1000, 2),
+        (1, 10_000, 1024, 10, 2),
+    ],
+)
+def test_vectors_have_a_second_thread_where_it_ends_sooner(queries, rows, dimensions, k, expected):
+    assert worthwhile_threads(2, shared_seconds(queries, rows, dimensions, k)) == expected
 
 
 def test_works_in_a_forked_child():
