@@ -76,7 +76,7 @@ def after_two_steps(name: str, measure: Callable[[Study, int, str], None]) -> Ca
 
     def study_of(study: Study) -> None:
         for seed in study.seeds("jhmdb"):
-            for architecture in study.args.models or PLANE:
+            for architecture in study.models(PLANE):
                 study.part(f"{name}-{seed}-{architecture}", partial(measure, study, seed, architecture))
 
     return study_of

@@ -45,7 +45,7 @@ def models(study: Study) -> None:
     """Every model, on every data set."""
     for key in study.args.data:
         for seed in study.seeds(key):
-            for architecture in study.args.models or MODELS[key]:
+            for architecture in study.models(MODELS[key]):
                 study.part(f"models-{key}-{seed}-{architecture}", partial(model_on, study, key, seed, architecture))
 
 

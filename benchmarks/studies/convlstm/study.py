@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -41,6 +41,10 @@ class Study:
     def seeds(self, name: str) -> list[int]:
         """The draws of a data set."""
         return self.args.seeds or list(range(SEEDS[name]))
+
+    def models(self, among: Iterable[str]) -> list[str]:
+        """The architectures to study among some."""
+        return [name for name in among if not self.args.models or name in self.args.models]
 
     def data(self, name: str, seed: int) -> ClipData:
         """One of `MODELS`, as this seed draws it."""
