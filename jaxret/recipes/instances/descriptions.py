@@ -13,7 +13,7 @@ from jaxret.errors import ConfigError, MediaError
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.systems.base import system_of
 from jaxret.retrieval.systems.described import Described
-from jaxret.retrieval.systems.two_pass import TwoPassSystem
+from jaxret.retrieval.systems.describing import DescribingSystem
 
 __all__ = ["Descriptions", "rows_of"]
 
@@ -95,7 +95,7 @@ def rows_of(media: dict[int, FrameVectors]) -> NDArray[Any]:
     return np.concatenate([found.vectors.reshape(-1, found.vectors.shape[-1]) for found in media.values()])
 
 
-def _system(encoder: Any) -> TwoPassSystem[Any]:
+def _system(encoder: Any) -> DescribingSystem:
     system = system_of(encoder)
-    assert isinstance(system, TwoPassSystem)
+    assert isinstance(system, DescribingSystem)
     return system

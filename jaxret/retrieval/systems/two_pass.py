@@ -7,22 +7,15 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.readers import Chunk, Pixels
-from jaxret.data.rows import Rows
-from jaxret.data.sampling.reading import chunks_of, open_item
-from jaxret.errors import ConfigError, MediaError
-from jaxret.index import MediaIndex, Space
-from jaxret.models.base import Unit
-from jaxret.preprocessing import Preprocessing
+from jaxret.data.readers import Pixels
+from jaxret.index import MediaIndex
 from jaxret.retrieval.comparison import RegionComparison
-from jaxret.retrieval.encode import Canvas, FrameEncoder, FrameVectors, frame_rows, frame_vectors
 from jaxret.retrieval.evaluate.region_queries import RegionQueries
 from jaxret.retrieval.evaluate.regions import evaluate_regions
 from jaxret.retrieval.evaluate.report import Report
@@ -33,8 +26,8 @@ from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.query_image import seen_image, zoom_factors, zoomed
 from jaxret.retrieval.region import Box, scaled_box
 from jaxret.retrieval.storage import bytes_per_image
-from jaxret.retrieval.systems.base import OfRevision, System
-from jaxret.retrieval.systems.described import Described
+from jaxret.retrieval.systems.base import OfRevision
+from jaxret.retrieval.systems.describing import SIZES, DescribingSystem
 from jaxret.retrieval.systems.gallery import (
     Gallery,
     PassQueries,
@@ -46,9 +39,6 @@ from jaxret.retrieval.systems.gallery import (
 
 __all__ = ["TooFewWordsError", "TwoPassSystem"]
 
-_SIZES = "sizes"
-_FEW = 200  # images whose padding costs less than the programs for smaller batches, some ten of them
-
 Query = TypeVar("Query")
 
 
@@ -56,14 +46,10 @@ class TooFewWordsError(ValueError):
     """A query holds fewer words than a search needs; the message goes on from a name of the query."""
 
 
-class TwoPassSystem(System, Generic[Query]):
+class TwoPassSystem(DescribingSystem, Generic[Query]):
     """What the systems of regions share.
 
     Attributes:
-      preprocessing, unit: of the encoder, as `jaxret.retrieval.encode.frame_vectors` wants them.
-      canvas: how images of several sizes share batches; None: they do not.
-      described_size: D, numbers of a local descriptor of `describe`.
-      record_spaces: of an index, without the sizes of the images.
       key_points: whether results can be verified by the arrangement of key points.
       scales: sizes at which a region is seen unless a search says otherwise; of 1 it can be seen at no more.
     """
@@ -72,11 +58,6 @@ class TwoPassSystem(System, Generic[Query]):
     options = (RegionSearch,)
     key_points: ClassVar[bool] = False
     scales: ClassVar[int] = 1
-    preprocessing: Preprocessing
-    unit: Unit
-    record_spaces: tuple[Space, ...]
-    canvas: Canvas | None = None
-    described_size: int
 
     @property
     def queries(self) -> tuple[type[Any], ...]:
@@ -85,51 +66,7 @@ class TwoPassSystem(System, Generic[Query]):
 
     def __init__(self, encoder: Any):
         super().__init__(encoder)
-        self.preprocessing = encoder.preprocessing
-        self.unit = "frame"
         self.prepared: OfRevision[Gallery[Query]] = OfRevision(self.gallery)
-
-    @abc.abstractmethod
-    def describe(self, images: Any, sizes: Any = None) -> list[Described]:
-        """What is computed of images before all that is fitted.
-
-        Args:
-          images: uint8 (B, H, W, C).
-          sizes: (B, 2), height and width of each within the batch; None: that of the batch.
-        """
-
-    @abc.abstractmethod
-    def finish(self, described: Described) -> NDArray[Any]:
-        """A described image as the one row (L,) that is kept of it."""
-
-    def encode_frames(self, frames: Any, sizes: Any = None) -> Any:
-        """Images uint8 (B, H, W, C) to the rows (B, L) that are kept of them; `sizes` as in `describe`."""
-        return np.stack([self.finish(one) for one in self.describe(frames, sizes)])
-
-    def described(self, image: Pixels) -> Described:
-        """One image (H, W, C) described, in a batch of a size that many images share."""
-        return self.describe(*self.padded(image))[0]
-
-    def padded(self, image: Pixels) -> tuple[Pixels, NDArray[np.int32] | None]:
-        """One image (H, W, C) as a batch of a size that all images share, and its size within; None: it fills it."""
-        canvas = self._canvas_for(1)
-        if canvas is None:
-            return image[None], None
-        height, width = image.shape[:2]
-        down, across = canvas(height, width)
-        batch = np.pad(image, [(0, down - height), (0, across - width), (0, 0)])[None]
-        return batch, np.array([(height, width)], np.int32)
-
-    def _canvas_for(self, count: int) -> Canvas | None:
-        """How so many images share batches: of few each is padded to the largest size, for which one program does."""
-        if self.canvas is None or count > _FEW:
-            return self.canvas
-        whole = self.canvas(self.preprocessing.height, self.preprocessing.width)
-        return lambda height, width: whole
-
-    @abc.abstractmethod
-    def record_rows(self, frames: Rows) -> Mapping[str, Rows]:
-        """Such rows as they are kept, by space."""
 
     @abc.abstractmethod
     def query(self, image: Pixels, box: Box | None, *, min_words: int, surroundings: float) -> Query:
@@ -154,71 +91,6 @@ class TwoPassSystem(System, Generic[Query]):
     @abc.abstractmethod
     def gallery(self, index: MediaIndex) -> Gallery[Query]:
         """What an index holds, prepared for searching; see `prepared` for the one that is kept."""
-
-    def spaces(self, *, frames: bool = True) -> list[Space]:
-        """See `System.spaces`."""
-        if not frames:
-            raise ConfigError("regions lie in single frames: leave --without-frames (frames=False) out")
-        return [*self.record_spaces, Space.of_records(_SIZES, 2, "uint32")]
-
-    def vectors(
-        self,
-        dataset: MediaDataset,
-        indices: Sequence[int] | None = None,
-        *,
-        threads: int = 2,
-        on_item: Callable[[int], None] | None = None,
-    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
-        """See `System.vectors`. Each frame that the preprocessing samples of a video is an image with its time."""
-        return self._vectors(self, dataset, indices, threads, on_item)
-
-    def descriptions(
-        self,
-        dataset: MediaDataset,
-        indices: Sequence[int],
-        *,
-        threads: int = 2,
-        on_item: Callable[[int], None] | None = None,
-    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
-        """As `vectors`, but of packed descriptions (`Described.pack`), which `finished` makes them of."""
-        return self._vectors(_Describer(self), dataset, indices, threads, on_item)
-
-    def finished(self, found: FrameVectors) -> FrameVectors:
-        """What `vectors` gives, from what `descriptions` gave."""
-        rows = found.vectors.reshape(-1, found.vectors.shape[-1])
-        kept = np.stack([self.finish(Described.unpack(row, self.described_size)) for row in rows])
-        return dataclasses.replace(found, vectors=kept.reshape(*found.vectors.shape[:2], -1))
-
-    def _vectors(
-        self,
-        encoder: FrameEncoder,
-        dataset: MediaDataset,
-        indices: Sequence[int] | None,
-        threads: int,
-        on_item: Callable[[int], None] | None,
-    ) -> Iterator[tuple[int, FrameVectors | MediaError]]:
-        sizes: dict[int, tuple[int, int]] = {}
-
-        def read(number: int) -> Iterator[Chunk]:
-            with open_item(dataset, number, self.preprocessing) as reader:
-                sizes[number] = reader.info.height, reader.info.width
-                is_image = dataset.items[number].kind == "image"
-                yield from chunks_of(reader, self.preprocessing, is_image=is_image)
-
-        canvas = self._canvas_for(len(dataset) if indices is None else len(indices))
-        for number, found in frame_vectors(
-            dataset, encoder, indices=indices, threads=threads, on_item=on_item, read=read, canvas=canvas
-        ):
-            if not isinstance(found, MediaError):
-                found = dataclasses.replace(found, size=sizes[number])
-            sizes.pop(number, None)
-            yield number, found
-
-    def rows(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Rows]:
-        """See `System.rows`; the size that each image had is kept for its boxes."""
-        frames = frame_rows(vectors)
-        sizes = np.array([vectors[number].size for number in frames.items.tolist()], np.int64).reshape(-1, 2)
-        return {**self.record_rows(frames), _SIZES: dataclasses.replace(frames, vectors=sizes)}
 
     def search(
         self,
@@ -284,7 +156,7 @@ class TwoPassSystem(System, Generic[Query]):
         gallery = self.prepared(index)
         rows = np.flatnonzero(gallery.items == index.id_of(key))
         if span is not None:
-            starts = gallery.stored(_SIZES, rows).starts
+            starts = gallery.stored(SIZES, rows).starts
             rows = rows[np.abs(starts - span[0]) == np.abs(starts - span[0]).min()]
         found = gallery.locate(encoded.region, rows, idf=options.idf)
         if options.verify and self.key_points:
@@ -380,17 +252,12 @@ class TwoPassSystem(System, Generic[Query]):
             found = gallery.verified(query.region, found)
         return best_of_items(gallery, order, first, found)
 
-    def image_sizes(self, index: MediaIndex, ids: NDArray[np.int64]) -> dict[int, tuple[int, int]]:
-        """(height, width) of the images of some items, by id."""
-        rows = index.rows(_SIZES, np.unique(ids))
-        return {int(n): (h, w) for n, (h, w) in zip(rows.items, rows.vectors.tolist(), strict=True)}
-
     def sizes(self, index: MediaIndex) -> list[str]:
         """See `System.sizes`."""
         return [f"an image (or a frame of a video) takes {bytes_per_image(index) / 1e3:.1f} kB"]
 
     def _hits(self, index: MediaIndex, ranking: RegionRanking, k: int) -> list[Hit]:
-        stored = self.prepared(index).stored(_SIZES, ranking.rows[:k])
+        stored = self.prepared(index).stored(SIZES, ranking.rows[:k])
         hits = []
         for number, ((height, width), moment) in enumerate(
             zip(stored.vectors.tolist(), stored.starts.tolist(), strict=True)
@@ -412,14 +279,3 @@ class TwoPassSystem(System, Generic[Query]):
                 )
             )
         return hits
-
-
-class _Describer:
-    """The first half of a system as `frame_vectors` wants it."""
-
-    def __init__(self, system: TwoPassSystem[Any]):
-        self._system = system
-        self.preprocessing, self.unit = system.preprocessing, system.unit
-
-    def encode_frames(self, frames: Any, sizes: Any = None) -> Any:
-        return Described.pack(self._system.describe(frames, sizes))
