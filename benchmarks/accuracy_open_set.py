@@ -10,14 +10,16 @@ apart). mAP is the mean over queries of average precision.
   with pretrained weights), by Euclidean distance; codes of 64 bits of both: of the mean vector by random
   hyperplanes and by a rotation (ITQ), of the open-set embedding by a rotation and codewords (`jaxret train deep-hash`,
   the default).
+- `few`: the same encoder and its codes where few classes are trained on, and few videos of each; all others are not
+  trained on, and searched and searched for as above.
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
   their epoch on a tenth of the training sources of seen classes.
 
 The open-set encoder chooses its settings on held-out training classes. Nothing is chosen by figures of test videos.
 Differences are paired by draw. Draws are kept under --work and not made again, so a stopped call goes on where it was.
 
-    python benchmarks/accuracy_open_set.py                                   # everything; twenty minutes on one core
-    python benchmarks/accuracy_open_set.py fitted --data ucf101 --seeds 0    # some, printed and not written
+    python benchmarks/accuracy_open_set.py                                   # everything; forty minutes on one core
+    python benchmarks/accuracy_open_set.py few --data ucf101 jhmdb           # a part; the other rows of the file stay
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.trained import hash_layer, lstm
-from studies.unseen_classes.videos import DATA, Videos, embedded, open_videos, scores
+from studies.unseen_classes.videos import DATA, Numbers, Videos, embedded, open_videos, scores, unit_means
 
 from jaxret.files import write_atomically
 from jaxret.models import TemporalEncoder
@@ -45,6 +47,7 @@ from jaxret.training.itq import fit_itq
 from jaxret.training.open_set import OpenSetSettings, fit_open_set
 
 LENGTHS = (64,)
+FEW_CLASSES, FEW_VIDEOS, FEW_VIDEOS_OF_CODES = (3, 5, 8), (5, 10, 20), 20
 VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", "open-set encoder"
 UNTRAINED, LSTM = "LSTM, untrained", "LSTM, trained (the paper's)"
 MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", "mean of frame vectors, ITQ"
@@ -52,48 +55,65 @@ HASH, OPEN_SET_CODES = "hash layer, trained (the paper's)", "open-set encoder, c
 Scores = dict[str, dict[str, float]]  # by method
 
 
-def open_set(videos: Videos, seed: int) -> OpenSetEncoder:
-    """The open-set encoder of a draw."""
-    encoder = OpenSetEncoder.to_fit(videos.vectors.shape[2], videos.seen, rngs=nnx.Rngs(0))
-    _fit(encoder, videos, seed)
+def open_set(videos: Videos, seen: Numbers, train: Numbers, seed: int) -> OpenSetEncoder:
+    """The open-set encoder of the classes `seen`, fitted on the videos `train`."""
+    encoder = OpenSetEncoder.to_fit(videos.vectors.shape[2], len(seen), rngs=nnx.Rngs(0))
+    _fit(encoder, videos, seen, train, seed)
     return encoder
 
 
-def open_set_codes(videos: Videos, seed: int, bits: int) -> OpenSetHash:
-    """The open-set encoder that codes are made of, under the layer that makes them."""
-    encoder = OpenSetEncoder(videos.vectors.shape[2], videos.seen, rngs=nnx.Rngs(0))
-    hashed = OpenSetHash(encoder, bits, rngs=nnx.Rngs(0))
-    _fit(hashed, videos, seed)
+def open_set_codes(videos: Videos, seen: Numbers, train: Numbers, seed: int, bits: int) -> OpenSetHash:
+    """The open-set encoder that codes are made of, under the layer that makes them; arguments as above."""
+    hashed = OpenSetHash(OpenSetEncoder(videos.vectors.shape[2], len(seen), rngs=nnx.Rngs(0)), bits, rngs=nnx.Rngs(0))
+    _fit(hashed, videos, seen, train, seed)
     return hashed
 
 
-def _fit(encoder: OpenSetEncoder | OpenSetHash, videos: Videos, seed: int) -> None:
-    seen, train = videos.draw(seed)
+def _fit(encoder: OpenSetEncoder | OpenSetHash, videos: Videos, seen: Numbers, train: Numbers, seed: int) -> None:
     labels, sources = np.searchsorted(seen, videos.labels[train]), videos.sources[train].tolist()
     fit = fit_open_set(encoder, videos.vectors[train], labels, sources, OpenSetSettings(seed=seed))
     print(f"{videos.name}, draw {seed}, {encoder.code_bits} bits: {fit}", flush=True)
 
 
+def _of_vectors(videos: Videos, seen: Numbers, train: Numbers, seed: int) -> Scores:
+    encoder = open_set(videos, seen, train, seed)
+    return {
+        MEAN: scores(videos, unit_means(videos), seen, "cosine"),
+        OPEN_SET: scores(videos, embedded(encoder, videos.vectors), seen, "euclidean"),
+    }
+
+
+def _of_codes(videos: Videos, seen: Numbers, train: Numbers, seed: int, bits: int) -> Scores:
+    means = unit_means(videos)
+    planes = RandomHyperplanes(means.shape[1], bits, seed, center=means[train].mean(axis=0))
+    rotation = fit_itq(means[train], bits, seed=seed)
+    made: dict[str, NDArray[np.uint8]] = {
+        MEAN_PLANES: planes.codes(means),
+        MEAN_ITQ: pack_bits(rotation(means).astype(np.float32), threshold=0.0),
+        OPEN_SET_CODES: pack_bits(embedded(open_set_codes(videos, seen, train, seed, bits), videos.vectors)),
+    }
+    return {method: scores(videos, rows, seen, "hamming") for method, rows in made.items()}
+
+
 def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     """Of one draw: the mean vector, the open-set encoder, and codes of both."""
-    seen, train = videos.draw(seed)
-    means = videos.vectors.mean(axis=1)
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    found = {
-        VECTORS: {
-            MEAN: scores(videos, means, seen, "cosine"),
-            OPEN_SET: scores(videos, embedded(open_set(videos, seed), videos.vectors), seen, "euclidean"),
-        }
-    }
-    for bits in LENGTHS:
-        planes = RandomHyperplanes(means.shape[1], bits, seed, center=means[train].mean(axis=0))
-        rotation = fit_itq(means[train], bits, seed=seed)
-        made: dict[str, NDArray[np.uint8]] = {
-            MEAN_PLANES: planes.codes(means),
-            MEAN_ITQ: pack_bits(rotation(means).astype(np.float32), threshold=0.0),
-            OPEN_SET_CODES: pack_bits(embedded(open_set_codes(videos, seed, bits), videos.vectors)),
-        }
-        found[codes_of(bits)] = {method: scores(videos, rows, seen, "hamming") for method, rows in made.items()}
+    drawn = videos.draw(seed)
+    found = {VECTORS: _of_vectors(videos, *drawn, seed)}
+    return found | {codes_of(bits): _of_codes(videos, *drawn, seed, bits) for bits in LENGTHS}
+
+
+def few(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """The same, trained on few of the draw's classes and few videos of each."""
+    found = {}
+    for classes in FEW_CLASSES:
+        for count in FEW_VIDEOS:
+            found[f"vectors, {classes} classes of {count} videos"] = _of_vectors(
+                videos, *videos.draw(seed, classes, count), seed
+            )
+        for bits in LENGTHS:
+            found[f"{codes_of(bits)}, {classes} classes of {FEW_VIDEOS_OF_CODES} videos"] = _of_codes(
+                videos, *videos.draw(seed, classes, FEW_VIDEOS_OF_CODES), seed, bits
+            )
     return found
 
 
@@ -116,7 +136,11 @@ def trained(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     return found
 
 
-STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {"fitted": fitted, "trained": trained}
+STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {
+    "fitted": fitted,
+    "few": few,
+    "trained": trained,
+}
 
 
 def codes_of(bits: int) -> str:
@@ -149,7 +173,7 @@ def rows_of(data: str, found: Scores, seed: int) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Print the figures, and write them where all are made."""
+    """Print the figures, and write them."""
     parser = StudyParser(__doc__, "accuracy_open_set", STUDIES, seeds=(0, 1, 2, 3, 4), cache=True)
     parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
     args = parser.read()
@@ -169,8 +193,7 @@ def main() -> None:
         table.setdefault((one["data"], one["method"], one["metric"]), []).append(one["value"])
     for (data, method, metric), values in table.items():
         print(f"{data:<56} {method:<42} {metric:<28} {np.mean(values):+.3f} ± {spread(values):.3f}")
-    if args.complete and args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
-        print(results_file.write("accuracy_open_set", rows, ["jax", "flax", "scikit-learn"]))
+    print(results_file.update("accuracy_open_set", rows, ["jax", "flax", "scikit-learn"]))
 
 
 if __name__ == "__main__":

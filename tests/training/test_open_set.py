@@ -15,12 +15,12 @@ from jaxret.errors import ConfigError
 from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.models.temporal.open_set_hash import OpenSetHash
 from jaxret.training.itq import Planes, fit_itq
-from jaxret.training.open_set import Deal, LearnedWithout, OpenSetSettings, fit_open_set, hold_out
+from jaxret.training.open_set import Deal, LearnedWithout, OpenSetSettings, fit_open_set, hold_out, trials
 from jaxret.training.open_set.codes import Codes, _best
 from jaxret.training.open_set.nuisances import Nuisances
 from jaxret.training.open_set.rounds import Classifier, Items, Known, Round
 
-T, D, CLASSES, SEEN, SOURCES, EACH = 3, 12, 12, 8, 6, 4
+T, D, CLASSES, SEEN, SOURCES, EACH = 3, 12, 12, 9, 6, 4
 SETTINGS = OpenSetSettings(
     strengths=(0.3, 1.0),
     inverse_regularisation=(1.0,),
@@ -148,9 +148,51 @@ def test_the_last_bits_are_marks_where_only_marks_are_offered() -> None:
     assert 0 < bits[:, :24].mean(axis=0).min() <= bits[:, :24].mean(axis=0).max() < 1
 
 
+def test_a_choice_that_costs_either_kind_of_class_is_not_taken() -> None:
+    before = np.array([[0.5, 0.5], [0.7, 0.7]])  # two rounds, of kept and of held-out classes
+    scores = {
+        "nothing": before,
+        "kept classes lose": before + np.array([-0.01, 0.5]),
+        "held-out classes lose": before + np.array([0.5, -0.01]),
+        "both gain": before + np.array([[0.2, 0.0], [-0.1, 0.1]]),
+    }
+    assert trials._best(scores, before=before) == "both gain"
+    del scores["both gain"]
+    assert trials._best(scores, before=before) == "nothing"
+
+
+def test_where_few_classes_are_held_out_the_posterior_weighs_little_and_doubt_is_large() -> None:
+    settings = OpenSetSettings(weights=(4.0, 1.0, 0.25, 0.125), code_weights=(1.0, 0.5), doubts=(30.0, 300.0, 100.0))
+    assert [settings.held_out_classes(classes) for classes in (3, 4, 5, 8, 9, 10, 14)] == [1, 1, 2, 2, 3, 3, 4]
+    assert settings.for_classes(9) is settings
+    few = settings.for_classes(8)
+    assert few == dataclasses.replace(settings, weights=(0.25, 0.125), code_weights=(0.25,), doubts=(300.0,))
+    assert dataclasses.replace(settings, weight_of_few=0.5).for_classes(3).weights == (0.5, 0.25, 0.125)
+
+
+def test_few_classes_of_few_items_lose_nothing_for_others() -> None:
+    """Three classes of eight items: found by the posterior, and not at the cost of nine others."""
+    gains = []
+    for draw in range(4):
+        (train, labels, sources), (test, _, _) = sequences(2 * draw), sequences(2 * draw + 1)
+        order = np.random.default_rng(draw).permutation(CLASSES)
+        labels = np.argsort(order)[labels]
+        shown = (labels < 3) & (sources % SOURCES < 2)
+        encoder = OpenSetEncoder(D, 3, nuisances=D, rngs=nnx.Rngs(0))
+        fit_open_set(encoder, train[shown], labels[shown], sources[shown], OpenSetSettings(rounds=3))
+        assert encoder.weight <= 0.25
+        embedded = [np.asarray(encoder(jnp.asarray(vectors)).embedding) for vectors in (test, train)]
+        means = [vectors.mean(axis=1) for vectors in (test, train)]
+        plain = [m / np.linalg.norm(m, axis=1, keepdims=True) for m in means]
+        gain = average_precisions(*embedded, labels) - average_precisions(*plain, labels)
+        gains.append((gain[labels < 3].mean(), gain[labels >= 3].mean()))
+    assert np.mean(gains, axis=0).min() > 0
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"weight_of_few": 0.0}, r"weight_of_few must be finite numbers above 0, got 0\.0"),
         ({"strengths": (0.1, -1.0)}, r"strengths must be finite numbers of at least 0, got -1\.0"),
         ({"inverse_regularisation": (0.0,)}, r"inverse_regularisation must be finite numbers above 0, got 0\.0"),
         ({"weights": (float("nan"),)}, "weights must be finite numbers above 0, got nan"),

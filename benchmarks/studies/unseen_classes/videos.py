@@ -25,6 +25,7 @@ from jaxret.rank import METRICS
 from jaxret.recipes.clips.features import FrozenFeatures
 
 WEIGHTS: dict[str, Any] = {"mobilenet-v1": MOBILENET_WEIGHTS, "efficientnet-lite0": "imagenet"}
+Numbers = NDArray[np.int64]
 DATA = ("ucf101", "jhmdb", "jhmdb-efficientnet")
 
 
@@ -44,15 +45,23 @@ class Videos:
     name: str
     seen: int
     vectors: NDArray[np.float32]
-    labels: NDArray[np.int64]
-    sources: NDArray[np.int64]
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
+    labels: Numbers
+    sources: Numbers
+    train: Numbers
+    test: Numbers
 
-    def draw(self, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The classes that a draw trains on, ascending, and the training videos of those."""
-        seen = np.sort(np.random.default_rng(seed).permutation(self.labels.max() + 1)[: self.seen])
-        return seen, self.train[np.isin(self.labels[self.train], seen)]
+    def draw(self, seed: int, classes: int | None = None, most: int | None = None) -> tuple[Numbers, Numbers]:
+        """The classes that a draw trains on, ascending, and the training videos of those.
+
+        Args:
+          seed: of the draw.
+          classes: so many; None: `seen`.
+          most: of the videos of a class, drawn; None: all.
+        """
+        rng = np.random.default_rng(seed)
+        seen = np.sort(rng.permutation(self.labels.max() + 1)[: classes or self.seen])
+        of_class = [self.train[self.labels[self.train] == label] for label in seen]
+        return seen, np.sort(np.concatenate([rng.permutation(own)[:most] for own in of_class]))
 
 
 def open_videos(name: str, cache: Path) -> Videos:
@@ -98,13 +107,19 @@ def jhmdb(backbone_name: str, cache: Path) -> Videos:
     return Videos(f"JHMDB, 21 classes, {title}", 14, vectors, labels, sources, train, test)
 
 
+def unit_means(videos: Videos) -> NDArray[np.float32]:
+    """The mean of each video's frame vectors, scaled to length 1: (N, D)."""
+    means = videos.vectors.mean(axis=1)
+    return means / np.linalg.norm(means, axis=1, keepdims=True)
+
+
 def embedded(encoder: SequenceEncoder, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Clip vectors of all videos, in evaluation mode."""
     encoder.eval()
     return np.asarray(jax.jit(lambda module, x: module(x).embedding)(encoder, jnp.asarray(vectors)))
 
 
-def scores(videos: Videos, rows: NDArray[Any], seen: NDArray[np.int64], distance: str) -> dict[str, float]:
+def scores(videos: Videos, rows: NDArray[Any], seen: Numbers, distance: str) -> dict[str, float]:
     """mAP of test videos of classes trained on and of others, among the training videos of all classes.
 
     Args:

@@ -10,6 +10,8 @@ from jaxret.errors import ConfigError
 
 __all__ = ["OpenSetFit", "OpenSetSettings"]
 
+_MANY_HELD_OUT = 3
+
 
 @dataclasses.dataclass(frozen=True)
 class OpenSetSettings:
@@ -27,6 +29,8 @@ class OpenSetSettings:
         `jaxret.training.open_set.codes`).
       rounds: in which classes are held out.
       held_out: share of the classes that each round holds out.
+      weight_of_few: the most that the posterior weighs where a round holds out fewer than three classes, above 0;
+        larger candidates are cut to it.
       seed: of the classes and sources that are drawn.
 
     Raises:
@@ -41,6 +45,7 @@ class OpenSetSettings:
     marks: Sequence[float] = (0.0, 1 / 32, 1 / 16)
     rounds: int = 5
     held_out: float = 0.3
+    weight_of_few: float = 0.25
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -52,10 +57,30 @@ class OpenSetSettings:
         _check("inverse_regularisation", self.inverse_regularisation, 0, included=False)
         _check("weights", self.weights, 0, included=False)
         _check("code_weights", self.code_weights, 0, included=False)
+        _check("weight_of_few", (self.weight_of_few,), 0, included=False)
         _check("doubts", self.doubts, 1, included=True)
         _check("marks", self.marks, 0, included=True)
         if max(self.marks) >= 1:
             raise ConfigError(f"marks must be shares of a code's bits below 1, got {max(self.marks)!r}")
+
+    def held_out_classes(self, classes: int) -> int:
+        """How many of so many classes a round holds out: one at least, and two at least are kept."""
+        return min(max(1, round(self.held_out * classes)), classes - 2)
+
+    def for_classes(self, classes: int) -> OpenSetSettings:
+        """What rounds of so many training classes can choose from.
+
+        A round that holds out one class or two shows little of how classes that are not known are taken for each other:
+        what all of them share, the last coordinate and a code's marks, sets a single one apart from everything. So the
+        posterior's weight is small there, and the doubt of codes the largest.
+        """
+        if self.held_out_classes(classes) >= _MANY_HELD_OUT:
+            return self
+        weights, of_codes = (
+            tuple(dict.fromkeys(min(one, self.weight_of_few) for one in candidates))
+            for candidates in (self.weights, self.code_weights)
+        )
+        return dataclasses.replace(self, weights=weights, code_weights=of_codes, doubts=(max(self.doubts),))
 
 
 def _check(name: str, values: Sequence[float], least: float, *, included: bool) -> None:

@@ -85,7 +85,7 @@ def hold_out(
     rng = np.random.default_rng(settings.seed) if rng is None else rng
     numbers, names = np.asarray(labels, np.int64), np.array([str(source) for source in sources])
     classes = np.unique(numbers)
-    count = min(max(1, round(settings.held_out * len(classes))), len(classes) - 2)
+    count = settings.held_out_classes(len(classes))
     order = np.concatenate([rng.permutation(classes) for _ in range(settings.rounds)])
     rounds = []
     for number in range(settings.rounds):

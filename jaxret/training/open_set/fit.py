@@ -3,10 +3,10 @@
 In each of several rounds some training classes are held out, and some sources of the others. What is left is fitted
 on, and everything is indexed; what was held out is searched for in it. A logistic regression learns to tell items of
 kept and of held-out classes apart by the classifier's confidence. All settings are those with which both are found best
-in these rounds, among those that lose nothing on held-out classes against the mean vectors alone: first how much the
-mean vectors are shortened along what varies within classes, then the classifier's regularisation and the weight of its
-posterior, and last, for codes, that weight again with the doubt, by codes. Nothing else is looked at: no validation or
-test item, and no class that is not trained on.
+in these rounds, among those that lose nothing on either against the mean vectors alone: first how much the mean vectors
+are shortened along what varies within classes, then the classifier's regularisation and the weight of its posterior,
+and last, for codes, that weight again with the doubt, by codes. Nothing else is looked at: no validation or test item,
+and no class that is not trained on. Of few classes less is chosen (`OpenSetSettings.for_classes`).
 
 Where a part of the vectors was itself learned from the classes, a round sees what was learned without what it holds
 out.
@@ -93,9 +93,10 @@ def fit_open_set(
     trials = Trials(tried, deals, seen or [tried] * len(deals), sequence.nuisances)
     # Encoders that were made without nuisances keep their mean vectors.
     strength = trials.best_strength(settings.strengths) if sequence.nuisances else None
-    fit, fitted = trials.best_posterior(strength, settings)
+    choices = settings.for_classes(sequence.classes)
+    fit, fitted = trials.best_posterior(strength, choices)
     if hashed is not None:
-        fit = choose_codes(trials, fitted, fit, settings, hashed.code_bits)
+        fit = choose_codes(trials, fitted, fit, choices, hashed.code_bits)
     nuisances = nuisances_of(items, strength, sequence.nuisances)
     whole = Round.make(items, Deal.of_nothing(len(numbers)), nuisances(items.mean), fit.inverse_regularisation)
     _assign(sequence, whole.classifier, calibrated(fitted), nuisances)

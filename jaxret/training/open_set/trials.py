@@ -68,7 +68,7 @@ class Trials:
             for weight in settings.weights:
                 rows = [one.embedding(of_others, weight) for one, of_others in zip(rounds, known, strict=True)]
                 found[c, weight] = self.scores(rows)
-        found[c, 0.0] = self.scores(means)  # whatever the classifier
+        found[c, 0.0] = self.scores(means)  # whatever the classifier; its means lose nothing
         c, weight = _best(found, before=self.plain)
         kept, held_out = map(float, (found[c, weight] - self.plain).mean(axis=0))
         return OpenSetFit(strength, c, weight, kept, held_out), by_regularisation[c]
@@ -82,15 +82,14 @@ def nuisances_of(items: Items, strength: float | None, count: int) -> Nuisances:
 
 
 def _best(scores: Mapping[Choice, Floats], *, before: Floats) -> Choice:
-    """The choice of the largest gain, kept and held-out classes together, among those that lose nothing on the latter;
-    where all lose, the one that loses least.
+    """The choice of the largest gain, kept and held-out classes together, among those that lose nothing on either.
 
     Args:
-      scores: (rounds, 2) of each.
+      scores: (rounds, 2) of each; one at least loses nothing.
       before: the scores that they gain on.
     """
     gains = {choice: (found - before).mean(axis=0) for choice, found in scores.items()}
-    return max(gains, key=lambda choice: (gains[choice][1] >= 0, float(gains[choice].sum())))
+    return max(gains, key=lambda choice: (bool((gains[choice] >= 0).all()), float(gains[choice].sum())))
 
 
 def _scores(rows: Floats, items: Items, deal: Deal) -> tuple[float, float]:
