@@ -47,6 +47,7 @@ from jaxret.training.itq import fit_itq
 from jaxret.training.open_set import OpenSetSettings, fit_open_set
 
 LENGTHS = (64,)
+FEW = ", few classes: "  # what stands after it is a setting of the tables
 FEW_CLASSES, FEW_VIDEOS, FEW_VIDEOS_OF_CODES = (3, 5, 8), (5, 10, 20), 20
 VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", "open-set encoder"
 UNTRAINED, LSTM = "LSTM, untrained", "LSTM, trained (the paper's)"
@@ -107,11 +108,11 @@ def few(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     found = {}
     for classes in FEW_CLASSES:
         for count in FEW_VIDEOS:
-            found[f"vectors, {classes} classes of {count} videos"] = _of_vectors(
+            found[f"{VECTORS}{FEW}{classes} classes of {count} videos"] = _of_vectors(
                 videos, *videos.draw(seed, classes, count), seed
             )
         for bits in LENGTHS:
-            found[f"{codes_of(bits)}, {classes} classes of {FEW_VIDEOS_OF_CODES} videos"] = _of_codes(
+            found[f"{codes_of(bits)}{FEW}{classes} classes of {FEW_VIDEOS_OF_CODES} videos"] = _of_codes(
                 videos, *videos.draw(seed, classes, FEW_VIDEOS_OF_CODES), seed, bits
             )
     return found
@@ -161,14 +162,14 @@ def kept(study: str, name: str, videos: Videos, seed: int, work: Path) -> dict[s
     return kept_before
 
 
-def rows_of(data: str, found: Scores, seed: int) -> list[dict[str, Any]]:
+def rows_of(data: str, setting: str, found: Scores, seed: int) -> list[dict[str, Any]]:
     """Figures, and their differences from those of the first method, the mean vector's."""
     before = next(iter(found.values()))
     rows = []
     for method, figures in found.items():
         differences = {f"{name}, less the mean's": value - before[name] for name, value in figures.items()}
         for metric, value in {**figures, **differences}.items():
-            rows.append(results_file.row(data, method, metric, value, seed=seed))
+            rows.append(results_file.row(data, method, metric, value, setting=setting or None, seed=seed))
     return rows
 
 
@@ -186,13 +187,15 @@ def main() -> None:
                 for kind, methods in kept(study, name, videos, seed, args.work).items():
                     found.setdefault(kind, {}).setdefault(seed, {}).update(methods)
         for kind, draws in found.items():
+            data, few_classes, setting = kind.partition(FEW)
             for seed, methods in draws.items():
-                rows += rows_of(f"{videos.name}, {kind}", methods, seed)
+                rows += rows_of(f"{videos.name}, {data}{few_classes.rstrip(': ')}", setting, methods, seed)
     table: dict[tuple[str, str, str], list[float]] = {}
     for one in rows:
-        table.setdefault((one["data"], one["method"], one["metric"]), []).append(one["value"])
-    for (data, method, metric), values in table.items():
-        print(f"{data:<56} {method:<42} {metric:<28} {np.mean(values):+.3f} ± {spread(values):.3f}")
+        shown = f"{one['data']} {one.get('setting', '')}"
+        table.setdefault((shown, one["method"], one["metric"]), []).append(one["value"])
+    for (shown, method, metric), values in table.items():
+        print(f"{shown:<76} {method:<42} {metric:<28} {np.mean(values):+.3f} ± {spread(values):.3f}")
     print(results_file.update("accuracy_open_set", rows, ["jax", "flax", "scikit-learn"]))
 
 
