@@ -16,7 +16,7 @@ retrieval", arXiv:2105.08665 (2021); the network is C3D (Tran et al. 2015, arXiv
   in which the network is still guessing: give it some thousand updates before it may stop early.
 
 Measured on six classes (`benchmarks/accuracy_c3d.py`, JHMDB, width 1/8, 8 frames of 48 pixels, 2 CPU cores, three deals
-of classes): training accuracy 0.27 to 0.62 in 25 epochs; mAP of classes trained on and of six others 0.471 and 0.305 by
+of classes): training accuracy 0.27 to 0.62 in 25 epochs; mAP of classes trained on and of six others 0.411 and 0.316 by
 the default, 0.304 and 0.239 by the network alone, 0.262 and 0.283 by the mean frame.
 
 Run: `python -m jaxret.train c3d --data FOLDER`; `--width 0.25` is a sixteenth of the work.
