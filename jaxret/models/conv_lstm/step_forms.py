@@ -27,9 +27,11 @@ class Form(Protocol):
 
     Attributes:
       clip_axis: the axis of clips in the layout.
+      reads_gradient_once: whether `backward` reads the gradient of the outputs in one operation.
     """
 
     clip_axis: ClassVar[int]
+    reads_gradient_once: ClassVar[bool]
 
     def clips(self, batch: int) -> int:
         """How many of the clips of a batch a step works on; they divide it."""
@@ -58,6 +60,7 @@ class Direct:
     """All clips at once, by the library's convolution."""
 
     clip_axis: ClassVar[int] = 0
+    reads_gradient_once: ClassVar[bool] = False
 
     def clips(self, batch: int) -> int:
         """All."""
@@ -102,6 +105,7 @@ class Winograd:
     """
 
     clip_axis: ClassVar[int] = 2
+    reads_gradient_once: ClassVar[bool] = True
     group: int
     parts: int = 1
 

@@ -136,7 +136,8 @@ def _backward(
             )
             return jnp.concatenate([part.astype(inputs.dtype) for part in parts], axis=-1)
 
-        d_gates = computed_once(gradient_of_gates, d_cell, d_hidden)
+        compute = gradient_of_gates if form.reads_gradient_once else functools.partial(computed_once, gradient_of_gates)
+        d_gates = compute(d_cell, d_hidden)
         d_both, more = form.backward(both, prepared, d_gates)
         return (
             d_both[..., into:],

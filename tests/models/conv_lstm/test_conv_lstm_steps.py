@@ -74,6 +74,12 @@ def test_outputs_and_gradients_are_those_of_the_scan(form: Form, spatial, revers
         np.testing.assert_allclose(found, known, atol=2e-5 * float(jnp.abs(known).max()))
 
 
+@pytest.mark.parametrize(("form", "branches"), [(Direct(), 1), (Winograd(2), 0)])
+def test_the_gradient_of_the_gates_is_computed_once_where_it_is_read_often(form: Form, branches: int):
+    program = ours.lower((form, False, True), True, *arrays_of((8, 4))).as_text()
+    assert program.count("stablehlo.case") == branches
+
+
 def test_bfloat16_is_close_to_float32():
     inputs, kernel, bias, weights = arrays_of((5, 4))
     (_, outputs), gradients = ours((Direct(), False, True), True, inputs, kernel, bias, weights)
