@@ -45,6 +45,8 @@ def _compared() -> Iterable[tuple[str, str, str, _Place, _Place]]:
             ours = (rows, method, THUMBNAIL)
             yield data, method, "two steps and a thumbnail, less untrained", ours, (rows, method, UNTRAINED)
             yield data, method, "two steps and a thumbnail, less SIFT words", ours, (data, "SIFT words", "cosine")
+            ndvr = (data, "NDVR-DML", "mean vector, cosine")
+            yield data, method, "two steps and a thumbnail, less NDVR-DML", ours, ndvr
     for method in _MODELS:
         ours = (_WALK, method, "four steps, Bi-DTW")
         yield _WALK, method, "four steps, less untrained", ours, (_WALK, method, "untrained, Bi-DTW")
