@@ -92,13 +92,13 @@ def strength_curves(rows: Iterable[Row]) -> dict[str, Curves]:
     for data in (_VIDEOS, _COPIES, _WALK):
         shown[data, "SIFT words", "cosine"] = (data, "SIFT words")
         shown[data, "NDVR-DML", "mean vector, cosine"] = (data, "NDVR-DML, from ImageNet")
-    curves: dict[str, dict[str, dict[float, list[float]]]] = {}
+    curves: dict[str, dict[str, dict[float, list[float]]]] = {data: {} for data in (_VIDEOS, _COPIES, _WALK)}
     for row in rows:
         change, _, metric = row["metric"].rpartition(": ")
         place = (row["data"], row["method"], row.get("setting", ""))
         if place in shown and metric == "mAP by clip" and (not change or change.startswith("strength ")):
             data, method = shown[place]
-            curve = curves.setdefault(data, {}).setdefault(method, {})
+            curve = curves[data].setdefault(method, {})
             curve.setdefault(float(change.removeprefix("strength ") or 0), []).append(row["value"])
     changed = {data: {m: curve for m, curve in methods.items() if len(curve) > 1} for data, methods in curves.items()}
     return {data: methods for data, methods in changed.items() if methods}
