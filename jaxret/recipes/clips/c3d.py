@@ -17,7 +17,8 @@ retrieval", arXiv:2105.08665 (2021); the network is C3D (Tran et al. 2015, arXiv
 
 Measured on six classes (`benchmarks/accuracy_c3d.py`, JHMDB, width 1/8, 8 frames of 48 pixels, 2 CPU cores, three deals
 of classes): training accuracy 0.27 to 0.62 in 25 epochs; mAP of classes trained on and of six others 0.411 and 0.316 by
-the default, 0.304 and 0.239 by the network alone, 0.262 and 0.283 by the mean frame.
+the default, 0.304 and 0.239 by the network alone, 0.262 and 0.283 by the mean frame. At its full size, with the
+learning rate of 1e-4, the training accuracy of twelve clips of three classes goes from 0.33 to 0.83 in 42 steps.
 
 Run: `python -m jaxret.train c3d --data FOLDER`; `--width 0.25` is a sixteenth of the work.
 """
