@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy  # see `jaxret.visual_words.word_bags`
 from numpy.typing import ArrayLike
-from scipy.sparse import csr_array
 
 from jaxret.visual_words.word_bags import WordBags, check_idf, join_bags
 
@@ -40,4 +40,4 @@ def expand_query(query: WordBags, found: WordBags, *, idf: ArrayLike | None = No
     bags = join_bags([query, found], query.n_words)
     lengths = bags.lengths(weights)
     shares = 1 / np.where(lengths > 0, lengths, 1.0)
-    return WordBags.of_matrix(csr_array((shares @ bags.matrix / len(bags))[None]))
+    return WordBags.of_matrix(scipy.sparse.csr_array((shares @ bags.matrix / len(bags))[None]))

@@ -7,9 +7,8 @@ import functools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+import scipy  # its sparse matrices, which load slowly, come with the first one that is made
 from numpy.typing import ArrayLike, NDArray
-from scipy.sparse import csr_array, vstack
-from scipy.sparse.linalg import norm
 
 from jaxret.visual_words.placed_words import PlacedWords
 
@@ -62,17 +61,17 @@ class WordBags:
         return len(self.offsets) - 1
 
     @classmethod
-    def of_matrix(cls, matrix: csr_array) -> WordBags:
+    def of_matrix(cls, matrix: scipy.sparse.csr_array) -> WordBags:
         """The bags that a sparse matrix (N, W) holds; the inverse of `matrix`."""
         return cls(matrix.shape[1], matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
 
     @functools.cached_property
-    def matrix(self) -> csr_array:
+    def matrix(self) -> scipy.sparse.csr_array:
         """The histograms as a sparse matrix (N, W) of the same entries."""
         narrow = np.int32 if len(self.words) < 2**31 else np.int64  # SciPy widens the words to the offsets
-        return csr_array((self.counts, self.words, self.offsets.astype(narrow)), shape=(len(self), self.n_words))
+        return scipy.sparse.csr_array((self.counts, self.words, self.offsets.astype(narrow)), shape=(len(self), self.n_words))
 
-    def weighted(self, idf: ArrayLike | None = None) -> csr_array:
+    def weighted(self, idf: ArrayLike | None = None) -> scipy.sparse.csr_array:
         """The histograms (N, W), each entry times the `idf` (W,) of its word where given.
 
         Raises:
@@ -82,14 +81,14 @@ class WordBags:
             return self.matrix
         matrix = self.matrix
         weighted = matrix.data * check_idf(idf, self.n_words)[matrix.indices]
-        return csr_array((weighted, matrix.indices, matrix.indptr), shape=matrix.shape)
+        return scipy.sparse.csr_array((weighted, matrix.indices, matrix.indptr), shape=matrix.shape)
 
-    def unit(self, idf: ArrayLike | None = None) -> csr_array:
+    def unit(self, idf: ArrayLike | None = None) -> scipy.sparse.csr_array:
         """`weighted`, each histogram scaled to length 1; empty ones stay empty."""
         matrix = self.weighted(idf)
-        lengths = np.repeat(norm(matrix, axis=1), np.diff(matrix.indptr))
+        lengths = np.repeat(self.lengths(idf), np.diff(matrix.indptr))
         shares = np.divide(matrix.data, lengths, where=lengths > 0, out=np.zeros_like(matrix.data))
-        return csr_array((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
+        return scipy.sparse.csr_array((shares, matrix.indices, matrix.indptr), shape=matrix.shape)
 
     def bag(self, n: int) -> WordBags:
         """Bag n alone.
@@ -107,7 +106,7 @@ class WordBags:
 
     def lengths(self, idf: ArrayLike | None = None) -> NDArray[np.float64]:
         """float64 (N,): the Euclidean length of each histogram, of its entries times `idf` (W,) where given."""
-        return np.asarray(norm(self.weighted(idf), axis=1))
+        return np.sqrt(np.asarray(self.weighted(idf).power(2).sum(axis=1)))
 
 
 def bags_of_words(images: Iterable[PlacedWords], n_words: int) -> WordBags:
@@ -174,8 +173,8 @@ def join_bags(bags: Sequence[WordBags], n_words: int) -> WordBags:
     """
     if odd := [bag.n_words for bag in bags if bag.n_words != n_words]:
         raise ValueError(f"bags must be of {n_words} words, got one of {odd[0]}")
-    nothing = csr_array((0, n_words))
-    return WordBags.of_matrix(vstack([nothing, *(bag.matrix for bag in bags)], format="csr"))
+    nothing = scipy.sparse.csr_array((0, n_words))
+    return WordBags.of_matrix(scipy.sparse.vstack([nothing, *(bag.matrix for bag in bags)], format="csr"))
 
 
 def inverse_document_frequency(bags: WordBags) -> NDArray[np.float64]:
