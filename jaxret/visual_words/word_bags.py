@@ -69,7 +69,9 @@ class WordBags:
     def matrix(self) -> scipy.sparse.csr_array:
         """The histograms as a sparse matrix (N, W) of the same entries."""
         narrow = np.int32 if len(self.words) < 2**31 else np.int64  # SciPy widens the words to the offsets
-        return scipy.sparse.csr_array((self.counts, self.words, self.offsets.astype(narrow)), shape=(len(self), self.n_words))
+        return scipy.sparse.csr_array(
+            (self.counts, self.words, self.offsets.astype(narrow)), shape=(len(self), self.n_words)
+        )
 
     def weighted(self, idf: ArrayLike | None = None) -> scipy.sparse.csr_array:
         """The histograms (N, W), each entry times the `idf` (W,) of its word where given.
