@@ -280,7 +280,7 @@ def cell(values: list[float]) -> str:
     """A figure with three significant digits; mean ± standard deviation of several."""
     mean = float(np.mean(values))
     digits = max(0, 2 - int(np.floor(np.log10(abs(mean))))) if mean else 3
-    text = f"{mean:.{min(digits, 3)}f}"
+    text = f"{mean:z.{min(digits, 3)}f}"
     return text if len(values) == 1 else f"{text} ± {spread(values):.{min(digits, 3)}f}"
 
 

@@ -48,7 +48,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table; floats are shown with three decimals, numbers are set to the right."""
 
     def cell(value: object) -> str:
-        shown = f"{value:.3f}" if isinstance(value, float) else str(value)
+        shown = f"{value:z.3f}" if isinstance(value, float) else str(value)
         kind = ' class="number"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
         return f"<td{kind}>{_escaped(shown)}</td>"
 

@@ -20,6 +20,12 @@ def test_it_is_that_of_a_sample() -> None:
     assert cell([0.3]) == "0.300"
 
 
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    assert cell([-0.0001]) == "0.000"
+    assert cell([-0.0001, 0.0]) == "0.000 ± 0.000"
+    assert cell([-0.0123]) == "-0.012"
+
+
 def test_no_program_has_one_of_its_own() -> None:
     programs = [path for path in Path(render_tables.__file__).parent.rglob("*.py") if path.name != "spread.py"]
     assert len(programs) > 50

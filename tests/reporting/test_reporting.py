@@ -122,6 +122,10 @@ ODD_NAMES = [
 ]
 
 
+def test_what_rounds_to_zero_has_no_sign_in_a_table() -> None:
+    assert ">0.000<" in table(["x"], [[-0.0001]])
+
+
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_any_name_is_text_in_every_figure_and_page(tmp_path: Path, name: str) -> None:
     rows = [{"epoch": e, name: 1.0} for e in range(3)]
