@@ -1,101 +1,22 @@
-"""The recipe instance-search and its commands: fitted, stopped and gone on with, searched, drawn and measured."""
+"""Finished runs of the recipe instance-search: what they leave, searched, drawn, extended and measured."""
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.util
 import json
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from flax import nnx
-from instance_making import PICTURES, make_film, make_pictures, map_encoder
+from instance_making import PICTURES, make_pictures
+from instance_runs import FEATURES, found
 from PIL import Image
-from readme_commands import readme_commands
 
-from jaxret import train
 from jaxret.__main__ import dispatch
-from jaxret.cli.compilation_cache import SWITCH
 from jaxret.cli.run import run_command
-from jaxret.data.datasets.folders import MediaFiles
-from jaxret.data.items import MediaItem
 from jaxret.errors import ConfigError
 from jaxret.index import MediaIndex
 from jaxret.metrics import box_overlap
-from jaxret.models import create_backbone
-from jaxret.models.descriptors import stage_maps
-from jaxret.models.detection import DetectorSettings, PyramidRCNN
-from jaxret.models.store import encoder_arrays, load_encoder, save_encoder
-from jaxret.preprocessing import Preprocessing
-from jaxret.recipes.instances import recipe
-from jaxret.recipes.instances.recipe import InstanceSearchConfig, training_indices
-from jaxret.retrieval import Retriever
-from jaxret.training import RunContext, RunFolder
-
-SMALL = ["--backbone", "small-convnet", "--weights", "none", "--image-size", "64", "--frames", "2", "--quiet"]
-FEATURES = {
-    "blcf": [*SMALL, "--features", "blcf", "--words", "60"],
-    "grid": [*SMALL, "--whitened-size", "8"],
-    "rmac": [*SMALL, "--features", "rmac", "--whitened-size", "8"],
-    "sift": [
-        "--features",
-        "sift",
-        "--image-size",
-        "64",
-        "--frames",
-        "2",
-        "--words",
-        "12",
-        "--max-features",
-        "50",
-        "--quiet",
-    ],
-}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The seven pictures with a CSV of their boxes, a film, and a file that is no picture."""
-    folder = make_pictures(tmp_path_factory.mktemp("things") / "pictures")
-    make_film(folder / "x.mp4", [None, "flag"], seed=1)
-    (folder / "broken.png").write_bytes(b"no picture")
-    rows = ["path,left,top,right,bottom,label,split"]
-    for name, (_, parts) in PICTURES.items():
-        rows += [f"{name},{','.join(map(str, box))},{thing},test" for thing, box in parts.items()]
-    (folder / "boxes.csv").write_text("\n".join(rows) + "\n")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A finished run of each kind of features, SIFT where OpenCV is."""
-    root = tmp_path_factory.mktemp("runs")
-    for name, words in FEATURES.items():
-        if name != "sift" or importlib.util.find_spec("cv2") is not None:
-            assert train.main(["instance-search", "--data", str(data), "--out", str(root / name), *words]) == 0
-    return {path.name: path for path in root.iterdir()}
-
-
-def test_commands_keep_the_programs_of_maps(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv(SWITCH, str(tmp_path / "cache"))
-    outputs = []
-    for number in range(2):
-        out = tmp_path / f"run-{number}"
-        assert dispatch(["train", "instance-search", "--data", str(data), "--out", str(out), *FEATURES["grid"]]) == 0
-        capsys.readouterr()
-        words = ["search", str(out), str(data / next(iter(PICTURES))), "--region", "0.2,0.2,0.5,0.5", "--json"]
-        assert dispatch(words) == 0
-        outputs.append(capsys.readouterr().out.replace(out.name, "run"))
-        kept = set((tmp_path / "cache").rglob("*.program"))
-        assert kept
-        # Nothing is traced again: neither by the second training nor by its search.
-        monkeypatch.setattr(stage_maps, "_maps", None)
-        monkeypatch.setattr(stage_maps._stage_means, "_found", {})
-    assert kept == set((tmp_path / "cache").rglob("*.program"))
-    assert outputs[0] == outputs[1]
 
 
 @pytest.fixture(params=sorted(FEATURES))
@@ -103,30 +24,6 @@ def run(request: pytest.FixtureRequest, runs: dict[str, Path]) -> Path:
     if request.param not in runs:
         pytest.skip("SIFT needs OpenCV (extra opencv)")
     return runs[request.param]
-
-
-def found(capsys: pytest.CaptureFixture[str], *words: object) -> list[dict]:
-    """What a search prints as JSON."""
-    capsys.readouterr()
-    assert dispatch(["search", *map(str, words), "--json"]) == 0
-    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def test_the_readme_commands_run(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    more = make_pictures(tmp_path / "MORE_PICTURES", ["a.png"])
-    places: dict[str, Path | str] = {
-        "PICTURES": data, "MORE_PICTURES": more, "PHOTO.jpg": data / "b.png", "FILM.mp4": data / "x.mp4",
-        "boxes:BOXES.csv": f"boxes:{data / 'boxes.csv'}",
-    }  # fmt: skip
-    monkeypatch.chdir(tmp_path)
-    lines = readme_commands("instances", places)
-    assert [words[1] for words in lines] == ["train", "index", "search", "search", "evaluate"]
-    for words in lines:
-        assert dispatch([*words[1:], *(FEATURES["blcf"] if words[1] == "train" else [])]) == 0
-        assert capsys.readouterr().out.strip()
-    assert (tmp_path / "found.png").is_file()
 
 
 def test_a_run_leaves_index_picture_and_report(data: Path, run: Path) -> None:
@@ -141,37 +38,6 @@ def test_a_run_leaves_index_picture_and_report(data: Path, run: Path) -> None:
     index = MediaIndex.open(run / "index")
     assert len(index) == len(PICTURES) + 1
     assert index.rows_per_item("sizes").tolist() == [1] * len(PICTURES) + [2]
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (FEATURES["grid"], "none of the 1 training images can be read"),
-        ([*SMALL, "--features", "rmac"], "none of the 1 items can be read"),
-    ],
-)
-def test_pictures_of_which_none_can_be_read_are_refused(words: list[str], told: str, tmp_path: Path) -> None:
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    with pytest.raises(ConfigError, match=rf"{told}; the first: .*broken\.png: not an image"):
-        train.main(["instance-search", "--data", str(tmp_path), "--out", str(tmp_path / "run"), *words])
-
-
-def test_pictures_too_few_for_the_whitening_name_its_option(tmp_path: Path) -> None:
-    Image.new("RGB", (64, 64)).save(tmp_path / "black.png")
-    (tmp_path / "broken.png").write_bytes(b"no picture")
-    told = r"--whitened-size 8 does not fit 1 regions of 1 images \(0 does not whiten\): .* at least 2 vectors"
-    words = ["instance-search", "--data", str(tmp_path), "--out", str(tmp_path / "run")]
-    with pytest.raises(ConfigError, match=told):
-        train.main([*words, *FEATURES["grid"], "--levels", "1"])
-
-
-def test_the_whitening_counts_the_pictures_that_were_read(data: Path, tmp_path: Path) -> None:
-    lines: list[str] = []
-    config = InstanceSearchConfig(
-        data=str(data), backbone="small-convnet", weights="none", image_size=64, frames=2, whitened_size=8
-    )
-    recipe.train(config, RunContext(RunFolder(tmp_path), log=lines.append))
-    assert f"whitening: fitted on {len(PICTURES) + 1} images and videos" in lines  # and the film; one is broken
 
 
 @pytest.mark.parametrize("features", ["blcf", "grid", "rmac"])  # of SIFT words see tests/instances/test_word_search.py
@@ -398,143 +264,3 @@ def test_errors_are_one_line(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("jaxret: error: ")
     assert message in error
-
-
-def test_a_stopped_run_goes_on(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Stopped while it fits, and again while it indexes; what was fitted is not fitted anew."""
-    small = make_pictures(tmp_path / "pictures", ["a.png", "b.png", "c.png"])
-    words = ["instance-search", "--data", str(small), *FEATURES["blcf"]]
-    assert train.main([*words, "--out", str(tmp_path / "whole")]) == 0
-    parts = tmp_path / "parts"
-    with monkeypatch.context() as patch:
-        patch.setattr("jaxret.recipes.instances.recipe.fit_words", _stop)
-        with pytest.raises(KeyboardInterrupt):
-            train.main([*words, "--out", str(parts)])
-    assert not (parts / "encoder").exists()
-    with monkeypatch.context() as patch:
-        patch.setattr("jaxret.recipes.instances.report._searches", _stop)
-        with pytest.raises(KeyboardInterrupt):
-            train.main(["--resume", str(parts), "--quiet"])
-    Retriever.open(parts / "index").index.remove(["c.png"])  # as if stopped before it
-    fitted = (parts / "encoder" / "weights.safetensors").stat().st_mtime_ns
-    capsys.readouterr()
-    assert train.main(["--resume", str(parts), "--quiet"]) == 0
-    assert "3 items are in" in capsys.readouterr().out
-    assert (parts / "encoder" / "weights.safetensors").stat().st_mtime_ns == fitted
-    first, second = (encoder_arrays(load_encoder(folder / "encoder")) for folder in (tmp_path / "whole", parts))
-    for name, array in first.items():
-        np.testing.assert_array_equal(array, second[name], err_msg=name)
-    asked = [small / "a.png", "--region", "8,8,24,24"]
-    assert found(capsys, tmp_path / "whole", *asked) == found(capsys, parts, *asked)
-    # Another encoder in the run folder is not that of its index.
-    shutil.rmtree(parts / "encoder")
-    save_encoder(map_encoder(), parts / "encoder")
-    assert run_command(train.main, ["--resume", str(parts), "--quiet"]) == 2
-    assert "was made by encoder" in capsys.readouterr().err
-
-
-def _stop(*args: object, **settings: object) -> None:
-    raise KeyboardInterrupt
-
-
-def test_films_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = tmp_path / "films"
-    folder.mkdir()
-    make_film(folder / "x.mp4", ["flag", None], seed=1)
-    make_film(folder / "y.mp4", ["sea", "flag"], seed=2)
-    words = ["--data", str(folder), "--out", str(tmp_path / "run"), *FEATURES["blcf"]]
-    assert train.main(["instance-search", *words]) == 0
-    command = capsys.readouterr().out.splitlines()[-1].split()
-    assert command[-4:] == ["--at", "0", "--region", "0.25,0.25,0.5,0.5"]
-    assert not (tmp_path / "run" / "gallery.png").exists()
-    matches = found(capsys, *command[command.index("search") + 1 :])
-    assert {match["key"] for match in matches} == {"x.mp4", "y.mp4"}
-    assert all(match["box"] is not None for match in matches)
-
-
-def test_a_split_names_what_is_fitted_on() -> None:
-    def chosen(items: list[MediaItem], limit: int) -> list[int]:
-        return training_indices(MediaFiles(items, probe=False), limit)
-
-    named = [MediaItem(str(n), "image", split="train" if n % 3 == 0 else "test", path=f"{n}.png") for n in range(30)]
-    assert chosen(named, 100) == list(range(0, 30, 3))
-    assert chosen(named, 4) == [0, 9, 18, 27]
-    assert chosen([MediaItem(str(n), "image", path=f"{n}.png") for n in range(7)], 3) == [0, 3, 6]
-    with pytest.raises(ConfigError, match="there is nothing to fit an encoder on: the data hold no image that can"):
-        chosen([], 3)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ([], "data must name the images: --data FOLDER"),
-        (["--data", "{here}/nowhere"], "no data set: .*nowhere"),
-        (["--data", "{data}", "--stop-after", "3"], "instance-search trains no steps: run it in one process, without"),
-        (["--data", "{data}", "--stage", "conv_9", *SMALL], "unknown stage of small-convnet 'conv_9'"),
-        (["--data", "{data}", *SMALL, "--whitened-size", "99"], r"--whitened-size must be 1\.\.32, the channels of"),
-        (
-            ["--data", "{data}", "--features", "blcf", *SMALL],
-            "the codebook: 2000 words need at least as many descriptors, got 1792",
-        ),
-    ],
-)
-def test_bad_settings_are_named(data: Path, tmp_path: Path, options: list[str], message: str) -> None:
-    words = [word.format(data=data, here=tmp_path) for word in options]
-    with pytest.raises(ConfigError, match=message):
-        train.main(["instance-search", "--out", str(tmp_path / "run"), *words])
-
-
-def test_regions_of_a_published_detector_are_searched(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The file itself is read in tests/models/test_pyramid_rcnn.py; a small detector stands in for it."""
-
-    def read(path: str, preprocessing: Preprocessing, *, proposals: int, windows: bool) -> PyramidRCNN:
-        assert path == "detector.pth"
-        settings = DetectorSettings((8, 16, 32, 48, 64), proposer_channels=8, head_units=8, proposals=proposals)
-        settings = dataclasses.replace(settings, windows=windows)
-        net = create_backbone("mobilenet-v1", width=0.125, rngs=nnx.Rngs(0))
-        stages = ("conv_pw_3", "conv_pw_5", "conv_pw_11", "conv_pw_13")
-        return PyramidRCNN(net, stages, ["thing"], preprocessing, settings, rngs=nnx.Rngs(0))
-
-    monkeypatch.setattr(recipe, "read_detector", read)
-    words = ["--features", "faster-rcnn", "--weights", "detector.pth", "--image-size", "64", "--frames", "2"]
-    counts = ["--proposals", "5", "--search-regions", "windows", "--quiet"]
-    assert train.main(["instance-search", "--data", str(data), "--out", str(tmp_path / "run"), *words, *counts]) == 0
-    hits = found(capsys, tmp_path / "run", data / "a.png", "--region", "0,0,64,64")
-    assert hits[0]["key"] == "a.png"
-    left, top, right, bottom = hits[0]["box"]
-    assert 0 <= left < right <= 64
-    assert 0 <= top < bottom <= 64
-    index = MediaIndex.open(tmp_path / "run" / "index")
-    assert index.spaces["regions"].dimension == 121 * 12
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"words": 0}, "words must be at least 1, got 0"),
-        ({"threads": 0}, "threads must be 1 to 1024, got 0"),
-        ({"whitened_size": -1}, "whitened_size must be at least 0 or none, got -1"),
-        ({"image_size": 100}, "100 x 100"),
-        ({"frames": 0}, "frames must be at least 1, got 0"),
-        (
-            {"features": "sift", "stage": "conv_3"},
-            "stage='conv_3' has no effect: it is no setting of the feat",
-        ),
-        ({"features": "sift", "backbone": "vgg16"}, "backbone='vgg16' has no effect"),
-        ({"features": "rmac", "words": 9}, "words=9 has no effect: it is no setting of the features 'rmac'"),
-        ({"features": "blcf", "levels": 2}, "levels=2 has no effect"),
-        ({"search_regions": "windows"}, "search_regions='windows' has no effect: it is no setting of the features 'gr"),
-        ({"features": "faster-rcnn", "weights": "x.pth", "stage": "conv_3"}, "stage='conv_3' has no effect"),
-        (
-            {"features": "faster-rcnn"},
-            r"got weights=imagenet: give the file of torchvision's fasterrcnn_resnet50_fpn \(--weights FILE.pth\)",
-        ),
-    ],
-)
-def test_settings_out_of_range_are_named(settings: dict, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        InstanceSearchConfig(data="pictures", **settings)
