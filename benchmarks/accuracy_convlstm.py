@@ -18,8 +18,8 @@ right. The same queries are also changed, at three strengths (`jaxret.data.sampl
 depth, and of the walk played backwards. By class, test videos query the others, of other sources; by place, pieces that
 did not train query all, as they are and played backwards. mAP is the mean of i / rank of the i-th relevant.
 
-- `models`: every model after its four steps of training, by Bi-DTW, beside the mean vector of the same encoder by
-  cosine, and the untrained encoder.
+- `models`: every model after its four steps of training, by Bi-DTW (of the walk by DTW, too), beside the mean vector of
+  the same encoder by cosine, and the untrained encoder.
 - `sift`, `ndvr`: SIFT words (one bag a video, 500 words) and NDVR-DML on MobileNet V1.
 - `thumbnails`: of M1 to M3 on JHMDB: the first two steps, with and without a thumbnail beside the vectors.
 - `copies`: the same on the near duplicates; `reconstructions`: the error of the autoencoders before.
