@@ -28,12 +28,12 @@ clips, and later those with which validation videos find training videos of thei
 2 and 4 leave the decoder alone. The paper's videos are 256 x 256 with 4,000 numbers a vector, which is for
 accelerators: 64 x 64 is the default here, and a vector holds a quarter of the numbers of the last maps.
 
-Measured (`benchmarks/accuracy_convlstm_digits.py`, moving digits, two seeds): mAP of queries of classes trained on
-0.408 and 0.282, of others 0.293 and 0.210 after the four steps (with a thumbnail 0.390 and 0.270, 0.273 and 0.203);
-0.389 and 0.259, 0.296 and 0.190 after the first two; untrained 0.019, chance 0.017. `benchmarks/accuracy_convlstm.py`,
-JHMDB, six classes, 32 x 32 pixels, M3 on the three splits: after the first two steps mAP by class 0.423 ± 0.037, and of
-parts changed at strength 0.5 mAP by clip 0.396 ± 0.104; untrained 0.281 ± 0.039 and 0.297 ± 0.061, SIFT words 0.280 ±
-0.033 and 0.125 ± 0.012.
+Measured (`benchmarks/accuracy_convlstm_digits.py`, moving digits, three seeds): mAP of queries of classes trained on
+0.327 ± 0.070, of others 0.242 ± 0.045 after the four steps (with a thumbnail 0.313 ± 0.067 and 0.230 ± 0.038); 0.294 ±
+0.082 and 0.230 ± 0.058 after the first two; untrained 0.019, chance 0.017. `benchmarks/accuracy_convlstm.py`, JHMDB,
+six classes, 32 x 32 pixels, M3 on the three splits: after the first two steps mAP by class 0.423 ± 0.037, and of parts
+changed at strength 0.5 mAP by clip 0.396 ± 0.104; untrained 0.281 ± 0.039 and 0.297 ± 0.061, SIFT words 0.280 ± 0.033
+and 0.125 ± 0.012.
 
 Run: `python -m jaxret.train conv-lstm --data FOLDER --architecture m3`.
 """
