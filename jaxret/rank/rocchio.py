@@ -8,6 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxret.rank.validation import as_array
+
 
 def rocchio(
     queries: ArrayLike,
@@ -32,7 +34,8 @@ def rocchio(
         float32 (Q, D).
 
     Raises:
-        ValueError: shapes disagree, or a weight is out of range.
+        TypeError: something is no array of numbers.
+        ValueError: shapes disagree, a weight is out of range, or a masked array hides numbers.
 
     >>> rocchio(np.array([[0.0, 0.0]]), np.array([[1.0, 0.0]]), np.zeros((0, 2)), plus_weight=1.0).tolist()
     [[0.5, 0.0]]
@@ -42,10 +45,10 @@ def rocchio(
             f"plus_weight must be at least 0, and minus_weight at least 0 and below 1, got {plus_weight} and "
             f"{minus_weight}"
         )
-    moved = np.asarray(queries, np.float64)
+    moved = np.asarray(as_array(queries, "queries"), np.float64)
     total = 1.0
     for name, vectors, weight in (("plus", plus, plus_weight), ("minus", minus, -minus_weight)):
-        marked = np.asarray(vectors, np.float64)
+        marked = np.asarray(as_array(vectors, name), np.float64)
         if moved.ndim != 2 or marked.ndim != 2 or marked.shape[1] != moved.shape[1]:
             raise ValueError(f"queries and {name} must be (N, D) of one D, got {moved.shape} and {marked.shape}")
         if len(marked):

@@ -32,18 +32,15 @@ def as_array(array: Any, name: str) -> NDArray[Any]:
 
     Raises:
         TypeError: it is no regular array of numbers (ragged lists, objects, strings, sparse matrices).
-        ValueError: it is a masked array of which some numbers are hidden.
+        ValueError: it is a masked array of which some numbers are hidden, or a list of such.
     """
     if type(array) is np.ndarray:
         return array
-    if isinstance(array, np.ma.MaskedArray):
-        if hidden := np.ma.count_masked(array):
-            raise ValueError(
-                f"{name} must have a value everywhere, got {hidden} masked ones: fill them or leave them out"
-            )
-        return array.data
+    parts = array if isinstance(array, (list, tuple)) else [array]
+    if hidden := sum(int(np.ma.count_masked(part)) for part in parts if isinstance(part, np.ma.MaskedArray)):
+        raise ValueError(f"{name} must have a value everywhere, got {hidden} masked ones: fill them or leave them out")
     if isinstance(array, np.ndarray):
-        return array
+        return array.data if isinstance(array, np.ma.MaskedArray) else array
     try:
         if not hasattr(array, "__array__") and hasattr(array, "__dlpack__"):
             return np.from_dlpack(array)

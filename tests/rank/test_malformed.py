@@ -70,6 +70,7 @@ BAD_MATRICES = {
         ValueError,
         "{arg} must have a value everywhere, got 2 masked ones: fill them or leave them out",
     ),
+    "masked rows": (list(MASKED), ValueError, "{arg} must have a value everywhere, got 2 masked ones"),
     "scalar": (np.float32(3), ValueError, "{arg} must have the shape"),
     "three axes": (ROWS[None], ValueError, r"{arg} must have the shape .*got \(1, 4, 3\)"),
     "no rows": (ROWS[:0], ValueError, r"{arg} must not be empty, got shape \(0, 3\)"),

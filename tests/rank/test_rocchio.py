@@ -34,3 +34,7 @@ def test_what_is_wrong_is_named() -> None:
         rocchio(rows, none, none, minus_weight=1.0)
     with pytest.raises(ValueError, match=r"queries and plus must be \(N, D\) of one D, got \(1, 2\) and \(1, 3\)"):
         rocchio(rows, np.ones((1, 3)), none)
+    hidden = np.ma.masked_equal([[1.0, 2.0]], 2.0)
+    for name in ("queries", "plus", "minus"):
+        with pytest.raises(ValueError, match=f"{name} must have a value everywhere, got 1 masked ones"):
+            rocchio(**{"queries": rows, "plus": rows, "minus": rows, name: hidden})
