@@ -262,8 +262,10 @@ def test_one_source_a_class_is_enough_to_fit() -> None:
     train, labels, _ = sequences(0)
     known = labels < 4
     encoder = OpenSetEncoder(D, 4, rngs=nnx.Rngs(0))
-    fit_open_set(encoder, train[known], labels[known], labels[known], SETTINGS)
+    fit = fit_open_set(encoder, train[known], labels[known], labels[known], SETTINGS)
     assert np.isfinite(np.asarray(encoder(jnp.asarray(train[:5])).embedding)).all()
+    # Nothing has another source to be found from, so nothing can be measured: the means stay as they are.
+    assert (fit.strength, fit.weight, fit.kept_gain, fit.held_out_gain) == (None, 0, 0, 0)
 
 
 def test_what_was_learned_by_heart_is_judged_by_networks_that_did_not_see_it() -> None:

@@ -4,9 +4,10 @@ In each of several rounds some training classes are held out, and some sources o
 on, and everything is indexed; what was held out is searched for in it. A logistic regression learns to tell items of
 kept and of held-out classes apart by the classifier's confidence. All settings are those with which both are found best
 in these rounds, among those that lose nothing on either against the mean vectors alone: first how much the mean vectors
-are shortened along what varies within classes, then the classifier's regularisation and the weight of its posterior,
-and last, for codes, that weight again with the doubt, by codes. Nothing else is looked at: no validation or test item,
-and no class that is not trained on. Of few classes less is chosen (`OpenSetSettings.for_classes`).
+are shortened along what varies within classes, then the classifier's regularisation and the weight of its posterior.
+Last, for codes, that weight is chosen again with the doubt and the marks, by codes and by a rule of their own
+(`jaxret.training.open_set.codes`). Nothing else is looked at: no validation or test item, and no class that is not
+trained on. Of few classes less is chosen (`OpenSetSettings.for_classes`).
 
 Where a part of the vectors was itself learned from the classes, a round sees what was learned without what it holds
 out.

@@ -62,13 +62,13 @@ class Trials:
             c: [Round.make(*one, c) for one in zip(self.seen, self.deals, means, strict=True)]
             for c in settings.inverse_regularisation
         }
-        found = {}
+        # Without the posterior: whatever the classifier, its means lose nothing. First, for where nothing can be told.
+        found = {(settings.inverse_regularisation[-1], 0.0): self.scores(means)}
         for c, rounds in by_regularisation.items():
             known = [calibrated([other for other in rounds if other is not one]) for one in rounds]
             for weight in settings.weights:
                 rows = [one.embedding(of_others, weight) for one, of_others in zip(rounds, known, strict=True)]
                 found[c, weight] = self.scores(rows)
-        found[c, 0.0] = self.scores(means)  # whatever the classifier; its means lose nothing
         c, weight = _best(found, before=self.plain)
         kept, held_out = map(float, (found[c, weight] - self.plain).mean(axis=0))
         return OpenSetFit(strength, c, weight, kept, held_out), by_regularisation[c]
@@ -82,7 +82,8 @@ def nuisances_of(items: Items, strength: float | None, count: int) -> Nuisances:
 
 
 def _best(scores: Mapping[Choice, Floats], *, before: Floats) -> Choice:
-    """The choice of the largest gain, kept and held-out classes together, among those that lose nothing on either.
+    """The choice of the largest gain, kept and held-out classes together, among those that lose nothing on either; of
+    several the first.
 
     Args:
       scores: (rounds, 2) of each; one at least loses nothing.
