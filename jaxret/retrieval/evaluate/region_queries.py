@@ -21,7 +21,7 @@ from jaxret.data.ground_truth.oxford import read_oxford_queries
 from jaxret.data.ground_truth.photo_groups import holidays_queries, ukbench_queries
 from jaxret.data.ground_truth.revisited import read_revisited
 from jaxret.data.items import MediaItem
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, MediaError
 from jaxret.metrics import RevisitedSetting, revisited_lists
 from jaxret.retrieval.region import Box
 
@@ -67,11 +67,13 @@ class RegionQueries:
       queries: Q of them.
       relevance: by name: one, or of the revisited sets easy, medium and hard.
       boxes: for each query float64 (S, 4) by item, where its object truly is; None where it is not known.
+      skipped: images that are listed with boxes and cannot be read, so that those are neither queries nor relevant.
     """
 
     queries: Sequence[RegionQuery]
     relevance: Mapping[str, Relevance]
     boxes: Sequence[Mapping[int, NDArray[np.float64]]] | None = None
+    skipped: Sequence[MediaError] = ()
 
 
 def read_region_queries(
@@ -155,7 +157,8 @@ def _of_boxes(table: str, known: _Names) -> RegionQueries:
         raise ConfigError(f"{table}: no image is in the split test, whose boxes are the queries")
     relevant = [dict.fromkeys((n for n in shown[label] if n != own), 1.0) for label, own in labelled]
     junk = [set() if own is None else {own} for _, own in labelled]
-    return RegionQueries(queries, {"all": Relevance(relevant, junk)}, [shown[label] for label, _ in labelled])
+    boxes_of_query = [shown[label] for label, _ in labelled]
+    return RegionQueries(queries, {"all": Relevance(relevant, junk)}, boxes_of_query, annotations.images.skipped)
 
 
 def _by_item(relevant: Sequence[Mapping[int, float]], junk: Sequence[set[int]], ids: Sequence[int]) -> Relevance:

@@ -49,7 +49,7 @@ def evaluate_regions(
     Raises:
       MediaError: the image of a query cannot be read.
       ConfigError: no query has a relevant item in the index, or an option has no part in an evaluation.
-      ValueError: a box lies outside its image or holds too little.
+      ValueError: a box lies outside its image or holds too little; the message names the query.
     """
     queries: RegionQueries = request.queries
     settings = request.settings_of(RegionEvaluation)
@@ -66,9 +66,11 @@ def evaluate_regions(
         right, bottom = query.box[2:]
         region = None if settings.whole_images else Region(left, top, right - left, bottom - top, shares=False)
         image, size = system.image(single_file(query.path))
-        ranking = system.rank(
-            index, system.region_query(image, size, dataclasses.replace(options, region=region)), options
-        )
+        try:
+            encoded = system.region_query(image, size, dataclasses.replace(options, region=region))
+        except ValueError as error:
+            raise ValueError(f"query {query.name!r}: {error}") from error
+        ranking = system.rank(index, encoded, options)
         rankings[number] = ranking.ids
         if queries.boxes is not None and options.candidates:
             overlaps.append(_overlaps(system, index, ranking, queries, number, options.candidates))
@@ -87,6 +89,8 @@ def evaluate_regions(
         if overlaps and len(values := np.concatenate(overlaps)):
             figures[name] |= {"mean IoU": float(values.mean()), f"IoU >= {_FOUND}": float((values >= _FOUND).mean())}
     words = f"{'whole images' if settings.whole_images else 'regions'}, {options.candidates} candidates re-ranked"
+    if queries.skipped:
+        words += f"; images with boxes that cannot be read: {len(queries.skipped)}, first {queries.skipped[0]}"
     return Report(figures, words, options, settings)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -179,6 +180,18 @@ def test_images_of_boxes_are_known_by_their_files(retriever: Retriever, tmp_path
         read_region_queries(f"boxes:{tmp_path / 'boxes.csv'}", own.index.items)
 
 
+def test_images_of_boxes_that_cannot_be_read_are_told(retriever: Retriever, tmp_path: Path) -> None:
+    folder = make_pictures(tmp_path / "pictures")
+    (folder / "broken.png").write_bytes(b"no picture")
+    table = boxes_csv(folder, ["broken.png,0,0,1,1,flag,test"])
+    own = Retriever.create(tmp_path / "index", retriever.encoder)
+    own.add(open_dataset(folder))
+    judged = read_region_queries(f"boxes:{table}", own.index.items)
+    assert [query.name for query in judged.queries] == ["a.png_1", "d.png_1"]
+    told = own.evaluate(judged).measured
+    assert re.search(r"; images with boxes that cannot be read: 1, first .*broken\.png", told)
+
+
 def revisited(folder: Path, truth: list[dict[str, Any]], names: list[str]) -> Path:
     path = folder / "gnd.json"
     path.write_text(json.dumps({"imlist": list("gfedcba"), "qimlist": names, "gnd": truth}))
@@ -338,7 +351,7 @@ def test_ground_truth_without_queries(retriever: Retriever, tmp_path: Path) -> N
 def test_a_query_that_holds_too_little_is_named(retriever: Retriever) -> None:
     path = str(pictures_of(retriever) / "a.png")
     judged = RegionQueries([RegionQuery("q", path, (0.0, 0.0, 1.0, 1.0))], {"all": Relevance([{1: 1.0}], [set()])})
-    with pytest.raises(ValueError, match=r"the region 0,0,1,1 holds 0 visual words, and a search needs at least 1"):
+    with pytest.raises(ValueError, match=r"query 'q': the region 0,0,1,1 holds 0 visual words"):
         retriever.evaluate(judged)
 
 
