@@ -85,7 +85,7 @@ def with_thumbnail(
         found = {share: score(share) for share in _SHARES}
         share = next((share for share in _SHARES if found[share] >= _KEPT * alone), 0.0)
         tried = ", ".join(f"{value:.4g} with a share of {share}" for share, value in found.items())
-        log(f"{said} {share}; validation mAP {alone:.4g} without, {tried}")
+        log(f"{said} {share:g}; validation mAP {alone:.4g} without, {tried}")
     return _on(beside(share), encoder) if share else encoder
 
 

@@ -49,7 +49,7 @@ def test_a_thumbnail_takes_the_largest_share_that_costs_validation_a_twentieth(
     assert len(seen) == 1 + len(scores)
     if not share:
         assert made is encoder
-        assert [line[:38] for line in lines] == ["thumbnails beside the vectors: share 0"]
+        assert [line[:39] for line in lines] == ["thumbnails beside the vectors: share 0;"]
         return
     assert made.backbone.share == share
     assert f"share {share}; validation mAP 0.5 without, {scores[0]} with a share of 0.3" in lines[0]
