@@ -106,6 +106,21 @@ def test_codes_are_chosen_by_both_scores_held_out_ones_twice_among_those_that_ho
     assert _best(scores, before=before + 0.2) == (1.0, 10.0)
 
 
+def test_codes_of_the_means_stay_where_nothing_that_is_tried_is_worth_more() -> None:
+    """Classes that nothing tells apart: no codeword can help, so the codes are those of ITQ on the means."""
+    rng = np.random.default_rng(0)
+    vectors, labels = rng.normal(size=(27, T, D)).astype(np.float32), np.repeat(np.arange(9), 3)
+    hashed = OpenSetHash(OpenSetEncoder(D, 9, rngs=nnx.Rngs(0)), 32, rngs=nnx.Rngs(0))
+    fit = fit_open_set(
+        hashed, vectors, labels, np.arange(27), dataclasses.replace(SETTINGS, doubts=(1.0,), marks=(0.0,))
+    )
+    assert (fit.weight, fit.doubt, fit.kept_gain, fit.held_out_gain) == (0.0, None, 0.0, 0.0)
+    means = vectors.mean(axis=1).astype(np.float64)
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    expected = fit_itq(means, 32, seed=0)(means) >= 0
+    assert np.mean(expected == (np.asarray(hashed(jnp.asarray(vectors)).embedding) >= 0.5)) > 0.99
+
+
 def test_a_codeword_is_the_signs_of_what_a_classes_items_say_on_the_mean() -> None:
     rng = np.random.default_rng(0)
     labels = np.array([0, 0, 1, 1, 2])

@@ -105,17 +105,17 @@ class OpenSetHash(HashLayer):
         """Take the codeword of each known class.
 
         Args:
-          codewords: (K, bits), each number -1 or 1.
+          codewords: (K, bits), each number -1 or 1, or all 0: then there are none.
           doubt: at least 1.
 
         Raises:
-          ValueError: the shape does not fit, or a number is neither -1 nor 1.
+          ValueError: the shape does not fit, or a number is neither -1 nor 1 while others are not 0.
           ConfigError: the doubt is below 1.
         """
         given = np.asarray(codewords, np.float32)
         if given.shape != self.codewords.shape:
             raise ValueError(f"codewords must have shape {self.codewords.shape}, got {given.shape}")
-        if not (np.abs(given) == 1).all():
+        if given.any() and not (np.abs(given) == 1).all():
             raise ValueError("codewords must be of -1 and 1")
         self.doubt = _checked(doubt)
         self.codewords[...] = jnp.asarray(given)

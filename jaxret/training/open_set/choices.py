@@ -102,7 +102,7 @@ class OpenSetFit:
       strength, inverse_regularisation, weight: chosen; the strength is None where mean vectors stay as they are.
       kept_gain, held_out_gain: mean over the rounds of mAP less that of the mean vectors, for queries of kept and of
         held-out classes; of codes, less that of codes of the mean vectors (ITQ).
-      doubt: chosen for codes; None where there are none.
+      doubt: chosen for codes; None where there are none, or those of the mean vectors were not surpassed.
       marks: share of the bits, chosen for codes.
     """
 

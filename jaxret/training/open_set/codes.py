@@ -37,7 +37,7 @@ class Codes:
 
     Attributes:
       planes: of as many bits as the code has.
-      codewords: (K, bits) of -1 and 1.
+      codewords: (K, bits) of -1 and 1, or of 0 where there are none.
     """
 
     planes: Planes
@@ -68,7 +68,7 @@ def choose_codes(
     trials: Trials, rounds: Sequence[Round], fit: OpenSetFit, settings: OpenSetSettings, bits: int
 ) -> OpenSetFit:
     """The posterior's weight, the doubt and the share of marks by codes, of which those of a round are fitted on what
-    other rounds show.
+    other rounds show. Without weight and doubt where codes of the mean vectors are worth as much as the best of them.
 
     Args:
       trials: of the rounds.
@@ -95,6 +95,8 @@ def choose_codes(
                 made.append(codes.marked(share).signs(one, known, weight, doubt))
         found |= {(weight, *choice): trials.scores(made) for choice, made in signs.items()}
     best = _best(found, before=before)
+    if _worth(before) >= _worth(found[best]):
+        return dataclasses.replace(fit, weight=0.0, kept_gain=0.0, held_out_gain=0.0)
     weight, doubt, share = best
     kept, held_out = map(float, (found[best] - before).mean(axis=0))
     return dataclasses.replace(fit, weight=weight, doubt=doubt, marks=share, kept_gain=kept, held_out_gain=held_out)
@@ -112,6 +114,9 @@ def fit_codes(items: Items, rounds: Sequence[Round], whole: Round, fit: OpenSetF
       seed: of the rotation.
     """
     known = calibrated(rounds)
+    if fit.doubt is None:  # codes of the mean vectors
+        planes = fit_itq(whole.embedding(known, fit.weight), bits, seed=seed)
+        return Codes(planes, np.zeros((whole.posterior.shape[1], bits)))
     sample = np.concatenate([one.embedding(known, fit.weight) for one in rounds])
     return Codes.fit(fit_itq(sample, bits, seed=seed), whole, known, fit.weight, items.labels).marked(fit.marks)
 
@@ -121,19 +126,19 @@ def _signs(linear: Floats) -> Floats:
 
 
 def _best(scores: Mapping[Choice, Floats], *, before: Floats) -> Choice:
-    """The choice of the largest kept mAP times the square of the held-out one among those that lose nothing on
-    held-out classes; where all lose, among all. A tenth more counts alike wherever a score stands, and twice on
-    held-out classes: rounding harms those most, and rounds, which choose by them, promise too much of them.
+    """The choice that is worth most among those that lose nothing on held-out classes; where all lose, among all.
 
     Args:
       scores: (rounds, 2) of each, of kept and of held-out classes.
       before: the scores of codes of the mean vectors.
     """
-    means = {choice: found.mean(axis=0) for choice, found in scores.items()}
     least = before.mean(axis=0)[1]
+    return max(scores, key=lambda choice: (scores[choice].mean(axis=0)[1] >= least, _worth(scores[choice])))
 
-    def worth(choice: Choice) -> tuple[bool, float]:
-        kept, held_out = means[choice]
-        return held_out >= least, float(kept * held_out**2)
 
-    return max(means, key=worth)
+def _worth(scores: Floats) -> float:
+    """The kept mAP times the square of the held-out one, of scores (rounds, 2). A tenth more counts alike wherever a
+    score stands, and twice on held-out classes: rounding harms those most, and rounds, which choose by them, promise
+    too much of them."""
+    kept, held_out = scores.mean(axis=0)
+    return float(kept * held_out**2)

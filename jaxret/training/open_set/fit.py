@@ -103,10 +103,9 @@ def fit_open_set(
     _assign(sequence, whole.classifier, calibrated(fitted), nuisances)
     sequence.weight = fit.weight
     if hashed is not None:
-        assert fit.doubt is not None
         codes = fit_codes(items, fitted, whole, fit, bits=hashed.code_bits, seed=settings.seed)
         hashed.assign(codes.planes.mean, codes.planes.normals, codes.planes.offsets)
-        hashed.assign_codewords(codes.codewords, fit.doubt)
+        hashed.assign_codewords(codes.codewords, fit.doubt or 1.0)
     return fit
 
 
