@@ -44,12 +44,13 @@ from collections.abc import Callable
 from common import results_file
 from common.study_program import StudyParser
 from studies.convlstm.ablations import (
-    ablations,
+    ablations_of,
     after_two_steps,
     copies_of,
-    plain,
+    on_every_split,
+    plain_of,
     reconstructions_of,
-    scratch,
+    scratch_of,
     thumbnails_of,
 )
 from studies.convlstm.comparisons import paired_differences, strength_curves
@@ -77,12 +78,12 @@ STUDIES: dict[str, Callable[[Study], None]] = {
     "models": models,
     "sift": on_every_data_set("sift", sift_words_on),
     "ndvr": on_every_data_set("ndvr", ndvr_dml_on),
-    "ablations": ablations,
+    "ablations": on_every_split("ablations", ablations_of),
     "thumbnails": after_two_steps("thumbnails", thumbnails_of),
     "copies": after_two_steps("copies", copies_of),
     "reconstructions": after_two_steps("reconstructions", reconstructions_of),
-    "plain": plain,
-    "scratch": scratch,
+    "plain": on_every_split("plain", plain_of),
+    "scratch": on_every_split("scratch", scratch_of),
     "full": full,
 }
 

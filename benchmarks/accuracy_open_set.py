@@ -47,7 +47,7 @@ from jaxret.training.itq import fit_itq
 from jaxret.training.open_set import OpenSetSettings, fit_open_set
 
 LENGTHS = (64,)
-FEW = ", few classes: "  # what stands after it is a setting of the tables
+FEW, SETTING = "few classes", ": "  # what stands after the colon is a setting of the tables
 FEW_CLASSES, FEW_VIDEOS, FEW_VIDEOS_OF_CODES = (3, 5, 8), (5, 10, 20), 20
 VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", "open-set encoder"
 UNTRAINED, LSTM = "LSTM, untrained", "LSTM, trained (the paper's)"
@@ -79,13 +79,13 @@ def _fit(encoder: OpenSetEncoder | OpenSetHash, videos: Videos, seen: Numbers, t
 def _of_vectors(videos: Videos, seen: Numbers, train: Numbers, seed: int) -> Scores:
     encoder = open_set(videos, seen, train, seed)
     return {
-        MEAN: scores(videos, unit_means(videos), seen, "cosine"),
+        MEAN: scores(videos, unit_means(videos.vectors), seen, "cosine"),
         OPEN_SET: scores(videos, embedded(encoder, videos.vectors), seen, "euclidean"),
     }
 
 
 def _of_codes(videos: Videos, seen: Numbers, train: Numbers, seed: int, bits: int) -> Scores:
-    means = unit_means(videos)
+    means = unit_means(videos.vectors)
     planes = RandomHyperplanes(means.shape[1], bits, seed, center=means[train].mean(axis=0))
     rotation = fit_itq(means[train], bits, seed=seed)
     made: dict[str, NDArray[np.uint8]] = {
@@ -108,11 +108,11 @@ def few(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     found = {}
     for classes in FEW_CLASSES:
         for count in FEW_VIDEOS:
-            found[f"{VECTORS}{FEW}{classes} classes of {count} videos"] = _of_vectors(
+            found[f"{VECTORS}, {FEW}{SETTING}{classes} classes of {count} videos"] = _of_vectors(
                 videos, *videos.draw(seed, classes, count), seed
             )
         for bits in LENGTHS:
-            found[f"{codes_of(bits)}{FEW}{classes} classes of {FEW_VIDEOS_OF_CODES} videos"] = _of_codes(
+            found[f"{codes_of(bits)}, {FEW}{SETTING}{classes} classes of {FEW_VIDEOS_OF_CODES} videos"] = _of_codes(
                 videos, *videos.draw(seed, classes, FEW_VIDEOS_OF_CODES), seed, bits
             )
     return found
@@ -187,9 +187,9 @@ def main() -> None:
                 for kind, methods in kept(study, name, videos, seed, args.work).items():
                     found.setdefault(kind, {}).setdefault(seed, {}).update(methods)
         for kind, draws in found.items():
-            data, few_classes, setting = kind.partition(FEW)
+            data, _, setting = kind.partition(SETTING)
             for seed, methods in draws.items():
-                rows += rows_of(f"{videos.name}, {data}{few_classes.rstrip(': ')}", setting, methods, seed)
+                rows += rows_of(f"{videos.name}, {data}", setting, methods, seed)
     table: dict[tuple[str, str, str], list[float]] = {}
     for one in rows:
         shown = f"{one['data']} {one.get('setting', '')}"

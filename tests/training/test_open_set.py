@@ -53,16 +53,21 @@ def average_precisions(queries: np.ndarray, gallery: np.ndarray, labels: np.ndar
     return (precision * relevant).sum(axis=1) / relevant.sum(axis=1)
 
 
+def gains_on_means(encoder: OpenSetEncoder, test: np.ndarray, train: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """By how much the encoder finds each test item better than the mean vectors do."""
+    embedded = [np.asarray(encoder(jnp.asarray(vectors)).embedding) for vectors in (test, train)]
+    means = [vectors.mean(axis=1) for vectors in (test, train)]
+    plain = [m / np.linalg.norm(m, axis=1, keepdims=True) for m in means]
+    return average_precisions(*embedded, labels) - average_precisions(*plain, labels)
+
+
 @pytest.mark.parametrize("nuisances", [0, D])
 def test_seen_classes_gain_and_unseen_ones_lose_nothing(nuisances: int) -> None:
     (train, labels, sources), (test, _, _) = sequences(0), sequences(1)
     known = labels < SEEN
     encoder = OpenSetEncoder(D, SEEN, nuisances=nuisances, rngs=nnx.Rngs(0))
     fit = fit_open_set(encoder, train[known], labels[known], sources[known], SETTINGS)
-    embedded = [np.asarray(encoder(jnp.asarray(vectors)).embedding) for vectors in (test, train)]
-    means = [vectors.mean(axis=1) for vectors in (test, train)]
-    plain = [m / np.linalg.norm(m, axis=1, keepdims=True) for m in means]
-    gains = average_precisions(*embedded, labels) - average_precisions(*plain, labels)
+    gains = gains_on_means(encoder, test, train, labels)
     assert fit.weight > 0
     assert fit.held_out_gain >= 0
     assert gains[known].mean() > 0.1
@@ -196,10 +201,7 @@ def test_few_classes_of_few_items_lose_nothing_for_others() -> None:
         encoder = OpenSetEncoder(D, 3, nuisances=D, rngs=nnx.Rngs(0))
         fit_open_set(encoder, train[shown], labels[shown], sources[shown], OpenSetSettings(rounds=3))
         assert encoder.weight <= 0.25
-        embedded = [np.asarray(encoder(jnp.asarray(vectors)).embedding) for vectors in (test, train)]
-        means = [vectors.mean(axis=1) for vectors in (test, train)]
-        plain = [m / np.linalg.norm(m, axis=1, keepdims=True) for m in means]
-        gain = average_precisions(*embedded, labels) - average_precisions(*plain, labels)
+        gain = gains_on_means(encoder, test, train, labels)
         gains.append((gain[labels < 3].mean(), gain[labels >= 3].mean()))
     assert np.mean(gains, axis=0).min() > 0
 

@@ -25,7 +25,16 @@ from jaxret.recipes.conv_lstm.settings import StepRecord
 from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
 from jaxret.training import RunFolder
 
-__all__ = ["ablations", "after_two_steps", "copies_of", "plain", "reconstructions_of", "scratch", "thumbnails_of"]
+__all__ = [
+    "ablations_of",
+    "after_two_steps",
+    "copies_of",
+    "on_every_split",
+    "plain_of",
+    "reconstructions_of",
+    "scratch_of",
+    "thumbnails_of",
+]
 
 ABLATED = "m3"
 RECONSTRUCTION = {"squared error": "validation reconstruction error", "of the mean frame": "error of the mean frame"}
@@ -44,14 +53,18 @@ PAPER_ABLATIONS = {
 }
 
 
-def ablations(study: Study) -> None:
-    """What the steps and the ways of ranking are worth: M3 on JHMDB."""
-    for seed in study.seeds("jhmdb"):
-        study.part(f"ablations-{seed}", partial(ablations_of, study, seed))
+def on_every_split(name: str, measure: Callable[[Study, int], None]) -> Callable[[Study], None]:
+    """A study of M3 on JHMDB, in parts of one seed, each of which has a split of its own."""
+
+    def study_of(study: Study) -> None:
+        for seed in study.seeds("jhmdb"):
+            study.part(f"{name}-{seed}", partial(measure, study, seed))
+
+    return study_of
 
 
 def ablations_of(study: Study, seed: int) -> None:
-    """One step after the other, and the rankings."""
+    """What the steps, one after the other, and the ways of ranking are worth."""
     data, name, what = ablated(study, seed)
     whole = study.train(data, ABLATED, seed)
     media = study.media(data, seed)
@@ -124,27 +137,15 @@ def with_and_without_thumbnail(
         study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
 
 
-def plain(study: Study) -> None:
-    """A second pass on ordinary batches in the place of the hard ones: what M3 owes to more updates alone."""
-    for seed in study.seeds("jhmdb"):
-        study.part(f"plain-{seed}", partial(plain_of, study, seed))
-
-
 def plain_of(study: Study, seed: int) -> None:
-    """With one seed."""
+    """A second pass on ordinary batches in the place of the hard ones: what M3 owes to more updates alone."""
     data, name, what = ablated(study, seed)
     run = study.train(data, ABLATED, seed, steps=("pretrain", "triplet", "plain"), like=FOUR_STEPS)
     with_and_without_thumbnail(study, run, data, (name, what), seed, (THREE_STEPS, THREE_STEPS_THUMBNAIL))
 
 
-def scratch(study: Study) -> None:
-    """The same where nothing, or only the labelled videos, trained before."""
-    for seed in study.seeds("jhmdb"):
-        study.part(f"scratch-{seed}", partial(scratch_of, study, seed))
-
-
 def scratch_of(study: Study, seed: int) -> None:
-    """All of these with one seed."""
+    """The same where nothing, or only the labelled videos, trained before."""
     data, name, what = ablated(study, seed)
     alone = study.train(data, ABLATED, seed, steps=FOUR_STEPS[1:])
     plain = study.train(data, ABLATED, seed, steps=("triplet", "plain"), like=FOUR_STEPS[1:])

@@ -17,7 +17,7 @@ import numpy as np
 from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.trained import held_out, lstm
-from studies.unseen_classes.videos import Videos, embedded
+from studies.unseen_classes.videos import Videos, embedded, unit_means
 
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
@@ -140,8 +140,7 @@ def open_draw(videos: Videos, seed: int, work: Path) -> Draw:
 def _vectors(videos: Videos, method: str, seed: int, kept: Path) -> NDArray[np.float32]:
     """(N, E) of all videos; of the mean scaled to length 1, so that Euclidean distance ranks as the cosine does."""
     if method == MEAN:
-        means = videos.vectors.mean(axis=1)
-        return means / np.linalg.norm(means, axis=1, keepdims=True)
+        return unit_means(videos.vectors)
     path = kept / f"{method.replace(' ', '')}.npy"
     if not path.exists():
         make: Callable[[], NDArray[np.float32]] = {

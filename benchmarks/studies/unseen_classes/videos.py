@@ -76,8 +76,7 @@ def ucf101() -> Videos:
     with np.load(UCF101_FEATURES) as stored:
         vectors, names, split = stored["features"].astype(np.float32), stored["label"], stored["split"]
     labels = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    means = vectors.mean(axis=1)
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    means = unit_means(vectors)
     sources = np.zeros(len(labels), np.int64)
     for label in range(labels.max() + 1):
         for part, first, count in (("test", 0, 7), ("train", 7, 18)):
@@ -107,9 +106,9 @@ def jhmdb(backbone_name: str, cache: Path) -> Videos:
     return Videos(f"JHMDB, 21 classes, {title}", 14, vectors, labels, sources, train, test)
 
 
-def unit_means(videos: Videos) -> NDArray[np.float32]:
-    """The mean of each video's frame vectors, scaled to length 1: (N, D)."""
-    means = videos.vectors.mean(axis=1)
+def unit_means(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The mean of each video's frame vectors (N, T, D), scaled to length 1: (N, D)."""
+    means = vectors.mean(axis=1)
     return means / np.linalg.norm(means, axis=1, keepdims=True)
 
 
