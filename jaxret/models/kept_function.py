@@ -71,7 +71,7 @@ class KeptFunction:
         given = [argument for argument in arguments if argument is not None]
         absent = tuple(argument is None for argument in arguments)
         shapes = tuple((str(array.dtype), array.shape) for array in (*leaves, *given))
-        known = tree, shapes, absent, tuple(settings.items())
+        known = programs.folder, tree, shapes, absent, tuple(settings.items())  # each folder gets its own copy
         arrays = {f"{number:06}": leaf for number, leaf in enumerate(leaves)}
         if known not in self._found:
             self._found[known] = None

@@ -103,7 +103,7 @@ class KeptPrograms:
     """
 
     def __init__(self, folder: Path):
-        self._folder = folder
+        self.folder = folder
 
     @functools.cached_property
     def _origin(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class KeptPrograms:
 
     def _path(self, key: Any) -> Path:
         text = json.dumps([self._origin, key], sort_keys=True)
-        return self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.program"
+        return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.program"
 
     def _read(self, key: Any) -> tuple[dict[str, Any], bytes] | None:
         """A file is the SHA-256 of what follows, a line of JSON, and code."""
@@ -161,7 +161,7 @@ class KeptPrograms:
             own = path.with_name(f"partial-{os.getpid()}-{path.name}")
             with write_atomically(path, partial=own, sync=False) as partial:
                 partial.write_bytes(hashlib.sha256(rest).digest() + rest)
-            files = sorted(self._folder.glob("*.program"), key=lambda file: file.stat().st_mtime)
+            files = sorted(self.folder.glob("*.program"), key=lambda file: file.stat().st_mtime)
             for old in files[:-_MOST_FILES]:
                 old.unlink(missing_ok=True)
         except OSError:

@@ -58,6 +58,18 @@ def test_what_is_kept_is_run_without_a_trace(folder):
     assert function.times == 0
 
 
+def test_each_folder_gets_what_one_process_runs(tmp_path):
+    """Else what a command keeps would depend on what ran before it in its process."""
+    function = Traced()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with keep_programs_in(tmp_path / name):
+            function.kept(net(), IMAGES, None, stage="conv_1")
+    first, second = (sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("a", "b"))
+    assert len(first) == 1
+    assert first == second
+
+
 def test_other_modules_are_traced_as_ever(folder):
     training = net()
     training.train()
