@@ -1,4 +1,5 @@
-"""Files that appear whole or not at all, that others may read as the umask says, and whose failures name them."""
+"""Files that appear whole or not at all, that others may read as the umask says, and whose failures name them;
+and locks."""
 
 from __future__ import annotations
 
@@ -13,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from jaxret.errors import MediaError, WriteError
+from jaxret.errors import JaxretError, MediaError, WriteError
 
 __all__ = [
+    "hold",
     "is_there",
     "kind_of_file",
     "open_regular",
@@ -139,6 +141,38 @@ def write_folder(folder: Path, *, partial: Path | None = None, sync: bool = Fals
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)  # gives the room back
         raise
+
+
+@contextlib.contextmanager
+def hold(file: Path, busy: JaxretError, timeout: float = 0.0) -> Iterator[None]:
+    """Hold a lock file, which is made where there is none and stays. The lock is advisory, and the system drops it when
+    its holder ends, however it ends.
+
+    Args:
+      file: in a folder that exists.
+      busy: raised where another process, or another part of this one, still holds it.
+      timeout: seconds to wait for that one.
+
+    Example:
+      >>> import tempfile
+      >>> from jaxret.errors import ConfigError
+      >>> file = Path(tempfile.mkdtemp()) / "one.lock"
+      >>> with hold(file, ConfigError("busy")), hold(file, ConfigError("busy")):
+      ...     pass
+      Traceback (most recent call last):
+      jaxret.errors.ConfigError: busy
+    """
+    from filelock import FileLock, Timeout  # takes longer to import than all that most readers of files need
+
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout, poll_interval=0.02)
+    except Timeout:
+        raise busy from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sync_folder(folder: Path) -> None:

@@ -90,7 +90,7 @@ def main(argv: Sequence[str]) -> int:
         print_text(f"run folder: {run.path}")
         log = functools.partial(_print, flags=flags_of(type(recipe.config)))
         context = RunContext(run, recipe.name, log, not options.quiet, options.stop_after)
-        with keep_programs_in(programs_folder()):
+        with run.held(), keep_programs_in(programs_folder()):
             finished = recipe.train(config, context)
     if options.distributed:
         return _leave()

@@ -1,14 +1,12 @@
-"""One writer at a time: an advisory lock that the system drops when its holder ends, however it ends."""
+"""One writer of an index at a time."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from jaxret.errors import JaxretError
+from jaxret.files import hold
 
 __all__ = ["IndexBusyError", "write_lock"]
 
@@ -17,8 +15,7 @@ class IndexBusyError(JaxretError):
     """Another writer holds the index."""
 
 
-@contextlib.contextmanager
-def write_lock(folder: Path, timeout: float) -> Iterator[None]:
+def write_lock(folder: Path, timeout: float) -> AbstractContextManager[None]:
     """Hold `folder/write.lock`; readers take no lock.
 
     Args:
@@ -26,16 +23,7 @@ def write_lock(folder: Path, timeout: float) -> Iterator[None]:
       timeout: seconds to wait for another writer.
 
     Raises:
-      IndexBusyError: another writer still holds it after `timeout` seconds.
+      IndexBusyError: on entry; another writer still holds it after `timeout` seconds.
     """
-    lock = FileLock(folder / "write.lock")
-    try:
-        lock.acquire(timeout, poll_interval=0.02)
-    except Timeout:
-        raise IndexBusyError(
-            f"{folder / 'write.lock'}: another writer holds this index (waited {timeout:g} s)"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+    file = folder / "write.lock"
+    return hold(file, IndexBusyError(f"{file}: another writer holds this index (waited {timeout:g} s)"), timeout)

@@ -166,7 +166,8 @@ def train(
     config = with_settings(recipe, settings)
     run = RunFolder.new(new_run_path(name, config))
     context = RunContext(run, name, log or _nothing, show_progress, stop_after)
-    return recipe.train(config, context)
+    with run.held():
+        return recipe.train(config, context)
 
 
 def new_run_path(name: str, config: Any) -> Path:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from jaxret.cli.shell import command_line_of
 from jaxret.data.data_record import check_data, write_data
 from jaxret.data.dataset import MediaDataset
 from jaxret.errors import ConfigError
-from jaxret.files import write_atomically, writing
+from jaxret.files import hold, write_atomically, writing
 from jaxret.training.config import config_to_json
 
 __all__ = ["RunContext", "RunFolder", "RunLog", "read_run_log"]
@@ -26,8 +27,8 @@ class RunFolder:
 
     `config.json`, `data.json`, `metrics.jsonl`, `figures.json`, `checkpoints/`, `cache/`, `encoder/`, `index/`,
     `initial/` (a copy of another run's encoder that the training begins with), `example/`, `curves.png`, `gallery.png`,
-    `votes.png`, `report.html`; `candidates/` and `rounds/` hold folders of this kind, of networks that a training fits
-    beside its own.
+    `votes.png`, `report.html`, `train.lock`; `candidates/` and `rounds/` hold folders of this kind, of networks that a
+    training fits beside its own.
     """
 
     def __init__(self, path: Path):
@@ -46,6 +47,7 @@ class RunFolder:
         self.gallery = path / "gallery.png"
         self.votes = path / "votes.png"
         self.report = path / "report.html"
+        self.lock = path / "train.lock"
 
     @classmethod
     def new(cls, path: Path) -> RunFolder:
@@ -59,12 +61,13 @@ class RunFolder:
             raise ConfigError(f"{path} cannot be made: {there} is no folder; give another --out")
         if not os.access(there, os.W_OK):
             raise ConfigError(f"{path} cannot be made: {there} may not be written to; give another --out")
-        if path.exists() and any(path.iterdir()):
+        run = cls(path)
+        if path.exists() and any(file != run.lock for file in path.iterdir()):
             raise ConfigError(
                 f"{path} is not empty. To go on with the run in it: {command_line_of('train', '--resume', path)}; "
                 "to start anew: give another --out"
             )
-        return cls(path)
+        return run
 
     @classmethod
     def next_free(cls, parent: Path, name: str) -> Path:
@@ -73,6 +76,30 @@ class RunFolder:
         while (parent / f"{name}-{number}").exists():
             number += 1
         return parent / f"{name}-{number}"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other trainings out of the folder while the block runs; process 0 does. The folder is made, and removed
+        again where the block has left nothing in it.
+
+        Raises:
+          ConfigError: another training runs in it.
+        """
+        if jax.process_index() != 0:
+            yield
+            return
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        self.path.mkdir(parents=True, exist_ok=True)
+        busy = ConfigError(f"another training runs in {self.path}: wait for its end, stop it, or give another --out")
+        with hold(self.lock, busy):
+            try:
+                yield
+            finally:
+                if list(self.path.iterdir()) == [self.lock]:
+                    self.lock.unlink()
+                    with contextlib.suppress(OSError):  # another run lies beside it by now
+                        for folder in made:
+                            folder.rmdir()
 
     def write_config(self, recipe: str, config: Any) -> None:
         """Make the folder and write the settings that `read_config` gives back."""
