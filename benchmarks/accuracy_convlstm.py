@@ -21,6 +21,7 @@ did not train query all, as they are and played backwards. mAP is the mean of i 
 - `models`: every model after its four steps of training, by Bi-DTW (of the walk by DTW, too), beside the mean vector of
   the same encoder by cosine, and the untrained encoder.
 - `sift`, `ndvr`: SIFT words (one bag a video, 500 words) and NDVR-DML on MobileNet V1.
+- `places`: of the walk, what would be found by the places that train, were they known exactly, and by chance.
 - `thumbnails`: of M1 to M3 on JHMDB: the first two steps, with and without a thumbnail beside the vectors.
 - `copies`: the same on the near duplicates; `reconstructions`: the error of the autoencoders before.
 - `ablations`: of M3 on JHMDB: the steps one after the other, and ways of ranking; `plain`: three steps, a plain second
@@ -47,7 +48,7 @@ from studies.convlstm.ablations import (
     ablations_of,
     after_two_steps,
     copies_of,
-    on_every_split,
+    on_every_draw,
     plain_of,
     reconstructions_of,
     scratch_of,
@@ -56,6 +57,7 @@ from studies.convlstm.ablations import (
 from studies.convlstm.comparisons import paired_differences, strength_curves
 from studies.convlstm.full import full_size_rows
 from studies.convlstm.methods import models, ndvr_dml_on, on_every_data_set, sift_words_on
+from studies.convlstm.places import places_on
 from studies.convlstm.plots import draw_strengths
 from studies.convlstm.study import MODELS, PLANE, VOLUME, Study
 
@@ -78,12 +80,13 @@ STUDIES: dict[str, Callable[[Study], None]] = {
     "models": models,
     "sift": on_every_data_set("sift", sift_words_on),
     "ndvr": on_every_data_set("ndvr", ndvr_dml_on),
-    "ablations": on_every_split("ablations", ablations_of),
+    "places": on_every_draw("places", "walk", places_on),
+    "ablations": on_every_draw("ablations", "jhmdb", ablations_of),
     "thumbnails": after_two_steps("thumbnails", thumbnails_of),
     "copies": after_two_steps("copies", copies_of),
     "reconstructions": after_two_steps("reconstructions", reconstructions_of),
-    "plain": on_every_split("plain", plain_of),
-    "scratch": on_every_split("scratch", scratch_of),
+    "plain": on_every_draw("plain", "jhmdb", plain_of),
+    "scratch": on_every_draw("scratch", "jhmdb", scratch_of),
     "full": full,
 }
 

@@ -29,7 +29,7 @@ __all__ = [
     "ablations_of",
     "after_two_steps",
     "copies_of",
-    "on_every_split",
+    "on_every_draw",
     "plain_of",
     "reconstructions_of",
     "scratch_of",
@@ -53,11 +53,11 @@ PAPER_ABLATIONS = {
 }
 
 
-def on_every_split(name: str, measure: Callable[[Study, int], None]) -> Callable[[Study], None]:
-    """A study of M3 on JHMDB, in parts of one seed, each of which has a split of its own."""
+def on_every_draw(name: str, key: str, measure: Callable[[Study, int], None]) -> Callable[[Study], None]:
+    """A study of one data set, in parts of one seed; each has a split of its own."""
 
     def study_of(study: Study) -> None:
-        for seed in study.seeds("jhmdb"):
+        for seed in study.seeds(key):
             study.part(f"{name}-{seed}", partial(measure, study, seed))
 
     return study_of

@@ -23,7 +23,7 @@ from jaxret.data.ground_truth.places import place_partners
 from jaxret.data.open import open_dataset
 from jaxret.files import write_atomically
 
-__all__ = ["ClipData", "digits_data", "jhmdb_data", "near_duplicate_data", "walk_data"]
+__all__ = ["ClipData", "digits_data", "jhmdb_data", "near_duplicate_data", "places_of", "walk_data", "walk_poses"]
 
 CLASSES = ("catch", "pour", "pullup", "shoot_bow", "shoot_gun", "swing_baseball")  # those with most clips
 SEGMENT, PLACES = 25, 4  # frames of a piece of the walk, and places that its pieces are sorted into
@@ -112,18 +112,29 @@ def near_duplicate_data(source: Path) -> ClipData:
     return ClipData("near duplicates", str(source), "split", {}, 0, 0, _all)
 
 
+def walk_poses(source: Path) -> list[np.ndarray]:
+    """Where the camera stood and looked in each piece of an RGB-D walk, (T, 4, 4)."""
+    walk = open_rgbd(RgbdFolders(str(source), frames=SEGMENT))
+    return [walk.poses(number) for number in range(len(walk))]
+
+
+def places_of(poses: Sequence[np.ndarray], count: int = PLACES) -> np.ndarray:
+    """The place of each piece, int (N,): k-means of where the camera stood and looked on average."""
+    views = np.array([np.nanmean(each, axis=0) for each in poses])
+    features = np.concatenate([views[:, :3, 3], views[:, :3, 2]], axis=1)
+    return np.asarray(KMeans(count, n_init=10, random_state=0).fit_predict(features))
+
+
 def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, degrees: float = 20.0) -> ClipData:
     """An RGB-D walk cut into pieces; those near each other in space, and not in time, are right by place.
 
-    For the triplet loss pieces are labelled by k-means of where the camera stood and looked. Of five pieces after each
-    other three train; which ones depends on the seed.
+    For the triplet loss pieces are labelled by `places_of`. Of five pieces after each other three train; which ones
+    depends on the seed.
     """
     folder = work / f"walk-{seed}"
     whole, walk = (open_rgbd(RgbdFolders(str(source), frames=frames)) for frames in (None, SEGMENT))
-    poses = [walk.poses(number) for number in range(len(walk))]
-    views = np.array([np.nanmean(each, axis=0) for each in poses])
-    features = np.concatenate([views[:, :3, 3], views[:, :3, 2]], axis=1)
-    places = KMeans(PLACES, n_init=10, random_state=0).fit_predict(features)
+    poses = walk_poses(source)
+    places = places_of(poses)
     table = folder / "labels.csv"
     if not table.exists():
         for number in range(len(walk)):

@@ -22,7 +22,7 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.rank import SequenceRanking, sequence_distances
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 
-__all__ = ["MEASURES", "EncodedData", "Media", "by_clip", "encode_data", "figures"]
+__all__ = ["MEASURES", "EncodedData", "Media", "by_clip", "by_place", "encode_data", "figures"]
 
 MEASURES = {
     "mean vector, cosine": "mean-cosine",
@@ -138,10 +138,20 @@ def by_clip(queries: Sequences, videos: Sequences, own: Sequence[int] | np.ndarr
 
 
 def _by_place(encoded: EncodedData, queries: Sequences, measure: str) -> float:
-    """Test pieces of a walk query all but themselves and those beside them in time."""
-    near, tests = encoded.media.data.near, encoded.media.tests
+    """Test pieces of a walk query all others."""
+    near = encoded.media.data.near
     assert near is not None
-    distances = sequence_distances(queries, encoded.videos, SequenceRanking(measure))
+    return by_place(sequence_distances(queries, encoded.videos, SequenceRanking(measure)), near, encoded.media.tests)
+
+
+def by_place(distances: np.ndarray, near: np.ndarray, tests: Sequence[int]) -> float:
+    """mAP of pieces of a walk that query all but themselves and those beside them in time.
+
+    Args:
+      distances: (Q, N), from the queries to all pieces.
+      near: bool (N, N), which pieces are right answers to which; a query without any does not count.
+      tests: numbers of the queries.
+    """
     relevant = [dict.fromkeys(np.flatnonzero(row).tolist(), 1.0) for row in near[tests]]
     return _map(distances, relevant, [set(range(max(0, n - 1), min(n + 2, len(near)))) for n in tests])
 

@@ -1,0 +1,53 @@
+"""The places that train on the RGB-D walk beside what is asked of it: no network, camera poses alone.
+
+The triplet loss learns places, which k-means tells apart; a right answer is a piece that the camera came near to. These
+are not the same: a piece is near some of its place and not others, and near some of the next one. An encoder that gave
+each piece its place and nothing else would find what `places_on` says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from common.paths import DATA
+from studies.convlstm.data import PLACES, ClipData, places_of, walk_poses
+from studies.convlstm.protocol import by_place
+from studies.convlstm.study import Study
+
+__all__ = ["places_on"]
+
+_COUNTS = range(2, 10)
+_DRAWS = 1000  # of the order among pieces that are told apart by nothing
+
+
+def places_on(study: Study, seed: int) -> None:
+    """How well each number of places agrees with being near among training pieces, and what places known exactly find.
+
+    That is of the number that trains, of the one that agrees best, and of one, which tells nothing.
+    """
+    data, poses = study.data("walk", seed), walk_poses(DATA / "rgbd_office")
+    training = [number for number, item in enumerate(data.dataset().items) if item.split == "train"]
+    agreeing = {count: agreement(places_of(poses, count), data, training) for count in _COUNTS}
+    for count, found in agreeing.items():
+        every = agreement(places_of(poses, count), data, list(range(len(poses))))
+        figures = {"F1 of one place for near, training pieces": found, "all pieces": every}
+        study.add(f"{data.name}: places", "camera poses", f"of {count}", seed, figures)
+    best = max(agreeing, key=agreeing.__getitem__)
+    for count in dict.fromkeys((1, PLACES, best)):
+        figures = {"mAP by place": found_by(places_of(poses, count), data, seed)}
+        study.add(data.name, "places known exactly", f"of {count}", seed, figures)
+
+
+def found_by(places: np.ndarray, data: ClipData, seed: int) -> float:
+    """mAP by place where pieces of a query's place come first, all in an order by chance; the mean of many orders."""
+    assert data.near is not None
+    tests, random = data.tests(data.dataset()), np.random.default_rng(seed)
+    others = (places[tests, None] != places).astype(float)
+    return float(np.mean([by_place(others + random.random(others.shape), data.near, tests) for _ in range(_DRAWS)]))
+
+
+def agreement(places: np.ndarray, data: ClipData, pieces: list[int]) -> float:
+    """F1 of "of one place" for "near" among all pairs of some pieces that are not beside each other in time."""
+    assert data.near is not None
+    pairs = np.array([(a, b) for a in pieces for b in pieces if b > a + 1]).T
+    same, near = places[pairs[0]] == places[pairs[1]], data.near[pairs[0], pairs[1]]
+    return float(2 * (same & near).sum() / (same.sum() + near.sum()))
