@@ -225,6 +225,7 @@ int jr_hamming_search(jr_hamming *search, const uint8_t *codes, int64_t n, jr_wa
 {
     search->codes = codes;
     search->n = n;
+    search->fetches = n > JR_CACHED_BYTES / search->bytes;
     search->task_codes = task_size(search, n);
     int64_t tasks = (n + search->task_codes - 1) / search->task_codes;
     return jr_parallel_for(search->threads, tasks, search_task, search, watch, watcher);

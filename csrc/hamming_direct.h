@@ -32,7 +32,7 @@ INLINE void NAME(direct_rows)(jr_hamming *search, jr_hamming_worker *worker, int
                               const int64_t bytes)
 {
     const uint8_t *code = search->queries + query * bytes, *at = search->codes + from * bytes;
-    const int64_t fetched = query == 0 ? 4 * bytes : 0; /* the other queries find the codes in the cache */
+    const int64_t fetched = search->fetches && query == 0 ? 4 * bytes : 0; /* once for all queries */
     int64_t row = from;
     for (; row + 4 <= to; row += 4, at += 4 * bytes) {
         for (int64_t line = 0; line < fetched; line += 64)
@@ -142,7 +142,7 @@ INLINE void NAME(direct_shape)(jr_hamming *search, jr_hamming_worker *worker, in
     const uint64_t each = words ? 1 : 0x100000001ull, bias = 1 << 30;
     const uint8_t *at = search->codes + from * query.bytes;
     int64_t row = from, stop = to;
-    const int64_t fetched = number == 0 ? step * query.bytes : 0; /* the other queries find the codes in the cache */
+    const int64_t fetched = search->fetches && number == 0 ? step * query.bytes : 0; /* once for all queries */
     if (vectors && query.bytes < VECTOR_BYTES) { /* the vector of a code reads on into the next ones */
         int64_t safe = search->n - (VECTOR_BYTES - 1) / query.bytes;
         stop = safe < to ? safe : to;

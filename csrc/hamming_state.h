@@ -20,6 +20,7 @@
 #define JR_QUERY_TILE 256   /* queries that share a table while partial distances stay in cache */
 #define JR_DIRECT_BYTES (16 * 1024) /* of codes that the queries go over in turn, so that they stay in the L1 cache */
 #define JR_PREFETCH_BYTES 8192 /* how far ahead of the codes: more than the prefetchers of processors dare */
+#define JR_CACHED_BYTES (4 << 20) /* of codes that caches hold between searches: fetching ahead takes a tenth longer */
 #define JR_FIRST_CODES 256   /* of a worker by the direct form */
 #define JR_ANY_COUNT INT32_MAX
 #define JR_NIBBLE_VECTORS 4  /* of codes in a block of nibble planes */
@@ -52,7 +53,7 @@ struct jr_hamming {
     int64_t count, bytes, k, radius, n;
     int64_t chunks, digits;
     int64_t block, task_codes; /* codes: of a block of any form's, and of a task */
-    int threads;
+    int threads, fetches; /* fetches: codes are more than the caches hold */
     jr_hamming_kernel kernel;
     jr_hamming_task form; /* of the kernel's, the one for this many queries of this width */
     uint8_t *nibble_tables; /* (256, 16): at (16 v + u, i) in how many bits u and i differ, and times 16 v and i */

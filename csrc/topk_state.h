@@ -23,7 +23,7 @@
 #define JR_WINDOW_FLOATS 65536
 /* How far ahead of these rows to fetch, in floats: more than the prefetchers of processors dare, and past the four rows
  * at hand where they and the next four fit in the L1 cache. */
-#define JR_PREFETCH_FLOATS(d) ((d) > 256 && (d) <= 1024 ? 4 * (d) : 1024)
+#define JR_PREFETCH_FLOATS(d) ((d) > 512 ? 4096 : 2048)
 
 /* Some of a query's candidates, whose rows ascend: they stand at `at` to before `end`. */
 typedef struct {

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from jaxret.rank._watch cimport Watch, watch
+from jaxret.rank._watch cimport Watch, check_memory, watch
 
 import numpy as np
 
@@ -77,7 +77,7 @@ cdef class TopkSearch:
         cdef float *cosine_data = &cosine_view[0, 0] if with_cosines else NULL
         with nogil:
             status = jr_topk_finish(self.search, &id_view[0, 0], &distance_view[0, 0], cosine_data)
-        Watch().check(status)
+        check_memory(status)
         return ids, distances, cosines
 
 

@@ -9,4 +9,7 @@ cdef class Watch:
     cdef check(self, int status)
 
 
+cdef check_memory(int status)
+
+
 cdef int watch(void *watcher, int64_t done, int64_t total) noexcept nogil

@@ -24,10 +24,15 @@ cdef class Watch:
         """Raises what stopped the kernel; reports the end where it was not stopped."""
         if self.error is not None:
             raise self.error
-        if status == 1:
-            raise MemoryError("not enough memory for the kernel's buffers")
+        check_memory(status)
         if self.progress is not None and self.total > 0:
             self.progress(self.total, self.total)
+
+
+cdef check_memory(int status):
+    """Raises where a kernel had no memory; enough for one that is not watched."""
+    if status == 1:
+        raise MemoryError("not enough memory for the kernel's buffers")
 
 
 cdef int watch(void *watcher, int64_t done, int64_t total) noexcept nogil:

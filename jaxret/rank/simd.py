@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
 
-from jaxret.rank._cpu_features import simd_supported
+from jaxret.rank._cpu_features import simd_asked_for, simd_supported
 
 # as in csrc/cpu_features.h
 SIMD_LEVELS = {"portable": 0, "sse4": 5, "avx2": 1, "avx512": 2, "avx512vpopcnt": 3, "neon": 4}
@@ -30,7 +29,7 @@ def simd_level() -> str:
         ValueError: JAXRET_SIMD names no level, or one that this machine cannot run.
     """
     available = available_simd_levels()
-    name = os.environ.get("JAXRET_SIMD", "")
+    name = simd_asked_for()
     if not name:
         return available[-1]
     if name not in available:
