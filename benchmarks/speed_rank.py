@@ -3,6 +3,7 @@
     pip install -e '.[bench]'
     python benchmarks/speed_rank.py --matrix                        # an hour and a half; goes on where it stopped
     python benchmarks/speed_rank.py --kernels hamming --levels avx2
+    python benchmarks/speed_rank.py --levels avx2 --again           # once more: of both times the shorter one counts
     python benchmarks/speed_rank.py --quick                         # minutes, the cheap cells only; writes no file
 
 A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number of queries and an instruction set;
@@ -16,7 +17,8 @@ cells in which a peer took longer than on one. All are exact, and compared in th
 another is not tried with more queries.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
-nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1.
+nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1. All of
+these are of one kind of processor, and what other kinds have left in the files stays beside it.
 """
 
 from __future__ import annotations
@@ -58,6 +60,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="for each cell")
     parser.add_argument("--gallery-bytes", type=float, default=330e6, help="larger cells are left out")
     parser.add_argument("--work", type=float, default=1.1e9, help="pairs of words in a cell; larger ones are left out")
+    parser.add_argument(
+        "--again", action="store_true", help="measure what is kept once more, and keep the shorter times"
+    )
     parser.add_argument("--quick", action="store_true", help="cheap cells, no file")
     parser.add_argument("--report-only", action="store_true", help="measure nothing, write what is kept")
     options = parser.parse_args()
@@ -71,7 +76,7 @@ def main() -> None:
     for level in [] if options.report_only else options.levels:
         command = [sys.executable, *sys.argv]
         subprocess.run(command, env=os.environ | environment(level), check=True)
-    measured = undisturbed([record for level in LEVELS for record in records(level)])
+    measured = undisturbed([record for level in LEVELS for record in records(level).items()])
     if not options.quick:
         write(measured)
 
@@ -99,12 +104,12 @@ def above(level: str) -> list[str]:
 
 def measure_level(level: str, options: argparse.Namespace) -> None:
     """Measures the cells of this process's level that are not kept yet."""
-    kept = {cell for cell, _ in records(level)}
+    kept = set() if options.quick or options.again else set(records(level))
     limits = Limits(options.gallery_bytes, options.work)
     WORK.mkdir(parents=True, exist_ok=True)
     with (WORK / f"{level}.jsonl").open("a", encoding="utf-8") as file:
         for kernel, threads in itertools.product(options.kernels, options.threads):
-            left = [cell for cell in cells(kernel, level, threads, limits) if options.quick or cell not in kept]
+            left = [cell for cell in cells(kernel, level, threads, limits) if cell not in kept]
             for (count, width), group in itertools.groupby(left, lambda cell: (cell.items, cell.width)):
                 items, slow = Items(kernel, count, width), set()
                 for cell in group:
@@ -119,12 +124,15 @@ def measure_level(level: str, options: argparse.Namespace) -> None:
                         file.flush()
 
 
-def records(level: str) -> Iterator[tuple[Cell, dict[str, float]]]:
-    """The kept cells of a level, with the seconds of each method."""
+def records(level: str) -> dict[Cell, dict[str, float]]:
+    """The kept cells of a level, with the shortest seconds of each method."""
     path = WORK / f"{level}.jsonl"
+    found: dict[Cell, dict[str, float]] = {}
     for line in path.read_text("utf-8").splitlines() if path.exists() else ():
         record = json.loads(line)
-        yield Cell(**record["cell"]), record["seconds"]
+        best = found.setdefault(Cell(**record["cell"]), record["seconds"])
+        best |= {name: min(time, best.get(name, np.inf)) for name, time in record["seconds"].items()}
+    return found
 
 
 def undisturbed(measured: Sequence[tuple[Cell, dict[str, float]]]) -> list[tuple[Cell, dict[str, float]]]:
@@ -148,37 +156,38 @@ def ratio_of(seconds: Mapping[str, float]) -> float:
 
 
 def write(measured: Sequence[tuple[Cell, dict[str, float]]]) -> None:
-    """The maps, all times, and the summary."""
+    """The maps, all times, and the summary, in place of what there was of a processor of this kind."""
+    processor = results_file.processor_name()
     ratios = {cell: ratio_of(seconds) for cell, seconds in measured}
     for threads in sorted({cell.threads for cell in ratios}):
-        draw(ratios, threads)
-    rows = list(summary(ratios))
+        draw(processor, ratios, threads)
+    rows = list(summary(processor, ratios))
     for entry in rows:
-        print(f"{entry['data']}: {entry['method']}: {entry['metric']} {entry['value']}")
-    path = results_file.write("speed_rank", rows, PACKAGES)
-    lines = ",\n".join(
-        json.dumps(asdict(cell) | {name: round(time / cell.queries * 1e9) for name, time in seconds.items()})
-        for cell, seconds in measured
-    )
-    (RESULTS / "speed_rank_cells.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
-    print("wrote", path)
+        print(f"{entry['data']}, {entry['setting']}: {entry['metric']} {entry['value']}")
+    path = RESULTS / "speed_rank_cells.json"
+    published = json.loads(path.read_text("utf-8")) if path.exists() else []
+    lines = [
+        *(line for line in published if line["processor"] != processor),
+        *(
+            {"processor": processor}
+            | asdict(cell)
+            | {name: round(time / cell.queries * 1e9) for name, time in seconds.items()}
+            for cell, seconds in measured
+        ),
+    ]
+    path.write_text("[\n" + ",\n".join(map(json.dumps, lines)) + "\n]\n", encoding="utf-8")
+    print("wrote", results_file.update("speed_rank", rows, PACKAGES))
 
 
-def summary(ratios: Mapping[Cell, float]) -> Iterator[dict[str, Any]]:
+def summary(processor: str, ratios: Mapping[Cell, float]) -> Iterator[dict[str, Any]]:
     """The worst cell, the median and the share below 1, of each kernel and level."""
-    for kernel, level, threads in itertools.product(KERNELS, LEVELS, (1, 2)):
-        own = {c: r for c, r in ratios.items() if (c.kernel, c.level, c.threads) == (kernel, level, threads)}
-        if not own:
-            continue
-        worst = min(own, key=lambda cell: own[cell])
-        data = f"{kernel}, {level}, {threads} thread{'s' if threads > 1 else ''}, {len(own)} cells"
-        where = f"{worst.items:,} x {worst.width}, top {worst.k}, queries: {worst.queries}"
-        slower = float(np.mean([ratio < 1 for ratio in own.values()]))
-        yield results_file.row(data, f"worst cell ({where})", "times faster than the fastest peer", own[worst])
-        yield results_file.row(
-            data, "median cell", "times faster than the fastest peer", float(np.median([*own.values()]))
-        )
-        yield results_file.row(data, "all cells", "share slower than the fastest peer", slower)
+    for kernel, threads, level in itertools.product(KERNELS, (1, 2), LEVELS):
+        own = [r for c, r in ratios.items() if (c.kernel, c.level, c.threads) == (kernel, level, threads)]
+        if own:
+            slower = 100 * float(np.mean(np.array(own) < 1))
+            figures = {"worst cell": min(own), "median cell": float(np.median(own)), "cells below 1, %": slower}
+            data = f"{kernel}, {threads} thread{'s' if threads > 1 else ''}"
+            yield from results_file.rows_of(data, processor, figures | {"cells": len(own)}, setting=level)
 
 
 if __name__ == "__main__":

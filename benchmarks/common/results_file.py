@@ -24,15 +24,19 @@ FOLDERS = ("--work", "--cache")
 """Options of benchmarks that say where work is kept."""
 
 
+def processor_name() -> str:
+    """What the processor calls itself, its family and its model: "AMD EPYC, family 25 model 1" is Zen 3."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text(encoding="utf-8").splitlines() if cpu.exists() else []
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+    name = facts.get("model name") or platform.processor()
+    return f"{name}, family {facts['cpu family']} model {facts['model']}" if "cpu family" in facts else name
+
+
 def describe_machine() -> dict[str, Any]:
     """Processor, cores that may be used, memory, system, and how busy the machine was."""
     facts: dict[str, Any] = {"system": platform.platform(), "python": platform.python_version()}
-    cpu = Path("/proc/cpuinfo")
-    if cpu.exists():
-        lines = [
-            line.split(":", 1)[1].strip() for line in cpu.read_text().splitlines() if line.startswith("model name")
-        ]
-        facts["processor"] = lines[0] if lines else platform.processor()
+    facts["processor"] = processor_name()
     facts["cores"] = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = Path("/proc/meminfo")
     if memory.exists():

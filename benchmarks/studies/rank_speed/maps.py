@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import matplotlib
@@ -18,12 +19,13 @@ __all__ = ["draw"]
 _WIDTHS = {"dtw": "frames"} | dict.fromkeys(CODE_KERNELS, "bits")
 
 
-def draw(ratios: Mapping[Cell, float], threads: int) -> None:
-    """Writes speed_rank_codes.png and speed_rank_floats.png, a panel a level and gallery.
+def draw(processor: str, ratios: Mapping[Cell, float], threads: int) -> None:
+    """Writes speed_rank_<processor>_codes.png and speed_rank_<processor>_floats.png, a panel a level and gallery.
 
     Of two threads and more they have their number in the name.
 
     Args:
+      processor: on which the cells were measured.
       ratios: of cells.
       threads: of the cells to draw.
     """
@@ -37,7 +39,8 @@ def draw(ratios: Mapping[Cell, float], threads: int) -> None:
             )
         ]
         if panels:
-            _draw(name if threads == 1 else f"{name}_{threads}_threads", panels, ratios, threads)
+            words = re.sub(r"\W+", "_", f"{processor} {name}".lower())
+            _draw(words if threads == 1 else f"{words}_{threads}_threads", panels, ratios, threads)
 
 
 def _draw(
