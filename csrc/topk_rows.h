@@ -33,9 +33,9 @@ INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const i
 }
 
 /* A query against up to four rows, whose sums over the lanes are taken together: squared distances, without
- * cancellation, or products. `first`: of the queries; then rows to come are fetched, in the order
- * of memory (a line of each of four rows in turn takes up to 1.6 times as long on Zen 3), and for the cosine the squared lengths
- * of these are left in `lengths`. */
+ * cancellation, or products. `first`: of the queries; then rows to come are fetched, in the order of memory (a line of
+ * each of four rows in turn takes up to 1.6 times as long on Zen 3), and for the cosine the squared lengths of these are
+ * left in `lengths`. */
 INLINE jr_four NAME(compare_four)(const jr_topk *search, int64_t query, int64_t row, const int64_t n, const int cosine,
                                   const int first, float *lengths)
 {
