@@ -54,6 +54,7 @@ from jaxret.data.rows import Rows
 from jaxret.evaluation import evaluate_leave_one_out
 from jaxret.files import write_atomically
 from jaxret.retrieval import Retriever, VectorSearch
+from jaxret.training import keep_freed_memory
 from jaxret.training.pca import fit_pca
 
 STUDIES = ("protocol", "selective", "pca", "files", "colour")
@@ -69,6 +70,7 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=colour_study.WIDTH, help="of the networks of colour")
     parser.add_argument("--epochs", type=int, default=colour_study.EPOCHS, help="of the trainings of colour")
     args = parser.read()
+    keep_freed_memory()  # before anything begins threads; else each step of colour asks for its pages anew
     whole = args.seeds is None and args.data == parser.get_default("data")
     rows: dict[str, list[dict]] = {}
     if {"protocol", "selective", "pca"} & set(args.studies):

@@ -27,7 +27,7 @@ from common.timing import rows_of_child
 
 MARK = 1.0  # times our time, at least, of the faster of PyTorch's layouts
 PEER = "PyTorch"
-CONVOLUTIONS = ("moving-digits", "c3d", "conv-lstm")  # of which PyTorch has two layouts
+CONVOLUTIONS = ("cnn-lstm on", "cnn-lstm, end", "moving-digits", "c3d", "conv-lstm")  # of which PyTorch has two layouts
 SLOW = ("c3d", "conv-lstm, triplet")  # seconds a step: a few samples
 
 

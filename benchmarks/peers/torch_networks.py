@@ -20,13 +20,7 @@ class CnnLstm(nn.Module):
 
     def __init__(self, encoder: Any, size: int) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for name in encoder.backbone.layer_names:
-            layer = encoder.backbone.layers[name]
-            pads, size = zeros_around(layer, size)
-            layers += [nn.ZeroPad2d(pads)] if any(pads) else []
-            layers += [*convolution_of(layer), nn.ReLU6(inplace=True)]
-        self.backbone = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.backbone = mobilenet_of(encoder.backbone, size)
         self.lstm = lstm_of(encoder.temporal)
         self.eval()
 
@@ -61,6 +55,17 @@ class C3d(nn.Module):
         if size != 4:
             maps = nn.functional.avg_pool2d(maps.repeat_interleave(4, 2).repeat_interleave(4, 3), size)
         return self.dense(maps.permute(0, 2, 3, 1).flatten(1))
+
+
+def mobilenet_of(network: Any, size: int) -> nn.Sequential:
+    """A `MobileNetV1` for images (B, C, size, size), to its embedding."""
+    layers: list[nn.Module] = []
+    for name in network.layer_names:
+        layer = network.layers[name]
+        pads, size = zeros_around(layer, size)
+        layers += [nn.ZeroPad2d(pads)] if any(pads) else []
+        layers += [*convolution_of(layer), nn.ReLU6(inplace=True)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 def lstm_of(temporal: Any) -> nn.LSTM:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from peers.conv_lstm_peers import TorchConvLstm
-from peers.torch_networks import C3d, convolution_of, linear_of, lstm_of, tensor_of, zeros_around
+from peers.torch_networks import C3d, convolution_of, linear_of, lstm_of, mobilenet_of, tensor_of, zeros_around
 from torch import nn
 from torch.nn import functional
 
@@ -24,6 +24,8 @@ __all__ = [
     "DigitEncoder",
     "HashedAverage",
     "LastState",
+    "MobileNetEncoder",
+    "MobileNetLstm",
     "ShotPairs",
     "VectorClasses",
     "VectorEncoder",
@@ -178,6 +180,30 @@ class DigitEncoder(VectorEncoder):
         frames = (clips.flatten(0, 1).permute(0, 3, 1, 2).float() - self.known["mean"]) * self.known["scale"]
         grid = self.trunk(frames).permute(0, 2, 3, 1).flatten(1)
         return self.last(functional.relu(self.dense(grid)).unflatten(0, clips.shape[:2]))
+
+
+class MobileNetEncoder(VectorEncoder):
+    """MobileNet V1, which is trained end to end."""
+
+    def __init__(self, network: Any, side: int) -> None:
+        super().__init__()
+        self.trunk, self.known = mobilenet_of(network, side), network.normalisation
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, H, W, C) to (B, E)."""
+        return self.trunk((images.permute(0, 3, 1, 2).float() - self.known["mean"]) * self.known["scale"])
+
+
+class MobileNetLstm(VectorEncoder):
+    """MobileNet V1 and an LSTM, trained end to end."""
+
+    def __init__(self, encoder: Any, side: int) -> None:
+        super().__init__()
+        self.frames, self.last = MobileNetEncoder(encoder.backbone, side), LastState(encoder.temporal)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, T, H, W, C) to (B, units)."""
+        return self.last(self.frames(clips.flatten(0, 1)).unflatten(0, clips.shape[:2]))
 
 
 class C3dEncoder(VectorEncoder):

@@ -34,6 +34,8 @@ __all__ = ["STEPS", "TrainingStep"]
 
 Arrays = dict[str, np.ndarray]
 _CLASSES, _VECTOR = 20, 1280  # of a labelled corpus; numbers of a frame vector of EfficientNet-Lite0
+# Of networks in which large updates would make rounding grow, so that losses could not be compared.
+_SMALL_STEPS = dataclasses.replace(cnn_lstm.CnnLstmConfig().optimiser, learning_rate=1e-5)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +117,35 @@ def digits_end_to_end() -> TrainingStep:
     encode = cnn_lstm.make_encoder(config)
     what = f"{config.batch_size} clips of {config.frames} x {side} x {side}"
     return _classes(what, config, inputs, encode, config.units, lambda: peers.DigitEncoder(encode, side))
+
+
+def mobilenet_of_images() -> TrainingStep:
+    """cnn-lstm on images of CIFAR-10's size, `--backbone mobilenet-v1 --weights none`."""
+    config = cnn_lstm.CnnLstmConfig(dropout=0.0, optimiser=_SMALL_STEPS)
+    inputs = _pixels(config.batch_size, 32, 32, 3)
+    encode = create_backbone("mobilenet-v1", rngs=nnx.Rngs(0))
+    what = f"{config.batch_size} images of 32 x 32, MobileNet V1 trained along"
+    size = encode.embedding_size
+    return _classes(what, config, inputs, encode, size, lambda: peers.MobileNetEncoder(encode, 32))
+
+
+def mobilenet_of_clips() -> TrainingStep:
+    """cnn-lstm with its backbone trained along, `--backbone mobilenet-v1 --freeze False`; smaller and fewer clips."""
+    side = 96
+    config = cnn_lstm.CnnLstmConfig(
+        dropout=0.0,
+        fusion="lstm",
+        backbone="mobilenet-v1",
+        weights="none",
+        freeze=False,
+        image_size=side,
+        batch_size=8,
+        optimiser=_SMALL_STEPS,
+    )
+    inputs = _pixels(config.batch_size, 4, side, side, 3)
+    encode = cnn_lstm.make_encoder(config)
+    what = f"{config.batch_size} clips of 4 x {side} x {side}, MobileNet V1 trained along"
+    return _classes(what, config, inputs, encode, config.units, lambda: peers.MobileNetLstm(encode, side))
 
 
 def hash_of_frame_vectors() -> TrainingStep:
@@ -206,7 +237,7 @@ def triplets_of_digits() -> TrainingStep:
 
 
 def triplets_of_videos() -> TrainingStep:
-    """The same on videos, where a batch has 32 clips; 4 here, and small steps: large ones would make rounding grow."""
+    """The same on videos, where a batch has 32 clips; 4 here, and small steps."""
     config, model, batch, what = _conv_lstm(64, 8, 4, **_WHOLE)
     objective = config.objective(1.0)
     network = model.backbone
@@ -216,6 +247,8 @@ def triplets_of_videos() -> TrainingStep:
 
 STEPS: dict[str, Callable[[], TrainingStep]] = {
     "cnn-lstm": lstm_of_frame_vectors,
+    "cnn-lstm on images": mobilenet_of_images,
+    "cnn-lstm, end to end": mobilenet_of_clips,
     "moving-digits": digits_end_to_end,
     "deep-hash": hash_of_frame_vectors,
     "ndvr-dml": dense_layers_of_videos,

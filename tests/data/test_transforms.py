@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -42,6 +43,20 @@ def test_pad_fits_exactly(height, width, target_height, target_width):
     assert 1 <= plan.scaled_height <= target_height
     assert 1 <= plan.scaled_width <= target_width
     assert plan.scaled_height == target_height or plan.scaled_width == target_width
+
+
+@given(sides, sides, st.integers(1, 300), st.integers(1, 300), st.sampled_from(["crop", "pad"]), st.integers(0, 999))
+def test_scaled_sizes_are_those_of_exact_fractions(height, width, target_height, target_width, resize, seed):
+    settings = Preprocessing(height=target_height, width=target_width, resize=resize)
+    augmentation = Augmentation(zoom=1.0 + seed % 3)
+    plan = random_geometry(height, width, settings, np.random.default_rng(seed), augmentation)
+    drawn = np.random.default_rng(seed).uniform(0.0, math.log(augmentation.zoom)) if seed % 3 else 0.0
+    ratios = Fraction(target_height, height), Fraction(target_width, width)
+    ratio = (max if resize == "crop" else min)(ratios) * Fraction(math.exp(drawn))
+    expected = [max(1, math.floor(side * ratio + Fraction(1, 2))) for side in (height, width)]
+    if resize == "crop":
+        expected = np.maximum(expected, (target_height, target_width)).tolist()
+    assert [plan.scaled_height, plan.scaled_width] == expected
 
 
 @given(sides, sides, st.integers(1, 12), st.integers(1, 12), st.sampled_from(["limit", "fit"]))

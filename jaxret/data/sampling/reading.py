@@ -296,8 +296,9 @@ def read_training_clip(
         elif not is_image:
             length, overlap = preprocessing.chunk_seconds, preprocessing.chunk_overlap
             start, end = random_chunk(info.duration, length, rng, overlap, info.parts)
-        reader, geometry = opened, centre_geometry(info.height, info.width, preprocessing)
-        if augment is not None:
+        if augment is None:
+            reader, geometry = opened, centre_geometry(info.height, info.width, preprocessing)
+        else:
             reader, geometry = varied(opened, preprocessing, rng, augment)
         if is_image:
             chosen = np.zeros(1, np.int64)

@@ -129,11 +129,14 @@ def _scaled_size(height: int, width: int, preprocessing: Preprocessing, zoom: fl
         wanted = preprocessing.shortest * Fraction(zoom)
         down, across = (math.floor(side * wanted / min(height, width)) for side in (height, width))
         return max(down, target[0]), max(across, target[1])
-    # Exact ratios: in floating point the side that fits exactly could come out one pixel off.
-    ratios = (Fraction(target[0], height), Fraction(target[1], width))
+    # In whole numbers: in floating point the side that fits exactly could come out one pixel off, and fractions take a
+    # tenth of a millisecond, a quarter of what reading a small image does.
     covers = preprocessing.resize == "crop"
-    ratio = (max(ratios) if covers else min(ratios)) * Fraction(zoom)
-    scaled = tuple(max(1, math.floor(side * ratio + Fraction(1, 2))) for side in (height, width))
+    by_height = (target[0] * width > target[1] * height) == covers  # the side that decides
+    numerator, denominator = (target[0], height) if by_height else (target[1], width)
+    times, parts = zoom.as_integer_ratio()
+    numerator, denominator = numerator * times, denominator * parts
+    scaled = tuple(max(1, (2 * side * numerator + denominator) // (2 * denominator)) for side in (height, width))
     if covers:
         scaled = (max(scaled[0], target[0]), max(scaled[1], target[1]))
     return scaled[0], scaled[1]

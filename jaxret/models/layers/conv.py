@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from jaxret.models.layers.dispatch import Padding, convolve, depthwise_convolve
+from jaxret.models.layers.cpu.batch_norm import normalised_by_batch
+from jaxret.models.layers.dispatch import Padding, convolve, depthwise_convolve, runs_on_cpu
 from jaxret.models.layers.feature_map import per_channel
 from jaxret.models.layers.init import Initialiser, he_normal
 from jaxret.models.layers.padded import Inside
@@ -97,7 +98,7 @@ class ConvBatchNorm(nnx.Module):
             scale, shift = (per_channel(values.astype(self.dtype), outputs) for values in (scale, shift))
             outputs = outputs * scale + shift
         else:
-            outputs = self.norm(outputs.astype(jnp.float32)).astype(self.dtype)
+            outputs = batch_norm(self.norm, outputs.astype(jnp.float32)).astype(self.dtype)
         return _ACTIVATIONS[self.activation](outputs)
 
     @property
@@ -112,6 +113,21 @@ class ConvBatchNorm(nnx.Module):
         assert norm.bias is not None
         scale = norm.scale[...] * jax.lax.rsqrt(norm.var[...] + norm.epsilon)
         return scale, norm.bias[...] - norm.mean[...] * scale
+
+
+def batch_norm(norm: nnx.BatchNorm, maps: jax.Array) -> jax.Array:
+    """`norm(maps)` in training mode, (..., C) float32 to the same; it updates the running statistics.
+
+    On a CPU without forward-mode derivatives, as depthwise and pointwise convolutions are.
+    """
+    if not runs_on_cpu():
+        return norm(maps)
+    assert norm.scale is not None
+    assert norm.bias is not None
+    outputs, mean, variance = normalised_by_batch(maps, norm.scale[...], norm.bias[...], norm.epsilon)
+    norm.mean[...] = norm.momentum * norm.mean[...] + (1 - norm.momentum) * mean
+    norm.var[...] = norm.momentum * norm.var[...] + (1 - norm.momentum) * variance
+    return outputs
 
 
 class ConvBias(nnx.Module):

@@ -23,6 +23,7 @@ from jax import lax
 from jaxret.models.layers.cpu.conv2d import narrow_convolution
 from jaxret.models.layers.cpu.conv3d import largest_divisor, offset_convolution, sum_over_offsets
 from jaxret.models.layers.cpu.depthwise import padded_for_shifts, shifted_convolution
+from jaxret.models.layers.cpu.pointwise import pointwise_convolution
 from jaxret.models.layers.cpu.winograd import volume_convolution, worth_tiles
 from jaxret.models.layers.padded import Inside
 
@@ -70,7 +71,8 @@ def convolve(inputs: jax.Array, kernel: jax.Array, *, strides: Sequence[int], pa
     window = kernel.shape[:-2]
     pads = output_padding(padding, inputs.shape[1:-1], window, strides)
     if math.prod(window) == 1 and all(step == 1 for step in strides) and not any(map(sum, pads)):
-        return jnp.tensordot(inputs, kernel.reshape(kernel.shape[-2:]), axes=1)
+        kernel = kernel.reshape(kernel.shape[-2:])
+        return pointwise_convolution(inputs, kernel) if runs_on_cpu() else jnp.tensordot(inputs, kernel, axes=1)
     return _dense_convolution(inputs, kernel, tuple(strides), pads)
 
 

@@ -144,3 +144,22 @@ def test_groups_change_nothing_and_are_no_larger_than_asked(rows):
     np.testing.assert_array_equal(outputs["sum"], x.sum(axis=1))
     np.testing.assert_array_equal(outputs["twice"], 2 * x)
     assert set(seen) == {{0: 0, 1: 1, 3: 3, 4: 4, 5: 1, 8: 4, 9: 3}[rows]}
+
+
+@pytest.mark.parametrize("channels", [5, 300])  # without and with a transposed copy
+def test_gradients_of_pointwise_convolutions_are_those_of_the_library_form(channels, monkeypatch):
+    rng = np.random.default_rng(channels)
+    x = jnp.asarray(rng.normal(size=(3, 4, 2, channels)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(1, 1, channels, 7)) / channels**0.5, jnp.float32)
+
+    def loss(x, kernel):
+        return jnp.sum(jnp.sin(conv_forms.convolve(x, kernel, strides=(1, 1))))
+
+    def twice(x, kernel):
+        return jnp.sum(jnp.cos(jax.grad(loss, 1)(x, kernel)))
+
+    on_cpu = [jax.jit(jax.grad(f, (0, 1)))(x, kernel) for f in (loss, twice)]
+    monkeypatch.setattr(conv_forms, "runs_on_cpu", lambda: False)
+    expected = [jax.jit(jax.grad(f, (0, 1)))(x, kernel) for f in (loss, twice)]
+    for ours, theirs in zip(jax.tree.leaves(on_cpu), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
