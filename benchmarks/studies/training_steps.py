@@ -34,8 +34,8 @@ __all__ = ["STEPS", "TrainingStep"]
 
 Arrays = dict[str, np.ndarray]
 _CLASSES, _VECTOR = 20, 1280  # of a labelled corpus; numbers of a frame vector of EfficientNet-Lite0
-# Of networks in which large updates would make rounding grow, so that losses could not be compared.
-_SMALL_STEPS = dataclasses.replace(cnn_lstm.CnnLstmConfig().optimiser, learning_rate=1e-5)
+_SMALL_RATE = 1e-5  # of networks in which large updates would make rounding grow, so that losses could not be compared
+_SMALL_STEPS = dataclasses.replace(cnn_lstm.CnnLstmConfig().optimiser, learning_rate=_SMALL_RATE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,7 +241,7 @@ def triplets_of_videos() -> TrainingStep:
     config, model, batch, what = _conv_lstm(64, 8, 4, **_WHOLE)
     objective = config.objective(1.0)
     network = model.backbone
-    optimiser = dataclasses.replace(config.optimiser, learning_rate=1e-5)
+    optimiser = dataclasses.replace(config.optimiser, learning_rate=_SMALL_RATE)
     return TrainingStep(what, network, objective, optimiser, batch, lambda: peers.ConvLstmTriplets(network, objective))
 
 

@@ -26,14 +26,15 @@ def places_on(study: Study, seed: int) -> None:
     """
     data, poses = study.data("walk", seed), walk_poses(DATA / "rgbd_office")
     training = [number for number, item in enumerate(data.dataset().items) if item.split == "train"]
-    agreeing = {count: agreement(places_of(poses, count), data, training) for count in _COUNTS}
+    places = {count: places_of(poses, count) for count in (1, *_COUNTS)}
+    agreeing = {count: agreement(places[count], data, training) for count in _COUNTS}
     for count, found in agreeing.items():
-        every = agreement(places_of(poses, count), data, list(range(len(poses))))
+        every = agreement(places[count], data, list(range(len(poses))))
         figures = {"F1 of one place for near, training pieces": found, "all pieces": every}
         study.add(f"{data.name}: places", "camera poses", f"of {count}", seed, figures)
     best = max(agreeing, key=agreeing.__getitem__)
     for count in dict.fromkeys((1, PLACES, best)):
-        figures = {"mAP by place": found_by(places_of(poses, count), data, seed)}
+        figures = {"mAP by place": found_by(places[count], data, seed)}
         study.add(data.name, "places known exactly", f"of {count}", seed, figures)
 
 
