@@ -12,7 +12,7 @@ statistics of pixels (`--fusion open-set`), for which a network is trained in ea
 mAP picks the epoch, held-out training classes pick the rest; nothing is picked by test clips.
 
 - `table`: all of that, and codes of 64 bits.
-- `codes`: codes of a hash layer that is trained with the network (`--fusion mean --bits 64`), the first seed.
+- `codes`: codes of a hash layer that is trained with the network (`--fusion mean --bits 64`).
 - `whole`: the training accuracy of a few clips that the network sees again and again.
 
     python benchmarks/accuracy_c3d.py                       # half an hour on two cores
@@ -55,7 +55,7 @@ from jaxret.recipes.clips.open_set import video_classes
 from jaxret.recipes.clips.open_set_fit import fit_open_set_encoder
 from jaxret.recipes.opening import LabelledData
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, mean_frame_rows
-from jaxret.training import LoopConfig, RunContext, RunFolder, read_run_log
+from jaxret.training import LoopConfig, RunContext, RunFolder, keep_freed_memory, read_run_log
 from jaxret.training.itq import fit_itq
 
 SEEN_CLASSES = 6  # and as many unseen ones, of JHMDB
@@ -288,6 +288,7 @@ def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Train what is missing, print the figures, write the result file."""
+    keep_freed_memory()  # before anything begins threads
     parser = StudyParser(__doc__, "accuracy_c3d", ("table", "codes", "whole"), seeds=(0, 1, 2))
     parser.add_argument("--width", type=float, help="default: 1/8, of whole 1")
     parser.add_argument("--pixels", type=int, default=48)
@@ -307,8 +308,8 @@ def main() -> None:
 
     for seed in args.seeds if "table" in args.studies else ():
         land(table(args, seed))
-    if "codes" in args.studies:
-        land(table(args, 0, hash_bits=CODE_BITS))
+    for seed in args.seeds if "codes" in args.studies else ():
+        land(table(args, seed, hash_bits=CODE_BITS))
     if "whole" in args.studies:
         land(whole(args))
 

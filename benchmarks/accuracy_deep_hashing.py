@@ -45,7 +45,7 @@ from studies.deep_hashing.runs import (
 
 from jaxret.rank import HammingIndex, hamming_topk
 from jaxret.recipes.clips.deep_hash import DeepHashConfig
-from jaxret.training import LoopConfig
+from jaxret.training import LoopConfig, keep_freed_memory
 
 SOURCES = ("videos", "ucf101", "digits")  # video files are those of --data; digits are for lengths alone
 LENGTHS = (64, 128, 256, 512)
@@ -198,16 +198,18 @@ def modalities(study: Study) -> None:
 
 
 def end_to_end(study: Study) -> None:
-    """The backbone trained along (`--freeze False`) beside the same one frozen: small frames, few of them, one seed."""
+    """The backbone trained along (`--freeze False`) beside the same one frozen: small frames, few of them."""
     if study.videos is None:
         return
     source = study.videos
-    for freeze in (True, False):
-        setting = f"{END_TO_END_PIXELS} pixels, {END_TO_END_FRAMES} frames, {END_TO_END_EPOCHS} epochs"
-        method = "backbone frozen, 64 bits" if freeze else "end to end, 64 bits"
-        figures = trained_by_recipe(source, freeze, study.args.work / f"{source.name}-end-to-end-{freeze}")
-        print(f"{source.name:<20} {setting:<32} {method}  {figures['mAP@10']:.3f}", flush=True)
-        study.add(source.name, 0, setting, method, figures)
+    setting = f"{END_TO_END_PIXELS} pixels, {END_TO_END_FRAMES} frames, {END_TO_END_EPOCHS} epochs"
+    for seed in study.args.seeds or SEEDS:
+        for freeze in (True, False):
+            method = "backbone frozen, 64 bits" if freeze else "end to end, 64 bits"
+            folder = study.args.work / f"{source.name}-end-to-end-{freeze}-{seed}"
+            figures = trained_by_recipe(source, seed, freeze, folder)
+            print(f"{source.name:<20} {setting:<32} seed {seed}  {method}  {figures['mAP@10']:.3f}", flush=True)
+            study.add(source.name, seed, setting, method, figures)
 
 
 def search(study: Study) -> None:
@@ -261,6 +263,7 @@ STUDIES = {
 
 def main() -> None:
     """Run the studies, print a line a training, write the result file."""
+    keep_freed_memory()  # before anything begins threads
     parser = StudyParser(__doc__, "accuracy_deep_hashing", STUDIES, seeds=None, cache=True)
     parser.add_argument("--data", default=str(JHMDB_CLIPS), help="folder or CSV of labelled videos, or tfds:NAME")
     parser.add_argument("--name", default="JHMDB", help="what the tables call those data")

@@ -21,7 +21,8 @@ from jaxret.cli.index_changes import (
 from jaxret.cli.index_encoder import open_or_create
 from jaxret.cli.option_names import as_typed
 from jaxret.cli.run import run_command
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, NoMediaError
+from jaxret.plain_text import print_text
 from jaxret.remote import url_of
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ def _renew(args: BuildIndex) -> MediaIndex:
         raise ConfigError(f"--prune drops what is gone from a folder, and {place} is none: leave it out")
     try:
         dataset = open_dataset(args.media)
-    except ConfigError:
+    except NoMediaError as error:
         if not args.prune:
             raise
+        print_text(f"note: {error}")
         dataset = None  # all media are gone
     if dataset is not None and args.columns is not None:
         dataset = describe_media(dataset, args.columns)

@@ -14,6 +14,7 @@ __all__ = [
     "IndexFormatError",
     "JaxretError",
     "MediaError",
+    "NoMediaError",
     "NonFiniteLossError",
     "WeightsError",
     "WriteError",
@@ -28,6 +29,10 @@ class JaxretError(Exception):
 
 class ConfigError(JaxretError, ValueError):
     """A setting is unknown, out of range, or contradicts another."""
+
+
+class NoMediaError(ConfigError):
+    """A folder is there, and holds no media."""
 
 
 class MediaError(JaxretError):

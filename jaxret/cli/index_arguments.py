@@ -25,11 +25,11 @@ class BuildIndex:
     repeated; those whose files changed since (size, time, content) are renewed. Files that cannot be read are skipped
     and listed.
 
-    `jaxret index INDEX --cells N`, `--upgrade` and `--relocate FOLDER` change an index without media.
+    `jaxret index INDEX --cells N`, `--upgrade`, `--relocate FOLDER` and `--compact` change an index without media.
 
     Attributes:
-      media: folder, CSV, tfds:NAME, moving-digits, or one media file; with --upgrade, --relocate or --cells alone
-        the index.
+      media: folder, CSV, tfds:NAME, moving-digits, or one media file; with --upgrade, --relocate, --cells or --compact
+        alone the index.
       index: index folder, made if it does not exist, or a run folder that holds one.
       encoder: a run folder, an encoder folder or another index: whose encoder a new index gets.
       weights: of an encoder that a new index uses as it is, without training: a folder as Hugging Face lays it out or a
@@ -85,14 +85,17 @@ class BuildIndex:
         if self.remove and self.prune:
             raise ConfigError("--remove takes out what is named, --prune what is gone: give one")
         if self.index is None:
-            if not self.upgrade and self.relocate is None and self.cells is None:
+            if not (self.upgrade or self.compact) and self.relocate is None and self.cells is None:
                 raise ConfigError("name the index: jaxret index MEDIA INDEX")
             own = ("media", "relocate", "cells", "upgrade", "compact", "threads", "quiet")
-            refuse_others(self, own, "goes with media, and --upgrade, --relocate and --cells have none")
+            refuse_others(self, own, "goes with media, and --upgrade, --relocate, --cells and --compact have none")
         elif self.upgrade or self.relocate is not None:
             raise ConfigError("--upgrade and --relocate take an index alone: jaxret index INDEX --upgrade")
         elif self.dry_run and self.cells is not None:
             raise ConfigError("--dry-run changes nothing, and --cells makes cells: leave one out")
+        elif self.remove:
+            own = ("media", "index", "remove", "dry_run", "compact", "cells", "threads", "quiet")
+            refuse_others(self, own, "goes with media that are added, and --remove takes them out")
         if self.media_root is not None and not self.media_root.is_dir():
             raise ConfigError(f"--media-root {self.media_root}: there is no such folder")
         if self.workers is not None and self.ray is None:

@@ -22,6 +22,7 @@ from jaxret.index.opened_index import OpenedIndex
 from jaxret.index.remote_copy import copy_of_index, refuse_copies
 from jaxret.index.snapshot import Snapshot, open_snapshot
 from jaxret.index.space import Space
+from jaxret.index.write_lock import IndexBusyError
 from jaxret.remote import real_path, url_of
 
 __all__ = ["MediaIndex"]
@@ -115,10 +116,15 @@ class MediaIndex(OpenedIndex):
         return cls(folder, open_snapshot(folder), lock_timeout)
 
     def refresh(self) -> bool:
-        """Move to the current revision; whether it is another than before. Errors as `open`."""
-        before = self.revision
-        self._snapshot = open_snapshot(self.folder, self._snapshot)
-        return self.revision != before
+        """Move to the current revision; whether it is another than before.
+
+        Raises:
+          IndexFormatError: as `open`.
+          EncoderMismatchError: the index was made anew, by another encoder.
+        """
+        before = self._snapshot
+        self._snapshot = open_snapshot(self.folder, before)
+        return self._snapshot is not before
 
     def add(self, items: Sequence[MediaItem], rows: Mapping[str, Rows], *, replace: bool = False) -> None:
         """Add items with their rows, as one new segment: all of them, or on any error none.
@@ -140,7 +146,8 @@ class MediaIndex(OpenedIndex):
         checked = check_rows(self._snapshot.spaces, new, rows)
         self._commit(lambda now: added(self.folder, now, new, checked, replace))
         if segments_to_merge(self._snapshot):
-            with contextlib.suppress(WriteError):  # the items are in the index, with room or without
+            # The items are in the index, whether there is room and leave to merge or not; else a later addition does.
+            with contextlib.suppress(WriteError, IndexBusyError):
                 self._commit(lambda now: merged(self.folder, now))
 
     def remove(self, keys: Collection[str]) -> None:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jaxret.data.rows import Rows
-from jaxret.errors import IndexFormatError
+from jaxret.errors import EncoderMismatchError, IndexFormatError
 from jaxret.index.array_file import ArrayEntry, open_array
 from jaxret.index.cells.guides import Guide
 from jaxret.index.cells.term_lists import TermLists
@@ -260,12 +260,18 @@ def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
 
     Raises:
       IndexFormatError: the manifest or a file it names is not as it should be.
+      EncoderMismatchError: the index was made anew, by another encoder than that of `known`.
     """
     opened = {segment.entry.name: segment for segment in known.segments} if known else {}
     while True:
         manifest = read_manifest(root)
         if known is not None and manifest == known.manifest:
             return known
+        if known is not None and manifest.encoder.fingerprint != known.manifest.encoder.fingerprint:
+            raise EncoderMismatchError(
+                f"{root} was made anew by the encoder {manifest.encoder.fingerprint}; it was opened with"
+                f" {known.manifest.encoder.fingerprint}: open it again"
+            )
         try:
             segments = [
                 opened[entry.name].with_entry(entry)

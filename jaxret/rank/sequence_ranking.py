@@ -75,7 +75,7 @@ class SequenceRanking:
             )
         if self.subsequence not in (None, *get_args(Subsequence)):
             raise ValueError(f"subsequence must be 'query', 'item' or None, got {self.subsequence!r}")
-        check_window(self.window)
+        object.__setattr__(self, "window", check_window(self.window))  # no wider than sequences can be long
         if not 0 <= self.reversal_penalty < math.inf:
             raise ValueError(f"reversal_penalty must be a number of at least 0, got {self.reversal_penalty!r}")
         if self.reversal_penalty and self.measure != "bi-dtw":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,6 +21,7 @@ from jaxret.errors import IndexFormatError, MediaError
 from jaxret.evaluation import GroupFigures
 from jaxret.files import write_atomically
 from jaxret.index import MediaIndex
+from jaxret.index.write_lock import write_lock
 from jaxret.models.encoder import VideoEncoder
 from jaxret.plain_text import counted
 from jaxret.reporting import Section, drawn_figure, paragraph, preformatted, table
@@ -36,6 +39,10 @@ __all__ = [
     "run_sections",
     "write_figures",
 ]
+
+
+_SECONDS_FOR_WRITERS = 10.0
+"""How long the end of a training waits for those who add to the index."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +74,9 @@ def make_run_index(
 ) -> Retriever:
     """An index of the run's media in place of the one that is there; further files that it held are embedded again.
 
+    The new index is made beside the old one and takes its place when it is whole, so that a stop loses nothing. Columns
+    of the user's own, the media root and cells are those of the old one.
+
     Args:
       run: its `index` folder is replaced.
       dataset: the run's data.
@@ -74,19 +84,29 @@ def make_run_index(
       encoder: of the index.
       threads: files decoded at once.
       log: told of files that were added to the old index, and of those that can no longer be.
+
+    Raises:
+      IndexBusyError: something is being added to the old index.
     """
-    added = _added_to_index(run, dataset)
-    shutil.rmtree(run.index, ignore_errors=True)
-    retriever = Retriever.create(run.index, encoder)
-    retriever.add(dataset, media=media)
-    if not added:
-        return retriever
-    files = MediaFiles([item for item in added if item.path is not None])
-    report = retriever.add(files, threads=threads)
-    log(f"{len(report.added)} of {len(added)} items that were added to the index before are in it again")
-    for error in (*files.skipped, *report.skipped):
-        log(f"  lost: {error}")
-    return retriever
+    coming, going = (run.index.with_name(f"{run.index.name}.{which}") for which in ("coming", "going"))
+    if going.exists() and not run.index.exists():
+        os.replace(going, run.index)  # a stop came between
+    for left in (coming, going):
+        shutil.rmtree(left, ignore_errors=True)
+    old = _whole_index(run.index)
+    # What others add to the old index while the new one is made would be lost.
+    with contextlib.nullcontext() if old is None else write_lock(run.index, _SECONDS_FOR_WRITERS):
+        retriever = Retriever.create(coming, encoder)
+        retriever.add(dataset, media=media)
+        if old is not None:
+            old.refresh()
+            _add_again(retriever, _added_to_index(old, dataset), threads=threads, log=log)
+            _set_up_like(old, retriever.index)
+        if run.index.exists():
+            os.replace(run.index, going)
+        os.replace(coming, run.index)
+    shutil.rmtree(going, ignore_errors=True)
+    return Retriever(encoder, MediaIndex.open(run.index))
 
 
 def write_figures(run: RunFolder, figures: Mapping[str, Any]) -> None:
@@ -160,14 +180,18 @@ def _machine() -> list[tuple[str, str]]:
     ]
 
 
-def _added_to_index(run: RunFolder, dataset: MediaDataset) -> list[MediaItem]:
-    """What the old index holds beside the run's data; nothing where a stopped run left it half-made or not at all."""
-    if not (run.index / "manifest.json").exists():
-        return []
+def _whole_index(folder: Path) -> MediaIndex | None:
+    """The index in a folder; None where a stopped run left it half-made or not at all."""
+    if not (folder / "manifest.json").exists():
+        return None
     try:
-        index = MediaIndex.open(run.index)
+        return MediaIndex.open(folder)
     except IndexFormatError:
-        return []
+        return None
+
+
+def _added_to_index(index: MediaIndex, dataset: MediaDataset) -> list[MediaItem]:
+    """What an index holds beside the run's data."""
     matches = match_items(dataset, index)
     own = set(matches.known.values())
     moved = {dataset.items[number].key for number in matches.clashes}  # or only the folder was renamed
@@ -176,3 +200,36 @@ def _added_to_index(run: RunFolder, dataset: MediaDataset) -> list[MediaItem]:
         for item in index.items
         if item.key not in own and not (item.key in moved and item.path and not os.path.exists(item.path))
     ]
+
+
+def _add_again(retriever: Retriever, added: Sequence[MediaItem], *, threads: int, log: Callable[[str], None]) -> None:
+    """Embed what was added to another index, and tell of what can no longer be."""
+    if not added:
+        return
+    files = MediaFiles([item for item in added if item.path is not None])
+    report = retriever.add(files, threads=threads)
+    log(f"{len(report.added)} of {len(added)} items that were added to the index before are in it again")
+    for error in (*files.skipped, *report.skipped):
+        log(f"  lost: {error}")
+    for item in added:
+        if item.path is None:
+            log(f"  lost: {item.key}, which is no file of its own: add it again")
+
+
+def _set_up_like(old: MediaIndex, new: MediaIndex) -> None:
+    """Give an index the own columns, the media root and the cells of another one, where it has their items and nothing
+    of its own.
+    """
+    own: dict[str, dict[str, Any]] = {}
+    for column in old.columns:
+        given = new.values(column) if column in new.columns else [None] * len(new)
+        for key, value in zip(old.values("key"), old.values(column), strict=True):
+            if value is not None and key in new and given[new.id_of(key)] is None:
+                own.setdefault(key, {})[column] = value
+    if own:
+        new.set_columns(own)
+    if old.media_root is not None:
+        new.set_media_root(old.media_root)
+    for space, cells in old.cells.items():
+        if space in new.spaces and (rows := new.count_rows(space)):
+            new.make_cells(space, min(cells, rows))

@@ -7,6 +7,7 @@ A checkpoint holds the train state (arrays), the position in the training data, 
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from jaxret.training.step import TrainState
 __all__ = ["Checkpoint", "Checkpoints"]
 
 _SCORE = "score"
+_DAMAGE = ("OUT_OF_RANGE", "DATA_LOSS", "NOT_FOUND", "FAILED_PRECONDITION")  # what tensorstore says of files
 _BESIDE = 1 << 18  # bytes of a checkpoint beside its arrays, at most
 
 
@@ -121,7 +123,8 @@ class Checkpoints:
         """Read the checkpoint of `step`; `template` gives structure, shapes and placement.
 
         Raises:
-          ConfigError: the checkpoint's arrays do not fit `template`, as when the model's settings changed.
+          ConfigError: the checkpoint's arrays do not fit `template`, as when the model's settings changed, or a file of
+            it is damaged.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, _as_dict(template))
         try:
@@ -135,6 +138,11 @@ class Checkpoints:
             )
         except (ValueError, KeyError) as error:
             folder = self._manager.directory / str(step)
+            if isinstance(error, json.JSONDecodeError) or any(code in str(error) for code in _DAMAGE):
+                left = [other for other in self._manager.all_steps() if other != step]
+                how = f"goes on from step {max(left)}" if left else "starts anew"
+                reason = f"checkpoint {folder} is damaged; without that folder --resume {how}: {error}"
+                raise ConfigError(reason) from error
             raise ConfigError(f"checkpoint {folder} does not fit this run's settings: {error}") from error
         return Checkpoint(state=TrainState(**restored["state"]), data=restored["data"], progress=restored["progress"])
 

@@ -129,6 +129,8 @@ def train_loop(
         restored = checkpoints.restore(checkpoints.last_step, state)
         state, progress, first = restored.state, _Progress(**restored.progress), checkpoints.last_step
         batches.set_state(restored.data)
+        # The patience may be another one now.
+        progress.stopped_early = 0 < config.patience <= progress.evaluations_since_best
     run_log = RunLog(context.run.metrics, resume_step=first) if jax.process_index() == 0 else None
     total = config.epochs * steps_per_epoch
     done, saved = first, first

@@ -111,6 +111,15 @@ def test_removed_items_are_not_found_and_an_emptied_index_grows_again(make):
     assert found(index, np.ones((1, 6), np.float32), 1, k=1) == [("new", 0.0)]
 
 
+def test_recall_of_an_emptied_index_names_the_space(make):
+    index = make.empty()
+    index.add([make.item("a")], {"frame": make.rows(np.eye(3))})
+    index.make_cells("frame", 2)
+    index.remove(["a"])
+    with pytest.raises(ValueError, match="space 'frame' has no vectors to search with"):
+        index.cell_recall("frame", [1])
+
+
 def test_recall_is_what_a_twin_counts(make):
     index, _ = grown(make, 3)
     exact, *some = index.cell_recall("frame", [1, 3, 99], k=5, queries=600)

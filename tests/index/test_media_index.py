@@ -262,6 +262,36 @@ def test_an_encoder_folder_may_be_there_first_and_is_left_alone(make, tmp_path):
     assert (index.folder / "encoder" / "encoder.json").read_text() == "{}"
 
 
+def test_an_open_index_does_not_follow_a_folder_to_another_encoder(make):
+    index = make.filled()
+    items = list(index.items)
+    shutil.rmtree(index.folder)
+    other = EncoderRecord("sha256:new", Preprocessing())
+    anew = MediaIndex.create(index.folder, spaces=index.spaces.values(), encoder=other)
+    anew.add([make.item("of another encoder")], {"frame": Rows(np.zeros((1, 3), np.float32), [0])})
+    for change in (
+        index.refresh,
+        lambda: index.add([make.item("z")], {"frame": Rows(np.zeros((1, 3), np.float32), [0])}),
+        lambda: index.remove(["a"]),
+    ):
+        with pytest.raises(EncoderMismatchError, match="encoder sha256:new; it was opened with sha256:abc"):
+            change()
+    assert list(index.items) == items
+    assert keys(MediaIndex.open(index.folder)) == ["of another encoder"]
+
+
+def test_refresh_tells_of_a_folder_that_was_made_anew_at_the_same_revision(make):
+    index = make.empty()
+    index.add([make.item("a")], {"frame": Rows(np.zeros((1, 3), np.float32), [0])})
+    shutil.rmtree(index.folder)
+    anew = MediaIndex.create(index.folder, spaces=index.spaces.values(), encoder=make.encoder)
+    anew.add([make.item("b")], {"frame": Rows(np.ones((1, 3), np.float32), [0])})
+    assert anew.revision == index.revision
+    assert index.refresh()
+    assert keys(index) == ["b"]
+    assert not index.refresh()
+
+
 def test_check_encoder_names_both(make):
     index = make.empty()
     index.check_encoder("sha256:abc", Preprocessing())

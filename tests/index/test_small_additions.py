@@ -10,7 +10,7 @@ import jaxret.index.changes.merging as merging
 from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import WriteError
-from jaxret.index import EncoderRecord, MediaIndex, Space
+from jaxret.index import EncoderRecord, IndexBusyError, MediaIndex, Space
 from jaxret.preprocessing import Preprocessing
 
 
@@ -67,6 +67,27 @@ def test_tiers_carry_over(index, monkeypatch):
     assert reopened.items == index.items
     np.testing.assert_array_equal(reopened.rows("frame").items, index.rows("frame").items)
     reopened.verify()
+
+
+def test_another_writer_before_the_merge_keeps_the_addition(index, monkeypatch):
+    add_one_by_one(index, 0, 15)
+    commit = index._commit
+    calls = []
+
+    def busy(change):
+        calls.append(change)
+        if len(calls) == 2:  # the merge after the addition
+            raise IndexBusyError("another writer holds this index")
+        commit(change)
+
+    monkeypatch.setattr(index, "_commit", busy)
+    add_one_by_one(index, 15, 16)
+    assert len(calls) == 2
+    assert segments(index) == [1] * 16
+    monkeypatch.undo()
+    add_one_by_one(index, 16, 17)
+    assert segments(index) == [17]
+    assert [item.key for item in index.items] == [f"{number}.png" for number in range(17)]
 
 
 def test_large_segments_stay(index, monkeypatch):

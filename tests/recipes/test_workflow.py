@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -11,8 +12,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from flax import nnx
+from PIL import Image
 
 from jaxret.data.dataset import MediaDataset
+from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.datasets.moving_digits import MovingDigits, unseen_labels
 from jaxret.data.items import MediaItem
 from jaxret.data.readers import ArrayReader
@@ -20,6 +23,8 @@ from jaxret.data.sampling.reading import read_chunks
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.data.splits import split_dataset
 from jaxret.errors import ConfigError, MediaError
+from jaxret.index import IndexBusyError
+from jaxret.index.write_lock import write_lock
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
@@ -28,7 +33,10 @@ from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
 from jaxret.recipes.clips.features import FrozenFeatures
 from jaxret.recipes.clips.model import resolve
 from jaxret.recipes.clips.moving_digits import MOVING_DIGITS
+from jaxret.recipes.finish import make_run_index
+from jaxret.retrieval import Retriever
 from jaxret.retrieval.encode import frame_vectors
+from jaxret.training import RunFolder
 
 
 class Noise(MediaDataset):
@@ -268,3 +276,62 @@ def test_settings_left_open_are_resolved(settings, digits, expected) -> None:
     resolved = resolve(dataclasses.replace(base, **settings), dataset)
     assert (resolved.weights, resolved.backbone, resolved.image_size, resolved.freeze) == expected
     assert resolve(resolved, dataset) == resolved
+
+
+def test_a_run_index_made_anew_keeps_what_the_user_gave_it(encoder: VideoEncoder, tmp_path: Path, monkeypatch) -> None:
+    noise, run = Noise(), RunFolder(tmp_path / "run")
+    media = embed_items(noise, encoder, [0, 1, 4], threads=1)[0]
+    own = tmp_path / "own.png"
+    Image.fromarray(np.random.default_rng(9).integers(0, 255, (36, 32, 3), np.uint8)).save(own)
+    told: list[str] = []
+
+    def make() -> Retriever:
+        return make_run_index(run, noise, media, encoder, threads=1, log=told.append)
+
+    index = make().index
+    Retriever.open(run.index).add(MediaFiles([MediaItem("own.png", "image", path=str(own))]))
+    index.refresh()
+    index.set_columns({"n0": {"shelf": "left"}, "own.png": {"shelf": "right"}})
+    index.set_media_root(tmp_path)
+    index.make_cells("frame", 2)
+
+    def state() -> tuple[object, ...]:
+        there = Retriever.open(run.index).index
+        there.verify()
+        shelves = dict(zip(there.values("key"), there.values("shelf"), strict=True))
+        return shelves, there.media_root, there.cells, list(there.values("path"))
+
+    before = state()
+    assert before[0] == {"n0": "left", "n1": None, "n4": None, "own.png": "right"}
+    # A stop while the added file is embedded again.
+    add, calls = Retriever.add, []
+
+    def stopped(self, dataset, **settings):
+        calls.append(dataset)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return add(self, dataset, **settings)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Retriever, "add", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            make()
+    assert len(calls) == 2
+    assert state() == before
+    # A stop between the two renames.
+    os.replace(run.index, tmp_path / "run" / "index.going")
+    again = make()
+    assert state() == before
+    assert again.index.folder == run.index
+    assert told == ["1 of 1 items that were added to the index before are in it again"]
+    assert sorted(path.name for path in run.path.iterdir()) == ["index"]
+
+
+def test_a_run_index_is_not_taken_from_one_who_adds_to_it(encoder: VideoEncoder, tmp_path: Path, monkeypatch) -> None:
+    noise, run = Noise(), RunFolder(tmp_path / "run")
+    media = embed_items(noise, encoder, [0], threads=1)[0]
+    make_run_index(run, noise, media, encoder, threads=1, log=print)
+    monkeypatch.setattr("jaxret.recipes.finish._SECONDS_FOR_WRITERS", 0.0)
+    with write_lock(run.index, 0.0), pytest.raises(IndexBusyError, match="another writer holds this index"):
+        make_run_index(run, noise, media, encoder, threads=1, log=print)
+    assert [item.key for item in Retriever.open(run.index).index.items] == ["n0"]

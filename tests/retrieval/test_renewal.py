@@ -186,6 +186,32 @@ def test_what_changed_and_cannot_be_read_is_told_and_dropped_on_demand(media: Pa
     assert sorted(keys(media)) == NAMES
 
 
+def test_prune_takes_only_a_folder_without_media_for_one_that_lost_all(media: Path, capsys) -> None:
+    image(media / "new.png", 9)
+    (media / "list.csv").write_text("path,label\ncat/lost.png,cat\n")
+    capsys.readouterr()
+    assert call(media, "--prune") == 2
+    assert "cat/lost.png" in capsys.readouterr().err
+    assert sorted(keys(media)) == NAMES
+    (media / "list.csv").unlink()
+    for path in media.rglob("*.png"):
+        path.unlink()
+    assert call(media, "--prune", "--dry-run") == 0
+    told = capsys.readouterr().out
+    assert f"note: {media} holds no image or video" in told
+    assert "would prune 3 items" in told
+
+
+def test_an_index_alone_is_compacted(media: Path, capsys) -> None:
+    index = MediaIndex.open(media.parent / "index")
+    index.remove([NAMES[0]])
+    before = list(index.items)
+    assert run_command(dispatch, ["index", str(index.folder), "--compact"]) == 0
+    again = MediaIndex.open(index.folder)
+    assert list(again.items) == before
+    assert [segment.removed for segment in again._snapshot.manifest.segments] == [()]
+
+
 def test_walks_of_rgbd_are_renewed_and_pruned_whole_or_cut(media: Path, tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
@@ -287,6 +313,11 @@ def test_media_move_and_the_index_follows(media: Path, capsys: pytest.CaptureFix
         (["INDEX", "--relocate", "X", "--dry-run"], "--dry-run goes with media, and --upgrade, --relocate"),
         (["MEDIA", "INDEX", "--media-root", "X"], "--media-root X: there is no such folder"),
         (["INDEX", "--upgrade", "--columns", "X.csv"], "--columns goes with media, and --upgrade, --relocate"),
+        (["MEDIA", "INDEX", "--remove", "--weights", "X"], "--weights goes with media that are added, and --remove"),
+        (
+            ["MEDIA", "INDEX", "--remove", "--columns", "X.csv"],
+            "--columns goes with media that are added, and --remove",
+        ),
     ],
 )
 def test_calls_without_media_or_without_an_index(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -131,6 +132,30 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_its_step(tmp_path: Path) -
         toy_run.toy_fit(tmp_path, poison_step=7)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         assert checkpoints.last_step == 5
+
+
+@pytest.mark.parametrize(("patience", "steps"), [(2, 15), (0, 40), (4, 25)])
+def test_a_run_that_stopped_early_goes_on_with_more_patience(tmp_path: Path, patience: int, steps: int) -> None:
+    first = toy_run.toy_fit(tmp_path, epochs=8, patience=2)  # the figure never rises
+    assert (first.finished, first.steps) == (True, 15)
+    again = toy_run.toy_fit(tmp_path, epochs=8, patience=patience)
+    assert (again.finished, again.steps) == (True, steps)
+
+
+def test_a_damaged_checkpoint_is_called_that_and_the_run_goes_on_without_it(tmp_path: Path) -> None:
+    scores = iter([0.9, 0.1, 0.2])
+    toy_run.toy_fit(tmp_path, epochs=2, evaluate=lambda state: {"mAP": next(scores)})
+    newest = tmp_path / "checkpoints" / "10"
+    for name in ("state/d/*", "state/_METADATA"):  # of arrays, and what they are
+        file = max(newest.glob(name), key=lambda path: path.stat().st_size)
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(ConfigError, match=r"10 is damaged; without that folder --resume goes on from step 5"):
+            toy_run.toy_fit(tmp_path, epochs=2)
+        file.write_bytes(whole)
+    shutil.rmtree(newest)
+    again = toy_run.toy_fit(tmp_path, epochs=2, evaluate=lambda state: {"mAP": next(scores)})
+    assert (again.finished, again.steps) == (True, 10)
 
 
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:

@@ -77,10 +77,13 @@ class FrameSource:
     weights: str
     cache: Any
 
+    def split_column(self, seed: int) -> str:
+        """The CSV's column with the splits of a seed."""
+        return self.split_columns[seed % len(self.split_columns)] if self.split_columns else "split"
+
     def dataset(self, seed: int) -> tuple[MediaDataset, DataSplits]:
         """The videos and their splits for a seed."""
-        column = self.split_columns[seed % len(self.split_columns)] if self.split_columns else "split"
-        dataset = open_dataset(self.data, split_column=column)
+        dataset = open_dataset(self.data, split_column=self.split_column(seed))
         return dataset, split_dataset(dataset, unseen_fraction=0.0, seed=seed)
 
 

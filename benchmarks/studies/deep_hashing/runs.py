@@ -105,14 +105,14 @@ def train_and_score(make_data: Callable[[], Sequences], config: DeepHashConfig, 
     return scores
 
 
-def trained_by_recipe(source: FrameSource, freeze: bool, folder: Path) -> dict[str, float]:
+def trained_by_recipe(source: FrameSource, seed: int, freeze: bool, folder: Path) -> dict[str, float]:
     """mAP@10 of a run of the recipe, done first if it is not there yet, and what its log says of the training."""
     run = RunFolder(folder)
     # Every epoch is kept and none is picked: a tenth of the training clips is few to pick by.
     loop = LoopConfig(epochs=END_TO_END_EPOCHS, evaluate_every=END_TO_END_EPOCHS)
     config = DeepHashConfig(
         data=source.data,
-        split_column=source.split_columns[0] if source.split_columns else "split",
+        split_column=source.split_column(seed),
         weights=source.weights,
         backbone=source.backbone,
         image_size=END_TO_END_PIXELS,
@@ -122,13 +122,14 @@ def trained_by_recipe(source: FrameSource, freeze: bool, folder: Path) -> dict[s
         backbone_learning_rate=None if freeze else 1e-4,
         batch_size=16,
         loop=loop,
+        seed=seed,
         cache=source.cache if freeze else None,
     )
     if not run.figures.exists():
         deep_hash.train(config, RunContext(run, "deep-hash"))
     if not run.figures.exists():
         raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
-    dataset, splits = source.dataset(0)
+    dataset, splits = source.dataset(seed)
     gallery = np.concatenate([splits.train, splits.validation])
     encoder = load_encoder(run.encoder)
     wanted = np.concatenate([splits.test, gallery]).tolist()

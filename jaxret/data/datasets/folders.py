@@ -26,7 +26,7 @@ from jaxret.data.decode.image import ImageReader, check_image
 from jaxret.data.decode.video import VideoReader
 from jaxret.data.items import Kind, MediaItem
 from jaxret.data.readers import MediaInfo, MediaReader
-from jaxret.errors import ConfigError, MediaError
+from jaxret.errors import ConfigError, MediaError, NoMediaError
 from jaxret.files import require_regular
 from jaxret.remote import file_in, is_file, url_of
 
@@ -158,7 +158,7 @@ def _scan(root: str | os.PathLike[str]) -> _Scan:
     if not relative:
         others = [passed_over_in_words(passed_over)] if passed_over else []
         reasons = [*others, *map(str, skipped[:3]), *walk.left_out[:3]]
-        raise ConfigError(f"{root} holds no image or video" + (f": {'; '.join(reasons)}" if reasons else ""))
+        raise NoMediaError(f"{root} holds no image or video" + (f": {'; '.join(reasons)}" if reasons else ""))
     items = []
     for path, (label, split) in zip(relative, labels_by_folder(relative), strict=True):
         kind = kinds[path]

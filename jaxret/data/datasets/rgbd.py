@@ -23,7 +23,7 @@ from jaxret.data.decode.depth import write_depth
 from jaxret.data.decode.rgbd import RgbdFrame, RgbdVideo, RgbdVideos, cut_video, times_of_frames
 from jaxret.data.items import MediaItem
 from jaxret.data.spec import parse_spec, yes_or_no
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, NoMediaError
 
 __all__ = ["RgbdFolders", "is_rgbd_folder", "open_rgbd", "open_rgbd_folder", "parse_rgbd_spec", "write_rgbd_folder"]
 
@@ -169,7 +169,7 @@ def _scan(root: Path, walk: FolderWalk) -> Iterator[MediaItem]:
     found = sorted(folder for folder, names in walk.folders.items() if any(map(_colour, names)))
     if not found:
         reasons = "".join(f"; {reason}" for reason in (*map(str, walk.unread[:3]), *walk.left_out[:3]))
-        raise ConfigError(f"{root} holds no frames named NNNNNN.color.* with NNNNNN.depth.png{reasons}")
+        raise NoMediaError(f"{root} holds no frames named NNNNNN.color.* with NNNNNN.depth.png{reasons}")
     for path, (label, split) in zip(found, labels_by_folder(found), strict=True):
         yield MediaItem(path.as_posix(), "video", label, split=split, path=str(root / path))
 

@@ -88,6 +88,8 @@ def _drawn_rows(now: Snapshot, space: str, count: int, seed: int) -> tuple[Float
     """A row of each of some items, float32 (Q, D), and the ids of the items."""
     rng = np.random.default_rng(seed)
     ids = np.flatnonzero(now.rows_per_item(space))
+    if not len(ids):
+        raise ValueError(f"space {space!r} has no vectors to search with")
     ids = np.sort(rng.choice(ids, min(len(ids), count), replace=False))
     blocks = list(now.rows_of_items(space, ids))
     items = np.concatenate([np.zeros(0, np.int64), *(block.items for block in blocks)])

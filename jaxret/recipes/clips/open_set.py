@@ -23,7 +23,7 @@ from flax import nnx
 from jaxret.errors import ConfigError
 from jaxret.models import Backbone, SequenceEncoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
-from jaxret.ranges import Count, above
+from jaxret.ranges import above, at_least
 from jaxret.recipes.clip_settings import ClipConfig, ClipTrainingConfig
 from jaxret.recipes.opening import LabelledData
 from jaxret.training import RunContext, changed_settings, refuse_unused
@@ -43,7 +43,7 @@ class FusionConfig(ClipTrainingConfig):
 
     fusion: str = "auto"
     """How a clip's frame vectors become one vector; recipes name their ways."""
-    rounds: Count = 5
+    rounds: Annotated[int, at_least(2)] = 5
     """With fusion=open-set: in how many rounds training classes are held out."""
     held_out: Annotated[float, above(0, below=1)] = 0.3
     """With fusion=open-set: share of the training classes that each round holds out."""

@@ -131,6 +131,19 @@ def test_narrow_maps_without_an_output_have_gradients_of_zeros(shape):
     np.testing.assert_array_equal(of_kernel, np.zeros((3, 3, 8, 4)))
 
 
+@pytest.mark.usefixtures("_form")
+@pytest.mark.parametrize("side", [1, 2, 3, 4])
+def test_images_smaller_than_the_window_have_gradients_of_zeros(side):
+    images, dense, depthwise = jnp.ones((2, side, side, 8)), jnp.ones((5, 5, 8, 4)), jnp.ones((5, 5, 8))
+    for convolve, kernel in ((conv_forms.convolve, dense), (conv_forms.depthwise_convolve, depthwise)):
+
+        def loss(x, kernel, convolve=convolve):
+            return convolve(x, kernel, strides=(2, 2), padding="VALID").sum()
+
+        for found, of in zip(jax.grad(loss, (0, 1))(images, kernel), (images, kernel), strict=True):
+            np.testing.assert_array_equal(found, np.zeros(of.shape))
+
+
 @pytest.mark.parametrize("rows", [0, 1, 3, 4, 5, 8, 9])
 def test_groups_change_nothing_and_are_no_larger_than_asked(rows):
     seen = []

@@ -81,6 +81,8 @@ def test_pruning_and_its_absence_find_the_same(gallery, on_device) -> None:
         SequenceRanking("bi-dtw", length_normalised=True, reversal_penalty=0.5),
         SequenceRanking("bi-dtw", reversal_penalty=3.0),
         SequenceRanking("bi-dtw-printed", window=2),
+        SequenceRanking("dtw", window=2**31 - 1),
+        SequenceRanking("bi-dtw", window=2**40),
     ],
     ids=str,
 )

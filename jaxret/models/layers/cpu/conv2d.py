@@ -77,7 +77,9 @@ def _gradient_of_kernel(
         seen = []
         for place in itertools.product(*map(range, window)):
             spans = zip(place, sizes, strides, strict=True)
-            seen.append(padded[(slice(None), *(slice(a, a + (n - 1) * step + 1, step) for a, n, step in spans))])
+            # Of an image smaller than the window nothing is seen.
+            shown = (slice(a, max(a, a + (n - 1) * step + 1), step) for a, n, step in spans)
+            seen.append(padded[(slice(None), *shown)])
         rows = jnp.concatenate(seen, axis=-1).reshape(-1, columns)
         upstream = upstream.reshape(-1, out_channels)
         return lax.dot_general(rows, upstream, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)

@@ -61,6 +61,8 @@ def _backward(
     strides: Strides, pads: Pads, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     inputs, kernel = saved
+    if not gradient.size:  # of images smaller than the window, or of none
+        return jnp.zeros_like(inputs), jnp.zeros_like(kernel)
     return (
         _gradient_of_inputs(inputs.shape, kernel, gradient, strides, pads),
         _gradient_of_kernel(inputs, kernel, gradient, strides, pads),
@@ -125,9 +127,9 @@ def _places(kernel: jax.Array) -> Iterator[tuple[int, ...]]:
 
 
 def _seen(start: int, count: int, step: int) -> slice:
-    """What a place `start` of the window sees at `count` outputs."""
-    return slice(start, start + (count - 1) * step + 1, step)
+    """What a place `start` of the window sees at `count` outputs; of none, nothing."""
+    return slice(start, max(start, start + (count - 1) * step + 1), step)
 
 
 def _output_sizes(padded: tuple[int, ...], window: tuple[int, ...], strides: Strides) -> list[int]:
-    return [(size - width) // step + 1 for size, width, step in zip(padded, window, strides, strict=True)]
+    return [max(0, (size - width) // step + 1) for size, width, step in zip(padded, window, strides, strict=True)]
