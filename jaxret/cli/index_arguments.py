@@ -87,15 +87,15 @@ class BuildIndex:
         if self.index is None:
             if not (self.upgrade or self.compact) and self.relocate is None and self.cells is None:
                 raise ConfigError("name the index: jaxret index MEDIA INDEX")
-            own = ("media", "relocate", "cells", "upgrade", "compact", "threads", "quiet")
-            refuse_others(self, own, "goes with media, and --upgrade, --relocate, --cells and --compact have none")
+            alone = ("media", "relocate", "cells", "upgrade", "compact", "threads", "quiet")
+            refuse_others(self, alone, "goes with media, and --upgrade, --relocate, --cells and --compact have none")
         elif self.upgrade or self.relocate is not None:
             raise ConfigError("--upgrade and --relocate take an index alone: jaxret index INDEX --upgrade")
         elif self.dry_run and self.cells is not None:
             raise ConfigError("--dry-run changes nothing, and --cells makes cells: leave one out")
         elif self.remove:
-            own = ("media", "index", "remove", "dry_run", "compact", "cells", "threads", "quiet")
-            refuse_others(self, own, "goes with media that are added, and --remove takes them out")
+            removing = ("media", "index", "remove", "dry_run", "compact", "cells", "threads", "quiet")
+            refuse_others(self, removing, "goes with media that are added, and --remove takes them out")
         if self.media_root is not None and not self.media_root.is_dir():
             raise ConfigError(f"--media-root {self.media_root}: there is no such folder")
         if self.workers is not None and self.ray is None:
