@@ -115,7 +115,11 @@ class Jobs:
         try:
             dataset, outside = self._media(place)
             job.unread += outside
-            retriever = Retriever(job.index.retriever.encoder, MediaIndex.open(job.index.retriever.index.folder))
+            served = job.index.retriever
+            now = MediaIndex.open(served.index.folder)
+            # Its folder may hold the index of another encoder by now.
+            now.check_encoder(served.index.encoder.fingerprint, served.index.encoder.preprocessing)
+            retriever = Retriever(served.encoder, now)
             job.total = len(fresh_items(dataset, retriever.index))
             job.tell()
 

@@ -224,6 +224,23 @@ def test_what_another_program_adds_is_found(made: Path, tmp_path: Path) -> None:
         assert (found["total"], found["hits"][0]["key"]) == (13, "query.mp4")
 
 
+def test_an_index_that_another_encoder_made_anew_is_neither_searched_nor_added_to(made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "runs" / "clips" / "index", tmp_path / "clips")
+    (tmp_path / "media").mkdir()
+    shutil.copy(made / "query.mp4", tmp_path / "media")
+    with running([tmp_path / "clips"], tmp_path / "media") as client:
+        shutil.rmtree(tmp_path / "clips")
+        shutil.copytree(made / "runs" / "sequences" / "index", tmp_path / "clips")
+        keys = list(MediaIndex.open(tmp_path / "clips").values("key"))
+        found = client.post("/api/searches?wait=1", {"index": "clips", "query": {"path": "query.mp4"}}).json
+        assert (found["state"], "made anew by the encoder" in found["error"]) == ("failed", True)
+        job = client.post("/api/indexing", {"index": "clips", "folder": ""}).json["job"]
+        while (state := client.get(f"/api/jobs/{job}").json)["state"] in ("waiting", "running"):
+            time.sleep(0.05)
+        assert (state["state"], "was made by encoder" in state["error"]) == ("failed", True)
+        assert list(MediaIndex.open(tmp_path / "clips").values("key")) == keys
+
+
 def test_old_results_make_room(made: Path) -> None:
     with running([made / "runs" / "clips"], made, Limits(hits=20)) as client:
         names = [client.search("clips", {"path": "query.mp4"}).json["search"] for _ in range(4)]
