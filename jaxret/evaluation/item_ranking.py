@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +12,9 @@ from jaxret.data.rows import Rows
 from jaxret.evaluation.ranking import Ranking
 
 __all__ = ["above", "in_order", "nearest_with_cosines", "rank_items"]
+
+_PAIRS_AT_ONCE = 1 << 24
+"""Of rows, ranked at once: some 60 bytes each, and on every further thread."""
 
 
 def rank_items(
@@ -118,14 +123,30 @@ def _fill(
 ) -> None:
     """Write, for each pair of items, the smallest distance of their rows and that pair's cosine similarity."""
     rows = len(gallery.vectors)
+    step = max(1, _PAIRS_AT_ONCE // rows)
+    for start in range(0, len(queries.vectors), step):
+        part = slice(start, start + step)
+        _fill_part(best, cosines, queries.vectors[part], queries.items[part], gallery, ranking, threads)
+
+
+def _fill_part(
+    best: npt.NDArray[np.float32],
+    cosines: npt.NDArray[np.float32],
+    vectors: npt.NDArray[Any],
+    items: npt.NDArray[np.int64],
+    gallery: Rows,
+    ranking: Ranking,
+    threads: int | None,
+) -> None:
+    rows = len(gallery.vectors)
     result: rank.SearchResult
     if ranking.min_cosine is not None:
-        result = par = rank.par(queries.vectors, gallery.vectors, rows, -2.0, threads=threads)
+        result = par = rank.par(vectors, gallery.vectors, rows, -2.0, threads=threads)
         row_cosines = par.cosines
     else:
-        result = rank.METRICS[ranking.distance].topk(queries.vectors, gallery.vectors, rows, threads=threads)
+        result = rank.METRICS[ranking.distance].topk(vectors, gallery.vectors, rows, threads=threads)
         row_cosines = result.distances
-    for row, item in enumerate(queries.items):
+    for row, item in enumerate(items):
         owners = gallery.items[result.ids[row]]
         # Rows come nearest first, so an item's first row is its best: written last, it stays.
         nearer = np.full(gallery.n_items, np.inf, np.float32)

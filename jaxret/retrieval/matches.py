@@ -129,7 +129,8 @@ def gone_keys(index: MediaIndex, folder: str | os.PathLike[str]) -> list[str]:
     for key in keys_below(index, folder):
         item = index.items[index.id_of(key)]
         # An item that a walk was cut into has no path: its origin begins with that of its first frame.
-        path = item.path or (item.origin or "").partition("..")[0]
+        origin = item.origin or ""
+        path = item.path or origin.rpartition("..")[0] or origin
         if path and not is_present(path):
             keys.append(key)
     return keys

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import threading
@@ -251,3 +252,24 @@ def test_content_of_moving_digits_follows_from_its_settings():
     assert MovingDigits(**small).subset([3]).content_hash(0) == hashes[3]
     for change in ({"seed": 1}, {"frames": 16}, {"size": 40}, {"fps": 10}):
         assert MovingDigits(**small, **change).content_hash(3) != hashes[3]
+
+
+@pytest.mark.parametrize("content", ["12-rL0Y20zC+Fzt72VPzMSk2A==/x", "../../outside", "9-a/b"])
+def test_any_tag_of_a_store_names_a_file_in_the_cache(tmp_path, content):
+    cache = make(tmp_path)
+    cache.put(content, np.ones((1, 2, 3)), np.zeros((1, 2)))
+    assert cache.get(content).features.tolist() == np.ones((1, 2, 3)).tolist()
+    assert cache.get(content[:-1]) is None
+    assert all(cache.folder in path.parents for path in tmp_path.rglob("*.npy"))
+
+
+def test_too_many_open_files_are_not_taken_for_a_damaged_cache(tmp_path):
+    cache = make(tmp_path)
+    cache.put("a", np.ones((1, 2, 3)), np.zeros((1, 2)))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            cache.get("a")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -221,6 +221,15 @@ def test_holidays_groups_are_named_by_four_digits(tmp_path):
         holidays_queries(tmp_path / "nothing")
 
 
+def test_a_photograph_that_is_stored_on_its_side_is_a_query_as_it_is_shown(tmp_path):
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (20, 10)).save(tmp_path / "100000.jpg", exif=turned)
+    Image.new("RGB", (20, 10)).save(tmp_path / "100001.jpg")
+    (query,) = holidays_queries(tmp_path)
+    assert query.box == (0, 0, 10, 20)
+
+
 def test_ukbench_groups_are_four_in_a_row(tmp_path):
     for number in (0, 1, 2, 3, 4, 5, 7):
         Image.new("RGB", (20, 10)).save(tmp_path / f"ukbench{number:05}.jpg")

@@ -17,6 +17,7 @@ from jaxret.evaluation import (
     Ranking,
     evaluate_leave_one_out,
     evaluate_queries,
+    item_ranking,
     label_protocol,
     rank_items,
 )
@@ -219,6 +220,25 @@ def test_figures_do_not_depend_on_the_blocks_that_queries_are_ranked_in(monkeypa
     for name, figures in whole.items():
         assert in_blocks[name] == pytest.approx(figures, abs=1e-12)
     assert ("mAP" in whole["all"]) == (ranking.depth is None and ranking.min_cosine is None)
+
+
+@pytest.mark.parametrize(
+    "ranking", [Ranking(), Ranking("euclidean", 0.4), Ranking("hamming")], ids=lambda r: r.distance
+)
+def test_rows_of_queries_are_ranked_some_at_a_time(monkeypatch, ranking) -> None:
+    rng = np.random.default_rng(4)
+    make = make_codes if ranking.distance == "hamming" else make_rows
+    queries, gallery = make(rng, 9, 3), make(rng, 12, 2)
+    whole = item_ranking.nearest_with_cosines(queries, gallery, ranking, 5)
+    ranked, fill = [], item_ranking._fill_part
+    monkeypatch.setattr(item_ranking, "_fill_part", lambda *given: ranked.append(len(given[2])) or fill(*given))
+    monkeypatch.setattr(item_ranking, "_PAIRS_AT_ONCE", 4 * len(gallery.vectors))
+    parts = item_ranking.nearest_with_cosines(queries, gallery, ranking, 5)
+    np.testing.assert_array_equal(parts[0].ids, whole[0].ids)
+    np.testing.assert_array_equal(parts[0].distances, whole[0].distances)
+    np.testing.assert_array_equal(parts[1], whole[1])
+    assert max(ranked) == 4
+    assert sum(ranked) == len(queries.vectors)
 
 
 def test_nothing_relevant_gives_no_figures() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import weakref
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -99,6 +100,33 @@ def test_other_views_are_changed_and_the_first_is_not(encoder: VideoEncoder, tmp
     np.testing.assert_array_equal(loaded[0][0], loaded[1][0])
     assert np.abs(loaded[1][1] - loaded[0][1]).max() > 0.1 * np.abs(loaded[0]).max()
     assert np.abs(loaded[1][1] - loaded[1][2]).max() > 0.1 * np.abs(loaded[0]).max()
+
+
+def test_clips_of_more_videos_than_files_may_be_open_are_the_same(
+    encoder: VideoEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = make_features(encoder, tmp_path, views=2)
+    videos, classes = [0, 1, 3, 5], [0, 1, 1, 0]
+
+    def clips() -> list[np.ndarray]:
+        read = features.reader(videos, classes)
+        return [read(row, np.random.default_rng(row))["inputs"] for row in (0, 1, 2, 3, 0, 2)]
+
+    whole = clips()
+    held: list[weakref.ref] = []
+    load = features._load
+
+    def watched(index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        assert sum(vectors() is not None for vectors in held) <= 2
+        loaded = load(index)
+        held.append(weakref.ref(loaded[0]))
+        return loaded
+
+    monkeypatch.setattr(features, "_load", watched)
+    monkeypatch.setattr("jaxret.recipes.clips.features._most_open_files", lambda: 4)
+    for few, all_open in zip(clips(), whole, strict=True):
+        np.testing.assert_array_equal(few, all_open)
+    assert len(held) == 6  # two are kept: each is opened again
 
 
 def test_a_log_of_cached_frame_vectors_ends_once(

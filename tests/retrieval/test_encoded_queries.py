@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,25 @@ def test_a_refined_query_is_rocchios(made: Path) -> None:
     nearest = {key: distances[rows.items == number].min() for number, key in enumerate(keys) if key != minus}
     assert [hit.item.key for hit in found] == sorted(nearest, key=lambda key: nearest[key])
     np.testing.assert_allclose([hit.distance for hit in found], sorted(nearest.values()), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("codes", VectorSearch(rerank=4)), ("clips", VectorSearch("clip", every_clip=True))]
+)
+def test_what_is_wrong_takes_no_place_of_other_results(name: str, options: VectorSearch, made: Path) -> None:
+    retriever = Retriever.open(made / "runs" / name)
+    encoded = retriever.encode(made / "query.mp4", options=options)
+    wrong = [hit.item.key for hit in retriever.search(encoded, 2, options=options)]
+    feedback = Feedback(minus=tuple(Mark(key) for key in dict.fromkeys(wrong)), minus_weight=1e-6)
+    refined = retriever.refine(encoded, feedback, options=options)
+    found = retriever.search(refined, 4, options=options)
+    assert len(found) == 4
+    everything = replace(options, rerank=None if options.rerank is None else 1000)
+    others = [hit for hit in retriever.search(refined, 1000, options=everything) if hit.item.key not in wrong]
+    if options.every_clip:
+        assert found == others[:4]
+    else:
+        assert {hit.item.key for hit in found} <= {hit.item.key for hit in others}
 
 
 def test_vectors_of_length_one_stay_so(tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_an_index_alone_is_compacted(media: Path, capsys) -> None:
 def test_walks_of_rgbd_are_renewed_and_pruned_whole_or_cut(media: Path, tmp_path: Path, capsys) -> None:
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (8, 32, 32, 3), np.uint8)
-    for name in ("one", "two"):
+    for name in ("one", "two", "three..2"):
         write_rgbd_folder(tmp_path / "walks" / name, frames, np.ones((8, 32, 32)))
 
     def renewed(specification: str) -> list[str]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -126,12 +128,18 @@ class FeatureCache:
         self._remove_abandoned()
 
     def get(self, content: str) -> CachedFeatures | None:
-        """Features stored under a content hash, memory-mapped; None if missing, cut off or malformed."""
+        """Features stored under a content hash, memory-mapped; None if missing, cut off or malformed.
+
+        Raises:
+          OSError: this process holds as many files open as it may.
+        """
         path = self._path(content)
         try:
             features = np.load(path, mmap_mode="r", allow_pickle=False)
             times = np.load(path.with_suffix(".times.npy"), allow_pickle=False)
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError) as error:
+            if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
             return None
         well_formed = features.ndim == 3 and features.dtype == self.dtype and times.dtype == np.float64
         if not well_formed or times.shape != features.shape[:2]:
@@ -207,6 +215,8 @@ class FeatureCache:
         return FeatureTable(self, tuple(usable), computed, reused, broken)
 
     def _path(self, content: str) -> Path:
+        if not re.fullmatch(r"[0-9A-Za-z_-]+", content):  # tags of object stores are any text
+            content = hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
         # Two letters of folder keep directories small with a million items.
         return self.folder / content[-2:] / f"{content}.npy"
 

@@ -13,10 +13,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
+from jaxret.data.decode.image import ImageReader
 from jaxret.data.ground_truth.instances import InstanceQuery
-from jaxret.errors import ConfigError
+from jaxret.errors import ConfigError, MediaError
 
 __all__ = ["holidays_queries", "ukbench_queries"]
 
@@ -73,7 +72,7 @@ def _images(folder: str | os.PathLike[str], pattern: str, example: str) -> Seque
 
 def _whole(path: Path) -> tuple[float, float, float, float]:
     try:
-        with Image.open(path) as image:
-            return 0.0, 0.0, float(image.width), float(image.height)
-    except OSError as error:
-        raise ConfigError(f"{path}: the query cannot be read: {error}") from error
+        with ImageReader(path) as reader:
+            return 0.0, 0.0, float(reader.info.width), float(reader.info.height)
+    except MediaError as error:
+        raise ConfigError(f"{path}: the query cannot be read: {error.reason}") from error

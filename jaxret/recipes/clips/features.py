@@ -8,6 +8,7 @@ temporal sampling has several to choose from.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,11 +111,12 @@ class FrozenFeatures:
     ) -> Callable[[int, np.random.Generator], dict[str, Any]]:
         """`read(row, rng)` for `TrainingInput`: a random clip of item `indices[row]`: a random version and chunk,
         and a random moment of each of T equal segments."""
-        loaded = [self._load(index) for index in indices]
+        # Each holds a file open while it is there.
+        loaded = functools.lru_cache(_most_open_files() // 2)(lambda row: self._load(indices[row]))
         count = self._preprocessing.frames
 
         def read(row: int, rng: np.random.Generator) -> dict[str, Any]:
-            vectors, times, spans = loaded[row]
+            vectors, times, spans = loaded(row)
             view, chunk = rng.integers(len(vectors)), rng.integers(len(spans))
             start, end = spans[chunk]
             moments = start + (np.arange(count) + rng.random(count)) * ((end - start) / count)
@@ -158,3 +160,13 @@ class FrozenFeatures:
     def _spans(self, info: MediaInfo) -> np.ndarray:
         length, overlap = self._preprocessing.chunk_seconds, self._preprocessing.chunk_overlap
         return chunk_spans(info.duration, length, overlap, info.parts)
+
+
+def _most_open_files() -> int:
+    """How many files this process may hold open."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 512
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 16 if limit == resource.RLIM_INFINITY else limit

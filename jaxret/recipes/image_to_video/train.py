@@ -10,7 +10,8 @@ import numpy as np
 
 from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.data.dataset import MediaDataset
-from jaxret.data.sampling.frames import frames_on_display
+from jaxret.data.readers import MediaInfo
+from jaxret.data.sampling.frames import frames_on_display, moments_at_rate
 from jaxret.data.sampling.reading import open_item, read_images
 from jaxret.data.sampling.shot_cleaning import clean_shot
 from jaxret.data.sampling.transforms import centre_geometry
@@ -190,8 +191,10 @@ def _held_out_queries(
     queries = HeldOutFrames.of([shot for _, shot in shots], [video for video, _ in shots], seed=config.seed)
     if not config.screen_photos:
         return queries
-    moments = (queries.frames / config.rate)[:, None]
     of_films = queries.videos[queries.shot_of_query]
+    times = {film: _times(dataset.info(film), config) for film in np.unique(of_films).tolist()}
+    shown = zip(of_films.tolist(), queries.frames.tolist(), strict=True)
+    moments = np.array([[times[film][frame]] for film, frame in shown])
     store = run.path / f"photographs-{split}.npy"
     photos = screen_photo_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
     return dataclasses.replace(queries, vectors=photos[:, 0])
@@ -208,6 +211,11 @@ def shots_by_video(media: dict[int, FrameVectors], config: ImageToVideoConfig) -
     return [(index, shot) for index, video in media.items() for shot in shots_of(video, sampling)]
 
 
+def _times(info: MediaInfo, config: ImageToVideoConfig) -> np.ndarray:
+    """The seconds of a film's sampled frames; after a gap they count from its end."""
+    return moments_at_rate(info.duration, config.rate, info.parts)
+
+
 def cleaned(dataset: MediaDataset, video: int, shot: Shot, config: ImageToVideoConfig) -> np.ndarray:
     """The frame vectors of a shot that train; with `clean` those whose frames match each other."""
     if not config.clean or len(shot.vectors) < 2:
@@ -215,5 +223,5 @@ def cleaned(dataset: MediaDataset, video: int, shot: Shot, config: ImageToVideoC
     preprocessing = config.preprocessing()
     with open_item(dataset, video, preprocessing) as reader:
         geometry = centre_geometry(reader.info.height, reader.info.width, preprocessing)
-        positions = frames_on_display(reader.times, shot.frames / config.rate)
+        positions = frames_on_display(reader.times, _times(reader.info, config)[shot.frames])
         return shot.vectors[clean_shot(np.stack(list(read_images(reader, positions, geometry, preprocessing))))]

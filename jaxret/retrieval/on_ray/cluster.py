@@ -80,4 +80,10 @@ def answer_of(ray: Any, sent: Any) -> Any:
 
 def ended_workers(ray: Any) -> tuple[type[Exception], ...]:
     """The errors that tell that a worker, or the machine that it ran on, is no more."""
-    return (ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError, ray.exceptions.ObjectLostError)
+    names = (
+        "RayActorError",
+        "WorkerCrashedError",
+        "ObjectLostError",
+        "OutOfMemoryError",
+    )  # the last: Ray ended it itself
+    return tuple(getattr(ray.exceptions, name) for name in names if hasattr(ray.exceptions, name))

@@ -143,6 +143,10 @@ class TwoPassSystem(DescribingSystem, Generic[Query]):
         rows = []
         for mark in feedback.plus:
             own = np.flatnonzero(gallery.items == index.id_of(mark.key))
+            if mark.span is not None:
+                starts = gallery.stored(SIZES, own).starts
+                inside = (starts >= mark.span[0]) & (starts <= mark.span[1])
+                own = own[inside] if inside.any() else own[[int(np.abs(starts - mark.span[0]).argmin())]]
             found = gallery.locate(encoded.region, own, idf=options.idf)
             rows.append(found.rows[0])
         found = gallery.locate(encoded.region, np.unique(rows), idf=options.idf)

@@ -15,7 +15,7 @@ from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, EncoderMismatchError, IndexFormatError, MediaError
 from jaxret.models import create_backbone
 from jaxret.models.store import load_encoder, save_encoder
-from jaxret.retrieval import Hit, Region, RegionSearch, Retriever, VectorSearch, single_file
+from jaxret.retrieval import Feedback, Hit, Mark, Region, RegionSearch, Retriever, VectorSearch, single_file
 from jaxret.retrieval.storage import bytes_per_image
 
 FLAG = Region(8, 8, 24, 24)
@@ -83,6 +83,19 @@ def test_films_are_found_by_their_frames(retriever: Retriever, films: Path, imag
     assert {match.item.key for match in best} == {"x.mp4", "a.png", "b.png"}
     at_the_sea = retriever.search(films / "y.mp4", 1, options=RegionSearch(region, at=0.5), kinds=["video"])[0]
     assert (at_the_sea.item.key, at_the_sea.start) == ("y.mp4", pytest.approx(0.5, abs=0.11))
+
+
+def test_a_marked_part_of_a_film_moves_the_query_alone(retriever: Retriever, images: Path) -> None:
+    options = RegionSearch(FLAG)
+    encoded = retriever.encode(images / "a.png", options=options)
+
+    def found(span: tuple[float, float] | None) -> list[Hit]:
+        refined = retriever.refine(encoded, Feedback((Mark("x.mp4", span),)), options=options)
+        return retriever.search(refined, 20, options=options)
+
+    assert found((1.3, 1.7)) == found(None)  # the flag is shown there, which looks most like the query
+    assert found((0.3, 0.7)) != found(None)
+    assert found((90.0, 91.0)) == found((2.3, 2.7))  # none lies there: the nearest
 
 
 def test_kinds_take_no_candidate_of_the_other(retriever: Retriever, images: Path) -> None:
