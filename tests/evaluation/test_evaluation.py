@@ -229,11 +229,11 @@ def test_rows_of_queries_are_ranked_some_at_a_time(monkeypatch, ranking) -> None
     rng = np.random.default_rng(4)
     make = make_codes if ranking.distance == "hamming" else make_rows
     queries, gallery = make(rng, 9, 3), make(rng, 12, 2)
-    whole = item_ranking.nearest_with_cosines(queries, gallery, ranking, 5)
+    whole = item_ranking._ranked(queries, gallery, ranking, None, None)
     ranked, fill = [], item_ranking._fill_part
     monkeypatch.setattr(item_ranking, "_fill_part", lambda *given: ranked.append(len(given[2])) or fill(*given))
     monkeypatch.setattr(item_ranking, "_PAIRS_AT_ONCE", 4 * len(gallery.vectors))
-    parts = item_ranking.nearest_with_cosines(queries, gallery, ranking, 5)
+    parts = item_ranking._ranked(queries, gallery, ranking, None, None)
     np.testing.assert_array_equal(parts[0].ids, whole[0].ids)
     np.testing.assert_array_equal(parts[0].distances, whole[0].distances)
     np.testing.assert_array_equal(parts[1], whole[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import json
 import re
@@ -16,7 +17,10 @@ from two_processes import train_in_two_processes
 
 from jaxret import train
 from jaxret.__main__ import dispatch
+from jaxret.data.dataset import MediaDataset
+from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
+from jaxret.data.readers import ArrayReader
 from jaxret.data.splits import split_items
 from jaxret.errors import ConfigError, MediaError
 from jaxret.models.store import encoder_arrays, load_encoder
@@ -24,7 +28,7 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, make_encoder
 from jaxret.recipes.image_to_video.train import cleaned, shots_by_video, whole_films
 from jaxret.recipes.image_to_video.training_frames import training_frames
-from jaxret.retrieval.encode import frame_vectors
+from jaxret.retrieval.encode import Shot, frame_vectors
 from jaxret.training import LoopConfig
 
 # fmt: off
@@ -325,3 +329,29 @@ def test_a_vector_has_128_numbers_or_those_of_its_map() -> None:
 def test_settings_out_of_range_are_named(settings, message) -> None:
     with pytest.raises(ConfigError, match=message):
         ImageToVideoConfig(data="films", **settings)
+
+
+def test_frames_after_a_gap_are_cleaned_where_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film of a second, nothing for 70, and a second: frames 2 and 3 of two a second are those at 71 and 71.5."""
+    greys = np.array([10, 60, 110, 160], np.uint8)
+    pixels = np.broadcast_to(greys[:, None, None, None], (4, 96, 96, 3)).copy()
+
+    class Film(MediaDataset):
+        items = (MediaItem("film", "video"),)
+
+        def open(self, index: int) -> ArrayReader:
+            reader = ArrayReader(pixels, np.array([0.0, 0.5, 71.0, 71.5]), 72.0)
+            reader.info = dataclasses.replace(reader.info, parts=((0.0, 1.0), (71.0, 72.0)))
+            return reader
+
+    shown: list[np.ndarray] = []
+
+    def keep_all(frames: np.ndarray) -> np.ndarray:
+        shown.append(frames)
+        return np.arange(len(frames))
+
+    monkeypatch.setattr("jaxret.recipes.image_to_video.train.clean_shot", keep_all)
+    config = ImageToVideoConfig(rate=2.0, image_size=96, query_image_size=96, clean=True)
+    shot = Shot(2, 4, 71.0, 72.0, np.array([2, 3]), np.zeros((2, 5), np.float32))
+    assert cleaned(Film(), 0, shot, config).shape == (2, 5)
+    assert [frame.mean() for frame in shown[0]] == [110, 160]
