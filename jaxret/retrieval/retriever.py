@@ -214,7 +214,7 @@ class Retriever:
         return self.system.search(self.index, dataset, self._count(k), options, wanted, where, threads)
 
     def _with_left_out(self, count: int, options: Any, left_out: Collection[str]) -> tuple[int, Any]:
-        """How many results to ask for, and how, so that `count` stay without what is left out."""
+        """How many results the index is to give, and how it searches, so that `count` stay without what is left out."""
         if not left_out:
             return count, options
         hidden = len(left_out)
