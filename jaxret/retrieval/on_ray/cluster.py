@@ -80,10 +80,6 @@ def answer_of(ray: Any, sent: Any) -> Any:
 
 def ended_workers(ray: Any) -> tuple[type[Exception], ...]:
     """The errors that tell that a worker, or the machine that it ran on, is no more."""
-    names = (
-        "RayActorError",
-        "WorkerCrashedError",
-        "ObjectLostError",
-        "OutOfMemoryError",
-    )  # the last: Ray ended it itself
+    # The last is of a worker that Ray itself ended for its memory.
+    names = ("RayActorError", "WorkerCrashedError", "ObjectLostError", "OutOfMemoryError")
     return tuple(getattr(ray.exceptions, name) for name in names if hasattr(ray.exceptions, name))

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxret.models.layers.cpu.conv3d import largest_divisor
+from jaxret.models.layers.cpu.conv3d import largest_divisor, seen_by
 
 __all__ = ["narrow_convolution"]
 
@@ -76,10 +76,7 @@ def _gradient_of_kernel(
         padded = jnp.pad(images, ((0, 0), *pads, (0, 0)))
         seen = []
         for place in itertools.product(*map(range, window)):
-            spans = zip(place, sizes, strides, strict=True)
-            # Of an image smaller than the window nothing is seen.
-            shown = (slice(a, max(a, a + (n - 1) * step + 1), step) for a, n, step in spans)
-            seen.append(padded[(slice(None), *shown)])
+            seen.append(padded[(slice(None), *map(seen_by, place, sizes, strides))])
         rows = jnp.concatenate(seen, axis=-1).reshape(-1, columns)
         upstream = upstream.reshape(-1, out_channels)
         return lax.dot_general(rows, upstream, (((0,), (0,)), ((), ())), preferred_element_type=jnp.float32)

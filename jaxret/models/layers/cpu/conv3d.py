@@ -65,7 +65,7 @@ def _join_frames(inputs: jax.Array, kernel: jax.Array, step: int, pads: tuple[in
     wide, *window, channels, out_channels = kernel.shape
     padded = jnp.pad(inputs, ((0, 0), pads, *((0, 0),) * (inputs.ndim - 2)))
     outputs = _outputs(inputs.shape[1], wide, step, pads)
-    joined = jnp.concatenate([padded[:, _seen(a, outputs, step)] for a in range(wide)], axis=-1)
+    joined = jnp.concatenate([padded[:, seen_by(a, outputs, step)] for a in range(wide)], axis=-1)
     return joined, jnp.moveaxis(kernel, 0, -3).reshape(1, *window, wide * channels, out_channels)
 
 
@@ -151,7 +151,7 @@ def gradient_of_kernel(
         seen = part(padded, *block, frames_of_block)
         places = itertools.product(*map(range, window))
         rows = jnp.concatenate(
-            [seen[(slice(None), slice(None), *map(_seen, p, sizes, strides[1:]))] for p in places], -1
+            [seen[(slice(None), slice(None), *map(seen_by, p, sizes, strides[1:]))] for p in places], -1
         )
         pulled = part(upstream, *block, frames_of_block + wide - 1)
         pulled = jnp.concatenate([pulled[:, wide - 1 - a :][:, :frames_of_block] for a in range(wide)], -1)
@@ -209,8 +209,8 @@ def _frame_by_frame(
     return outputs.reshape(*inputs.shape[:2], *outputs.shape[1:])
 
 
-def _seen(start: int, count: int, step: int) -> slice:
-    """What offset `start` of the kernel sees at `count` outputs."""
+def seen_by(start: int, count: int, step: int) -> slice:
+    """What place `start` of the window sees along an axis at `count` outputs; of none, nothing."""
     return slice(start, max(start, start + (count - 1) * step + 1), step)
 
 

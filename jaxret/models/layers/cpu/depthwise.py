@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxret.models.layers.cpu.conv3d import seen_by
 from jaxret.models.layers.feature_map import per_channel
 
 __all__ = ["padded_for_shifts", "shifted_convolution"]
@@ -43,7 +44,7 @@ def shifted_convolution(inputs: jax.Array, kernel: jax.Array, strides: Strides, 
     outputs = _output_sizes(padded.shape[1:-1], kernel.shape[:-1], strides)
     total: jax.Array | None = None
     for place in _places(kernel):
-        seen = (_seen(start, count, step) for start, count, step in zip(place, outputs, strides, strict=True))
+        seen = (seen_by(start, count, step) for start, count, step in zip(place, outputs, strides, strict=True))
         view = padded[(slice(None), *seen)]
         term = view * per_channel(kernel[place], view)
         total = term if total is None else total + term
@@ -105,7 +106,9 @@ def _gradient_of_kernel(
         new_sums = []
         for (first, *others), total in zip(places, sums, strict=True):
             line = lax.dynamic_index_in_dim(padded, row * strides[0] + first, axis=1, keepdims=False)
-            seen = (_seen(start, count, step) for start, count, step in zip(others, columns, strides[1:], strict=True))
+            seen = (
+                seen_by(start, count, step) for start, count, step in zip(others, columns, strides[1:], strict=True)
+            )
             new_sums.append(total + line[(slice(None), *seen)].astype(jnp.float32) * upstream)
         return new_sums, None
 
@@ -124,11 +127,6 @@ def padded_for_shifts(inputs: jax.Array, pads: Pads) -> jax.Array:
 def _places(kernel: jax.Array) -> Iterator[tuple[int, ...]]:
     """The places of the window, row by row."""
     return itertools.product(*map(range, kernel.shape[:-1]))
-
-
-def _seen(start: int, count: int, step: int) -> slice:
-    """What a place `start` of the window sees at `count` outputs; of none, nothing."""
-    return slice(start, max(start, start + (count - 1) * step + 1), step)
 
 
 def _output_sizes(padded: tuple[int, ...], window: tuple[int, ...], strides: Strides) -> list[int]:
