@@ -207,25 +207,14 @@ class Retriever:
         wanted, options = self._wanted(kinds, where), self._options(options)
         if isinstance(query, EncodedQuery):
             count = self._count(k)
-            more, options = self._with_left_out(count, options, query.left_out)
+            more = count
+            if query.left_out:
+                more, options = self.system.finds_beside(self.index, query.left_out, count, options)
+                more = self._count(more)
             hits = self.system.search_encoded(self.index, query.content, more, options, wanted, where, threads)
             return [hit for hit in hits if hit.item.key not in query.left_out][:count]
         dataset = query if isinstance(query, MediaDataset) else single_file(query)
         return self.system.search(self.index, dataset, self._count(k), options, wanted, where, threads)
-
-    def _with_left_out(self, count: int, options: Any, left_out: Collection[str]) -> tuple[int, Any]:
-        """How many results the index is to give, and how it searches, so that `count` stay without what is left out."""
-        if not left_out:
-            return count, options
-        hidden = len(left_out)
-        if getattr(options, "every_clip", False):  # each of its chunks or shots may be found
-            ids = [self.index.id_of(key) for key in left_out if key in self.index]
-            hidden = int(self.index.rows_per_item("clip")[ids].sum())
-        more = self._count(count + hidden)
-        rerank = getattr(options, "rerank", None)
-        if rerank is not None and rerank >= count:  # less than k it may not be
-            options = dataclasses.replace(options, rerank=max(rerank, more))
-        return more, options
 
     def search_text(
         self,

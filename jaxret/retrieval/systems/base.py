@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import importlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
@@ -170,6 +170,17 @@ class System(abc.ABC):
         """The k nearest items of what `encode_query` or `encode_text` made; arguments and errors as of `search`."""
         search = self.search_text if isinstance(encoded, str) else self.search
         return search(index, encoded, k, options, kinds, where, threads)
+
+    def finds_beside(self, index: MediaIndex, left_out: Collection[str], count: int, options: Any) -> tuple[int, Any]:
+        """How many results are to be found, and by which options, so that `count` are of other items than some.
+
+        Args:
+          index: of this system.
+          left_out: keys of those items.
+          count: results wanted.
+          options: of the search.
+        """
+        return count + len(left_out), options
 
     def refined(self, index: MediaIndex, encoded: Any, feedback: Feedback, options: Any) -> Any:
         """An encoded query, moved towards what was marked as right and away from what was marked as wrong.

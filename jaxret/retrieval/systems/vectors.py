@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -134,6 +134,20 @@ class VectorSystem(System):
             found = index.each_part(nearest_sequences, clips, k, ranking, kinds=kinds, where=where, threads=threads)
             return best_per_item([hit for hits in found for hit in hits], k, index)
         return VectorQuery(encoded, k, options, kinds, where, threads).hits(index, self.encoder)
+
+    def finds_beside(
+        self, index: MediaIndex, left_out: Collection[str], count: int, options: VectorSearch | SequenceSearch
+    ) -> tuple[int, VectorSearch | SequenceSearch]:
+        """See `System.finds_beside`."""
+        found = count + len(left_out)
+        if not isinstance(options, VectorSearch):
+            return found, options
+        if options.every_clip:  # each of an item's chunks or shots may be found
+            ids = [index.id_of(key) for key in left_out if key in index]
+            found = count + int(index.rows_per_item("clip")[ids].sum())
+        if options.rerank is not None and options.rerank >= count:  # fewer than are found it may not put in order
+            options = dataclasses.replace(options, rerank=max(options.rerank, found))
+        return found, options
 
     def refined(
         self, index: MediaIndex, encoded: EncodedMedia, feedback: Feedback, options: VectorSearch | SequenceSearch

@@ -17,7 +17,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-__all__ = ["block_of_frames", "gradient_of_kernel", "largest_divisor", "offset_convolution", "sum_over_offsets"]
+__all__ = [
+    "block_of_frames",
+    "gradient_of_kernel",
+    "largest_divisor",
+    "offset_convolution",
+    "seen_by",
+    "sum_over_offsets",
+]
 
 Strides = tuple[int, ...]
 Pads = tuple[tuple[int, int], ...]
