@@ -4,7 +4,9 @@ Pages are `docs/results/*.md`: one a system and one for the kernels; a section a
 rows of the same data and metrics. Rows are (setting, method), columns are metrics; over several seeds a cell is mean
 ± standard deviation, of a sample (`common.spread`). The paper's own figure stands beside ours in brackets. Of what a
 training gave epoch by epoch the means of its first and last three epochs are shown. Of the speed files only ratios are
-shown, one a line: times move with the machine. `--check` changes nothing and exits with 1 if a page is out of date.
+shown, one a line: times move with the machine. Times of several processors in one table say theirs. Calls stand at the
+end of a section, and where there are several, under each table the numbers of its own. `--check` changes nothing and
+exits with 1 if a page is out of date.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,6 +157,7 @@ PAGES = {
 }
 SHOWN_EPOCHS = 3  # at each end of a training
 RATIO_WORDS = ("times", "beside", "recall", "share", "to compile")
+TIME_WORDS = frozenset({"us", "ms", "s", "h", "second", "seconds", "CPU-seconds", "hours", "time", "times", "GB/s"})
 
 
 def main() -> int:
@@ -181,9 +184,17 @@ def render(page: Page) -> str:
         lines += [f"```{{figure}} ../../benchmarks/results/{name}", f":alt: {caption}", "", caption, "```", ""]
     for name, heading in page.sources.items():
         results = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-        lines += [f"## {heading}", "", provenance(results), ""]
         ratios = name.startswith("speed_") and any(map(is_ratio, results["rows"]))
-        lines += ratio_table(results["rows"]) if ratios else accuracy_tables(results["rows"])
+        rows = rows_with_processors(results, one_table=ratios)
+        tables = list(ratio_tables(rows) if ratios else accuracy_tables(rows))
+        lines += [f"## {heading}", ""]
+        for shown in tables:
+            lines += [*shown.lines, ""]
+            if len(results["calls"]) > 1:
+                lines += [numbered(shown.calls) + ".", ""]
+        if paper_data := sorted({entry["paper_data"] for entry in rows if "paper_data" in entry}):
+            lines += [f"In brackets: the paper's own figure ({'; '.join(paper_data)}).", ""]
+        lines += calls_of(results["calls"])
     if any("±" in line for line in lines):
         head += [
             "After ± stands the standard deviation of seeds or draws, as of a sample (n - 1 in the denominator).",
@@ -192,64 +203,116 @@ def render(page: Page) -> str:
     return "\n".join(head + lines).rstrip() + "\n"
 
 
-def provenance(results: dict[str, Any]) -> str:
-    """The command, commit, machine and versions behind a result file, in one line."""
-    machine = results["machine"]
-    versions = ", ".join(f"{package} {version}" for package, version in results["versions"].items())
-    where = f"{machine['processor']}, {machine['cores']} cores; {versions}"
-    line = f"`{results['command']}` at {results['commit']}; {where}."
-    earlier = ", ".join(f"`{call['command']}` at {call['commit']}" for call in results.get("earlier", []))
-    return f"{line} Rows that this call did not make are of {earlier}." if earlier else line
+@dataclass(frozen=True)
+class Table:
+    """A table of a page.
+
+    Attributes:
+      lines: in Markdown, with its heading.
+      calls: the numbers of the calls that its rows are of.
+    """
+
+    lines: Sequence[str]
+    calls: Collection[int]
 
 
-def is_ratio(entry: dict[str, Any]) -> bool:
+def rows_with_processors(results: Mapping[str, Any], one_table: bool) -> list[dict[str, Any]]:
+    """The rows of a file; those of times say their `processor` where a table, of their data or the one, has several."""
+    processors = {call["id"]: call["machine"]["processor"] for call in results["calls"]}
+    timed = is_ratio if one_table else is_time
+    found: dict[str, set[str]] = {}
+    for entry in filter(timed, results["rows"]):
+        found.setdefault("" if one_table else entry["data"], set()).add(processors[entry["call"]])
+    return [
+        entry | {"processor": processors[entry["call"]]}
+        if timed(entry) and len(found["" if one_table else entry["data"]]) > 1
+        else entry
+        for entry in results["rows"]
+    ]
+
+
+def calls_of(calls: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The calls that a section's figures are of, and below those of one machine what it is."""
+    alike: dict[str, list[Mapping[str, Any]]] = {}
+    for call in calls:
+        versions = ", ".join(f"{package} {version}" for package, version in call["versions"].items())
+        where = f"{call['machine']['processor']}, {call['machine']['cores']} cores; {versions}"
+        alike.setdefault(where, []).append(call)
+    for where, same in alike.items():
+        head = f"{numbered([call['id'] for call in same])}, on" if len(calls) > 1 else "On"
+        yield from [f"{head} {where}:", ""]
+        for call in same:
+            number = f"{call['id']}: " if len(calls) > 1 else ""
+            yield f"- {number}`{call['command']}`, {call['date']}, at {call['commit']}"
+        yield ""
+
+
+def numbered(calls: Collection[int]) -> str:
+    """Numbers of calls, in words: "Calls 1 to 3, 7"."""
+    runs: list[list[int]] = []
+    for number in sorted(calls):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    words = [f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs]
+    return f"Call{'s' if len(calls) > 1 else ''} {', '.join(words)}"
+
+
+def is_ratio(entry: Mapping[str, Any]) -> bool:
     """Whether a row compares two times of one run."""
     return any(word in entry["metric"] for word in RATIO_WORDS)
 
 
-def ratio_table(rows: list[dict[str, Any]]) -> list[str]:
+def is_time(entry: Mapping[str, Any]) -> bool:
+    """Whether a row is a time, or compares two."""
+    return not TIME_WORDS.isdisjoint(entry["metric"].replace(",", " ").split())
+
+
+def ratio_tables(rows: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
     """The ratios measured in one run, and the times to compile, one a line."""
+    shown = list(filter(is_ratio, rows))
+    processors = any("processor" in entry for entry in shown)
     cells = [
-        [entry["data"], ", ".join(filter(None, [entry["method"], entry.get("setting")])), entry["metric"],
-         cell([entry["value"]])]
-        for entry in rows
-        if is_ratio(entry)
+        [entry["data"], ", ".join(filter(None, [entry["method"], entry.get("setting")])),
+         *([entry["processor"]] if processors else []), entry["metric"], cell([entry["value"]])]
+        for entry in shown
     ]  # fmt: skip
-    return [*table(["data", "method", "measure", "value"], cells), ""]
+    header = ["data", "method", *(["processor"] if processors else []), "measure", "value"]
+    yield Table(list(table(header, cells)), {entry["call"] for entry in shown})
 
 
-def accuracy_tables(rows: list[dict[str, Any]]) -> list[str]:
+def accuracy_tables(rows: Sequence[dict[str, Any]]) -> Iterator[Table]:
     """A table for all rows of the same data and the same metrics: methods down, metrics across."""
     rows = [entry for entry in rows if "epoch" not in entry] + ends_of_trainings(rows)
-    values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
-    papers: dict[tuple[tuple[str, str, str], str], float] = {}
+    found: dict[tuple[str, ...], dict[str, list[dict[str, Any]]]] = {}
     for entry in rows:
-        key = (entry["data"], str(entry.get("setting", "")), entry["method"])
-        values.setdefault(key, {}).setdefault(entry["metric"], []).append(entry["value"])
-        if "paper_value" in entry:
-            papers[key, entry["metric"]] = entry["paper_value"]
-    tables: dict[tuple[str, tuple[str, ...]], list[tuple[str, str, str]]] = {}
-    for key, measured in values.items():
+        key = (entry["data"], str(entry.get("setting", "")), entry["method"], entry.get("processor", ""))
+        found.setdefault(key, {}).setdefault(entry["metric"], []).append(entry)
+    tables: dict[tuple[str, tuple[str, ...]], list[tuple[str, ...]]] = {}
+    for key, measured in found.items():
         tables.setdefault((key[0], tuple(measured)), []).append(key)
-    lines: list[str] = []
     for (data, metrics), keys in tables.items():
-        settings = any(key[1] for key in keys)
-        cells = []
-        for key in keys:
-            shown = [*([key[1]] if settings else []), key[2]]
-            for metric in metrics:
-                paper = papers.get((key, metric))
-                shown.append(cell(values[key][metric]) + (f" [{paper:g}]" if paper is not None else ""))
-            cells.append(shown)
+        columns = [n for n in (1, 2, 3) if n == 2 or any(key[n] for key in keys)]
+        cells = [
+            [*(key[n] for n in columns), *(cell_beside_paper(found[key][metric]) for metric in metrics)] for key in keys
+        ]
         alone = sum(other == data for other, _ in tables) == 1
-        lines += [f"### {data}" if alone else f"### {data}: {heading_of(metrics)}", ""]
-        lines += [*table([*(["setting"] if settings else []), "method", *metrics], cells), ""]
-    if paper_data := sorted({entry["paper_data"] for entry in rows if "paper_data" in entry}):
-        lines += [f"In brackets: the paper's own figure ({'; '.join(paper_data)}).", ""]
-    return lines
+        heading = f"### {data}" if alone else f"### {data}: {heading_of(metrics)}"
+        header = [("", "setting", "method", "processor")[n] for n in columns]
+        yield Table(
+            [heading, "", *table([*header, *metrics], cells)],
+            {entry["call"] for key in keys for metric in metrics for entry in found[key][metric]},
+        )
 
 
-def ends_of_trainings(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def cell_beside_paper(entries: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of a figure as a cell, with the paper's own in brackets."""
+    paper = [f" [{entry['paper_value']:g}]" for entry in entries if "paper_value" in entry]
+    return cell([entry["value"] for entry in entries]) + "".join(paper[-1:])
+
+
+def ends_of_trainings(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Two rows for each figure that is given epoch by epoch: its mean of the first epochs, and of the last."""
     curves: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for entry in rows:

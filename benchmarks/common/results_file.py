@@ -33,6 +33,7 @@ def processor_name() -> str:
     return f"{name}, family {facts['cpu family']} model {facts['model']}" if "cpu family" in facts else name
 
 
+@functools.cache  # a call that writes several times is one call, however busy the machine gets
 def describe_machine() -> dict[str, Any]:
     """Processor, cores that may be used, memory, system, and how busy the machine was."""
     facts: dict[str, Any] = {"system": platform.platform(), "python": platform.python_version()}
@@ -144,31 +145,26 @@ def rows_of(
 def write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = ()) -> Path:
     """Writes benchmarks/results/<name>.json, replacing an older one at once, and returns its path.
 
+    The file holds `calls`, each with its command, commit, date, machine and versions, and `rows`, each with the `id` of
+    the call that measured it.
+
     Args:
         name: such as "speed_rank".
         rows: from `row`.
         packages: distributions whose versions matter, beside jaxret and numpy.
     """
-    return _write(name, rows, packages, [])
+    return _write(name, rows, packages, {"calls": [], "rows": []})
 
 
 def update(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str] = ()) -> Path:
-    """As `write`, but rows of the old file for which there is no new one stay.
+    """As `write`, but rows of the old file for which there is no new one stay, and the calls that they are of.
 
-    Rows are of the same figure where all but their values is the same. `earlier` in the file lists the command,
-    commit and date of each call that rows may be left of. A call may update several times, and give a figure twice
-    where two of its parts measure it: the last stands.
+    Rows are of the same figure where all but their values and calls is the same. A call may update several times, and
+    give a figure twice where two of its parts measure it: the last stands.
     """
     path = RESULTS / f"{name}.json"
-    fresh = {_figure_of(one): one for one in rows}
-    rows = list(fresh.values())
-    if not path.exists():
-        return write(name, rows, packages)
-    old = json.loads(path.read_text(encoding="utf-8"))
-    kept = [one for one in old["rows"] if _figure_of(one) not in fresh]
-    calls = [*old.get("earlier", []), {key: old[key] for key in _this_call()}]
-    others = [call for place, call in enumerate(calls) if call != _this_call() and call not in calls[:place]]
-    return _write(name, [*kept, *rows], packages, others if kept else [])
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"calls": [], "rows": []}
+    return _write(name, list({_figure_of(one): one for one in rows}.values()), packages, old)
 
 
 def stored_rows(path: Path) -> list[dict[str, Any]]:
@@ -177,26 +173,31 @@ def stored_rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _this_call() -> dict[str, str]:
-    """What tells one call of a benchmark from another."""
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return {"command": command(), "commit": commit(), "date": today}
+def _this_call(packages: Sequence[str]) -> dict[str, Any]:
+    """What the figures of this call of a program were measured with."""
+    return {
+        "command": command(),
+        "commit": commit(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": describe_machine(),
+        "versions": {"jaxret": jaxret.__version__, **versions_of(["numpy", *packages])},
+    }
 
 
 def _figure_of(entry: dict[str, Any]) -> tuple[Any, ...]:
     return tuple(entry.get(key) for key in ("data", "method", "metric", "setting", "seed", "epoch"))
 
 
-def _write(
-    name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str], earlier: Sequence[dict[str, Any]]
-) -> Path:
-    content = {
-        **_this_call(),
-        "machine": describe_machine(),
-        "versions": {"jaxret": jaxret.__version__, **versions_of(["numpy", *packages])},
-        **({"earlier": list(earlier)} if earlier else {}),
-        "rows": list(rows),
-    }
+def _write(name: str, rows: Sequence[dict[str, Any]], packages: Sequence[str], old: dict[str, Any]) -> Path:
+    fresh = {_figure_of(one) for one in rows}
+    kept = [one for one in old["rows"] if _figure_of(one) not in fresh]
+    calls = [call for call in old["calls"] if call["id"] in {one["call"] for one in kept}]
+    this = _this_call(packages)
+    number = next((call["id"] for call in calls if call == {"id": call["id"], **this}), None)
+    if number is None:
+        number = max((call["id"] for call in calls), default=0) + 1
+        calls.append({"id": number, **this})
+    content = {"calls": calls, "rows": [*kept, *({**one, "call": number} for one in rows)]}
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     with write_atomically(path) as partial:

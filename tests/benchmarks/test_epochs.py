@@ -13,7 +13,11 @@ from render_tables import accuracy_tables
 def training(accuracies: list[float], setting: str = "wide") -> list[dict[str, Any]]:
     """A row an epoch."""
     return [
-        {**results_file.row("clips", "training", "accuracy", value, setting=setting, seed=0), "epoch": number}
+        {
+            **results_file.row("clips", "training", "accuracy", value, setting=setting, seed=0),
+            "epoch": number,
+            "call": 1,
+        }
         for number, value in enumerate(accuracies, start=1)
     ]
 
@@ -27,8 +31,10 @@ def test_every_epoch_is_a_figure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 def test_tables_show_the_ends() -> None:
     rows = training([0.1, 0.2, 0.3, 0.9, 0.4, 0.6, 0.8])[::-1] + training([0.5, 0.7], "narrow")
-    rows.append(results_file.row("clips", "chance", "accuracy", 0.25))
-    text = "\n".join(accuracy_tables(rows))
+    rows.append({**results_file.row("clips", "chance", "accuracy", 0.25), "call": 2})
+    tables = list(accuracy_tables(rows))
+    assert [table.calls for table in tables] == [{2}, {1}]
+    text = "\n".join(line for table in tables for line in table.lines)
     assert "| setting | method | accuracy, first 3 epochs | accuracy, last 3 epochs |" in text
     assert "| wide | training | 0.200 | 0.600 |" in text
     assert "| narrow | training | 0.600 | 0.600 |" in text  # fewer than three: all of them

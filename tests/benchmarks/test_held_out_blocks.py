@@ -32,18 +32,28 @@ def test_no_group_is_on_both_sides(seed: int) -> None:
 
 
 def test_rows_without_a_new_figure_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(word: str, *figures: tuple[int, float]) -> None:
+        monkeypatch.setattr(sys, "argv", ["accuracy_some.py", word])
+        results_file.update("some", [results_file.row("a", "m", "mAP", value, seed=seed) for seed, value in figures])
+
+    def written() -> list[tuple[int, float, str]]:
+        """Seed and value of each row, and the last word of the command that it is of."""
+        content = json.loads((tmp_path / "some.json").read_text())
+        words = {one["id"]: one["command"].split()[-1] for one in content["calls"]}
+        assert set(words) == {one["call"] for one in content["rows"]}  # calls without rows are not kept
+        assert all({"commit", "date", "machine", "versions"} <= set(one) for one in content["calls"])
+        return [(one["seed"], one["value"], words[one["call"]]) for one in content["rows"]]
+
     monkeypatch.setattr(results_file, "RESULTS", tmp_path)
-    monkeypatch.setattr(sys, "argv", ["accuracy_some.py", "first"])
-    results_file.update(
-        "some", [results_file.row("a", "m", "mAP", value, seed=seed) for seed, value in ((0, 0.1), (1, 0.2))]
-    )
-    monkeypatch.setattr(sys, "argv", ["accuracy_some.py", "second"])
-    for value in (0.4, 0.3):  # a call may update several times
-        twice = [results_file.row("a", "m", "mAP", measured, seed=1) for measured in (0.9, value)]  # by two parts
-        path = results_file.update("some", twice)
-    written = json.loads(path.read_text())
-    assert [(row["seed"], row["value"]) for row in written["rows"]] == [(0, 0.1), (1, 0.3)]
-    assert [call["command"].split()[-1] for call in written["earlier"]] == ["first"]
+    call("first", (0, 0.1), (1, 0.2))
+    call("second", (1, 0.9), (1, 0.4))  # by two parts of a call: the last stands
+    assert written() == [(0, 0.1, "first"), (1, 0.4, "second")]
+    call("second", (2, 0.3))  # a call may update several times
+    assert written() == [(0, 0.1, "first"), (1, 0.4, "second"), (2, 0.3, "second")]
+    call("third", (0, 0.5), (1, 0.6))
+    assert written() == [(2, 0.3, "second"), (0, 0.5, "third"), (1, 0.6, "third")]
+    results_file.write("some", [results_file.row("a", "m", "mAP", 0.7, seed=3)])
+    assert written() == [(3, 0.7, "third")]
 
 
 def test_where_work_is_kept_is_no_part_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
