@@ -231,9 +231,9 @@ def setting_of(config: C3dConfig) -> str:
 
 
 def folder_of(config: C3dConfig) -> str:
-    """What the folders of trainings end in."""
-    name = f"{config.width:g}-{config.image_size}-{config.frames}"
-    return name + (f"-{config.optimiser.warmup_steps}" if config.optimiser.warmup_steps else "")
+    """What the folders of trainings end in: all that the command line can change."""
+    size = f"{config.width:g}-{config.image_size}-{config.frames}"
+    return f"{size}-{config.optimiser.warmup_steps}-{config.optimiser.learning_rate:g}-{config.loop.epochs}"
 
 
 def table(args: argparse.Namespace, seed: int, *, hash_bits: int = 0) -> list[dict[str, Any]]:
@@ -243,6 +243,8 @@ def table(args: argparse.Namespace, seed: int, *, hash_bits: int = 0) -> list[di
     config = sized(config, args, WIDTH, dataclasses.replace(config.loop, epochs=args.epochs or EPOCHS), LEARNING_RATE)
     result = trained(config, args.work / f"{seed}-{hash_bits}-{fusion}-{folder_of(config)}")
     setting = setting_of(config) + (f", {hash_bits} bits" if hash_bits else "")
+    setting += f", learning rate {args.learning_rate:g}" if args.learning_rate else ""
+    setting += f", at most {args.epochs} epochs" if args.epochs else ""
     rows = []
     for group, methods in result.figures(result.of_hash_layer() if hash_bits else result.of_network()).items():
         for method, figures in methods.items():
@@ -274,9 +276,9 @@ def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
     config = C3dConfig(data=str(path), fusion="mean")
     loop = LoopConfig(epochs=args.epochs or WHOLE_EPOCHS, evaluate_every=1)
     config = sized(config, args, WHOLE_WIDTH, loop, config.optimiser.learning_rate)
-    rate = config.optimiser.learning_rate
-    log = read_run_log(trained(config, args.work / f"whole-{folder_of(config)}-{rate:g}").run.metrics)
-    setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {setting_of(config)}, learning rate {rate:g}, {len(log)} epochs"
+    log = read_run_log(trained(config, args.work / f"whole-{folder_of(config)}").run.metrics)
+    setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {setting_of(config)}"
+    setting += f", learning rate {config.optimiser.learning_rate:g}, {len(log)} epochs"
     data, rows = f"JHMDB, {WHOLE_CLASSES} classes", []
     for entry in log:
         figures = {"training accuracy": entry["train_accuracy"], "loss": entry["loss"]}

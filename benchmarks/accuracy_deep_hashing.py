@@ -265,16 +265,15 @@ def main() -> None:
     """Run the studies, print a line a training, write the result file."""
     keep_freed_memory()  # before anything begins threads
     parser = StudyParser(__doc__, "accuracy_deep_hashing", STUDIES, seeds=None, cache=True)
-    parser.add_argument("--data", default=str(JHMDB_CLIPS), help="folder or CSV of labelled videos, or tfds:NAME")
-    parser.add_argument("--name", default="JHMDB", help="what the tables call those data")
-    parser.add_argument("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
+    parser.add_setting("--data", default=str(JHMDB_CLIPS), help="folder or CSV of labelled videos, or tfds:NAME")
+    parser.add_setting("--name", default="JHMDB", help="what the tables call those data")
+    parser.add_setting("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES, help="which data (default: all)")
-    parser.add_argument("--backbone", default="mobilenet-v1")
-    parser.add_argument("--weights", default=str(MOBILENET_WEIGHTS), help="of the backbone: imagenet or a file")
+    parser.add_setting("--backbone", default="mobilenet-v1")
+    parser.add_setting("--weights", default=str(MOBILENET_WEIGHTS), help="of the backbone: imagenet or a file")
     args = parser.read()
     if args.split_columns is None and args.data == str(JHMDB_CLIPS):
         args.split_columns = ["split1", "split2", "split3"]
-    args.complete = args.complete and set(args.sources) == set(SOURCES)
     args.work.mkdir(parents=True, exist_ok=True)
     # The studies train the same few shapes over and over.
     jax.config.update("jax_compilation_cache_dir", str((args.work / "compiled").resolve()))
@@ -283,13 +282,14 @@ def main() -> None:
     for name in args.studies:
         STUDIES[name](study)
     packages = ["jax", "flax", "av", "opencv-python-headless"]
-    keep = results_file.write if args.complete else results_file.update
-    path = keep("accuracy_deep_hashing", study.rows, packages)
-    print(path)
-    # The figures show the whole file, of which this call may have been a part.
-    rows = results_file.stored_rows(path)
-    draw_lengths(rows)
-    draw_weights(rows)
+    if args.publish:
+        keep = results_file.write if args.complete else results_file.update
+        path = keep("accuracy_deep_hashing", study.rows, packages)
+        print(path)
+        # The figures show the whole file, of which this call may have been a part.
+        rows = results_file.stored_rows(path)
+        draw_lengths(rows)
+        draw_weights(rows)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ clips). Without whitening the threshold 0.5 finds no cut.
     python benchmarks/accuracy_image_to_video.py                    # all, 3 seeds; half an hour on two cores
     python benchmarks/accuracy_image_to_video.py methods cuts       # some; the other rows of the file stay
     python benchmarks/accuracy_image_to_video.py methods --seeds 0 --backbones mobilenet-v1
-    python benchmarks/accuracy_image_to_video.py methods --data FOLDER --name UCF101 --fps 25
+    python benchmarks/accuracy_image_to_video.py methods --data FOLDER --name UCF101 --fps 25   # printed, not written
 
 Rows are written after each system of `methods`, and after each of the other studies. Films, frame vectors and trainings
 are kept under --work and --cache, so a stopped call goes on where it was; with all of them at hand it takes 5 minutes.
@@ -140,7 +140,9 @@ class Study:
         )
 
     def land(self) -> None:
-        """Write the rows so far into the result file, and draw what the whole file shows."""
+        """Write the rows so far into the result file, if they are for it, and draw what the whole file shows."""
+        if not self.args.publish:
+            return
         path = results_file.update(NAME, self.rows, ["jax", "flax", "av"])
         print(path, flush=True)
         draw(results_file.stored_rows(path), self.args)
@@ -284,10 +286,10 @@ STUDIES = {"methods": methods, "cuts": cuts, "whitening": whitening, "hours": ho
 def main() -> None:
     """Run the studies, print a line a figure, draw, write the result file."""
     parser = StudyParser(__doc__, NAME, STUDIES, seeds=(0, 1, 2), cache=True)
-    parser.add_argument("--data", default=str(JHMDB_CLIPS), help="clips (default: JHMDB)")
-    parser.add_argument("--name", default="JHMDB", help="what the tables call the data")
-    parser.add_argument("--fps", type=float, default=10.0, help="frames a second that films show (default 10)")
-    parser.add_argument("--seconds", type=float, default=120.0, help="that a film lasts, about (default 120)")
+    parser.add_setting("--data", default=str(JHMDB_CLIPS), help="clips (default: JHMDB)")
+    parser.add_setting("--name", default="JHMDB", help="what the tables call the data")
+    parser.add_setting("--fps", type=float, default=10.0, help="frames a second that films show (default 10)")
+    parser.add_setting("--seconds", type=float, default=120.0, help="that a film lasts, about (default 120)")
     parser.add_argument("--backbones", nargs="+", choices=WEIGHTS, default=list(WEIGHTS))
     args = parser.read()
     study = Study(args)

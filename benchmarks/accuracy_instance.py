@@ -32,6 +32,7 @@ times that of its other data with an NDCG of 0.39, reads like 0.0506. They stand
 
     python benchmarks/accuracy_instance.py                        # all, 2 seeds
     python benchmarks/accuracy_instance.py corel --systems Grid   # some; the other rows of the result file stay
+    python benchmarks/accuracy_instance.py --side 512             # another setting: printed, and not written
 
 Images, encoders and indexes are kept under --work, so a stopped call goes on where it was.
 """
@@ -340,18 +341,19 @@ STUDIES: dict[str, Callable[[Study], None]] = {
 def main() -> None:
     """Run the studies, print a line a figure, draw, write the result file."""
     parser = StudyParser(__doc__, "accuracy_instance", STUDIES, seeds=(0, 1))
-    parser.add_argument("--data", type=Path, default=DATA, help="folder of coil17 and corel5k")
-    parser.add_argument("--weights", type=Path, default=MOBILENET_WEIGHTS, help="of MobileNet V1 (Keras .h5)")
+    parser.add_setting("--data", type=Path, default=DATA, help="folder of coil17 and corel5k")
+    parser.add_setting("--weights", type=Path, default=MOBILENET_WEIGHTS, help="of MobileNet V1 (Keras .h5)")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
-    parser.add_argument("--side", type=int, default=384, help="longer side of pictures as they are seen")
-    parser.add_argument("--epochs", type=int, default=2, help="of Faster R-CNN (default 2)")
-    parser.add_argument("--images", type=int, default=100_000, help="of the study of time")
+    parser.add_setting("--side", type=int, default=384, help="longer side of pictures as they are seen")
+    parser.add_setting("--epochs", type=int, default=2, help="of Faster R-CNN (default 2)")
+    parser.add_setting("--images", type=int, default=100_000, help="of the study of time")
     parser.add_argument("--listed", type=int, default=1_000_000, help="of the study of lists on disk")
     args = parser.read()
     study = Study(args)
     for name in args.studies:
         STUDIES[name](study)
-    print(results_file.update("accuracy_instance", study.rows, ["jax", "flax", "opencv-python-headless"]))
+    if args.publish:
+        print(results_file.update("accuracy_instance", study.rows, ["jax", "flax", "opencv-python-headless"]))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ Frame vectors are R-MAC of a frozen network, whitened on a tenth of the scenes, 
   the others.
 
     python benchmarks/accuracy_shots.py                          # all; an hour on two cores, mostly LSTM and GRU
-    python benchmarks/accuracy_shots.py --learned residual       # without those; some 15 minutes
+    python benchmarks/accuracy_shots.py --learned residual       # without those, printed; some 15 minutes
     python benchmarks/accuracy_shots.py methods --seeds 0        # printed, and not written
     python benchmarks/accuracy_shots.py methods --backbone vgg16 --weights FILE   # the paper's network
 
@@ -320,15 +320,15 @@ STUDIES = {"methods": methods, "baselines": baselines, "cost": cost}
 def main() -> None:
     """Run the studies, print a line a figure, write the result file."""
     parser = StudyParser(__doc__, "accuracy_shots", STUDIES, seeds=(0, 1, 2))
-    parser.add_argument("--backbone", choices=WEIGHTS, default="mobilenet-v1")
-    parser.add_argument("--weights", help="of the backbone: a file, imagenet or none (default: what is at hand)")
+    parser.add_setting("--backbone", choices=WEIGHTS, default="mobilenet-v1")
+    parser.add_setting("--weights", help="of the backbone: a file, imagenet or none (default: what is at hand)")
     parser.add_argument("--learned", nargs="+", choices=LEARNED, default=list(LEARNED), help="what is trained")
-    parser.add_argument("--epochs", type=int, default=60, help="of each training (default 60)")
+    parser.add_setting("--epochs", type=int, default=60, help="of each training (default 60)")
     args = parser.read()
     study = Study(args)
     for name in args.studies:
         STUDIES[name](study)
-    if args.complete and args.backbone == parser.get_default("backbone"):
+    if args.complete:
         print(results_file.write("accuracy_shots", study.rows, ["jax", "flax", "av", "scikit-learn"]))
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class StudyParser(argparse.ArgumentParser):
     """Parses the names of studies (none: all), seeds and working folders; programs add what only they have.
+
+    Options choose a part of what there is to measure, or are settings, which change it (`add_setting`). What other
+    settings measure is kept in a folder of its own and is not for the result file.
 
     Args:
       description: the program's docstring.
@@ -29,6 +34,7 @@ class StudyParser(argparse.ArgumentParser):
     ):
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         self.studies = tuple(studies)
+        self.settings: list[str] = []
         self.add_argument("studies", nargs="*", metavar="|".join(self.studies), help="what to run (default: all)")
         self.add_argument("--seeds", type=int, nargs="+", default=seeds if seeds is None else list(seeds))
         self.add_argument("--work", type=Path, default=Path("runs") / name, help="where trainings are kept")
@@ -36,15 +42,30 @@ class StudyParser(argparse.ArgumentParser):
             shared = Path("runs/frame-vectors")
             self.add_argument("--cache", type=Path, default=shared, help="frame vectors, shared by programs")
 
+    def add_setting(self, name: str, **options: Any) -> None:
+        """As `add_argument`, an option that changes what is measured."""
+        self.settings.append(self.add_argument(name, **options).dest)
+
     def read(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-        """The parsed command line. `studies` holds what to run; `complete` is True where that is all of them.
+        """The parsed command line, with what follows from it.
+
+        Returns:
+          All options; `studies` holds what to run. `publish` is False where a setting is not its default, which a line
+          says; `work` is then a folder of these settings. `complete` is True where every option but folders is its
+          default, so that the result file can be written anew.
 
         Raises:
           SystemExit: as argparse's, also for a study that there is not.
         """
-        args = self.parse_args(arguments)
+        args, defaults = self.parse_args(arguments), vars(self.parse_args([]))
         if unknown := sorted(set(args.studies) - set(self.studies)):
             self.error(f"no study {unknown[0]!r}: choose from {', '.join(self.studies)}")
-        args.complete = not args.studies
+        changed = {name: value for name, value in vars(args).items() if value != defaults[name]}
+        args.complete = not changed.keys() - {"work", "cache"}
+        settings = " ".join(f"{name} {changed[name]}" for name in self.settings if name in changed)
+        args.publish = not settings
+        if settings:
+            args.work = args.work / re.sub(r"[^\w.]+", "-", settings)
+            print(f"not the published settings, so that the result file stays as it is: {settings}")
         args.studies = args.studies or list(self.studies)
         return args
