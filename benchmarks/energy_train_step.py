@@ -12,7 +12,8 @@ costs what it costs. Models, objectives, optimisers and batches are the recipes'
 steps are compared in the same run. All sides run in turn in one process that is bound to as many cores as threads, and
 glibc keeps the memory that a step frees, as in `jaxret train`. With two threads our side runs both ways that a user
 has: one CPU device, whose operations take two threads where XLA makes them, and two devices that share a batch
-(`JAX_NUM_CPU_DEVICES=2`).
+(`JAX_NUM_CPU_DEVICES=2`). Where PyTorch takes a quarter longer on two threads than on one, the machine was busy, and
+the rows of two threads are left out.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
-from common.timing import rows_of_child
+from common.timing import disturbed, rows_of_child
 
 MARK = 1.0  # times our time, at least, of the faster of PyTorch's layouts
 PEER = "PyTorch"
 CONVOLUTIONS = ("cnn-lstm on", "cnn-lstm, end", "moving-digits", "c3d", "conv-lstm")  # of which PyTorch has two layouts
-SLOW = ("c3d", "conv-lstm, triplet")  # seconds a step: a few samples
+SLOW = ("c3d", "conv-lstm, triplet")  # seconds a step: as few samples as may be
+LEAST_SAMPLES = 3
 
 
 def measure(threads: int, devices: int, names: list[str], samples: int) -> list[dict[str, Any]]:
@@ -50,7 +53,7 @@ def measure(threads: int, devices: int, names: list[str], samples: int) -> list[
             sides[f"{PEER}, channels last"] = step.in_torch(channels_last=True)
         print(f"\n{name}: {step.what}, {cores}")
         _check_losses(name, sides)
-        rows += _compare(f"{name}: {step.what}", cores, sides, min(samples, 3) if name in SLOW else samples)
+        rows += _compare(f"{name}: {step.what}", cores, sides, LEAST_SAMPLES if name in SLOW else samples)
     return rows
 
 
@@ -85,16 +88,27 @@ def _compare(name: str, cores: str, sides: dict[str, Any], samples: int) -> list
     return rows_of("a training step", cores, found, setting=name)
 
 
+def undisturbed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All rows but those of a step on several threads for which PyTorch took longer than on one."""
+    peers = {(row["setting"], row["method"]): row["value"] for row in rows if row["metric"] == f"{PEER}, ms"}
+    busy = {case for case, time in peers.items() if disturbed(time, peers[case[0], "1 thread"])}
+    for setting, cores in sorted(busy):
+        print(f"\nleft out, for the machine was busy: {setting}, {cores}")
+    return [row for row in rows if (row["setting"], row["method"]) not in busy]
+
+
 def main() -> None:
     """Measures, prints, and without --quick puts the rows into benchmarks/results/energy_train_step.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="of recipes' steps (default: all)")
-    parser.add_argument("--samples", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="three samples, no file")
+    parser.add_argument("--samples", type=int, default=7, help=f"at least {LEAST_SAMPLES}; of slow steps no more")
+    parser.add_argument("--quick", action="store_true", help=f"{LEAST_SAMPLES} samples, no file")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
     parser.add_argument("--devices", type=int, default=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    samples = 3 if arguments.quick else arguments.samples
+    samples = LEAST_SAMPLES if arguments.quick else arguments.samples
+    if samples < LEAST_SAMPLES:
+        parser.error(f"--samples must be at least {LEAST_SAMPLES}, got {samples}")
     from studies.training_steps import STEPS
 
     if unknown := sorted(set(arguments.names) - set(STEPS)):
@@ -108,6 +122,7 @@ def main() -> None:
     for threads, devices in ((1, 1), (2, 1), (2, 2)):
         if threads <= len(os.sched_getaffinity(0)):
             rows += rows_of_child(__file__, threads, "--devices", str(devices), "--samples", str(samples), *names)
+    rows = undisturbed(rows)
     if not arguments.quick:
         from common import results_file
 

@@ -3,7 +3,7 @@
     pip install -e '.[bench]'
     python benchmarks/speed_rank.py --matrix                        # an hour and a half; goes on where it stopped
     python benchmarks/speed_rank.py --kernels hamming --levels avx2
-    python benchmarks/speed_rank.py --levels avx2 --again           # once more: of both times the shorter one counts
+    python benchmarks/speed_rank.py --levels avx2 --runs 2          # each cell twice; the shorter times count
     python benchmarks/speed_rank.py --quick                         # minutes, the cheap cells only; writes no file
 
 A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number of queries and an instruction set;
@@ -13,8 +13,8 @@ and scikit-learn use, by OPENBLAS_CORETYPE; usearch and numba take what the proc
 bits by an instruction that our "portable" does without: its like is "sse4". Ours and the peers run in turn, short calls
 several times in each; the shortest of all counts, on one thread in processor time, which a busy machine stretches less;
 of several threads every second number of queries, after those of the method before have come to rest, and without the
-cells in which a peer took longer than on one. All are exact, and compared in the same run. A peer six times slower than
-another is not tried with more queries.
+cells in which a peer took longer than on one. All are exact, and compared in the same run. A peer that took longer for
+fewer queries of the same items than another takes for all of them is not tried.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
 nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1. All of
@@ -29,6 +29,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -37,9 +38,10 @@ from typing import Any
 import numpy as np
 from common import results_file
 from common.paths import RESULTS
+from common.timing import disturbed
 from studies.rank_speed.cells import KERNELS, LEVELS, Cell, Limits, cells
 from studies.rank_speed.maps import draw
-from studies.rank_speed.measuring import hopeless, measure
+from studies.rank_speed.measuring import fastest_peer, measure
 from studies.rank_speed.searches import PACKAGES, Items
 
 from jaxret.rank import available_simd_levels
@@ -47,7 +49,6 @@ from jaxret.rank import available_simd_levels
 WORK = Path("runs/speed_rank")
 CORE_TYPES = {"avx2": "Haswell", "avx512": "SkylakeX", "avx512vpopcnt": "SkylakeX"}  # of OpenBLAS
 LOWEST_CORE_TYPE = "Nehalem"  # without AVX
-DISTURBED = 1.25  # times the time on one thread: a peer's threads waited for something else
 
 
 def main() -> None:
@@ -60,9 +61,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="for each cell")
     parser.add_argument("--gallery-bytes", type=float, default=330e6, help="larger cells are left out")
     parser.add_argument("--work", type=float, default=1.1e9, help="pairs of words in a cell; larger ones are left out")
-    parser.add_argument(
-        "--again", action="store_true", help="measure what is kept once more, and keep the shorter times"
-    )
+    parser.add_argument("--runs", type=int, default=1, help="of each cell, those that are kept included")
     parser.add_argument("--quick", action="store_true", help="cheap cells, no file")
     parser.add_argument("--report-only", action="store_true", help="measure nothing, write what is kept")
     options = parser.parse_args()
@@ -76,9 +75,8 @@ def main() -> None:
     for level in [] if options.report_only else options.levels:
         command = [sys.executable, *sys.argv]
         subprocess.run(command, env=os.environ | environment(level), check=True)
-    measured = undisturbed([record for level in LEVELS for record in records(level).items()])
     if not options.quick:
-        write(measured)
+        write(undisturbed([record for level in LEVELS for record in shortest(runs_of(level)).items()]))
 
 
 def environment(level: str) -> dict[str, str]:
@@ -103,51 +101,60 @@ def above(level: str) -> list[str]:
 
 
 def measure_level(level: str, options: argparse.Namespace) -> None:
-    """Measures the cells of this process's level that are not kept yet."""
-    kept = set() if options.quick or options.again else set(records(level))
+    """Measures the cells of this process's level that were not measured often enough yet."""
+    kept = [] if options.quick else runs_of(level)
+    runs = Counter(cell for cell, _ in kept)
     limits = Limits(options.gallery_bytes, options.work)
     WORK.mkdir(parents=True, exist_ok=True)
     with (WORK / f"{level}.jsonl").open("a", encoding="utf-8") as file:
-        for kernel, threads in itertools.product(options.kernels, options.threads):
-            left = [cell for cell in cells(kernel, level, threads, limits) if cell not in kept]
+        for run, kernel, threads in itertools.product(range(options.runs), options.kernels, options.threads):
+            left = [cell for cell in cells(kernel, level, threads, limits) if runs[cell] <= run]
             for (count, width), group in itertools.groupby(left, lambda cell: (cell.items, cell.width)):
-                items, slow = Items(kernel, count, width), set()
+                items = Items(kernel, count, width)
                 for cell in group:
-                    times = measure(cell, items, options.seconds, slow)
-                    if len(times) - len(hopeless(times)) > 1:  # some peer is left
-                        slow |= hopeless(times)
-                    ratio = ratio_of(times)
+                    times = measure(cell, items, options.seconds, with_fewer_queries(cell, kept))
+                    kept.append((cell, times))
                     print(f"{level:13} {kernel:9} {threads} x {count:>10,} x {width:4}, {cell.queries:4} queries, "
-                          f"top {cell.k:4}: {ratio:6.2f}", flush=True)  # fmt: skip
+                          f"top {cell.k:4}: {ratio_of(times):6.2f}", flush=True)  # fmt: skip
                     if not options.quick:
                         file.write(json.dumps({"cell": asdict(cell), "seconds": times}) + "\n")
                         file.flush()
 
 
-def records(level: str) -> dict[Cell, dict[str, float]]:
-    """The kept cells of a level, with the shortest seconds of each method."""
+def runs_of(level: str) -> list[tuple[Cell, dict[str, float]]]:
+    """The kept runs of a level's cells: the seconds of each method."""
     path = WORK / f"{level}.jsonl"
+    lines = map(json.loads, path.read_text("utf-8").splitlines() if path.exists() else ())
+    return [(Cell(**line["cell"]), line["seconds"]) for line in lines]
+
+
+def shortest(runs: Sequence[tuple[Cell, dict[str, float]]]) -> dict[Cell, dict[str, float]]:
+    """Of each cell's runs the shortest seconds of each method."""
     found: dict[Cell, dict[str, float]] = {}
-    for line in path.read_text("utf-8").splitlines() if path.exists() else ():
-        record = json.loads(line)
-        best = found.setdefault(Cell(**record["cell"]), record["seconds"])
-        best |= {name: min(time, best.get(name, np.inf)) for name, time in record["seconds"].items()}
+    for cell, seconds in runs:
+        best = found.setdefault(cell, {})
+        best |= {name: min(time, best.get(name, np.inf)) for name, time in seconds.items()}
+    return found
+
+
+def with_fewer_queries(cell: Cell, runs: Sequence[tuple[Cell, dict[str, float]]]) -> dict[str, float]:
+    """The seconds of each method for as many of the same items with fewer queries, the most that it was tried with."""
+    fewer = shortest([run for run in runs if replace(run[0], queries=cell.queries) == cell])
+    found: dict[str, float] = {}
+    for other in sorted(fewer, key=lambda other: other.queries):
+        if other.queries < cell.queries:
+            found |= fewer[other]
     return found
 
 
 def undisturbed(measured: Sequence[tuple[Cell, dict[str, float]]]) -> list[tuple[Cell, dict[str, float]]]:
-    """All but the cells of several threads in which the fastest peer took longer than it does on one."""
+    """All but the cells of several threads in which the fastest peer took longer than one does on one."""
     alone = {cell: fastest_peer(seconds) for cell, seconds in measured if cell.threads == 1}
     return [
         (cell, seconds)
         for cell, seconds in measured
-        if fastest_peer(seconds) <= DISTURBED * alone.get(replace(cell, threads=1), np.inf)
+        if not disturbed(fastest_peer(seconds), alone.get(replace(cell, threads=1), np.inf))
     ]
-
-
-def fastest_peer(seconds: Mapping[str, float]) -> float:
-    """Of a cell's times the shortest that is not ours."""
-    return min(time for name, time in seconds.items() if name != "jaxret")
 
 
 def ratio_of(seconds: Mapping[str, float]) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 
 SAMPLE_SECONDS = 0.05
 SETTLE_SECONDS = 0.1  # thread pools (OpenBLAS, onnxruntime, OpenMP) spin for a while after their last call
+DISTURBED = 1.25  # times the time on one thread: the threads waited for something else
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,16 @@ def in_turn(functions: Mapping[str, Callable[[], Any]], samples: int = 7) -> dic
 def ratio(slow: Timing, fast: Timing) -> float:
     """How many times faster `fast` is: the median over the rounds of the ratio within a round."""
     return float(np.median(np.array(slow.samples) / np.array(fast.samples)))
+
+
+def disturbed(seconds: float, alone: float) -> bool:
+    """Whether a time on several threads is of a machine that was busy, and no time to compare with.
+
+    Args:
+      seconds: of the fastest peer, on several threads.
+      alone: of the fastest peer for the same, on one.
+    """
+    return seconds > DISTURBED * alone
 
 
 def rows_of_child(script: str, threads: int, *options: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,22 +13,25 @@ from studies.rank_speed.cells import Cell
 from studies.rank_speed.searches import OURS, PEERS, Items, Search
 from threadpoolctl import threadpool_limits
 
-__all__ = ["hopeless", "measure"]
+__all__ = ["fastest_peer", "measure"]
 
 LEAST_ROUNDS = 3
 TURN_SECONDS = 0.002  # of calls with one thread, in a round, one after another: one at least
 STEADY_SECONDS = 0.01  # of calls with several threads, in a round, one after another
-SLOWER = 3.0  # times the fastest: such a peer is timed by one call alone
-HOPELESS = 6.0  # times the fastest: such a peer is not tried with more queries
+SLOWER = 3.0  # times the fastest peer: such a peer is timed by one call alone
+HOPELESS = 1.5  # times the fastest peer, by fewer queries than its: such a peer is not tried
 
 
-def hopeless(seconds: dict[str, float]) -> set[str]:
-    """The peers of a measured cell that are so slow that larger cells of its gallery can do without them."""
-    return {name for name, time in seconds.items() if name != "jaxret" and time > HOPELESS * min(seconds.values())}
+def fastest_peer(seconds: Mapping[str, float]) -> float:
+    """Of a cell's times the shortest that is not ours."""
+    return min((time for name, time in seconds.items() if name != "jaxret"), default=np.inf)
 
 
-def measure(cell: Cell, items: Items, seconds: float, without: Collection[str] = ()) -> dict[str, float]:
+def measure(cell: Cell, items: Items, seconds: float, fewer: Mapping[str, float]) -> dict[str, float]:
     """The shortest time of a call, by name; "jaxret" is ours. Peers that are not installed are left out.
+
+    So is one that took longer for fewer queries than another takes for all of the cell's, for it cannot be the fastest.
+    No other sign tells: a peer that is slow by the query, because a call costs it much, may be the fastest with many.
 
     On one thread it is the processor time of the process, which other programs on the machine hardly move; on several
     the time on the clock. Each method is called once before, and its distances compared with ours. Short calls follow
@@ -39,7 +42,7 @@ def measure(cell: Cell, items: Items, seconds: float, without: Collection[str] =
       cell: what to measure.
       items: its gallery.
       seconds: to go on for on one thread, with at least three rounds.
-      without: peers that are left out.
+      fewer: the time of a call with fewer queries for as many of the same items, of peers that were tried.
 
     Raises:
       AssertionError: a peer's distances are not ours.
@@ -48,24 +51,25 @@ def measure(cell: Cell, items: Items, seconds: float, without: Collection[str] =
     queries = items.queries(cell.queries)
     best: dict[str, float] = {}
     ours: NDArray[Any] | None = None
-    methods: dict[str, Search] = {"jaxret": OURS[cell.kernel], **PEERS[cell.kernel]}
-    for name in without:
-        methods.pop(name, None)
-    for name, search in list(methods.items()):
+    peers = PEERS[cell.kernel]
+    methods: dict[str, Search] = {}
+    for name in ("jaxret", *sorted(peers, key=lambda name: fewer.get(name, 0.0))):
+        if fewer.get(name, 0.0) > HOPELESS * fastest_peer(best):
+            continue
+        search = OURS[cell.kernel] if name == "jaxret" else peers[name]
         call = _call(search, queries, items, cell)
         try:
             distances = call()
         except ImportError:
-            del methods[name]
             continue
         if ours is None:
             ours = distances
         found = np.isfinite(distances) & np.isfinite(ours)  # a cosine at PAR's threshold may round to either side
         assert (found == np.isfinite(ours)).mean() > 0.999, f"{name} in {cell}"
         np.testing.assert_allclose(distances[found], ours[found], rtol=1e-3, atol=2e-3, err_msg=f"{name} in {cell}")
-        best[name] = _timed(clock, call)
-    fastest = min(best.values())
-    methods = {name: search for name, search in methods.items() if best[name] < SLOWER * fastest or name == "jaxret"}
+        best[name], methods[name] = _timed(clock, call), search
+    slow = SLOWER * fastest_peer(best)
+    methods = {name: search for name, search in methods.items() if best[name] < slow or name == "jaxret"}
     if cell.threads > 1:
         return best | _steady_times(methods, cell, queries, items)
     end, rounds = time.perf_counter() + seconds, 0

@@ -88,6 +88,13 @@ class Items:
         index.add(self.unit if self.kernel == "cosine" else self.array)
         return index
 
+    @cached_property
+    def sklearn_neighbours(self) -> Any:
+        """Its search by brute force, the vectors checked and kept."""
+        from sklearn.neighbors import NearestNeighbors
+
+        return NearestNeighbors(algorithm="brute", metric=self.kernel).fit(self.array)
+
 
 Search = Callable[[NDArray[Any], Items, int, int], NDArray[Any]]
 """(queries, items, k, threads) to distances (Q, k)."""
@@ -173,10 +180,7 @@ def nearest(values: NDArray[Any], k: int) -> tuple[NDArray[Any], NDArray[Any]]:
 
 def sklearn_search(queries: NDArray[Any], items: Items, k: int, threads: int) -> NDArray[Any]:
     """NearestNeighbors, brute force."""
-    from sklearn.neighbors import NearestNeighbors
-
-    found = NearestNeighbors(n_neighbors=k, algorithm="brute", metric=items.kernel, n_jobs=threads).fit(items.array)
-    return found.kneighbors(queries)[0]
+    return items.sklearn_neighbours.set_params(n_jobs=threads).kneighbors(queries, k)[0]
 
 
 def dtaidistance_search(queries: NDArray[Any], items: Items, k: int, threads: int) -> NDArray[Any]:

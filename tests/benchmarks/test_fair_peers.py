@@ -1,0 +1,66 @@
+"""Peers are compared with where they are fast, and not where the machine was busy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import energy_train_step
+import numpy as np
+import pytest
+import resources
+import speed_rank
+from common.results_file import rows_of
+from studies.rank_speed import measuring
+from studies.rank_speed.cells import Cell
+from studies.rank_speed.searches import Items
+
+CELL = Cell("euclidean", "avx2", 1, items=50, width=8, k=3, queries=16)
+
+
+def test_only_peers_that_cannot_be_the_fastest_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(queries: Any, items: Items, k: int, threads: int) -> Any:
+        return measuring.OURS["euclidean"](queries, items, k, threads)
+
+    peers = {"slow": search, "dear to call": search, "new": search}
+    monkeypatch.setattr(measuring, "PEERS", {"euclidean": peers})
+    items = Items("euclidean", CELL.items, CELL.width)
+    assert set(measuring.measure(CELL, items, 0.0, {})) == {"jaxret", *peers}
+    # 10 s for fewer queries are more than the fastest takes for all of them; 1 us may have been one call's cost
+    found = measuring.measure(CELL, items, 0.0, {"jaxret": 20.0, "slow": 10.0, "dear to call": 1e-6})
+    assert set(found) == {"jaxret", "dear to call", "new"}
+    # without another that is faster it is tried
+    monkeypatch.setattr(measuring, "PEERS", {"euclidean": {"slow": search}})
+    assert set(measuring.measure(CELL, items, 0.0, {"slow": 10.0})) == {"jaxret", "slow"}
+
+
+def test_fewer_queries_are_of_the_same_items_and_results() -> None:
+    def run(seconds: float, **changed: Any) -> tuple[Cell, dict[str, float]]:
+        return Cell(**(vars(CELL) | changed)), {"faiss": seconds}
+
+    runs = [run(2.0, queries=4), run(3.0, queries=4), run(1.0, queries=1), run(9.0), run(9.0, queries=1, k=10)]
+    assert speed_rank.with_fewer_queries(CELL, runs) == {"faiss": 2.0}
+    assert speed_rank.with_fewer_queries(CELL, runs[3:]) == {}
+
+
+def test_the_fastest_peer_is_not_ours() -> None:
+    assert measuring.fastest_peer({"jaxret": 1.0, "faiss": 3.0, "NumPy": 2.0}) == 2.0
+    assert measuring.fastest_peer({"jaxret": 1.0}) == np.inf
+
+
+@pytest.mark.parametrize(("together", "stays"), [(1.2, True), (1.3, False)])
+def test_rows_of_a_busy_machine_are_left_out(together: float, stays: bool) -> None:
+    steps = [
+        *rows_of("a training step", "1 thread", {"jaxret, ms": 2.0, "PyTorch, ms": 1.0}, setting="c3d"),
+        *rows_of("a training step", "2 threads, 1 device", {"jaxret, ms": 1.0, "PyTorch, ms": together}, setting="c3d"),
+    ]
+    assert energy_train_step.undisturbed(steps) == (steps if stays else steps[:2])
+    clips = [
+        one
+        for setting, slower, faster in (("1 thread", 9.0, 1.0), ("2 threads", 5.0, together))
+        for method, seconds in (("jaxret", 1.0), ("PyTorch", slower), ("onnxruntime", faster))
+        for one in rows_of("a clip", f"CNN + LSTM, {method}", {"s": seconds}, setting=setting)
+    ]
+    assert resources.undisturbed(clips) == (clips if stays else clips[:3])
+    alone, cells = CELL, Cell(**(vars(CELL) | {"threads": 2}))
+    measured = [(alone, {"jaxret": 1.0, "faiss": 1.0}), (cells, {"jaxret": 1.0, "faiss": together})]
+    assert speed_rank.undisturbed(measured) == (measured if stays else measured[:1])
