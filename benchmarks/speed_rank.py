@@ -17,8 +17,8 @@ cells in which a peer took longer than on one. All are exact, and compared in th
 fewer queries of the same items than another takes for all of them is not tried.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
-nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1. All of
-these are of one kind of processor, and what other kinds have left in the files stays beside it.
+nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1. A call
+replaces in the files what it has measured, on a processor of this kind, and leaves the rest.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def main() -> None:
         command = [sys.executable, *sys.argv]
         subprocess.run(command, env=os.environ | environment(level), check=True)
     if not options.quick:
-        write(undisturbed([record for level in LEVELS for record in shortest(runs_of(level)).items()]))
+        write({cell: seconds for level in LEVELS for cell, seconds in shortest(runs_of(level)).items()})
 
 
 def environment(level: str) -> dict[str, str]:
@@ -147,14 +147,14 @@ def with_fewer_queries(cell: Cell, runs: Sequence[tuple[Cell, dict[str, float]]]
     return found
 
 
-def undisturbed(measured: Sequence[tuple[Cell, dict[str, float]]]) -> list[tuple[Cell, dict[str, float]]]:
+def undisturbed(measured: Mapping[Cell, dict[str, float]]) -> dict[Cell, dict[str, float]]:
     """All but the cells of several threads in which the fastest peer took longer than one does on one."""
-    alone = {cell: fastest_peer(seconds) for cell, seconds in measured if cell.threads == 1}
-    return [
-        (cell, seconds)
-        for cell, seconds in measured
+    alone = {cell: fastest_peer(seconds) for cell, seconds in measured.items() if cell.threads == 1}
+    return {
+        cell: seconds
+        for cell, seconds in measured.items()
         if not disturbed(fastest_peer(seconds), alone.get(replace(cell, threads=1), np.inf))
-    ]
+    }
 
 
 def ratio_of(seconds: Mapping[str, float]) -> float:
@@ -162,35 +162,46 @@ def ratio_of(seconds: Mapping[str, float]) -> float:
     return fastest_peer(seconds) / seconds["jaxret"]
 
 
-def write(measured: Sequence[tuple[Cell, dict[str, float]]]) -> None:
-    """The maps, all times, and the summary, in place of what there was of a processor of this kind."""
+def write(measured: Mapping[Cell, dict[str, float]]) -> None:
+    """All times, the maps, and the summary of the kernels and levels that were measured."""
     processor = results_file.processor_name()
-    ratios = {cell: ratio_of(seconds) for cell, seconds in measured}
-    for threads in sorted({cell.threads for cell in ratios}):
-        draw(processor, ratios, threads)
-    rows = list(summary(processor, ratios))
-    for entry in rows:
-        print(f"{entry['data']}, {entry['setting']}: {entry['metric']} {entry['value']}")
     path = RESULTS / "speed_rank_cells.json"
     published = json.loads(path.read_text("utf-8")) if path.exists() else []
-    lines = [
-        *(line for line in published if line["processor"] != processor),
-        *(
-            {"processor": processor}
-            | asdict(cell)
-            | {name: round(time / cell.queries * 1e9) for name, time in seconds.items()}
-            for cell, seconds in measured
-        ),
-    ]
+    here = dict(map(cell_of, (line for line in published if line["processor"] == processor)))
+    here = undisturbed({**here, **measured})
+    ratios = {cell: ratio_of(seconds) for cell, seconds in here.items()}
+    for threads in sorted({cell.threads for cell in ratios}):
+        draw(processor, ratios, threads)
+    rows = list(summary(processor, ratios, {(cell.kernel, cell.threads, cell.level) for cell in measured}))
+    for entry in rows:
+        print(f"{entry['data']}, {entry['setting']}: {entry['metric']} {entry['value']}")
+    lines = [line for line in published if line["processor"] != processor]
+    lines += [line_of(processor, cell, seconds) for cell, seconds in here.items()]
     path.write_text("[\n" + ",\n".join(map(json.dumps, lines)) + "\n]\n", encoding="utf-8")
     print("wrote", results_file.update("speed_rank", rows, PACKAGES))
 
 
-def summary(processor: str, ratios: Mapping[Cell, float]) -> Iterator[dict[str, Any]]:
-    """The worst cell, the median and the share below 1, of each kernel and level."""
+def line_of(processor: str, cell: Cell, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """What is published of a cell: nanoseconds a query."""
+    times = {name: round(time / cell.queries * 1e9) for name, time in seconds.items()}
+    return {"processor": processor, **asdict(cell), **times}
+
+
+def cell_of(line: Mapping[str, Any]) -> tuple[Cell, dict[str, float]]:
+    """The published cell and its seconds."""
+    names = {field.name for field in fields(Cell)}
+    cell = Cell(**{name: line[name] for name in names})
+    others = line.keys() - names - {"processor"}
+    return cell, {name: line[name] * cell.queries / 1e9 for name in line if name in others}
+
+
+def summary(
+    processor: str, ratios: Mapping[Cell, float], measured: Collection[tuple[str, int, str]]
+) -> Iterator[dict[str, Any]]:
+    """The worst cell, the median and the share below 1, of each measured kernel, number of threads and level."""
     for kernel, threads, level in itertools.product(KERNELS, (1, 2), LEVELS):
-        own = [r for c, r in ratios.items() if (c.kernel, c.level, c.threads) == (kernel, level, threads)]
-        if own:
+        own = [r for c, r in ratios.items() if (c.kernel, c.threads, c.level) == (kernel, threads, level)]
+        if own and (kernel, threads, level) in measured:
             slower = 100 * float(np.mean(np.array(own) < 1))
             figures = {"worst cell": min(own), "median cell": float(np.median(own)), "cells below 1, %": slower}
             data = f"{kernel}, {threads} thread{'s' if threads > 1 else ''}"
