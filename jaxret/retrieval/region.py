@@ -9,10 +9,14 @@ from typing import ClassVar, Self
 
 from jaxret.metrics.localisation.boxes import check_boxes
 
-__all__ = ["Box", "Region", "scaled_box"]
+__all__ = ["Box", "Region", "TooFewWordsError", "scaled_box"]
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
+
+
+class TooFewWordsError(ValueError):
+    """A region or an image holds fewer visual words than a search needs."""
 
 
 @dataclasses.dataclass(frozen=True)

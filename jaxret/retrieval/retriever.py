@@ -360,8 +360,8 @@ class Retriever:
         Raises:
           TypeError, ValueError: `ks` is no sequence of whole numbers of at least 1, or `threads` is out of range.
           MediaError: a query with ground truth cannot be read.
-          ConfigError: the queries, options or settings do not fit the index or each other, or no query has a relevant
-            item.
+          ConfigError: the queries, options or settings do not fit the index or each other, no query can be read or
+            searched with, or none has a relevant item.
         """
         self.system.check_queries(self.index, type(queries))
         options = None if options is None else self._fitting(options)

@@ -11,11 +11,13 @@ import pytest
 from reference import dtw as twin
 
 from jaxret.__main__ import dispatch
+from jaxret.data.dataset import MediaDataset, MediaSubset
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.ground_truth.cropped import CroppedQueries
 from jaxret.data.merge import RelistedDataset
 from jaxret.data.open import open_dataset
-from jaxret.errors import ConfigError
+from jaxret.data.readers import MediaInfo, MediaReader
+from jaxret.errors import ConfigError, MediaError
 from jaxret.retrieval import CroppedEvaluation, CroppedVideos, LabelEvaluation, Retriever, SequenceSearch
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 
@@ -103,6 +105,38 @@ def test_videos_that_are_too_short_are_told(index: Retriever) -> None:
     settings = CroppedEvaluation(runs=500, strengths=(0.0,))
     with pytest.raises(ConfigError, match=r"none of 2 videos gives a query: .* too few for 500 runs"):
         index.evaluate(CroppedVideos(2), settings=settings)
+
+
+class Unread(MediaSubset):
+    """Media of which some are gone when they are read for a second time: their lengths are known by then."""
+
+    def __init__(self, parent: MediaDataset, lost: int):
+        super().__init__(parent, range(len(parent)))
+        self.known = [parent.info(number) for number in range(len(parent))]
+        self.lost = lost
+
+    def info(self, index: int) -> MediaInfo:
+        return self.known[index]
+
+    def open(self, index: int) -> MediaReader:
+        if index < self.lost:
+            raise MediaError(self.items[index].key, "it is gone")
+        return super().open(index)
+
+
+def test_queries_that_cannot_be_read_are_told(tmp_path: Path, index: Retriever) -> None:
+    digits = MovingDigits(0, 0, 1, size=32)
+    some = digits.subset(range(3))
+    retriever = Retriever.create(tmp_path / "index", index.encoder)
+    retriever.add(some)
+    settings = CroppedEvaluation(strengths=(0.0, 0.5))
+    report = retriever.evaluate(CroppedVideos(3, Unread(some, 1)), settings=settings)
+    assert report.figures["strength 0"]["queries"] == 2
+    key = some.items[0].key
+    assert report.warnings[0] == f"1 of 3 queries could not be read: first {key} (it is gone)"
+    assert sum("could not be read" in line for line in report.warnings) == 1
+    with pytest.raises(ConfigError, match=r"3 of 3 queries could not be read: first .* \(it is gone\)"):
+        retriever.evaluate(CroppedVideos(3, Unread(some, 3)), settings=settings)
 
 
 @pytest.mark.parametrize(

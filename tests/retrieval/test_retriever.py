@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from PIL import Image
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.decode.write import write_video
 from jaxret.data.open import open_dataset
-from jaxret.errors import EncoderMismatchError, MediaError, WeightsError
+from jaxret.errors import ConfigError, EncoderMismatchError, MediaError, WeightsError
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
@@ -235,3 +236,26 @@ def test_figures_of_an_index_agree_between_its_own_and_outside_queries(
     outside = retriever.evaluate(open_dataset(other), ks=(1,)).figures
     assert own == outside
     assert own["all"]["queries"] == 2  # only 0-left has two videos
+
+
+def test_queries_that_cannot_be_read_are_told(folder: Path, retriever: Retriever, tmp_path: Path, capsys) -> None:
+    """Those that were found so when the folder was listed, and those that are found so when they are read."""
+    other = tmp_path / "media"
+    shutil.copytree(folder, other)
+    (other / "0-left" / "broken.mp4").write_bytes(b"no film")
+    queries = open_dataset(other)
+    whole = retriever.evaluate(open_dataset(folder), ks=(1,))
+    report = retriever.evaluate(queries, ks=(1,))
+    assert report.figures == whole.figures
+    (told,) = report.warnings
+    count = len(queries) + 1
+    assert re.fullmatch(rf"1 of {count} queries could not be read: first .*broken\.mp4 \(.+\)", told)
+    assert str(report).endswith(f"\nwarning: {told}")
+    assert report.to_json()["warnings"] == [told]
+    gone = queries.items[0].path
+    assert gone is not None
+    Path(gone).unlink()
+    assert f"2 of {count} queries could not be read: first " in retriever.evaluate(queries, ks=(1,)).warnings[0]
+    shutil.rmtree(other)
+    with pytest.raises(ConfigError, match=rf"nothing to measure: {count} of {count} queries could not be read: first "):
+        retriever.evaluate(queries)

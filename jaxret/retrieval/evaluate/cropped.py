@@ -8,20 +8,19 @@ the others of its class are, without those of its own source.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.ground_truth.changed import ChangedVideos
 from jaxret.data.ground_truth.cropped import CroppedQueries
-from jaxret.data.items import MediaItem
 from jaxret.data.sampling.frames import evenly_spaced
-from jaxret.errors import ConfigError, MediaError
+from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures
 from jaxret.index import MediaIndex
-from jaxret.retrieval.encode import frame_vectors
 from jaxret.retrieval.evaluate.labelled_part import LabelledPart
+from jaxret.retrieval.evaluate.query_media import QueryMedia
 from jaxret.retrieval.evaluate.ranked_figures import query_rows, ranked_figures, vector_ranking
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
@@ -85,8 +84,12 @@ def evaluate_cropped(index: MediaIndex, encoder: VideoEncoder, request: Evaluati
     items = [index.items[ids[int(video)]] for video in crops.videos]
     figures: GroupFigures = {}
     chance: GroupFigures = {}
+    remarks: dict[str, None] = {}  # which most strengths have in common
     for strength in settings.strengths:
-        queries = _embedded(_changed(crops, settings, strength), items, encoder, space, request.threads)
+        media = QueryMedia.read(_changed(crops, settings, strength), encoder, threads=request.threads)
+        remarks |= dict.fromkeys(media.remarks)
+        # Each query is the item that it was cropped from.
+        queries = LabelledPart.of(query_rows(media.vectors, encoder, space), items, lambda item: True)
         if not len(queries.numbers):
             raise ConfigError(f"none of {len(ids)} videos gives a query{_first_reason(crops)}")
         group = f"strength {strength:g}"
@@ -101,7 +104,7 @@ def evaluate_cropped(index: MediaIndex, encoder: VideoEncoder, request: Evaluati
         f" {settings.share:.0%} of its frames; changed: {', '.join(settings.changes)}; {len(gallery.items)} videos are"
         f" searched{_fewer(index, ids, request.queries.count)}{_left_out(crops)}"
     )
-    return Report(figures, words, options, settings, {"chance": chance})
+    return Report(figures, words, options, settings, {"chance": chance}, remarks=list(remarks))
 
 
 def _queried(index: MediaIndex, queries: CroppedVideos) -> tuple[MediaDataset, dict[int, int]]:
@@ -134,18 +137,6 @@ def _changed(crops: CroppedQueries, settings: CroppedEvaluation, strength: float
     if not strength:
         return crops
     return ChangedVideos(crops, settings.changes, strength, seed=settings.query_seed)
-
-
-def _embedded(
-    queries: MediaDataset, items: Sequence[MediaItem], encoder: VideoEncoder, space: SpaceName, threads: int
-) -> LabelledPart:
-    """The queries that can be read, each as the item that it was cropped from."""
-    media = {
-        number: vectors
-        for number, vectors in frame_vectors(queries, encoder, threads=threads)
-        if not isinstance(vectors, MediaError)
-    }
-    return LabelledPart.of(query_rows(media, encoder, space), items, lambda item: True)
 
 
 def _ways(queries: LabelledPart, gallery: LabelledPart) -> dict[str, tuple[LabelledPart, LabelledPart, LabelProtocol]]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.items import MediaItem
-from jaxret.errors import ConfigError, MediaError
+from jaxret.errors import ConfigError
 from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figures, evaluate_queries
 from jaxret.index import MediaIndex
-from jaxret.retrieval.encode import frame_vectors
 from jaxret.retrieval.evaluate.labelled_part import LabelledPart
+from jaxret.retrieval.evaluate.query_media import QueryMedia
 from jaxret.retrieval.evaluate.ranked_figures import query_rows, ranked_figures, vector_ranking
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
@@ -49,7 +49,7 @@ def evaluate_labels(
 
     Raises:
       ConfigError: an option has no part in an evaluation or does not fit the index or the others, indexed items are to
-        find their own source, or no query has a relevant item.
+        find their own source, no query can be read, or none has a relevant item.
     """
     queries: MediaDataset | None = request.queries
     settings = request.settings_of(LabelEvaluation, cut_offs=True)
@@ -75,12 +75,8 @@ def evaluate_labels(
     )
     own, media = gallery, None
     if queries is not None:
-        media = {
-            number: vectors
-            for number, vectors in frame_vectors(queries, encoder, threads=request.threads)
-            if not isinstance(vectors, MediaError)
-        }
-        rows = query_rows(media, encoder, space)
+        media = QueryMedia.read(queries, encoder, threads=request.threads, skipped=queries.skipped)
+        rows = query_rows(media.vectors, encoder, space)
         own = LabelledPart.of(rows, query_items(queries, index), lambda item: item.kind in kinds)
     classes = sorted({str(item.label) for item in own.items if item.label is not None}) if settings.by_class else []
     protocol = LabelProtocol(
@@ -101,7 +97,7 @@ def evaluate_labels(
     baselines = {"chance": chance_figures(own.items, gallery.items, protocol)}
     if space in ("clip", "code") and "frame" in index.spaces and encoder.preprocessing.shots is None:
         means = gallery.mean_frames_in(index)
-        own_means = means if media is None else own.mean_frames_of(media)
+        own_means = means if media is None else own.mean_frames_of(media.vectors)
         by_cosine = Ranking("cosine", depth=settings.depth)
         baselines["mean of frames"] = evaluate_queries(own_means, own.items, means, gallery.items, by_cosine, protocol)
         words += "; mean of frames: their mean vectors, without order, by cosine"
@@ -112,7 +108,7 @@ def evaluate_labels(
         validation = held if len(held.numbers) and settings.split != "validation" else None
         votes, said = votes_against_coverage(own, gallery, validation, ranking, protocol, settings.vote)
         words += f"; {said}"
-    return Report(figures, words, options, settings, baselines, votes)
+    return Report(figures, words, options, settings, baselines, votes, [] if media is None else media.remarks)
 
 
 def _seen_and_unseen(index: MediaIndex, items: Sequence[MediaItem]) -> dict[str, set[str]]:

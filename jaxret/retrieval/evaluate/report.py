@@ -30,6 +30,7 @@ class Report:
       settings: of the evaluation.
       baselines: figures of the same queries by what is to be beaten ("chance", a random ranking), by its name.
       votes: figures of the vote of the nearest, by the name of the threshold; empty where none was wanted.
+      remarks: what a reader of the figures must know of the queries, a line each, such as how many could not be read.
     """
 
     figures: GroupFigures
@@ -38,11 +39,12 @@ class Report:
     settings: Any
     baselines: Mapping[str, GroupFigures] = dataclasses.field(default_factory=dict)
     votes: Mapping[str, GroupFigures] = dataclasses.field(default_factory=dict)
+    remarks: Sequence[str] = ()
 
     @property
     def warnings(self) -> list[str]:
-        """What a reader of the figures must know, such as that any ranking would have them; see `undecided`."""
-        return undecided(self.baselines.get("chance", {}))
+        """What a reader of the figures must know: the remarks, and that any ranking has them, see `undecided`."""
+        return [*self.remarks, *undecided(self.baselines.get("chance", {}))]
 
     def rows(self) -> GroupFigures:
         """Figures by the name of their line: each group, its baselines, as "all: chance", and at the end the votes.

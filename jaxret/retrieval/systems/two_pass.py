@@ -24,7 +24,7 @@ from jaxret.retrieval.feedback import Feedback
 from jaxret.retrieval.hit import Hit, Span
 from jaxret.retrieval.options import RegionSearch
 from jaxret.retrieval.query_image import seen_image, zoom_factors, zoomed
-from jaxret.retrieval.region import Box, scaled_box
+from jaxret.retrieval.region import Box, TooFewWordsError, scaled_box
 from jaxret.retrieval.storage import bytes_per_image
 from jaxret.retrieval.systems.base import OfRevision
 from jaxret.retrieval.systems.describing import SIZES, DescribingSystem
@@ -37,13 +37,9 @@ from jaxret.retrieval.systems.gallery import (
     rank_rows,
 )
 
-__all__ = ["TooFewWordsError", "TwoPassSystem"]
+__all__ = ["TwoPassSystem"]
 
 Query = TypeVar("Query")
-
-
-class TooFewWordsError(ValueError):
-    """A query holds fewer words than a search needs; the message goes on from a name of the query."""
 
 
 class TwoPassSystem(DescribingSystem, Generic[Query]):
@@ -80,7 +76,7 @@ class TwoPassSystem(DescribingSystem, Generic[Query]):
             `jaxret.visual_words.box_surroundings`; 0: those inside alone.
 
         Raises:
-          TooFewWordsError: the box holds fewer words than `min_words`.
+          TooFewWordsError: the box holds fewer words than `min_words`; the message goes on from a name of the box.
           ValueError: a setting does not fit the system.
         """
 
@@ -188,7 +184,8 @@ class TwoPassSystem(DescribingSystem, Generic[Query]):
           options: its region None stands for the whole image.
 
         Raises:
-          ValueError: the region does not fit the image or holds too little, or a setting does not fit the system.
+          TooFewWordsError: the region, or the image, holds fewer words than the options demand.
+          ValueError: the region does not fit the image, or a setting does not fit the system.
         """
         region = options.region
         for name, given in (("surroundings", options.surroundings), ("scales", (options.scales or 1) > 1)):
@@ -207,7 +204,7 @@ class TwoPassSystem(DescribingSystem, Generic[Query]):
             return PassQueries(query, self.query(image, None, min_words=1, surroundings=0.0))
         except TooFewWordsError as error:
             # The box is in the encoder's pixels, which a user has never seen: the message names the region as given.
-            raise ValueError(f"{'the image' if region is None else f'the region {region}'} {error}") from error
+            raise TooFewWordsError(f"{'the image' if region is None else f'the region {region}'} {error}") from error
 
     def _scales(self, options: RegionSearch) -> int:
         """At how many sizes the region is seen."""

@@ -17,11 +17,11 @@ from jaxret.index import MediaIndex, Space, TermLists
 from jaxret.models.descriptors.visual_words import MapWordEncoder, SiftWordEncoder, WordEncoder
 from jaxret.models.layers.feature_map import feature_map_stride
 from jaxret.retrieval.encode import canvas_for
-from jaxret.retrieval.region import Box
+from jaxret.retrieval.region import Box, TooFewWordsError
 from jaxret.retrieval.systems.base import register_system
 from jaxret.retrieval.systems.described import Described, cropped_maps
 from jaxret.retrieval.systems.gallery import Gallery, Located
-from jaxret.retrieval.systems.two_pass import TooFewWordsError, TwoPassSystem
+from jaxret.retrieval.systems.two_pass import TwoPassSystem
 from jaxret.retrieval.systems.word_records import MapLayout, PointLayout, WordLayout, bags_of_records
 from jaxret.visual_words import (
     Codebook,

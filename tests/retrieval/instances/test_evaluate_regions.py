@@ -188,8 +188,8 @@ def test_images_of_boxes_that_cannot_be_read_are_told(retriever: Retriever, tmp_
     own.add(open_dataset(folder))
     judged = read_region_queries(f"boxes:{table}", own.index.items)
     assert [query.name for query in judged.queries] == ["a.png_1", "d.png_1"]
-    told = own.evaluate(judged).measured
-    assert re.search(r"; images with boxes that cannot be read: 1, first .*broken\.png", told)
+    (told,) = own.evaluate(judged).warnings
+    assert re.search(r"^1 of the images with boxes could not be read: first .*broken\.png \(.+\)$", told)
 
 
 def revisited(folder: Path, truth: list[dict[str, Any]], names: list[str]) -> Path:
@@ -353,6 +353,26 @@ def test_a_query_that_holds_too_little_is_named(retriever: Retriever) -> None:
     judged = RegionQueries([RegionQuery("q", path, (0.0, 0.0, 1.0, 1.0))], {"all": Relevance([{1: 1.0}], [set()])})
     with pytest.raises(ValueError, match=r"query 'q': the region 0,0,1,1 holds 0 visual words"):
         retriever.evaluate(judged)
+
+
+def test_a_query_that_holds_too_little_finds_nothing(retriever: Retriever) -> None:
+    """The others are measured as without it, and it counts with a precision of 0."""
+    path = str(pictures_of(retriever) / "a.png")
+    flag, speck = RegionQuery("flag", path, (8.0, 8.0, 32.0, 32.0)), RegionQuery("q", path, (0.0, 0.0, 1.0, 1.0))
+    boxes = {1: np.array([PICTURES["b.png"][1]["flag"]], float)}
+    seen: list[int] = []
+    alone = retriever.evaluate(RegionQueries([flag], {"all": Relevance([{1: 1.0}], [{0}])}, [boxes]))
+    both = retriever.evaluate(
+        RegionQueries([speck, flag], {"all": Relevance([{1: 1.0}] * 2, [{0}] * 2)}, [boxes] * 2), on_query=seen.append
+    )
+    assert seen == [0, 1]
+    assert both.figures["all"]["queries"] == 2
+    for name in ("mAP", "mAP (trapezoidal)", "NDCG"):
+        assert both.figures["all"][name] == pytest.approx(alone.figures["all"][name] / 2)
+    assert both.figures["all"]["mean IoU"] == alone.figures["all"]["mean IoU"]
+    assert alone.warnings == []
+    (told,) = both.to_json()["warnings"]
+    assert told.startswith("1 of 2 queries hold too little to find anything: first query 'q': the region 0,0,1,1 holds")
 
 
 def test_groups_of_photographs(tmp_path: Path) -> None:
