@@ -12,13 +12,15 @@ import av
 from jaxret.data.decode.containers import open_container
 from jaxret.remote import open_binary
 
-__all__ = ["missing_end"]
+__all__ = ["ends_within_frames", "missing_end"]
 
 _TOLERANCE = 0.05  # of the length announced, for headers that are rounded or count the sound
 _SECONDS = 0.25
+_UNKNOWN = (1 << 32) - 1
 _TAIL = 1 << 17  # bytes; longer than a packet of an MPEG program stream or a page of Ogg
 # The lengths that FFmpeg gives for these it has taken from the packets, or guessed from the size of the file.
 _WITHOUT_LENGTH = {"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "vvc", "m4v", "av1", "obu", "mjpeg", "dv", "vc1"}
+_COUNTS_REPEATS = {"avi"}  # at the end, too, where it has no packets for them
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _SYSTEM_CODE = re.compile(rb"\x00\x00\x01[\xb9-\xff]")
 
@@ -40,12 +42,35 @@ def missing_end(path: str, container: Any, stream: Any, end: float) -> str | Non
                 if told := check(file, size, stream.id):
                     return f"truncated: {told}"
     announced = (container.duration or 0) / av.time_base
-    if formats & _WITHOUT_LENGTH or not announced > 0:
+    if formats & (_WITHOUT_LENGTH | _COUNTS_REPEATS) or not announced > 0:
         return None
     allowed = announced - max(_SECONDS, _TOLERANCE * announced)
     if end >= allowed or _end_of_everything(path) >= allowed:  # the sound may be longer than the film
         return None
     return f"truncated: {end:.1f} of {announced:.1f} seconds are there"
+
+
+def ends_within_frames(path: str) -> bool:
+    """Whether an AVI ends before its lists of frames do; those that were written to a pipe do not say where.
+
+    Args:
+      path: the file, or its URL.
+    """
+    with open_binary(path) as file:
+        size, place = file.seek(0, os.SEEK_END), 0
+        while place + 12 <= size:
+            file.seek(place)
+            head = file.read(12)
+            length = int.from_bytes(head[4:8], "little")
+            if head[:4] == b"RIFF":
+                place += 12  # its chunks come next
+                continue
+            if not head[:4].decode("latin-1").isprintable() or length == _UNKNOWN:
+                return False  # no chunk, or one without an end: FFmpeg makes what it can of the rest
+            if head[:4] == b"LIST" and head[8:] == b"movi" and place + 8 + length > size:
+                return True
+            place += 8 + length + length % 2
+    return False
 
 
 def _end_of_everything(path: str) -> float:

@@ -64,8 +64,13 @@ class PacketTable:
         return max(float(self.shown_pts[-1]) * self.time_base, float(self.times[-1])) + self.last_duration
 
     @classmethod
-    def scan(cls, container: Any, stream: Any) -> PacketTable:
-        """Read all packets of `stream` from where the container stands, which must be its start."""
+    def scan(cls, container: Any, stream: Any, *, cut: bool = False) -> PacketTable:
+        """Read all packets of `stream` from where the container stands, which must be its start.
+
+        Args:
+          container, stream: opened by PyAV.
+          cut: whether the file is known to end within its frames; elsewhere the number that it announces tells.
+        """
         rows: list[tuple[int, ...]] = []
         damage = None
         hidden_frames = stream.codec_context.name in ("vp8", "libvpx")
@@ -85,9 +90,13 @@ class PacketTable:
             damage = f"reading stops after {len(rows)} frames: {getattr(error, 'strerror', None) or error}"
         if last_is_broken:
             rows.pop()  # cut in the middle of a packet
-        if damage is None and (last_is_broken or len(rows) < stream.frames):
-            announced = f" of {stream.frames}" if len(rows) < stream.frames else ""
-            damage = f"truncated: {len(rows)}{announced} frames are there"
+        # AVI counts the frames that it repeats, too, a tick each; those at its end give no packet.
+        counts_repeats = container.format.name == "avi"
+        there = max(len(rows), rows[-1][1] + 1) if counts_repeats and rows else len(rows)
+        lacking = there < stream.frames
+        if damage is None and (last_is_broken or cut or (lacking and not counts_repeats)):
+            announced = f" of {stream.frames}" if lacking else ""
+            damage = f"truncated: {there}{announced} frames are there"
         if broken > last_is_broken:
             marked = f"{broken - last_is_broken} of {len(rows)} packets are marked as damaged"
             damage = f"{damage}; {marked}" if damage else marked

@@ -10,6 +10,7 @@ from typing import Any
 import av
 
 from jaxret.data.decode.containers import open_container
+from jaxret.data.decode.endings import ends_within_frames
 from jaxret.data.decode.packets import PacketTable
 from jaxret.errors import MediaError
 from jaxret.files import require_regular
@@ -115,7 +116,8 @@ class VideoStream:
 
     def scan(self) -> PacketTable:
         """Read all packets of the file, which was just opened, without decoding them; `start` comes next."""
-        self.table = PacketTable.scan(self._container, self._stream)
+        cut = self._container.format.name == "avi" and ends_within_frames(self._path)
+        self.table = PacketTable.scan(self._container, self._stream, cut=cut)
         self.position = len(self.table)
         return self.table
 
