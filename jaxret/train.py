@@ -30,6 +30,8 @@ Without arguments, trains on the embedded moving digits in a few minutes. RECIPE
 """
 _FLAT = tyro.conf.OmitArgPrefixes
 _WEIGHTED = "weighted"  # the loss of a recipe's own settings
+_MAY_CHANGE = ("epochs", "evaluate_every", "patience", "threads")
+"""What a resumed run takes anew. Not how many figures are averaged: means over fewer and over more do not compare."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,10 +86,9 @@ def main(argv: Sequence[str]) -> int:
     with as_typed([type(recipe.config), TrainOptions]):
         config = _parse(recipe.name, before or recipe.config, words)
         if before is not None:
-            refuse_changed(before, config, may_change=("loop", "threads"))
+            refuse_changed(before, config, may_change=_MAY_CHANGE)
         run = run or RunFolder.new(new_run_path(recipe.name, config))
         check_numbers(config)
-        print_text(f"run folder: {run.path}")
         log = functools.partial(_print, flags=flags_of(type(recipe.config)))
         context = RunContext(run, recipe.name, log, not options.quiet, options.stop_after)
         with run.held(), keep_programs_in(programs_folder()):

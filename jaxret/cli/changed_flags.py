@@ -18,7 +18,7 @@ def refuse_changed(before: Any, after: Any, *, may_change: Collection[str] = ())
 
     Args:
       before, after: instances of one dataclass; its fields, and those of the dataclasses among them, are flags.
-      may_change: fields that may differ.
+      may_change: fields that may differ, those of nested dataclasses by their own names.
 
     Raises:
       ConfigError: one does; the first is named, by its flag.
@@ -29,7 +29,8 @@ def refuse_changed(before: Any, after: Any, *, may_change: Collection[str] = ())
         if field.name in may_change or was == now:
             continue
         if dataclasses.is_dataclass(now) and type(now) is type(was):
-            refuse_changed(was, now)
+            refuse_changed(was, now, may_change=may_change)
+            continue
         raise ConfigError(
             f"{flags[field.name]} cannot change when a run is resumed: it was {_shown(was)}, got {_shown(now)}"
         )

@@ -198,7 +198,7 @@ def merge_datasets(
     - Training data keep the splits that they name; those that name none train whole, where there is test data or
       another set that names some. Of test data, the items of their own test split are tested, or all where they name
       none.
-    - Classes are called as the label map says.
+    - Classes are called as the label map says; the items of those that it drops are `unused`.
     - Test items of a source that trains are left out (`unused`): UCF101 holds the clips of UCF50.
     - Training classes with fewer than `least_class_size` items take no part in training.
 
@@ -235,7 +235,8 @@ def merge_datasets(
             key = item.key if len(parts) == 1 else f"{name}/{item.key}"
             label = item.label if label_map is None else label_map.name_of(name, item.label)
             source = key if item.source == item.key else item.source
-            items.append(dataclasses.replace(item, key=key, label=label, source=source, split=split_of(item.split)))
+            split = UNUSED if label is None and item.label is not None else split_of(item.split)
+            items.append(dataclasses.replace(item, key=key, label=label, source=source, split=split))
     notes = [] if label_map is None else label_map.notes(parts)
     first_test = sum(map(len, train.values()))
     notes += _leave_out_small_classes(items[:first_test], items, least_class_size)

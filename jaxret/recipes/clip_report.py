@@ -36,7 +36,7 @@ from jaxret.recipes.finish import (
     make_run_index,
     write_figures,
 )
-from jaxret.recipes.opening import LabelledData
+from jaxret.recipes.opening import NOTHING_MEASURED, LabelledData
 from jaxret.recipes.pixel_baseline import GRID, embed_beside_pixels
 from jaxret.recipes.recipe import Run
 from jaxret.recipes.vote_report import vote_parts
@@ -317,7 +317,7 @@ def _spread(positions: list[int], count: int) -> list[int]:
 
 def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     if not any(figures.values()):
-        return [paragraph(f"{_NOTHING}.")]
+        return [paragraph(f"{NOTHING_MEASURED}.")]
     rows = [
         (method, group, *(metrics.get(name, float("nan")) for name in _SHOWN_METRICS), int(metrics["queries"]))
         for method, groups in figures.items()
@@ -336,12 +336,9 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
     return [table(("method", "queries of", *_SHOWN_METRICS, "queries"), rows), *warnings, paragraph(text)]
 
 
-_NOTHING = "No test item shares its class with another source: there is nothing to measure"
-
-
 def _lines(figures: dict[str, GroupFigures]) -> list[str]:
     if not any(figures.values()):
-        return [_NOTHING]
+        return [NOTHING_MEASURED]
     lines = []
     width = max(map(len, figures), default=0)
     for method, groups in figures.items():

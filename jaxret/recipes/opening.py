@@ -17,6 +17,7 @@ from jaxret.recipes.clip_settings import ClipConfig
 from jaxret.training import RunContext
 
 __all__ = [
+    "NOTHING_MEASURED",
     "DataConfig",
     "LabelledData",
     "augmentation_of",
@@ -25,6 +26,12 @@ __all__ = [
     "open_labelled_data",
     "opened",
 ]
+
+NOTHING_MEASURED = (
+    "No test item shares its class with another source: there is nothing to measure. Of a class of fewer than 8 to"
+    " 10 files at most one is dealt to the test split: add files, or name the splits in a CSV (column split)"
+)
+"""What is logged where the test split measures nothing, before the training and in the place of its figures."""
 
 
 class DataConfig(Protocol):
@@ -146,4 +153,7 @@ def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:
         f" {len(splits.unseen)} unseen;"
         f" {len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
     )
+    tested = {(dataset.items[n].label, dataset.items[n].source) for n in splits.test.tolist()}
+    if len(tested) == len({label for label, _ in tested}):
+        context.log(f"note: {NOTHING_MEASURED}")
     return LabelledData(dataset, splits)

@@ -127,10 +127,10 @@ def fit_model(task: FitTask, config: FitConfig, context: RunContext) -> FitResul
             best = _write_best(split, result.state, checkpoints)
             model.eval()
             if result.best_score is None:
-                context.log(
-                    "no validation score (too little in the validation split, or fewer than"
-                    f" average_over={config.loop.average_over} evaluations): the last weights are kept"
-                )
+                count = config.loop.average_over
+                why = "too little in the validation split"
+                why += f", or fewer than average_over={count} evaluations" if count > 1 else ""
+                context.log(f"no validation score ({why}): the last weights are kept")
             else:
                 score = task.validation.score
                 context.log(f"best {score} {result.best_score:.3f} at step {best} of {result.steps}")

@@ -153,12 +153,13 @@ class RunContext:
         check_data(self.run.data, dataset)
 
     def write_config(self, config: Any, dataset: MediaDataset) -> None:
-        """Write the resolved settings, and what is trained on, into the run folder; process 0 does.
+        """Write the resolved settings, and what is trained on, into the run folder; process 0 does. Log the folder.
 
         Raises:
           ConfigError: as `check_data`.
         """
         self.check_data(dataset)
+        self.log(f"run folder: {self.run.path}")
         if jax.process_index() == 0:
             self.run.write_config(self.recipe, config)
             if not self.run.data.exists():

@@ -12,7 +12,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
 from jaxret.data.items import MediaItem
 from jaxret.data.merge import LabelMap, RelistedDataset, merge_datasets, read_label_map, with_splits
-from jaxret.data.splits import split_dataset
+from jaxret.data.splits import split_dataset, split_for_autoencoder
 from jaxret.errors import ConfigError
 
 Fact = tuple[str, str | None, str | None]
@@ -92,9 +92,23 @@ def test_a_small_class_of_dealt_data_takes_no_part() -> None:
     assert max(splits.train.max(), splits.validation.max(), splits.test.max()) < 40
 
 
-def test_a_class_that_the_map_drops_has_no_label() -> None:
-    merged = merge_datasets({"one": listed(("a", "x", "", None))}, label_map=LabelMap({("one", "x"): None}))
-    assert facts(merged) == [("a", None, None)]
+def test_a_class_that_the_map_drops_takes_no_part() -> None:
+    """Neither in a training without labels, nor by its source; what never had a label trains on."""
+    one = listed(
+        *[(f"{label}{n}", label, "", None) for label in "ab" for n in range(10)],
+        ("dropped", "x", "film", None),
+        ("unlabelled", None, "", None),
+    )
+    two = listed(("c", "a", "film", None), ("d", "a", "", None))
+    merged = merge_datasets({"one": one}, {"two": two}, label_map=LabelMap({("", "x"): None}))
+    assert facts(merged)[-4:] == [
+        ("one/dropped", None, "unused"),
+        ("one/unlabelled", None, "train"),
+        ("two/c", "a", "test"),
+        ("two/d", "a", "test"),
+    ]
+    data = split_for_autoencoder(merged, steps_with_labels=(), unseen_fraction=0.0, seed=0)
+    assert [merged.items[n].key for n in data.unlabelled.tolist()] == ["one/unlabelled"]
 
 
 def test_media_are_read_from_their_own_data_sets(tmp_path: Path) -> None:

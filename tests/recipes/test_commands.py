@@ -153,6 +153,7 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
         (["--resume"], "Missing value for argument '--resume'"),
         (["--resume", "{tmp}"], "holds no run"),
         (["--resume", "{run}", "--units", "9"], "--units cannot change when a run is resumed: it was 8, got 9"),
+        (["--resume", "{run}", "--average-over", "2"], "--average-over cannot change when a run is resumed: it was 1"),
         (["deep-hash", "--resume", "{run}"], "is a run of cnn-lstm, not of deep-hash: leave deep-hash out"),
         (["cnn-lstm", "--out", "{run}"], "is not empty"),
         (["cnn-lstm", "--frame-size", "32"], "--frame-size is called --image-size now"),
@@ -169,10 +170,19 @@ def test_bad_training_commands_say_what_is_wrong(run: Path, tmp_path: Path, caps
     if isinstance(caught.value, ConfigError):
         assert message in str(caught.value)
         assert "\n" not in str(caught.value)
+        assert not capsys.readouterr().out, "the error must come first"
     else:  # what tyro refuses is shown, with where to find help, in a box
         assert caught.value.code == 2
         assert message in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir()), "a run that cannot start must leave nothing behind"
+
+
+def test_missing_data_leave_no_run_folder(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="/nowhere/at/all"):
+        train.main(["cnn-lstm", "--data", "/nowhere/at/all"])
+    assert not capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_setting_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxret.errors import ConfigError
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
-from jaxret.recipes.opening import open_labelled_data
+from jaxret.recipes.opening import NOTHING_MEASURED, open_labelled_data
 from jaxret.recipes.recipe import RunContext, open_config
 from jaxret.training import RunFolder
 
@@ -44,6 +44,18 @@ def test_settings_become_one_data_set_and_survive_the_run_folder(folders: Path) 
     assert "2 classes to train on and 1 unseen; " in lines[0]
     run.write_config("cnn-lstm", config)
     assert open_config(run)[1] == config
+
+
+@pytest.mark.parametrize(("files", "told"), [(3, True), (7, True), (8, False)])
+def test_a_test_split_that_measures_nothing_is_told_before_the_training(tmp_path: Path, files: int, told: bool) -> None:
+    for label in "abc":
+        (tmp_path / "mine" / label).mkdir(parents=True)
+        for number in range(files):
+            Image.new("L", (8, 8), number).save(tmp_path / "mine" / label / f"{number}.png")
+    lines: list[str] = []
+    context = RunContext(RunFolder(tmp_path / "run"), "cnn-lstm", lines.append, show_progress=False)
+    open_labelled_data(CnnLstmConfig(data=str(tmp_path / "mine")), context)
+    assert lines[1:] == ([f"note: {NOTHING_MEASURED}"] if told else [])
 
 
 def test_a_small_class_size_is_refused_by_name() -> None:
