@@ -79,7 +79,7 @@ RATE = 3.0
 THRESHOLDS = np.round(np.arange(0.1, 1.0, 0.025), 3)
 FRAME_WISE, FRAMES, QUERIES = "frame by frame", ", frames as images", "photographs of films"
 RULES: dict[CutRule, str] = {"none": "no cuts", "random": "random cuts", "ours": "our cuts", "known": "known cuts"}
-PAPER_DATA = "SI2V-600k: 160 h of news, 229 pictures; VGG16, 512 numbers"
+PAPER_DATA = "SI2V-600k: 160 h of news, 229 images; VGG16, 512 numbers"
 # mAP and R@1 of the paper's tables 1, 2 and 3.
 PAPER = {
     (FRAME_WISE, ""): (0.718, 0.834),

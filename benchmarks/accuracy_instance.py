@@ -71,8 +71,8 @@ KEY_POINTS = ("SIFT", "plain SIFT")
 WITHOUT_NETWORK = KEY_POINTS
 DEPTH, EXPANSION = 100, 5
 HOW = {
-    "whole picture": RegionSearch(candidates=0),
-    "whole picture, then the region": RegionSearch(candidates=DEPTH, first_pass="image"),
+    "whole image": RegionSearch(candidates=0),
+    "whole image, then the region": RegionSearch(candidates=DEPTH, first_pass="image"),
     "region": RegionSearch(candidates=0),
     "region, weighted": RegionSearch(candidates=0, idf=True),
     "region, re-ranked": RegionSearch(candidates=DEPTH),
@@ -167,7 +167,7 @@ def pasted(study: Study) -> None:
             retriever = study.retriever(system, seed, Gallery("pasted", images.gallery))
             encoded = [retriever.system.image(single_file(query.path)) for query in images.queries]
             for setting, how in settings_of(system, HOW):
-                rankings, seconds = rank_queries(retriever, images, encoded, how, whole=setting == "whole picture")
+                rankings, seconds = rank_queries(retriever, images, encoded, how, whole=setting == "whole image")
                 figures = scored(images, rankings, how)
                 figures["ms a query"] = seconds * 1000
                 study.add(PASTED, named(system), setting, figures, seed=seed)
@@ -292,7 +292,7 @@ def scale(study: Study) -> None:
         region_queries.append(retriever.system.region_query(image, size, RegionSearch(region_of(query))).region)
     found = list(scale_rows(retriever, region_queries, study.args.images))
     for method, setting, figures in found:
-        study.add("100,000 simulated pictures", method, setting, figures)
+        study.add("100,000 simulated images", method, setting, figures)
     draw_scale(found)
 
 
@@ -344,7 +344,7 @@ def main() -> None:
     parser.add_setting("--data", type=Path, default=DATA, help="folder of coil17 and corel5k")
     parser.add_setting("--weights", type=Path, default=MOBILENET_WEIGHTS, help="of MobileNet V1 (Keras .h5)")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
-    parser.add_setting("--side", type=int, default=384, help="longer side of pictures as they are seen")
+    parser.add_setting("--side", type=int, default=384, help="longer side of images as they are seen")
     parser.add_setting("--epochs", type=int, default=2, help="of Faster R-CNN (default 2)")
     parser.add_setting("--images", type=int, default=100_000, help="of the study of time")
     parser.add_argument("--listed", type=int, default=1_000_000, help="of the study of lists on disk")

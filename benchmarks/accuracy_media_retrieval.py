@@ -176,7 +176,7 @@ def search_with_files(retriever: Retriever, backbone: str, searches: int = 40) -
             write_video(copy, edited(frames), fps=30, options={"crf": "28"})
             for query, space, what in (
                 (item.path, None, "the clip itself"),
-                (image, None, "one frame as a picture"),
+                (image, None, "one frame as an image"),
                 (copy, None, "an edited copy, by clip vectors"),
                 (copy, "frame", "an edited copy, frame by frame"),
             ):

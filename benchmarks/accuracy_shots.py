@@ -74,7 +74,7 @@ FRAME_WISE = "frame by frame"
 METRICS = ("mAP of shots", "R@1 of shots", "mAP of films", "R@1 of films")
 # mAP and R@1 of the paper's tables 1 to 3 on SI2V-600k, beside the same kinds of method.
 PAPER = {FRAME_WISE: (0.718, 0.834), "sum": (0.596, 0.764), "LSTM": (0.602, 0.773), "GRU": (0.606, 0.777)}
-PAPER_DATA = "SI2V-600k: 160 h of news, 229 pictures; VGG16, 512 numbers"
+PAPER_DATA = "SI2V-600k: 160 h of news, 229 images; VGG16, 512 numbers"
 
 
 class Study:

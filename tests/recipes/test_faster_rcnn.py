@@ -57,7 +57,7 @@ def test_it_learns_to_find_squares(data: Path, run: Path) -> None:
     assert figures["trained"]["mAP"] > 0.6
     assert figures["trained"]["mAP"] > 2 * figures["untrained"]["mAP"]
     assert figures["trained"]["recall"] >= max(0.9, figures["untrained"]["recall"])
-    assert figures["trained"]["pictures"] == 8
+    assert figures["trained"]["images"] == 8
     assert {path.name for path in run.iterdir()} >= {
         "encoder",
         "curves.png",
@@ -169,7 +169,7 @@ def test_figures_of_pictures_without_objects_and_of_several_classes(tmp_path: Pa
     assert [picture.row for picture in seen] == [0, 1]
     assert detector_figures(seen[:1], found.classes) == {}
     figures = detector_figures(seen, found.classes)
-    assert list(figures) == ["mAP", "recall", "AP cat", "AP dog", "pictures"]
+    assert list(figures) == ["mAP", "recall", "AP cat", "AP dog", "images"]
     assert figures["mAP"] == pytest.approx((figures["AP cat"] + figures["AP dog"]) / 2)
     assert isinstance(seen[0].true, ImageBoxes)
 

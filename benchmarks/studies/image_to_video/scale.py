@@ -73,9 +73,9 @@ def search_rows(system: System, temporal: SequenceEncoder, method: str) -> Itera
                 "MB an hour": real[name][1] / MEGABYTE,
                 f"GB, {HOURS} h": real[name][1] * HOURS / 1e9,
                 "vectors": len(gallery),
-                "ms, one picture": times[f"{name}, 1"].median * 1000,
-                "ms a picture of 32": times[f"{name}, 32"].median * 1000 / 32,
-                "times faster, one picture": ratio(times["frame by frame, 1"], times[f"{name}, 1"]),
+                "ms, one image": times[f"{name}, 1"].median * 1000,
+                "ms an image of 32": times[f"{name}, 32"].median * 1000 / 32,
+                "times faster, one image": ratio(times["frame by frame, 1"], times[f"{name}, 1"]),
             },
         )
 

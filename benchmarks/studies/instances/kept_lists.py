@@ -40,7 +40,7 @@ def kept_rows(folder: Path, count: int) -> Iterator[tuple[str, str, dict[str, fl
       folder: where the index is made.
       count: images.
     """
-    setting = f"{count:,} pictures, {_WORDS} words"
+    setting = f"{count:,} images, {_WORDS} words"
     shutil.rmtree(folder, ignore_errors=True)
     made = _run("make", folder, count)
     made["MB on disk"] = sum(file.stat().st_size for file in folder.rglob("*.lists*")) / 1e6

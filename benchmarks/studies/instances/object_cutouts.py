@@ -42,7 +42,7 @@ def cut_out(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         raise ValueError(f"image must be uint8 (H, W, 3), got {image.dtype} {image.shape}")
     mask = _mask(image)
     if not mask.any():
-        raise ValueError("the picture shows no object: nothing is brighter or more coloured than its border")
+        raise ValueError("the image shows no object: nothing is brighter or more coloured than its border")
     inner = ndimage.binary_erosion(mask, structure=_disk(3))
     outside = ~(inner if inner.any() else mask)
     nearest = ndimage.distance_transform_edt(outside, return_distances=False, return_indices=True)
@@ -51,7 +51,7 @@ def cut_out(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     cutout = np.dstack([padded[nearest[0], nearest[1]], np.rint(255 * opacity).astype(np.uint8)])
     rows, columns = (np.flatnonzero((cutout[..., 3] > 127).any(axis=axis)) for axis in (1, 0))
     if not len(rows):
-        raise ValueError("the object of the picture is a speck: nothing is left of it without its edge")
+        raise ValueError("the object of the image is a speck: nothing is left of it without its edge")
     return cutout[max(rows[0] - 3, 0) : rows[-1] + 4, max(columns[0] - 3, 0) : columns[-1] + 4]
 
 

@@ -158,7 +158,7 @@ def make_pasted_objects(
     if record.exists():
         stored = json.loads(record.read_text(encoding="utf-8"))
         if stored["made"] != made:
-            raise SystemExit(f"{folder} holds pictures of another seed, settings or data: name another folder")
+            raise SystemExit(f"{folder} holds images of another seed, settings or data: name another folder")
     if not record.exists() or not all((folder / path).exists() for path in [*_paths(stored), "training.csv"]):
         stored = {"made": made, **_Maker(folder, seed, data, settings).make()}
         partial = record.with_suffix(".partial")

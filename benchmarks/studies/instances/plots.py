@@ -63,8 +63,8 @@ def draw_scale(found: Sequence[tuple[str, str, dict[str, float]]]) -> None:
     depths = sorted({(k, count): f for k, count, f in reranked if count == windows}.items())
     sizes = sorted({(count, k): f for k, count, f in reranked if k == 100}.items())
     for panel, points, title in (
-        (left, [(k, f) for (k, _), f in depths], f"pictures re-ranked, {windows} windows each"),
-        (right, [(count, f) for (count, _), f in sizes], "windows a picture, 100 pictures"),
+        (left, [(k, f) for (k, _), f in depths], f"images re-ranked, {windows} windows each"),
+        (right, [(count, f) for (count, _), f in sizes], "windows an image, 100 images"),
     ):
         for metric in ("ms a query", "ms, lengths of windows kept"):
             panel.plot([x for x, _ in points], [f[metric] for _, f in points], marker="o", label=metric)

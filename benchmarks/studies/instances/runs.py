@@ -74,7 +74,7 @@ def encoder_of(
     encoder = instance_search.make_encoder(config)
     training = files_of([images.training_csv.parent / path for path in _training_paths(images)])
     numbers = instance_search.training_indices(training, _FITTED)
-    with tqdm(desc=f"fitting {system}", unit="picture") as bar:
+    with tqdm(desc=f"fitting {system}", unit="image") as bar:
         instance_search.fit_encoder(encoder, config, training, numbers, log=tqdm.write, on_item=lambda _: bar.update())
     save_encoder(encoder, folder / "encoder")
     return encoder
@@ -120,10 +120,10 @@ def index_of(encoder: Any, gallery: Gallery, folder: Path) -> Retriever:
         shutil.rmtree(path, ignore_errors=True)
         retriever = Retriever.create(path, encoder)
     images = files_of(gallery.paths)
-    with tqdm(total=len(gallery.paths), desc=f"indexing {gallery.name}", unit="picture") as bar:
+    with tqdm(total=len(gallery.paths), desc=f"indexing {gallery.name}", unit="image") as bar:
         bar.update(sum(item.key in retriever.index for item in images.items))
         retriever.add(images, on_item=lambda _: bar.update())
     keys = [item.key for item in retriever.index.items]
     if keys != [item.key for item in images.items]:
-        raise SystemExit(f"{path} holds other pictures than {gallery.name}: remove it")
+        raise SystemExit(f"{path} holds other images than {gallery.name}: remove it")
     return retriever

@@ -48,16 +48,16 @@ def scale_rows(
     times = in_turn({"first pass": lambda: [inverted.topk(query.bag, 1000) for query in region_queries]}, samples=3)
     first = times["first pass"].median / len(region_queries)
     size = {"ms a query": first * 1000, "s to prepare": ready - made, "MB on disk": records.nbytes / 1e6}
-    yield "first pass, inverted file", f"{count:,} pictures, {layout.n_words} words", size
+    yield "first pass, inverted file", f"{count:,} images, {layout.n_words} words", size
     for shares in _SHARES:
         windows = len(sliding_windows(images[0].grid, shares=shares, overlap=WINDOW_OVERLAP))
         figures = _rerank_times(region_queries, images[:100], ids[:100], shares)
-        yield "re-ranking of 100", f"{windows} windows a picture", figures
+        yield "re-ranking of 100", f"{windows} windows an image", figures
     windows = len(sliding_windows(images[0].grid, shares=WINDOW_SHARES, overlap=WINDOW_OVERLAP))
     for k in _DEPTHS:
         yield (
             f"re-ranking of {k}",
-            f"{windows} windows a picture",
+            f"{windows} windows an image",
             _rerank_times(region_queries, images[:k], ids[:k], WINDOW_SHARES),
         )
 

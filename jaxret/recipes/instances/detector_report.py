@@ -45,9 +45,9 @@ def detector_sections(
     measured = {name: found for name, found in figures.items() if found}
     parts = [paragraph(f"No image of the {split} split has an object: there is nothing to measure.")]
     if measured:
-        names = [name for name in next(iter(measured.values())) if name != "pictures"]
-        rows = [(name, *(found[n] for n in names), int(found["pictures"])) for name, found in measured.items()]
-        parts = [table(("detector", *names, "pictures"), rows), paragraph(_protocol(detector, split))]
+        names = [name for name in next(iter(measured.values())) if name != "images"]
+        rows = [(name, *(found[n] for n in names), int(found["images"])) for name, found in measured.items()]
+        parts = [table(("detector", *names, "images"), rows), paragraph(_protocol(detector, split))]
     sections = [Section(f"Detection on the {split} split", parts)]
     if shown:
         drawn = run.path / "detections.png"

@@ -80,7 +80,7 @@ def detector_figures(images: Iterable[SeenImage], classes: Sequence[str]) -> dic
     """Mean average precision and proposal recall at IoU 0.5, and the AP of each class that has an object.
 
     Returns:
-      `mAP`, `recall`, `AP <class>` where there are several classes, and `pictures`, the number of images; empty where
+      `mAP`, `recall`, `AP <class>` where there are several classes, and `images`, the number of images; empty where
       no image has an object.
     """
     found, true, proposals = [], [], []
@@ -94,7 +94,7 @@ def detector_figures(images: Iterable[SeenImage], classes: Sequence[str]) -> dic
     figures = {"mAP": scores.mean, "recall": proposal_recall(proposals, [one.boxes for one in true])}
     if len(classes) > 1:
         figures |= {f"AP {classes[label]}": value for label, value in scores.by_class.items()}
-    return {**figures, "pictures": float(len(true))}
+    return {**figures, "images": float(len(true))}
 
 
 def _batches(
