@@ -13,7 +13,7 @@ apart). mAP is the mean over queries of average precision.
 - `few`: the same encoder and its codes where few classes are trained on, and few videos of each; all others are not
   trained on, and searched and searched for as above.
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
-  their epoch on a tenth of the training sources of seen classes.
+  their epoch on a tenth of the training sources of seen classes, which `fitted` leaves out as well.
 
 The open-set encoder chooses its settings on held-out training classes. Nothing is chosen by figures of test videos.
 Differences are paired by draw. Draws are kept under --work and not made again, so a stopped call goes on where it was.
@@ -35,7 +35,7 @@ from common.spread import spread
 from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
-from studies.unseen_classes.trained import hash_layer, lstm
+from studies.unseen_classes.trained import hash_layer, held_out, lstm
 from studies.unseen_classes.videos import DATA, Numbers, Videos, embedded, open_videos, scores, unit_means
 
 from jaxret.files import write_atomically
@@ -98,9 +98,10 @@ def _of_codes(videos: Videos, seen: Numbers, train: Numbers, seed: int, bits: in
 
 def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     """Of one draw: the mean vector, the open-set encoder, and codes of both."""
-    drawn = videos.draw(seed)
-    found = {VECTORS: _of_vectors(videos, *drawn, seed)}
-    return found | {codes_of(bits): _of_codes(videos, *drawn, seed, bits) for bits in LENGTHS}
+    seen, train = videos.draw(seed)
+    train = train[~held_out(videos, train, seed)]  # what the LSTM and the hash layer pick their epoch on
+    found = {VECTORS: _of_vectors(videos, seen, train, seed)}
+    return found | {codes_of(bits): _of_codes(videos, seen, train, seed, bits) for bits in LENGTHS}
 
 
 def few(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:

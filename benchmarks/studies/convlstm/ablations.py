@@ -13,7 +13,6 @@ from studies.convlstm.comparisons import (
     THREE_STEPS_THUMBNAIL,
     THUMBNAIL,
     TWO_STEPS,
-    UNTRAINED,
 )
 from studies.convlstm.data import ClipData
 from studies.convlstm.protocol import MEASURES, encode_data
@@ -68,7 +67,8 @@ def ablations_of(study: Study, seed: int) -> None:
     data, name, what = ablated(study, seed)
     whole = study.train(data, ABLATED, seed)
     media = study.media(data, seed)
-    study.add(what, name, UNTRAINED, seed, study.untrained(load_encoder(whole.encoder), data, seed))
+    for setting, found in study.untrained(load_encoder(whole.encoder), data, seed).items():
+        study.add(what, name, setting, seed, found)
     ended = {
         "pre-training": whole.path / "pretrain" / "encoder",
         TWO_STEPS: whole.path / "triplet" / "encoder",
@@ -131,7 +131,8 @@ def with_and_without_thumbnail(
 ) -> None:
     """The rows of a run on a data set, named by model and data; and of its encoder with random weights."""
     encoder, (name, what) = load_encoder(run.encoder), named
-    study.add(what, name, UNTRAINED, seed, study.untrained(encoder, data, seed))
+    for setting, found in study.untrained(encoder, data, seed).items():
+        study.add(what, name, setting, seed, found)
     for setting, each in zip(settings, (without_thumbnail(encoder), encoder), strict=True):
         encoded = encode_data(each, study.media(data, seed))
         study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))

@@ -17,13 +17,17 @@ __all__ = [
     "THREE_STEPS",
     "THREE_STEPS_THUMBNAIL",
     "THUMBNAIL",
+    "THUMBNAIL_ALONE",
     "TWO_STEPS",
     "UNTRAINED",
+    "UNTRAINED_THUMBNAIL",
     "paired_differences",
     "strength_curves",
 ]
 
 UNTRAINED = "untrained"
+UNTRAINED_THUMBNAIL = "untrained, and a thumbnail beside"
+THUMBNAIL_ALONE = "thumbnail alone"
 TWO_STEPS = "pre-training, triplet loss"
 THUMBNAIL = "pre-training, triplet loss, thumbnail"
 THREE_STEPS = "pre-training, triplet loss, plain second pass"
@@ -43,13 +47,15 @@ def _compared() -> Iterable[tuple[str, str, str, _Place, _Place]]:
     for data, rows in ((_VIDEOS, _ABLATIONS), (_COPIES, f"{_COPIES}: two steps")):
         for method in _MODELS:
             ours = (rows, method, THUMBNAIL)
-            yield data, method, "two steps and a thumbnail, less untrained", ours, (rows, method, UNTRAINED)
+            for plain in (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE):
+                yield data, method, f"two steps and a thumbnail, less {plain}", ours, (rows, method, plain)
             yield data, method, "two steps and a thumbnail, less SIFT words", ours, (data, "SIFT words", "cosine")
             ndvr = (data, "NDVR-DML", "mean vector, cosine")
             yield data, method, "two steps and a thumbnail, less NDVR-DML", ours, ndvr
     for method in _MODELS:
         ours = (_WALK, method, "four steps, Bi-DTW")
-        yield _WALK, method, "four steps, less untrained", ours, (_WALK, method, "untrained, Bi-DTW")
+        for plain in (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE):
+            yield _WALK, method, f"four steps, less {plain}", ours, (_WALK, method, f"{plain}, Bi-DTW")
         yield _WALK, method, "four steps, less SIFT words", ours, (_WALK, "SIFT words", "cosine")
     yield _VIDEOS, "M3", "two steps, less untrained", (_ABLATIONS, "M3", TWO_STEPS), (_ABLATIONS, "M3", UNTRAINED)
     for beside, steps in (
@@ -87,8 +93,10 @@ def strength_curves(rows: Iterable[Row]) -> dict[str, Curves]:
         shown[ablations, "M3", TWO_STEPS] = (data, "M3, two steps")
         shown[ablations, "M3", FOUR_STEPS_THUMBNAIL] = (data, "M3, four steps and a thumbnail")
         shown[ablations, "M3", UNTRAINED] = (data, "untrained")
+        shown[ablations, "M3", UNTRAINED_THUMBNAIL] = (data, "untrained, and a thumbnail")
     shown |= {(_WALK, m, "four steps, Bi-DTW"): (_WALK, f"{m}, four steps and a thumbnail") for m in _MODELS}
-    shown[_WALK, "M3", "untrained, Bi-DTW"] = (_WALK, "untrained")
+    shown[_WALK, "M3", f"{UNTRAINED}, Bi-DTW"] = (_WALK, "untrained")
+    shown[_WALK, "M3", f"{UNTRAINED_THUMBNAIL}, Bi-DTW"] = (_WALK, "untrained, and a thumbnail")
     for data in (_VIDEOS, _COPIES, _WALK):
         shown[data, "SIFT words", "cosine"] = (data, "SIFT words")
         shown[data, "NDVR-DML", "mean vector, cosine"] = (data, "NDVR-DML, from ImageNet")

@@ -79,7 +79,8 @@ def evaluate(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -
     if data.near is not None:  # where the way that a query is played matters
         study.add(data.name, name, "four steps, DTW", seed, ordered(encoded, "dtw"))
     study.add(data.name, name, "four steps, mean vector, cosine", seed, ordered(encoded, "mean-cosine"))
-    study.add(data.name, name, "untrained, Bi-DTW", seed, study.untrained(encoder, data, seed))
+    for setting, found in study.untrained(encoder, data, seed).items():
+        study.add(data.name, name, f"{setting}, Bi-DTW", seed, found)
 
 
 def ndvr_dml(study: Study, data: ClipData, also_evaluated: list[ClipData], seed: int) -> None:

@@ -22,7 +22,7 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.rank import SequenceRanking, sequence_distances
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 
-__all__ = ["MEASURES", "EncodedData", "Media", "by_clip", "by_place", "encode_data", "figures"]
+__all__ = ["MEASURES", "EncodedData", "Media", "by_clip", "by_place", "encode_data", "figures", "sequences_of"]
 
 MEASURES = {
     "mean vector, cosine": "mean-cosine",

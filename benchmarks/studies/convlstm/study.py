@@ -8,14 +8,19 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 from common import results_file
 from common.paths import DATA, JHMDB
 from flax import nnx
+from studies.convlstm.comparisons import THUMBNAIL_ALONE, UNTRAINED, UNTRAINED_THUMBNAIL
 from studies.convlstm.data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
-from studies.convlstm.protocol import EncodedData, Media, encode_data, figures
+from studies.convlstm.protocol import EncodedData, Media, encode_data, figures, sequences_of
 from studies.convlstm.runs import FOUR_STEPS, autoencoder
 
 from jaxret.files import write_atomically
+from jaxret.models import Mean
+from jaxret.models.backbones.thumbnail import ThumbnailBackbone
+from jaxret.models.encoder import VideoEncoder
 from jaxret.models.registry import create_encoder
 from jaxret.models.store import fingerprint
 from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
@@ -61,9 +66,21 @@ class Study:
             self._media[data.name, seed] = Media(data, seed)
         return self._media[data.name, seed]
 
-    def untrained(self, encoder: Any, data: ClipData, seed: int) -> dict[str, float]:
-        """What an encoder of the same shape with random weights finds by Bi-DTW; M1 to M3 begin with the same ones."""
-        made = _untrained(encoder, seed)
+    def untrained(self, encoder: Any, data: ClipData, seed: int) -> dict[str, dict[str, float]]:
+        """What an encoder of the same shape with random weights finds by Bi-DTW; M1 to M3 begin with the same ones.
+
+        Where a thumbnail stands beside the trained encoder's vectors, also with that, at its share of the distance, and
+        what the thumbnail finds alone.
+        """
+        made = create_encoder(without_thumbnail(encoder).config, rngs=nnx.Rngs(seed))
+        tried = {UNTRAINED: made}
+        if isinstance(encoder.backbone, ThumbnailBackbone):
+            for setting, share in ((UNTRAINED_THUMBNAIL, encoder.backbone.share), (THUMBNAIL_ALONE, 1.0)):
+                tried[setting] = _beside_thumbnail(made, encoder.backbone, share, self.media(data, seed))
+        return {setting: self._figures_of(each, data, seed) for setting, each in tried.items()}
+
+    def _figures_of(self, made: VideoEncoder, data: ClipData, seed: int) -> dict[str, float]:
+        """By Bi-DTW, kept with the trainings."""
         path = self.args.work / "untrained" / f"{fingerprint(made)}-{data.name.replace(' ', '-')}-{seed}.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -117,6 +134,11 @@ def ordered(encoded: EncodedData, measure: str) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda entry: (": " in entry[0], entry[0].endswith("clip"))))
 
 
-def _untrained(encoder: Any, seed: int) -> Any:
-    """An encoder of the same shape with random weights, and no thumbnail beside them."""
-    return create_encoder(without_thumbnail(encoder).config, rngs=nnx.Rngs(seed))
+def _beside_thumbnail(encoder: VideoEncoder, trained: ThumbnailBackbone, share: float, media: Media) -> VideoEncoder:
+    """The encoder with the trained one's thumbnail beside; the unit of vectors is that of videos that do not query."""
+    videos = sequences_of(encoder, media.dataset, media=media)
+    searched = np.concatenate([videos[number] for number in sorted(set(range(len(videos))) - set(media.tests))])
+    backbone = ThumbnailBackbone(encoder.backbone, share)
+    backbone.assign(2 * float(searched.astype(np.float64).var(axis=0).sum()), float(trained.units[1]))
+    mean = Mean(backbone.embedding_size, rngs=nnx.Rngs(0))  # which draws nothing
+    return VideoEncoder(backbone, mean, encoder.preprocessing, encoder.origin)
