@@ -182,6 +182,7 @@ _SEQUENCE_ENCODERS = _Registry(
         "convolution": "jaxret.models.temporal.fusion",
         "convolution-3d": "jaxret.models.temporal.convolution_3d",
         "attention": "jaxret.models.temporal.attention",
+        "sum-residual": "jaxret.models.temporal.residual",
         "dense-embedding": "jaxret.models.temporal.heads",
         "hash": "jaxret.models.temporal.heads",
         "tanh-head": "jaxret.models.temporal.heads",

@@ -45,6 +45,26 @@ def test_built_in_classes_stand_where_the_registry_looks(names: str) -> None:
         assert name == (found.name if issubclass(found, Backbone) else found.kind)
 
 
+def test_every_class_is_found_by_the_tables_alone() -> None:
+    """All modules are imported; what they register and no table names, a new process would not find."""
+    code = (
+        "import importlib, pkgutil, jaxret.models, jaxret.retrieval.systems as systems\n"
+        "from jaxret.models.registry import _BACKBONES, _ENCODERS, _SEQUENCE_ENCODERS\n"
+        "for package in (jaxret.models, systems):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "tables = [(table.classes, table.modules) for table in (_BACKBONES, _SEQUENCE_ENCODERS, _ENCODERS)]\n"
+        "places = {name: f'{systems.__name__}.{module}' for name, module in systems.base._MODULES.items()}\n"
+        "for classes, modules in (*tables, (systems.base._SYSTEMS, places)):\n"
+        "    found = {name: one.__module__ for name, one in classes.items()}\n"
+        "    print(len(found), sorted(found.items() ^ modules.items()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    counts, differences = zip(*(line.split(maxsplit=1) for line in done.stdout.splitlines()), strict=True)
+    assert differences == ("[]",) * 4, done.stdout
+    assert min(map(int, counts)) >= 8
+
+
 def test_names_are_taken_once() -> None:
     class Other(SmallConvNet):
         pass
