@@ -71,7 +71,6 @@ def _describe(path: Path) -> None:
     from jaxret.models.detection.published import holds_detector
     from jaxret.models.foundation import is_published, open_published
     from jaxret.models.store import parameter_count
-    from jaxret.models.text import TOKENIZER_FILES
     from jaxret.models.weights.load import read_weights
 
     if not is_published(path) and holds_detector(read_weights(path)):
@@ -84,9 +83,11 @@ def _describe(path: Path) -> None:
     print_text(f"{path}: {found.family}, {found.backbone.summary}")
     print_text(f"images: {size.width} x {size.height} pixels ({size.resize}{cut}, {size.resampling})")
     print_text(f"parameters: {towers[0]:,} for images, {towers[1]:,} for words")
-    if found.lacks_tokenizer:
+    if found.missing_tokenizer:
         folder = path if path.is_dir() else path.parent
-        print_text(f"words: left out, for {folder} has no tokenizer: add {TOKENIZER_FILES} to search with words")
+        print_text(
+            f"words: left out, for {folder} has no tokenizer: add {found.missing_tokenizer} to search with words"
+        )
     print_text(f"a frame's vector: {found.backbone.embedding_size} numbers")
     print_text(f"sha256: {found.checksum}")
 

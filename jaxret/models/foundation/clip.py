@@ -9,6 +9,7 @@ from jaxret.models.foundation.family import Family, TextFamily, settings_with, s
 from jaxret.models.foundation.files import Arrays, WeightFiles, split_fused
 from jaxret.models.foundation.sizing import Sizing
 from jaxret.models.foundation.towers import block_names, image_settings, in_vision_model, text_settings
+from jaxret.models.text.tokens import BYTE_PAIRS
 from jaxret.models.weights.patterns import Named, Patterns, torch_patches
 
 __all__ = ["CLIP", "CLIP_ORIGINAL"]
@@ -107,6 +108,7 @@ CLIP = Family(
     text=TextFamily(
         _text_settings,
         _text_patterns,
+        tokenizer=BYTE_PAIRS,
         cleaning=lambda settings: "none",
         unused=r"^vision_model\.|^visual_projection\.|^logit_scale$|position_ids$",
     ),
@@ -198,6 +200,7 @@ CLIP_ORIGINAL = Family(
     text=TextFamily(
         _original_text_settings,
         _text_patterns,
+        tokenizer=BYTE_PAIRS,
         cleaning=lambda settings: "none",
         unused=rf"^vision_model\.|^visual_projection\.|^logit_scale$|^({'|'.join(_OF_ARCHIVE)})$",
     ),

@@ -9,7 +9,7 @@ from typing import Any
 from jaxret.errors import WeightsError
 from jaxret.models.foundation.files import Arrays, WeightFiles
 from jaxret.models.foundation.sizing import Sizing
-from jaxret.models.text.tokens import Cleaning
+from jaxret.models.text.tokens import Cleaning, TokenizerFiles
 from jaxret.models.transformer.block import ActivationName
 from jaxret.models.weights.patterns import Patterns
 
@@ -37,6 +37,7 @@ class TextFamily:
     Attributes:
       settings: of the tower, learnt from the files; None: they have none.
       patterns: what the arrays of a tower with these settings are called.
+      tokenizer: the files that its tokenizer may lie in.
       cleaning: how text is cleaned before it becomes tokens, see `jaxret.models.text.Tokenizer`.
       unused: a regular expression of the names of arrays that are not the tower's.
       marked: whether a text gets the tokens that the tokenizer's file puts around it.
@@ -44,6 +45,7 @@ class TextFamily:
 
     settings: Callable[[WeightFiles], Settings | None]
     patterns: Callable[[Settings], Patterns]
+    tokenizer: TokenizerFiles
     cleaning: Callable[[Settings], Cleaning]
     unused: str
     marked: bool = True

@@ -22,7 +22,7 @@ from jaxret.models.foundation.sizing import Sizing, read_sizing
 from jaxret.models.foundation.videoprism import VIDEOPRISM
 from jaxret.models.foundation.videoprism_original import VIDEOPRISM_ORIGINAL
 from jaxret.models.registry import create_backbone
-from jaxret.models.text import TextTower, Words, has_tokenizer, read_tokenizer
+from jaxret.models.text import TextTower, Words, has_tokenizer, read_tokenizer, tokenizer_files
 from jaxret.models.weights.load import fill_module
 from jaxret.models.weights.names import WeightTable
 from jaxret.models.weights.patterns import Patterns, slots_by_pattern
@@ -54,7 +54,7 @@ class Foundation:
       sizing: how images are prepared for it.
       checksum: SHA-256, in hex, of the files of its weights.
       words: its tower of words and their tokenizer; None: it has none, or no tokenizer lies beside it.
-      lacks_tokenizer: whether its files hold a tower of words beside which no tokenizer lies.
+      missing_tokenizer: the files, in words, of the tokenizer that its tower of words lacks; "": it lacks none.
     """
 
     family: str
@@ -62,7 +62,7 @@ class Foundation:
     sizing: Sizing
     checksum: str
     words: Words | None = None
-    lacks_tokenizer: bool = False
+    missing_tokenizer: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,12 +123,14 @@ def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 
     except (KeyError, IndexError, ConfigError, ValueError) as error:
         raise WeightsError(f"{path} describes no {family.name} encoder: {error}") from error
     _fill(backbone, family.patterns(settings), family, family.unused, files)
-    words, lacks_tokenizer = None, False
+    words, missing_tokenizer = None, ""
     if family.text is not None and (of_words := family.text.settings(files)) is not None:
         folder = files.path if files.config is not None else files.path.parent  # a file's tokenizer lies beside it
-        lacks_tokenizer = not has_tokenizer(folder)
-        words = None if lacks_tokenizer else _words(family, family.text, of_words, files, folder, dtype=dtype)
-    return Foundation(family.name, backbone, sizing, files.checksum, words, lacks_tokenizer)
+        if has_tokenizer(folder, family.text.tokenizer):
+            words = _words(family, family.text, of_words, files, folder, dtype=dtype)
+        else:
+            missing_tokenizer = tokenizer_files(family.text.tokenizer)
+    return Foundation(family.name, backbone, sizing, files.checksum, words, missing_tokenizer)
 
 
 def _words(
@@ -144,6 +146,7 @@ def _words(
     filler = end if padding is None else padding
     tokenizer = read_tokenizer(
         folder,
+        text.tokenizer,
         length=settings["length"],
         cleaning=text.cleaning(settings),
         padding=1 if filler is None else filler,

@@ -15,7 +15,7 @@ from jaxret.models.foundation.family import Family, TextFamily, settings_with, s
 from jaxret.models.foundation.files import Arrays, WeightFiles, split_fused
 from jaxret.models.foundation.sizing import Sizing
 from jaxret.models.foundation.towers import block_names, image_settings, in_vision_model, text_settings
-from jaxret.models.text.tokens import Cleaning
+from jaxret.models.text.tokens import SENTENCE_PIECES, Cleaning
 from jaxret.models.weights.patterns import Named, Patterns, flax_heads, leading_axes, torch_patches
 
 __all__ = ["SIGLIP", "SIGLIP_NAFLEX", "SIGLIP_ORIGINAL"]
@@ -131,6 +131,7 @@ def _cleaning(settings: dict[str, Any]) -> Cleaning:
 _WORDS = TextFamily(
     _text_settings,
     _text_patterns,
+    tokenizer=SENTENCE_PIECES,
     cleaning=_cleaning,
     unused=r"^vision_model\.|^logit_|position_ids$",
 )
@@ -272,7 +273,11 @@ SIGLIP_ORIGINAL = Family(
     unused=r"^params/(txt/|t$|b$)",
     torch=False,
     text=TextFamily(
-        _original_text_settings, _original_text_patterns, cleaning=_cleaning, unused=r"^params/(img/|t$|b$)"
+        _original_text_settings,
+        _original_text_patterns,
+        tokenizer=SENTENCE_PIECES,
+        cleaning=_cleaning,
+        unused=r"^params/(img/|t$|b$)",
     ),
 )
 """The `.npz` files of its authors (big_vision), with the sentencepiece model of their words beside them."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from jaxret.models.foundation.family import Family, TextFamily, activation_name, settings_with
 from jaxret.models.foundation.files import Arrays, WeightFiles
 from jaxret.models.foundation.sizing import Sizing
+from jaxret.models.text.tokens import SENTENCE_PIECES
 from jaxret.models.weights.patterns import Named, Patterns, leading_axes, plus_one, video_patches
 
 __all__ = ["VIDEOPRISM", "per_number_scale", "shifted_norm", "unscaled_tokens", "videoprism_sizing"]
@@ -179,6 +180,7 @@ VIDEOPRISM = Family(
     text=TextFamily(
         _text_settings,
         _text_patterns,
+        tokenizer=SENTENCE_PIECES,
         cleaning=lambda settings: "sentence",
         unused=r"^(?!text_model\.)|position_ids$",
         marked=False,

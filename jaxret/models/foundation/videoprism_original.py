@@ -11,6 +11,7 @@ import numpy.typing as npt
 from jaxret.models.foundation.family import Family, TextFamily, square
 from jaxret.models.foundation.files import Arrays, WeightFiles
 from jaxret.models.foundation.videoprism import per_number_scale, shifted_norm, unscaled_tokens, videoprism_sizing
+from jaxret.models.text.tokens import SENTENCE_PIECES
 from jaxret.models.weights.patterns import Named, Patterns, flax_heads, leading_axes
 
 __all__ = ["VIDEOPRISM_ORIGINAL"]
@@ -168,6 +169,7 @@ VIDEOPRISM_ORIGINAL = Family(
     text=TextFamily(
         _text_settings,
         _text_patterns,
+        tokenizer=SENTENCE_PIECES,
         cleaning=lambda settings: "sentence",
         unused=rf"^(?!{_TEXT}/)",
         marked=False,

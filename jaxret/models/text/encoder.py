@@ -97,10 +97,11 @@ class TextVideoEncoder(VideoEncoder):
 
         Raises:
           ConfigError: the extra `text` is not installed.
-          WeightsError: the tokenizer's file is damaged.
+          WeightsError: the tokenizer's file is damaged, or that of another encoder.
           ValueError: a text is empty.
         """
-        return _encode_tokens(self.text, jnp.asarray(self.tokenizer(texts)))
+        tokens = self.tokenizer(texts, vocabulary=self.text.vocabulary, end=self.text.end_token)
+        return _encode_tokens(self.text, jnp.asarray(tokens))
 
 
 @jax.jit

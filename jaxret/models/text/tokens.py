@@ -18,15 +18,27 @@ from jaxret.errors import ConfigError, WeightsError
 from jaxret.files import is_there
 from jaxret.models.text.byte_pairs import BYTE_PAIR_FILES, byte_pair_tokenizer
 
-__all__ = ["TOKENIZER_FILES", "Cleaning", "Tokenizer", "has_tokenizer", "read_tokenizer"]
+__all__ = [
+    "BYTE_PAIRS",
+    "SENTENCE_PIECES",
+    "Cleaning",
+    "Tokenizer",
+    "TokenizerFiles",
+    "has_tokenizer",
+    "read_tokenizer",
+    "tokenizer_files",
+]
 
 Cleaning = Literal["none", "lower", "canonical", "sentence"]
 """What is done to text first: nothing; lower case; lower case, without punctuation, with single spaces; or lower case
 with single spaces, also for punctuation, and a full stop at the end."""
 
-_FAST, _PIECES = "tokenizer.json", ("spiece.model", "tokenizer.model")
-TOKENIZER_FILES = f"one of {', '.join((_FAST, *_PIECES))} or {' and '.join(BYTE_PAIR_FILES)}"
-"""The files of a tokenizer, in words."""
+_FAST = "tokenizer.json"
+TokenizerFiles = tuple[tuple[str, ...], ...]
+"""The files that a tokenizer may lie in, the one taken first before the others; several where it takes all of them."""
+
+SENTENCE_PIECES: TokenizerFiles = ((_FAST,), ("spiece.model",), ("tokenizer.model",))
+BYTE_PAIRS: TokenizerFiles = ((_FAST,), BYTE_PAIR_FILES)
 
 _INSTALL = "the extra text is not installed: pip install 'jaxret[text]'"
 
@@ -80,12 +92,19 @@ class Tokenizer:
             raise WeightsError(f"{path} was altered: it is not the tokenizer of this encoder")
         return tokenizer
 
-    def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.int32]:
+    def __call__(
+        self, texts: Sequence[str], *, vocabulary: int | None = None, end: int | None = None
+    ) -> npt.NDArray[np.int32]:
         """Tokens int32 (B, L).
+
+        Args:
+          texts: B of them.
+          vocabulary: the tokens that a tower of words knows; None: what they are is not looked at.
+          end: the token at which that tower looks, which each text must have before it is padded; None: there is none.
 
         Raises:
           ConfigError: the extra `text` is not installed.
-          WeightsError: the file is damaged.
+          WeightsError: the file is damaged, or gives tokens that the tower does not take.
           ValueError: a text is empty.
         """
         rows = np.full((len(texts), self.length), self.padding, np.int32)
@@ -93,6 +112,11 @@ class Tokenizer:
             if not text.strip():
                 raise ValueError(f"a text to search with must have words, got {text!r}")
             tokens = self._encode(_cleaned(text, self.cleaning))
+            foreign = f"{self.file} is not the tokenizer of this tower of words: it gives {text!r}"
+            if vocabulary is not None and max(tokens, default=0) >= vocabulary:
+                raise WeightsError(f"{foreign} the token {max(tokens)}, and the tower has {vocabulary}")
+            if end is not None and end not in tokens:
+                raise WeightsError(f"{foreign} no token {end}, the end that the tower looks at")
             row[: len(tokens)] = tokens
         return rows
 
@@ -101,21 +125,33 @@ class Tokenizer:
         return (_fast if self.file == _FAST else _sentencepiece)(self.content, self.length, self.marked)
 
 
-def has_tokenizer(folder: Path) -> bool:
-    """Whether the files of a tokenizer lie in a folder."""
-    return any(is_there(folder / name) for name in (_FAST, *_PIECES)) or _has_byte_pairs(folder)
+def tokenizer_files(files: TokenizerFiles) -> str:
+    """The files of a tokenizer, in words.
+
+    Example:
+      >>> tokenizer_files(BYTE_PAIRS)
+      'tokenizer.json or vocab.json and merges.txt'
+    """
+    return " or ".join(" and ".join(names) for names in files)
 
 
-def _has_byte_pairs(folder: Path) -> bool:
-    return all(is_there(folder / name) for name in BYTE_PAIR_FILES)
+def has_tokenizer(folder: Path, files: TokenizerFiles) -> bool:
+    """Whether a tokenizer lies in a folder in one of these ways."""
+    return _found(folder, files) is not None
 
 
-def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: int, marked: bool = True) -> Tokenizer:
+def _found(folder: Path, files: TokenizerFiles) -> tuple[str, ...] | None:
+    return next((names for names in files if all(is_there(folder / name) for name in names)), None)
+
+
+def read_tokenizer(
+    folder: Path, files: TokenizerFiles, *, length: int, cleaning: Cleaning, padding: int, marked: bool = True
+) -> Tokenizer:
     """The tokenizer that lies in a folder as Hugging Face lays it out.
 
     Args:
-      folder: with `tokenizer.json`, a sentencepiece model `spiece.model` or `tokenizer.model`, or CLIP's `vocab.json`
-        and `merges.txt`.
+      folder: with the files; those of other tokenizers, which may lie there for other encoders, are not looked at.
+      files: `SENTENCE_PIECES` or `BYTE_PAIRS`.
       length: tokens of a row.
       cleaning: see `Cleaning`.
       padding: the token that fills, where neither `tokenizer.json` nor `tokenizer_config.json` names it.
@@ -124,11 +160,11 @@ def read_tokenizer(folder: Path, *, length: int, cleaning: Cleaning, padding: in
     Raises:
       WeightsError: there is none, or it is damaged.
     """
-    name = next((name for name in (_FAST, *_PIECES) if is_there(folder / name)), None)
-    if name is None and not _has_byte_pairs(folder):
-        raise WeightsError(f"{folder} has no tokenizer: {TOKENIZER_FILES} must be there")
-    content = byte_pair_tokenizer(folder) if name is None else (folder / name).read_bytes()
-    name = name or _FAST
+    names = _found(folder, files)
+    if names is None:
+        raise WeightsError(f"{folder} has no tokenizer: {tokenizer_files(files)} must be there")
+    paired = names == BYTE_PAIR_FILES
+    name, content = (_FAST, byte_pair_tokenizer(folder)) if paired else (names[0], (folder / names[0]).read_bytes())
     if name == _FAST:
         padding = _padding(folder, content, padding)
     return Tokenizer(name, content, length=length, padding=padding, cleaning=cleaning, marked=marked)

@@ -101,7 +101,8 @@ class TextTower(nnx.Module):
             "dtype": dtype,
         }
         self.settings = tuple(settings.items())  # hashable, as what a compiled function depends on must be
-        self.length, self.causal, self.end_token, self.padding = length, causal, end_token, padding
+        self.vocabulary, self.length, self.causal = vocabulary, length, causal
+        self.end_token, self.padding = end_token, padding
         self.embedding_size = projection or units
         self.dtype = compute_dtype(dtype)
         small = normal(0.02)

@@ -29,6 +29,7 @@ from jaxret.models import FrozenSettings, frozen_encoder, load_encoder, save_enc
 from jaxret.models.foundation import open_published
 from jaxret.models.store import fingerprint
 from jaxret.models.text import Tokenizer, read_tokenizer
+from jaxret.models.text.tokens import BYTE_PAIRS
 
 pytest.importorskip("tokenizers", reason="needs the extra text")
 
@@ -131,7 +132,7 @@ def test_a_vocabulary_of_byte_pairs_makes_the_same_tokens(tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
     (tmp_path / "merges.txt").write_text("#version: 0.2\nl o\nlo w</w>\nÃ ©</w>\n", encoding="utf-8")
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"pad_token": "<|endoftext|>"}))
-    tokenizer = read_tokenizer(tmp_path, length=12, cleaning="none", padding=1)
+    tokenizer = read_tokenizer(tmp_path, BYTE_PAIRS, length=12, cleaning="none", padding=1)
     end = vocabulary["<|endoftext|>"]
     expected = ["<|startoftext|>", "low</w>", "lo", "o</w>", "Ã©</w>", "1</w>", "2</w>", "!", "?</w>"]
     assert tokenizer(["Low  loo \u00e9 12!?"])[0].tolist() == [*(vocabulary[token] for token in expected), *[end] * 3]
@@ -139,14 +140,14 @@ def test_a_vocabulary_of_byte_pairs_makes_the_same_tokens(tmp_path):
     whole = (tmp_path / "merges.txt").read_bytes()
     (tmp_path / "merges.txt").write_text("a b c\n")
     with pytest.raises(WeightsError, match=r"merges\.txt is damaged: a line must hold two parts of a token"):
-        read_tokenizer(tmp_path, length=12, cleaning="none", padding=1)
+        read_tokenizer(tmp_path, BYTE_PAIRS, length=12, cleaning="none", padding=1)
     (tmp_path / "merges.txt").write_bytes(whole)
     (tmp_path / "vocab.json").write_text('{"a": 1}')
     with pytest.raises(WeightsError, match=r"has no token <\|startoftext\|>: it is no vocabulary of CLIP"):
-        read_tokenizer(tmp_path, length=12, cleaning="none", padding=1)
+        read_tokenizer(tmp_path, BYTE_PAIRS, length=12, cleaning="none", padding=1)
     (tmp_path / "vocab.json").write_text('["a"]')
     with pytest.raises(WeightsError, match="it gives no numbers to tokens"):
-        read_tokenizer(tmp_path, length=12, cleaning="none", padding=1)
+        read_tokenizer(tmp_path, BYTE_PAIRS, length=12, cleaning="none", padding=1)
 
 
 def test_the_padding_token_is_the_one_that_the_files_name(tmp_path, clip):
@@ -176,6 +177,38 @@ def test_sentencepiece_models_are_read(tmp_path):
         Tokenizer("spiece.model", b"no", length=12, padding=1, cleaning="none")(["a"])
     with pytest.raises(WeightsError, match=r"tokenizer\.json is damaged"):
         Tokenizer("tokenizer.json", b"{}", length=12, padding=1, cleaning="none")(["a"])
+
+
+def test_files_of_two_families_in_one_folder_take_each_its_own_tokenizer(tmp_path):
+    arrays = clip_arrays(units=64)
+    (tmp_path / "own.pt").write_bytes(clip_original(arrays))
+    np.savez(tmp_path / "siglip.npz", **siglip_original(siglip_arrays(), stacked=False))
+    (tmp_path / "spiece.model").write_bytes(b"of SigLIP")
+    found = open_published(tmp_path / "own.pt")
+    assert found.words is None
+    assert found.missing_tokenizer == "tokenizer.json or vocab.json and merges.txt"
+    tokens = ["<|startoftext|>", "<|endoftext|>", "d", "o", "g</w>"]
+    vocabulary = dict(zip(tokens, (28, 29, 3, 4, 5), strict=True))
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    found = open_published(tmp_path / "own.pt")
+    assert found.words.tokenizer(["dog"])[0].tolist() == [28, 3, 4, 5, 29, 29]
+    assert open_published(tmp_path / "siglip.npz").words.tokenizer.file == "spiece.model"
+
+
+def test_the_tokenizer_of_another_encoder_is_refused(siglip, clip, tmp_path):
+    """`tokenizer.json` is what both families call it: what it makes of a text tells."""
+    for folder, others in ((tmp_path / "clip", siglip), (tmp_path / "siglip", clip)):
+        arrays, config = (clip_arrays(), clip_config()) if others is siglip else (siglip_arrays(), siglip_config())
+        write_folder(folder, config, arrays, tokenizer=(others / "tokenizer.json").read_text())
+    with pytest.raises(WeightsError, match=r"tokenizer\.json is not .* it gives 'a dog' no token 29, the end that"):
+        frozen_encoder(FrozenSettings(str(tmp_path / "clip"))).encode_text(["a dog"])
+    path = tmp_path / "siglip" / "tokenizer.json"
+    described = json.loads(path.read_text())
+    described["model"]["vocab"] |= {"dog": 49406}
+    path.write_text(json.dumps(described))
+    with pytest.raises(WeightsError, match=r"gives 'a dog' the token 49406, and the tower has 30"):
+        frozen_encoder(FrozenSettings(str(tmp_path / "siglip"))).encode_text(["a dog"])
 
 
 def test_an_encoder_of_words_is_stored_with_its_tokenizer(siglip, tmp_path):

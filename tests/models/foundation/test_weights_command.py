@@ -52,7 +52,7 @@ def test_a_missing_tokenizer_is_told(tmp_path, capsys):
     pytest.importorskip("tokenizers", reason="needs the extra text")
     folder = write_folder(tmp_path, siglip_config(), siglip_arrays())
     assert dispatch(["weights", str(folder)]) == 0
-    told = f"words: left out, for {folder} has no tokenizer: add one of tokenizer.json, spiece"
+    told = f"words: left out, for {folder} has no tokenizer: add tokenizer.json or spiece.model or"
     assert told in capsys.readouterr().out
     (folder / "tokenizer.json").write_text(tokenizer_json())
     assert dispatch(["weights", str(folder)]) == 0
