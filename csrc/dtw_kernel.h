@@ -287,6 +287,9 @@ TARGET static void NAME(group)(const jr_dtw_panel *panel, const jr_dtw_group *gr
         for (int64_t q = 0; q < panel->queries; q++)
             distances[q * JR_DTW_MAX_LANES + lane] = INFINITY;
     }
+    /* Of a sum of costs, what the roundings of the additions that are still to come leave at least. */
+    const double roundings = 2 * (double)(panel->frames[0] + longest) * 0x1p-24;
+    const float share = roundings < 1 ? (float)(1 - roundings) : 0.0f;
     INTS low_lanes, high_lanes;
     memcpy(&low_lanes, low, sizeof low);
     memcpy(&high_lanes, high, sizeof high);
@@ -363,7 +366,7 @@ TARGET static void NAME(group)(const jr_dtw_panel *panel, const jr_dtw_group *gr
             if (!(live >> lane & 1))
                 continue;
             float behind = group->rest ? group->rest[lane][j / SEGMENT] : 0.0f;
-            if (lanes[lane] + behind > group->limit)
+            if ((lanes[lane] + behind) * share > group->limit)
                 live &= ~(1u << lane);
         }
     }

@@ -97,6 +97,20 @@ def test_every_bound_prunes_and_none_errs(offset):
     assert shares["measured"] < 0.4
 
 
+@at_every_level
+def test_what_later_additions_round_away_is_not_counted(level):
+    """A million plus 0.03, 800 times, stays a million in float32, nearer than the others; the segments say 24 more."""
+    near = np.concatenate([[[1000.0]], np.full((800, 1), np.sqrt(0.03))]).astype(np.float32)
+    pair = np.float32(np.sqrt(500_005.0))
+    others = [sign * np.array([[pair], [-pair]], np.float32) for sign in (1, -1) * 8]
+    query, gallery = np.zeros((1, 1), np.float32), [*others, near]
+    with forced(level):
+        distances = dtw_cdist([query], gallery)
+        assert distances[0].argmin() == 16
+        for form in (gallery, SequenceTable.from_sequences(gallery)):
+            assert_equal_results(dtw_topk(query, form, 1), *by_distance_and_id(distances, 1))
+
+
 def test_a_longer_query_is_pruned_too():
     """Ten times longer than what it is compared with: its own frames are counted."""
     gallery = clustered(3, 800, 16, longest=3, spread=20.0)
