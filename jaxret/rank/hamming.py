@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank import _hamming
+from jaxret.rank._hamming import MAX_CODE_BYTES
 from jaxret.rank.on_device import device_gallery
 from jaxret.rank.search_result import RadiusResult, SearchResult
 from jaxret.rank.simd import SIMD_LEVELS, simd_level
@@ -191,8 +192,8 @@ def check_codes(query_codes: Any, gallery_codes: Any) -> tuple[CodeMatrix, CodeM
     queries = as_codes(query_codes, "query_codes", single=True)
     gallery = as_codes(gallery_codes, "gallery_codes")
     check_same_width(queries, gallery, "bytes a code")
-    if gallery.shape[1] > _hamming.MAX_CODE_BYTES:
-        raise ValueError(f"codes must have at most {_hamming.MAX_CODE_BYTES} bytes, got {gallery.shape[1]}")
+    if gallery.shape[1] > MAX_CODE_BYTES:
+        raise ValueError(f"codes must have at most {MAX_CODE_BYTES} bytes, got {gallery.shape[1]}")
     if len(gallery) > _hamming.MAX_CODES:
         raise ValueError(f"gallery_codes must hold at most {_hamming.MAX_CODES} codes, got {len(gallery)}")
     return queries, gallery

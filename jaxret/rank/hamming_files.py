@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxret.errors import IndexFormatError
+from jaxret.rank._hamming import MAX_CODE_BYTES
 from jaxret.rank._multi_index import MAX_SUBSTRING_BITS
 from jaxret.rank.index_files import IndexFormat
 from jaxret.rank.substring_tables import table_starts
@@ -37,7 +38,7 @@ def _check_shapes(folder: Path, arrays: dict[str, NDArray[Any]], bounds: NDArray
     """Refuses tables that do not cover exactly the bits of the codes."""
     codes, offsets, ids = arrays["codes"], arrays["bucket_offsets"], arrays["bucket_ids"]
     widths = np.diff(bounds)
-    if codes.ndim != 2 or 0 in codes.shape or len(widths) < 1:
+    if codes.ndim != 2 or 0 in codes.shape or codes.shape[1] > MAX_CODE_BYTES or len(widths) < 1:
         raise IndexFormatError(f"{folder}: codes of shape {codes.shape} and {len(widths)} substrings")
     if bounds[0] != 0 or bounds[-1] != 8 * codes.shape[1] or widths.min() < 1 or widths.max() > MAX_SUBSTRING_BITS:
         raise IndexFormatError(f"{folder}: substrings {bounds.tolist()} do not cover {8 * codes.shape[1]} bits")

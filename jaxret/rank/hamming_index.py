@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from jaxret.rank import hamming_files
+from jaxret.rank._hamming import MAX_CODE_BYTES
 from jaxret.rank.hamming import hamming_within, nearest_codes
 from jaxret.rank.hamming_cost import SAMPLED_CODES, SCANNED_WORDS, call_cost, scan_cost, table_costs, units_worth
 from jaxret.rank.search_result import IndexedResult, RadiusResult, SearchResult, merge_results
@@ -63,8 +64,10 @@ class HammingIndex:
     """
 
     def __init__(self, code_bytes: int):
-        """An empty index of codes of `code_bytes` bytes."""
+        """An empty index of codes of `code_bytes` bytes, at most 2^20."""
         self._code_bytes = check_count(code_bytes, "code_bytes")
+        if self._code_bytes > MAX_CODE_BYTES:
+            raise ValueError(f"code_bytes must be at most {MAX_CODE_BYTES}, got {code_bytes}")
         self._buffer: CodeMatrix = np.empty((0, self._code_bytes), np.uint8)
         self._stored: CodeMatrix = self._buffer  # the part of it that is in use
         self._tables: SubstringTables | None = None

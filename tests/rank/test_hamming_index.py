@@ -310,6 +310,8 @@ def test_bad_arguments():
         index.within(np.zeros((1, 1), np.uint8), 5)
     with pytest.raises(ValueError, match="code_bytes must be at least 1, got 0"):
         HammingIndex(0)
+    with pytest.raises(ValueError, match=f"code_bytes must be at most {2**20}, got {2**20 + 1}"):
+        HammingIndex(2**20 + 1)
 
 
 def test_index_can_be_copied_elsewhere(saved, tmp_path):
