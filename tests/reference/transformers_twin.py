@@ -137,7 +137,7 @@ def dinov2(
     side = math.isqrt(len(places) - 1)
     registers = arrays.get("embeddings.register_tokens")
     square = places[1:].reshape(side, side, -1)
-    if (height, width) != (side, side) or offset:
+    if (height, width) != (side, side):
         square = resized(square, height, width, antialias=registers is not None, offset=offset)
     x = (grid + square).reshape(height * width, -1)
     before = [arrays["embeddings.cls_token"][0] + places[:1]]

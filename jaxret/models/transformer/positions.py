@@ -26,7 +26,8 @@ def resized_grid(grid: jax.Array, height: int, width: int, *, method: Interpolat
       grid: (h, w, D).
       height, width: of the new grid.
       method: see `Interpolation`.
-      offset: the step between new cells is h / (height + offset) old ones; DINOv2 was trained with 0.1.
+      offset: the step between new cells is h / (height + offset) old ones; DINOv2 was trained with 0.1. A grid of its
+        own size stays as it is all the same, as there.
 
     Example:
       >>> grid = jnp.arange(16.0).reshape(4, 4, 1)
@@ -34,6 +35,8 @@ def resized_grid(grid: jax.Array, height: int, width: int, *, method: Interpolat
       (2, 2, 1)
     """
     grid = grid.astype(jnp.float32)
+    if grid.shape[:2] == (height, width):
+        return grid
     for axis, new in enumerate((height, width)):
         old = grid.shape[axis]
         if old != new or (offset and method == "bicubic"):

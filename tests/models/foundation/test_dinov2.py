@@ -48,3 +48,16 @@ def test_the_authors_own_file_gives_the_same(tmp_path, registers, gated):
     if not registers:  # a no-op offset would pass above where it does not matter
         without = twin.dinov2(arrays, normalised, 2)
         assert np.abs(without["cls"] - ours["cls"][1]).max() > 3 * TOLERANCE * np.abs(without["cls"]).max()
+
+
+def test_positions_of_the_authors_own_size_are_not_sampled(tmp_path):
+    """Only another grid is sampled with the offset, also one that is as high or as wide."""
+    arrays = dinov2_arrays(units=64, depth=1)
+    path = tmp_path / "dinov2_vits14_pretrain.safetensors"
+    save_file(dinov2_original(arrays), path)
+    found = open_published(path)
+    for size in ((42, 42), (42, 28)):
+        pixels = random_images(*size)
+        normalised = (pixels[1] / 255 - found.sizing.mean) / found.sizing.deviation
+        expected = twin.dinov2(arrays, normalised, 1, offset=0.1)
+        assert_close(stages_of(found.backbone, pixels)["embedding"][1], expected["cls"])
