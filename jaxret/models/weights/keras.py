@@ -45,7 +45,7 @@ def read_keras_file(path: str | Path) -> dict[str, npt.NDArray[Any]]:
     try:
         check_heaps(path)
         with h5py.File(path, "r") as file:
-            root = file.get("model_weights", file)
+            root = _member(file, "model_weights") if "model_weights" in file else file
             layers = _legacy_layers(root) if "layer_names" in root.attrs else _keras3_layers(root)
             arrays: dict[str, npt.NDArray[Any]] = {}
             budget = most_bytes(path)
@@ -79,8 +79,9 @@ def _legacy_layers(root: h5py.Group) -> Iterator[_Layer]:
 
 
 def _keras3_layers(root: h5py.Group) -> Iterator[_Layer]:
-    for group in _member(root, "layers").values():
-        variables = _member(group, "vars")
+    layers = _member(root, "layers")
+    for name in layers:
+        variables = _member(layers, f"{name}/vars")
         if len(variables):
             if "name" not in variables.attrs:
                 raise ValueError(
