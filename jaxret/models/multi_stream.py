@@ -33,7 +33,7 @@ class StreamBackbone(Backbone):
         then share its weights, which is all there is to learn where it stays frozen.
 
     Raises:
-      ConfigError: no backbone, or one that is not for 3 channels.
+      ConfigError: no backbone, one that is not for 3 channels, or one that some of the streams share and others not.
     """
 
     name: ClassVar[str] = "streams"
@@ -44,7 +44,12 @@ class StreamBackbone(Backbone):
             raise ConfigError("streams need at least one backbone")
         if odd := [backbone.channels for backbone in backbones if backbone.channels != 3]:
             raise ConfigError(f"a stream's backbone takes 3 channels, got one of {odd[0]}")
-        self.shared = len({id(backbone) for backbone in backbones}) == 1
+        different = len({id(backbone) for backbone in backbones})
+        if different not in (1, len(backbones)):
+            raise ConfigError(
+                f"streams share one backbone or have one each, got {different} backbones for {len(backbones)} streams"
+            )
+        self.shared = different == 1
         self.backbones = nnx.List(backbones[:1] if self.shared else backbones)
         self.streams = len(backbones)
         self.channels = 3 * self.streams

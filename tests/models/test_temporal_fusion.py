@@ -248,6 +248,12 @@ def test_bits_must_fill_whole_bytes(bits):
             lambda r: StreamBackbone([create_backbone("small-convnet", channels=1, rngs=r)]),
             "takes 3 channels, got one of 1",
         ),
+        (
+            lambda r: StreamBackbone(
+                [*[create_backbone("small-convnet", rngs=r)] * 2, create_backbone("small-convnet", rngs=r)]
+            ),
+            "share one backbone or have one each, got 2 backbones for 3 streams",
+        ),
     ],
 )
 def test_bad_settings_are_named(make, message):

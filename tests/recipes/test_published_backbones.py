@@ -16,6 +16,7 @@ from jaxret import Region, RegionSearch, Retriever
 from jaxret.__main__ import dispatch
 from jaxret.data.decode.write import write_video
 from jaxret.errors import ConfigError
+from jaxret.models.backbones.unit_length import UnitLengthBackbone
 from jaxret.models.foundation import open_published
 from jaxret.models.foundation.files import checksum_of
 from jaxret.models.layers.feature_map import feature_map_shape, feature_map_stride
@@ -48,6 +49,8 @@ def test_cells_of_fourteen_pixels_are_filled(dinov2, siglip) -> None:
     for folder, step, stride in ((dinov2, 28, 14), (siglip, 32, 8)):
         backbone = pretrained_backbone("vision-transformer", str(folder), rngs=nnx.Rngs(0))
         assert (backbone.side_step, feature_map_stride(backbone, "patch_grid")) == (step, stride)
+        wrapped = UnitLengthBackbone(backbone)
+        assert (wrapped.side_step, feature_map_stride(wrapped, "patch_grid")) == (step, stride)
         assert feature_map_shape(backbone, "patch_grid") == (2 * step // stride, 3 * step // stride, 16)
     with pytest.raises(
         ConfigError, match="holds the weights of a vision-transformer: name it as the backbone, got 'vgg16'"

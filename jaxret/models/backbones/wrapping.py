@@ -30,6 +30,7 @@ class WrappingBackbone(Backbone):
         """Take on what another backbone takes and gives."""
         self.unit, self.channels, self.dtype = other.unit, other.channels, other.dtype
         self.embedding_size, self.stage_names = other.embedding_size, other.stage_names
+        self.side_step = other.side_step
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
