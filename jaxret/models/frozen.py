@@ -88,7 +88,7 @@ def weights_origin(weights: str, backbone: str = "auto") -> WeightsOrigin:
         return WeightsOrigin(published_kind(weights).family, checksum_of(weights_files(weights)))
     name = _backbone_name(weights, backbone)
     if name == "auto":
-        return WeightsOrigin("", checksum_of([Path(weights)]))
+        return WeightsOrigin("", checksum_of(weights_files(weights)))
     path = find_imagenet_weights(name) if weights == "imagenet" else Path(weights)
     return WeightsOrigin(name, checksum_of([path]))
 

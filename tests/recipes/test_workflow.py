@@ -298,7 +298,10 @@ def test_what_there_is_to_train() -> None:
         ({"weights": "none", "image_size": 48}, False, ("none", "small-convnet", 48, False)),
     ],
 )
-def test_settings_left_open_are_resolved(settings, digits, expected) -> None:
+def test_settings_left_open_are_resolved(settings, digits, expected, tmp_path, monkeypatch) -> None:
+    for name in ("imagenet", "none"):  # folders of users, which are meant as ./imagenet and ./none alone
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
     base = MOVING_DIGITS if digits else CnnLstmConfig()
     dataset = MovingDigits(1, 0, 0) if digits else Noise()
     resolved = resolve(dataclasses.replace(base, **settings), dataset)

@@ -84,10 +84,12 @@ def settings_with(defaults: Mapping[str, Any], files: WeightFiles, *, part: str 
     """The settings of `config.json`, or of a part of it, over the defaults of its format.
 
     Raises:
-      WeightsError: a setting is of another type than its default.
+      WeightsError: a setting is of another type than its default, or the part holds no settings.
     """
     config = files.config or {}
     given = config.get(part, config) if part else config
+    if not isinstance(given, Mapping):
+        raise WeightsError(f"{files.path / 'config.json'}: {part} must hold settings, got {given!r}")
     settings = dict(defaults)
     for name, default in defaults.items():
         value = given.get(name, default)

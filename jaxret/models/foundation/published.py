@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +90,17 @@ def published_kind(path: str | Path) -> PublishedKind:
     """
     files = read_settings(Path(path))
     family = _family_of(files)
-    sizing = _sizing(family, family.settings(files), files)
+    with _described(family, files):
+        sizing = _sizing(family, family.settings(files), files)
     return PublishedKind(family.name, family.backbone, sizing.height)
 
 
 def is_published(path: str | Path) -> bool:
-    """Whether a path is that of a folder, which is read as a published encoder and as nothing else."""
-    return is_there(path) and Path(path).is_dir()
+    """Whether a path is that of a folder, which is read as a published encoder and as nothing else.
+
+    The words "imagenet" and "none" of settings are no paths: folders of these names are "./imagenet" and "./none".
+    """
+    return path not in ("imagenet", "none") and is_there(path) and Path(path).is_dir()
 
 
 def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 3) -> Foundation:
@@ -112,19 +118,18 @@ def open_published(path: str | Path, *, dtype: str = "float32", channels: int = 
     """
     files = read_files(path)
     family = _family_of(files)
-    try:
+    with _described(family, files):
         settings = family.settings(files)
         sizing = _sizing(family, settings, files)
+        of_words = None if family.text is None else family.text.settings(files)
         settings |= {"dtype": dtype, "channels": channels}
         if family.backbone == "vision-transformer":  # VideoPrism sees 0..1, whatever its processor says
             settings |= {"mean": sizing.mean, "deviation": sizing.deviation}
         # Shapes alone: the weights come from the files.
         backbone: Backbone = nnx.eval_shape(lambda: create_backbone(family.backbone, rngs=nnx.Rngs(0), **settings))
-    except (KeyError, IndexError, ConfigError, ValueError) as error:
-        raise WeightsError(f"{path} describes no {family.name} encoder: {error}") from error
     _fill(backbone, family.patterns(settings), family, family.unused, files)
     words, missing_tokenizer = None, ""
-    if family.text is not None and (of_words := family.text.settings(files)) is not None:
+    if family.text is not None and of_words is not None:
         folder = files.path if files.config is not None else files.path.parent  # a file's tokenizer lies beside it
         if has_tokenizer(folder, family.text.tokenizer):
             words = _words(family, family.text, of_words, files, folder, dtype=dtype)
@@ -160,6 +165,15 @@ def _fill(module: nnx.Module, patterns: Patterns, family: Family, unused: str, f
     table = WeightTable(family.name, slots, lambda name: re.search(unused, name) is not None, "")
     name = getattr(module, "name", "the tower of words")
     fill_module(module, table, family.prepare(files.arrays), source=str(files.path), name=name)
+
+
+@contextlib.contextmanager
+def _described(family: Family, files: WeightFiles) -> Iterator[None]:
+    """What files say of an encoder is read here: where it makes none, they are named."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError) as error:
+        raise WeightsError(f"{files.path} describes no {family.name} encoder: {error}") from error
 
 
 def _sizing(family: Family, settings: dict[str, Any], files: WeightFiles) -> Sizing:

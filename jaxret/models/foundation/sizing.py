@@ -90,18 +90,24 @@ def read_sizing(settings: Mapping[str, Any], source: str) -> Sizing:
         size, crops = settings["size"], bool(settings.get("do_center_crop", False))
         size = {"shortest_edge": size} if isinstance(size, int) and crops else size
         size = {"height": size, "width": size} if isinstance(size, int) else size
+        crop = settings.get("crop_size", size.get("shortest_edge", size))
+        crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop
         if "shortest_edge" in size:
             if not crops:
                 raise WeightsError(
                     f"{source}: images keep their shape there (size {size}, no do_center_crop), and an index needs one "
                     "size: set do_center_crop and crop_size"
                 )
-            crop = settings.get("crop_size", size["shortest_edge"])
-            crop = {"height": crop, "width": crop} if isinstance(crop, int) else crop
             height, width, shortest = int(crop["height"]), int(crop["width"]), int(size["shortest_edge"])
             return Sizing(height, width, "crop", shortest, resampling, mean, deviation)
-        return Sizing(int(size["height"]), int(size["width"]), "squash", None, resampling, mean, deviation)
-    except (KeyError, TypeError, ValueError) as error:
+        height, width = int(size["height"]), int(size["width"])
+        if crops and (crop["height"], crop["width"]) != (height, width):
+            raise WeightsError(
+                f"{source}: a window {crop} is cut there from images that were squashed to {size}, which is not done "
+                "here: give size a shortest_edge, or leave out do_center_crop"
+            )
+        return Sizing(height, width, "squash", None, resampling, mean, deviation)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(f"{source}: a setting is missing or of no known kind: {error!r}") from error
 
 

@@ -24,6 +24,7 @@ _VISION: dict[str, Any] = {
     "num_temporal_layers": 4,
     "num_frames": 16,
     "image_size": 288,
+    "tubelet_size": [1, 18, 18],
     "layer_norm_eps": 1e-6,
     "attn_logit_softcapping": 50.0,
 }
@@ -66,11 +67,9 @@ def unscaled_tokens(name: str, units: int, *, axes: int = 0) -> Named:
 
 def _settings(files: WeightFiles) -> dict[str, Any]:
     config = settings_with(_VISION, files, part="vision_config")
-    described = (files.config or {}).get("vision_config", files.config) or {}
-    patch_size = described.get("tubelet_size", [1, 18, 18])[-1]
     arrays = _prepare(files.arrays)
     return {
-        "patch_size": int(patch_size),
+        "patch_size": int(config["tubelet_size"][-1]),
         "image_size": config["image_size"],
         "frames": config["num_frames"],
         "units": config["hidden_size"],

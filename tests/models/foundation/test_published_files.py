@@ -9,12 +9,12 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from foundation_making import CROPPED, dinov2_arrays, dinov2_config, write_folder
+from foundation_making import CROPPED, clip_arrays, clip_config, dinov2_arrays, dinov2_config, write_folder
 from safetensors.numpy import save_file
 
 from jaxret.errors import ConfigError, WeightsError
 from jaxret.models import create_backbone, create_encoder, load_encoder, save_encoder
-from jaxret.models.foundation import open_published
+from jaxret.models.foundation import open_published, published_kind
 from jaxret.models.foundation.sizing import read_sizing
 from jaxret.models.frozen import FrozenSettings, frozen_encoder, weights_origin
 from jaxret.models.store import fingerprint
@@ -55,6 +55,32 @@ def test_missing_extra_and_misshapen_arrays_are_all_listed(tmp_path):
 def test_settings_that_describe_no_encoder_are_named(tmp_path, change, message):
     folder = write_folder(tmp_path, dinov2_config(**change), dinov2_arrays())
     with pytest.raises(WeightsError, match=message):
+        open_published(folder)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"model_type": "clip", "vision_config": None}, "vision_config must hold settings, got None"),
+        ({"model_type": "siglip2", "vision_config": [1]}, r"vision_config must hold settings, got \[1\]"),
+        (
+            {"model_type": "videoprism", "vision_config": {"tubelet_size": 18}},
+            r"tubelet_size must be like \[1, 18, 18\]",
+        ),
+        ({"model_type": "videoprism", "tubelet_size": []}, "describes no videoprism encoder: list index out of range"),
+        ({"model_type": "dinov2", "image_size": [[1]]}, "describes no dinov2 encoder"),
+    ],
+)
+def test_settings_that_are_half_there_are_named(tmp_path, config, message):
+    folder = write_folder(tmp_path, config, dinov2_arrays())
+    for read in (published_kind, open_published):
+        with pytest.raises(WeightsError, match=message):
+            read(folder)
+
+
+def test_settings_of_words_that_are_half_there_are_named(tmp_path):
+    folder = write_folder(tmp_path, clip_config(text_config=None), clip_arrays())
+    with pytest.raises(WeightsError, match="text_config must hold settings, got None"):
         open_published(folder)
 
 
@@ -122,9 +148,16 @@ def test_processors_say_how_images_are_sized(tmp_path):
     assert (squashed.resize, squashed.height, squashed.width, squashed.shortest) == ("squash", 32, 48, None)
     assert read_sizing({**square, "do_normalize": False}, "p").mean == (0.0, 0.0, 0.0)
     assert read_sizing({**square, "size": 40}, "p").width == 40
+    whole = {**square, "do_center_crop": True}  # cuts nothing off
+    assert read_sizing(whole, "p") == read_sizing({**whole, "crop_size": square["size"]}, "p") == squashed
     for settings, message in (
         ({**square, "resample": 1}, "p: a setting is missing or of no known kind"),
         ({**square, "size": {"shortest_edge": 32}}, "images keep their shape there"),
+        ({**square, "size": [32]}, "p: a setting is missing or of no known kind"),
+        (
+            {**square, "do_center_crop": True, "crop_size": 28},
+            "'width': 28} is cut there from images that were squashed",
+        ),
         ({key: value for key, value in square.items() if key != "image_std"}, "'image_std'"),
     ):
         with pytest.raises(WeightsError, match=message):
