@@ -83,8 +83,9 @@ def test_damaged_and_foreign_hdf5_files_are_refused(tmp_path):
         read_weights(path)
 
 
+@pytest.mark.parametrize("soft", [False, True])
 @pytest.mark.parametrize("place", ["model_weights", "layers", "layers/conv1"])
-def test_groups_that_lie_in_another_file_are_refused(tmp_path, place):
+def test_groups_that_lie_in_another_file_are_refused(tmp_path, place, soft):
     keras_file(tmp_path / "other.h5", {"conv1/kernel": np.ones(2, np.float32)})
     with h5py.File(tmp_path / "other.h5", "a") as file:
         variables = file.create_group("layers/conv1/vars")
@@ -92,7 +93,9 @@ def test_groups_that_lie_in_another_file_are_refused(tmp_path, place):
         variables["0"] = np.ones(2, np.float32)
     path = tmp_path / "w.h5"
     with h5py.File(path, "w") as file:
-        file[place] = h5py.ExternalLink("other.h5", "/" if place == "model_weights" else place)
+        file["away" if soft else place] = h5py.ExternalLink("other.h5", "/" if place == "model_weights" else place)
+        if soft:
+            file[place] = h5py.SoftLink("/away")
     with pytest.raises(WeightsError, match=rf"{place.split('/')[-1]} is a link to another file"):
         read_weights(path)
 

@@ -102,11 +102,11 @@ def _roles(layer: str, names: list[str]) -> list[str]:
 
 
 def _member(group: h5py.Group, name: str) -> Any:
-    """A member of a group, but none that lies in another file."""
+    """A member of a group, but none behind a link, which may lead into another file, a soft one as well."""
     part = group
     for step in name.strip("/").split("/"):
-        if isinstance(part.get(step, getlink=True), h5py.ExternalLink):
-            raise ValueError(f"{part.name}/{step} is a link to another file")
+        if isinstance(part.get(step, getlink=True), h5py.ExternalLink | h5py.SoftLink):
+            raise ValueError(f"{part.name}/{step} is a link to another file or place")
         part = part[step]
     return part
 
