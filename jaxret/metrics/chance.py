@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from math import comb
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.stats import binom
 
 from jaxret.metrics.average_precision import Denominator, check_denominator
 from jaxret.metrics.ranked_relevance import RankedRelevance
@@ -82,7 +83,7 @@ def chance_of_vote(class_sizes: ArrayLike, own: int, k: int, *, unlabelled: int 
       ValueError: k < 1, a size is negative, or there is no such class.
 
     Example:
-      >>> chance_of_vote([2, 2], 0, 1), chance_of_vote([2, 1], 0, 3)
+      >>> round(chance_of_vote([2, 2], 0, 1), 12), round(chance_of_vote([2, 1], 0, 3), 12)
       (0.5, 1.0)
     """
     sizes = [int(size) for size in np.asarray(class_sizes).reshape(-1)]
@@ -94,29 +95,27 @@ def chance_of_vote(class_sizes: ArrayLike, own: int, k: int, *, unlabelled: int 
         raise ValueError(f"own must be one of {len(sizes)} classes, got {own}")
     total = sum(sizes) + unlabelled
     k = min(k, total)
-    others = sizes[:own] + sizes[own + 1 :]
+    if not k:
+        return 0.0
+    # Were every item drawn by itself, with probability k / total, the numbers of classes would be binomial, and given
+    # that k are drawn they are those of k at random: no number is larger than 1, as counts of draws soon are.
+    drawn = binom.pmf(np.arange(k + 1), np.array([*sizes, unlabelled])[:, None], k / total)  # (C + 1, k + 1)
+    others = np.delete(drawn[:-1], own, axis=0)
     won = 0.0
     for votes in range(1, min(k, sizes[own]) + 1):
-        # ways[s, j]: draws of j items of the classes looked at so far, s of which have as many votes.
-        ways = np.zeros((k // votes + 1, k - votes + 1))
-        ways[0, 0] = 1.0
-        ways = _drawn(ways, [comb(unlabelled, n) for n in range(k - votes + 1)])
-        for size in others:
-            fewer = _drawn(ways, [comb(size, n) for n in range(min(votes, k - votes + 1))])
+        # ways[s, j]: probability of j items of the classes looked at so far, s of which have as many votes.
+        ways = np.zeros((min(k // votes, len(others)) + 1, k - votes + 1))
+        ways[0] = drawn[-1, : k - votes + 1]
+        for other in others:
+            fewer = np.zeros_like(ways)
+            for n in range(min(votes, k - votes + 1)):
+                fewer[:, n:] += other[n] * ways[:, : ways.shape[1] - n]
             if votes <= k - votes:
-                fewer[1:, votes:] += comb(size, votes) * ways[:-1, : ways.shape[1] - votes]
+                fewer[1:, votes:] += other[votes] * ways[:-1, : ways.shape[1] - votes]
             ways = fewer
         ties = np.arange(1, len(ways) + 1)
-        won += comb(sizes[own], votes) * float((ways[:, k - votes] / ties).sum())
-    return won / comb(total, k) if k else 0.0
-
-
-def _drawn(ways: NDArray[np.float64], choices: Sequence[int]) -> NDArray[np.float64]:
-    """With n items more, which `choices[n]` draws can be."""
-    more = np.zeros_like(ways)
-    for n, count in enumerate(choices):
-        more[:, n:] += count * ways[:, : ways.shape[1] - n]
-    return more
+        won += drawn[own, votes] * float((ways[:, k - votes] / ties).sum())
+    return float(won / binom.pmf(k, total, k / total))
 
 
 def _of_sizes(relevant: int, gallery: int, ks: Sequence[int], denominator: Denominator) -> dict[str, float]:

@@ -78,6 +78,12 @@ def test_chance_of_votes_of_all_classes_is_one() -> None:
     assert sum(chance_of_vote(sizes, own, 5) for own in range(6)) == pytest.approx(1.0)
 
 
+def test_votes_of_many_items_have_a_chance() -> None:
+    """Of 1,205 items 400 can be drawn in more ways than a float counts."""
+    chances = [chance_of_vote([600, 5, 600], own, 400) for own in range(3)]
+    assert chances == pytest.approx([0.5, 0.0, 0.5])
+
+
 def test_what_chance_refuses() -> None:
     one = relevance_by_lists([[-1]], [{0}], 2)
     with pytest.raises(ValueError, match=r"denominator must be one of .*, got 'k'"):
