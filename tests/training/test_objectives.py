@@ -56,6 +56,7 @@ def test_the_margin_of_codes_is_a_share_of_the_bits() -> None:
 
 def test_terms_without_weight_are_left_out() -> None:
     assert set(value(HashingObjective())[1]) == {"train_accuracy", "cross_entropy"}
+    assert set(value(HashingObjective(0.0, 1.0))[1]) == {"triplet"}, "a head that is not trained has no accuracy"
     assert value(HashingObjective())[0] == value(ClassificationTripletObjective())[0]
 
 
