@@ -18,6 +18,7 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.errors import ConfigError
 from jaxret.files import hold, write_atomically, writing
 from jaxret.training.config import config_to_json
+from jaxret.training.devices import barrier
 
 __all__ = ["RunContext", "RunFolder", "RunLog", "read_run_log"]
 
@@ -53,21 +54,29 @@ class RunFolder:
     def new(cls, path: Path) -> RunFolder:
         """A folder for a new run; nothing is written yet, so that a run that cannot start leaves nothing.
 
+        All processes of a training call it; process 0 looks before it or another one writes into the folder.
+
         Raises:
           ConfigError: the folder holds something already (the message tells how to go on), or cannot be made.
         """
+        run = cls(path)
+        if jax.process_index() == 0:
+            run._check_new()
+        barrier("run folder")
+        return run
+
+    def _check_new(self) -> None:
+        path = self.path
         there = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
         if not there.is_dir():
             raise ConfigError(f"{path} cannot be made: {there} is no folder; give another --out")
         if not os.access(there, os.W_OK):
             raise ConfigError(f"{path} cannot be made: {there} may not be written to; give another --out")
-        run = cls(path)
-        if path.exists() and any(file != run.lock for file in path.iterdir()):
+        if path.exists() and any(file != self.lock for file in path.iterdir()):
             raise ConfigError(
                 f"{path} is not empty. To go on with the run in it: {command_line_of('train', '--resume', path)}; "
                 "to start anew: give another --out"
             )
-        return run
 
     @classmethod
     def next_free(cls, parent: Path, name: str) -> Path:

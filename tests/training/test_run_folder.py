@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jax
 import pytest
 
 from jaxret import recipes, train
 from jaxret.errors import ConfigError
 from jaxret.training import RunFolder
+from jaxret.training import run as run_module
 
 
 def test_a_second_training_is_refused(tmp_path: Path) -> None:
@@ -49,6 +51,20 @@ def test_a_lock_of_a_killed_training_is_no_run(tmp_path: Path) -> None:
         run.config.touch()
     with pytest.raises(ConfigError, match="is not empty"):
         RunFolder.new(tmp_path)
+
+
+def test_another_process_takes_the_folder_as_the_first_has_found_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the time that it looks, process 0 may have written its settings."""
+    waits = []
+    monkeypatch.setattr(run_module, "barrier", waits.append)
+    run = RunFolder.new(tmp_path / "run")
+    with run.held():
+        run.config.touch()
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    assert RunFolder.new(run.path).path == run.path
+    assert len(waits) == 2
 
 
 def test_commands_and_functions_are_refused_alike(tmp_path: Path) -> None:
