@@ -231,7 +231,7 @@ def _changed(defaults: Mapping[str, Any], config: Any, names: Iterable[str]) -> 
 
 
 def _check_type(name: str, hint: Any, value: Any) -> None:
-    """ConfigError where a value is of no type that its field has; tuples are left to the class."""
+    """ConfigError where a value is of no type that its field has; what a tuple holds is left to the class."""
     options = _options_of(hint)
     wanted = [words for option in options if (words := _words_of(option)) is not None]
     if len(wanted) == len(options) and not any(_is_of(option, value) for option in options):
@@ -242,6 +242,8 @@ def _words_of(kind: Any) -> str | None:
     """A type of a field, for messages; None for one that is not checked."""
     if typing.get_origin(kind) is Literal:
         return f"one of {', '.join(map(str, typing.get_args(kind)))}"
+    if typing.get_origin(kind) is tuple:
+        return "a list or a tuple"
     if kind is Objective:
         return "a registered loss, by its name or as an object"
     if dataclasses.is_dataclass(kind):
@@ -253,6 +255,8 @@ def _words_of(kind: Any) -> str | None:
 def _is_of(kind: Any, value: Any) -> bool:
     if typing.get_origin(kind) is Literal:
         return any(value == known and type(value) is type(known) for known in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple)
     if kind is Objective:
         return callable(value) and hasattr(value, "curves")
     if kind in (int, float):

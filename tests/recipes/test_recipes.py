@@ -103,6 +103,10 @@ def test_a_stopped_training_gives_no_run(media: Path, tmp_path: Path) -> None:
         ("cnn-lstm", {"optimiser": "adam"}, "optimiser must be of the class OptimiserConfig, got 'adam'"),
         ("cnn-lstm", {"algorithm": "adan"}, "algorithm must be one of adam, adamw, sgd, got 'adan'"),
         ("cnn-lstm", {"mining": "hard"}, "mining must be one of batch-hard, semi-hard, all, got 'hard'"),
+        ("cnn-lstm", {"test_data": "/data/B"}, "test_data must be a list or a tuple, got '/data/B'"),
+        ("cnn-lstm", {"train_data": Path("B")}, "train_data must be a list or a tuple, got "),
+        ("ndvr-dml", {"widths": 8}, "widths must be a list or a tuple, got 8"),
+        ("conv-lstm", {"steps": "pretrain"}, "steps must be a list or a tuple, got 'pretrain'"),
         ("deep-hash", {"fusion": "sum"}, "fusion must be one of .*, got 'sum'"),
         ("conv-lstm", {"architecture": "m9"}, "architecture must be one of m1, .*, got 'm9'"),
         (
