@@ -58,6 +58,9 @@ class TrainOptions:
     def __post_init__(self) -> None:
         if self.stop_after is not None and self.stop_after < 1:
             raise ConfigError(f"--stop-after must be at least 1, got {self.stop_after}")
+        for name in () if self.distributed else ("coordinator", "process_count", "process_index"):
+            if getattr(self, name) is not None:
+                raise ConfigError(f"--{name.replace('_', '-')} is of a multi-host training: give --distributed as well")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -149,6 +149,8 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
         (["cnn-lst"], "did you mean 'cnn-lstm'"),
         (["cnn-lstm", "--data", "/nowhere/at/all", "--out", "{tmp}/a"], "/nowhere/at/all"),
         (["--stop-after", "0"], "--stop-after must be at least 1, got 0"),
+        (["--process-index", "0"], "--process-index is of a multi-host training: give --distributed as well"),
+        (["--coordinator", "here:1", "--process-count", "2"], "--coordinator is of a multi-host training"),
         (["--stop-after", "x"], "Error parsing --stop-after"),
         (["--resume"], "Missing value for argument '--resume'"),
         (["--resume", "{tmp}"], "holds no run"),
