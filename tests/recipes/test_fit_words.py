@@ -115,6 +115,8 @@ def test_the_sample_is_bounded(dataset: MediaDataset, monkeypatch: pytest.Monkey
     assert seen == [100]  # of 1,280 places
     assert said[0] == "drawing 100 descriptors at most"
     assert said[1] == "10 words by k-means of 100 descriptors of 7 images and videos"
+    fit_words(map_encoder(10, descriptor_size=4), dataset, range(7), log=lambda line: None)
+    assert seen.pop() == 100, "what is drawn is as long as before it is whitened"
     monkeypatch.setattr(module, "_SAMPLE_BYTES", 1)
     fit_words(encoder, dataset, range(7), log=said.append)
     assert seen == [100, 40]  # four a word at least

@@ -56,8 +56,8 @@ def fit_words(
       ConfigError: the images cannot be read or give fewer different descriptors than words; or OpenCV is missing.
     """
     described = Descriptions(encoder, dataset, indices, threads=threads, on_item=on_item)
-    width, size = described.size, encoder.centres.shape[1]
-    limit = max(4 * encoder.n_words, min(_SAMPLE_A_WORD * encoder.n_words, _SAMPLE_BYTES // (4 * size)))
+    width = described.size
+    limit = max(4 * encoder.n_words, min(_SAMPLE_A_WORD * encoder.n_words, _SAMPLE_BYTES // (4 * width)))
     sample = EvenDraw(limit, width, seed)
     log(f"drawing {limit:,} descriptors at most")
     for image in described:
