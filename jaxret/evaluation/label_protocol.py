@@ -62,7 +62,7 @@ class LabelProtocol:
 
     Attributes:
       ks: cut-offs; at most the depth of the rankings counts.
-      groups: group name to the labels of its queries; the gallery stays whole. `all` is always there.
+      groups: group name to the labels of its queries; the gallery stays whole. `all`, of all queries, is always there.
       relevant: "label": what carries the query's label, where gallery items of the query's own source are taken out
         before anything is ranked or counted. "source": what is of the query's own source, and nothing is taken out:
         queries must not be gallery items themselves, which would be found first.
@@ -74,7 +74,8 @@ class LabelProtocol:
       seed: of that draw.
 
     Raises:
-      ValueError: `relevant` is unknown, or `relevant_items` is below 1 or goes with relevance by source.
+      ValueError: `relevant` is unknown, a group is called `all`, or `relevant_items` is below 1 or goes with relevance by
+        source.
     """
 
     ks: Sequence[int] = (1, 5, 10)
@@ -88,6 +89,8 @@ class LabelProtocol:
     def __post_init__(self) -> None:
         if self.relevant not in get_args(Relevant):
             raise ValueError(f"relevant must be label or source, got {self.relevant!r}")
+        if "all" in (self.groups or {}):
+            raise ValueError("groups must not name 'all', which is the group of all queries")
         if self.relevant_items is not None and self.relevant_items < 1:
             raise ValueError(f"relevant_items must be at least 1 or none, got {self.relevant_items}")
         if self.relevant_items is not None and self.relevant == "source":

@@ -23,16 +23,22 @@ from jaxret.retrieval.evaluate import labelled_part
 MADE_BEFORE = Path(__file__).parents[1] / "compatibility" / "made_before"
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
-    """The media of two classes, of which `left` has training items."""
-    folder = tmp_path_factory.mktemp("index") / "index"
+def make_index(folder: Path, **called: str) -> Retriever:
+    """The media of two classes, of which `left` has training items; classes may be called anew."""
     retriever = Retriever.create(folder, Retriever.open(MADE_BEFORE / "runs" / "clips" / "index").encoder)
     media = open_dataset(MADE_BEFORE / "media")
     split_of = {"left/l0.mp4": "train", "left/l1.mp4": "validation"}
-    items = [dataclasses.replace(item, split=split_of.get(item.key, "test")) for item in media.items]
+    items = [
+        dataclasses.replace(item, split=split_of.get(item.key, "test"), label=called.get(str(item.label), item.label))
+        for item in media.items
+    ]
     retriever.add(RelistedDataset([media], items))
     return retriever
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
+    return make_index(tmp_path_factory.mktemp("index") / "index")
 
 
 @pytest.mark.parametrize("at_once", [3, 1000])
@@ -70,6 +76,16 @@ def test_without_training_items_or_frames_there_is_less_to_tell(index: Retriever
     assert tested.figures["all"]["queries"] == 10
     old = Retriever.open(MADE_BEFORE / "runs" / "clips" / "index").evaluate(ks=(1,))
     assert list(old.figures) == ["all"]
+
+
+def test_classes_called_as_groups_are_do_not_take_their_places(index: Retriever, tmp_path: Path) -> None:
+    settings = LabelEvaluation(by_class=True)
+    named = index.evaluate(settings=settings, ks=(1,)).figures
+    found = make_index(tmp_path / "index", left="all", right="seen").evaluate(settings=settings, ks=(1,)).figures
+    new = {"left": "class all", "right": "class seen"}
+    assert found == {new.get(group, group): row for group, row in named.items()}
+    with pytest.raises(ValueError, match="groups must not name 'all'"):
+        LabelProtocol(groups={"all": ["left"]})
 
 
 def test_equal_galleries_from_the_command_line(index: Retriever, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def evaluate_labels(
     classes = sorted({str(item.label) for item in own.items if item.label is not None}) if settings.by_class else []
     protocol = LabelProtocol(
         ks=DEFAULT_KS if request.ks is None else request.ks,
-        groups={**_seen_and_unseen(index, own.items), **{name: [name] for name in classes}},
+        groups={**_seen_and_unseen(index, own.items), **{_group_of_class(name): [name] for name in classes}},
         relevant=settings.relevant,
         denominator=settings.denominator,
         relevant_items=settings.relevant_items,
@@ -118,6 +118,11 @@ def _seen_and_unseen(index: MediaIndex, items: Sequence[MediaItem]) -> dict[str,
     labels = {str(item.label) for item in items if item.label is not None}
     seen, unseen = labels & trained, labels - trained
     return {"seen": seen, "unseen": unseen} if seen and unseen else {}
+
+
+def _group_of_class(name: str) -> str:
+    """The name of a class's group, which is no other group's."""
+    return f"class {name}" if name in ("all", "seen", "unseen") else name
 
 
 def _splits(items: Iterable[MediaItem]) -> Counter[str]:

@@ -27,7 +27,8 @@ class LabelEvaluation:
       relevant: "label": what carries the query's label, items of its own source left out; "source": what the queries,
         parts of indexed videos, were cut from.
       denominator: what mAP@k divides by: min(n_relevant,k), all relevant items, or those retrieved among the first k.
-      by_class: add a group for each class.
+      by_class: add a group for each class, by its name; a class called all, seen or unseen, as other groups are, is
+        "class all" and so on.
       depth: results kept a query. Default: the whole gallery, which mAP needs.
       relevant_items: give every query a gallery of its own with so many items of each class, drawn at random from those
         of other sources, so that large and small classes compare. Default: the gallery is what it is.
