@@ -96,7 +96,8 @@ def test_stopped_and_resumed_equals_one_run(films: Path, run: Path, tmp_path: Pa
     assert train.main([*command, "--stop-after", "2"]) == 0
     assert "To go on" in capsys.readouterr().out
     assert not (out / "index").exists()
-    assert train.main(["--resume", str(out), "--quiet"]) == 0
+    assert train.main(["--resume", str(out), "--quiet", "--patience", "9"]) == 0
+    assert json.loads((out / "config.json").read_text())["loop"]["patience"] == 9
     first, second = (encoder_arrays(load_encoder(folder / "encoder")) for folder in (run, out))
     assert list(first) == list(second)
     for name, array in first.items():

@@ -18,7 +18,10 @@ from jaxret.models import PooledBackbone, Sum, UnitLength, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing, ShotSampling
 from jaxret.recipes.image_to_video.photos import random_moments, screen_photo_vectors
+from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig
+from jaxret.recipes.image_to_video.train import _held_out_queries
 from jaxret.retrieval.encode import shots_between
+from jaxret.training import RunFolder
 
 
 def make_encoder() -> VideoEncoder:
@@ -47,6 +50,17 @@ def test_vectors_are_those_of_each_photograph_alone_and_are_kept(tmp_path: Path)
     np.testing.assert_array_equal(screen_photo_vectors(dataset, encoder, films, moments, store, seed=3), found + 1)
     again = screen_photo_vectors(dataset, encoder, films[:2], moments[:2], store, seed=3)  # does not fit: made anew
     np.testing.assert_allclose(again, found[:2], atol=1e-5)
+
+
+def test_shots_of_a_frame_each_leave_no_query(tmp_path: Path) -> None:
+    make_film(tmp_path / "0.mp4", 0, (8, 9))
+    dataset, encoder = open_dataset(tmp_path), make_encoder()
+    shots = [(0, shot) for shot in shots_between(np.ones((2, 16), np.float32), np.arange(2.0), 2.0, [1])]
+    given = (ImageToVideoConfig(screen_photos=1), RunFolder(tmp_path))
+    queries = _held_out_queries(dataset, encoder, shots, "test", *given)
+    assert queries.vectors.shape == (0, 16)
+    assert not queries.measurable
+    assert not _held_out_queries(dataset, encoder, [], "test", *given).measurable
 
 
 def test_moments_lie_in_their_shots() -> None:

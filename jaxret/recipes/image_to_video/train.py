@@ -167,10 +167,10 @@ def _with_whitening(
     encoder: VideoEncoder, films: Films, config: ImageToVideoConfig, context: RunContext
 ) -> VideoEncoder:
     """The encoder that training starts from, its whitening fitted; the one that the run has, if it has one."""
+    context.write_config(config, films.dataset)
     start = context.run.path / "start"
     if (start / "encoder.json").exists():
         return load_encoder(start)
-    context.write_config(config, films.dataset)
     if isinstance(encoder.backbone, PooledBackbone) and encoder.backbone.whitening is not None:
         context.log(f"whitening: fitted on {config.whitening_frames} training frames at most")
         frames = training_frames(films.dataset, films.splits["train"], config.preprocessing(), config.whitening_frames)
@@ -194,7 +194,7 @@ def _held_out_queries(
     of_films = queries.videos[queries.shot_of_query]
     times = {film: _times(dataset.info(film), config) for film in np.unique(of_films).tolist()}
     shown = zip(of_films.tolist(), queries.frames.tolist(), strict=True)
-    moments = np.array([[times[film][frame]] for film, frame in shown])
+    moments = np.array([times[film][frame] for film, frame in shown]).reshape(-1, 1)
     store = run.path / f"photographs-{split}.npy"
     photos = screen_photo_vectors(dataset, encoder, of_films, moments, store, seed=config.seed)
     return dataclasses.replace(queries, vectors=photos[:, 0])
