@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         _join(options)
     from jaxret.models.kept_function import keep_programs_in
     from jaxret.recipes.recipe import RunContext, open_config
-    from jaxret.training import RunFolder, check_numbers, keep_freed_memory
+    from jaxret.training import RunFolder, check_numbers, keep_freed_memory, refuse_idle
 
     keep_freed_memory()
     if options.resume is not None:
@@ -88,7 +88,9 @@ def main(argv: Sequence[str]) -> int:
         recipe, before, run = RECIPES.named(name or DEFAULT_RECIPE), None, None
     with as_typed([type(recipe.config), TrainOptions]):
         config = _parse(recipe.name, before or recipe.config, words)
-        if before is not None:
+        if before is None:
+            refuse_idle(config)
+        else:
             refuse_changed(before, config, may_change=_MAY_CHANGE)
         run = run or RunFolder.new(new_run_path(recipe.name, config))
         check_numbers(config)

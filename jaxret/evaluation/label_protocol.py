@@ -74,8 +74,8 @@ class LabelProtocol:
       seed: of that draw.
 
     Raises:
-      ValueError: `relevant` is unknown, a group is called `all`, or `relevant_items` is below 1 or goes with relevance by
-        source.
+      ValueError: `relevant` is unknown, a group is called `all`, or `relevant_items` is below 1 or goes with relevance
+        by source.
     """
 
     ks: Sequence[int] = (1, 5, 10)

@@ -161,9 +161,10 @@ def train(
         raise ConfigError(f"stop_after must be a whole number of at least 1 step, or None, got {stop_after!r}")
     recipe = RECIPES.named(name)
     from jaxret.recipes.recipe import RunContext, with_settings  # the recipe has imported JAX by now
-    from jaxret.training import RunFolder
+    from jaxret.training import RunFolder, refuse_idle
 
     config = with_settings(recipe, settings)
+    refuse_idle(config)
     run = RunFolder.new(new_run_path(name, config))
     context = RunContext(run, name, log or _nothing, show_progress, stop_after)
     with run.held():

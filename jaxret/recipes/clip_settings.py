@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ from jaxret.training import (
     LoopConfig,
     Objective,
     OptimiserConfig,
+    objective_name,
 )
 
 __all__ = ["ClipConfig", "ClipTrainingConfig", "FrameBackboneConfig"]
@@ -176,6 +178,16 @@ class ClipTrainingConfig(ClipConfig):
                 f"pca={self.pca} and bits={self.bits} do not go together: codes are made of activations. Set one to 0"
             )
 
+    def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Settings that do nothing as the others stand, with the reason; see `jaxret.training.refuse_idle`."""
+        if self.loss is not None:
+            weighted = ("cross_entropy_weight", "triplet_weight", "margin", "mining")
+            yield weighted, f"it is of the weighted losses, and loss={objective_name(self.loss)} stands in their place"
+        elif not self.triplet_weight:
+            yield ("margin", "mining"), "triplet_weight is 0"
+        if not self.batches_of_classes:
+            yield ("samples_per_class",), "batches hold items of any class, as no loss compares items of one"
+
     def objective(self) -> Objective:
         """What a training minimises.
 
@@ -217,9 +229,9 @@ class FrameBackboneConfig(ClipTrainingConfig):
     """And those of encoders with a backbone that takes single frames, pretrained ones among them."""
 
     weights: str = "auto"
-    """Weights the backbone starts from: imagenet, a file (Keras .h5, .safetensors, .pth), a folder of a published
-    encoder (`jaxret weights`), which tells backbone and image size, or none. auto: imagenet where the extra `weights`
-    is installed and the data are not moving digits, else none."""
+    """Weights the backbone starts from, whether it is trained or not: imagenet, a file (Keras .h5, .safetensors, .pth),
+    a folder of a published encoder (`jaxret weights`), which tells backbone and image size, or none. auto: imagenet
+    where the extra `weights` is installed and the data are not moving digits, else none."""
     backbone: BackboneNameOrAuto = "auto"
     """Frame encoder. auto: efficientnet-lite0 for weights=imagenet, mobilenet-v1 for an .h5 file, small-convnet
     for none."""
@@ -262,6 +274,16 @@ class FrameBackboneConfig(ClipTrainingConfig):
             raise ConfigError(
                 f"backbone_learning_rate={rate}, but the backbone is frozen: set freeze=False to train it"
             )
+
+    def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """And those of frames that are not varied, or not kept."""
+        yield from super().idle_settings()
+        if self.freeze is False:
+            yield ("cache", "cached_views"), "frame vectors are cached of a frozen backbone, and freeze=False trains it"
+        if self.freeze and self.cached_views == 1:
+            # Clips that are neither enlarged nor flipped are what there is.
+            varied = (*(["zoom"] if self.zoom > 1 else []), *(["mirror"] if self.mirror else []))
+            yield varied, "the backbone is frozen, and cached are the centre crops alone: set cached_views above 1"
 
     @property
     def frozen(self) -> bool:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         check_numbers,
         config_from_json,
         config_to_json,
+        refuse_idle,
         refuse_unused,
         replace_settings,
     )
@@ -91,6 +92,7 @@ __all__ = [
     "objective_names",
     "process_batch_size",
     "read_run_log",
+    "refuse_idle",
     "refuse_unused",
     "register_objective",
     "replace_settings",
@@ -108,6 +110,7 @@ _NAMES = {
         "check_numbers",
         "config_from_json",
         "config_to_json",
+        "refuse_idle",
         "refuse_unused",
         "replace_settings",
     ),

@@ -24,6 +24,7 @@ __all__ = [
     "check_numbers",
     "config_from_json",
     "config_to_json",
+    "refuse_idle",
     "refuse_unused",
     "replace_settings",
 ]
@@ -76,6 +77,13 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """See `refuse_idle`."""
+        if self.algorithm != "sgd":
+            yield ("momentum",), f"it is of algorithm=sgd, and this is {self.algorithm}"
+        if self.schedule != "step":
+            yield ("step_epochs", "step_divisor"), f"it is of schedule=step, and this is {self.schedule}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +213,28 @@ def refuse_unused(config: Any, names: Sequence[str], why: str) -> None:
     """
     for name, value in changed_settings(config, names):
         raise ConfigError(f"{name}={value!r} has no effect: {why}")
+
+
+def refuse_idle(config: Any) -> None:
+    """Refuse settings of a new training that do nothing as the others stand.
+
+    Runs that were made before go on with what they have, so this is no matter of the class's own checks.
+
+    Args:
+      config: a dataclass. It, and the dataclasses among its fields, may tell in a method `idle_settings()` the names of
+        fields that do nothing, with the reason.
+
+    Raises:
+      ConfigError: one of them is not at its default.
+
+    Example:
+      >>> refuse_idle(OptimiserConfig(momentum=0.5))
+      Traceback (most recent call last):
+      jaxret.errors.ConfigError: momentum=0.5 has no effect: it is of algorithm=sgd, and this is adam
+    """
+    for part in (config, *vars(config).values()):
+        for names, why in part.idle_settings() if hasattr(part, "idle_settings") else ():
+            refuse_unused(part, names, why)
 
 
 def changed_settings(config: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:

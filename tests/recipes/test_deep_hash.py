@@ -19,8 +19,7 @@ from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_encoder
 from jaxret.retrieval import Retriever
 
 SMALL = [
-    *("--image-size", "32", "--frames", "4", "--units", "8", "--batch-size", "8", "--samples-per-class", "2"),
-    *("--quiet", "--weights", "none"),
+    *("--image-size", "32", "--frames", "4", "--batch-size", "8", "--quiet", "--weights", "none"),
 ]
 
 
@@ -35,7 +34,8 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_recipe(media: Path, out: Path, *words: str) -> Path:
-    assert train.main(["deep-hash", "--data", str(media), "--out", str(out), "--epochs", "2", *SMALL, *words]) == 0
+    batches = [*SMALL, "--samples-per-class", "2"]
+    assert train.main(["deep-hash", "--data", str(media), "--out", str(out), "--epochs", "2", *batches, *words]) == 0
     return out
 
 
@@ -65,7 +65,7 @@ def test_a_run_leaves_an_index_of_codes_that_are_the_rounded_activations(media: 
 
 
 def test_maps_are_fused_in_space_and_time(media: Path, tmp_path: Path) -> None:
-    words = ["--bits", "8", "--fusion", "convolution-3d", "--map-grid", "2", "--epochs", "1"]
+    words = ["--bits", "8", "--fusion", "convolution-3d", "--map-grid", "2", "--units", "8", "--epochs", "1"]
     encoder = load_encoder(run_recipe(media, tmp_path / "run", *words) / "encoder")
     assert (encoder.backbone.name, encoder.temporal.encoder.kind) == ("map-grid", "convolution-3d")
     assert encoder.frame_embedding_size == 2 * 2 * 32
@@ -97,7 +97,20 @@ def test_streams_are_separate_where_they_are_trained(media: Path, tmp_path: Path
 
 def test_codes_on_top_of_the_lstm_recipe_in_half_precision(media: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    words = ["cnn-lstm", "--data", str(media), "--out", str(out), "--epochs", "2", *SMALL, "--bits", "16"]
+    words = [
+        "cnn-lstm",
+        "--data",
+        str(media),
+        "--out",
+        str(out),
+        "--epochs",
+        "2",
+        *SMALL,
+        "--units",
+        "8",
+        "--bits",
+        "16",
+    ]
     assert train.main([*words, "--precision", "bfloat16"]) == 0
     encoder = load_encoder(out / "encoder")
     assert (encoder.backbone.dtype.name, encoder.code_bits) == ("bfloat16", 16)

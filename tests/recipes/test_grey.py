@@ -61,7 +61,7 @@ def test_videos_train_in_grey(tmp_path: Path) -> None:
         tmp_path / "data", [n for n, item in enumerate(digits.items) if item.label in ("0-up", "1-left")]
     )
     options = ["--image-size", "32", "--frames", "4", "--bits", "8", "--batch-size", "8", "--epochs", "1", "--quiet"]
-    options += ["--weights", "none", "--units", "8", "--grey", "True", "--data", str(tmp_path / "data")]
+    options += ["--weights", "none", "--grey", "True", "--data", str(tmp_path / "data")]
     assert train.main(["deep-hash", *options, "--out", str(tmp_path / "run")]) == 0
     assert load_encoder(tmp_path / "run" / "encoder").preprocessing.channels == 1
 

@@ -9,12 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from jaxret import recipes, train
 from jaxret.cli.run import run_command
 from jaxret.data.datasets.moving_digits import MovingDigits
+from jaxret.data.decode.write import write_video
 from jaxret.errors import ConfigError
 from jaxret.recipes import RECIPES
 from jaxret.recipes.recipe import RENAMED_SETTINGS, Recipe, Run
@@ -71,8 +73,9 @@ def test_classes_that_only_the_test_split_of_a_csv_has_are_reported_as_unseen(tm
     kept = {"0-up": None, "1-left": None, "2-right": "test"}  # of the last class nothing is trained on
     numbers = [n for n, item in enumerate(digits.items) if kept.get(item.label, "") in (None, item.split)]
     digits.write_media_folder(tmp_path / "media", numbers)
+    settings = {name: value for name, value in SETTINGS.items() if name != "units"}
     run = recipes.train(
-        "deep-hash", data=tmp_path / "media", out=tmp_path / "run", bits=8, samples_per_class=2, **SETTINGS
+        "deep-hash", data=tmp_path / "media", out=tmp_path / "run", bits=8, samples_per_class=2, **settings
     )
     assert run is not None
     for method in ("trained", "trained, before rounding", "untrained"):
@@ -84,6 +87,12 @@ def test_classes_that_only_the_test_split_of_a_csv_has_are_reported_as_unseen(tm
 def test_a_stopped_training_gives_no_run(media: Path, tmp_path: Path) -> None:
     assert recipes.train("cnn-lstm", data=media, out=tmp_path / "run", stop_after=1, **SETTINGS | {"epochs": 9}) is None
     assert (tmp_path / "run" / "checkpoints").exists()
+    config = tmp_path / "run" / "config.json"
+    text = config.read_text()
+    assert '"margin": 0.2' in text
+    config.write_text(text.replace('"margin": 0.2', '"margin": 0.5'))  # as older versions let it stand
+    words = ["--resume", str(config.parent), "--quiet", "--stop-after", "1"]
+    assert train.main(words) == 0
 
 
 @pytest.mark.parametrize(
@@ -214,6 +223,21 @@ def test_what_would_do_nothing_or_fail_later_is_refused(settings, message, tmp_p
     (tmp_path / "a.png").write_bytes(b"no folder")
     with pytest.raises(ConfigError, match=message):
         recipes.train("cnn-lstm", data="media", **{"out": "run", **settings})
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("trained", "found"), [((), "no training video"), (("cats",), "training videos of one class")])
+def test_images_among_videos_do_not_train(trained, found, tmp_path):
+    rows = ["path,label,source,split"]
+    for label in ("cats", "dogs"):
+        Image.new("RGB", (32, 32)).save(tmp_path / f"{label}.png")
+        write_video(tmp_path / f"{label}.mp4", np.zeros((4, 32, 32, 3), np.uint8), fps=4)
+        write_video(tmp_path / f"{label}-tested.mp4", np.ones((4, 32, 32, 3), np.uint8), fps=4)
+        rows += [f"{label}.png,{label},{label}1,train", f"{label}-tested.mp4,{label},{label}2,test"]
+        rows += [f"{label}.mp4,{label},{label}3,{'train' if label in trained else 'test'}"]
+    (tmp_path / "media.csv").write_text("\n".join(rows))
+    with pytest.raises(ConfigError, match=f"{found}.*: images among videos are not trained on"):
+        recipes.train("cnn-lstm", data=tmp_path / "media.csv", out=tmp_path / "run", **SETTINGS)
     assert not (tmp_path / "run").exists()
 
 

@@ -28,6 +28,7 @@ from jaxret.index import IndexBusyError
 from jaxret.index.write_lock import write_lock
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
+from jaxret.models.registry import PackagedWeights
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.clip_media import embed_items, training_mode
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
@@ -307,6 +308,17 @@ def test_settings_left_open_are_resolved(settings, digits, expected, tmp_path, m
     resolved = resolve(dataclasses.replace(base, **settings), dataset)
     assert (resolved.weights, resolved.backbone, resolved.image_size, resolved.freeze) == expected
     assert resolve(resolved, dataset) == resolved
+
+
+@pytest.mark.parametrize(("installed", "weights"), [(True, "imagenet"), (False, "none")])
+def test_a_backbone_that_is_trained_starts_from_the_weights_that_there_are(
+    installed: bool, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PackagedWeights, "installed", installed)
+    assert resolve(CnnLstmConfig(freeze=False), Noise()).weights == weights
+    assert resolve(CnnLstmConfig(), Noise()).freeze == installed
+    digits = resolve(dataclasses.replace(MOVING_DIGITS, freeze=False), MovingDigits(1, 0, 0))
+    assert (digits.weights, digits.backbone) == ("none", "small-convnet")
 
 
 def test_a_run_index_made_anew_keeps_what_the_user_gave_it(encoder: VideoEncoder, tmp_path: Path, monkeypatch) -> None:

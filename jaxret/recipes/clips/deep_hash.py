@@ -25,6 +25,7 @@ Run: `python -m jaxret.train deep-hash --data FOLDER --bits 256`.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal
 
 from flax import nnx
@@ -78,6 +79,14 @@ class DeepHashConfig(FusionConfig, FrameBackboneConfig):
     """Triplets that count: of every batch the hardest, the semi-hard, or all that break the margin."""
 
     trained_fusion: ClassVar[str] = "weighted-average"
+
+    def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """And those of other fusions."""
+        yield from super().idle_settings()
+        if self.fusion == "weighted-average":
+            yield ("units",), "fusion=weighted-average is as wide as a frame vector"
+        if self.fusion not in ("auto", "convolution-3d"):
+            yield ("map_grid",), f"it is of fusion=convolution-3d, and this is {self.fusion}"
 
     @property
     def batches_of_classes(self) -> bool:

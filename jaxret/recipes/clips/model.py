@@ -41,7 +41,7 @@ def resolve(config: Config, dataset: MediaDataset) -> Config:
     backbone: str = config.backbone
     if weights == "auto":
         packaged = backbone_info(backbone_of_weights("imagenet") if backbone == "auto" else backbone).imagenet
-        fitting = packaged is not None and packaged.installed and not digits and config.freeze is not False
+        fitting = packaged is not None and packaged.installed and not digits
         weights = "imagenet" if fitting else "none"
     if backbone == "auto":
         backbone = "small-convnet" if weights == "none" else backbone_of_weights(weights)

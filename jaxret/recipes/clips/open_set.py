@@ -15,7 +15,7 @@ statistics of pixels are its mean vectors, and the network's vectors are what th
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, TypeVar
 
 from flax import nnx
@@ -26,7 +26,7 @@ from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.ranges import above, at_least
 from jaxret.recipes.clip_settings import ClipConfig, ClipTrainingConfig
 from jaxret.recipes.opening import LabelledData
-from jaxret.training import RunContext, changed_settings, refuse_unused
+from jaxret.training import RunContext, changed_settings
 from jaxret.training.open_set import OpenSetSettings
 
 __all__ = ["OPEN_SET", "FusionConfig", "open_set_encoder", "resolve_fusion", "video_classes"]
@@ -58,6 +58,12 @@ class FusionConfig(ClipTrainingConfig):
         super().__post_init__()
         self.open_set_settings()  # refuses what is out of range
 
+    def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """And those of open-set, where clips are fused by another."""
+        yield from super().idle_settings()
+        if self.fusion not in ("auto", OPEN_SET):
+            yield ("rounds", "held_out"), f"fusion={self.fusion} holds no classes out"
+
     def open_set_settings(self) -> OpenSetSettings:
         """How the open-set encoder is fitted.
 
@@ -76,8 +82,7 @@ def resolve_fusion(config: Config, data: LabelledData, context: RunContext) -> C
       context: told what was chosen and why.
 
     Raises:
-      ConfigError: the fusion is open-set, and settings or data do not fit it; or it is not, and settings of it are
-        there.
+      ConfigError: the fusion is open-set, and settings or data do not fit it.
     """
     obstacle = _obstacle(config, data, context)
     if config.fusion == OPEN_SET and obstacle:
@@ -86,8 +91,6 @@ def resolve_fusion(config: Config, data: LabelledData, context: RunContext) -> C
         chosen = config.trained_fusion if obstacle else OPEN_SET
         context.log(f"fusion: {chosen} ({obstacle or _reason(config)})")
         config = dataclasses.replace(config, fusion=chosen)
-    if config.fusion != OPEN_SET:
-        refuse_unused(config, ("rounds", "held_out"), f"fusion={config.fusion} holds no classes out")
     return config
 
 
@@ -122,7 +125,7 @@ def _obstacle(config: FusionConfig, data: LabelledData, context: RunContext) -> 
 
 def _of_steps(config: FusionConfig) -> list[str]:
     """The settings that only a training by steps has."""
-    of_media = {field.name for field in dataclasses.fields(ClipConfig)} - {"zoom", "mirror", "changes"}
+    of_media = {field.name for field in dataclasses.fields(ClipConfig)}
     of_any_encoder = {"weights", "backbone", "modalities", "freeze", "cache", "bits", "pca", "whiten"}
     of_fusion = {"fusion", "rounds", "held_out"}
     shared = of_media | of_any_encoder | of_fusion

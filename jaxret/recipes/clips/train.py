@@ -12,7 +12,7 @@ from jaxret.recipes.clip_media import Mode, embed_items, training_mode
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.clip_settings import ClipTrainingConfig, FrameBackboneConfig
 from jaxret.recipes.clips.features import FrozenFeatures
-from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, video_classes
 from jaxret.recipes.clips.open_set_fit import fit_open_set_encoder
 from jaxret.recipes.clips.projection import project_clips
 from jaxret.recipes.clips.steps import fit_by_steps
@@ -21,7 +21,7 @@ from jaxret.recipes.opening import LabelledData
 from jaxret.recipes.recipe import Run
 from jaxret.reporting import paragraph
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.training import RunContext
+from jaxret.training import RunContext, refuse_idle
 
 __all__ = ["train_clip_encoder"]
 
@@ -41,11 +41,13 @@ def train_clip_encoder(
       What came out; None if training was stopped before its end, and in all processes but the first.
 
     Raises:
-      ConfigError: the settings do not fit the data, or the run was made with other ones.
+      ConfigError: the settings do not fit the data, or do nothing, or the run was made with other ones.
     """
     dataset, splits = data.dataset, data.splits
     mode = training_mode(dataset, freeze=config.frozen)
-    _check_mode(encoder, mode, config)
+    _check_mode(encoder, data, mode, config)
+    if not context.run.config.exists():  # one that was made before goes on as it is
+        refuse_idle(config)
     context.log(f"encoder: {encoder.summary}, {_trained(config)}; {parameter_count(encoder):,} parameters")
     context.write_config(config, dataset)
     untrained = _with_initial_weights(encoder, config)
@@ -102,14 +104,19 @@ def _trained(config: ClipTrainingConfig) -> str:
     """Which of the encoder's weights the training changes, in words."""
     if config.frozen:
         return "backbone frozen"
-    if isinstance(config, FrameBackboneConfig) and config.lora_rank:
+    if not isinstance(config, FrameBackboneConfig):
+        return "trained end to end"
+    if config.lora_rank:
         return f"backbone trained by adapters of rank {config.lora_rank} alone"
-    return "trained end to end"
+    return f"trained end to end, from {'random' if config.weights == 'none' else 'pretrained'} weights"
 
 
-def _check_mode(encoder: VideoEncoder, mode: Mode | None, config: ClipTrainingConfig) -> None:
-    """Refuse settings that images alone cannot follow."""
+def _check_mode(encoder: VideoEncoder, data: LabelledData, mode: Mode | None, config: ClipTrainingConfig) -> None:
+    """Refuse videos that cannot train, and settings that images alone cannot follow."""
     if mode in ("features", "clips"):
+        if (classes := len(video_classes(data))) < 2:
+            found = "no training video" if not classes else "training videos of one class only"
+            raise ConfigError(f"{found}: images among videos are not trained on. Training needs videos of two classes")
         return
     images_only = f"{config.data} holds images only"
     if encoder.unit == "chunk" and mode == "images":

@@ -42,6 +42,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from flax import nnx
@@ -127,6 +128,12 @@ class ConvLstmConfig(StepsConfig):
             refuse_unused(self, ["transformer"], f"{self.architecture} has no transformer")
         if self.depth is None:
             refuse_unused(self, ["depth_planes", "depth_near", "depth_far"], f"{self.architecture} sees no depth")
+
+    def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """And those of a decoder that is not trained."""
+        yield from super().idle_settings()
+        if "pretrain" not in self.steps:
+            yield ("bins",), f"they are of the step pretrain, and steps are {', '.join(self.steps)}"
 
     @property
     def depth(self) -> DepthPlanes | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -108,6 +109,14 @@ class StepsConfig(ClipConfig):
         if abs(sum(self.split_shares) - 1) > 1e-6 or not self.split_shares[0]:
             raise ConfigError(f"split_shares must sum to 1, the first above 0, got {self.split_shares}")
         self.objective(1.0)
+
+    def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Settings that do nothing as the others stand, with the reason; see `jaxret.training.refuse_idle`."""
+        steps = ", ".join(self.steps)
+        if "rank" not in self.steps:
+            yield ("hard_fraction",), f"it is of the step rank, and steps are {steps}"
+        if "pretrain" not in self.steps:
+            yield ("pretrain_epochs",), f"it is of the step pretrain, and steps are {steps}"
 
     @property
     def views(self) -> int:
