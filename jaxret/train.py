@@ -117,9 +117,7 @@ def _parse(name: str, default: Any, words: list[str]) -> Any:
     loss = getattr(default, "loss", None)
     if hasattr(default, "loss"):
         # The settings of a registered loss are options too, so its name is read before them.
-        text = (
-            "What a step minimises: weighted (cross-entropy and triplet loss by their weights), or a registered loss."
-        )
+        text = "What a step minimises: weighted (cross-entropy and triplet loss by weights), or a registered loss."
         names = Annotated[Literal[_WEIGHTED, *objective_names()], tyro.conf.arg(help=text)]  # type: ignore[valid-type]
         own = objective_name(loss) or _WEIGHTED
         choice = dataclasses.make_dataclass("Choice", [("loss", names, dataclasses.field(default=own))], frozen=True)
