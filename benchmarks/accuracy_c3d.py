@@ -18,7 +18,7 @@ mAP picks the epoch, held-out training classes pick the rest; nothing is picked 
     python benchmarks/accuracy_c3d.py                       # half an hour on two cores
     python benchmarks/accuracy_c3d.py table --seeds 0       # a part of it; the other rows of the file stay
     python benchmarks/accuracy_c3d.py whole                 # width 1: training accuracy of a few clips
-    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; four minutes of a core
+    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; 4 minutes of a core a seed
 
 Trainings are kept under --work and not done again, so a stopped call goes on where it was.
 """
@@ -258,10 +258,10 @@ def table(args: argparse.Namespace, seed: int, *, hash_bits: int = 0) -> list[di
     return rows + results_file.rows_of(DATA, "training", curve, setting=setting, seed=seed)
 
 
-def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
+def whole(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     """Training accuracy of a few clips that the network sees again and again, at full width if no other is given."""
-    path = args.work / "whole.csv"
-    dataset = open_dataset(str(jhmdb(args.work, 0)))
+    path = args.work / f"whole-{seed}.csv"
+    dataset = open_dataset(str(jhmdb(args.work, seed)))
     of_class: dict[str, list[Any]] = {}
     for item in dataset.items:
         if item.split == "train":
@@ -273,17 +273,17 @@ def whole(args: argparse.Namespace) -> list[dict[str, Any]]:
             for item in of_class[label][:WHOLE_CLIPS]:
                 written.writerow((item.path, label, item.source, "train"))
             written.writerow((of_class[label][-1].path, label, of_class[label][-1].source, "validation"))
-    config = C3dConfig(data=str(path), fusion="mean")
+    config = C3dConfig(data=str(path), seed=seed, fusion="mean")
     loop = LoopConfig(epochs=args.epochs or WHOLE_EPOCHS, evaluate_every=1)
     config = sized(config, args, WHOLE_WIDTH, loop, config.optimiser.learning_rate)
-    log = read_run_log(trained(config, args.work / f"whole-{folder_of(config)}").run.metrics)
+    log = read_run_log(trained(config, args.work / f"whole-{seed}-{folder_of(config)}").run.metrics)
     setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {setting_of(config)}"
     setting += f", learning rate {config.optimiser.learning_rate:g}, {len(log)} epochs"
     data, rows = f"JHMDB, {WHOLE_CLASSES} classes", []
     for entry in log:
         figures = {"training accuracy": entry["train_accuracy"], "loss": entry["loss"]}
-        print(f"{setting}, epoch {entry['epoch']:g}", figures, flush=True)
-        of_epoch = results_file.rows_of(data, "training", figures, setting=setting, seed=0)
+        print(f"seed {seed} {setting}, epoch {entry['epoch']:g}", figures, flush=True)
+        of_epoch = results_file.rows_of(data, "training", figures, setting=setting, seed=seed)
         rows += [{**row, "epoch": round(entry["epoch"])} for row in of_epoch]
     return rows + results_file.rows_of(data, "chance", {"training accuracy": 1 / WHOLE_CLASSES})
 
@@ -312,8 +312,8 @@ def main() -> None:
         land(table(args, seed))
     for seed in args.seeds if "codes" in args.studies else ():
         land(table(args, seed, hash_bits=CODE_BITS))
-    if "whole" in args.studies:
-        land(whole(args))
+    for seed in args.seeds if "whole" in args.studies else ():
+        land(whole(args, seed))
 
 
 if __name__ == "__main__":
