@@ -12,11 +12,11 @@ Frame vectors are R-MAC of a frozen network, whitened on a tenth of the scenes, 
 
 - `methods`: frame by frame, the sum, the maximum, LSTM, GRU and residual of the same frame vectors; `auto` is what the
   recipe takes by its validation films. Differences from the sum are paired by query within a seed.
-- `baselines`: what else could describe a frame, of the paper's tables 1 and 4: the average of the last map, which is
-  what the network's own dense layer sees (as FC features do); and Fisher vectors (Perronnin et al. 2010; Sanchez et al.
-  2013) of SIFT. Frame by frame, as the sum over a shot, and one Fisher vector of all key points of a shot. Among the
-  shots of every fourth test scene alone, with R-MAC and its residual beside them. (The edge histograms, JCD and PHOG of
-  table 1 were far behind in the paper, and are left out.)
+- `baselines`: what else could describe a frame: the average of the last map; and, of the paper's tables 1 and 4, Fisher
+  vectors (Perronnin et al. 2010; Sanchez et al. 2013) of SIFT. Frame by frame, as the sum over a shot, and one Fisher
+  vector of all key points of a shot. Among the shots of every fourth test scene alone, with R-MAC and its residual
+  beside them. (Left out are those tables' FC6 and FC7 features, outputs of dense layers that the networks here lack,
+  and the edge histograms, JCD and PHOG of table 1, which were far behind in the paper.)
 - `cost`: what a network takes for a frame, and an hour of its shots on disk, VGG16 with the paper's 512 numbers beside
   the others.
 
@@ -33,7 +33,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -119,17 +119,21 @@ class Study:
             data, method, found, setting=setting, seed=seed, paper=beside, paper_data=PAPER_DATA
         )
 
+    def add_deals(self, name: str, data: str, measured: Callable[[Study, int], list[dict[str, Any]]]) -> None:
+        """The rows of each deal, whose entries (method, setting, figures) are measured once and kept."""
+        for seed in self.args.seeds:
+            path = self.folder / f"{name}-{'-'.join(self.args.learned)}-{seed}.json"
+            if not path.exists():
+                entries = measured(self, seed)
+                with write_atomically(path) as partial:
+                    partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
+            for entry in json.loads(path.read_text(encoding="utf-8")):
+                self.add(data, entry["method"], entry["setting"], seed, entry["figures"])
+
 
 def methods(study: Study) -> None:
     """What makes one vector of a shot."""
-    for seed in study.args.seeds:
-        path = study.folder / f"methods-{'-'.join(study.args.learned)}-{seed}.json"
-        if not path.exists():
-            found = methods_of(study, seed)
-            with write_atomically(path) as partial:
-                partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        for entry in json.loads(path.read_text(encoding="utf-8")):
-            study.add("Ten thousand shots", entry["method"], entry["films"], seed, entry["figures"])
+    study.add_deals("methods", "Ten thousand shots", methods_of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +190,7 @@ def methods_of(study: Study, seed: int) -> list[dict[str, Any]]:
             entry["less that of the sum"] = float(difference.mean())
             entry["standard error"] = float(difference.std(ddof=1) / np.sqrt(len(difference)))
             entry["queries"] = len(queries.shots)
-            entries.append({"method": method, "films": films, "figures": entry})
+            entries.append({"method": method, "setting": films, "figures": entry})
     print(f"seed {seed}: auto takes {NAMES[chosen]}", flush=True)
     return entries
 
@@ -247,15 +251,8 @@ def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def baselines(study: Study) -> None:
-    """Other descriptions of frames; without training, so that one deal tells it."""
-    seed, part = study.args.seeds[0], "A part of the shots, other descriptions of frames"
-    path = study.folder / f"baselines-{seed}.json"
-    if not path.exists():
-        found = baselines_of(study, seed)
-        with write_atomically(path) as partial:
-            partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    for entry in json.loads(path.read_text(encoding="utf-8")):
-        study.add(part, entry["method"], entry["setting"], seed, entry["figures"])
+    """Other descriptions of frames."""
+    study.add_deals("baselines", "A part of the shots, other descriptions of frames", baselines_of)
 
 
 def baselines_of(study: Study, seed: int) -> list[dict[str, Any]]:

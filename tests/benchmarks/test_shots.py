@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 from pathlib import Path
+from typing import Any
 
+import accuracy_shots
 import numpy as np
 import pytest
 from film_making import make_film
@@ -112,6 +115,28 @@ def test_figures_are_those_of_a_loop() -> None:
             precisions = [right[order][: k + 1].mean() for k in range(len(order)) if right[order][k]]
             assert found[f"mAP of {name}"][row] == pytest.approx(np.mean(precisions))
             assert found[f"R@1 of {name}"][row] == right[order[0]]
+
+
+@pytest.mark.parametrize("name", ["methods", "baselines"])
+def test_a_study_measures_each_deal_once(
+    collection: Collection, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+
+    def measure(_: accuracy_shots.Study, seed: int) -> list[dict[str, Any]]:
+        measured.append(seed)
+        return [{"method": "sum", "setting": "a setting", "figures": {"mAP of shots": seed / 10}}]
+
+    monkeypatch.setattr(accuracy_shots, "Collection", lambda *_: collection)
+    monkeypatch.setattr(accuracy_shots, "open_dataset", str)
+    monkeypatch.setattr(accuracy_shots, f"{name}_of", measure)
+    for learned, seeds in ((["GRU"], [0, 2]), (["GRU"], [2, 1]), (["residual"], [1])):
+        args = argparse.Namespace(work=tmp_path, backbone="mobilenet-v1", learned=learned, seeds=seeds)
+        study = accuracy_shots.Study(args)
+        study.folder.mkdir(exist_ok=True)
+        accuracy_shots.STUDIES[name](study)
+        assert [(row["seed"], row["value"]) for row in study.rows] == [(seed, seed / 10) for seed in seeds]
+    assert measured == [0, 2, 1, 1]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("cv2") is None, reason="OpenCV is not installed (extra `opencv`)")

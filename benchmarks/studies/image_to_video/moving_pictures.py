@@ -130,8 +130,7 @@ class ShotVectors:
     Attributes:
       frames: a float32 (T_i, D) array a shot.
       photos: float32 (N, TRAINING_PHOTOS + 1, D), of screen photos, the last one the query; zeros where there are none.
-      plain_frames, plain_photos: the same, of the map averaged over its places, which is what the last dense layer of
-        the network sees.
+      plain_frames, plain_photos: the same, of the map averaged over its places.
     """
 
     frames: Sequence[npt.NDArray[np.float32]]
