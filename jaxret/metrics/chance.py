@@ -12,7 +12,6 @@ from math import comb
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import binom
 
 from jaxret.metrics.average_precision import Denominator, check_denominator
 from jaxret.metrics.ranked_relevance import RankedRelevance
@@ -97,6 +96,8 @@ def chance_of_vote(class_sizes: ArrayLike, own: int, k: int, *, unlabelled: int 
     k = min(k, total)
     if not k:
         return 0.0
+    from scipy.stats import binom  # slow to import; only votes need it
+
     # Were every item drawn by itself, with probability k / total, the numbers of classes would be binomial, and given
     # that k are drawn they are those of k at random: no number is larger than 1, as counts of draws soon are.
     drawn = binom.pmf(np.arange(k + 1), np.array([*sizes, unlabelled])[:, None], k / total)  # (C + 1, k + 1)

@@ -22,7 +22,8 @@ from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.errors import ConfigError
 from jaxret.training import read_run_log
 
-SMALL = ["--image-size", "32", "--frames", "4", "--units", "8", "--batch-size", "8", "--quiet", "--weights", "none"]
+SMALL = ["--image-size", "32", "--frames", "4", "--batch-size", "8", "--quiet", "--weights", "none"]
+NARROW = ["--units", "8"]  # of an LSTM
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +44,18 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two epochs."""
     out = tmp_path_factory.mktemp("runs") / "run"
-    assert train.main(["cnn-lstm", "--data", str(media), "--out", str(out), "--epochs", "2", *SMALL]) == 0
+    assert train.main(["cnn-lstm", "--data", str(media), "--out", str(out), "--epochs", "2", *SMALL, *NARROW]) == 0
     return out
 
 
-@pytest.mark.parametrize("name", ["own media", "codes"])
-def test_the_readme_command_lists_run(media: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "narrow"), [("own media", NARROW), ("codes", [])])
+def test_the_readme_command_lists_run(media: Path, tmp_path: Path, name: str, narrow: list[str]) -> None:
     video, picture = next(media.glob("0-up/*.mp4")), next(media.glob("0-up/*.png"))
     more = tmp_path / "MORE_MEDIA"
     more.mkdir()
     shutil.copy(picture, more / "another.png")
     places = {"FOLDER": media, "MORE_MEDIA": more, "QUERY.mp4": video, "PICTURE.png": picture}
-    run_readme_commands(name, places, ["--epochs", "1", *SMALL], tmp_path)
+    run_readme_commands(name, places, ["--epochs", "1", *SMALL, *narrow], tmp_path)
 
 
 def test_a_run_folder_holds_everything(media: Path, run: Path) -> None:
@@ -102,7 +103,7 @@ def test_evaluate_writes_what_it_prints(run: Path, tmp_path: Path, capsys) -> No
 
 
 def test_stop_and_resume_by_command_equals_one_run(media: Path, tmp_path: Path) -> None:
-    options = ["--epochs", "4", "--evaluate-every", "2", *SMALL]
+    options = ["--epochs", "4", "--evaluate-every", "2", *SMALL, *NARROW]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train.main(["cnn-lstm", "--data", str(media), "--out", str(whole), *options])
     train.main(["cnn-lstm", "--data", str(media), "--out", str(parts), *options, "--stop-after", "3"])
@@ -120,7 +121,7 @@ def test_stop_and_resume_by_command_equals_one_run(media: Path, tmp_path: Path) 
 @pytest.mark.slow  # test_image_to_video.py and ../training/test_fit.py train in two processes as well
 def test_two_processes_share_a_training(media: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    outputs = train_in_two_processes(["cnn-lstm", "--data", media, "--out", out, "--epochs", "1", *SMALL])
+    outputs = train_in_two_processes(["cnn-lstm", "--data", media, "--out", out, "--epochs", "1", *SMALL, *NARROW])
     assert (out / "report.html").exists()
     assert "search the index" in outputs[0]
     assert "search the index" not in outputs[1]
@@ -135,7 +136,7 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
             pixels[..., hue] += 120
             Image.fromarray(pixels).save(tmp_path / "data" / label / f"{number}.png")
     out = tmp_path / "run"
-    arguments = ["cnn-lstm", "--data", str(tmp_path / "data"), "--out", str(out), "--epochs", "10", *SMALL]
+    arguments = ["cnn-lstm", "--data", str(tmp_path / "data"), "--out", str(out), "--epochs", "10", *SMALL, *NARROW]
     assert train.main(arguments) == 0
     figures = json.loads((out / "figures.json").read_text())
     assert figures["trained"]["all"]["mAP"] > 0.95

@@ -28,7 +28,7 @@ from jaxret.recipes.clips.open_set import resolve_fusion
 from jaxret.recipes.clips.open_set_fit import fit_open_set_encoder
 from jaxret.recipes.opening import LabelledData
 from jaxret.recipes.recipe import open_config
-from jaxret.training import LoopConfig, RunContext, RunFolder
+from jaxret.training import LoopConfig, RunContext, RunFolder, refuse_idle
 from jaxret.training.open_set import Deal, hold_out
 
 SIZE, FRAMES, CLASSES = 8, 2, 4
@@ -145,7 +145,7 @@ def test_it_is_the_default_where_classes_can_be_held_out(media: Path, data: Labe
     assert resolve_fusion(config(bits=8, balance_weight=0.1), data, context).fusion == "mean"
     assert lines[-1] == "fusion: mean (balance_weight=0.1 is a setting of codes that are trained by steps)"
     with pytest.raises(ConfigError, match=r"rounds=3 has no effect: fusion=mean holds no classes out"):
-        resolve_fusion(config(fusion="mean", rounds=3), data, context)
+        refuse_idle(resolve_fusion(config(fusion="mean", rounds=3), data, context))
     two = dataclasses.replace(data.splits, train=data.splits.train[: len(data.splits.train) // 2])
     with pytest.raises(ConfigError, match=r"needs training videos of 3 classes, and there are 2. --fusion mean trains"):
         resolve_fusion(config(fusion="open-set"), LabelledData(data.dataset, two), context)
