@@ -31,6 +31,7 @@ did not train query all, as they are and played backwards. mAP is the mean of i 
 
     python benchmarks/accuracy_convlstm.py                       # all
     python benchmarks/accuracy_convlstm.py ablations --seeds 0   # some; in the result file the other rows stay
+    python benchmarks/accuracy_convlstm.py differences           # of the rows that are there
 
 Whatever a call ran, it writes differences that are paired by seed, of all rows that the result file holds then, and
 draws mAP by clip against the strength of the changes.
@@ -43,6 +44,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from common import results_file
+from common.differences import write_differences
 from common.study_program import StudyParser
 from studies.convlstm.ablations import (
     ablations_of,
@@ -54,7 +56,7 @@ from studies.convlstm.ablations import (
     scratch_of,
     thumbnails_of,
 )
-from studies.convlstm.comparisons import paired_differences, strength_curves
+from studies.convlstm.comparisons import compared, strength_curves
 from studies.convlstm.full import full_size_rows
 from studies.convlstm.methods import models, ndvr_dml_on, on_every_data_set, sift_words_on
 from studies.convlstm.places import places_on
@@ -93,7 +95,7 @@ STUDIES: dict[str, Callable[[Study], None]] = {
 
 def main() -> None:
     """Run the studies, print a line a figure, write them into the result file."""
-    parser = StudyParser(__doc__, RESULT, STUDIES, seeds=None)
+    parser = StudyParser(__doc__, RESULT, STUDIES, seeds=None, differences=True)
     parser.add_argument("--data", nargs="+", choices=MODELS, default=list(MODELS), help="of the models and baselines")
     parser.add_argument(
         "--models", nargs="+", choices={**PLANE, **VOLUME}, help="of models and thumbnails (default: all)"
@@ -108,9 +110,10 @@ def main() -> None:
         STUDIES[name](study)
     if args.epochs is None:
         packages = ["jax", "flax", "opencv-python-headless"]
-        rows = results_file.stored_rows(results_file.update(RESULT, study.rows, packages))
-        print(results_file.update(RESULT, paired_differences(rows), packages))
-        draw_strengths("conv_lstm_strengths", strength_curves(rows))
+        results_file.update(RESULT, study.rows, packages)
+        path = write_differences(RESULT, compared(), packages)
+        print(path)
+        draw_strengths("conv_lstm_strengths", strength_curves(results_file.stored_rows(path)))
 
 
 if __name__ == "__main__":

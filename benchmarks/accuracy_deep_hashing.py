@@ -9,11 +9,13 @@ Hamming distances in the order of the gallery, and averaged over all their order
 
 A tenth of the training clips, by source, is the validation part (see `held_out_blocks` for UCF101's): by the same rule
 it queries the rest of them. It picks the epoch, and nothing else is picked. Lengths are compared with five seeds,
-everything else with three.
+everything else with three. Whatever a call ran, it writes differences that are paired by seed, of all rows that the
+result file holds then.
 
     python benchmarks/accuracy_deep_hashing.py                     # everything; an hour on two cores
     python benchmarks/accuracy_deep_hashing.py lengths fusion      # some; the other rows of the file stay
     python benchmarks/accuracy_deep_hashing.py lengths --sources ucf101
+    python benchmarks/accuracy_deep_hashing.py differences         # of the rows that are there
     python benchmarks/accuracy_deep_hashing.py --data VIDEOS.csv --name UCF101 --split-columns split1 split2 split3
 
 Every training is kept under --work and not done again, so a stopped call goes on where it was.
@@ -30,6 +32,7 @@ from typing import Any
 import jax
 import numpy as np
 from common import results_file
+from common.differences import Comparison, write_differences
 from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS, UCF101_FEATURES
 from common.study_program import StudyParser
 from common.timing import in_turn
@@ -51,7 +54,8 @@ SOURCES = ("videos", "ucf101", "digits")  # video files are those of --data; dig
 LENGTHS = (64, 128, 256, 512)
 LENGTH_SEEDS = (0, 1, 2, 3, 4)
 SEEDS = (0, 1, 2)
-DIGITS = "moving digits, 60 classes"
+JHMDB, UCF101, DIGITS = "JHMDB", "UCF101, 15 classes", "moving digits, 60 classes"
+CODES = "learned codes, 64 bits"
 FUSIONS = ("weighted-average", "lstm", "convolution", "attention")
 TRIPLET_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 TERMS = {"neither term": (0.0, 0.0), "quantisation 0.1": (0.1, 0.0), "balance 0.1": (0.0, 0.1), "both 0.1": (0.1, 0.1)}
@@ -61,6 +65,12 @@ MODALITIES = (
 )  # fmt: skip
 LOOP = LoopConfig(epochs=60, evaluate_every=5, patience=4)
 MAPS_UNITS, MAPS_LOOP = 64, LoopConfig(epochs=15, evaluate_every=5)
+MAPS = {
+    kind: f"fusion {kind}, {words}, {MAPS_UNITS} channels, {MAPS_LOOP.epochs} epochs"
+    for kind, words in (("convolution-3d", "maps of 4 x 4 places"), ("convolution", "vectors"))
+}
+SMALL_FRAMES = f"{END_TO_END_PIXELS} pixels, {END_TO_END_FRAMES} frames, {END_TO_END_EPOCHS} epochs"
+FROZEN, END_TO_END = "backbone frozen, 64 bits", "end to end, 64 bits"
 
 
 class Study:
@@ -78,7 +88,7 @@ class Study:
             self.videos = source
             self.sources[args.name] = lambda seed: videos(source, seed)
         if "ucf101" in args.sources and UCF101_FEATURES.exists():
-            self.sources["UCF101, 15 classes"] = ucf101_features
+            self.sources[UCF101] = ucf101_features
         if not self.sources and "digits" not in args.sources:
             raise SystemExit(
                 f"no data: there is no {JHMDB_CLIPS} and no {UCF101_FEATURES}: set JAXRET_SHARED or give --data"
@@ -122,14 +132,12 @@ def lengths(study: Study) -> None:
     Moving digits are fused by an LSTM: their motions come in pairs that are each other's reversal, which an average of
     frames cannot tell apart.
     """
-    pairs: dict[str, dict[int, dict[int, float]]] = {}  # by data, seed and bits
     seeds = study.args.seeds or LENGTH_SEEDS
 
     def keep(name: str, seed: int, bits: int, scores: dict[str, Any]) -> None:
         for method, figures in scores.items():
             if method != "validation":
                 study.add(name, seed, f"{bits} bits", method, figures)
-        pairs.setdefault(name, {}).setdefault(seed, {})[bits] = scores["learned codes"]["mAP@10"]
 
     for bits in LENGTHS:
         for name, seed, scores in study.runs(f"{bits} bits", seeds, bits=bits):
@@ -138,21 +146,21 @@ def lengths(study: Study) -> None:
             settings: dict[str, Any] = {"bits": bits, "fusion": "lstm", "units": 128}
             scores = study.run(DIGITS, seed, f"{bits} bits", lambda s=seed: digits(study.args.cache, s), **settings)
             keep(DIGITS, seed, bits, scores)
-    for name, by_seed in pairs.items():
-        for seed, figures in by_seed.items():
-            for bits in LENGTHS[1:]:
-                gain = {"gain in mAP@10": figures[bits] - figures[LENGTHS[0]]}
-                study.add(name, seed, f"{bits} bits beside {LENGTHS[0]}, same seed", "learned codes", gain)
 
 
 def weights(study: Study) -> None:
     """alpha and beta: Adam leaves only their ratio to matter, so beta runs from 0 to 1 and alpha is the rest."""
     for share in TRIPLET_SHARES:
-        setting = f"alpha {1 - share:g}, beta {share:g}"
+        setting = weighting(share)
         settings = {"cross_entropy_weight": 1 - share, "triplet_weight": share}
         for name, seed, scores in study.runs(setting, study.args.seeds or SEEDS, bits=64, **settings):
             validation = {"validation mAP@10": scores["validation"]["validation mAP"]}
-            study.add(name, seed, setting, "learned codes, 64 bits", scores["learned codes"] | validation)
+            study.add(name, seed, setting, CODES, scores["learned codes"] | validation)
+
+
+def weighting(share: float) -> str:
+    """The setting of a share of the triplet loss."""
+    return f"alpha {1 - share:g}, beta {share:g}"
 
 
 def terms(study: Study) -> None:
@@ -160,14 +168,14 @@ def terms(study: Study) -> None:
     for term, (quantisation, balance) in TERMS.items():
         settings = {"bits": 64, "quantisation_weight": quantisation, "balance_weight": balance}
         for name, seed, scores in study.runs(term, study.args.seeds or SEEDS, **settings):
-            study.add(name, seed, term, "learned codes, 64 bits", scores["learned codes"])
+            study.add(name, seed, term, CODES, scores["learned codes"])
 
 
 def fusion(study: Study) -> None:
     """Temporal fusion of the frame vectors."""
     for kind in FUSIONS:
         for name, seed, scores in study.runs(f"fusion {kind}", study.args.seeds or SEEDS, bits=64, fusion=kind):
-            study.add(name, seed, f"fusion {kind}", "learned codes, 64 bits", scores["learned codes"])
+            study.add(name, seed, f"fusion {kind}", CODES, scores["learned codes"])
 
 
 def maps(study: Study) -> None:
@@ -176,13 +184,12 @@ def maps(study: Study) -> None:
     if study.videos is None:
         return
     source = study.videos
-    for kind, words in (("convolution-3d", "maps of 4 x 4 places"), ("convolution", "vectors")):
+    for kind, setting in MAPS.items():
         settings: dict[str, Any] = {"fusion": kind, "units": MAPS_UNITS}
-        setting = f"fusion {kind}, {words}, {MAPS_UNITS} channels, {MAPS_LOOP.epochs} epochs"
         for seed in study.args.seeds or SEEDS:
             make_data = functools.partial(videos, source, seed, **settings)
             scores = study.run(source.name, seed, setting, make_data, bits=64, loop=MAPS_LOOP, **settings)
-            study.add(source.name, seed, setting, "learned codes, 64 bits", scores["learned codes"])
+            study.add(source.name, seed, setting, CODES, scores["learned codes"])
 
 
 def modalities(study: Study) -> None:
@@ -194,7 +201,7 @@ def modalities(study: Study) -> None:
         setting = " + ".join(names)
         for seed in study.args.seeds or SEEDS:
             scores = study.run(source.name, seed, setting, lambda n=names, s=seed: videos(source, s, n), bits=64)
-            study.add(source.name, seed, setting, "learned codes, 64 bits", scores["learned codes"])
+            study.add(source.name, seed, setting, CODES, scores["learned codes"])
 
 
 def end_to_end(study: Study) -> None:
@@ -202,14 +209,13 @@ def end_to_end(study: Study) -> None:
     if study.videos is None:
         return
     source = study.videos
-    setting = f"{END_TO_END_PIXELS} pixels, {END_TO_END_FRAMES} frames, {END_TO_END_EPOCHS} epochs"
     for seed in study.args.seeds or SEEDS:
         for freeze in (True, False):
-            method = "backbone frozen, 64 bits" if freeze else "end to end, 64 bits"
+            method = FROZEN if freeze else END_TO_END
             folder = study.args.work / f"{source.name}-end-to-end-{freeze}-{seed}"
             figures = trained_by_recipe(source, seed, freeze, folder)
-            print(f"{source.name:<20} {setting:<32} seed {seed}  {method}  {figures['mAP@10']:.3f}", flush=True)
-            study.add(source.name, seed, setting, method, figures)
+            print(f"{source.name:<20} {SMALL_FRAMES:<32} seed {seed}  {method}  {figures['mAP@10']:.3f}", flush=True)
+            study.add(source.name, seed, SMALL_FRAMES, method, figures)
 
 
 def search(study: Study) -> None:
@@ -261,12 +267,36 @@ STUDIES = {
 }
 
 
+def compared() -> Iterator[Comparison]:
+    """What is taken from what: of each choice what was tried, less the recipe's own or the plainest."""
+
+    def less(data: str, setting: str, other: str, *, named: str = "", method: str = CODES) -> Comparison:
+        words = f"{setting}, less {named or other}"
+        return Comparison(data, method, words, (data, method, setting), (data, method, other))
+
+    for data in (JHMDB, UCF101, DIGITS):
+        for more, fewer in (*((bits, LENGTHS[0]) for bits in LENGTHS[1:]), (LENGTHS[-1], LENGTHS[1])):
+            yield less(data, f"{more} bits", f"{fewer} bits", method="learned codes")
+        for share in TRIPLET_SHARES:
+            if share != 0.5:
+                yield less(data, weighting(share), weighting(0.5), named="alpha = beta")
+        plain, *others = TERMS
+        for term in others:
+            yield less(data, term, plain)
+        plain, *others = FUSIONS
+        for kind in others:
+            yield less(data, f"fusion {kind}", f"fusion {plain}", named=plain)
+    yield less(JHMDB, MAPS["convolution-3d"], MAPS["convolution"], named="convolution of vectors")
+    ours, theirs = (JHMDB, END_TO_END, SMALL_FRAMES), (JHMDB, FROZEN, SMALL_FRAMES)
+    yield Comparison(JHMDB, END_TO_END, f"{SMALL_FRAMES}, less the backbone frozen", ours, theirs)
+
+
 def main() -> None:
     """Run the studies, print a line a training, write the result file."""
     keep_freed_memory()  # before anything begins threads
-    parser = StudyParser(__doc__, "accuracy_deep_hashing", STUDIES, seeds=None, cache=True)
+    parser = StudyParser(__doc__, "accuracy_deep_hashing", STUDIES, seeds=None, cache=True, differences=True)
     parser.add_setting("--data", default=str(JHMDB_CLIPS), help="folder or CSV of labelled videos, or tfds:NAME")
-    parser.add_setting("--name", default="JHMDB", help="what the tables call those data")
+    parser.add_setting("--name", default=JHMDB, help="what the tables call those data")
     parser.add_setting("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES, help="which data (default: all)")
     parser.add_setting("--backbone", default="mobilenet-v1")
@@ -284,7 +314,8 @@ def main() -> None:
     packages = ["jax", "flax", "av", "opencv-python-headless"]
     if args.publish:
         keep = results_file.write if args.complete else results_file.update
-        path = keep("accuracy_deep_hashing", study.rows, packages)
+        keep("accuracy_deep_hashing", study.rows, packages)
+        path = write_differences("accuracy_deep_hashing", compared(), packages)
         print(path)
         # The figures show the whole file, of which this call may have been a part.
         rows = results_file.stored_rows(path)

@@ -38,10 +38,13 @@ clips). Without whitening the threshold 0.5 finds no cut.
     python benchmarks/accuracy_image_to_video.py                    # all, 3 seeds; half an hour on two cores
     python benchmarks/accuracy_image_to_video.py methods cuts       # some; the other rows of the file stay
     python benchmarks/accuracy_image_to_video.py methods --seeds 0 --backbones mobilenet-v1
+    python benchmarks/accuracy_image_to_video.py differences        # of the rows that are there
     python benchmarks/accuracy_image_to_video.py methods --data FOLDER --name UCF101 --fps 25   # printed, not written
 
-Rows are written after each system of `methods`, and after each of the other studies. Films, frame vectors and trainings
-are kept under --work and --cache, so a stopped call goes on where it was; with all of them at hand it takes 5 minutes.
+Rows are written after each system of `methods`, and after each of the other studies; with them the differences from the
+sum and from a search frame by frame, paired by seed, of all rows that the result file holds then. Films, frame vectors
+and trainings are kept under --work and --cache, so a stopped call goes on where it was; with all of them at hand it
+takes 5 minutes.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ from typing import Any
 
 import numpy as np
 from common import results_file
+from common.differences import Comparison, write_differences
 from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS
 from common.study_program import StudyParser
 from studies.image_to_video.films import Films, FilmSettings, make_films
@@ -69,7 +73,7 @@ from jaxret.metrics import BoundaryCounts, match_boundaries
 from jaxret.models import SequenceEncoder
 from jaxret.retrieval.encode import detect_cuts
 
-NAME = "accuracy_image_to_video"
+NAME, JHMDB = "accuracy_image_to_video", "JHMDB"
 WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}
 NAMES = {"mobilenet-v1": "MobileNet V1", "efficientnet-lite0": "EfficientNet-Lite0"}
 # Of EfficientNet-Lite0 the last maps find far fewer clips of the validation films (seed 0) than this one.
@@ -78,6 +82,7 @@ SIZES = {"mobilenet-v1": 128, "efficientnet-lite0": 112}
 RATE = 3.0
 THRESHOLDS = np.round(np.arange(0.1, 1.0, 0.025), 3)
 FRAME_WISE, FRAMES, QUERIES = "frame by frame", ", frames as images", "photographs of films"
+COMPARED = ("mAP", "R@1", "mAP of clips", "R@1 of clips")
 RULES: dict[CutRule, str] = {"none": "no cuts", "random": "random cuts", "ours": "our cuts", "known": "known cuts"}
 PAPER_DATA = "SI2V-600k: 160 h of news, 229 images; VGG16, 512 numbers"
 # mAP and R@1 of the paper's tables 1, 2 and 3.
@@ -143,7 +148,9 @@ class Study:
         """Write the rows so far into the result file, if they are for it, and draw what the whole file shows."""
         if not self.args.publish:
             return
-        path = results_file.update(NAME, self.rows, ["jax", "flax", "av"])
+        packages = ["jax", "flax", "av"]
+        results_file.update(NAME, self.rows, packages)
+        path = write_differences(NAME, compared(), packages, COMPARED)
         print(path, flush=True)
         draw(results_file.stored_rows(path), self.args)
 
@@ -155,6 +162,18 @@ def methods(study: Study) -> None:
             system = study.system(backbone, SIZES[backbone], seed)
             compare(study, system, NAMES[backbone], temporal_encoders(system), what=QUERIES)
             study.land()
+
+
+def compared() -> Iterator[Comparison]:
+    """With our cuts every method, less the sum and less a search frame by frame."""
+    data = f"{JHMDB}, {QUERIES}"
+    for name in NAMES.values():
+        setting = f"{name}, {RULES['ours']}"
+        for method in ("sum", "max", "residual", "LSTM", "GRU", "LSTM" + FRAMES):
+            ours = (data, method, setting)
+            if method != "sum":
+                yield Comparison(data, method, f"{setting}, less the sum", ours, (data, "sum", setting))
+            yield Comparison(data, method, f"{setting}, less {FRAME_WISE}", ours, (data, FRAME_WISE, name))
 
 
 def draw(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
@@ -285,9 +304,9 @@ STUDIES = {"methods": methods, "cuts": cuts, "whitening": whitening, "hours": ho
 
 def main() -> None:
     """Run the studies, print a line a figure, draw, write the result file."""
-    parser = StudyParser(__doc__, NAME, STUDIES, seeds=(0, 1, 2), cache=True)
+    parser = StudyParser(__doc__, NAME, STUDIES, seeds=(0, 1, 2), cache=True, differences=True)
     parser.add_setting("--data", default=str(JHMDB_CLIPS), help="clips (default: JHMDB)")
-    parser.add_setting("--name", default="JHMDB", help="what the tables call the data")
+    parser.add_setting("--name", default=JHMDB, help="what the tables call the data")
     parser.add_setting("--fps", type=float, default=10.0, help="frames a second that films show (default 10)")
     parser.add_setting("--seconds", type=float, default=120.0, help="that a film lasts, about (default 120)")
     parser.add_argument("--backbones", nargs="+", choices=WEIGHTS, default=list(WEIGHTS))
@@ -295,6 +314,8 @@ def main() -> None:
     study = Study(args)
     for name in args.studies:
         STUDIES[name](study)
+        study.land()
+    if not args.studies:  # differences alone
         study.land()
 
 

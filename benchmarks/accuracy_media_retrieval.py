@@ -15,12 +15,14 @@ the classes anew to those that are trained on and others.
 - `files`: an index of all clips of JHMDB is searched with files: clips, single frames of them, and copies that were
   cropped by a tenth, scaled to 0.6 and encoded again; the share of searches is given whose first result is the source.
 - `colour`: the paper's Table II, MobileNet V1 on colour and on grey images, with three seeds; see
-  studies/media_retrieval/colour.py.
+  studies/media_retrieval/colour.py. Whatever a call ran, it writes the differences of this table, paired by seed, of
+  all rows that the result file holds then.
 
     python benchmarks/accuracy_media_retrieval.py                      # all, on $JAXRET_SHARED, 5 draws
     python benchmarks/accuracy_media_retrieval.py protocol selective   # some; the other rows of the file stay
     python benchmarks/accuracy_media_retrieval.py protocol --data jhmdb-efficientnet --seeds 0 1    # fewer draws
     python benchmarks/accuracy_media_retrieval.py colour --width 1 --epochs 50   # the paper's; three hours of a core
+    python benchmarks/accuracy_media_retrieval.py differences          # of the rows that are there
 
 Draws and trainings are kept under --work and not made again, so a stopped call goes on where it was.
 """
@@ -37,6 +39,7 @@ from typing import Any
 
 import numpy as np
 from common import results_file
+from common.differences import write_differences
 from common.paths import JHMDB
 from common.spread import spread
 from common.study_program import StudyParser
@@ -65,7 +68,7 @@ NAME = "accuracy_media_retrieval"
 
 def main() -> None:
     """Make what is missing, evaluate, print, draw, write the result file."""
-    parser = StudyParser(__doc__, NAME, STUDIES, seeds=None, cache=True)
+    parser = StudyParser(__doc__, NAME, STUDIES, seeds=None, cache=True, differences=True)
     parser.add_argument("--data", nargs="+", choices=DATA, default=DATA, help="of all studies but files and colour")
     parser.add_argument("--width", type=float, default=colour_study.WIDTH, help="of the networks of colour")
     parser.add_argument("--epochs", type=int, default=colour_study.EPOCHS, help="of the trainings of colour")
@@ -98,7 +101,9 @@ def main() -> None:
         rows["colour"] = colour_study.rows(seeds, args.work, width=args.width, epochs=args.epochs)
     every = [row for some in rows.values() for row in some]
     print(table(every))
-    print(results_file.update(NAME, every, ["jax", "flax", "av", "scikit-learn"]))
+    packages = ["jax", "flax", "av", "scikit-learn"]
+    results_file.update(NAME, every, packages)
+    print(write_differences(NAME, colour_study.compared(), packages, colour_study.COMPARED))
 
 
 def kept(draw: Draw, make: Callable[[Draw], Any]) -> Any:

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+DIFFERENCES = "differences"
+"""The study that measures nothing: programs that pair their figures by seed write that whatever they ran."""
+
 
 class StudyParser(argparse.ArgumentParser):
     """Parses the names of studies (none: all), seeds and working folders; programs add what only they have.
@@ -21,6 +24,8 @@ class StudyParser(argparse.ArgumentParser):
       studies: the names to choose from.
       seeds: used by default; None leaves the choice to the program.
       cache: add --cache, a folder of frame vectors that several programs share.
+      differences: whether the program writes differences of the rows that the result file holds, whatever it ran: the
+        study `differences` then runs nothing else.
     """
 
     def __init__(
@@ -31,9 +36,10 @@ class StudyParser(argparse.ArgumentParser):
         *,
         seeds: Sequence[int] | None,
         cache: bool = False,
+        differences: bool = False,
     ):
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-        self.studies = tuple(studies)
+        self.studies = (*studies, DIFFERENCES) if differences else tuple(studies)
         self.settings: list[str] = []
         self.add_argument("studies", nargs="*", metavar="|".join(self.studies), help="what to run (default: all)")
         self.add_argument("--seeds", type=int, nargs="+", default=seeds if seeds is None else list(seeds))
@@ -50,9 +56,9 @@ class StudyParser(argparse.ArgumentParser):
         """The parsed command line, with what follows from it.
 
         Returns:
-          All options; `studies` holds what to run. `publish` is False where a setting is not its default, which a line
-          says; `work` is then a folder of these settings. `complete` is True where every option but folders is its
-          default, so that the result file can be written anew.
+          All options; `studies` holds what to run, without `differences`. `publish` is False where a setting is not
+          its default, which a line says; `work` is then a folder of these settings. `complete` is True where every
+          option but folders is its default, so that the result file can be written anew.
 
         Raises:
           SystemExit: as argparse's, also for a study that there is not.
@@ -67,5 +73,5 @@ class StudyParser(argparse.ArgumentParser):
         if settings:
             args.work = args.work / re.sub(r"[^\w.]+", "-", settings)
             print(f"not the published settings, so that the result file stays as it is: {settings}")
-        args.studies = args.studies or list(self.studies)
+        args.studies = [study for study in args.studies or self.studies if study != DIFFERENCES]
         return args

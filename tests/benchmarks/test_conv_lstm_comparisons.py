@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 from common import results_file
+from common.differences import paired_differences
 from studies.convlstm.comparisons import (
     SECOND_PASS,
     THREE_STEPS,
     THUMBNAIL,
     TWO_STEPS,
     UNTRAINED,
-    paired_differences,
+    compared,
     strength_curves,
 )
 
@@ -34,7 +35,7 @@ def test_differences_are_of_the_same_seed_and_metric() -> None:
         row(VIDEOS, "SIFT words", "cosine", 1, 1.0, "mAP by clip"),
         row("full size", "M1", "", None, 132.0, "million parameters"),
     ]
-    found = {(each["setting"], each["seed"], each["metric"]): each for each in paired_differences(rows)}
+    found = {(each["setting"], each["seed"], each["metric"]): each for each in paired_differences(rows, compared())}
     assert {key: each["value"] for key, each in found.items()} == {
         ("two steps and a thumbnail, less untrained", 0, "mAP by class"): pytest.approx(0.3),
         ("two steps and a thumbnail, less SIFT words", 1, "mAP by class"): pytest.approx(0.1),
@@ -48,7 +49,7 @@ def test_each_number_of_steps_is_taken_from_the_next() -> None:
         row(ABLATIONS, "M3", setting, 2, value, "mAP by class")
         for setting, value in ((TWO_STEPS, 0.3), (THREE_STEPS, 0.4), (SECOND_PASS, 0.7))
     ]
-    assert {each["setting"]: each["value"] for each in paired_differences(rows)} == {
+    assert {each["setting"]: each["value"] for each in paired_differences(rows, compared())} == {
         "three steps, less two": pytest.approx(0.1),
         "four steps, less three": pytest.approx(0.3),
         "four steps, less two": pytest.approx(0.4),

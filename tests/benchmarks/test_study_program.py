@@ -40,3 +40,14 @@ def test_other_settings_are_kept_apart_and_not_published(capsys: pytest.CaptureF
     assert args.work == Path("w/side-512-weights-nets-b.h5")
     assert "side 512 weights /nets/b.h5" in capsys.readouterr().out
     assert parser().read(["--side", "256"]).work == Path("runs/some/side-256")
+
+
+def test_differences_alone_run_nothing() -> None:
+    pairing = StudyParser("About.", "some", ("table", "codes"), seeds=(0, 1), differences=True)
+    assert pairing.read([]).studies == ["table", "codes"]
+    alone = pairing.read(["differences"])
+    assert alone.studies == []
+    assert alone.publish
+    assert not alone.complete  # the rows of the result file stay
+    with pytest.raises(SystemExit):
+        parser().read(["differences"])

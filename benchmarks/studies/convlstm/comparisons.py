@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from common import results_file
+from common.differences import Comparison, Place
 
 if TYPE_CHECKING:
     from studies.convlstm.plots import Curves
@@ -21,7 +20,7 @@ __all__ = [
     "TWO_STEPS",
     "UNTRAINED",
     "UNTRAINED_THUMBNAIL",
-    "paired_differences",
+    "compared",
     "strength_curves",
 ]
 
@@ -37,57 +36,43 @@ FOUR_STEPS_THUMBNAIL = "four steps, and a thumbnail beside"
 """Settings of the rows of ablations."""
 
 Row = Mapping[str, Any]
-_Place = tuple[str, str, str]  # data, method, setting
 _VIDEOS, _ABLATIONS, _COPIES, _WALK = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates", "RGB-D walk"
 _MODELS = ("M1", "M2", "M3")
 
 
-def _compared() -> Iterable[tuple[str, str, str, _Place, _Place]]:
-    """Data, method and setting of a difference, and what is taken from what."""
+def compared() -> Iterator[Comparison]:
+    """What is taken from what."""
     for data, rows in ((_VIDEOS, _ABLATIONS), (_COPIES, f"{_COPIES}: two steps")):
         for method in _MODELS:
             ours = (rows, method, THUMBNAIL)
             for plain in (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE):
-                yield data, method, f"two steps and a thumbnail, less {plain}", ours, (rows, method, plain)
-            yield data, method, "two steps and a thumbnail, less SIFT words", ours, (data, "SIFT words", "cosine")
+                yield Comparison(data, method, f"two steps and a thumbnail, less {plain}", ours, (rows, method, plain))
+            yield Comparison(
+                data, method, "two steps and a thumbnail, less SIFT words", ours, (data, "SIFT words", "cosine")
+            )
             ndvr = (data, "NDVR-DML", "mean vector, cosine")
-            yield data, method, "two steps and a thumbnail, less NDVR-DML", ours, ndvr
+            yield Comparison(data, method, "two steps and a thumbnail, less NDVR-DML", ours, ndvr)
     for method in _MODELS:
         ours = (_WALK, method, "four steps, Bi-DTW")
         for plain in (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE):
-            yield _WALK, method, f"four steps, less {plain}", ours, (_WALK, method, f"{plain}, Bi-DTW")
-        yield _WALK, method, "four steps, less SIFT words", ours, (_WALK, "SIFT words", "cosine")
-    yield _VIDEOS, "M3", "two steps, less untrained", (_ABLATIONS, "M3", TWO_STEPS), (_ABLATIONS, "M3", UNTRAINED)
+            yield Comparison(_WALK, method, f"four steps, less {plain}", ours, (_WALK, method, f"{plain}, Bi-DTW"))
+        yield Comparison(_WALK, method, "four steps, less SIFT words", ours, (_WALK, "SIFT words", "cosine"))
+    yield Comparison(
+        _VIDEOS, "M3", "two steps, less untrained", (_ABLATIONS, "M3", TWO_STEPS), (_ABLATIONS, "M3", UNTRAINED)
+    )
     for beside, steps in (
         ("", (TWO_STEPS, THREE_STEPS, SECOND_PASS)),
         (", both with a thumbnail", (THUMBNAIL, THREE_STEPS_THUMBNAIL, FOUR_STEPS_THUMBNAIL)),
     ):
         two, three, four = ((_ABLATIONS, "M3", setting) for setting in steps)
-        yield _VIDEOS, "M3", f"three steps, less two{beside}", three, two
-        yield _VIDEOS, "M3", f"four steps, less three{beside}", four, three
-        yield _VIDEOS, "M3", f"four steps, less two{beside}", four, two
-
-
-def paired_differences(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """Of what is compared the difference of each figure that both have with a seed."""
-    found: dict[_Place, dict[tuple[int, str], float]] = defaultdict(dict)
-    for row in rows:
-        if "seed" in row:
-            place = (row["data"], row["method"], row.get("setting", ""))
-            found[place][row["seed"], row["metric"]] = row["value"]
-    made = []
-    for data, method, setting, ours, theirs in _compared():
-        for seed, metric in sorted(found[ours].keys() & found[theirs].keys()):
-            difference = found[ours][seed, metric] - found[theirs][seed, metric]
-            made.append(
-                results_file.row(f"{data}: differences", method, metric, difference, setting=setting, seed=seed)
-            )
-    return made
+        yield Comparison(_VIDEOS, "M3", f"three steps, less two{beside}", three, two)
+        yield Comparison(_VIDEOS, "M3", f"four steps, less three{beside}", four, three)
+        yield Comparison(_VIDEOS, "M3", f"four steps, less two{beside}", four, two)
 
 
 def strength_curves(rows: Iterable[Row]) -> dict[str, Curves]:
     """By data set and method mAP by clip against the strength of changes, of what was measured at several."""
-    shown: dict[_Place, tuple[str, str]] = {}
+    shown: dict[Place, tuple[str, str]] = {}
     for data, ablations in ((_VIDEOS, _ABLATIONS), (_COPIES, f"{_COPIES}: two steps")):
         shown |= {(ablations, m, THUMBNAIL): (data, f"{m}, two steps and a thumbnail") for m in _MODELS}
         shown[ablations, "M3", TWO_STEPS] = (data, "M3, two steps")
