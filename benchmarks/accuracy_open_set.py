@@ -13,7 +13,8 @@ apart). mAP is the mean over queries of average precision.
 - `few`: the same encoder and its codes where few classes are trained on, and few videos of each; all others are not
   trained on, and searched and searched for as above.
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
-  their epoch on a tenth of the training sources of seen classes, which `fitted` leaves out as well.
+  their epoch on a tenth of the training sources of seen classes, which `fitted` leaves out as well. Runs that, too,
+  for the differences.
 
 The open-set encoder chooses its settings on held-out training classes. Nothing is chosen by figures of test videos.
 Differences are paired by draw. Draws are kept under --work and not made again, so a stopped call goes on where it was.
@@ -25,7 +26,7 @@ Differences are paired by draw. Draws are kept under --work and not made again, 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,9 +164,14 @@ def kept(study: str, name: str, videos: Videos, seed: int, work: Path) -> dict[s
     return kept_before
 
 
+def with_baseline(studies: Sequence[str]) -> list[str]:
+    """The studies in their order, and the one that the differences of `trained` are taken from."""
+    return [name for name in STUDIES if name in studies or (name == "fitted" and "trained" in studies)]
+
+
 def rows_of(data: str, setting: str, found: Scores, seed: int) -> list[dict[str, Any]]:
-    """Figures, and their differences from those of the first method, the mean vector's."""
-    before = next(iter(found.values()))
+    """Figures, and their differences from those of the mean vector, of codes by random hyperplanes."""
+    before = found.get(MEAN) or found[MEAN_PLANES]
     rows = []
     for method, figures in found.items():
         differences = {f"{name}, less the mean's": value - before[name] for name, value in figures.items()}
@@ -184,7 +190,7 @@ def main() -> None:
         videos = open_videos(name, args.cache)
         found: dict[str, dict[int, Scores]] = {}
         for seed in args.seeds:
-            for study in args.studies:
+            for study in with_baseline(args.studies):
                 for kind, methods in kept(study, name, videos, seed, args.work).items():
                     found.setdefault(kind, {}).setdefault(seed, {}).update(methods)
         for kind, draws in found.items():
