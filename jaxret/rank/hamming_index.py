@@ -65,9 +65,7 @@ class HammingIndex:
 
     def __init__(self, code_bytes: int):
         """An empty index of codes of `code_bytes` bytes, at most 2^20."""
-        self._code_bytes = check_count(code_bytes, "code_bytes")
-        if self._code_bytes > MAX_CODE_BYTES:
-            raise ValueError(f"code_bytes must be at most {MAX_CODE_BYTES}, got {code_bytes}")
+        self._code_bytes = check_count(code_bytes, "code_bytes", most=MAX_CODE_BYTES)
         self._buffer: CodeMatrix = np.empty((0, self._code_bytes), np.uint8)
         self._stored: CodeMatrix = self._buffer  # the part of it that is in use
         self._tables: SubstringTables | None = None
