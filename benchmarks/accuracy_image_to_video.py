@@ -15,7 +15,8 @@ its last maps find half as many clips. Of equal shots (none, as many as ours at 
 places, ours at the paper's threshold 0.5, the known ones) max and sum pooling, LSTM and GRU make vectors. The LSTM is
 trained twice: with frames of the shots as images, as in the paper, and with bad photographs of the frames between.
 With EfficientNet-Lite0 only the latter is trained.
-The epoch is chosen by screen photos of the validation films that search its known shots.
+The epoch is chosen by screen photos of the validation films that search its known shots; by them `auto` takes the
+residual, the LSTM, the GRU or the sum, as the recipe does.
 
 - `methods`: the paper's tables 1 to 3. mAP and R@1 of films, a film counting by its best shot, and of clips, where a
   shot is right if its middle lies in the clip that is shown; clips of one source that look alike count as wrong.
@@ -71,11 +72,14 @@ from studies.image_to_video.scale import enlarged_video, looped_video, search_ro
 from jaxret.data.open import open_dataset
 from jaxret.metrics import BoundaryCounts, match_boundaries
 from jaxret.models import SequenceEncoder
+from jaxret.recipes.image_to_video.shot_encoders import LEARNED, Temporal
+from jaxret.recipes.image_to_video.shot_encoders import NAMES as SHOTS_BY
 from jaxret.retrieval.encode import detect_cuts
 
 NAME, JHMDB = "accuracy_image_to_video", "JHMDB"
 WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}
 NAMES = {"mobilenet-v1": "MobileNet V1", "efficientnet-lite0": "EfficientNet-Lite0"}
+FIRST = "mobilenet-v1"  # what is drawn, and trained with frames as images as well
 # Of EfficientNet-Lite0 the last maps find far fewer clips of the validation films (seed 0) than this one.
 STAGES = {"mobilenet-v1": "", "efficientnet-lite0": "block_8"}
 SIZES = {"mobilenet-v1": 128, "efficientnet-lite0": 112}
@@ -152,7 +156,7 @@ class Study:
         results_file.update(NAME, self.rows, packages)
         path = write_differences(NAME, compared(), packages, COMPARED)
         print(path, flush=True)
-        draw(results_file.stored_rows(path), self.args)
+        draw(results_file.stored_rows(path))
 
 
 def methods(study: Study) -> None:
@@ -169,16 +173,16 @@ def compared() -> Iterator[Comparison]:
     data = f"{JHMDB}, {QUERIES}"
     for name in NAMES.values():
         setting = f"{name}, {RULES['ours']}"
-        for method in ("sum", "max", "residual", "LSTM", "GRU", "LSTM" + FRAMES):
+        for method in ("sum", "max", "residual", "LSTM", "GRU", "auto", "LSTM" + FRAMES):
             ours = (data, method, setting)
             if method != "sum":
                 yield Comparison(data, method, f"{setting}, less the sum", ours, (data, "sum", setting))
             yield Comparison(data, method, f"{setting}, less {FRAME_WISE}", ours, (data, FRAME_WISE, name))
 
 
-def draw(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
-    """Methods and rules of cutting, and mAP against bytes, of the first backbone."""
-    data, name = f"{args.name}, {QUERIES}", NAMES[args.backbones[0]]
+def draw(rows: list[dict[str, Any]]) -> None:
+    """Methods and rules of cutting, and mAP against bytes, of one backbone."""
+    data, name = f"{JHMDB}, {QUERIES}", NAMES[FIRST]
     scores, vectors = (gathered(rows, data, metric) for metric in ("mAP", "vectors an hour"))
     if not any(setting.startswith(name) for setting, _ in scores):
         return
@@ -186,7 +190,7 @@ def draw(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
     draw_bytes(
         {
             f"{method}, {setting}".replace(f", {name}", ""): (
-                float(np.mean(vectors[setting, method])) * SIZES[args.backbones[0]] * 4 / 1e6,
+                float(np.mean(vectors[setting, method])) * SIZES[FIRST] * 4 / 1e6,
                 float(np.mean(scores[setting, method])),
             )
             for setting, method in scores
@@ -198,11 +202,14 @@ def draw(rows: list[dict[str, Any]], args: argparse.Namespace) -> None:
 def temporal_encoders(system: System) -> Iterator[tuple[str, SequenceEncoder]]:
     """What makes one vector of a shot."""
     yield "max", system.pooling("max")
-    yield "sum", system.pooling("sum")
-    yield "residual", system.trained("residual", "photographs")
-    yield "LSTM", system.trained("lstm", "photographs")
-    if system.backbone == "mobilenet-v1":
-        yield "GRU", system.trained("gru", "photographs")
+    tried: dict[Temporal, SequenceEncoder] = {"sum": system.pooling("sum")}
+    tried |= {name: system.trained(name, "photographs") for name in LEARNED}
+    for name, temporal in tried.items():
+        yield SHOTS_BY[name], temporal
+    chosen = system.chosen(tried)
+    print(f"{NAMES[system.backbone]}, seed {system.seed}: auto takes {SHOTS_BY[chosen]}", flush=True)
+    yield "auto", tried[chosen]
+    if system.backbone == FIRST:
         yield "LSTM" + FRAMES, system.trained("lstm", "frames")
 
 

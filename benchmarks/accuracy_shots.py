@@ -11,7 +11,8 @@ screen photos a shot.
 Frame vectors are R-MAC of a frozen network, whitened on a tenth of the scenes, which train in every deal.
 
 - `methods`: frame by frame, the sum, the maximum, LSTM, GRU and residual of the same frame vectors; `auto` is what the
-  recipe takes by its validation films. Differences from the sum are paired by query within a seed.
+  recipe takes by its validation films, where all of them are trained. Differences from the sum are paired by query
+  within a seed. Differences that are paired by seed are written of all rows that the result file holds, whatever ran.
 - `baselines`: what else could describe a frame: the average of the last map; and, of the paper's tables 1 and 4, Fisher
   vectors (Perronnin et al. 2010; Sanchez et al. 2013) of SIFT. Frame by frame, as the sum over a shot, and one Fisher
   vector of all key points of a shot. Among the shots of every fourth test scene alone, with R-MAC and its residual
@@ -20,10 +21,10 @@ Frame vectors are R-MAC of a frozen network, whitened on a tenth of the scenes, 
 - `cost`: what a network takes for a frame, and an hour of its shots on disk, VGG16 with the paper's 512 numbers beside
   the others.
 
-    python benchmarks/accuracy_shots.py                          # all; an hour on two cores, mostly LSTM and GRU
-    python benchmarks/accuracy_shots.py --learned residual       # without those, printed; some 15 minutes
-    python benchmarks/accuracy_shots.py methods --seeds 0        # printed, and not written
-    python benchmarks/accuracy_shots.py methods --backbone vgg16 --weights FILE   # the paper's network
+    python benchmarks/accuracy_shots.py                          # all; two hours on two cores, mostly LSTM and GRU
+    python benchmarks/accuracy_shots.py methods --learned residual   # without those; the other rows of the file stay
+    python benchmarks/accuracy_shots.py baselines --backbones mobilenet-v1 --seeds 0
+    python benchmarks/accuracy_shots.py methods --backbones vgg16 --weights FILE   # the paper's network; not written
 
 Frame vectors and trainings are kept under --work, so a stopped call goes on where it was.
 """
@@ -33,7 +34,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -41,6 +42,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 from common import results_file
+from common.differences import Comparison, write_differences
 from common.paths import DATA, JHMDB_CLIPS, MOBILENET_WEIGHTS
 from common.study_program import StudyParser
 from studies.image_to_video.deals import Deal, deal_scenes, figures
@@ -68,33 +70,41 @@ from jaxret.retrieval.encode import Shot, encode_shots
 from jaxret.training import LoopConfig, RunContext, RunFolder
 from jaxret.training.pca import fit_whitening
 
-WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet", "vgg16": "none"}
+WEIGHTS = {"mobilenet-v1": str(MOBILENET_WEIGHTS), "efficientnet-lite0": "imagenet"}
+BACKBONES = {"mobilenet-v1": "MobileNet V1", "efficientnet-lite0": "EfficientNet-Lite0", "vgg16": "VGG16"}
 SIZES = {"mobilenet-v1": 128, "efficientnet-lite0": 112, "vgg16": 512}  # the recipe's, and of vgg16 the paper's
 FRAME_WISE = "frame by frame"
-METRICS = ("mAP of shots", "R@1 of shots", "mAP of films", "R@1 of films")
+NAME, COST = "accuracy_shots", "cost"
+SHOTS, DESCRIPTIONS = "Ten thousand shots", "Other descriptions of frames, a part of the shots"
+UNSEEN, SEEN = "unseen films", "seen films"
+WHITENED, FISHER = "R-MAC, whitened", "Fisher vector of SIFT"
+METRICS = COMPARED = ("mAP of shots", "R@1 of shots", "mAP of films", "R@1 of films")
 # mAP and R@1 of the paper's tables 1 to 3 on SI2V-600k, beside the same kinds of method.
 PAPER = {FRAME_WISE: (0.718, 0.834), "sum": (0.596, 0.764), "LSTM": (0.602, 0.773), "GRU": (0.606, 0.777)}
 PAPER_DATA = "SI2V-600k: 160 h of news, 229 images; VGG16, 512 numbers"
 
 
 class Study:
-    """Collection, frame vectors and rows of a call."""
+    """Collection, frame vectors and rows of a backbone."""
 
-    def __init__(self, args: argparse.Namespace):
-        self.args = args
+    def __init__(self, args: argparse.Namespace, backbone: str):
+        self.args, self.backbone = args, backbone
         self.rows: list[dict[str, Any]] = []
         self.collection = Collection(open_dataset(DATA / "corel5k"), open_dataset(JHMDB_CLIPS))
-        self.folder = args.work / args.backbone
+        self.folder = args.work / backbone
         self.spatial = cache(self._spatial)
         self.vectors = cache(self._vectors)
 
     def config(self, seed: int) -> ImageToVideoConfig:
         """The recipe's settings."""
-        args = self.args
-        loop = LoopConfig(epochs=args.epochs, evaluate_every=max(1, args.epochs // 10))
-        weights = args.weights or WEIGHTS[args.backbone]
-        size = SIZES[args.backbone]
-        return ImageToVideoConfig(backbone=args.backbone, weights=weights, whitened_size=size, seed=seed, loop=loop)
+        epochs = self.args.epochs
+        return ImageToVideoConfig(
+            backbone=cast(BackboneName, self.backbone),
+            weights=self.args.weights or WEIGHTS[self.backbone],
+            whitened_size=SIZES[self.backbone],
+            seed=seed,
+            loop=LoopConfig(epochs=epochs, evaluate_every=max(1, epochs // 10)),
+        )
 
     def _spatial(self) -> VideoEncoder:
         """The frozen network, whitened; of shots it takes the sum."""
@@ -108,32 +118,31 @@ class Study:
     def _vectors(self) -> ShotVectors:
         return shot_vectors(self.collection, cast(PooledBackbone, self.spatial().backbone), self.folder / "vectors")
 
-    def add(
-        self, data: str, method: str, setting: str | None, seed: int | None, found: dict[str, float], **more: Any
-    ) -> None:
+    def add(self, data: str, method: str, setting: str, seed: int, found: dict[str, float]) -> None:
         """A row a figure."""
         shown = "  ".join(f"{metric} {value:.4g}" for metric, value in found.items())
-        print(f"{data}: {method:<28} {setting or '':<14} seed {seed}: {shown}", flush=True)
-        beside = dict(zip(METRICS[2:], PAPER.get(method, ()), strict=False)) if setting == "unseen films" else {}
+        print(f"{data}: {method:<28} {setting:<14} seed {seed}: {shown}", flush=True)
+        beside = dict(zip(METRICS[2:], PAPER.get(method, ()), strict=False)) if setting == UNSEEN else {}
         self.rows += results_file.rows_of(
             data, method, found, setting=setting, seed=seed, paper=beside, paper_data=PAPER_DATA
         )
 
-    def add_deals(self, name: str, data: str, measured: Callable[[Study, int], list[dict[str, Any]]]) -> None:
-        """The rows of each deal, whose entries (method, setting, figures) are measured once and kept."""
+    def add_deals(self, kept: str, data: str, measured: Callable[[Study, int], list[dict[str, Any]]]) -> None:
+        """The rows of each deal, whose entries (method, setting, figures) are measured once and kept by that name."""
         for seed in self.args.seeds:
-            path = self.folder / f"{name}-{'-'.join(self.args.learned)}-{seed}.json"
+            path = self.folder / f"{kept}-{seed}.json"
             if not path.exists():
                 entries = measured(self, seed)
                 with write_atomically(path) as partial:
                     partial.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
             for entry in json.loads(path.read_text(encoding="utf-8")):
-                self.add(data, entry["method"], entry["setting"], seed, entry["figures"])
+                named = f"{data}, {BACKBONES[self.backbone]}"
+                self.add(named, entry["method"], entry["setting"], seed, entry["figures"])
 
 
 def methods(study: Study) -> None:
     """What makes one vector of a shot."""
-    study.add_deals("methods", "Ten thousand shots", methods_of)
+    study.add_deals(f"methods-{'-'.join(study.args.learned)}", SHOTS, methods_of)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +165,7 @@ def queries_of(study: Study, deal: Deal, seed: int) -> dict[str, Queries]:
     vectors, test = study.vectors(), deal.test
     seen = np.sort(np.random.default_rng([seed, 47]).permutation(deal.train)[: len(test)])
     clips = test[deal.scenes[test] >= len(study.collection.photographs)]
-    photos = {"unseen films": test, "seen films": seen, "unseen films, JHMDB's clips alone": clips}
+    photos = {UNSEEN: test, SEEN: seen, f"{UNSEEN}, JHMDB's clips alone": clips}
     kinds = {name: Queries(shots, unit(vectors.photos[shots, -1]), vectors.frames) for name, shots in photos.items()}
     # A frame itself is the query, and its shot is searched without it.
     middles = {int(number): len(vectors.frames[number]) // 2 for number in test}
@@ -165,13 +174,13 @@ def queries_of(study: Study, deal: Deal, seed: int) -> dict[str, Queries]:
         for number, own in enumerate(vectors.frames)
     ]
     held_out = np.stack([vectors.frames[number][middle] for number, middle in middles.items()])
-    return kinds | {"unseen films, frames themselves": Queries(test, unit(held_out), others)}
+    return kinds | {f"{UNSEEN}, frames themselves": Queries(test, unit(held_out), others)}
 
 
 def methods_of(study: Study, seed: int) -> list[dict[str, Any]]:
     """Figures of one deal, by method and by what films the queries are of."""
     deal = deal_scenes(study.collection, seed)
-    encoders, chosen = fitted_encoders(study, deal, seed)
+    encoders, chosen = fitted_encoders(study, deal, seed, study.args.learned)
     longest = max(map(len, study.vectors().frames))
     embedded: dict[int, dict[str, npt.NDArray[np.float32]]] = {}
     entries = []
@@ -183,7 +192,8 @@ def methods_of(study: Study, seed: int) -> list[dict[str, Any]]:
         scores = {name: queries.vectors @ unit(own).T for name, own in embedded[id(frames)].items()}
         scores[FRAME_WISE] = best_of_frames(queries.vectors, frames)
         found = {name: figures(own, queries.shots, deal) for name, own in scores.items()}
-        found["auto"] = found[NAMES[chosen]]
+        if set(study.args.learned) == set(LEARNED):
+            found["auto"] = found[NAMES[chosen]]
         for method, measured in found.items():
             entry = {metric: float(measured[metric].mean()) for metric in METRICS}
             difference = measured[METRICS[0]] - found["sum"][METRICS[0]]
@@ -191,12 +201,14 @@ def methods_of(study: Study, seed: int) -> list[dict[str, Any]]:
             entry["standard error"] = float(difference.std(ddof=1) / np.sqrt(len(difference)))
             entry["queries"] = len(queries.shots)
             entries.append({"method": method, "setting": films, "figures": entry})
-    print(f"seed {seed}: auto takes {NAMES[chosen]}", flush=True)
+    print(f"seed {seed}: {NAMES[chosen]} is best for the validation films", flush=True)
     return entries
 
 
-def fitted_encoders(study: Study, deal: Deal, seed: int) -> tuple[dict[Temporal, VideoEncoder], Temporal]:
-    """All encoders of shots, and the one that the recipe would take."""
+def fitted_encoders(
+    study: Study, deal: Deal, seed: int, learned: Sequence[Temporal]
+) -> tuple[dict[Temporal, VideoEncoder], Temporal]:
+    """The learned encoders of shots and those that need no training, and which of them the recipe would take."""
     vectors, spatial, config = study.vectors(), study.spatial(), study.config(seed)
     longest = max(map(len, vectors.frames))
     pairs = ShotPairs(
@@ -215,16 +227,16 @@ def fitted_encoders(study: Study, deal: Deal, seed: int) -> tuple[dict[Temporal,
         np.zeros(len(own), np.int64),
         vectors.photos[own, -1],
     )
-    run = RunFolder(study.folder / f"trainings-{'-'.join(study.args.learned)}-{seed}")
+    run = RunFolder(study.folder / f"trainings-{'-'.join(learned)}-{seed}")
     run.write_config("image-to-video", config)
     context = RunContext(run, log=lambda line: print(f"seed {seed}: {line}", flush=True), show_progress=False)
     encoders = {
         name: VideoEncoder(
             spatial.backbone, shot_encoder(name, spatial.frame_embedding_size, config), spatial.preprocessing
         )
-        for name in (*study.args.learned, *FIXED)
+        for name in (*learned, *FIXED)
     }
-    if not fit_candidates({name: encoders[name] for name in study.args.learned}, pairs, validation, config, context):
+    if not fit_candidates({name: encoders[name] for name in learned}, pairs, validation, config, context):
         raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
     return encoders, best_candidate(candidates_on(validation, encoders, longest))
 
@@ -252,7 +264,7 @@ def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 def baselines(study: Study) -> None:
     """Other descriptions of frames."""
-    study.add_deals("baselines", "A part of the shots, other descriptions of frames", baselines_of)
+    study.add_deals("baselines", DESCRIPTIONS, baselines_of)
 
 
 def baselines_of(study: Study, seed: int) -> list[dict[str, Any]]:
@@ -272,15 +284,14 @@ def baselines_of(study: Study, seed: int) -> list[dict[str, Any]]:
             {"method": method, "setting": setting, "figures": found | {"numbers": size, "shots": len(chosen)}}
         )
 
-    for method, own, of_photos in (("R-MAC, whitened", frames, photos), ("average of the map", plain, plain_photos)):
+    for method, own, of_photos in ((WHITENED, frames, photos), ("average of the map", plain, plain_photos)):
         size = of_photos.shape[1]
         add(method, FRAME_WISE, best_of_frames(unit(of_photos), own), size)
         summed = unit(np.stack([unit(rows).sum(axis=0) for rows in own]))
         add(method, "sum", unit(of_photos) @ summed.T, size)
-    encoders, _ = fitted_encoders(study, deal, seed)
-    if "residual" in encoders:
-        embedded = encode_shots([as_shot(own) for own in frames], encoders["residual"], max(map(len, vectors.frames)))
-        add("R-MAC, whitened", "residual", unit(photos) @ unit(embedded).T, photos.shape[1])
+    residual = fitted_encoders(study, deal, seed, ["residual"])[0]["residual"]
+    embedded = encode_shots([as_shot(own) for own in frames], residual, max(map(len, vectors.frames)))
+    add(WHITENED, "residual", unit(photos) @ unit(embedded).T, photos.shape[1])
     images = [collection.shot(number) for number in chosen.tolist()]
     described = [[root_sift(image) for image in samples] for samples, _ in images]
     of_photos = [root_sift(found[-1]) for _, found in images]
@@ -288,17 +299,18 @@ def baselines_of(study: Study, seed: int) -> list[dict[str, Any]]:
     fisher = FisherVectors([root_sift(collection.shot(number)[0][0]) for number in learn_on.tolist()], seed=seed)
     queried = np.stack([fisher(points) for points in of_photos])
     by_frame = [np.stack([fisher(points) for points in shot]) for shot in described]
-    add("Fisher vector of SIFT", FRAME_WISE, best_of_frames(queried, by_frame), fisher.size)
+    add(FISHER, FRAME_WISE, best_of_frames(queried, by_frame), fisher.size)
     summed = unit(np.stack([rows.sum(axis=0) for rows in by_frame]))
-    add("Fisher vector of SIFT", "sum", queried @ summed.T, fisher.size)
+    add(FISHER, "sum", queried @ summed.T, fisher.size)
     scenes = np.stack([fisher(np.concatenate(shot)) for shot in described])
-    add("Fisher vector of SIFT", "one a shot (scene FV)", queried @ scenes.T, fisher.size)
+    add(FISHER, "one a shot (scene FV)", queried @ scenes.T, fisher.size)
     return entries
 
 
-def cost(study: Study) -> None:
+def cost_rows() -> list[dict[str, Any]]:
     """Parameters, arithmetic of a frame, and bytes of an hour's shots; times would be those of one machine."""
     shots_an_hour = 3600 / 4.0  # of four seconds, about what films here have
+    rows: list[dict[str, Any]] = []
     for backbone, size in SIZES.items():
         config = ImageToVideoConfig(backbone=cast(BackboneName, backbone), weights="none", whitened_size=size)
         encoder = make_encoder(config, "sum")
@@ -308,25 +320,49 @@ def cost(study: Study) -> None:
             lowered = jax.jit(lambda net, frames: net(frames).embedding).lower(encoder.backbone, images)
             found[f"GFLOP a frame of {width} x {height}"] = lowered.cost_analysis()["flops"] / 1e9
         found["MB an hour of shots"] = shots_an_hour * size * 4 / 1e6
-        study.add("Cost, random weights", backbone, None, None, found)
+        rows += results_file.rows_of("Cost, random weights", backbone, found)
+    return rows
 
 
-STUDIES = {"methods": methods, "baselines": baselines, "cost": cost}
+STUDIES = {"methods": methods, "baselines": baselines}
+
+
+def compared() -> Iterator[Comparison]:
+    """The recurrent encoders less the residual, and the residual less Fisher vectors frame by frame."""
+    for backbone in BACKBONES.values():
+        for setting in (UNSEEN, SEEN):
+            data = f"{SHOTS}, {backbone}"
+            for method in ("LSTM", "GRU"):
+                ours, theirs = ((data, one, setting) for one in (method, "residual"))
+                yield Comparison(data, method, f"{setting}, less the residual", ours, theirs)
+        data = f"{DESCRIPTIONS}, {backbone}"
+        residual, fisher = (data, WHITENED, "residual"), (data, FISHER, FRAME_WISE)
+        yield Comparison(data, WHITENED, f"residual, less {FISHER} {FRAME_WISE}", residual, fisher)
 
 
 def main() -> None:
     """Run the studies, print a line a figure, write the result file."""
-    parser = StudyParser(__doc__, "accuracy_shots", STUDIES, seeds=(0, 1, 2))
-    parser.add_setting("--backbone", choices=WEIGHTS, default="mobilenet-v1")
-    parser.add_setting("--weights", help="of the backbone: a file, imagenet or none (default: what is at hand)")
+    parser = StudyParser(__doc__, NAME, (*STUDIES, COST), seeds=(0, 1, 2), differences=True)
+    parser.add_argument("--backbones", nargs="+", choices=BACKBONES, default=list(WEIGHTS))
+    parser.add_setting("--weights", help="of the one backbone: a file, imagenet or none (default: what is at hand)")
     parser.add_argument("--learned", nargs="+", choices=LEARNED, default=list(LEARNED), help="what is trained")
     parser.add_setting("--epochs", type=int, default=60, help="of each training (default 60)")
     args = parser.read()
-    study = Study(args)
-    for name in args.studies:
-        STUDIES[name](study)
-    if args.complete:
-        print(results_file.write("accuracy_shots", study.rows, ["jax", "flax", "av", "scikit-learn"]))
+    if args.weights and len(args.backbones) > 1:
+        parser.error("--weights are of one backbone: name it with --backbones")
+    if without := [name for name in args.backbones if not args.weights and name not in WEIGHTS]:
+        parser.error(f"{without[0]} needs --weights")
+    chosen = [name for name in STUDIES if name in args.studies]
+    rows = cost_rows() if COST in args.studies else []
+    for backbone in args.backbones if chosen else ():
+        study = Study(args, backbone)
+        for name in chosen:
+            STUDIES[name](study)
+        rows += study.rows
+    if args.publish:
+        packages = ["jax", "flax", "av", "scikit-learn"]
+        results_file.update(NAME, rows, packages)
+        print(write_differences(NAME, compared(), packages, COMPARED))
 
 
 if __name__ == "__main__":

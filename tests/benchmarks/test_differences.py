@@ -18,6 +18,7 @@ PROGRAMS = {
     "accuracy_deep_hashing": "accuracy_deep_hashing",
     "accuracy_image_to_video": "accuracy_image_to_video",
     "accuracy_media_retrieval": "studies.media_retrieval.colour",
+    "accuracy_shots": "accuracy_shots",
 }
 """Result files, and where it is said what is compared."""
 

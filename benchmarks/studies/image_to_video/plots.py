@@ -39,7 +39,8 @@ def draw_methods(rows: Rows, data: str, backbone: str, rules: Sequence[str], bas
       baseline: the method that knows no cuts.
     """
     figure, panels = plt.subplots(1, 3, figsize=(15, 4.8), sharey=True, layout="constrained")
-    methods = list(dict.fromkeys(row["method"] for row in rows if row["data"] == data and row["method"] != baseline))
+    own = [row for row in rows if row["data"] == data and row["setting"].startswith(f"{backbone}, ")]
+    methods = list(dict.fromkeys(row["method"] for row in own))
     colours = {method: f"C{place}" for place, method in enumerate(methods)}
     for panel, (metric, title) in zip(panels, TITLES.items(), strict=False):
         found = gathered(rows, data, metric)

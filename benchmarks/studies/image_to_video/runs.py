@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,9 +17,10 @@ from jaxret.data.batches.shot_pairs import ShotPairs
 from jaxret.models import PooledBackbone, SequenceEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder, save_encoder
+from jaxret.recipes.image_to_video.candidates import best_candidate, compare
 from jaxret.recipes.image_to_video.features import FilmFeatures
 from jaxret.recipes.image_to_video.recipe import ImageToVideoConfig, make_encoder
-from jaxret.recipes.image_to_video.shot_encoders import shot_encoder
+from jaxret.recipes.image_to_video.shot_encoders import Temporal, shot_encoder
 from jaxret.recipes.image_to_video.training_frames import training_frames
 from jaxret.retrieval.encode import FrameVectors, Shot, detect_cuts, encode_shots, random_cuts, shots_between
 from jaxret.training import (
@@ -31,9 +33,8 @@ from jaxret.training import (
 )
 from jaxret.training.pca import fit_whitening
 
-__all__ = ["CUTS", "Cell", "CutRule", "Gallery", "Images", "System"]
+__all__ = ["CUTS", "CutRule", "Gallery", "Images", "System"]
 
-Cell = Literal["lstm", "gru", "residual"]
 Images = Literal["photographs", "frames"]
 CutRule = Literal["none", "random", "ours", "known", "every frame"]
 CUTS: tuple[CutRule, ...] = ("none", "random", "ours", "known")
@@ -167,6 +168,10 @@ class System:
 
         A shot is a clip's where its middle lies in the clip. A clip that is no shot's is not found.
         """
+        return {name: float(np.mean(values)) for name, values in self.scores(part, gallery).items()}
+
+    def scores(self, part: str, gallery: Gallery) -> dict[str, np.ndarray]:
+        """Of each photograph what `figures` are means of, (Q,)."""
         films, photos = self.films.films[part], self.films.photos[part]
         result = rank.cosine_topk(self.vectors(part)[1], gallery.vectors, len(gallery.vectors))
         of_shot = gallery.films, clips_at(films, gallery.films, gallery.middles)
@@ -179,18 +184,23 @@ class System:
             right = np.flatnonzero((of_shot[0][found] == film) & (of_shot[1][found] == own))
             clip_scores.append(1 / (1 + right[0]) if len(right) else 0.0)
         by_film, by_clip = np.array(film_scores), np.array(clip_scores)
-        figures = {"mAP": by_film, "R@1": by_film == 1, "mAP of clips": by_clip, "R@1 of clips": by_clip == 1}
-        return {name: float(np.mean(values)) for name, values in figures.items()}
+        return {"mAP": by_film, "R@1": by_film == 1, "mAP of clips": by_clip, "R@1 of clips": by_clip == 1}
+
+    def chosen(self, encoders: Mapping[Temporal, SequenceEncoder]) -> Temporal:
+        """The one that the recipe would take: the best for the validation films, if better than the sum."""
+        galleries = {name: self.gallery("validation", "known", temporal) for name, temporal in encoders.items()}
+        scores = {name: self.scores("validation", own)["mAP of clips"] for name, own in galleries.items()}
+        return best_candidate(compare(scores))
 
     def pooling(self, kind: Literal["sum", "max"]) -> SequenceEncoder:
         """What needs no training."""
         return shot_encoder(kind, self.spatial.frame_embedding_size, self.config)
 
-    def trained(self, cell: Cell, images: Images) -> SequenceEncoder:
+    def trained(self, cell: Temporal, images: Images) -> SequenceEncoder:
         """The temporal encoder trained on the known shots of the training films, the best epoch by validation films.
 
         Args:
-          cell: lstm, gru or residual.
+          cell: one that is learned.
           images: the queries of training: frames of the shots themselves, as in the paper, or screen photos of others.
         """
         run = RunFolder(self.folder / f"{cell}-{images}")
@@ -198,7 +208,7 @@ class System:
             self._train(cell, images, run)
         return load_encoder(run.encoder).temporal
 
-    def _train(self, cell: Cell, images: Images, run: RunFolder) -> None:
+    def _train(self, cell: Temporal, images: Images, run: RunFolder) -> None:
         temporal = shot_encoder(cell, self.spatial.frame_embedding_size, self.config)
         shots = self.shots("train", "known")
         longest = max(len(shot.vectors) for _, shot in shots)
