@@ -19,8 +19,10 @@ mAP picks the epoch, held-out training classes pick the rest; nothing is picked 
     python benchmarks/accuracy_c3d.py table --seeds 0       # a part of it; the other rows of the file stay
     python benchmarks/accuracy_c3d.py whole                 # width 1: training accuracy of a few clips
     python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; 4 minutes of a core a seed
+    python benchmarks/accuracy_c3d.py differences           # of the rows that are there
 
-Trainings are kept under --work and not done again, so a stopped call goes on where it was.
+Whatever a call ran, it writes differences of mAP that are paired by seed, of all rows of the default sizes that the
+result file holds then. Trainings are kept under --work and not done again, so a stopped call goes on where it was.
 """
 
 from __future__ import annotations
@@ -29,12 +31,14 @@ import argparse
 import csv
 import dataclasses
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from common import results_file
+from common.differences import Comparison, write_differences
 from common.paths import JHMDB, JHMDB_CLIPS
 from common.study_program import StudyParser
 
@@ -60,10 +64,18 @@ from jaxret.training.itq import fit_itq
 
 SEEN_CLASSES = 6  # and as many unseen ones, of JHMDB
 WIDTH, EPOCHS, LEARNING_RATE = 0.125, 25, 3e-4  # of tables; the learning rate of whole is the recipe's
-DATA = "JHMDB, 6 + 6 classes"
+PIXELS, FRAMES = 48, 8
+DATA, GROUPS = "JHMDB, 6 + 6 classes", ("seen", "unseen")
 METRICS = ("mAP", "P@1")
 CODE_BITS = 64
-BASELINE = "mean frame, 8 x 8 places"
+BASELINE, STATISTICS, DEFAULT = "mean frame, 8 x 8 places", "statistics of pixels", "both, the default"
+OF_CODES = f", {CODE_BITS} bits"  # settings and methods end in it
+BASELINE_CODES, STATISTICS_CODES = f"mean frame, ITQ{OF_CODES}", f"{STATISTICS}, ITQ{OF_CODES}"
+DEFAULT_CODES, HASH_CODES = f"{DEFAULT}{OF_CODES}", "trained, codes"
+NETWORK, UNTRAINED, COLOUR = "network trained", "network untrained", "mean colour"
+NETWORK_COSINE = f"{NETWORK}, cosine"
+COMPARED = ("mAP",)
+NAME = "accuracy_c3d"
 Methods = dict[str, tuple[Rows, Ranking]]  # what a method ranks, and how
 WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_WIDTH, WHOLE_EPOCHS = 3, 4, 1.0, 14
 
@@ -116,7 +128,7 @@ class Trained:
     def of_hash_layer(self) -> Methods:
         """Methods of a network that is trained with a hash layer."""
         rows = clip_rows(self._embedded(self.encoder), self.encoder)
-        return {"trained": (rows, Ranking()), "trained, codes": (code_rows(rows), Ranking("hamming"))}
+        return {"trained": (rows, Ranking()), HASH_CODES: (code_rows(rows), Ranking("hamming"))}
 
     def of_network(self) -> Methods:
         """Methods of the network alone, of what no training knows, and of the two beside each other, the default."""
@@ -133,16 +145,16 @@ class Trained:
         # The networks of the run are restored, not trained again.
         fit_open_set_encoder(hashed, self.data, None, bits, RunContext(self.run, log=str, show_progress=False))
         return {
-            "network trained": (network, Ranking()),
-            "network trained, cosine": (network, Ranking("cosine")),
-            "network untrained": (clip_rows(self._embedded(untrained), untrained), Ranking()),
-            "mean colour": (mean_pixels(self.data.dataset, self.encoder, self._everything, 1), Ranking()),
+            NETWORK: (network, Ranking()),
+            NETWORK_COSINE: (network, Ranking("cosine")),
+            UNTRAINED: (clip_rows(self._embedded(untrained), untrained), Ranking()),
+            COLOUR: (mean_pixels(self.data.dataset, self.encoder, self._everything, 1), Ranking()),
             BASELINE: (frame, Ranking()),
-            "statistics of pixels": (pixels, Ranking("cosine")),
-            "both, the default": (clip_rows(media, self.encoder), Ranking()),
-            f"mean frame, ITQ, {CODE_BITS} bits": (self._rotated(frame), Ranking("hamming")),
-            f"statistics of pixels, ITQ, {CODE_BITS} bits": (self._rotated(pixels), Ranking("hamming")),
-            f"both, the default, {CODE_BITS} bits": (code_rows(clip_rows(media, hashed)), Ranking("hamming")),
+            STATISTICS: (pixels, Ranking("cosine")),
+            DEFAULT: (clip_rows(media, self.encoder), Ranking()),
+            BASELINE_CODES: (self._rotated(frame), Ranking("hamming")),
+            STATISTICS_CODES: (self._rotated(pixels), Ranking("hamming")),
+            DEFAULT_CODES: (code_rows(clip_rows(media, hashed)), Ranking("hamming")),
         }
 
     @property
@@ -165,7 +177,7 @@ class Trained:
         of_unseen = np.array([dataset.items[n].label in splits.unseen for n in splits.test.tolist()])
         seen, unseen = splits.test[~of_unseen], splits.test[of_unseen]
         known = np.concatenate([splits.train, splits.validation])
-        figures: dict[str, dict[str, dict[str, float]]] = {"seen": {}, "unseen": {}}
+        figures: dict[str, dict[str, dict[str, float]]] = {group: {} for group in GROUPS}
         for method, (rows, ranking) in methods.items():
             protocol = LabelProtocol(ks=(1,))
             found = evaluate_queries(*_part(rows, seen, dataset), *_part(rows, known, dataset), ranking, protocol)[
@@ -174,10 +186,6 @@ class Trained:
             alone = evaluate_leave_one_out(*_part(rows, unseen, dataset), ranking, protocol)["all"]
             for group, measured in (("seen", found), ("unseen", alone)):
                 figures[group][method] = {name: measured[name] for name in METRICS}
-        for of_group in figures.values():
-            baseline = of_group.get(BASELINE)
-            for measured in of_group.values() if baseline else ():
-                measured["less the mean frame's"] = measured["mAP"] - baseline["mAP"]
         for group, queries, gallery in (("seen", seen, known), ("unseen", unseen, unseen)):
             figures[group]["chance"] = {"P@1": _share_relevant(dataset, queries, gallery)}
         return figures
@@ -223,11 +231,15 @@ def sized(config: C3dConfig, args: argparse.Namespace, width: float, loop: LoopC
     )
 
 
+def size_of(width: float, frames: int, pixels: int) -> str:
+    """What the tables call a size."""
+    return f"width {width:g}, {frames} frames of {pixels} pixels"
+
+
 def setting_of(config: C3dConfig) -> str:
     """What the tables call a size and an optimiser."""
-    shown = f"width {config.width:g}, {config.frames} frames of {config.image_size} pixels"
     steps = config.optimiser.warmup_steps
-    return shown + (f", warm-up of {steps} steps" if steps else "")
+    return size_of(config.width, config.frames, config.image_size) + (f", warm-up of {steps} steps" if steps else "")
 
 
 def folder_of(config: C3dConfig) -> str:
@@ -242,7 +254,7 @@ def table(args: argparse.Namespace, seed: int, *, hash_bits: int = 0) -> list[di
     config = C3dConfig(data=str(jhmdb(args.work, seed)), seed=seed, bits=hash_bits, fusion=fusion)
     config = sized(config, args, WIDTH, dataclasses.replace(config.loop, epochs=args.epochs or EPOCHS), LEARNING_RATE)
     result = trained(config, args.work / f"{seed}-{hash_bits}-{fusion}-{folder_of(config)}")
-    setting = setting_of(config) + (f", {hash_bits} bits" if hash_bits else "")
+    setting = setting_of(config) + (OF_CODES if hash_bits else "")
     setting += f", learning rate {args.learning_rate:g}" if args.learning_rate else ""
     setting += f", at most {args.epochs} epochs" if args.epochs else ""
     rows = []
@@ -288,13 +300,32 @@ def whole(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     return rows + results_file.rows_of(data, "chance", {"training accuracy": 1 / WHOLE_CLASSES})
 
 
+def compared() -> Iterator[Comparison]:
+    """Everything less the mean frame; the default less the statistics alone, and its codes less others."""
+    setting = size_of(WIDTH, FRAMES, PIXELS)
+    vectors = (NETWORK, NETWORK_COSINE, UNTRAINED, COLOUR, STATISTICS, DEFAULT)
+    pairs = {
+        "the mean frame": (BASELINE, (*vectors, BASELINE_CODES, STATISTICS_CODES, DEFAULT_CODES)),
+        "the statistics": (STATISTICS, (DEFAULT,)),
+        "the mean frame's codes": (BASELINE_CODES, (DEFAULT_CODES,)),
+        "the statistics' codes": (STATISTICS_CODES, (DEFAULT_CODES,)),
+    }
+    for data in (f"{DATA}, {group}" for group in GROUPS):
+        for words, (theirs, methods) in pairs.items():
+            for ours in methods:
+                yield Comparison(data, ours, f"{setting}, less {words}", (data, ours, setting), (data, theirs, setting))
+        hashed = data, HASH_CODES, setting + OF_CODES
+        for words, theirs in (("the default's codes", DEFAULT_CODES), ("the mean frame's codes", BASELINE_CODES)):
+            yield Comparison(data, HASH_CODES, f"{setting}, less {words}", hashed, (data, theirs, setting))
+
+
 def main() -> None:
     """Train what is missing, print the figures, write the result file."""
     keep_freed_memory()  # before anything begins threads
-    parser = StudyParser(__doc__, "accuracy_c3d", ("table", "codes", "whole"), seeds=(0, 1, 2))
+    parser = StudyParser(__doc__, NAME, ("table", "codes", "whole"), seeds=(0, 1, 2), differences=True)
     parser.add_argument("--width", type=float, help="default: 1/8, of whole 1")
-    parser.add_argument("--pixels", type=int, default=48)
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--pixels", type=int, default=PIXELS)
+    parser.add_argument("--frames", type=int, default=FRAMES)
     parser.add_argument("--learning-rate", type=float, help="default: 3e-4, of whole the recipe's")
     parser.add_argument("--warm-up", type=int, default=0, help="steps in which the learning rate rises (default 0)")
     parser.add_argument("--epochs", type=int, help="at most (default: 25, of whole 14)")
@@ -306,7 +337,9 @@ def main() -> None:
     def land(more: list[dict[str, Any]]) -> None:
         """Write what there is so far."""
         rows.extend(more)
-        print(results_file.update("accuracy_c3d", rows, ["jax", "flax", "av"]), flush=True)
+        packages = ["jax", "flax", "av"]
+        results_file.update(NAME, rows, packages)
+        print(write_differences(NAME, compared(), packages, COMPARED), flush=True)
 
     for seed in args.seeds if "table" in args.studies else ():
         land(table(args, seed))
@@ -314,6 +347,8 @@ def main() -> None:
         land(table(args, seed, hash_bits=CODE_BITS))
     for seed in args.seeds if "whole" in args.studies else ():
         land(whole(args, seed))
+    if not args.studies:  # differences alone
+        land([])
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ the classes anew to those that are trained on and others.
 - `files`: an index of all clips of JHMDB is searched with files: clips, single frames of them, and copies that were
   cropped by a tenth, scaled to 0.6 and encoded again; the share of searches is given whose first result is the source.
 - `colour`: the paper's Table II, MobileNet V1 on colour and on grey images, with three seeds; see
-  studies/media_retrieval/colour.py. Whatever a call ran, it writes the differences of this table, paired by seed, of
-  all rows that the result file holds then.
+  studies/media_retrieval/colour.py.
+
+Whatever a call ran, it writes differences of `protocol` and `colour` that are paired by draw or seed, of all rows that
+the result file holds then.
 
     python benchmarks/accuracy_media_retrieval.py                      # all, on $JAXRET_SHARED, 5 draws
     python benchmarks/accuracy_media_retrieval.py protocol selective   # some; the other rows of the file stay
@@ -33,18 +35,19 @@ import itertools
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import results_file
-from common.differences import write_differences
+from common.differences import Comparison, write_differences
 from common.paths import JHMDB
 from common.spread import spread
 from common.study_program import StudyParser
 from PIL import Image
 from studies.media_retrieval import colour as colour_study
+from studies.media_retrieval import tables
 from studies.media_retrieval.plots import draw_dimensions, draw_selective_curves
 from studies.media_retrieval.protocol import GROUPS, LSTM, Draw, open_draw
 from studies.media_retrieval.runs import WEIGHTS, trained_index
@@ -64,6 +67,7 @@ STUDIES = ("protocol", "selective", "pca", "files", "colour")
 DRAWS, COLOUR_SEEDS = (0, 1, 2, 3, 4), (0, 1, 2)
 COMPONENTS = (2, 4, 8, 16, 32, 64, 128)
 NAME = "accuracy_media_retrieval"
+COMPARED = (*tables.GAINS, *colour_study.COMPARED)
 
 
 def main() -> None:
@@ -103,7 +107,13 @@ def main() -> None:
     print(table(every))
     packages = ["jax", "flax", "av", "scikit-learn"]
     results_file.update(NAME, every, packages)
-    print(write_differences(NAME, colour_study.compared(), packages, colour_study.COMPARED))
+    print(write_differences(NAME, compared(), packages, COMPARED))
+
+
+def compared() -> Iterator[Comparison]:
+    """Of all studies."""
+    yield from tables.compared()
+    yield from colour_study.compared()
 
 
 def kept(draw: Draw, make: Callable[[Draw], Any]) -> Any:

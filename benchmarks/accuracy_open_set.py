@@ -13,31 +13,45 @@ apart). mAP is the mean over queries of average precision.
 - `few`: the same encoder and its codes where few classes are trained on, and few videos of each; all others are not
   trained on, and searched and searched for as above.
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
-  their epoch on a tenth of the training sources of seen classes, which `fitted` leaves out as well. Runs that, too,
-  for the differences.
+  their epoch on a tenth of the training sources of seen classes, which `fitted` leaves out as well.
+- `chance`: the mAP that a random ranking is expected to have, and how many videos are relevant to a query.
 
 The open-set encoder chooses its settings on held-out training classes. Nothing is chosen by figures of test videos.
-Differences are paired by draw. Draws are kept under --work and not made again, so a stopped call goes on where it was.
+Whatever a call ran, it writes differences that are paired by draw, of all rows that the result file holds then. Draws
+are kept under --work and not made again, so a stopped call goes on where it was.
 
     python benchmarks/accuracy_open_set.py                                   # everything; forty minutes on one core
     python benchmarks/accuracy_open_set.py few --data ucf101 jhmdb           # a part; the other rows of the file stay
+    python benchmarks/accuracy_open_set.py differences                       # of the rows that are there
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import results_file
+from common.differences import Comparison, write_differences
 from common.spread import spread
 from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.trained import hash_layer, held_out, lstm
-from studies.unseen_classes.videos import DATA, Numbers, Videos, embedded, open_videos, scores, unit_means
+from studies.unseen_classes.videos import (
+    DATA,
+    NAMES,
+    Numbers,
+    Videos,
+    embedded,
+    open_videos,
+    random_scores,
+    scores,
+    unit_means,
+)
 
 from jaxret.files import write_atomically
 from jaxret.models import TemporalEncoder
@@ -47,6 +61,7 @@ from jaxret.rank import RandomHyperplanes, pack_bits
 from jaxret.training.itq import fit_itq
 from jaxret.training.open_set import OpenSetSettings, fit_open_set
 
+NAME = "accuracy_open_set"
 LENGTHS = (64,)
 FEW, SETTING = "few classes", ": "  # what stands after the colon is a setting of the tables
 FEW_CLASSES, FEW_VIDEOS, FEW_VIDEOS_OF_CODES = (3, 5, 8), (5, 10, 20), 20
@@ -54,6 +69,19 @@ VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", "open-set encoder"
 UNTRAINED, LSTM = "LSTM, untrained", "LSTM, trained (the paper's)"
 MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", "mean of frame vectors, ITQ"
 HASH, OPEN_SET_CODES = "hash layer, trained (the paper's)", "open-set encoder, codes"
+RANDOM = "a random ranking"
+LESS = {
+    MEAN: "the mean",
+    LSTM: "the trained LSTM",
+    MEAN_PLANES: "random hyperplanes of the mean",
+    MEAN_ITQ: "ITQ of the mean",
+    HASH: "the hash layer",
+}
+VECTOR_PAIRS = ((UNTRAINED, MEAN), (LSTM, MEAN), (OPEN_SET, MEAN), (OPEN_SET, LSTM))
+CODE_PAIRS = (
+    *((method, MEAN_PLANES) for method in (MEAN_ITQ, HASH, OPEN_SET_CODES)),
+    *((OPEN_SET_CODES, method) for method in (MEAN_ITQ, HASH)),
+)
 Scores = dict[str, dict[str, float]]  # by method
 
 
@@ -110,11 +138,11 @@ def few(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     found = {}
     for classes in FEW_CLASSES:
         for count in FEW_VIDEOS:
-            found[f"{VECTORS}, {FEW}{SETTING}{classes} classes of {count} videos"] = _of_vectors(
+            found[f"{VECTORS}, {FEW}{SETTING}{few_of(classes, count)}"] = _of_vectors(
                 videos, *videos.draw(seed, classes, count), seed
             )
         for bits in LENGTHS:
-            found[f"{codes_of(bits)}, {FEW}{SETTING}{classes} classes of {FEW_VIDEOS_OF_CODES} videos"] = _of_codes(
+            found[f"{codes_of(bits)}, {FEW}{SETTING}{few_of(classes, FEW_VIDEOS_OF_CODES)}"] = _of_codes(
                 videos, *videos.draw(seed, classes, FEW_VIDEOS_OF_CODES), seed, bits
             )
     return found
@@ -139,16 +167,27 @@ def trained(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     return found
 
 
+def chance(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one draw: what nothing but luck finds."""
+    return {RANDOM: {"chance": random_scores(videos, videos.draw(seed)[0])}}
+
+
 STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {
     "fitted": fitted,
     "few": few,
     "trained": trained,
+    "chance": chance,
 }
 
 
 def codes_of(bits: int) -> str:
     """What the tables call codes of that length."""
     return f"codes of {bits} bits"
+
+
+def few_of(classes: int, count: int) -> str:
+    """What the tables call so few classes, and so few videos of each."""
+    return f"{classes} classes of {count} videos"
 
 
 def kept(study: str, name: str, videos: Videos, seed: int, work: Path) -> dict[str, Scores]:
@@ -164,46 +203,40 @@ def kept(study: str, name: str, videos: Videos, seed: int, work: Path) -> dict[s
     return kept_before
 
 
-def with_baseline(studies: Sequence[str]) -> list[str]:
-    """The studies in their order, and the one that the differences of `trained` are taken from."""
-    return [name for name in STUDIES if name in studies or (name == "fitted" and "trained" in studies)]
-
-
-def rows_of(data: str, setting: str, found: Scores, seed: int) -> list[dict[str, Any]]:
-    """Figures, and their differences from those of the mean vector, of codes by random hyperplanes."""
-    before = found.get(MEAN) or found[MEAN_PLANES]
-    rows = []
-    for method, figures in found.items():
-        differences = {f"{name}, less the mean's": value - before[name] for name, value in figures.items()}
-        for metric, value in {**figures, **differences}.items():
-            rows.append(results_file.row(data, method, metric, value, setting=setting or None, seed=seed))
-    return rows
+def compared() -> Iterator[Comparison]:
+    """Vectors and codes, of many classes and of few, less those of the mean vector and of what the papers train."""
+    kinds = {VECTORS: VECTOR_PAIRS} | {codes_of(bits): CODE_PAIRS for bits in LENGTHS}
+    settings = [few_of(*counts) for counts in itertools.product(FEW_CLASSES, FEW_VIDEOS)]
+    for name, (kind, pairs) in itertools.product(NAMES.values(), kinds.items()):
+        places = [(f"{name}, {kind}", ""), *((f"{name}, {kind}, {FEW}", setting) for setting in settings)]
+        for (data, setting), (ours, theirs) in itertools.product(places, pairs):
+            words = f"{setting}, less {LESS[theirs]}" if setting else f"less {LESS[theirs]}"
+            yield Comparison(data, ours, words, (data, ours, setting), (data, theirs, setting))
 
 
 def main() -> None:
     """Print the figures, and write them."""
-    parser = StudyParser(__doc__, "accuracy_open_set", STUDIES, seeds=(0, 1, 2, 3, 4), cache=True)
+    parser = StudyParser(__doc__, NAME, STUDIES, seeds=(0, 1, 2, 3, 4), cache=True, differences=True)
     parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
     args = parser.read()
     rows: list[dict[str, Any]] = []
     for name in args.data:
         videos = open_videos(name, args.cache)
-        found: dict[str, dict[int, Scores]] = {}
-        for seed in args.seeds:
-            for study in with_baseline(args.studies):
-                for kind, methods in kept(study, name, videos, seed, args.work).items():
-                    found.setdefault(kind, {}).setdefault(seed, {}).update(methods)
-        for kind, draws in found.items():
-            data, _, setting = kind.partition(SETTING)
-            for seed, methods in draws.items():
-                rows += rows_of(f"{videos.name}, {data}", setting, methods, seed)
+        for seed, study in itertools.product(args.seeds, args.studies):
+            for kind, methods in kept(study, name, videos, seed, args.work).items():
+                data, _, setting = kind.partition(SETTING)
+                for method, figures in methods.items():
+                    named = f"{videos.name}, {data}"
+                    rows += results_file.rows_of(named, method, figures, setting=setting or None, seed=seed)
     table: dict[tuple[str, str, str], list[float]] = {}
     for one in rows:
         shown = f"{one['data']} {one.get('setting', '')}"
         table.setdefault((shown, one["method"], one["metric"]), []).append(one["value"])
     for (shown, method, metric), values in table.items():
         print(f"{shown:<76} {method:<42} {metric:<28} {np.mean(values):+.3f} ± {spread(values):.3f}")
-    print(results_file.update("accuracy_open_set", rows, ["jax", "flax", "scikit-learn"]))
+    packages = ["jax", "flax", "scikit-learn"]
+    results_file.update(NAME, rows, packages)
+    print(write_differences(NAME, compared(), packages))
 
 
 if __name__ == "__main__":

@@ -14,10 +14,12 @@ from common.differences import Comparison, paired_differences, write_differences
 A, B = ("films", "a", "cut"), ("films", "b", "")
 COMPARED = [Comparison("films", "a", "cut, less b", A, B), Comparison("films", "c", "less b", ("films", "c", ""), B)]
 PROGRAMS = {
+    "accuracy_c3d": "accuracy_c3d",
     "accuracy_convlstm": "studies.convlstm.comparisons",
     "accuracy_deep_hashing": "accuracy_deep_hashing",
     "accuracy_image_to_video": "accuracy_image_to_video",
-    "accuracy_media_retrieval": "studies.media_retrieval.colour",
+    "accuracy_media_retrieval": "accuracy_media_retrieval",
+    "accuracy_open_set": "accuracy_open_set",
     "accuracy_shots": "accuracy_shots",
 }
 """Result files, and where it is said what is compared."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from studies.unseen_classes.groups import group_numbers
 
 from jaxret.data.open import open_dataset
 from jaxret.data.sampling.transforms import Augmentation
-from jaxret.metrics import average_precision, relevance_by_label
+from jaxret.metrics import RankedRelevance, average_precision, chance_summary, relevance_by_label
 from jaxret.models import Mean, SequenceEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.weights.load import load_pretrained
@@ -24,9 +26,18 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.rank import METRICS
 from jaxret.recipes.clips.features import FrozenFeatures
 
-WEIGHTS: dict[str, Any] = {"mobilenet-v1": MOBILENET_WEIGHTS, "efficientnet-lite0": "imagenet"}
+NAMES = {
+    "ucf101": "UCF101, 15 classes, VGG16",
+    "jhmdb": "JHMDB, 21 classes, MobileNet V1",
+    "jhmdb-efficientnet": "JHMDB, 21 classes, EfficientNet-Lite0",
+}
+"""What the tables call the data."""
+DATA = tuple(NAMES)
+BACKBONES: dict[str, tuple[str, Any]] = {
+    "jhmdb": ("mobilenet-v1", MOBILENET_WEIGHTS),
+    "jhmdb-efficientnet": ("efficientnet-lite0", "imagenet"),
+}
 Numbers = NDArray[np.int64]
-DATA = ("ucf101", "jhmdb", "jhmdb-efficientnet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,19 +47,24 @@ class Videos:
     Attributes:
       name: of the data.
       seen: how many classes are trained on.
-      vectors: (N, T, D).
       labels: class number of each.
       sources: what each was cut from.
       train, test: indices.
+      read: gives `vectors`.
     """
 
     name: str
     seen: int
-    vectors: NDArray[np.float32]
     labels: Numbers
     sources: Numbers
     train: Numbers
     test: Numbers
+    read: Callable[[], NDArray[np.float32]]
+
+    @functools.cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """(N, T, D), made when they are asked for."""
+        return self.read()
 
     def draw(self, seed: int, classes: int | None = None, most: int | None = None) -> tuple[Numbers, Numbers]:
         """The classes that a draw trains on, ascending, and the training videos of those.
@@ -66,9 +82,7 @@ class Videos:
 
 def open_videos(name: str, cache: Path) -> Videos:
     """The data of that name, one of DATA; frame vectors of video files are kept in `cache`."""
-    if name == "ucf101":
-        return ucf101()
-    return jhmdb("efficientnet-lite0" if name == "jhmdb-efficientnet" else "mobilenet-v1", cache)
+    return ucf101() if name == "ucf101" else jhmdb(name, cache)
 
 
 def ucf101() -> Videos:
@@ -83,27 +97,33 @@ def ucf101() -> Videos:
             own = np.flatnonzero((labels == label) & (split == part))
             sources[own] = 25 * label + first + group_numbers(means[own], count)
     train, test = (np.flatnonzero(split == part) for part in ("train", "test"))
-    return Videos("UCF101, 15 classes, VGG16", 10, vectors, labels, sources, train, test)
+    return Videos(NAMES["ucf101"], 10, labels, sources, train, test, lambda: vectors)
 
 
-def jhmdb(backbone_name: str, cache: Path) -> Videos:
+def jhmdb(name: str, cache: Path) -> Videos:
     """JHMDB through a frozen backbone with ImageNet weights; HMDB51's official split 1."""
     dataset = open_dataset(JHMDB_CLIPS, split_column="split1")
-    backbone = create_backbone(backbone_name, rngs=nnx.Rngs(0))
-    load_pretrained(backbone, WEIGHTS[backbone_name])
-    mean = Mean(backbone.embedding_size, rngs=nnx.Rngs(0))
-    encoder = VideoEncoder(backbone, mean, Preprocessing(height=224, width=224))
-    features = FrozenFeatures(dataset, encoder, cache, views=1, augment=Augmentation(), seed=0)
-    features.prepare(threads=2, show=True)
-    media = features.frame_vectors([n for n, item in enumerate(dataset.items) if item.split in ("train", "test")])
-    items = [dataset.items[index] for index in media]
+    numbers = [n for n, item in enumerate(dataset.items) if item.split in ("train", "test")]
+    items = [dataset.items[number] for number in numbers]
     labels = np.unique([str(item.label) for item in items], return_inverse=True)[1].astype(np.int64)
     sources = np.unique([item.source for item in items], return_inverse=True)[1].astype(np.int64)
     split = np.array([str(item.split) for item in items])
-    vectors = np.stack([found.vectors[0] for found in media.values()])
     train, test = (np.flatnonzero(split == part) for part in ("train", "test"))
-    title = {"mobilenet-v1": "MobileNet V1", "efficientnet-lite0": "EfficientNet-Lite0"}[backbone_name]
-    return Videos(f"JHMDB, 21 classes, {title}", 14, vectors, labels, sources, train, test)
+
+    @functools.cache  # of another part of the videos they are the same
+    def read() -> NDArray[np.float32]:
+        backbone_name, weights = BACKBONES[name]
+        backbone = create_backbone(backbone_name, rngs=nnx.Rngs(0))
+        load_pretrained(backbone, weights)
+        mean = Mean(backbone.embedding_size, rngs=nnx.Rngs(0))
+        encoder = VideoEncoder(backbone, mean, Preprocessing(height=224, width=224))
+        features = FrozenFeatures(dataset, encoder, cache, views=1, augment=Augmentation(), seed=0)
+        if broken := features.prepare(threads=2, show=True):
+            raise SystemExit(f"does not read: {broken[0]}")
+        media = features.frame_vectors(numbers)
+        return np.stack([media[number].vectors[0] for number in numbers])
+
+    return Videos(NAMES[name], 14, labels, sources, train, test, read)
 
 
 def unit_means(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -129,16 +149,31 @@ def scores(videos: Videos, rows: NDArray[Any], seen: Numbers, distance: str) -> 
     """
     queries, gallery = videos.test, videos.train
     ranked = METRICS[distance].topk(rows[queries], rows[gallery], len(gallery))
-    relevance = relevance_by_label(
-        ranked.ids,
-        videos.labels[queries],
-        videos.labels[gallery],
-        query_sources=videos.sources[queries],
-        gallery_sources=videos.sources[gallery],
-    )
-    found = average_precision(relevance)
+    found = average_precision(_relevance(videos, queries, ranked.ids))
     known = np.isin(videos.labels[queries], seen)
     return {
         "mAP, seen": float(found.values[found.counted & known].mean()),
         "mAP, unseen": float(found.values[found.counted & ~known].mean()),
     }
+
+
+def random_scores(videos: Videos, seen: Numbers) -> dict[str, float]:
+    """mAP that a random ranking is expected to have, and the relevant videos of a query, for queries as of `scores`."""
+    known = np.isin(videos.labels[videos.test], seen)
+    groups = {"seen": videos.test[known], "unseen": videos.test[~known]}
+    found = {
+        group: chance_summary(_relevance(videos, queries, np.zeros((len(queries), 0), np.int64)))
+        for group, queries in groups.items()
+    }
+    return {f"{name}, {group}": found[group][name] for name in ("mAP", "relevant items") for group in groups}
+
+
+def _relevance(videos: Videos, queries: Numbers, ids: NDArray[np.int64]) -> RankedRelevance:
+    """Of rankings of the training videos; those of a query's own source are left out of its gallery."""
+    return relevance_by_label(
+        ids,
+        videos.labels[queries],
+        videos.labels[videos.train],
+        query_sources=videos.sources[queries],
+        gallery_sources=videos.sources[videos.train],
+    )

@@ -1,0 +1,27 @@
+"""What a random ranking finds of classes trained on and of others, against many of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from studies.unseen_classes.videos import Videos, random_scores, scores
+
+
+def refused() -> NDArray[np.float32]:
+    """Vectors that nothing may ask for."""
+    raise AssertionError("chance needs no vectors")
+
+
+def test_chance_is_the_mean_of_random_rankings() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 0, 0, 1, 2, 2])
+    sources = np.array([0, 1, 2, 3, 4, 5, 5, 6, 7, 0, 8, 9, 5, 9])  # of some queries' own source there are others
+    videos = Videos("some", 2, labels, sources, np.arange(9), np.arange(9, 14), refused)
+    seen = np.array([0, 1])
+    found = random_scores(videos, seen)
+    assert found["relevant items, seen"] == pytest.approx((2 + 3 + 2) / 3)
+    assert found["relevant items, unseen"] == pytest.approx((2 + 4) / 2)
+    rng = np.random.default_rng(0)
+    drawn = [scores(videos, rng.normal(size=(14, 6)).astype(np.float32), seen, "euclidean") for _ in range(4000)]
+    for name in ("mAP, seen", "mAP, unseen"):
+        assert found[name] == pytest.approx(np.mean([one[name] for one in drawn]), abs=0.015)
