@@ -11,6 +11,7 @@ from PIL import Image
 
 from jaxret.data.decode import image as image_decoding
 from jaxret.data.decode.image import BACKGROUND, ImageReader, check_image, read_image
+from jaxret.data.decode.still import open_still
 from jaxret.data.sampling.transforms import FrameGeometry, centre_geometry, resize_frame
 from jaxret.errors import MediaError
 from jaxret.preprocessing import Preprocessing
@@ -55,6 +56,7 @@ def test_exif_orientation(tmp_path, colours, orientation):
     with ImageReader(path) as reader:
         assert (reader.info.height, reader.info.width) == (20, 30)
         np.testing.assert_array_equal(reader.read()[0], colours)
+    np.testing.assert_array_equal(open_still(str(path), None), colours)
 
 
 def test_grey_palette_and_two_level(tmp_path, colours):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from jaxret.data.decode.endings import missing_end
 from jaxret.data.decode.packets import PacketTable
 
 
@@ -24,12 +25,9 @@ class Packet(bytearray):
         self.is_keyframe, self.is_discard, self.is_corrupt = key, discard, corrupt
 
 
-def scan(
-    packets, codec="h264", container="mov", field_order=1, delay=False, frames=0, rate=Fraction(25)
-) -> PacketTable:
+def scan(packets, codec="h264", container="mov", field_order=1, delay=False, rate=Fraction(25)) -> PacketTable:
     stream = SimpleNamespace(
         time_base=Fraction(1, 100),
-        frames=frames,
         average_rate=rate,
         guessed_rate=rate,
         codec_context=SimpleNamespace(name=codec, field_order=field_order, has_b_frames=delay),
@@ -78,7 +76,6 @@ def test_older_pyav_knows_no_order_of_fields():
     packets = [Packet(0, key=True), Packet(4)]
     stream = SimpleNamespace(
         time_base=Fraction(1, 100),
-        frames=0,
         average_rate=Fraction(25),
         guessed_rate=Fraction(25),
         codec_context=SimpleNamespace(name="h264", has_b_frames=False),
@@ -104,17 +101,26 @@ def test_last_duration_falls_back_to_the_gaps_and_the_rate():
     assert scan([Packet(0, key=True)], rate=None).last_duration == 0
 
 
+def missing(table, frames=0) -> str | None:
+    container = SimpleNamespace(format=SimpleNamespace(name="matroska"), duration=None)
+    return missing_end("none.mkv", container, SimpleNamespace(frames=frames, id=0), table)
+
+
 def test_damage_is_told():
-    assert scan([Packet(0, key=True), Packet(4)], frames=5).damage == "truncated: 2 of 5 frames are there"
+    assert missing(scan([Packet(0, key=True), Packet(4)]), frames=5) == "truncated: 2 of 5 frames are there"
     cut = scan([Packet(0, key=True), Packet(4), Packet(8, corrupt=True)])
-    assert cut.damage == "truncated: 2 frames are there"
+    assert missing(cut) == "truncated: 2 frames are there"
     assert len(cut) == 2
+    assert cut.damage is None
 
     def breaking():
-        yield Packet(0, key=True)
+        yield Packet(0, key=True, corrupt=True)
+        yield Packet(4)
         raise OSError(5, "Input/output error")
 
-    assert scan(breaking()).damage == "reading stops after 1 frames: Input/output error"
+    told = "reading stops after 2 frames: Input/output error; 1 of 2 packets are marked as damaged"
+    assert scan(breaking()).damage == told
+    assert missing(scan(breaking()), frames=5) is None
 
 
 def test_packets_are_recognised_by_stamp_and_size():

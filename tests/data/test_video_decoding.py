@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import threading
@@ -12,6 +13,7 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import Interpolation
+from PIL import Image, ImageOps
 
 import jaxret
 from jaxret.data.decode.video import VideoReader
@@ -147,6 +149,29 @@ def test_rotation_is_applied(make_video, decode_all, rotation, turn):
     with VideoReader(path) as reader:
         assert (reader.info.height, reader.info.width) == upright.shape[1:3]
         np.testing.assert_array_equal(reader.read(), upright)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_of_a_cameras_jpeg_frames_is_obeyed(tmp_path, orientation):
+    stored = np.full((48, 64, 3), 40, np.uint8)
+    stored[:16, :32] = 220
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    jpeg = io.BytesIO()
+    Image.fromarray(stored).save(jpeg, "JPEG", quality=95, exif=exif)
+    path = tmp_path / "camera.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuvj420p"
+        for number in range(3):
+            packet = av.Packet(jpeg.getvalue())
+            packet.stream, packet.pts, packet.dts, packet.is_keyframe = stream, number, number, True
+            packet.time_base = Fraction(1, 25)
+            container.mux(packet)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(jpeg)))
+    with VideoReader(path) as reader:
+        assert (reader.info.height, reader.info.width) == upright.shape[:2]
+        np.testing.assert_allclose(reader.read()[2].astype(int), upright, atol=3)
 
 
 def test_pixels_that_are_not_square_are_made_square(make_video):

@@ -107,6 +107,16 @@ class FrameConverter:
         return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
 
 
+def _unnamed(cls: Any, value: int) -> Any:
+    """A member for side data that PyAV has no name for, such as EXIF: without one it gives nothing of a frame's."""
+    member = object.__new__(cls)
+    member._name_, member._value_ = f"UNNAMED_{value}", value
+    return member
+
+
+SideDataType._missing_ = classmethod(_unnamed)  # type: ignore[assignment, method-assign]
+
+
 def _orientation(frame: Any) -> tuple[bool, bool, bool]:
     """What the display matrix prescribes: (swap rows and columns, then flip rows, flip columns).
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 import av
 
 from jaxret.data.decode.containers import open_container
+from jaxret.data.decode.packets import PacketTable
 from jaxret.remote import open_binary
 
-__all__ = ["ends_within_frames", "missing_end"]
+__all__ = ["missing_end"]
 
 _TOLERANCE = 0.05  # of the length announced, for headers that are rounded or count the sound
 _SECONDS = 0.25
@@ -20,20 +21,30 @@ _UNKNOWN = (1 << 32) - 1
 _TAIL = 1 << 17  # bytes; longer than a packet of an MPEG program stream or a page of Ogg
 # The lengths that FFmpeg gives for these it has taken from the packets, or guessed from the size of the file.
 _WITHOUT_LENGTH = {"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "vvc", "m4v", "av1", "obu", "mjpeg", "dv", "vc1"}
-_COUNTS_REPEATS = {"avi"}  # at the end, too, where it has no packets for them
+_INDX, _OF_INDEXES = 24, 0  # of AVI's chunk `indx`: bytes before its entries, and the type of those that name indexes
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _SYSTEM_CODE = re.compile(rb"\x00\x00\x01[\xb9-\xff]")
 
 
-def missing_end(path: str, container: Any, stream: Any, end: float) -> str | None:
+def missing_end(path: str, container: Any, stream: Any, table: PacketTable) -> str | None:
     """One line on what is missing at the end of a file, or None where its container knows of nothing.
 
     Args:
       path: the file, or its URL.
       container, stream: it and its video stream, opened by PyAV.
-      end: seconds at which the last frame that is there ends, on the clock of the container.
+      table: the packets of that stream.
     """
+    if table.error:
+        return None  # which tells more
     formats = set(container.format.name.split(","))
+    is_avi = "avi" in formats
+    there = _ticks_of_avi(table) if is_avi else len(table)
+    lacking = there < stream.frames
+    if table.cut or (_avi_ends_early(path) if is_avi else lacking):
+        announced = f" of {stream.frames}" if lacking else ""
+        return f"truncated: {there}{announced} frames are there"
+    if table.damage:
+        return None
     for name, check in _CHECKS.items():
         if name in formats:
             with open_binary(path) as file:
@@ -41,36 +52,59 @@ def missing_end(path: str, container: Any, stream: Any, end: float) -> str | Non
                 file.seek(0)
                 if told := check(file, size, stream.id):
                     return f"truncated: {told}"
-    announced = (container.duration or 0) / av.time_base
-    if formats & (_WITHOUT_LENGTH | _COUNTS_REPEATS) or not announced > 0:
+    announced_seconds = (container.duration or 0) / av.time_base
+    if is_avi or formats & _WITHOUT_LENGTH or not announced_seconds > 0:
         return None
-    allowed = announced - max(_SECONDS, _TOLERANCE * announced)
-    if end >= allowed or _end_of_everything(path) >= allowed:  # the sound may be longer than the film
+    allowed = announced_seconds - max(_SECONDS, _TOLERANCE * announced_seconds)
+    if table.end >= allowed or _end_of_everything(path) >= allowed:  # the sound may be longer than the film
         return None
-    return f"truncated: {end:.1f} of {announced:.1f} seconds are there"
+    return f"truncated: {table.end:.1f} of {announced_seconds:.1f} seconds are there"
 
 
-def ends_within_frames(path: str) -> bool:
-    """Whether an AVI ends before its lists of frames do; those that were written to a pipe do not say where.
+def _ticks_of_avi(table: PacketTable) -> int:
+    """How many frames an AVI would count: those that it repeats by storing nothing, too, a tick each.
 
-    Args:
-      path: the file, or its URL.
+    Those that it repeats at its end give no packet, so that numbers do not tell whether it was cut.
+    """
+    return max(len(table), int(table.dts[-1]) + 1) if len(table) else 0
+
+
+def _avi_ends_early(path: str) -> bool:
+    """Whether an AVI ends before its lists of frames do, or before the parts that its index of indexes names.
+
+    Files that were written to a pipe have neither.
     """
     with open_binary(path) as file:
         size, place = file.seek(0, os.SEEK_END), 0
         while place + 12 <= size:
             file.seek(place)
             head = file.read(12)
-            length = int.from_bytes(head[4:8], "little")
-            if head[:4] == b"RIFF":
+            name, length, kind = head[:4], int.from_bytes(head[4:8], "little"), head[8:]
+            if name == b"RIFF" or (name == b"LIST" and kind in (b"hdrl", b"strl")):
                 place += 12  # its chunks come next
                 continue
-            if not head[:4].decode("latin-1").isprintable() or length == _UNKNOWN:
+            if not name.decode("latin-1").isprintable() or length == _UNKNOWN:
                 return False  # no chunk, or one without an end: FFmpeg makes what it can of the rest
-            if head[:4] == b"LIST" and head[8:] == b"movi" and place + 8 + length > size:
+            if name == b"LIST" and kind == b"movi" and place + 8 + length > size:
+                return True
+            file.seek(place + 8)
+            if name == b"indx" and any(offset >= size for offset in _indexes_of_avi(file, length)):
                 return True
             place += 8 + length + length % 2
     return False
+
+
+def _indexes_of_avi(file: BinaryIO, length: int) -> Iterator[int]:
+    """Where in an AVI the indexes of its parts lie, by the content, of so many bytes, of a chunk `indx`: it comes next.
+
+    See "OpenDML AVI file format extensions", version 1.02, 1997.
+    """
+    body = file.read(min(length, _TAIL))
+    if len(body) < _INDX or body[3] != _OF_INDEXES:
+        return
+    end = min(len(body), _INDX + 16 * int.from_bytes(body[4:8], "little"))
+    for entry in range(_INDX, end - 15, 16):
+        yield int.from_bytes(body[entry : entry + 8], "little")
 
 
 def _end_of_everything(path: str) -> float:

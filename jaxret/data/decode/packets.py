@@ -35,7 +35,9 @@ class PacketTable:
       time_base: seconds a unit.
       last_duration: seconds for which the last frame is shown.
       reliable: whether each shown packet will give one frame, found by its stamp.
-      damage: what is missing, in one line, or None.
+      cut: whether the end of the file cuts a packet, which is left out.
+      error: what ended reading before that, in one line, or None.
+      broken: how many of the packets are marked as damaged.
     """
 
     pts: npt.NDArray[np.int64]
@@ -46,7 +48,9 @@ class PacketTable:
     time_base: float
     last_duration: float
     reliable: bool
-    damage: str | None
+    cut: bool
+    error: str | None
+    broken: int
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -63,16 +67,17 @@ class PacketTable:
             return float("inf")
         return max(float(self.shown_pts[-1]) * self.time_base, float(self.times[-1])) + self.last_duration
 
-    @classmethod
-    def scan(cls, container: Any, stream: Any, *, cut: bool = False) -> PacketTable:
-        """Read all packets of `stream` from where the container stands, which must be its start.
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the packets, in one line, or None; see `missing_end` for what is not there."""
+        marked = f"{self.broken} of {len(self)} packets are marked as damaged" if self.broken else None
+        return "; ".join(filter(None, (self.error, marked))) or None
 
-        Args:
-          container, stream: opened by PyAV.
-          cut: whether the file is known to end within its frames; elsewhere the number that it announces tells.
-        """
+    @classmethod
+    def scan(cls, container: Any, stream: Any) -> PacketTable:
+        """Read all packets of `stream`, opened by PyAV, from where the container stands, which must be its start."""
         rows: list[tuple[int, ...]] = []
-        damage = None
+        ended = None
         hidden_frames = stream.codec_context.name in ("vp8", "libvpx")
         last_is_broken = False
         broken = 0
@@ -87,19 +92,9 @@ class PacketTable:
                 last_is_broken = packet.is_corrupt
                 broken += last_is_broken
         except (av.FFmpegError, OSError) as error:
-            damage = f"reading stops after {len(rows)} frames: {getattr(error, 'strerror', None) or error}"
+            ended = f"reading stops after {len(rows)} frames: {getattr(error, 'strerror', None) or error}"
         if last_is_broken:
             rows.pop()  # cut in the middle of a packet
-        # AVI counts the frames that it repeats, too, a tick each; those at its end give no packet.
-        counts_repeats = container.format.name == "avi"
-        there = max(len(rows), rows[-1][1] + 1) if counts_repeats and rows else len(rows)
-        lacking = there < stream.frames
-        if damage is None and (last_is_broken or cut or (lacking and not counts_repeats)):
-            announced = f" of {stream.frames}" if lacking else ""
-            damage = f"truncated: {there}{announced} frames are there"
-        if broken > last_is_broken:
-            marked = f"{broken - last_is_broken} of {len(rows)} packets are marked as damaged"
-            damage = f"{damage}; {marked}" if damage else marked
         table = np.array(rows, dtype=np.int64).reshape(-1, 6)
         pts, dts, sizes, durations, is_key, is_shown = table.T
         time_base = float(stream.time_base or 0)
@@ -128,7 +123,10 @@ class PacketTable:
                 last_duration = float(np.median(np.diff(seconds_from_first(shown_pts, time_base))))
             elif not last_duration and rate:
                 last_duration = 1 / float(rate)
-        return cls(pts, dts, sizes, keys, shown_pts, time_base, last_duration, reliable, damage)
+        return cls(
+            pts, dts, sizes, keys, shown_pts, time_base, last_duration, reliable,
+            cut=last_is_broken, error=ended, broken=broken - last_is_broken,
+        )  # fmt: skip
 
     def key_before(self, stamp: int) -> int:
         """Number of the packet to start from so that the frame at `stamp` comes out whole.

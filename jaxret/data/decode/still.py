@@ -62,5 +62,5 @@ def _decoded(path: str, data: bytes, form: str | None) -> Image.Image | None:
                 raise MediaError(path, f"{context.width}x{context.height} is above {MAX_PIXELS} pixels")
             frame = next(container.decode(whole[0]))
             return Image.fromarray(FrameConverter(frame, None).convert(frame, None, 3))
-    except (av.FFmpegError, OSError, ValueError, StopIteration):
+    except (av.FFmpegError, OSError, StopIteration):
         return None

@@ -10,7 +10,6 @@ from typing import Any
 import av
 
 from jaxret.data.decode.containers import open_container
-from jaxret.data.decode.endings import ends_within_frames
 from jaxret.data.decode.packets import PacketTable
 from jaxret.errors import MediaError
 from jaxret.files import require_regular
@@ -116,8 +115,7 @@ class VideoStream:
 
     def scan(self) -> PacketTable:
         """Read all packets of the file, which was just opened, without decoding them; `start` comes next."""
-        cut = self._container.format.name == "avi" and ends_within_frames(self._path)
-        self.table = PacketTable.scan(self._container, self._stream, cut=cut)
+        self.table = PacketTable.scan(self._container, self._stream)
         self.position = len(self.table)
         return self.table
 

@@ -77,11 +77,10 @@ class VideoReader(MediaReader):
         if context.width * context.height > MAX_PIXELS:
             raise MediaError(self.path, f"{context.width}x{context.height} is above {MAX_PIXELS} pixels")
         table = self._video.scan()
-        self._notes = [table.damage] if table.damage else []
+        cut = missing_end(self.path, self._video.container, self._video.stream, table)
+        self._notes = [note for note in (cut, table.damage) if note]
         if not len(table):
-            raise MediaError(self.path, table.damage or "no video frame in the file")
-        if not self._notes and (cut := missing_end(self.path, self._video.container, self._video.stream, table.end)):
-            self._notes.append(cut)
+            raise MediaError(self.path, "; ".join(self._notes) or "no video frame in the file")
         self._video.start(0)
         first = self._video.next_frame()
         if first is None or not self._can_be_trusted(table, first):

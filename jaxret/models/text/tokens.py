@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -40,7 +41,16 @@ TokenizerFiles = tuple[tuple[str, ...], ...]
 SENTENCE_PIECES: TokenizerFiles = ((_FAST,), ("spiece.model",), ("tokenizer.model",))
 BYTE_PAIRS: TokenizerFiles = ((_FAST,), BYTE_PAIR_FILES)
 
+_SPARE = 1 / 8  # of a tower's tokens: many are padded to a round number, and files name some that no tower was taught
 _INSTALL = "the extra text is not installed: pip install 'jaxret[text]'"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """A tokenizer's file, read: texts to tokens, and the number behind its last token."""
+
+    encode: Callable[[str], list[int]]
+    size: int
 
 
 class Tokenizer:
@@ -99,7 +109,8 @@ class Tokenizer:
 
         Args:
           texts: B of them.
-          vocabulary: the tokens that a tower of words knows; None: what they are is not looked at.
+          vocabulary: the tokens that a tower of words knows, about as many as a tokenizer of its own; None: how many is
+            not looked at.
           end: the token at which that tower looks, which each text must have before it is padded; None: there is none.
 
         Raises:
@@ -108,20 +119,23 @@ class Tokenizer:
           ValueError: a text is empty.
         """
         rows = np.full((len(texts), self.length), self.padding, np.int32)
+        foreign = f"{self.file} is not the tokenizer of this tower of words"
         for row, text in zip(rows, texts, strict=True):
             if not text.strip():
                 raise ValueError(f"a text to search with must have words, got {text!r}")
-            tokens = self._encode(_cleaned(text, self.cleaning))
-            foreign = f"{self.file} is not the tokenizer of this tower of words: it gives {text!r}"
+            tokens = self._opened.encode(_cleaned(text, self.cleaning))
+            given = f"{foreign}: it gives {text!r}"
             if vocabulary is not None and max(tokens, default=0) >= vocabulary:
-                raise WeightsError(f"{foreign} the token {max(tokens)}, and the tower has {vocabulary}")
+                raise WeightsError(f"{given} the token {max(tokens)}, and the tower has {vocabulary}")
             if end is not None and end not in tokens:
-                raise WeightsError(f"{foreign} no token {end}, the end that the tower looks at")
+                raise WeightsError(f"{given} no token {end}, the end that the tower looks at")
             row[: len(tokens)] = tokens
+        if vocabulary is not None and abs(self._opened.size - vocabulary) > _SPARE * vocabulary:
+            raise WeightsError(f"{foreign}: it has {self._opened.size} tokens, the tower {vocabulary}")
         return rows
 
     @functools.cached_property
-    def _encode(self) -> Callable[[str], list[int]]:
+    def _opened(self) -> _Opened:
         return (_fast if self.file == _FAST else _sentencepiece)(self.content, self.length, self.marked)
 
 
@@ -197,7 +211,7 @@ def _cleaned(text: str, cleaning: Cleaning) -> str:
     return re.sub(r"\s+", " ", text.translate(str.maketrans("", "", string.punctuation))).strip()
 
 
-def _fast(content: bytes, length: int, marked: bool) -> Callable[[str], list[int]]:
+def _fast(content: bytes, length: int, marked: bool) -> _Opened:
     try:
         from tokenizers import Tokenizer as FastTokenizer
     except ImportError:
@@ -208,10 +222,11 @@ def _fast(content: bytes, length: int, marked: bool) -> Callable[[str], list[int
         raise WeightsError(f"{_FAST} is damaged: {error}") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
-    return lambda text: list(tokenizer.encode(text, add_special_tokens=marked).ids)
+    size = 1 + max(tokenizer.get_vocab().values(), default=-1)
+    return _Opened(lambda text: list(tokenizer.encode(text, add_special_tokens=marked).ids), size)
 
 
-def _sentencepiece(content: bytes, length: int, marked: bool) -> Callable[[str], list[int]]:
+def _sentencepiece(content: bytes, length: int, marked: bool) -> _Opened:
     try:
         from sentencepiece import SentencePieceProcessor
     except ImportError:
@@ -221,4 +236,4 @@ def _sentencepiece(content: bytes, length: int, marked: bool) -> Callable[[str],
     except Exception as error:
         raise WeightsError(f"the sentencepiece model is damaged: {error}") from error
     end = [pieces.eos_id()] if marked else []
-    return lambda text: [*pieces.encode(text)[: length - len(end)], *end]
+    return _Opened(lambda text: [*pieces.encode(text)[: length - len(end)], *end], pieces.get_piece_size())

@@ -19,7 +19,7 @@ pipeline is `--features blcf --backbone vgg16 --weights FILE --words 200` (or `-
 
 Measured: `benchmarks/accuracy_instance.py`, `benchmarks/speed_instance.py`; docs/systems/instance_search.
 
-Run: `python -m jaxret.train instance-search --data PICTURES`, then
+Run: `python -m jaxret.train instance-search --data IMAGES`, then
 `python -m jaxret search RUN photo.jpg --region X,Y,WIDTH,HEIGHT`.
 """
 
@@ -259,11 +259,10 @@ def train(config: InstanceSearchConfig, context: RunContext) -> Run:
     dataset, run = open_data(config, "the images", probe=False), context.run
     context.check_data(dataset)
     context.log(opened(config.data, dataset, probed=False))
-    if (run.encoder / "encoder.json").exists():
-        encoder, known = load_encoder(run.encoder), {}
-    else:
-        encoder = make_encoder(config)
-        context.write_config(config, dataset)
+    is_fitted = (run.encoder / "encoder.json").exists()
+    encoder, known = load_encoder(run.encoder) if is_fitted else make_encoder(config), {}
+    context.write_config(config, dataset)
+    if not is_fitted:
         indices = training_indices(dataset, config.training_images)
         with progress_bar("fitting", "item", total=None, shown=context.show_progress) as bar:
             known = fit_encoder(encoder, config, dataset, indices, log=context.log, on_item=lambda _: bar.update())

@@ -29,7 +29,7 @@ from jaxret.models import FrozenSettings, frozen_encoder, load_encoder, save_enc
 from jaxret.models.foundation import open_published
 from jaxret.models.store import fingerprint
 from jaxret.models.text import Tokenizer, read_tokenizer
-from jaxret.models.text.tokens import BYTE_PAIRS
+from jaxret.models.text.tokens import BYTE_PAIRS, SENTENCE_PIECES
 
 pytest.importorskip("tokenizers", reason="needs the extra text")
 
@@ -207,8 +207,23 @@ def test_the_tokenizer_of_another_encoder_is_refused(siglip, clip, tmp_path):
     described = json.loads(path.read_text())
     described["model"]["vocab"] |= {"dog": 49406}
     path.write_text(json.dumps(described))
+    with pytest.raises(WeightsError, match=r"tokenizer\.json is not .*: it has 49407 tokens, the tower 30"):
+        frozen_encoder(FrozenSettings(str(tmp_path / "siglip"))).encode_text(["a man"])
     with pytest.raises(WeightsError, match=r"gives 'a dog' the token 49406, and the tower has 30"):
         frozen_encoder(FrozenSettings(str(tmp_path / "siglip"))).encode_text(["a dog"])
+
+
+def test_a_tokenizer_that_knows_too_little_is_refused(siglip, tmp_path):
+    """CLIP's beside SigLIP 2: all its tokens are within the larger vocabulary, where they mean something else."""
+    path = tmp_path / "tokenizer.json"
+    described = json.loads((siglip / "tokenizer.json").read_text())
+    del described["model"]["vocab"]["<end>"]
+    described["added_tokens"] = [token for token in described["added_tokens"] if token["content"] != "<end>"]
+    path.write_text(json.dumps(described))
+    tokenizer = read_tokenizer(tmp_path, SENTENCE_PIECES, length=12, cleaning="lower", padding=1)
+    assert tokenizer(["a dog"], vocabulary=18).shape == (1, 12)
+    with pytest.raises(WeightsError, match=r"tokenizer\.json is not .*: it has 16 tokens, the tower 256000"):
+        tokenizer(["a dog"], vocabulary=256_000)
 
 
 def test_an_encoder_of_words_is_stored_with_its_tokenizer(siglip, tmp_path):

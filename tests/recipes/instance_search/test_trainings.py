@@ -54,9 +54,9 @@ def test_commands_keep_the_programs_of_maps(data, tmp_path, monkeypatch, capsys)
 def test_the_readme_commands_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    more = make_pictures(tmp_path / "MORE_PICTURES", ["a.png"])
+    more = make_pictures(tmp_path / "MORE_IMAGES", ["a.png"])
     places: dict[str, Path | str] = {
-        "PICTURES": data, "MORE_PICTURES": more, "PHOTO.jpg": data / "b.png", "FILM.mp4": data / "x.mp4",
+        "IMAGES": data, "MORE_IMAGES": more, "PHOTO.jpg": data / "b.png", "FILM.mp4": data / "x.mp4",
         "boxes:BOXES.csv": f"boxes:{data / 'boxes.csv'}",
     }  # fmt: skip
     monkeypatch.chdir(tmp_path)
@@ -97,8 +97,9 @@ def test_a_stopped_run_goes_on(
     Retriever.open(parts / "index").index.remove(["c.png"])  # as if stopped before it
     fitted = (parts / "encoder" / "weights.safetensors").stat().st_mtime_ns
     capsys.readouterr()
-    assert train.main(["--resume", str(parts), "--quiet"]) == 0
+    assert train.main(["--resume", str(parts), "--quiet", "--threads", "3"]) == 0
     assert "3 items are in" in capsys.readouterr().out
+    assert RunFolder(parts).read_config()[1]["threads"] == 3
     assert (parts / "encoder" / "weights.safetensors").stat().st_mtime_ns == fitted
     first, second = (encoder_arrays(load_encoder(folder / "encoder")) for folder in (tmp_path / "whole", parts))
     for name, array in first.items():
