@@ -202,6 +202,17 @@ def test_resized_while_converting(make_video, decode_all):
         assert np.abs(grey.astype(int) - to_grey(scaled[:, 4:28])).mean() < 3
 
 
+@pytest.mark.parametrize(("height", "width"), [(24, 33), (37, 49), (63, 65)])
+def test_colours_of_an_odd_width_lie_where_the_luma_lies(make_video, height, width):
+    path = make_video("b-frames.mp4", **FILES["b-frames.mp4"])
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+        careful = frame.reformat(width=width, height=height, format="rgb24", interpolation=CAREFUL, threads=1)
+    with VideoReader(path) as reader:
+        pixels = reader.read([0], FrameGeometry(height, width, 0, 0, height, width))[0]
+    np.testing.assert_allclose(pixels.astype(int), careful.to_ndarray(), atol=2)
+
+
 @pytest.mark.parametrize("matrix", [1, 5])  # BT.709 and BT.601
 @pytest.mark.parametrize("full_range", [False, True])
 def test_colour_survives_whatever_the_matrix_and_range(tmp_path, matrix, full_range):
