@@ -81,8 +81,8 @@ class FrameConverter:
             # Scaled planes converted by FFmpeg's fast unscaled path: half the time of doing both in one call,
             # and closer to conversion with full chroma. Planes of colours hold whole pairs of columns: those of an odd
             # width would be stretched, by up to a pixel at the right edge.
-            size = {"width": width, "height": height, "format": "gbrp" if width % 2 else "yuv420p"}
-            frame = self._scaler.reformat(frame, **size, interpolation=cubic, threads=1)
+            size, planes = {"width": width, "height": height}, "gbrp" if width % 2 else "yuv420p"
+            frame = self._scaler.reformat(frame, **size, format=planes, interpolation=cubic, threads=1)
         converted = self._converter.reformat(
             frame, width=width, height=height, format=target, interpolation=cubic, threads=1
         )
