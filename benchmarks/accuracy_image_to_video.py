@@ -34,7 +34,8 @@ of the same frame vectors does (R@1 of films 0.994 against 0.945, of clips 0.769
 and clips no better (0.700); trained with frames, as in the paper, it is below the sum (0.923): what it learns from
 photographs is what they do to a vector. It does not learn it from 112 numbers of EfficientNet-Lite0 (0.811 against
 0.893; the residual does, 0.969 in the first deal, where the sum has 0.908), and the sum of 512 numbers, which 419 shots
-cannot train, is as good for four times the bytes (0.980, and more clips). Without whitening the threshold 0.5 finds no cut.
+cannot train, is as good for four times the bytes (0.980, and more clips). Without whitening the threshold
+0.5 finds no cut.
 
     python benchmarks/accuracy_image_to_video.py                    # all, 3 seeds; half an hour on two cores
     python benchmarks/accuracy_image_to_video.py methods cuts       # some; the other rows of the file stay
