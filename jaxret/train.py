@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
     with as_typed([type(recipe.config), TrainOptions]):
         config = _parse(recipe.name, before or recipe.config, words)
         if before is None:
-            refuse_idle(config)
+            refuse_idle(config, recipe.config)
         else:
             refuse_changed(before, config, may_change=_MAY_CHANGE)
         run = run or RunFolder.new(new_run_path(recipe.name, config))

@@ -164,7 +164,7 @@ def train(
     from jaxret.training import RunFolder, refuse_idle
 
     config = with_settings(recipe, settings)
-    refuse_idle(config)
+    refuse_idle(config, recipe.config)
     run = RunFolder.new(new_run_path(name, config))
     context = RunContext(run, name, log or _nothing, show_progress, stop_after)
     with run.held():

@@ -215,7 +215,7 @@ def refuse_unused(config: Any, names: Sequence[str], why: str) -> None:
         raise ConfigError(f"{name}={value!r} has no effect: {why}")
 
 
-def refuse_idle(config: Any) -> None:
+def refuse_idle(config: Any, usual: Any = None) -> None:
     """Refuse settings of a new training that do nothing as the others stand.
 
     Runs that were made before go on with what they have, so this is no matter of the class's own checks.
@@ -223,18 +223,24 @@ def refuse_idle(config: Any) -> None:
     Args:
       config: a dataclass. It, and the dataclasses among its fields, may tell in a method `idle_settings()` the names of
         fields that do nothing, with the reason.
+      usual: the settings that it was made from, such as a recipe's, which nobody has chosen; None: the class's own.
 
     Raises:
-      ConfigError: one of them is not at its default.
+      ConfigError: one of them was chosen.
 
     Example:
       >>> refuse_idle(OptimiserConfig(momentum=0.5))
       Traceback (most recent call last):
       jaxret.errors.ConfigError: momentum=0.5 has no effect: it is of algorithm=sgd, and this is adam
     """
-    for part in (config, *vars(config).values()):
-        for names, why in part.idle_settings() if hasattr(part, "idle_settings") else ():
-            refuse_unused(part, names, why)
+    given = {} if usual is None else vars(usual)
+    for part, before in ((config, usual), *((value, given.get(name)) for name, value in vars(config).items())):
+        if not hasattr(part, "idle_settings"):
+            continue
+        defaults = vars(before) if type(before) is type(part) else _defaults_of(part)
+        for names, why in part.idle_settings():
+            for name, value in _changed(defaults, part, names):
+                raise ConfigError(f"{name}={value!r} has no effect: {why}")
 
 
 def changed_settings(config: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
@@ -248,7 +254,11 @@ def changed_settings(config: Any, names: Iterable[str]) -> Iterator[tuple[str, A
       >>> list(changed_settings(LoopConfig(epochs=7), ["epochs", "patience"]))
       [('epochs', 7)]
     """
-    yield from _changed({field.name: field.default for field in dataclasses.fields(config)}, config, names)
+    yield from _changed(_defaults_of(config), config, names)
+
+
+def _defaults_of(config: Any) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(config)}
 
 
 def _changed(defaults: Mapping[str, Any], config: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:

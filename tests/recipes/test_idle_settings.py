@@ -42,6 +42,16 @@ from jaxret.training.objectives import registry
         ("conv-lstm", {"steps": ["pretrain", "triplet"], "hard_fraction": 0.5}, "hard_fraction=0.5 .* the step rank"),
         ("conv-lstm", {"steps": ["triplet"], "pretrain_epochs": 3}, "pretrain_epochs=3 .* the step pretrain"),
         ("conv-lstm", {"steps": ["triplet"], "bins": 8}, "bins=8 has no effect: they are of the step pretrain"),
+        (
+            "conv-lstm",
+            {"steps": ["pretrain"], "mining": "batch-hard"},
+            "mining='batch-hard' .* the steps triplet, challenging, pl",
+        ),
+        ("conv-lstm", {"steps": ["pretrain"], "copy_weight": 0.5}, "copy_weight=0.5 has no effect: it is of the steps"),
+        ("conv-lstm", {"steps": ["pretrain"], "samples_per_class": 2}, "samples_per_class=2 has no effect"),
+        ("conv-lstm", {"steps": ["pretrain", "rank"], "loss_unit": "distance"}, "loss_unit='distance' has no effect"),
+        ("conv-lstm-paper", {"steps": ["pretrain"], "loss_unit": "margin"}, "loss_unit='margin' has no effect"),
+        ("conv-lstm", {"steps": ["pretrain"], "margin": 0.5}, "margin=0.5 has no effect: it is of the steps with la"),
     ],
 )
 def test_they_are_named(name: str, settings: dict[str, Any], message: str) -> None:
@@ -70,10 +80,15 @@ def test_no_recipe_has_some_by_default(name: str) -> None:
         ("cnn-lstm", {"zoom": 1.5, "units": 8, "cache": "a"}),
         ("deep-hash", {"fusion": "convolution-3d", "units": 8, "map_grid": 2, "samples_per_class": 2}),
         ("conv-lstm", {"hard_fraction": 0.5, "pretrain_epochs": 3}),
+        ("conv-lstm", {"steps": ["pretrain"], "batch_size": 4}),  # of which no two classes of four could be
+        ("conv-lstm", {"steps": ["rank"], "margin": 0.5, "hard_fraction": 0.5}),
+        ("conv-lstm", {"steps": ["plain"], "mining": "batch-hard", "samples_per_class": 2, "copy_weight": 0.0}),
+        ("conv-lstm-paper", {"steps": ["pretrain"]}),  # whose loss is measured otherwise, which nobody has chosen
+        ("conv-lstm-paper", {"algorithm": "adam"}),  # and whose SGD has a momentum
     ],
 )
 def test_what_does_something_is_taken(name: str, settings: dict[str, Any]) -> None:
-    refuse_idle(with_settings(RECIPES[name], settings))
+    refuse_idle(with_settings(RECIPES[name], settings), RECIPES[name].config)
 
 
 def test_a_loss_of_its_own_stands_in_the_place_of_the_weighted_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,8 @@ STEP_NAMES: dict[Step, str] = {
 }
 """What each step does, in the order in which they can be taken."""
 
+_TRIPLET_STEPS: tuple[Step, ...] = ("triplet", "challenging", "plain")
+
 
 @dataclasses.dataclass(frozen=True)
 class StepsConfig(ClipConfig):
@@ -97,7 +99,8 @@ class StepsConfig(ClipConfig):
         if "plain" in self.steps and "rank" in self.steps:
             raise ConfigError("plain is a second pass on ordinary batches, which ranks nothing: leave rank and "
                               "challenging out, or plain")  # fmt: skip
-        self._check_batches()
+        if self.triplet_steps:
+            self._check_batches()
         if self.depth is not None and self.changes:
             raise ConfigError(f"changes={self.changes} is of colours, and the model sees depth, too: leave it at 0")
         if self.standardise_by == "clip" and self.pixel_mean is not None:
@@ -117,6 +120,11 @@ class StepsConfig(ClipConfig):
             yield ("hard_fraction",), f"it is of the step rank, and steps are {steps}"
         if "pretrain" not in self.steps:
             yield ("pretrain_epochs",), f"it is of the step pretrain, and steps are {steps}"
+        if not self.triplet_steps:
+            of_triplets = ("loss_unit", "mining", "samples_per_class", "copy_weight")
+            yield of_triplets, f"it is of the steps {', '.join(_TRIPLET_STEPS)}, and steps are {steps}"
+        if not self.needs_labels:
+            yield ("margin",), f"it is of the steps with labels, and steps are {steps}"
 
     @property
     def views(self) -> int:
@@ -149,6 +157,11 @@ class StepsConfig(ClipConfig):
     def preprocessing(self) -> Preprocessing:
         """How videos are sampled, with the planes of depth."""
         return dataclasses.replace(super().preprocessing(), depth=self.depth)
+
+    @property
+    def triplet_steps(self) -> tuple[Step, ...]:
+        """The steps that fit by the triplet loss."""
+        return tuple(step for step in self.steps if step in _TRIPLET_STEPS)
 
     @property
     def needs_labels(self) -> tuple[Step, ...]:

@@ -98,7 +98,7 @@ class AutoencoderSteps:
         self._pretrain_plan = ShuffledBatches(
             len(data.table), shared_batch_size(min(self._batch_size, len(data.table)))
         )
-        if config.needs_labels:
+        if config.triplet_steps:
             self._labelled.batches()
 
     def take(self, step: Step) -> bool:
