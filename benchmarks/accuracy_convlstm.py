@@ -18,8 +18,10 @@ right. The same queries are also changed, at three strengths (`jaxret.data.sampl
 depth, and of the walk played backwards. By class, test videos query the others, of other sources; by place, pieces that
 did not train query all, as they are and played backwards. mAP is the mean of i / rank of the i-th relevant.
 
+- `untrained`: every model's encoder with random weights, which of M1 to M3 are the same, with and without a thumbnail
+  beside its vectors (a share of 0.3 of the distance, the largest that trainings try), and the thumbnail alone.
 - `models`: every model after its four steps of training, by Bi-DTW (of the walk by DTW, too), beside the mean vector of
-  the same encoder by cosine, and the untrained encoder.
+  the same encoder by cosine.
 - `sift`, `ndvr`: SIFT words (one bag a video, 500 words) and NDVR-DML on MobileNet V1.
 - `places`: of the walk, what would be found by the places that train, were they known exactly, and by chance.
 - `thumbnails`: of M1 to M3 on JHMDB: the first two steps, with and without a thumbnail beside the vectors.
@@ -58,7 +60,7 @@ from studies.convlstm.ablations import (
 )
 from studies.convlstm.comparisons import compared, strength_curves
 from studies.convlstm.full import full_size_rows
-from studies.convlstm.methods import models, ndvr_dml_on, on_every_data_set, sift_words_on
+from studies.convlstm.methods import models, ndvr_dml_on, on_every_data_set, sift_words_on, untrained
 from studies.convlstm.places import places_on
 from studies.convlstm.plots import draw_strengths
 from studies.convlstm.study import MODELS, PLANE, VOLUME, Study
@@ -79,6 +81,7 @@ def full(study: Study) -> None:
 
 
 STUDIES: dict[str, Callable[[Study], None]] = {
+    "untrained": untrained,
     "models": models,
     "sift": on_every_data_set("sift", sift_words_on),
     "ndvr": on_every_data_set("ndvr", ndvr_dml_on),

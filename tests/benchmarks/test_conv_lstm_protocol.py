@@ -6,13 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import nnx
 from studies.convlstm.backwards import BackwardsVideos
 from studies.convlstm.data import ClipData
-from studies.convlstm.protocol import EncodedData, Media, figures
+from studies.convlstm.protocol import EncodedData, Media, encode_at_shares, encode_data, figures
 
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.datasets.rgbd import RgbdFolders, open_rgbd, write_rgbd_folder
+from jaxret.models import Mean
+from jaxret.models.backbones.thumbnail import ThumbnailBackbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.registry import create_backbone
+from jaxret.preprocessing import Preprocessing
 
 
 def test_a_video_is_played_backwards_with_its_depth_and_each_frame_as_long_as_before(tmp_path: Path) -> None:
@@ -57,3 +63,22 @@ def test_a_walk_is_searched_in_both_directions() -> None:
         assert found["bi-dtw"][f"backwards: mAP by {what}"] == pytest.approx(found["bi-dtw"][f"mAP by {what}"])
         assert found["dtw"][f"backwards: mAP by {what}"] < found["dtw"][f"mAP by {what}"]
     assert found["dtw"]["mAP by clip"] == 1
+
+
+def test_shares_of_the_thumbnail_are_those_of_encoders_with_such_a_share() -> None:
+    sizes = {"embedding_size": 6, "blocks": 1, "map_channels": 2, "recurrent_channels": 2, "residual_channels": 2}
+    backbone = create_backbone("conv-lstm", height=8, width=8, **sizes, rngs=nnx.Rngs(0))
+
+    def beside(share: float) -> VideoEncoder:
+        joined = ThumbnailBackbone(backbone, share, grid=2)
+        joined.assign(2.0, 0.5)
+        size = Preprocessing(height=8, width=8, frames=2)
+        return VideoEncoder(joined, Mean(joined.embedding_size, rngs=nnx.Rngs(0)), size)
+
+    data = Digits("digits", "", "split", {}, 1, 1, lambda dataset: [0, 1])
+    media = Media(data, seed=0)
+    media.dataset, media.changed = media.dataset.subset(range(3)), {}
+    for share, found in zip((0.0, 0.6, 1.0), encode_at_shares(beside(0.3), media, (0.0, 0.6, 1.0)), strict=True):
+        wanted = encode_data(beside(share), media)
+        for ours, theirs in ((found.videos, wanted.videos), (found.queries, wanted.queries)):
+            np.testing.assert_allclose(np.concatenate(ours), np.concatenate(theirs), rtol=1e-4, atol=1e-6)

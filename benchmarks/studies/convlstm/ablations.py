@@ -67,8 +67,6 @@ def ablations_of(study: Study, seed: int) -> None:
     data, name, what = ablated(study, seed)
     whole = study.train(data, ABLATED, seed)
     media = study.media(data, seed)
-    for setting, found in study.untrained(load_encoder(whole.encoder), data, seed).items():
-        study.add(what, name, setting, seed, found)
     ended = {
         "pre-training": whole.path / "pretrain" / "encoder",
         TWO_STEPS: whole.path / "triplet" / "encoder",
@@ -129,10 +127,8 @@ def with_and_without_thumbnail(
     seed: int,
     settings: tuple[str, str] = (TWO_STEPS, THUMBNAIL),
 ) -> None:
-    """The rows of a run on a data set, named by model and data; and of its encoder with random weights."""
+    """The rows of a run on a data set, named by model and data."""
     encoder, (name, what) = load_encoder(run.encoder), named
-    for setting, found in study.untrained(encoder, data, seed).items():
-        study.add(what, name, setting, seed, found)
     for setting, each in zip(settings, (without_thumbnail(encoder), encoder), strict=True):
         encoded = encode_data(each, study.media(data, seed))
         study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))

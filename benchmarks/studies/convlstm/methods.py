@@ -1,4 +1,4 @@
-"""Every method on every data set: the models after all steps and before any, SIFT words, NDVR-DML."""
+"""Every method on every data set: the models before all steps and after them, SIFT words, NDVR-DML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from studies.convlstm.study import MODELS, PLANE, Study, ordered
 
 from jaxret.models.store import load_encoder
 
-__all__ = ["models", "ndvr_dml_on", "on_every_data_set", "sift_words_on"]
+__all__ = ["models", "ndvr_dml_on", "on_every_data_set", "sift_words_on", "untrained"]
 
 # mAP by class and by clip of the paper's tables 3 and 4: CC_WEB_VIDEO, and for the models with depth S3DIS.
 PAPER = {
@@ -49,6 +49,22 @@ def models(study: Study) -> None:
                 study.part(f"models-{key}-{seed}-{architecture}", partial(model_on, study, key, seed, architecture))
 
 
+def untrained(study: Study) -> None:
+    """Every model's encoder before its training, on every data set."""
+    for key in study.args.data:
+        for seed in study.seeds(key):
+            for architecture in study.models(MODELS[key]):
+                measure = partial(untrained_on, study, key, seed, architecture)
+                study.part(f"untrained-{key}-{seed}-{architecture}", measure)
+
+
+def untrained_on(study: Study, key: str, seed: int, architecture: str) -> None:
+    """An encoder with random weights on one data set; of JHMDB also on the near duplicates."""
+    data, name = study.data(key, seed), MODELS[key][architecture]
+    for each, setting, found in study.untrained(architecture, data, study.evaluated(key, data), seed):
+        study.add(each.name, name, f"{setting}, Bi-DTW", seed, found)
+
+
 def model_on(study: Study, key: str, seed: int, architecture: str) -> None:
     """A model on one data set; of JHMDB also on the near duplicates."""
     data, name = study.data(key, seed), MODELS[key][architecture]
@@ -70,7 +86,7 @@ def ndvr_dml_on(study: Study, key: str, seed: int) -> None:
 
 
 def evaluate(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -> None:
-    """A trained model by Bi-DTW and by its mean vector, and the model as it was made."""
+    """A trained model by Bi-DTW and by its mean vector."""
     media = study.media(data, seed)
     encoded = encode_data(encoder, media)
     plane_of_volume = data.near is not None and name in PLANE.values()
@@ -79,8 +95,6 @@ def evaluate(study: Study, encoder: Any, data: ClipData, name: str, seed: int) -
     if data.near is not None:  # where the way that a query is played matters
         study.add(data.name, name, "four steps, DTW", seed, ordered(encoded, "dtw"))
     study.add(data.name, name, "four steps, mean vector, cosine", seed, ordered(encoded, "mean-cosine"))
-    for setting, found in study.untrained(encoder, data, seed).items():
-        study.add(data.name, name, f"{setting}, Bi-DTW", seed, found)
 
 
 def ndvr_dml(study: Study, data: ClipData, also_evaluated: list[ClipData], seed: int) -> None:

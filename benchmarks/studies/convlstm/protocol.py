@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -18,11 +19,23 @@ from jaxret.data.sampling.changes import CHANGES
 from jaxret.data.sampling.reading import read_encoded
 from jaxret.errors import MediaError
 from jaxret.metrics import average_precision, relevance_by_lists
+from jaxret.models.backbones.thumbnail import ThumbnailBackbone
+from jaxret.models.encoder import VideoEncoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.rank import SequenceRanking, sequence_distances
 from jaxret.retrieval.encode import clip_rows, frame_vectors
 
-__all__ = ["MEASURES", "EncodedData", "Media", "by_clip", "by_place", "encode_data", "figures", "sequences_of"]
+__all__ = [
+    "MEASURES",
+    "EncodedData",
+    "Media",
+    "by_clip",
+    "by_place",
+    "encode_at_shares",
+    "encode_data",
+    "figures",
+    "sequences_of",
+]
 
 MEASURES = {
     "mean vector, cosine": "mean-cosine",
@@ -98,6 +111,30 @@ def encode_data(encoder: Any, media: Media) -> EncodedData:
     """Everything that is compared, embedded."""
     colours = encoder.preprocessing.depth is None
     return EncodedData(media, partial(sequences_of, encoder, media=media), colours=colours)
+
+
+def encode_at_shares(encoder: VideoEncoder, media: Media, shares: Sequence[float]) -> list[EncodedData]:
+    """Everything that is compared, with the thumbnail beside an encoder's vectors at each of some shares.
+
+    Videos are embedded once: another share is another scale of either part.
+
+    Args:
+      encoder: with a thumbnail.
+      media: what is compared.
+      shares: of the squared distance, 0 to 1.
+    """
+    joined = encoder.backbone
+    assert isinstance(joined, ThumbnailBackbone)
+    sizes = (joined.backbone.embedding_size, joined.embedding_size - joined.backbone.embedding_size)
+    embed = functools.cache(partial(sequences_of, encoder, media=media))
+
+    def at(share: float) -> EncodedData:
+        scales = np.sqrt([(1 - share) / (1 - joined.share), share / joined.share])
+        factors = np.repeat(scales, sizes).astype(np.float32)
+        colours = encoder.preprocessing.depth is None
+        return EncodedData(media, lambda dataset: [each * factors for each in embed(dataset)], colours=colours)
+
+    return [at(share) for share in shares]
 
 
 def sequences_of(encoder: Any, dataset: MediaDataset, *, media: Media) -> list[np.ndarray]:

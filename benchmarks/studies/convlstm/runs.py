@@ -16,18 +16,22 @@ from jaxret.data.dataset import MediaDataset
 from jaxret.data.sampling.reading import read_chunks
 from jaxret.data.sampling.sift import sift_features
 from jaxret.models.descriptors.visual_words import SiftWordEncoder
+from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.clips import ndvr_dml
 from jaxret.recipes.conv_lstm import recipe as conv_lstm
 from jaxret.recipes.conv_lstm.settings import Step, StepRecord
+from jaxret.recipes.conv_lstm.thumbnail import with_thumbnail
+from jaxret.recipes.conv_lstm.train import encoder_of
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.training import LoopConfig, RunContext, RunFolder
 from jaxret.visual_words import Codebook, WordBags, bags_of_words, words_of_map
 
-__all__ = ["FOUR_STEPS", "autoencoder", "ndvr", "sift_bags"]
+__all__ = ["FOUR_STEPS", "autoencoder", "ndvr", "sift_bags", "sift_words", "untrained"]
 
 FOUR_STEPS: tuple[Step, ...] = ("pretrain", "triplet", "rank", "challenging")
+THUMBNAIL_SHARE = 0.3  # the largest that a training tries
 _SIZES: dict[str, Any] = {
     "image_size": 32,
     "embedding_size": 128,
@@ -70,11 +74,29 @@ def autoencoder(
     if like and (other := _run_of(folder, name, like, seed)).path.is_dir():
         common = takewhile(lambda pair: pair[0] == pair[1], zip(steps, like, strict=False))
         _take_steps(other, run, [step for step, _ in common])
-    epochs = epochs or data.epochs
+    config = _config_of(data, architecture, steps=steps, epochs=epochs or data.epochs, seed=seed)
+    if conv_lstm.train(config, RunContext(run, "conv-lstm")) is None:
+        raise SystemExit("the training was stopped: call again to go on")
+    return run
+
+
+def untrained(data: ClipData, architecture: str, folder: Path, *, seed: int) -> VideoEncoder:
+    """The encoder that `autoencoder` begins with, and a thumbnail beside its vectors with the largest share tried."""
+    config = _config_of(data, architecture, steps=FOUR_STEPS, epochs=data.epochs, seed=seed)
+    run = _run_of(folder, f"{_name_of(data)}-{architecture}", ["untrained"], seed)
+    context = RunContext(run, "conv-lstm")
+    model, drawn, config, _ = conv_lstm.prepare(config, context)
+    config = dataclasses.replace(config, thumbnail_share=THUMBNAIL_SHARE)
+    return with_thumbnail(encoder_of(model, config), drawn, config, context.log)
+
+
+def _config_of(
+    data: ClipData, architecture: str, *, steps: Sequence[Step], epochs: int, seed: int
+) -> conv_lstm.ConvLstmConfig:
     settings = {**_SIZES, "batch_size": 32, **data.settings}
     if not architecture.endswith("3d"):
         settings = {name: value for name, value in settings.items() if not name.startswith("depth")}
-    config = dataclasses.replace(
+    return dataclasses.replace(
         conv_lstm.RECIPE.config,
         data=data.unlabelled or data.spec,
         split_column=data.split_column,
@@ -86,9 +108,6 @@ def autoencoder(
         pretrain_epochs=min(epochs, data.pretrain_epochs),
         **settings,
     )
-    if conv_lstm.train(config, RunContext(run, "conv-lstm")) is None:
-        raise SystemExit("the training was stopped: call again to go on")
-    return run
 
 
 def _name_of(data: ClipData) -> str:

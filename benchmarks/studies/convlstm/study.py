@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from common import results_file
 from common.paths import DATA, JHMDB
-from flax import nnx
 from studies.convlstm.comparisons import THUMBNAIL_ALONE, UNTRAINED, UNTRAINED_THUMBNAIL
 from studies.convlstm.data import ClipData, digits_data, jhmdb_data, near_duplicate_data, walk_data
-from studies.convlstm.protocol import EncodedData, Media, encode_data, figures, sequences_of
-from studies.convlstm.runs import FOUR_STEPS, autoencoder
+from studies.convlstm.protocol import EncodedData, Media, encode_at_shares, figures
+from studies.convlstm.runs import FOUR_STEPS, THUMBNAIL_SHARE, autoencoder, untrained
 
 from jaxret.files import write_atomically
-from jaxret.models import Mean
-from jaxret.models.backbones.thumbnail import ThumbnailBackbone
-from jaxret.models.encoder import VideoEncoder
-from jaxret.models.registry import create_encoder
 from jaxret.models.store import fingerprint
-from jaxret.recipes.conv_lstm.thumbnail import without_thumbnail
 from jaxret.training import RunFolder
 
 __all__ = ["MODELS", "PLANE", "VOLUME", "Study", "ordered"]
@@ -66,29 +59,33 @@ class Study:
             self._media[data.name, seed] = Media(data, seed)
         return self._media[data.name, seed]
 
-    def untrained(self, encoder: Any, data: ClipData, seed: int) -> dict[str, dict[str, float]]:
-        """What an encoder of the same shape with random weights finds by Bi-DTW; M1 to M3 begin with the same ones.
+    def untrained(
+        self, architecture: str, data: ClipData, evaluated: Iterable[ClipData], seed: int
+    ) -> Iterator[tuple[ClipData, str, dict[str, float]]]:
+        """What a model's encoder finds by Bi-DTW before it is trained on a data set, with and without a thumbnail.
 
-        Where a thumbnail stands beside the trained encoder's vectors, also with that, at its share of the distance, and
-        what the thumbnail finds alone.
+        Args:
+          architecture: of `MODELS`; M1 to M3 begin with the same weights, which are measured once.
+          data: whose training clips the thumbnail's unit is of.
+          evaluated: the data sets that it is tried on.
+          seed: of the weights and of the draw.
+
+        Yields:
+          The data set, the setting and its figures.
         """
-        made = create_encoder(without_thumbnail(encoder).config, rngs=nnx.Rngs(seed))
-        tried = {UNTRAINED: made}
-        if isinstance(encoder.backbone, ThumbnailBackbone):
-            for setting, share in ((UNTRAINED_THUMBNAIL, encoder.backbone.share), (THUMBNAIL_ALONE, 1.0)):
-                tried[setting] = _beside_thumbnail(made, encoder.backbone, share, self.media(data, seed))
-        return {setting: self._figures_of(each, data, seed) for setting, each in tried.items()}
-
-    def _figures_of(self, made: VideoEncoder, data: ClipData, seed: int) -> dict[str, float]:
-        """By Bi-DTW, kept with the trainings."""
-        path = self.args.work / "untrained" / f"{fingerprint(made)}-{data.name.replace(' ', '-')}-{seed}.json"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            measured = ordered(encode_data(made, self.media(data, seed)), "bi-dtw")
-            with write_atomically(path) as partial:
-                partial.write_text(json.dumps(measured), encoding="utf-8")
-        found: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-        return found
+        encoder = untrained(data, architecture, self.args.work, seed=seed)
+        shares = {UNTRAINED: 0.0, UNTRAINED_THUMBNAIL: THUMBNAIL_SHARE, THUMBNAIL_ALONE: 1.0}
+        for each in evaluated:
+            path = self.args.work / "untrained" / f"{fingerprint(encoder)}-{each.name.replace(' ', '-')}-{seed}.json"
+            if not path.exists():
+                encoded = encode_at_shares(encoder, self.media(each, seed), list(shares.values()))
+                measured = {s: ordered(e, "bi-dtw") for s, e in zip(shares, encoded, strict=True)}
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with write_atomically(path) as partial:
+                    partial.write_text(json.dumps(measured), encoding="utf-8")
+            found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+            for setting, figures_of_setting in found.items():
+                yield each, setting, figures_of_setting
 
     @cached_property
     def copies(self) -> ClipData:
@@ -132,13 +129,3 @@ def ordered(encoded: EncodedData, measure: str) -> dict[str, float]:
     """By class (or place) first, then by clip, as in the paper's tables; after them those of changed queries."""
     found = figures(encoded, measure)
     return dict(sorted(found.items(), key=lambda entry: (": " in entry[0], entry[0].endswith("clip"))))
-
-
-def _beside_thumbnail(encoder: VideoEncoder, trained: ThumbnailBackbone, share: float, media: Media) -> VideoEncoder:
-    """The encoder with the trained one's thumbnail beside; the unit of vectors is that of videos that do not query."""
-    videos = sequences_of(encoder, media.dataset, media=media)
-    searched = np.concatenate([videos[number] for number in sorted(set(range(len(videos))) - set(media.tests))])
-    backbone = ThumbnailBackbone(encoder.backbone, share)
-    backbone.assign(2 * float(searched.astype(np.float64).var(axis=0).sum()), float(trained.units[1]))
-    mean = Mean(backbone.embedding_size, rngs=nnx.Rngs(0))  # which draws nothing
-    return VideoEncoder(backbone, mean, encoder.preprocessing, encoder.origin)

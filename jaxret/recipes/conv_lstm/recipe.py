@@ -53,14 +53,14 @@ from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes
 from jaxret.ranges import Count, CountOrZero, Positive, at_least
-from jaxret.recipes.conv_lstm.clip_table import open_videos, pixel_statistics, steps_data
-from jaxret.recipes.conv_lstm.initial import first_or_kept
+from jaxret.recipes.conv_lstm.clip_table import StepsData, open_videos, pixel_statistics, steps_data
+from jaxret.recipes.conv_lstm.initial import InitialEncoder, first_or_kept
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.train import train_in_steps
 from jaxret.recipes.recipe import Recipe, Run, RunContext
 from jaxret.training import refuse_unused
 
-__all__ = ["RECIPE", "ConvLstmConfig", "make_autoencoder", "resolve", "train"]
+__all__ = ["RECIPE", "ConvLstmConfig", "make_autoencoder", "prepare", "resolve", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,8 +206,14 @@ def make_autoencoder(config: ConvLstmConfig) -> ConvLstmAutoencoder:
     )
 
 
-def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
-    """Take the steps, index, evaluate and report; see `jaxret.recipes.conv_lstm.train`."""
+def prepare(
+    config: ConvLstmConfig, context: RunContext
+) -> tuple[ConvLstmAutoencoder, StepsData, ConvLstmConfig, InitialEncoder | None]:
+    """What a training begins with, as `train_in_steps` takes it: the model as it is made, the data, resolved settings.
+
+    Raises:
+      ConfigError: the data do not have what the steps need, or the settings do not go with them or with `initial_run`.
+    """
     initial = first_or_kept(config.initial_run, context.run.initial)
     dataset, splits = open_videos(config, context)
     config = resolve(config, dataset)
@@ -227,7 +233,13 @@ def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
     if config.pixel_mean is None and config.standardise_by == "data":
         mean, deviation = pixel_statistics(dataset, data.table, config.preprocessing(), threads=config.threads)
         config = dataclasses.replace(config, pixel_mean=mean, pixel_deviation=max(deviation, 1.0))
-    return train_in_steps(make_autoencoder(config), data, config, context, initial)
+    return make_autoencoder(config), data, config, initial
+
+
+def train(config: ConvLstmConfig, context: RunContext) -> Run | None:
+    """Take the steps, index, evaluate and report; see `jaxret.recipes.conv_lstm.train`."""
+    model, data, config, initial = prepare(config, context)
+    return train_in_steps(model, data, config, context, initial)
 
 
 RECIPE = Recipe(

@@ -20,7 +20,7 @@ from jaxret.recipes.opening import LabelledData
 from jaxret.recipes.recipe import Run
 from jaxret.training import RunContext, RunFolder
 
-__all__ = ["train_in_steps"]
+__all__ = ["encoder_of", "train_in_steps"]
 
 
 def train_in_steps(
@@ -49,7 +49,7 @@ def train_in_steps(
     Raises:
       ConfigError: the data do not have what the steps need, or the run was made with other settings.
     """
-    encoder, untrained = _encoder_of(model, config), _encoder_of(nnx.clone(model), config)
+    encoder, untrained = encoder_of(model, config), encoder_of(nnx.clone(model), config)
     context.log(
         f"encoder: {encoder.summary}; {parameter_count(model.backbone):,} parameters, and"
         f" {parameter_count(model.decoder):,} of the decoder; {len(data.table)} training clips"
@@ -84,7 +84,7 @@ def train_in_steps(
     return finish_run(embedded, config, context, extras=extras)
 
 
-def _encoder_of(model: ConvLstmAutoencoder, config: StepsConfig) -> VideoEncoder:
+def encoder_of(model: ConvLstmAutoencoder, config: StepsConfig) -> VideoEncoder:
     """The encoder of videos whose backbone is the autoencoder's own."""
     mean = Mean(model.backbone.embedding_size, rngs=nnx.Rngs(config.seed))
     return VideoEncoder(model.backbone, mean, config.preprocessing())
