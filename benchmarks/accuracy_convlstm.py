@@ -24,6 +24,8 @@ did not train query all, as they are and played backwards. mAP is the mean of i 
   the same encoder by cosine.
 - `sift`, `ndvr`: SIFT words (one bag a video, 500 words) and NDVR-DML on MobileNet V1.
 - `places`: of the walk, what would be found by the places that train, were they known exactly, and by chance.
+- `best-places`: of M1 to M3 on the walk, trained on as many places as agree best with being near among training
+  pieces, in the place of four.
 - `thumbnails`: of M1 to M3 on JHMDB: the first two steps, with and without a thumbnail beside the vectors.
 - `copies`: the same on the near duplicates; `reconstructions`: the error of the autoencoders before.
 - `ablations`: of M3 on JHMDB: the steps one after the other, and ways of ranking; `plain`: three steps, a plain second
@@ -61,7 +63,7 @@ from studies.convlstm.ablations import (
 from studies.convlstm.comparisons import compared, strength_curves
 from studies.convlstm.full import full_size_rows
 from studies.convlstm.methods import models, ndvr_dml_on, on_every_data_set, sift_words_on, untrained
-from studies.convlstm.places import places_on
+from studies.convlstm.places import best_places, places_on
 from studies.convlstm.plots import draw_strengths
 from studies.convlstm.study import MODELS, PLANE, VOLUME, Study
 
@@ -86,6 +88,7 @@ STUDIES: dict[str, Callable[[Study], None]] = {
     "sift": on_every_data_set("sift", sift_words_on),
     "ndvr": on_every_data_set("ndvr", ndvr_dml_on),
     "places": on_every_draw("places", "walk", places_on),
+    "best-places": best_places,
     "ablations": on_every_draw("ablations", "jhmdb", ablations_of),
     "thumbnails": after_two_steps("thumbnails", thumbnails_of),
     "copies": after_two_steps("copies", copies_of),

@@ -51,6 +51,13 @@ from jaxret.training.objectives import registry
         ("conv-lstm", {"steps": ["pretrain"], "samples_per_class": 2}, "samples_per_class=2 has no effect"),
         ("conv-lstm", {"steps": ["pretrain", "rank"], "loss_unit": "distance"}, "loss_unit='distance' has no effect"),
         ("conv-lstm-paper", {"steps": ["pretrain"], "loss_unit": "margin"}, "loss_unit='margin' has no effect"),
+        (
+            "conv-lstm",
+            {"steps": ["triplet"], "architecture": "m3", "transformer_heads": 2},
+            "transformer_heads=2 has no",
+        ),
+        ("conv-lstm", {"initial_run": "a", "standardise_by": "data"}, "='data' .* as by the encoder of initial_run=a"),
+        ("conv-lstm", {"initial_run": "a", "pixel_mean": 9.0, "pixel_deviation": 2.0}, "pixel_mean=9.0 has no effect"),
         ("conv-lstm", {"steps": ["pretrain"], "margin": 0.5}, "margin=0.5 has no effect: it is of the steps with la"),
     ],
 )

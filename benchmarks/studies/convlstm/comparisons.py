@@ -58,6 +58,11 @@ def compared() -> Iterator[Comparison]:
         for plain in (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE):
             yield Comparison(_WALK, method, f"four steps, less {plain}", ours, (_WALK, method, f"{plain}, Bi-DTW"))
         yield Comparison(_WALK, method, "four steps, less SIFT words", ours, (_WALK, "SIFT words", "cosine"))
+        on_six = (_WALK, method, "four steps on 6 places, Bi-DTW")
+        yield Comparison(_WALK, method, "four steps on 6 places, less on 4", on_six, ours)
+        yield Comparison(
+            _WALK, method, "four steps on 6 places, less SIFT words", on_six, (_WALK, "SIFT words", "cosine")
+        )
     before = (_VIDEOS, "M3", f"{UNTRAINED}, Bi-DTW")
     yield Comparison(_VIDEOS, "M3", "two steps, less untrained", (_ABLATIONS, "M3", TWO_STEPS), before)
     for beside, steps in (

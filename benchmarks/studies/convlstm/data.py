@@ -125,16 +125,18 @@ def places_of(poses: Sequence[np.ndarray], count: int = PLACES) -> np.ndarray:
     return np.asarray(KMeans(count, n_init=10, random_state=0).fit_predict(features))
 
 
-def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, degrees: float = 20.0) -> ClipData:
+def walk_data(
+    source: Path, work: Path, *, seed: int, places: int = PLACES, distance: float = 0.3, degrees: float = 20.0
+) -> ClipData:
     """An RGB-D walk cut into pieces; those near each other in space, and not in time, are right by place.
 
-    For the triplet loss pieces are labelled by `places_of`. Of five pieces after each other three train; which ones
-    depends on the seed.
+    For the triplet loss pieces are labelled by `places_of`, so many. Of five pieces after each other three train; which
+    ones depends on the seed.
     """
-    folder = work / f"walk-{seed}"
+    named = "RGB-D walk" if places == PLACES else f"RGB-D walk of {places} places"
+    folder = work / f"{named.removeprefix('RGB-D ').replace(' ', '-')}-{seed}"
     whole, walk = (open_rgbd(RgbdFolders(str(source), frames=frames)) for frames in (None, SEGMENT))
     poses = walk_poses(source)
-    places = places_of(poses)
     table = folder / "labels.csv"
     if not table.exists():
         for number in range(len(walk)):
@@ -146,7 +148,7 @@ def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, deg
             table,
             [
                 (f"{number:02}", f"place {place}", f"{number:02}", PARTS[(number + seed) % len(PARTS)])
-                for number, place in enumerate(places)
+                for number, place in enumerate(places_of(poses, places))
             ],
         )
     times = whole.times(0)
@@ -155,7 +157,7 @@ def walk_data(source: Path, work: Path, *, seed: int, distance: float = 0.3, deg
     near = place_partners(whole.poses(0), times, spans, distance=distance, degrees=degrees, apart=0.1)
     settings = {"batch_size": 8, "frames": 6, "chunk_seconds": 0.5}
     settings |= {"depth_planes": 8, "depth_near": 0.5, "depth_far": 4.5}
-    return ClipData("RGB-D walk", f"rgbd:{folder}", "split", settings, 12, 12, _untrained, near=near)
+    return ClipData(named, f"rgbd:{folder}", "split", settings, 12, 12, _untrained, near=near)
 
 
 def _write_table(path: Path, rows: Sequence[tuple[object, ...]]) -> str:

@@ -7,13 +7,18 @@ each piece its place and nothing else would find what `places_on` says.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import numpy as np
 from common.paths import DATA
-from studies.convlstm.data import PLACES, ClipData, places_of, walk_poses
-from studies.convlstm.protocol import by_place
-from studies.convlstm.study import Study
+from studies.convlstm.data import PLACES, ClipData, places_of, walk_data, walk_poses
+from studies.convlstm.protocol import by_place, encode_data
+from studies.convlstm.study import PLANE, Study, ordered
 
-__all__ = ["places_on"]
+from jaxret.models.store import load_encoder
+
+__all__ = ["best_places", "places_on"]
 
 _COUNTS = range(2, 10)
 _DRAWS = 1000  # of the order among pieces that are told apart by nothing
@@ -32,10 +37,34 @@ def places_on(study: Study, seed: int) -> None:
         every = agreement(places[count], data, list(range(len(poses))))
         figures = {"F1 of one place for near, training pieces": found, "all pieces": every}
         study.add(f"{data.name}: places", "camera poses", f"of {count}", seed, figures)
-    best = max(agreeing, key=agreeing.__getitem__)
-    for count in dict.fromkeys((1, PLACES, best)):
+    for count in dict.fromkeys((1, PLACES, best_count(data, poses))):
         figures = {"mAP by place": found_by(places[count], data, seed)}
         study.add(data.name, "places known exactly", f"of {count}", seed, figures)
+
+
+def best_places(study: Study) -> None:
+    """M1 to M3 trained on as many places as agree best among training pieces, in parts of one draw and one model."""
+    for seed in study.seeds("walk"):
+        for architecture in study.models(PLANE):
+            study.part(f"best-places-{seed}-{architecture}", partial(best_places_on, study, seed, architecture))
+
+
+def best_places_on(study: Study, seed: int, architecture: str) -> None:
+    """What a model finds on one draw, where its triplet loss learns so many places."""
+    data, poses = study.data("walk", seed), walk_poses(DATA / "rgbd_office")
+    count = best_count(data, poses)
+    labelled = walk_data(DATA / "rgbd_office", study.args.work, seed=seed, places=count)
+    encoder = load_encoder(study.train(labelled, architecture, seed).encoder)
+    encoded = encode_data(encoder, study.media(data, seed))
+    for measure in ("Bi-DTW", "DTW"):
+        setting = f"four steps on {count} places, {measure}"
+        study.add(data.name, PLANE[architecture], setting, seed, ordered(encoded, measure.lower()))
+
+
+def best_count(data: ClipData, poses: Sequence[np.ndarray]) -> int:
+    """The number of places that agrees best with being near among training pieces; the first of equals."""
+    training = [number for number, item in enumerate(data.dataset().items) if item.split == "train"]
+    return max(_COUNTS, key=lambda count: agreement(places_of(poses, count), data, training))
 
 
 def found_by(places: np.ndarray, data: ClipData, seed: int) -> float:

@@ -133,7 +133,7 @@ class ConvLstmConfig(StepsConfig):
         """And those of a decoder that is not trained."""
         yield from super().idle_settings()
         if "pretrain" not in self.steps:
-            yield ("bins",), f"they are of the step pretrain, and steps are {', '.join(self.steps)}"
+            yield ("bins", "transformer"), f"they are of the step pretrain, and steps are {', '.join(self.steps)}"
 
     @property
     def depth(self) -> DepthPlanes | None:

@@ -125,6 +125,9 @@ class StepsConfig(ClipConfig):
             yield of_triplets, f"it is of the steps {', '.join(_TRIPLET_STEPS)}, and steps are {steps}"
         if not self.needs_labels:
             yield ("margin",), f"it is of the steps with labels, and steps are {steps}"
+        if self.initial_run is not None:
+            pixels = ("standardise_by", "pixel_mean", "pixel_deviation")
+            yield pixels, f"pixels are standardised as by the encoder of initial_run={self.initial_run}"
 
     @property
     def views(self) -> int:
