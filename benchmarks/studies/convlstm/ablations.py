@@ -100,8 +100,10 @@ def thumbnails_of(study: Study, seed: int, architecture: str) -> None:
 
 
 def copies_of(study: Study, seed: int, architecture: str) -> None:
-    """The same on near duplicates."""
+    """The same on near duplicates, and by the encoder before its training."""
     data, name, _ = ablated(study, seed, architecture)
+    for setting, found in study.untrained(architecture, data, study.copies, seed).items():
+        study.add(study.copies.name, name, f"{setting}, Bi-DTW", seed, found)
     what = f"{study.copies.name}: two steps"
     with_and_without_thumbnail(study, two_steps(study, data, architecture, seed), study.copies, (name, what), seed)
 

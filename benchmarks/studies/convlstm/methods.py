@@ -59,10 +59,10 @@ def untrained(study: Study) -> None:
 
 
 def untrained_on(study: Study, key: str, seed: int, architecture: str) -> None:
-    """An encoder with random weights on one data set; of JHMDB also on the near duplicates."""
+    """An encoder with random weights on one data set."""
     data, name = study.data(key, seed), MODELS[key][architecture]
-    for each, setting, found in study.untrained(architecture, data, study.evaluated(key, data), seed):
-        study.add(each.name, name, f"{setting}, Bi-DTW", seed, found)
+    for setting, found in study.untrained(architecture, data, data, seed).items():
+        study.add(data.name, name, f"{setting}, Bi-DTW", seed, found)
 
 
 def model_on(study: Study, key: str, seed: int, architecture: str) -> None:

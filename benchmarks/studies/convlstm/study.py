@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 
@@ -60,32 +60,27 @@ class Study:
         return self._media[data.name, seed]
 
     def untrained(
-        self, architecture: str, data: ClipData, evaluated: Iterable[ClipData], seed: int
-    ) -> Iterator[tuple[ClipData, str, dict[str, float]]]:
-        """What a model's encoder finds by Bi-DTW before it is trained on a data set, with and without a thumbnail.
+        self, architecture: str, data: ClipData, evaluated: ClipData, seed: int
+    ) -> dict[str, dict[str, float]]:
+        """What a model's encoder finds by Bi-DTW before it is trained on a data set, by setting.
 
         Args:
           architecture: of `MODELS`; M1 to M3 begin with the same weights, which are measured once.
           data: whose training clips the thumbnail's unit is of.
-          evaluated: the data sets that it is tried on.
+          evaluated: what it is tried on.
           seed: of the weights and of the draw.
-
-        Yields:
-          The data set, the setting and its figures.
         """
         encoder = untrained(data, architecture, self.args.work, seed=seed)
         shares = {UNTRAINED: 0.0, UNTRAINED_THUMBNAIL: THUMBNAIL_SHARE, THUMBNAIL_ALONE: 1.0}
-        for each in evaluated:
-            path = self.args.work / "untrained" / f"{fingerprint(encoder)}-{each.name.replace(' ', '-')}-{seed}.json"
-            if not path.exists():
-                encoded = encode_at_shares(encoder, self.media(each, seed), list(shares.values()))
-                measured = {s: ordered(e, "bi-dtw") for s, e in zip(shares, encoded, strict=True)}
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with write_atomically(path) as partial:
-                    partial.write_text(json.dumps(measured), encoding="utf-8")
-            found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
-            for setting, figures_of_setting in found.items():
-                yield each, setting, figures_of_setting
+        path = self.args.work / "untrained" / f"{fingerprint(encoder)}-{evaluated.name.replace(' ', '-')}-{seed}.json"
+        if not path.exists():
+            encoded = encode_at_shares(encoder, self.media(evaluated, seed), list(shares.values()))
+            measured = {setting: ordered(each, "bi-dtw") for setting, each in zip(shares, encoded, strict=True)}
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with write_atomically(path) as partial:
+                partial.write_text(json.dumps(measured), encoding="utf-8")
+        found: dict[str, dict[str, float]] = json.loads(path.read_text(encoding="utf-8"))
+        return found
 
     @cached_property
     def copies(self) -> ClipData:
