@@ -146,6 +146,7 @@ def test_queries_that_cannot_be_read_are_told(tmp_path: Path, index: Retriever) 
         ({"share": 1.0}, "share must be above 0 and below 1, got 1.0"),
         ({"changes": ()}, "changes must name each once, and one at least"),
         ({"changes": ("sepia",)}, "changes must be of colour, .* got 'sepia'"),
+        ({"changes": ("blur",), "strengths": (0.0,)}, "changes=.'blur'. have no effect: strengths are 0 alone"),
         ({"strengths": (0.5, 0.5)}, "strengths must name each once"),
         ({"strengths": (1.5,)}, "strengths must be 0 to 1, got 1.5"),
     ],

@@ -99,10 +99,11 @@ def evaluate_cropped(index: MediaIndex, encoder: VideoEncoder, request: Evaluati
             figures[group] |= _named(found, by)
             chance[group] |= _named(chance_figures(searching.items, searched.items, protocol), by)
         figures[group]["queries"] = float(len(queries.numbers))
+    changed = f"; changed: {', '.join(settings.changes)}" if any(settings.strengths) else ""
     words = (
         f"{space} space by {measure}; queries of {settings.runs} runs of frames of a video with gaps between, together"
-        f" {settings.share:.0%} of its frames; changed: {', '.join(settings.changes)}; {len(gallery.items)} videos are"
-        f" searched{_fewer(index, ids, request.queries.count)}{_left_out(crops)}"
+        f" {settings.share:.0%} of its frames{changed}; {len(gallery.items)} videos are searched"
+        f"{_fewer(index, ids, request.queries.count)}{_left_out(crops)}"
     )
     return Report(figures, words, options, settings, {"chance": chance}, remarks=list(remarks))
 
