@@ -223,7 +223,7 @@ def refuse_idle(config: Any, usual: Any = None) -> None:
     Args:
       config: a dataclass. It, and the dataclasses among its fields, may tell in a method `idle_settings()` the names of
         fields that do nothing, with the reason.
-      usual: the settings that it was made from, such as a recipe's, which nobody has chosen; None: the class's own.
+      usual: the settings that it was made from, such as those of a recipe, which are no choice; None: the class's own.
 
     Raises:
       ConfigError: one of them was chosen.
