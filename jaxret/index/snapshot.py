@@ -267,11 +267,13 @@ def open_snapshot(root: Path, known: Snapshot | None = None) -> Snapshot:
         manifest = read_manifest(root)
         if known is not None and manifest == known.manifest:
             return known
-        if known is not None and manifest.encoder.fingerprint != known.manifest.encoder.fingerprint:
-            raise EncoderMismatchError(
-                f"{root} was made anew by the encoder {manifest.encoder.fingerprint}; it was opened with"
-                f" {known.manifest.encoder.fingerprint}: open it again"
-            )
+        if known is not None:
+            now, before = manifest.encoder, known.manifest.encoder
+            if now.fingerprint != before.fingerprint:
+                told = f"by the encoder {now.fingerprint}; it was opened with {before.fingerprint}"
+                raise EncoderMismatchError(f"{root} was made anew {told}: open it again")
+            if now.preprocessing != before.preprocessing:
+                raise EncoderMismatchError(f"{root} was made anew with other preprocessing: open it again")
         try:
             segments = [
                 opened[entry.name].with_entry(entry)

@@ -144,9 +144,9 @@ class Jobs:
 
         def work() -> None:
             try:
-                job.index.retriever.index.refresh()
+                job.index.refresh()
                 job.tell("cancelled" if job.cancelled.is_set() else "done")
-            except (JaxretError, OSError) as error:
+            except (ApiError, JaxretError, OSError) as error:
                 job.error = str(error)
                 job.tell("failed")
 

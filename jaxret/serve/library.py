@@ -16,6 +16,7 @@ import numpy as np
 
 from jaxret.cli.option_fields import option_fields
 from jaxret.data.items import MediaItem
+from jaxret.errors import EncoderMismatchError
 from jaxret.retrieval import RegionSearch, Retriever
 from jaxret.retrieval.store import index_folder
 from jaxret.serve.errors import ApiError
@@ -56,6 +57,18 @@ class OpenIndex:
         self.id, self.name, self.retriever = id, name, retriever
         self._lock = threading.Lock()
         self._kept: collections.OrderedDict[Any, Any] = collections.OrderedDict()
+
+    def refresh(self) -> None:
+        """Move to what other programs have made of the index.
+
+        Raises:
+          ApiError: it was made anew by another encoder, which must be opened first.
+          IndexFormatError: it is none any more.
+        """
+        try:
+            self.retriever.index.refresh()
+        except EncoderMismatchError as error:
+            raise ApiError(409, f"{error}, by ending jaxret serve and starting it anew") from error
 
     def item(self, id: str) -> MediaItem:
         """An item by the name that requests have for it.

@@ -210,8 +210,8 @@ class Searches:
 
     def _found(self, search: Search, options: Any) -> list[Hit]:
         request, index = search.request, search.index
+        index.refresh()
         retriever = index.retriever
-        retriever.index.refresh()  # other programs may have changed it
         encoded = self.encode(index, request.what, options, search)
         search.at("rank")
         begun = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import shutil
 import subprocess
@@ -278,6 +279,15 @@ def test_an_open_index_does_not_follow_a_folder_to_another_encoder(make):
             change()
     assert list(index.items) == items
     assert keys(MediaIndex.open(index.folder)) == ["of another encoder"]
+
+
+def test_an_open_index_does_not_follow_a_folder_to_other_preprocessing(make):
+    index = make.filled()
+    shutil.rmtree(index.folder)
+    other = dataclasses.replace(make.encoder, preprocessing=Preprocessing(height=64, width=64))
+    MediaIndex.create(index.folder, spaces=index.spaces.values(), encoder=other)
+    with pytest.raises(EncoderMismatchError, match="made anew with other preprocessing: open it again"):
+        index.refresh()
 
 
 def test_refresh_tells_of_a_folder_that_was_made_anew_at_the_same_revision(make):
