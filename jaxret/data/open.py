@@ -113,6 +113,8 @@ def open_dataset(
       MediaError: a single file that cannot be read.
     """
     name = os.fspath(spec)
+    if not name:  # as of a variable of the shell that is not set: the folder at hand is named "."
+        raise ConfigError(f"no data set: its name is empty; choose {_CHOICES}")
     if name == "moving-digits":
         return MovingDigits()
     if name.startswith("tfds:"):

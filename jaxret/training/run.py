@@ -73,10 +73,9 @@ class RunFolder:
         if not os.access(there, os.W_OK):
             raise ConfigError(f"{path} cannot be made: {there} may not be written to; give another --out")
         if path.exists() and any(file != self.lock for file in path.iterdir()):
-            raise ConfigError(
-                f"{path} is not empty. To go on with the run in it: {command_line_of('train', '--resume', path)}; "
-                "to start anew: give another --out"
-            )
+            resume = command_line_of("train", "--resume", path)
+            go_on = f"To go on with the run in it: {resume}; to" if self.config.exists() else "To"
+            raise ConfigError(f"{path} is not empty. {go_on} start anew: give another --out")
 
     @classmethod
     def next_free(cls, parent: Path, name: str) -> Path:
@@ -126,7 +125,7 @@ class RunFolder:
         try:
             settings = json.loads(self.config.read_text(encoding="utf-8"))
             recipe = settings.pop("recipe")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise ConfigError(f"{self.path} holds no run: there is no config.json in it") from None
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ConfigError(f"{self.config} is damaged: {error!r}") from error

@@ -76,6 +76,7 @@ def test_single_file(written, tmp_path):
         ("nowhere/at/all", "there is no file or folder 'nowhere/at/all'"),
         ("nowhere.mp4", "there is no file or folder 'nowhere.mp4'"),
         (__file__, f"'{__file__}' is no media file"),
+        ("", "its name is empty"),
     ],
 )
 def test_unknown_spec_lists_the_choices(spec, told):

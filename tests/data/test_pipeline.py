@@ -131,7 +131,7 @@ def test_all_broken_is_an_error():
 
     with (
         TrainingInput(hopeless, ShuffledBatches(4, 2), threads=2) as stream,
-        pytest.raises(MediaError, match="16 others in its place cannot be read"),
+        pytest.raises(MediaError, match=r"16 others in its place cannot be read, the last: [0-3]: is broken"),
     ):
         next(stream)
 

@@ -49,8 +49,16 @@ def test_a_lock_of_a_killed_training_is_no_run(tmp_path: Path) -> None:
     run.lock.touch()
     with RunFolder.new(tmp_path).held():
         run.config.touch()
-    with pytest.raises(ConfigError, match="is not empty"):
+    with pytest.raises(ConfigError, match=r"is not empty\. To go on with the run in it: "):
         RunFolder.new(tmp_path)
+
+
+def test_a_folder_or_a_file_that_is_no_run_is_not_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").touch()
+    with pytest.raises(ConfigError, match=r"is not empty\. To start anew: give another --out"):
+        RunFolder.new(tmp_path)
+    with pytest.raises(ConfigError, match=r"photo\.jpg holds no run"):
+        RunFolder(tmp_path / "photo.jpg").read_config()
 
 
 def test_another_process_takes_the_folder_as_the_first_has_found_it(

@@ -148,15 +148,18 @@ class TrainingInput(Iterator[Batch]):
         row += self._first_row
         item = int(self._items(step)[row])
         wanted = item
+        last = ""
         for attempt in range(_REPLACEMENTS + 1):
             rng = np.random.default_rng([self._seed, 3, step, row, attempt])
             try:
                 return self._read(item, rng)
             except MediaError as error:
+                last = str(error)
                 with self._lock:
-                    self.broken[item] = str(error)
+                    self.broken[item] = last
                 item = self._plan.replacement(wanted, rng)
-        raise MediaError(f"item {wanted}", f"it and {_REPLACEMENTS} others in its place cannot be read")
+        told = f"it and {_REPLACEMENTS} others in its place cannot be read, the last: {last}"
+        raise MediaError(f"item {wanted}", told)
 
     def _items(self, step: int) -> npt.NDArray[np.int64]:
         """Batch `step` of the plan, worked out once for all its rows."""
