@@ -107,8 +107,9 @@ def test_codes_are_chosen_by_both_scores_held_out_ones_twice_among_those_that_ho
         (2.0, 10.0): np.array([[0.3, 0.5], [0.5, 0.5]]),  # 0.4 x 0.5 ** 2, of the one above 0.5 x 0.4 ** 2
         (2.0, 30.0): np.array([[0.1, 0.5], [0.3, 0.6]]),
     }
-    assert _best(scores, before=before) == (2.0, 10.0)
-    assert _best(scores, before=before + 0.2) == (1.0, 10.0)
+    assert _best(scores, before=before, power=2) == (2.0, 10.0)
+    assert _best(scores, before=before, power=1) == (1.0, 30.0)  # 0.5 x 0.4, of the other 0.4 x 0.5: the first
+    assert _best(scores, before=before + 0.2, power=2) == (1.0, 10.0)
 
 
 def test_codes_of_the_means_stay_where_nothing_that_is_tried_is_worth_more() -> None:

@@ -27,6 +27,8 @@ class OpenSetSettings:
       doubts: candidates for the doubt of codes, at least 1 (see `jaxret.models.temporal.open_set_hash`).
       marks: candidates for the share of a code's bits that are marks, at least 0 and below 1 (see
         `jaxret.training.open_set.codes`).
+      held_out_power: of the held-out mAP in what codes are chosen by, at least 0: how many times it counts. Rounding
+        harms held-out classes most, and rounds, which choose by them, promise too much of them.
       rounds: in which classes are held out.
       held_out: share of the classes that each round holds out.
       weight_of_few: the most that the posterior weighs where a round holds out fewer than three classes, above 0;
@@ -43,6 +45,7 @@ class OpenSetSettings:
     code_weights: Sequence[float] = (1.0, 0.5, 0.25)
     doubts: Sequence[float] = (30.0, 100.0, 300.0)
     marks: Sequence[float] = (0.0, 1 / 32, 1 / 16)
+    held_out_power: float = 2.0
     rounds: int = 5
     held_out: float = 0.3
     weight_of_few: float = 0.25
@@ -60,6 +63,7 @@ class OpenSetSettings:
         _check("weight_of_few", (self.weight_of_few,), 0, included=False)
         _check("doubts", self.doubts, 1, included=True)
         _check("marks", self.marks, 0, included=True)
+        _check("held_out_power", (self.held_out_power,), 0, included=True)
         if max(self.marks) >= 1:
             raise ConfigError(f"marks must be shares of a code's bits below 1, got {max(self.marks)!r}")
 

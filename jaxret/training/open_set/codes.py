@@ -77,6 +77,14 @@ def choose_codes(
       settings: the candidates.
       bits: of the codes.
     """
+    return chosen(fit, *tried_codes(trials, rounds, settings, bits), settings)
+
+
+def tried_codes(
+    trials: Trials, rounds: Sequence[Round], settings: OpenSetSettings, bits: int
+) -> tuple[Floats, dict[tuple[float, float, float], Floats]]:
+    """What codes of the mean vectors find in the rounds, (rounds, 2), and what each weight, doubt and share of marks
+    gives; arguments as of `choose_codes`."""
     items, bits = trials.items, min(bits, _CHOICE_BITS)
     plain = [fit_itq(items.mean[deal.fitted], bits, seed=settings.seed) for deal in trials.deals]
     before = trials.scores([_signs(planes(items.mean)) for planes in plain])
@@ -94,8 +102,16 @@ def choose_codes(
             for (doubt, share), made in signs.items():
                 made.append(codes.marked(share).signs(one, known, weight, doubt))
         found |= {(weight, *choice): trials.scores(made) for choice, made in signs.items()}
-    best = _best(found, before=before)
-    if _worth(before) >= _worth(found[best]):
+    return before, found
+
+
+def chosen(
+    fit: OpenSetFit, before: Floats, found: Mapping[tuple[float, float, float], Floats], settings: OpenSetSettings
+) -> OpenSetFit:
+    """The same with the weight, the doubt and the share of marks of the best of what was tried (`tried_codes`)."""
+    power = settings.held_out_power
+    best = _best(found, before=before, power=power)
+    if _worth(before, power) >= _worth(found[best], power):
         return dataclasses.replace(fit, weight=0.0, kept_gain=0.0, held_out_gain=0.0)
     weight, doubt, share = best
     kept, held_out = map(float, (found[best] - before).mean(axis=0))
@@ -125,20 +141,20 @@ def _signs(linear: Floats) -> Floats:
     return np.where(linear >= 0, 1.0, -1.0)
 
 
-def _best(scores: Mapping[Choice, Floats], *, before: Floats) -> Choice:
+def _best(scores: Mapping[Choice, Floats], *, before: Floats, power: float) -> Choice:
     """The choice that is worth most among those that lose nothing on held-out classes; where all lose, among all.
 
     Args:
       scores: (rounds, 2) of each, of kept and of held-out classes.
       before: the scores of codes of the mean vectors.
+      power: of the held-out mAP.
     """
     least = before.mean(axis=0)[1]
-    return max(scores, key=lambda choice: (scores[choice].mean(axis=0)[1] >= least, _worth(scores[choice])))
+    return max(scores, key=lambda choice: (scores[choice].mean(axis=0)[1] >= least, _worth(scores[choice], power)))
 
 
-def _worth(scores: Floats) -> float:
-    """The kept mAP times the square of the held-out one, of scores (rounds, 2). A tenth more counts alike wherever a
-    score stands, and twice on held-out classes: rounding harms those most, and rounds, which choose by them, promise
-    too much of them."""
+def _worth(scores: Floats, power: float) -> float:
+    """The kept mAP times the held-out one to that power, of scores (rounds, 2). A tenth more counts alike wherever a
+    score stands."""
     kept, held_out = scores.mean(axis=0)
-    return float(kept * held_out**2)
+    return float(kept * held_out**power)

@@ -74,39 +74,73 @@ def fit_open_set(
     hashed = encoder if isinstance(encoder, OpenSetHash) else None
     sequence = encoder if hashed is None else hashed.encoder
     assert isinstance(sequence, OpenSetEncoder)
+    shown = show_posteriors(sequence, vectors, labels, sources, settings, rounds)
+    fit = shown.fit
+    if hashed is not None:
+        fit = choose_codes(shown.trials, shown.rounds, fit, settings.for_classes(sequence.classes), hashed.code_bits)
+    _assign(sequence, shown.whole.classifier, calibrated(shown.rounds), shown.nuisances)
+    sequence.weight = fit.weight
+    if hashed is not None:
+        codes = fit_codes(shown.items, shown.rounds, shown.whole, fit, bits=hashed.code_bits, seed=settings.seed)
+        hashed.assign(codes.planes.mean, codes.planes.normals, codes.planes.offsets)
+        hashed.assign_codewords(codes.codewords, fit.doubt or 1.0)
+    return fit
+
+
+@dataclasses.dataclass(frozen=True)
+class Posteriors:
+    """What an encoder of vectors consists of, and what codes are fitted on.
+
+    Attributes:
+      items: all.
+      trials: of those that the rounds look at.
+      fit: what was chosen by vectors.
+      rounds: with the classifier that was chosen.
+      nuisances: shortened as was chosen.
+      whole: all items as the encoder sees them that is fitted on all.
+    """
+
+    items: Items
+    trials: Trials
+    fit: OpenSetFit
+    rounds: Sequence[Round]
+    nuisances: Nuisances
+    whole: Round
+
+
+def show_posteriors(
+    encoder: OpenSetEncoder,
+    vectors: ArrayLike,
+    labels: Sequence[int] | NDArray[np.int64],
+    sources: Sequence[object],
+    settings: OpenSetSettings,
+    rounds: Sequence[LearnedWithout] = (),
+) -> Posteriors:
+    """All that comes before codes, of an encoder that stays as it is; arguments as of `fit_open_set`."""
     numbers = np.asarray(labels, np.int64)
     found = np.unique(numbers)
-    if len(found) != sequence.classes or found[0] != 0 or found[-1] != sequence.classes - 1:
-        raise ConfigError(f"each of the {sequence.classes} classes needs an item, got items of {len(found)}")
+    if len(found) != encoder.classes or found[0] != 0 or found[-1] != encoder.classes - 1:
+        raise ConfigError(f"each of the {encoder.classes} classes needs an item, got items of {len(found)}")
     if len(found) < 3:
         raise ConfigError(f"holding classes out needs at least 3 training classes, got {len(found)}")
-    if bool(sequence.learned) != bool(rounds) or len(rounds) == 1:
-        raise ValueError(f"an encoder with {sequence.learned} learned numbers, and {len(rounds)} rounds")
+    if bool(encoder.learned) != bool(rounds) or len(rounds) == 1:
+        raise ValueError(f"an encoder with {encoder.learned} learned numbers, and {len(rounds)} rounds")
     names = np.array([str(source) for source in sources])
     source_numbers = np.unique(names, return_inverse=True)[1].astype(np.int64)
-    items = Items.of(vectors, numbers, source_numbers, sequence.learned)
+    items = Items.of(vectors, numbers, source_numbers, encoder.learned)
     rng = np.random.default_rng(settings.seed)
     some = _some_of_each(numbers, rng)
     tried = items.take(some)
     held_out = [one.held_out for one in rounds] or hold_out(numbers[some], names[some].tolist(), settings, rng)
     deals = [Deal.of(one, numbers[some], names[some].tolist()) for one in held_out]
-    seen = [Items.of(one.vectors, numbers, source_numbers, sequence.learned).take(some) for one in rounds]
-    trials = Trials(tried, deals, seen or [tried] * len(deals), sequence.nuisances)
+    seen = [Items.of(one.vectors, numbers, source_numbers, encoder.learned).take(some) for one in rounds]
+    trials = Trials(tried, deals, seen or [tried] * len(deals), encoder.nuisances)
     # Encoders that were made without nuisances keep their mean vectors.
-    strength = trials.best_strength(settings.strengths) if sequence.nuisances else None
-    choices = settings.for_classes(sequence.classes)
-    fit, fitted = trials.best_posterior(strength, choices)
-    if hashed is not None:
-        fit = choose_codes(trials, fitted, fit, choices, hashed.code_bits)
-    nuisances = nuisances_of(items, strength, sequence.nuisances)
+    strength = trials.best_strength(settings.strengths) if encoder.nuisances else None
+    fit, fitted = trials.best_posterior(strength, settings.for_classes(encoder.classes))
+    nuisances = nuisances_of(items, strength, encoder.nuisances)
     whole = Round.make(items, Deal.of_nothing(len(numbers)), nuisances(items.mean), fit.inverse_regularisation)
-    _assign(sequence, whole.classifier, calibrated(fitted), nuisances)
-    sequence.weight = fit.weight
-    if hashed is not None:
-        codes = fit_codes(items, fitted, whole, fit, bits=hashed.code_bits, seed=settings.seed)
-        hashed.assign(codes.planes.mean, codes.planes.normals, codes.planes.offsets)
-        hashed.assign_codewords(codes.codewords, fit.doubt or 1.0)
-    return fit
+    return Posteriors(items, trials, fit, fitted, nuisances, whole)
 
 
 def _assign(encoder: OpenSetEncoder, classifier: Classifier, known: Known, nuisances: Nuisances) -> None:
