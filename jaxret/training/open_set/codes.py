@@ -23,7 +23,7 @@ from jaxret.training.open_set.choices import OpenSetFit, OpenSetSettings
 from jaxret.training.open_set.rounds import Floats, Items, Known, Round, calibrated
 from jaxret.training.open_set.trials import Trials
 
-__all__ = ["Codes", "choose_codes", "fit_codes"]
+__all__ = ["Codes", "choose_codes", "chosen", "fit_codes", "tried_codes"]
 
 Choice = TypeVar("Choice", bound=Hashable)
 

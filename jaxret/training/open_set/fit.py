@@ -31,7 +31,7 @@ from jaxret.training.open_set.nuisances import Nuisances
 from jaxret.training.open_set.rounds import Classifier, Floats, Items, Known, Round, calibrated
 from jaxret.training.open_set.trials import Trials, nuisances_of
 
-__all__ = ["LearnedWithout", "fit_open_set"]
+__all__ = ["LearnedWithout", "Posteriors", "fit_open_set", "show_posteriors"]
 
 _CHOICE_ITEMS = 2000  # items that the rounds look at, at most: they choose a few numbers and calibrate one
 
