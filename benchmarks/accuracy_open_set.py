@@ -22,8 +22,9 @@ The open-set encoder chooses its settings on held-out training classes. Nothing 
 Whatever a call ran, it writes differences that are paired by draw, of all rows that the result file holds then. Draws
 are kept under --work and not made again, so a stopped call goes on where it was.
 
-    python benchmarks/accuracy_open_set.py                                   # everything; forty minutes on one core
+    python benchmarks/accuracy_open_set.py                                   # everything; fifty minutes on one core
     python benchmarks/accuracy_open_set.py few --data ucf101 jhmdb           # a part; the other rows of the file stay
+    python benchmarks/accuracy_open_set.py choices --seeds 0 1 2             # another part
     python benchmarks/accuracy_open_set.py differences                       # of the rows that are there
 """
 
