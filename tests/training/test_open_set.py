@@ -219,6 +219,7 @@ def test_few_classes_of_few_items_lose_nothing_for_others() -> None:
         ({"marks": (0.5, 1.0)}, r"marks must be shares of a code's bits below 1, got 1\.0"),
         ({"marks": (-0.1,)}, r"marks must be finite numbers of at least 0, got -0\.1"),
         ({"weights": ()}, "weights must hold at least one number to choose from, got none"),
+        ({"held_out_power": -1.0}, "held_out_power must be finite numbers of at least 0, got -1.0"),
         ({"rounds": 1}, "rounds must be at least 2"),
         ({"held_out": 1.0}, "held_out must be a share of the classes above 0 and below 1"),
     ],
