@@ -8,10 +8,14 @@ dropout 0.25, 60 updates. Every setting is trained as long as the others and not
 base goes on to 240 updates to show what longer training does to both kinds of classes. Beside them the mean of the same
 frame vectors, and the encoder before its first update.
 
-Each training is kept under --work and not done again, so a stopped call goes on where it was; half an hour on one core.
+- `objectives`: cross-entropy's place taken by the library's other objectives and by those of metric learning
+  (studies/unseen_classes/objectives.py), with their publications' settings. Since many of them compare embeddings of
+  length 1, all are ranked by cosine as well, and as they stand beside the mean vector, both of length 1.
+
+Each training is kept under --work and not done again, so a stopped call goes on where it was; an hour on one core.
 
     python benchmarks/ablation_cnn_lstm.py
-    python benchmarks/ablation_cnn_lstm.py layers units                 # some; the other rows of the file stay
+    python benchmarks/ablation_cnn_lstm.py objectives                   # some; the other rows of the file stay
     python benchmarks/ablation_cnn_lstm.py --data ucf101 --seeds 0      # printed, and not written
 """
 
@@ -20,7 +24,8 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,18 +40,32 @@ from common.spread import spread
 from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
-from studies.unseen_classes.videos import Videos, open_videos, scores
+from studies.unseen_classes.objectives import (
+    CosineObjective,
+    DistillationObjective,
+    multi_similarity_loss,
+    normalised_softmax_loss,
+    proxy_anchor_loss,
+    supervised_contrastive_loss,
+)
+from studies.unseen_classes.videos import Videos, open_videos, scores, unit_means
 
 from jaxret.files import write_atomically
-from jaxret.models import SoftmaxHead, TemporalEncoder
+from jaxret.models import TemporalEncoder
+from jaxret.recipes.clips.fit import EmbeddingClassifier
+from jaxret.training import ClassificationTripletObjective
 from jaxret.training.pca import fit_pca
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
 
 BATCH, DROPOUT, UPDATES = 64, 0.25, 60
-LONGER = (0, 15, 30, 120, 240)
-Figures = dict[str, dict[str, float]]  # by the number of updates
+LONGER = (15, 30, 120, 240)
+CROSS_ENTROPY = ClassificationTripletObjective()
+Objective = Callable[[Any, dict[str, jax.Array]], tuple[jax.Array, dict[str, jax.Array]]]
+Scores = dict[str, float]  # mAP of both kinds of classes
+Figures = dict[str, dict[str, Scores]]  # by the number of updates, and by how it is ranked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +77,7 @@ class Setting:
       frames: how many, evenly spaced over `part` of the clip, its middle.
       components: principal components of the frame vectors.
       learning_rate: of Adam.
+      objective: called with a model and a batch of `inputs`, `labels` and `means`, the mean vectors as they are.
     """
 
     cell: Literal["lstm", "gru"] = "lstm"
@@ -69,6 +89,7 @@ class Setting:
     part: float = 1.0
     components: int = 128
     learning_rate: float = 1e-3
+    objective: Objective = CROSS_ENTROPY
 
 
 NAME = "ablation_cnn_lstm"
@@ -81,6 +102,23 @@ CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "frame-rate": {"8 frames of the middle half": {"frames": 8, "part": 0.5}},
     "components": {f"{size} components": {"components": size} for size in (16, 64)},
     "learning-rate": {"Adam 0.0003": {"learning_rate": 3e-4}},
+}
+OBJECTIVES: dict[str, Objective] = {
+    "cross-entropy + triplet": ClassificationTripletObjective(triplet_weight=1.0),
+    "triplet, batch-hard": ClassificationTripletObjective(cross_entropy_weight=0.0, triplet_weight=1.0),
+    "triplet, semi-hard": ClassificationTripletObjective(0.0, 1.0, mining="semi-hard"),
+    "normalised softmax": CosineObjective(normalised_softmax_loss, proxies=True),
+    "proxy anchor": CosineObjective(proxy_anchor_loss, proxies=True),
+    "multi-similarity": CosineObjective(multi_similarity_loss),
+    "supervised contrastive": CosineObjective(supervised_contrastive_loss),
+    "cross-entropy + relational distillation": DistillationObjective(),
+    "relational distillation alone": DistillationObjective(cross_entropy_weight=0.0),
+}
+RANKED_BY = "euclidean"
+RANKED = {
+    RANKED_BY: "objectives",
+    "cosine": "objectives, by cosine",
+    "beside": "objectives, beside the mean vector",
 }
 
 
@@ -98,7 +136,7 @@ def trained(videos: Videos, seed: int, setting: Setting, marks: tuple[int, ...])
     fitted = fit_pca(videos.vectors[train].reshape(-1, videos.vectors.shape[2]), components=setting.components)
     vectors = ((videos.vectors - fitted.mean) @ fitted.components).astype(np.float32)
     vectors /= vectors[train].std()  # all components by one number: their proportions are kept
-    labels = np.searchsorted(seen, videos.labels)
+    labels, means = np.searchsorted(seen, videos.labels), unit_means(videos.vectors)
     rngs = nnx.Rngs(seed)
     encoder = TemporalEncoder(
         setting.components,
@@ -110,17 +148,13 @@ def trained(videos: Videos, seed: int, setting: Setting, marks: tuple[int, ...])
         dropout=DROPOUT,
         rngs=rngs,
     )
-    model = nnx.Dict(encoder=encoder, head=SoftmaxHead(encoder.embedding_size, len(seen), dropout=DROPOUT, rngs=rngs))
+    model = EmbeddingClassifier(encoder, encoder.embedding_size, len(seen), dropout=DROPOUT, rngs=rngs)
     adam = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(setting.learning_rate))
     optimiser = nnx.Optimizer(model, adam, wrt=nnx.Param)
 
     @nnx.jit
-    def update(model: Any, optimiser: nnx.Optimizer, inputs: jax.Array, targets: jax.Array) -> None:
-        def loss(model: Any) -> jax.Array:
-            logits = model["head"](model["encoder"](inputs).embedding)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, targets).mean()
-
-        optimiser.update(model, nnx.grad(loss)(model))
+    def update(model: EmbeddingClassifier, optimiser: nnx.Optimizer, batch: dict[str, jax.Array]) -> None:
+        optimiser.update(model, nnx.grad(setting.objective, has_aux=True)(model, batch)[0])
 
     shown = jnp.asarray(sampled(vectors, setting, None))
     encode = nnx.jit(lambda module, x: module(x).embedding)
@@ -130,12 +164,24 @@ def trained(videos: Videos, seed: int, setting: Setting, marks: tuple[int, ...])
     done = 0
     for mark in marks:
         model.train()
+        step = nnx.cached_partial(update, model, optimiser)  # or each update walks through both anew, half of its time
         for rows in itertools.islice(batches, mark - done):
-            update(model, optimiser, jnp.asarray(sampled(vectors[rows], setting, rng)), jnp.asarray(labels[rows]))
+            batch = {"inputs": sampled(vectors[rows], setting, rng), "labels": labels[rows], "means": means[rows]}
+            step({name: jnp.asarray(values) for name, values in batch.items()})
         model.eval()
-        found[str(mark)] = scores(videos, np.asarray(encode(encoder, shown)), seen, "euclidean")
+        found[str(mark)] = ranked(videos, np.asarray(encode(encoder, shown)), seen)
         done = mark
     return found
+
+
+def ranked(videos: Videos, embeddings: NDArray[np.float32], seen: NDArray[np.int64]) -> dict[str, Scores]:
+    """Embeddings (N, E), ranked by each key of RANKED."""
+    directions = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return {
+        "euclidean": scores(videos, embeddings, seen, "euclidean"),
+        "cosine": scores(videos, embeddings, seen, "cosine"),
+        "beside": scores(videos, np.concatenate([unit_means(videos.vectors), directions], axis=1), seen, "euclidean"),
+    }
 
 
 def endless_batches(rows: NDArray[np.int64], rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
@@ -145,8 +191,9 @@ def endless_batches(rows: NDArray[np.int64], rng: np.random.Generator) -> Iterat
         yield from np.split(order[: len(order) // BATCH * BATCH], len(order) // BATCH)
 
 
-def kept(path: Path, videos: Videos, seed: int, setting: Setting, marks: tuple[int, ...]) -> Figures:
+def kept(folder: Path, name: str, videos: Videos, seed: int, setting: Setting, marks: tuple[int, ...]) -> Figures:
     """`trained`, or what an earlier call has kept of it."""
+    path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json"
     if not path.exists():
         found = trained(videos, seed, setting, marks)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,14 +206,16 @@ def kept(path: Path, videos: Videos, seed: int, setting: Setting, marks: tuple[i
 
 def main() -> None:
     """Train what is missing, print, draw, write the result file."""
-    parser = StudyParser(__doc__, NAME, ("updates", *CHANGES), seeds=(0, 1, 2), cache=True)
+    parser = StudyParser(__doc__, NAME, ("objectives", "updates", *CHANGES), seeds=(0, 1, 2), cache=True)
     parser.add_argument("--data", choices=("ucf101", "jhmdb"), nargs="+", default=["ucf101", "jhmdb"])
     args = parser.read()
     rows: list[dict[str, Any]] = []
     for name in args.data:
         videos = open_videos(name, args.cache)
         for seed in args.seeds:
-            rows += rows_of(videos, seed, args.studies, args.work / f"{name}-{seed}")
+            folder = args.work / f"{name}-{seed}"
+            rows += choices(videos, seed, args.studies, folder)
+            rows += objectives(videos, seed, folder) if "objectives" in args.studies else []
     table: dict[tuple[str, str, str], list[float]] = {}
     for one in rows:
         table.setdefault((one["data"], f"{one['setting']}, {one['method']}", one["metric"]), []).append(one["value"])
@@ -180,61 +229,86 @@ def main() -> None:
         draw(results_file.stored_rows(path))
 
 
-def rows_of(videos: Videos, seed: int, studies: Sequence[str], folder: Path) -> list[dict[str, Any]]:
-    """Some settings of one draw, with differences from the base of the same draw."""
+def choices(videos: Videos, seed: int, studies: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    """Changes of the base in one draw, with differences from the base of the same draw."""
     seen, _ = videos.draw(seed)
-    base = kept(folder / "base.json", videos, seed, BASE, (UPDATES,))[str(UPDATES)]
-    settings: list[tuple[str, str, dict[str, float]]] = [
-        ("no encoder", "mean of frame vectors", scores(videos, videos.vectors.mean(axis=1), seen, "cosine")),
+    start, base = (figures[RANKED_BY] for figures in kept(folder, "base", videos, seed, BASE, (0, UPDATES)).values())
+    settings: list[tuple[str, str, Scores]] = [
+        ("no encoder", "mean of frame vectors", scores(videos, unit_means(videos.vectors), seen, RANKED_BY)),
         ("base", "base: LSTM, 256 units, 16 frames, 128 components", base),
     ]
     if "updates" in studies:
-        longer = kept(folder / "longer.json", videos, seed, BASE, LONGER)
-        settings += [
-            ("updates", f"{count} updates" if count != "0" else "untrained", figures)
-            for count, figures in longer.items()
-        ]
+        longer = kept(folder, "longer", videos, seed, BASE, LONGER)
+        settings.append(("updates", "untrained", start))
+        settings += [("updates", f"{count} updates", figures[RANKED_BY]) for count, figures in longer.items()]
     for what, changes in CHANGES.items():
         for method, change in changes.items() if what in studies else ():
-            path = folder / f"{method.replace(' ', '-').lower()}.json"
-            found = kept(path, videos, seed, dataclasses.replace(BASE, **change), (UPDATES,))
-            settings.append((what.replace("-", " "), method, found[str(UPDATES)]))
-    rows = []
-    for what, method, figures in settings:
-        with_differences = figures | {f"{metric}, less the base's": figures[metric] - base[metric] for metric in base}
-        for metric, value in with_differences.items():
-            rows.append(results_file.row(videos.name, method, metric, value, setting=what, seed=seed))
+            found = kept(folder, method, videos, seed, dataclasses.replace(BASE, **change), (UPDATES,))
+            settings.append((what.replace("-", " "), method, found[str(UPDATES)][RANKED_BY]))
+    return [row for setting in settings for row in rows_of(videos, seed, *setting, {"base": base})]
+
+
+def objectives(videos: Videos, seed: int, folder: Path) -> list[dict[str, Any]]:
+    """Objectives in one draw, with differences from the base, as it is ranked there, and from the mean vectors."""
+    seen, _ = videos.draw(seed)
+    start, base = kept(folder, "base", videos, seed, BASE, (0, UPDATES)).values()
+    found = {"untrained": start, "cross-entropy": base}
+    for name, objective in OBJECTIVES.items():
+        setting = dataclasses.replace(BASE, objective=objective)
+        found[name] = kept(folder, name, videos, seed, setting, (UPDATES,))[str(UPDATES)]
+    mean = scores(videos, unit_means(videos.vectors), seen, RANKED_BY)
+    beside = {"base": base[RANKED_BY], "mean": mean}
+    rows = rows_of(videos, seed, "objectives", "mean of frame vectors", mean, beside)
+    for by, what in RANKED.items():
+        for method, figures in found.items():
+            rows += rows_of(videos, seed, what, method, figures[by], beside)
     return rows
 
 
+def rows_of(
+    videos: Videos, seed: int, what: str, method: str, figures: Scores, beside: Mapping[str, Scores]
+) -> list[dict[str, Any]]:
+    """The figures of a method, and what they have on those beside it."""
+    with_differences = dict(figures)
+    for other, known in beside.items():
+        with_differences |= {f"{metric}, less the {other}'s": figures[metric] - known[metric] for metric in known}
+    return [
+        results_file.row(videos.name, method, metric, value, setting=what, seed=seed)
+        for metric, value in with_differences.items()
+    ]
+
+
 def draw(rows: list[dict[str, Any]]) -> None:
-    """Unseen against seen mAP of all settings, a panel a data set; the updates of the base as a line."""
+    """Unseen against seen mAP, a column a data set: choices above (updates as a line), objectives below."""
     names = list(dict.fromkeys(row["data"] for row in rows))
-    figure, panels = plt.subplots(1, len(names), figsize=(7 * len(names), 6), squeeze=False, layout="constrained")
-    for panel, name in zip(panels[0], names, strict=True):
-        points: dict[tuple[str, str], dict[str, list[float]]] = {}
-        for row in rows:
-            if row["data"] == name:
-                point = points.setdefault((row["setting"], row["method"]), {})
-                point.setdefault(row["metric"], []).append(row["value"])
-        means = {
-            key: [float(np.mean(point[f"mAP, {kind}"])) for kind in ("seen", "unseen")] for key, point in points.items()
-        }
-        settings = list(dict.fromkeys(key[0] for key in means))
-        for number, what in enumerate(settings):
-            own = {method: mean for (setting, method), mean in means.items() if setting == what}
-            x, y = np.array(list(own.values())).T
-            panel.plot(x, y, "o-" if what == "updates" else "o", color=f"C{number}", label=what, alpha=0.8)
-            for method, (seen, unseen) in own.items():
-                panel.annotate(
-                    method.split(":")[0], (seen, unseen), fontsize=6, xytext=(3, 3), textcoords="offset points"
-                )
-        panel.set(title=name, xlabel="mAP of classes trained on", ylabel="mAP of other classes")
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize=7)
+    shape = {"figsize": (7 * len(names), 12), "squeeze": False, "layout": "constrained"}
+    figure, panels = plt.subplots(2, len(names), **shape)
+    for line, of_objectives in zip(panels, (False, True), strict=True):
+        for panel, name in zip(line, names, strict=True):
+            shown = [
+                row for row in rows if row["data"] == name and (row["setting"] in RANKED.values()) == of_objectives
+            ]
+            draw_points(panel, shown)
+            panel.set(title=name, xlabel="mAP of classes trained on", ylabel="mAP of other classes")
+            panel.grid(alpha=0.3)
+            panel.legend(fontsize=7)
     RESULTS.mkdir(exist_ok=True)
     figure.savefig(RESULTS / "ablation_cnn_lstm.png", dpi=110)
     plt.close(figure)
+
+
+def draw_points(panel: Axes, rows: list[dict[str, Any]]) -> None:
+    """A point a method, its mean over the draws; a colour a setting."""
+    points: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for row in rows:
+        point = points.setdefault(row["setting"], {}).setdefault(row["method"], {})
+        point.setdefault(row["metric"], []).append(row["value"])
+    for number, (what, methods) in enumerate(points.items()):
+        means = [[float(np.mean(point[f"mAP, {kind}"])) for kind in ("seen", "unseen")] for point in methods.values()]
+        x, y = np.array(means).T
+        panel.plot(x, y, "o-" if what == "updates" else "o", color=f"C{number}", label=what, alpha=0.8)
+        for method, place in zip(methods, means, strict=True):
+            panel.annotate(method.split(":")[0], place, fontsize=6, xytext=(3, 3), textcoords="offset points")
 
 
 if __name__ == "__main__":

@@ -60,8 +60,8 @@ PAGES = {
             "ablation_cnn_lstm": "Choices of the CNN + LSTM encoder",
         },
         {
-            "ablation_cnn_lstm.png": "Choices of the CNN + LSTM encoder: mAP of classes trained on and of others. The "
-            "line follows the base through its training.",
+            "ablation_cnn_lstm.png": "Choices of the CNN + LSTM encoder (above) and of its objective (below): mAP of "
+            "classes trained on and of others. The line follows the base through its training.",
         },
     ),
     "conv_lstm": Page(
