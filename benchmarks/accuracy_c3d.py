@@ -18,7 +18,7 @@ mAP picks the epoch, held-out training classes pick the rest; nothing is picked 
     python benchmarks/accuracy_c3d.py                       # half an hour on two cores
     python benchmarks/accuracy_c3d.py table --seeds 0       # a part of it; the other rows of the file stay
     python benchmarks/accuracy_c3d.py whole                 # width 1: training accuracy of a few clips
-    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; 4 minutes of a core a seed
+    python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; 4 to 12 minutes a seed
     python benchmarks/accuracy_c3d.py differences           # of the rows that are there
 
 Whatever a call ran, it writes differences of mAP that are paired by seed, of all rows of the default sizes that the
