@@ -9,6 +9,7 @@ source, the headers that this includes and the flags is not compiled again.
 import os
 import re
 import sys
+import threading
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -48,7 +49,8 @@ class BuildChanged(build_ext):
     """Compiles the files that are newer than what was made of them; setuptools knows whole extensions alone."""
 
     def build_extensions(self) -> None:
-        flags, now = Path(self.build_temp) / "flags.txt", repr((self.compiler.compiler_so, compile_args, link_args))
+        programs = self.compiler.compiler_so, self.compiler.linker_so  # with the user's CFLAGS and LDFLAGS
+        flags, now = Path(self.build_temp) / "flags.txt", repr((programs, compile_args, link_args))
         if not flags.exists() or flags.read_text(encoding="utf-8") != now:
             flags.parent.mkdir(parents=True, exist_ok=True)
             flags.write_text(now, encoding="utf-8")
@@ -58,8 +60,9 @@ class BuildChanged(build_ext):
 
         def compile_changed(obj: str, source: str, *arguments: object) -> None:
             if self.force or newer_group([source, *headers_of(source), str(flags)], obj, "newer"):
-                compile_one(f"{obj}.part", source, *arguments)
-                os.replace(f"{obj}.part", obj)  # whole, wherever a build was stopped
+                part = f"{obj}.{threading.get_ident()}.part"  # extensions that are built side by side share objects
+                compile_one(part, source, *arguments)
+                os.replace(part, obj)  # whole, wherever a build was stopped
 
         self.compiler._compile = compile_changed
         super().build_extensions()

@@ -42,8 +42,8 @@ def test_what_is_newer_than_its_sources_and_headers_is_not_compiled_again(tmp_pa
         (tmp_path / name).write_text(text + "\n", encoding="utf-8")
     shutil.copy(PYPROJECT.parent / "setup.py", tmp_path)
 
-    def compiled(**environment: str) -> set[str]:
-        words = [sys.executable, "setup.py", "build_ext", "--inplace"]
+    def compiled(*more: str, **environment: str) -> set[str]:
+        words = [sys.executable, "setup.py", "build_ext", "--inplace", *more]
         done = subprocess.run(
             words, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True, check=True
         )
@@ -59,3 +59,5 @@ def test_what_is_newer_than_its_sources_and_headers_is_not_compiled_again(tmp_pa
     code = "from jaxret.rank import _first; print(_first.f())"
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True).stdout == "4\n"
     assert compiled(CFLAGS="-DJR_CHANGED") == everything
+    shutil.rmtree(tmp_path / "build")
+    assert compiled("-j", "4") == everything  # the thread pool is of both, at once

@@ -108,11 +108,13 @@ class FrameConverter:
         return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
 
 
-def _unnamed(cls: Any, value: int) -> Any:
+def _unnamed(cls: Any, value: object) -> Any:
     """A member for side data that PyAV has no name for, such as EXIF: without one it gives nothing of a frame's."""
+    if not isinstance(value, int):
+        return None
     member = object.__new__(cls)
     member._name_, member._value_ = f"UNNAMED_{value}", value
-    return member
+    return cls._value2member_map_.setdefault(value, member)
 
 
 SideDataType._missing_ = classmethod(_unnamed)  # type: ignore[assignment, method-assign]

@@ -93,7 +93,7 @@ class CroppedEvaluation:
         for change in self.changes:
             if change not in CHANGES:
                 raise ConfigError(f"changes must be of {', '.join(CHANGES)}, got {change!r}")
-        if self.changes != CHANGES and not any(self.strengths):
+        if set(self.changes) != set(CHANGES) and not any(self.strengths):
             raise ConfigError(f"changes={list(self.changes)} have no effect: strengths are 0 alone")
 
 
