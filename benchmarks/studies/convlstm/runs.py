@@ -22,7 +22,7 @@ from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.clips import ndvr_dml
 from jaxret.recipes.conv_lstm import recipe as conv_lstm
 from jaxret.recipes.conv_lstm.settings import Step, StepRecord
-from jaxret.recipes.conv_lstm.thumbnail import with_thumbnail
+from jaxret.recipes.conv_lstm.thumbnail import TRIED_SHARES, with_thumbnail
 from jaxret.recipes.conv_lstm.train import encoder_of
 from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.training import LoopConfig, RunContext, RunFolder
@@ -31,7 +31,7 @@ from jaxret.visual_words import Codebook, WordBags, bags_of_words, words_of_map
 __all__ = ["FOUR_STEPS", "autoencoder", "ndvr", "sift_bags", "sift_words", "untrained"]
 
 FOUR_STEPS: tuple[Step, ...] = ("pretrain", "triplet", "rank", "challenging")
-THUMBNAIL_SHARE = 0.3  # the largest that a training tries
+THUMBNAIL_SHARE = max(TRIED_SHARES)
 _SIZES: dict[str, Any] = {
     "image_size": 32,
     "embedding_size": 128,

@@ -23,9 +23,10 @@ from jaxret.recipes.conv_lstm.clip_table import StepsData, batches_of_clips
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.validation import Vectors, validation_figures, validation_videos
 
-__all__ = ["with_thumbnail", "without_thumbnail"]
+__all__ = ["TRIED_SHARES", "with_thumbnail", "without_thumbnail"]
 
-_SHARES = (0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)  # that are tried
+TRIED_SHARES = (0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01)
+"""Of the squared distance, the largest first; the first that costs little is taken."""
 _KEPT = 0.95  # of the mAP by class, which a few validation videos do not tell more finely
 _MEASURED_CLIPS = 256  # of which the units are
 
@@ -82,8 +83,8 @@ def with_thumbnail(
         if not np.isfinite(alone):
             log(f"{said} 0, since no validation video has a training video of its class; thumbnail_share names one")
             return encoder
-        found = {share: score(share) for share in _SHARES}
-        share = next((share for share in _SHARES if found[share] >= _KEPT * alone), 0.0)
+        found = {share: score(share) for share in TRIED_SHARES}
+        share = next((share for share in TRIED_SHARES if found[share] >= _KEPT * alone), 0.0)
         tried = ", ".join(f"{value:.4g} with a share of {share}" for share, value in found.items())
         log(f"{said} {share:g}; validation mAP {alone:.4g} without, {tried}")
     return _on(beside(share), encoder) if share else encoder
