@@ -25,3 +25,11 @@ def test_chance_is_the_mean_of_random_rankings() -> None:
     drawn = [scores(videos, rng.normal(size=(14, 6)).astype(np.float32), seen, "euclidean") for _ in range(4000)]
     for name in ("mAP, seen", "mAP, unseen"):
         assert found[name] == pytest.approx(np.mean([one[name] for one in drawn]), abs=0.015)
+
+
+def test_queries_of_one_kind_have_no_figure_of_the_other() -> None:
+    labels, every = np.array([0, 0, 1, 1, 1, 0]), np.arange(6)
+    videos = Videos("some", 1, labels, every, every, every[labels == 1], refused)
+    rows = np.eye(2, dtype=np.float32)[labels]
+    # Training videos query: none finds itself, and all of its class comes first.
+    assert scores(videos, rows, np.array([0]), "euclidean") == {"mAP, unseen": 1.0}

@@ -139,7 +139,7 @@ def embedded(encoder: SequenceEncoder, vectors: NDArray[np.float32]) -> NDArray[
 
 
 def scores(videos: Videos, rows: NDArray[Any], seen: Numbers, distance: str) -> dict[str, float]:
-    """mAP of test videos of classes trained on and of others, among the training videos of all classes.
+    """mAP of test videos of classes trained on and of others, if any, among the training videos of all classes.
 
     Args:
       videos: what the rows are of; a query's own source is left out of its gallery.
@@ -151,10 +151,8 @@ def scores(videos: Videos, rows: NDArray[Any], seen: Numbers, distance: str) -> 
     ranked = METRICS[distance].topk(rows[queries], rows[gallery], len(gallery))
     found = average_precision(_relevance(videos, queries, ranked.ids))
     known = np.isin(videos.labels[queries], seen)
-    return {
-        "mAP, seen": float(found.values[found.counted & known].mean()),
-        "mAP, unseen": float(found.values[found.counted & ~known].mean()),
-    }
+    groups = {"seen": found.counted & known, "unseen": found.counted & ~known}
+    return {f"mAP, {name}": float(found.values[own].mean()) for name, own in groups.items() if own.any()}
 
 
 def random_scores(videos: Videos, seen: Numbers) -> dict[str, float]:
