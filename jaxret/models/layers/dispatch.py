@@ -175,7 +175,8 @@ def _paired_columns_convolution(
     pairs = kernel.shape[-3] // 2
     pairs_before = (before + odd_start) // 2
     pairs_after = outputs + pairs - 1 - width // 2 - pairs_before
-    return _library_convolution(
+    return narrow_convolution(
+        _library_convolution,
         inputs.reshape(*shape, width // 2, 2 * channels),
         kernel.reshape(*window, pairs, 2 * channels, out_channels),
         (*strides[:-1], 1),
