@@ -3,6 +3,7 @@
     pip install -e '.[bench]' torch
     python benchmarks/energy_train_step.py                     # all, some ten minutes
     python benchmarks/energy_train_step.py c3d "conv-lstm, triplet"   # some; in the result file the other rows stay
+    python benchmarks/energy_train_step.py --cores 2 c3d       # on two threads alone, to go on with what was stopped
     python benchmarks/energy_train_step.py --quick deep-hash   # fewer samples; writes no file
 
 Processor time, the seconds of all threads together, stands for energy: a second thread that only waits, spinning,
@@ -13,7 +14,7 @@ steps are compared in the same run. All sides run in turn in one process that is
 glibc keeps the memory that a step frees, as in `jaxret train`. With two threads our side runs both ways that a user
 has: one CPU device, whose operations take two threads where XLA makes them, and two devices that share a batch
 (`JAX_NUM_CPU_DEVICES=2`). Where PyTorch takes a quarter longer on two threads than on one, the machine was busy, and
-the rows of two threads are left out.
+the rows of two threads are left out. Rows are written after each number of threads.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="of recipes' steps (default: all)")
     parser.add_argument("--samples", type=int, default=7, help=f"at least {LEAST_SAMPLES}; of slow steps no more")
     parser.add_argument("--quick", action="store_true", help=f"{LEAST_SAMPLES} samples, no file")
+    parser.add_argument("--cores", type=int, choices=(1, 2), help="one number of threads (default: both)")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
     parser.add_argument("--devices", type=int, default=1, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -118,16 +120,19 @@ def main() -> None:
         rows = measure(arguments.threads, arguments.devices, names, samples)
         print(json.dumps(rows), file=sys.stderr)
         return
-    rows = []
-    for threads, devices in ((1, 1), (2, 1), (2, 2)):
-        if threads <= len(os.sched_getaffinity(0)):
-            rows += rows_of_child(__file__, threads, "--devices", str(devices), "--samples", str(samples), *names)
-    rows = undisturbed(rows)
-    if not arguments.quick:
-        from common import results_file
+    from common import results_file
 
-        packages = ["jax", "jaxlib", "flax", "torch"]
-        print("\nwrote", results_file.update("energy_train_step", rows, packages))
+    path = results_file.RESULTS / "energy_train_step.json"
+    stored = results_file.stored_rows(path) if arguments.cores == 2 else []
+    rows = [row for row in stored if row["method"] == "1 thread"]
+    for threads, devices in ((1, 1), (2, 1), (2, 2)):
+        if arguments.cores in (None, threads) and threads <= len(os.sched_getaffinity(0)):
+            measured = rows_of_child(__file__, threads, "--devices", str(devices), "--samples", str(samples), *names)
+            rows = undisturbed([*rows, *measured])
+            if not arguments.quick:
+                fresh = [row for row in rows if "call" not in row]
+                packages = ["jax", "jaxlib", "flax", "torch"]
+                print("\nwrote", results_file.update("energy_train_step", fresh, packages))
 
 
 if __name__ == "__main__":

@@ -121,6 +121,27 @@ def test_gradients_of_paired_columns_and_narrow_maps_are_those_of_the_library_fo
         np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
+@settings(max_examples=8, deadline=None)
+@given(case=convolutions())
+def test_gradients_of_narrow_maps_are_those_of_the_library_form(case):
+    spatial, window, strides, padding, seed = case
+    rng = np.random.default_rng(seed)
+    x = jnp.asarray(rng.normal(size=(2, *spatial, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(*window, 3, 4)), jnp.float32)
+    pads = conv_forms.output_padding(padding, spatial, window, strides)
+
+    def library(x, kernel):
+        return conv_forms._library_convolution(x, kernel, strides, pads)
+
+    def narrow(x, kernel):
+        return conv_forms.narrow_convolution(conv_forms._library_convolution, x, kernel, tuple(strides), pads)
+
+    upstream = rng.normal(size=jax.eval_shape(library, x, kernel).shape).astype(np.float32)
+    pulled_back = [jax.jit(lambda x, k, u, f=f: jax.vjp(f, x, k)[1](u))(x, kernel, upstream) for f in (narrow, library)]
+    for ours, expected in zip(*pulled_back, strict=True):
+        np.testing.assert_allclose(ours, expected, atol=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(2, 2, 2, 8), (0, 6, 6, 8)], ids=["smaller than the window", "no image"])
 def test_narrow_maps_without_an_output_have_gradients_of_zeros(shape):
     def loss(x, kernel):

@@ -58,11 +58,49 @@ def _backward(
     convolution: Convolution, strides: Strides, pads: Pads, saved: tuple[jax.Array, jax.Array], gradient: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     inputs, kernel = saved
-    _, pull_back = jax.vjp(lambda x: convolution(x, kernel, strides, pads), inputs)
-    return pull_back(gradient)[0], _gradient_of_kernel(inputs, kernel, gradient, strides, pads)
+    return (
+        _gradient_of_inputs(convolution, inputs.shape, kernel, gradient, strides, pads),
+        _gradient_of_kernel(inputs, kernel, gradient, strides, pads),
+    )
 
 
 narrow_convolution.defvjp(_forward, _backward)
+
+
+def _gradient_of_inputs(
+    convolution: Convolution,
+    shape: tuple[int, ...],
+    kernel: jax.Array,
+    gradient: jax.Array,
+    strides: Strides,
+    pads: Pads,
+) -> jax.Array:
+    """By one convolution of stride 1, whose channels are those of all places between two strides.
+
+    XLA's own convolves the gradient spread out by the strides, and multiplies the zeros in it.
+    """
+    *window, channels, out_channels = kernel.shape
+    sizes, axes = shape[1:-1], len(window)
+    taps = [-(-wide // step) for wide, step in zip(window, strides, strict=True)]
+    wider = [(0, count * step - wide) for count, step, wide in zip(taps, strides, window, strict=True)]
+    apart = [size for pair in zip(taps, strides, strict=True) for size in pair]  # place = tap * stride + phase
+    kernel = jnp.pad(kernel, [*wider, (0, 0), (0, 0)]).reshape(*apart, channels, out_channels)
+    of_taps, of_phases = range(0, 2 * axes, 2), range(1, 2 * axes, 2)
+    kernel = jnp.flip(kernel, tuple(of_taps)).transpose(*of_taps, 2 * axes + 1, *of_phases, 2 * axes)
+    # Before the first input lie `skipped` whole strides of padding, and `odd` places.
+    skipped = [before // step for (before, _), step in zip(pads, strides, strict=True)]
+    odd = [before % step for (before, _), step in zip(pads, strides, strict=True)]
+    counts = [-(-(size + more) // step) for size, more, step in zip(sizes, odd, strides, strict=True)]
+    around = tuple(
+        (tap - 1 - left, left + count - outputs)
+        for tap, left, count, outputs in zip(taps, skipped, counts, gradient.shape[1:-1], strict=True)
+    )
+    phases = convolution(gradient, kernel.reshape(*taps, out_channels, -1), (1,) * axes, around)
+    phases = phases.reshape(len(phases), *counts, *strides, channels)
+    order = [axis for pair in zip(range(1, axes + 1), range(axes + 1, 2 * axes + 1), strict=True) for axis in pair]
+    places = phases.transpose(0, *order, 2 * axes + 1)
+    places = places.reshape(len(phases), *(a * b for a, b in zip(counts, strides, strict=True)), channels)
+    return places[(slice(None), *(slice(more, more + size) for more, size in zip(odd, sizes, strict=True)))]
 
 
 def _gradient_of_kernel(
