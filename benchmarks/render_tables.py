@@ -148,6 +148,8 @@ PAGES = {
             "speed_rank_amd_epyc_family_25_model_1_codes.png": "How many times faster than the fastest peer on Zen 3, "
             "which has no AVX-512, codes: red is slower. Rows are instruction sets, columns galleries.",
             "speed_rank_amd_epyc_family_25_model_1_floats.png": "The same of vectors and sequences.",
+            "speed_rank_amd_epyc_family_25_model_1_codes_2_threads.png": "Codes there, with two threads.",
+            "speed_rank_amd_epyc_family_25_model_1_floats_2_threads.png": "Vectors there, with two threads.",
             "speed_rank_amd_epyc_with_avx_512_codes.png": "Codes on a processor that has all instruction sets.",
             "speed_rank_amd_epyc_with_avx_512_floats.png": "Vectors and sequences there.",
             "speed_rank_amd_epyc_with_avx_512_codes_2_threads.png": "Codes there, with two threads.",

@@ -13,8 +13,9 @@ and scikit-learn use, by OPENBLAS_CORETYPE; usearch and numba take what the proc
 bits by an instruction that our "portable" does without: its like is "sse4". Ours and the peers run in turn, short calls
 several times in each; the shortest of all counts, on one thread in processor time, which a busy machine stretches less;
 of several threads every second number of queries, after those of the method before have come to rest, and without the
-cells in which a peer took longer than on one. All are exact, and compared in the same run. A peer that took longer for
-fewer queries of the same items than another takes for all of them is not tried.
+cells in which a peer took longer than on one, or other programs had more than 3 % of the processors: these are left to
+the next call. All are exact, and compared in the same run. A peer that took longer for fewer queries of the same items
+than another takes for all of them is not tried.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
 nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1. A call
@@ -32,13 +33,14 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import results_file
 from common.paths import RESULTS
-from common.timing import disturbed
+from common.timing import disturbed, with_share_of_others
 from studies.rank_speed.cells import KERNELS, LEVELS, Cell, Limits, cells
 from studies.rank_speed.maps import draw
 from studies.rank_speed.measuring import fastest_peer, measure
@@ -49,6 +51,7 @@ from jaxret.rank import available_simd_levels
 WORK = Path("runs/speed_rank")
 CORE_TYPES = {"avx2": "Haswell", "avx512": "SkylakeX", "avx512vpopcnt": "SkylakeX"}  # of OpenBLAS
 LOWEST_CORE_TYPE = "Nehalem"  # without AVX
+OTHERS = 0.03  # share of the processors that other programs may have while several threads are timed
 
 
 def main() -> None:
@@ -72,6 +75,9 @@ def main() -> None:
     if level := os.environ.get("JAXRET_SIMD"):
         measure_level(level, options)
         return
+    missing = set(PACKAGES) - results_file.versions_of(PACKAGES).keys()
+    if missing and not (options.quick or options.report_only):
+        parser.error(f"peers are not installed: {', '.join(sorted(missing))}")
     for level in [] if options.report_only else options.levels:
         command = [sys.executable, *sys.argv]
         subprocess.run(command, env=os.environ | environment(level), check=True)
@@ -112,10 +118,14 @@ def measure_level(level: str, options: argparse.Namespace) -> None:
             for (count, width), group in itertools.groupby(left, lambda cell: (cell.items, cell.width)):
                 items = Items(kernel, count, width)
                 for cell in group:
-                    times = measure(cell, items, options.seconds, with_fewer_queries(cell, kept))
-                    kept.append((cell, times))
+                    call = partial(measure, cell, items, options.seconds, with_fewer_queries(cell, kept))
+                    times, others = with_share_of_others(call)
                     print(f"{level:13} {kernel:9} {threads} x {count:>10,} x {width:4}, {cell.queries:4} queries, "
                           f"top {cell.k:4}: {ratio_of(times):6.2f}", flush=True)  # fmt: skip
+                    if threads > 1 and others > OTHERS:
+                        print(f"  not kept: other programs had {others:.0%} of the processors", flush=True)
+                        continue
+                    kept.append((cell, times))
                     if not options.quick:
                         file.write(json.dumps({"cell": asdict(cell), "seconds": times}) + "\n")
                         file.flush()

@@ -94,6 +94,24 @@ def disturbed(seconds: float, alone: float) -> bool:
     return seconds > DISTURBED * alone
 
 
+def with_share_of_others(function: Callable[[], Any]) -> tuple[Any, float]:
+    """What a function returns, and which share of all processor time other programs had meanwhile; 0 but on Linux."""
+    start, others = time.perf_counter(), _seconds_of_others()
+    returned = function()
+    others = _seconds_of_others() - others
+    return returned, others / (time.perf_counter() - start) / (os.cpu_count() or 1)
+
+
+def _seconds_of_others() -> float:
+    """Processor seconds of other programs since the machine began, and those that its host took from it."""
+    if not sys.platform.startswith("linux"):
+        return 0.0
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _, _, interrupts, soft, stolen = map(int, file.readline().split()[1:9])
+    ticks = user + nice + system + interrupts + soft + stolen
+    return ticks / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
 def rows_of_child(script: str, threads: int, *options: str) -> list[dict[str, Any]]:
     """The rows of `script --threads N OPTIONS`, run in a process of its own that is bound to as many cores.
 

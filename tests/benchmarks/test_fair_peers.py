@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import energy_train_step
@@ -10,6 +16,7 @@ import pytest
 import resources
 import speed_rank
 from common.results_file import rows_of
+from common.timing import with_share_of_others
 from studies.rank_speed import measuring
 from studies.rank_speed.cells import Cell
 from studies.rank_speed.searches import Items
@@ -31,6 +38,26 @@ def test_only_peers_that_cannot_be_the_fastest_are_left_out(monkeypatch: pytest.
     # without another that is faster it is tried
     monkeypatch.setattr(measuring, "PEERS", {"euclidean": {"slow": search}})
     assert set(measuring.measure(CELL, items, 0.0, {"slow": 10.0})) == {"jaxret", "slow"}
+
+
+@pytest.mark.parametrize(("threads", "others", "kept"), [(1, 0.9, True), (2, 0.02, True), (2, 0.04, False)])
+def test_cells_of_several_threads_are_left_where_other_programs_had_processors(
+    threads: int, others: float, kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {"jaxret": 1.0, "faiss": 2.0}
+    monkeypatch.setattr(speed_rank, "WORK", tmp_path)
+    monkeypatch.setattr(speed_rank, "cells", lambda *_: [CELL])
+    monkeypatch.setattr(speed_rank, "with_share_of_others", lambda _: (seconds, others))
+    speed_rank.measure_level("avx2", Namespace(kernels=["euclidean"], threads=[threads], runs=1, seconds=0.0,
+                                               gallery_bytes=1.0, work=1.0, quick=False))  # fmt: skip
+    assert speed_rank.runs_of("avx2") == ([(CELL, seconds)] if kept else [])
+
+
+def test_the_share_of_others_is_what_this_process_does_not_take() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as others:
+        _, share = with_share_of_others(lambda: time.sleep(0.3))
+        others.kill()
+    assert share > 0.3 / (os.cpu_count() or 1) or sys.platform != "linux"
 
 
 def test_fewer_queries_are_of_the_same_items_and_results() -> None:
