@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from jaxret.data.items import ColumnValue, MediaItem
@@ -22,7 +22,7 @@ from jaxret.index.opened_index import OpenedIndex
 from jaxret.index.remote_copy import copy_of_index, refuse_copies
 from jaxret.index.snapshot import Snapshot, open_snapshot
 from jaxret.index.space import Space
-from jaxret.index.write_lock import IndexBusyError
+from jaxret.index.write_lock import IndexBusyError, addition_lock
 from jaxret.remote import real_path, url_of
 
 __all__ = ["MediaIndex"]
@@ -41,7 +41,7 @@ class MediaIndex(OpenedIndex):
 
     Attributes:
       folder: where the index lies.
-      lock_timeout: seconds that a change waits for another writer.
+      lock_timeout: seconds that a change waits for another writer, and an addition for another.
 
     Example:
       >>> import tempfile
@@ -125,6 +125,19 @@ class MediaIndex(OpenedIndex):
         before = self._snapshot
         self._snapshot = open_snapshot(self.folder, before)
         return self._snapshot is not before
+
+    @contextlib.contextmanager
+    def addition(self) -> Iterator[None]:
+        """Hold the index for an addition of several commits, at its current revision; other changes go on.
+
+        Raises:
+          IndexBusyError: another addition is under way, and has not ended after `lock_timeout` seconds.
+          IndexFormatError, EncoderMismatchError: as `refresh`.
+        """
+        refuse_copies(self.folder)
+        with addition_lock(self.folder, self.lock_timeout):
+            self.refresh()
+            yield
 
     def add(self, items: Sequence[MediaItem], rows: Mapping[str, Rows], *, replace: bool = False) -> None:
         """Add items with their rows, as one new segment: all of them, or on any error none.

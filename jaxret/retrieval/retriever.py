@@ -148,13 +148,11 @@ class Retriever:
 
         Raises:
           ConfigError: Ray is not installed, or there is no such cluster.
+          IndexBusyError: another addition to the index is under way.
           TypeError: `dataset` is no data set.
         """
         if not isinstance(dataset, MediaDataset):
             raise TypeError(f"dataset must be a data set, as jaxret.open_dataset(...) opens it, got {dataset!r:.80}")
-        fresh = fresh_items(dataset, self.index)
-        if media is not None:
-            fresh, known = [number for number in fresh if number in media], media
 
         def encode(numbers: Sequence[int]) -> Iterator[tuple[int, FrameVectors | MediaError]]:
             if ray is None:
@@ -164,10 +162,14 @@ class Retriever:
             folder = self.index.folder / "encoder"
             return vectors_on_ray(dataset, folder, numbers, ray, threads=threads, on_item=on_item)
 
-        stream = beside_known(fresh, known or {}, encode, on_item)
-        report = add_media(self.index, dataset, stream if stop is None else until(stop, stream), self._rows_of)
-        for space, terms in self.system.terms.items():
-            self.index.keep_lists(space, terms)  # also in an index that was made without
+        with self.index.addition():
+            fresh = fresh_items(dataset, self.index)
+            if media is not None:
+                fresh, known = [number for number in fresh if number in media], media
+            stream = beside_known(fresh, known or {}, encode, on_item)
+            report = add_media(self.index, dataset, stream if stop is None else until(stop, stream), self._rows_of)
+            for space, terms in self.system.terms.items():
+                self.index.keep_lists(space, terms)  # also in an index that was made without
         return report
 
     def _rows_of(self, vectors: Mapping[int, FrameVectors]) -> dict[str, Any]:

@@ -11,10 +11,13 @@ from jaxret.cli.shell import command_line_of
 from jaxret.errors import ConfigError
 from jaxret.files import is_there
 from jaxret.index import EncoderRecord, MediaIndex, Space, copy_of_file, copy_of_index, read_manifest
+from jaxret.index.write_lock import addition_lock
 from jaxret.models.encoder_files import fingerprint_in, stored_names
 from jaxret.remote import remote_state, url_of
 
 __all__ = ["create_with_encoder", "index_folder", "open_with_encoder"]
+
+_LOCK_SECONDS = 10.0
 
 
 def create_with_encoder(folder: str | Path, encoder: Any, spaces: Sequence[Space]) -> MediaIndex:
@@ -22,14 +25,18 @@ def create_with_encoder(folder: str | Path, encoder: Any, spaces: Sequence[Space
 
     Raises:
       ConfigError: the folder holds something.
+      IndexBusyError: another is being made there.
     """
     folder = Path(folder)
     from jaxret.models.store import fingerprint, save_encoder  # brings Flax
 
     MediaIndex.check_new(folder)  # the encoder of another index stays what it is
-    save_encoder(encoder, folder / "encoder")
-    record = EncoderRecord(fingerprint(encoder), encoder.preprocessing, encoder.config)
-    return MediaIndex.create(folder, spaces=spaces, encoder=record)
+    folder.mkdir(parents=True, exist_ok=True)
+    with addition_lock(folder, _LOCK_SECONDS):
+        MediaIndex.check_new(folder)  # another may have been made meanwhile
+        save_encoder(encoder, folder / "encoder")
+        record = EncoderRecord(fingerprint(encoder), encoder.preprocessing, encoder.config)
+        return MediaIndex.create(folder, spaces=spaces, encoder=record)
 
 
 def open_with_encoder(folder: str | Path, programs: Path | None = None) -> tuple[Any, MediaIndex]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from jaxret.data.dataset import MediaDataset
 from jaxret.data.datasets.folders import MediaFiles
 from jaxret.errors import JaxretError, MediaError
-from jaxret.index import MediaIndex
-from jaxret.retrieval import AddReport, Retriever, fresh_items
+from jaxret.retrieval import AddReport, fresh_items
 from jaxret.serve.errors import ApiError
 from jaxret.serve.library import OpenIndex
 from jaxret.serve.media.places import MediaRoot, is_below
@@ -115,11 +114,7 @@ class Jobs:
         try:
             dataset, outside = self._media(place)
             job.unread += outside
-            served = job.index.retriever
-            now = MediaIndex.open(served.index.folder)
-            # Its folder may hold the index of another encoder by now.
-            now.check_encoder(served.index.encoder.fingerprint, served.index.encoder.preprocessing)
-            retriever = Retriever(served.encoder, now)
+            retriever = job.index.for_changes()
             job.total = len(fresh_items(dataset, retriever.index))
             job.tell()
 

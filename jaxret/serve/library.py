@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import collections
+import copy
 import os
 import re
 import threading
@@ -17,6 +18,7 @@ import numpy as np
 from jaxret.cli.option_fields import option_fields
 from jaxret.data.items import MediaItem
 from jaxret.errors import EncoderMismatchError
+from jaxret.index import MediaIndex
 from jaxret.retrieval import RegionSearch, Retriever
 from jaxret.retrieval.store import index_folder
 from jaxret.serve.errors import ApiError
@@ -65,10 +67,17 @@ class OpenIndex:
           ApiError: it was made anew by another encoder, which must be opened first.
           IndexFormatError: it is none any more.
         """
-        try:
-            self.retriever.index.refresh()
-        except EncoderMismatchError as error:
-            raise ApiError(409, f"{error}, by ending jaxret serve and starting it anew") from error
+        _move(self.retriever.index)
+
+    def for_changes(self) -> Retriever:
+        """A retriever over what the index is now, for the thread that adds: searches stay at their revision.
+
+        Raises:
+          ApiError, IndexFormatError: as `refresh`.
+        """
+        index = copy.copy(self.retriever.index)
+        _move(index)
+        return Retriever(self.retriever.encoder, index)
 
     def item(self, id: str) -> MediaItem:
         """An item by the name that requests have for it.
@@ -164,6 +173,14 @@ class OpenIndex:
             if len(self._kept) > 16:
                 self._kept.popitem(last=False)
         return found
+
+
+def _move(index: MediaIndex) -> None:
+    """Move to the current revision; what to do where it is of another encoder."""
+    try:
+        index.refresh()
+    except EncoderMismatchError as error:
+        raise ApiError(409, f"{error}, by ending jaxret serve and starting it anew") from error
 
 
 def _column(name: str, values: Iterable[Any]) -> dict[str, Any]:

@@ -234,11 +234,12 @@ def test_an_index_that_another_encoder_made_anew_is_neither_searched_nor_added_t
         keys = list(MediaIndex.open(tmp_path / "clips").values("key"))
         found = client.post("/api/searches?wait=1", {"index": "clips", "query": {"path": "query.mp4"}}).json
         assert (found["state"], "made anew by the encoder" in found["error"]) == ("failed", True)
-        assert found["error"].endswith("open it again, by ending jaxret serve and starting it anew")
+        assert found["error"].endswith(told := "open it again, by ending jaxret serve and starting it anew")
         job = client.post("/api/indexing", {"index": "clips", "folder": ""}).json["job"]
         while (state := client.get(f"/api/jobs/{job}").json)["state"] in ("waiting", "running"):
             time.sleep(0.05)
-        assert (state["state"], "was made by encoder" in state["error"]) == ("failed", True)
+        assert (state["state"], "made anew by the encoder" in state["error"]) == ("failed", True)
+        assert state["error"].endswith(told)
         assert list(MediaIndex.open(tmp_path / "clips").values("key")) == keys
 
 

@@ -45,7 +45,7 @@ def check_new(root: Path) -> None:
     """ConfigError where no index can be made in this folder; it need not exist."""
     if is_there(root / MANIFEST_NAME):
         raise ConfigError(f"folder {root} holds an index already: open it, or choose another")
-    leftovers = {"write.lock", "segments", partial_name(MANIFEST_NAME)}  # of a creation that was cut off
+    leftovers = {"add.lock", "write.lock", "segments", partial_name(MANIFEST_NAME)}  # of a creation that was cut off
     held = {entry.name for entry in root.iterdir()} if root.exists() else set()
     if odd := sorted(held - leftovers - {"encoder"}):
         raise ConfigError(f"folder {root} is not empty (it holds {odd[0]}): choose another for the index")

@@ -1,0 +1,109 @@
+"""Two additions to one index at once: the second waits or is refused, and none takes the place of the other's files."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from flax import nnx
+from PIL import Image
+
+from jaxret.data.open import open_dataset
+from jaxret.errors import ConfigError
+from jaxret.index import IndexBusyError, MediaIndex
+from jaxret.models import TemporalEncoder, create_backbone
+from jaxret.models.encoder import VideoEncoder
+from jaxret.models.encoder_files import fingerprint_in
+from jaxret.preprocessing import Preprocessing
+from jaxret.retrieval import Retriever
+
+NAMES = ("a.png", "b.png", "c.png")
+
+
+def make_encoder(seed: int = 0) -> VideoEncoder:
+    rngs = nnx.Rngs(seed)
+    return VideoEncoder(
+        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
+        TemporalEncoder(32, 16, rngs=rngs),
+        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
+    )
+
+
+@pytest.fixture
+def retriever(tmp_path: Path) -> Retriever:
+    """An empty index beside two folders of files with the same names."""
+    rng = np.random.default_rng(0)
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        for name in NAMES:
+            Image.fromarray(rng.integers(0, 255, (32, 32, 3), np.uint8)).save(tmp_path / folder / name)
+    return Retriever.create(tmp_path / "index", make_encoder())
+
+
+def again(retriever: Retriever, lock_timeout: float = 0.05) -> Retriever:
+    """The index, opened by another process, as it were."""
+    return Retriever(retriever.encoder, MediaIndex.open(retriever.index.folder, lock_timeout=lock_timeout))
+
+
+def test_one_that_was_opened_earlier_sees_what_was_added_since(retriever: Retriever, tmp_path: Path) -> None:
+    other = again(retriever)
+    retriever.add(open_dataset(tmp_path / "first"))
+    assert other.add(open_dataset(tmp_path / "first")).present == NAMES
+    late = again(retriever)
+    retriever.index.remove(["b.png"])
+    assert late.add(open_dataset(tmp_path / "first")).added == ("b.png",)
+    report = retriever.add(open_dataset(tmp_path / "second"))
+    assert list(report.renamed) == list(NAMES)
+    folders = [Path(str(item.path)).parent.name for item in retriever.index.items]
+    assert folders == ["first"] * 3 + ["second"] * 3
+
+
+def test_a_second_is_refused_while_one_is_under_way(retriever: Retriever, tmp_path: Path) -> None:
+    other, told = again(retriever), []
+
+    def meanwhile(number: int) -> None:
+        if not told:
+            with pytest.raises(IndexBusyError, match=r"add.lock: media are being added to this index") as refused:
+                other.add(open_dataset(tmp_path / "second"))
+            told.append(str(refused.value))
+
+    report = retriever.add(open_dataset(tmp_path / "first"), on_item=meanwhile)
+    assert (report.added, len(told)) == (NAMES, 1)
+    assert other.add(open_dataset(tmp_path / "second")).added == tuple(
+        str(tmp_path / "second" / name) for name in NAMES
+    )
+
+
+def test_a_second_waits_for_a_short_one_and_encodes_nothing_twice(retriever: Retriever, tmp_path: Path) -> None:
+    reports = []
+
+    def add() -> None:
+        reports.append(again(retriever, 60.0).add(open_dataset(tmp_path / "first")))
+
+    threads = [threading.Thread(target=add) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(len(report.added) for report in reports) == [0, 0, 3]
+    assert len(MediaIndex.open(retriever.index.folder)) == 3
+
+
+def test_of_two_that_make_an_index_one_does(tmp_path: Path) -> None:
+    refused = []
+
+    def create(seed: int) -> None:
+        try:
+            Retriever.create(tmp_path / "index", make_encoder(seed))
+        except ConfigError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=create, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [text.partition(" holds ")[2] for text in refused] == ["an index already: open it, or choose another"] * 2
+    assert fingerprint_in(tmp_path / "index" / "encoder") == Retriever.open(tmp_path / "index").index.encoder.fingerprint
