@@ -3,7 +3,8 @@
 `jaxret/rank/_x.pyx` is compiled with every `csrc/x*.c` and with the shared thread pool. There is no
 `-march=native`: each kernel carries its own instruction sets and picks one at run time, so a wheel runs on
 any machine of its architecture. JAXRET_SANITIZE=address,undefined builds with those sanitizers. What is newer than its
-source, the headers that this includes and the flags is not compiled again.
+source, the headers that this includes and the flags is not compiled again; what is copied beside the sources always is
+what these flags made.
 """
 
 import os
@@ -50,7 +51,8 @@ class BuildChanged(build_ext):
 
     def build_extensions(self) -> None:
         programs = self.compiler.compiler_so, self.compiler.linker_so  # with the user's CFLAGS and LDFLAGS
-        flags, now = Path(self.build_temp) / "flags.txt", repr((programs, compile_args, link_args))
+        headers = sorted(path.name for path in (ROOT / "csrc").glob("*.h"))  # one that is gone has no date
+        flags, now = Path(self.build_temp) / "flags.txt", repr((programs, compile_args, link_args, headers))
         if not flags.exists() or flags.read_text(encoding="utf-8") != now:
             flags.parent.mkdir(parents=True, exist_ok=True)
             flags.write_text(now, encoding="utf-8")
@@ -66,6 +68,12 @@ class BuildChanged(build_ext):
 
         self.compiler._compile = compile_changed
         super().build_extensions()
+
+    def copy_extensions_to_source(self) -> None:
+        """Beside the sources, whatever lies there: what another build made, with other flags, may be newer."""
+        self.force, before = True, self.force
+        super().copy_extensions_to_source()
+        self.force = before
 
 
 def extension(pyx: Path) -> Extension:

@@ -25,7 +25,7 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +35,7 @@ import matplotlib
 import numpy as np
 import optax
 from common import results_file
+from common.differences import Comparison, paired_differences
 from common.paths import RESULTS
 from common.spread import spread
 from common.study_program import StudyParser
@@ -94,6 +95,8 @@ class Setting:
 
 NAME = "ablation_cnn_lstm"
 BASE = Setting()
+BASE_ROWS = ("base", "base: LSTM, 256 units, 16 frames, 128 components")  # setting and method
+MEAN = "mean of frame vectors"
 CHANGES: dict[str, dict[str, dict[str, Any]]] = {
     "cell": {"GRU": {"cell": "gru"}, "LSTM both ways": {"bidirectional": True}},
     "layers": {f"{layers} layers": {"layers": layers} for layers in (2, 3)},
@@ -192,16 +195,18 @@ def endless_batches(rows: NDArray[np.int64], rng: np.random.Generator) -> Iterat
 
 
 def kept(folder: Path, name: str, videos: Videos, seed: int, setting: Setting, marks: tuple[int, ...]) -> Figures:
-    """`trained`, or what an earlier call has kept of it."""
+    """`trained`, or what an earlier call has kept of it; what was not kept with every ranking is trained anew."""
     path = folder / f"{re.sub(r'[^a-z0-9]+', '-', name.lower())}.json"
-    if not path.exists():
-        found = trained(videos, seed, setting, marks)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(path) as partial:
-            partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-        print(f"{path.stem}: {found[str(marks[-1])]}", flush=True)
-    kept_before: Figures = json.loads(path.read_text(encoding="utf-8"))
-    return kept_before
+    if path.exists():
+        before: Figures = json.loads(path.read_text(encoding="utf-8"))
+        if all(figures.keys() >= RANKED.keys() for figures in before.values()):
+            return before
+    found = trained(videos, seed, setting, marks)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(path) as partial:
+        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(f"{path.stem}: {found[str(marks[-1])]}", flush=True)
+    return found
 
 
 def main() -> None:
@@ -216,6 +221,7 @@ def main() -> None:
             folder = args.work / f"{name}-{seed}"
             rows += choices(videos, seed, args.studies, folder)
             rows += objectives(videos, seed, folder) if "objectives" in args.studies else []
+    rows += paired_differences(rows, compared(rows))
     table: dict[tuple[str, str, str], list[float]] = {}
     for one in rows:
         table.setdefault((one["data"], f"{one['setting']}, {one['method']}", one["metric"]), []).append(one["value"])
@@ -230,12 +236,12 @@ def main() -> None:
 
 
 def choices(videos: Videos, seed: int, studies: Sequence[str], folder: Path) -> list[dict[str, Any]]:
-    """Changes of the base in one draw, with differences from the base of the same draw."""
+    """Changes of the base in one draw."""
     seen, _ = videos.draw(seed)
     start, base = (figures[RANKED_BY] for figures in kept(folder, "base", videos, seed, BASE, (0, UPDATES)).values())
     settings: list[tuple[str, str, Scores]] = [
-        ("no encoder", "mean of frame vectors", scores(videos, unit_means(videos.vectors), seen, RANKED_BY)),
-        ("base", "base: LSTM, 256 units, 16 frames, 128 components", base),
+        ("no encoder", MEAN, scores(videos, unit_means(videos.vectors), seen, RANKED_BY)),
+        (*BASE_ROWS, base),
     ]
     if "updates" in studies:
         longer = kept(folder, "longer", videos, seed, BASE, LONGER)
@@ -245,42 +251,44 @@ def choices(videos: Videos, seed: int, studies: Sequence[str], folder: Path) -> 
         for method, change in changes.items() if what in studies else ():
             found = kept(folder, method, videos, seed, dataclasses.replace(BASE, **change), (UPDATES,))
             settings.append((what.replace("-", " "), method, found[str(UPDATES)][RANKED_BY]))
-    return [row for setting in settings for row in rows_of(videos, seed, *setting, {"base": base})]
+    return [row for setting in settings for row in rows_of(videos, seed, *setting)]
 
 
 def objectives(videos: Videos, seed: int, folder: Path) -> list[dict[str, Any]]:
-    """Objectives in one draw, with differences from the base, as it is ranked there, and from the mean vectors."""
+    """Objectives in one draw, beside the mean vectors."""
     seen, _ = videos.draw(seed)
     start, base = kept(folder, "base", videos, seed, BASE, (0, UPDATES)).values()
     found = {"untrained": start, "cross-entropy": base}
     for name, objective in OBJECTIVES.items():
         setting = dataclasses.replace(BASE, objective=objective)
         found[name] = kept(folder, name, videos, seed, setting, (UPDATES,))[str(UPDATES)]
-    mean = scores(videos, unit_means(videos.vectors), seen, RANKED_BY)
-    beside = {"base": base[RANKED_BY], "mean": mean}
-    rows = rows_of(videos, seed, "objectives", "mean of frame vectors", mean, beside)
+    rows = rows_of(videos, seed, "objectives", MEAN, scores(videos, unit_means(videos.vectors), seen, RANKED_BY))
     for by, what in RANKED.items():
         for method, figures in found.items():
-            rows += rows_of(videos, seed, what, method, figures[by], beside)
+            rows += rows_of(videos, seed, what, method, figures[by])
     return rows
 
 
-def rows_of(
-    videos: Videos, seed: int, what: str, method: str, figures: Scores, beside: Mapping[str, Scores]
-) -> list[dict[str, Any]]:
-    """The figures of a method, and what they have on those beside it."""
-    with_differences = dict(figures)
-    for other, known in beside.items():
-        with_differences |= {f"{metric}, less the {other}'s": figures[metric] - known[metric] for metric in known}
-    return [
-        results_file.row(videos.name, method, metric, value, setting=what, seed=seed)
-        for metric, value in with_differences.items()
-    ]
+def rows_of(videos: Videos, seed: int, what: str, method: str, figures: Scores) -> list[dict[str, Any]]:
+    """The figures of a method."""
+    return results_file.rows_of(videos.name, method, figures, setting=what, seed=seed)
+
+
+def compared(rows: Iterable[Mapping[str, Any]]) -> Iterator[Comparison]:
+    """All less the base, and objectives, however they are ranked, less the mean vectors by Euclidean distance, too."""
+    of_objectives = RANKED[RANKED_BY]
+    for data, method, setting in dict.fromkeys((row["data"], row["method"], row["setting"]) for row in rows):
+        others = {"the base": (data, BASE_ROWS[1], BASE_ROWS[0])}
+        if setting in RANKED.values():
+            others = {"the base": (data, "cross-entropy", of_objectives), "the mean": (data, MEAN, of_objectives)}
+        for words, theirs in others.items():
+            if (ours := (data, method, setting)) != theirs:
+                yield Comparison(data, method, f"{setting}, less {words}", ours, theirs)
 
 
 def draw(rows: list[dict[str, Any]]) -> None:
     """Unseen against seen mAP, a column a data set: choices above (updates as a line), objectives below."""
-    names = list(dict.fromkeys(row["data"] for row in rows))
+    names = [name for name in dict.fromkeys(row["data"] for row in rows) if not name.endswith(": differences")]
     shape = {"figsize": (7 * len(names), 12), "squeeze": False, "layout": "constrained"}
     figure, panels = plt.subplots(2, len(names), **shape)
     for line, of_objectives in zip(panels, (False, True), strict=True):

@@ -18,12 +18,15 @@ from jaxret.errors import ConfigError
 
 __all__ = [
     "MOST_THREADS",
+    "MOST_UNITS",
     "Count",
     "CountOrZero",
+    "Layers",
     "Positive",
     "Range",
     "Share",
     "Threads",
+    "Units",
     "Weight",
     "above",
     "at_least",
@@ -100,6 +103,13 @@ MOST_THREADS = 1024
 
 Threads = Annotated[int, at_least(1, most=MOST_THREADS)]
 """Threads of one call."""
+MOST_UNITS = 2**14
+"""The widest layer that may be asked for: more is a slip of the finger, and takes memory by its square."""
+
+Units = Annotated[int, at_least(1, most=MOST_UNITS)]
+"""Numbers that a layer gives."""
+Layers = Annotated[int, at_least(1, most=1000)]
+"""Layers above each other; the deepest networks that were published have as many."""
 Count = Annotated[int, at_least(1)]
 """A number of things."""
 CountOrZero = Annotated[int, at_least(0)]

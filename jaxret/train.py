@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
         run = run or RunFolder.new(new_run_path(recipe.name, config))
         check_numbers(config)
         log = functools.partial(_print, flags=flags_of(type(recipe.config)))
-        context = RunContext(run, recipe.name, log, not options.quiet, options.stop_after)
+        context = RunContext(run, recipe.name, log, not options.quiet, options.stop_after, usual=recipe.config)
         with run.held(), keep_programs_in(programs_folder()):
             finished = recipe.train(config, context)
     if options.distributed:

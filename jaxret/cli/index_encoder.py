@@ -108,9 +108,11 @@ def _check_same(retriever: Retriever, new: NewIndex, folder: Path) -> None:
 def _frozen(new: NewIndex, dataset: MediaDataset | None) -> object:
     from jaxret.models.frozen import FrozenSettings, frozen_encoder
     from jaxret.retrieval.whitening import whiten_frames
+    from jaxret.training import check_pixels
 
     assert new.weights is not None
     encoder = frozen_encoder(FrozenSettings(new.weights, new.backbone, new.image_size))
+    check_pixels(encoder.preprocessing)
     if not new.whiten:
         return encoder
     if dataset is None:

@@ -166,7 +166,7 @@ def train(
     config = with_settings(recipe, settings)
     refuse_idle(config, recipe.config)
     run = RunFolder.new(new_run_path(name, config))
-    context = RunContext(run, name, log or _nothing, show_progress, stop_after)
+    context = RunContext(run, name, log or _nothing, show_progress, stop_after, usual=recipe.config)
     with run.held():
         return recipe.train(config, context)
 

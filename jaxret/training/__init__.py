@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     from jaxret.training.hard_triplets import hardest_distances
     from jaxret.training.host_memory import give_back_memory, keep_freed_memory
     from jaxret.training.loop import Batches, FitResult, Validation, train_loop
-    from jaxret.training.memory_estimate import MemoryEstimate, available_memory, check_memory, compile_step
+    from jaxret.training.memory_estimate import (
+        MemoryEstimate,
+        available_memory,
+        check_memory,
+        check_pixels,
+        compile_step,
+    )
     from jaxret.training.objectives import (
         ClassificationTripletObjective,
         CosineMarginObjective,
@@ -77,6 +83,7 @@ __all__ = [
     "changed_settings",
     "check_memory",
     "check_numbers",
+    "check_pixels",
     "compile_step",
     "config_from_json",
     "config_to_json",
@@ -119,7 +126,13 @@ _NAMES = {
     "jaxret.training.hard_triplets": ("hardest_distances",),
     "jaxret.training.host_memory": ("give_back_memory", "keep_freed_memory"),
     "jaxret.training.loop": ("Batches", "FitResult", "Validation", "train_loop"),
-    "jaxret.training.memory_estimate": ("MemoryEstimate", "available_memory", "check_memory", "compile_step"),
+    "jaxret.training.memory_estimate": (
+        "MemoryEstimate",
+        "available_memory",
+        "check_memory",
+        "check_pixels",
+        "compile_step",
+    ),
     "jaxret.training.objectives": (
         "ClassificationTripletObjective",
         "CosineMarginObjective",

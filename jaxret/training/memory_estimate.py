@@ -16,9 +16,11 @@ import jax
 import psutil
 
 from jaxret.errors import ConfigError
+from jaxret.plain_text import counted
+from jaxret.preprocessing import Preprocessing
 from jaxret.training.host_memory import give_back_memory
 
-__all__ = ["MemoryEstimate", "available_memory", "check_memory", "compile_step"]
+__all__ = ["MemoryEstimate", "available_memory", "check_memory", "check_pixels", "compile_step"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +116,31 @@ def check_memory(estimate: MemoryEstimate, available: int | None = None) -> None
         f"{estimate.batch / 1e9:.2f}, activations and gradients {estimate.work / 1e9:.2f}, and a tenth beside), "
         f"{estimate.further / 1e9:.2f} of them beyond state and batch, and {available / 1e9:.2f} GB are left: make "
         f"smaller {largest}"
+    )
+
+
+def check_pixels(preprocessing: Preprocessing, clips: int = 1, available: int | None = None) -> None:
+    """Refuse frames that no memory holds, before anything is read or written.
+
+    Args:
+      preprocessing: of the encoder. With `limit` frames are at most as large as their source, and not checked.
+      clips: that are in memory at once, at least.
+      available: bytes; None: `available_memory()`. Where that does not know, nothing is refused.
+
+    Raises:
+      ConfigError: their pixels, a byte for each channel, take more; the message tells what to make smaller.
+
+    Example:
+      >>> check_pixels(Preprocessing(height=224, width=224), clips=64)
+    """
+    available = available_memory() if available is None else available
+    frames, height, width = preprocessing.frames, preprocessing.height, preprocessing.width
+    taken = clips * frames * height * width * preprocessing.pixel_channels
+    if preprocessing.resize == "limit" or available is None or taken <= available:
+        return
+    raise ConfigError(
+        f"{counted(clips, 'clip')} of {counted(frames, 'frame')} of {height} x {width} pixels would take "
+        f"{taken / 1e9:,.0f} GB, and {available / 1e9:.1f} GB are left: make image_size, frames or batch_size smaller"
     )
 
 

@@ -143,6 +143,7 @@ class RunContext:
       show_progress: draw progress bars.
       stop_after: save and stop after this many training steps of this call.
       description: stands before the progress bar of the training.
+      usual: the recipe's own settings, which are no choice, see `jaxret.training.refuse_idle`; None: the class's.
     """
 
     run: RunFolder
@@ -151,6 +152,7 @@ class RunContext:
     show_progress: bool = True
     stop_after: int | None = None
     description: str | None = None
+    usual: Any = None
 
     def check_data(self, dataset: MediaDataset) -> None:
         """Refuse a data set that is not the one that the run began with.

@@ -25,13 +25,17 @@ def test_groups_are_the_extras_of_the_same_names() -> None:
     assert {name: extras[name] for name in groups} == groups
 
 
-@pytest.mark.slow  # it builds five times
+@pytest.mark.slow  # it builds eight times
 def test_what_is_newer_than_its_sources_and_headers_is_not_compiled_again(tmp_path: Path) -> None:
     pytest.importorskip("Cython", reason="builds a kernel")
     files = {
         "csrc/thread_pool.c": "int jr_threads(void) { return 1; }",
         "csrc/first.h": "int jr_first(void);\n#define JR_FIRST 1",
-        "csrc/first.c": '#include "first_deep.h"\nint jr_first(void) { return JR_FIRST; }',
+        "csrc/first.c": """#include "first_deep.h"
+#ifndef JR_CHANGED
+#define JR_CHANGED 0
+#endif
+int jr_first(void) { return JR_FIRST + JR_CHANGED; }""",
         "csrc/first_deep.h": '#include "first.h"',
         "csrc/first_more.c": "int jr_more(void) { return 2; }",
         "jaxret/rank/_first.pyx": 'cdef extern from "first.h":\n    int jr_first()\ndef f():\n    return jr_first()',
@@ -57,7 +61,21 @@ def test_what_is_newer_than_its_sources_and_headers_is_not_compiled_again(tmp_pa
     (tmp_path / "csrc" / "first.h").write_text("int jr_first(void);\n#define JR_FIRST 4\n", encoding="utf-8")
     assert compiled() == {"_first.c", "first.c"}
     code = "from jaxret.rank import _first; print(_first.f())"
-    assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True).stdout == "4\n"
-    assert compiled(CFLAGS="-DJR_CHANGED") == everything
+
+    def first() -> str:
+        return subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True).stdout
+
+    assert first() == "4\n"
+    assert compiled(CFLAGS="-DJR_CHANGED=1") == everything
+    assert first() == "5\n"
+    # An editable install builds elsewhere, and leaves kernels beside the sources that are newer than what is here.
+    assert compiled("--build-temp", "there/objects", "--build-lib", "there/lib", CFLAGS="-DJR_CHANGED=2") == everything
+    assert first() == "6\n"
+    assert compiled(CFLAGS="-DJR_CHANGED=1") == set()
+    assert first() == "5\n"
     shutil.rmtree(tmp_path / "build")
     assert compiled("-j", "4") == everything  # the thread pool is of both, at once
+    (tmp_path / "csrc" / "first_deep.h").unlink()
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        compiled()
+    assert "first_deep.h" in failed.value.stderr

@@ -376,6 +376,20 @@ class TestBrokenFiles:
         assert outcomes == {"read", "error"}
 
 
+def test_a_reader_that_is_never_closed_says_nothing_at_the_end(make_video):
+    code = (
+        "import os, sys\n"  # of which Python lets go after the modules that read videos
+        "from jaxret.data.decode.video import VideoReader\n"
+        "os.kept = reader = VideoReader(sys.argv[1])\n"
+        "os.under_way = reader.frames([0, 5])\n"
+        "next(os.under_way)\n"
+    )
+    for name in ("one-gop.mp4", "open-gop.ts"):
+        path = make_video(name, **FILES[name])
+        done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_wrong_requests_are_named(make_video):
     with VideoReader(make_video("one-gop.mp4", **FILES["one-gop.mp4"])) as reader:
         with pytest.raises(IndexError, match=r"0\.\.29, got 30"):

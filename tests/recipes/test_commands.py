@@ -164,6 +164,9 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
         (["cnn-lstm", "--weights", "none", "--freeze", "True", "--out", "{tmp}/b"], "needs pretrained weights"),
         (["cnn-lstm", "--freeze", "True", "--backbone-learning-rate", "1e-4", "--out", "{tmp}/b"], "frozen"),
         (["cnn-lstm", "--backbone-learning-rate", "0", "--out", "{tmp}/b"], "must be above 0 or none, got 0"),
+        (["cnn-lstm", "--units", "1000000", "--out", "{tmp}/c"], "--units must be 1 to 16384, got 1000000"),
+        (["cnn-lstm", "--layers", "1001", "--out", "{tmp}/c"], "--layers must be 1 to 1000, got 1001"),
+        (["c3d", "--embedding-size", "100000000", "--out", "{tmp}/c"], "--embedding-size must be 1 to 16384, got 10"),
         (["cnn-lstm", "--batch-size", "0", "--out", "{tmp}/c"], "--batch-size must be at least 1, got 0"),
     ],
 )
@@ -185,6 +188,30 @@ def test_missing_data_leave_no_run_folder(tmp_path: Path, monkeypatch, capsys) -
     with pytest.raises(ConfigError, match="/nowhere/at/all"):
         train.main(["cnn-lstm", "--data", "/nowhere/at/all"])
     assert not capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "taken"),
+    [
+        (
+            "cnn-lstm",
+            ["--image-size", "1000000", "--weights", "none"],
+            r"\d+ clips of 16 frames of 1000000 x 1000000 pixels would take",
+        ),
+        ("c3d", ["--frames", "2000000000"], r"4 clips of 2000000000 frames of 112 x 112 pixels would take"),
+        ("conv-lstm", ["--frames", "2000000000"], r"32 clips of 2000000000 frames of 64 x 64 pixels would take"),
+        (
+            "instance-search",
+            ["--image-size", "960000", "--weights", "none"],
+            r"1 clip of 10 frames of 960000 x 960000 pixels would take",
+        ),
+    ],
+)
+def test_frames_that_no_memory_holds_leave_nothing_behind(media, tmp_path, recipe, words, taken) -> None:
+    argv = [recipe, "--data", str(media), "--out", str(tmp_path / "run"), "--quiet", *words]
+    with pytest.raises(ConfigError, match=taken + r" [\d,]+ GB, and [\d.]+ GB are left: make --image-size, frames or"):
+        train.main(argv)
     assert not list(tmp_path.iterdir())
 
 

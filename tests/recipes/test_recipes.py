@@ -162,6 +162,7 @@ import dataclasses
 
 from jaxret.recipes.recipe import Recipe
 from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig, train
+from jaxret.training import OptimiserConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +171,7 @@ class TinyConfig(CnnLstmConfig):
     image_size: int | None = 32
     frames: int = 4
     weights: str = "none"
+    optimiser: OptimiserConfig = OptimiserConfig(momentum=0.5)  # which nobody has typed
 
 
 RECIPE = Recipe("tiny", "a recipe of another package", TinyConfig(), train)

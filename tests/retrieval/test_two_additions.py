@@ -106,4 +106,6 @@ def test_of_two_that_make_an_index_one_does(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert [text.partition(" holds ")[2] for text in refused] == ["an index already: open it, or choose another"] * 2
-    assert fingerprint_in(tmp_path / "index" / "encoder") == Retriever.open(tmp_path / "index").index.encoder.fingerprint
+    assert (
+        fingerprint_in(tmp_path / "index" / "encoder") == Retriever.open(tmp_path / "index").index.encoder.fingerprint
+    )

@@ -11,8 +11,9 @@ import pytest
 from flax import nnx
 
 from jaxret.errors import ConfigError
+from jaxret.preprocessing import Preprocessing
 from jaxret.training import OptimiserConfig, SplitModel, make_optimiser, make_train_step
-from jaxret.training.memory_estimate import MemoryEstimate, available_memory, check_memory, compile_step
+from jaxret.training.memory_estimate import MemoryEstimate, available_memory, check_memory, check_pixels, compile_step
 
 
 def compiled(batch: int):
@@ -50,6 +51,21 @@ def test_what_does_not_fit_is_refused_with_what_to_change():
         check_memory(activations, available=5_500_000_000)
     with pytest.raises(ConfigError, match=r"make smaller the model \(embedding_size, channels\)"):
         check_memory(MemoryEstimate(10**9, 8 * 10**9, 10**7, 10**9), available=10**9)
+
+
+def test_frames_that_no_memory_holds_are_refused_before_they_are_read():
+    sized = Preprocessing(height=1000, width=2000, channels=1, frames=5, modalities=("rgb",))
+    check_pixels(sized, clips=3, available=30_000_000)
+    message = (
+        r"3 clips of 5 frames of 1000 x 2000 pixels would take 0 GB, and 0\.0 GB are left: make image_size, frames"
+    )
+    with pytest.raises(ConfigError, match=message):
+        check_pixels(sized, clips=3, available=29_999_999)
+    with pytest.raises(
+        ConfigError, match=r"1 clip of 16 frames of 100000 x 100000 pixels would take 480 GB, and 8\.0 GB"
+    ):
+        check_pixels(Preprocessing(height=100_000, width=100_000), available=8 * 10**9)
+    check_pixels(Preprocessing(height=96_000, width=96_000, resize="limit"), available=10**6)  # as large as the source
 
 
 def test_the_least_of_system_and_control_groups_is_available(tmp_path, monkeypatch):

@@ -232,18 +232,23 @@ def _video_packets(container: Any, stream: Any) -> Iterator[Any]:
     A packet that the end of the file cuts is left out, as `PacketTable.scan` leaves it out: it would give a frame, too.
     """
     held: list[Any] = []  # a broken packet and the empty ones behind it, while it may be the last
-    try:
-        for packet in container.demux(stream):
-            if held and packet.size:
-                yield from held
-                held = []
-            if held or (packet.size and packet.is_corrupt):
-                held.append(packet)
-            else:
-                yield packet
-        yield from held[1:]
-    except (av.FFmpegError, OSError):
-        # The decoder still holds the frames before the break.
-        flush = av.Packet()
-        flush.stream = stream
-        yield flush
+    packets = container.demux(stream)
+    while True:
+        try:  # around no `yield`: a reader that is never closed is taken down while Python exits, `av` before it
+            packet = next(packets, None)
+        except (av.FFmpegError, OSError):
+            break
+        if packet is None:
+            yield from held[1:]
+            return
+        if held and packet.size:
+            yield from held
+            held = []
+        if held or (packet.size and packet.is_corrupt):
+            held.append(packet)
+        else:
+            yield packet
+    # The decoder still holds the frames before the break.
+    flush = av.Packet()
+    flush.stream = stream
+    yield flush

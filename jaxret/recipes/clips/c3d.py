@@ -32,7 +32,7 @@ from flax import nnx
 
 from jaxret.models import Mean, WithPixelStatistics, create_backbone
 from jaxret.models.encoder import VideoEncoder
-from jaxret.ranges import Count, Positive
+from jaxret.ranges import Count, Positive, Units
 from jaxret.recipes.clips.model import build_encoder
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
@@ -56,7 +56,7 @@ class C3dConfig(FusionConfig):
 
     image_size: Count = 112
     """Height and width of a frame in pixels."""
-    embedding_size: Count = 256
+    embedding_size: Units = 256
     """Length of the feature."""
     width: Positive = 1.0
     """Multiplier of all channels and units; work grows with its square."""

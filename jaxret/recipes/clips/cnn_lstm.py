@@ -29,7 +29,7 @@ from flax import nnx
 
 from jaxret.models import SequenceEncoder, TemporalEncoder
 from jaxret.models.encoder import VideoEncoder
-from jaxret.ranges import Count
+from jaxret.ranges import Layers, Units
 from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
@@ -48,9 +48,9 @@ class CnnLstmConfig(FusionConfig, FrameBackboneConfig):
     """How a clip's frame vectors become one vector. open-set: their mean beside an open-set posterior of the training
     classes, fitted; lstm (the paper's), gru: the state of a recurrent network, trained. auto: open-set with a frozen
     pretrained backbone, three training classes or more, and no setting of a training by steps; else lstm."""
-    units: Count = 256
+    units: Units = 256
     """Units of a recurrent layer."""
-    layers: Count = 1
+    layers: Layers = 1
     """Recurrent layers."""
     bidirectional: bool = False
     """Run each layer in both directions."""

@@ -43,7 +43,7 @@ from jaxret.models import (
     backbone_info,
 )
 from jaxret.models.encoder import VideoEncoder
-from jaxret.ranges import Count, CountOrZero, Weight
+from jaxret.ranges import Count, CountOrZero, Units, Weight
 from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
@@ -71,7 +71,7 @@ class DeepHashConfig(FusionConfig, FrameBackboneConfig):
     weighted-average."""
     map_grid: Count = 4
     """With convolution-3d: the feature map is averaged into this many places a side."""
-    units: Count = 256
+    units: Units = 256
     """Width of the fusion; the weighted average is as wide as a frame vector."""
     triplet_weight: Weight = 1.0
     """Weight of the triplet loss on the codes' activations (the paper's beta); 0: none."""

@@ -32,7 +32,7 @@ from flax import nnx
 from jaxret.losses import Mining
 from jaxret.models import Backbone, DenseEmbedding, MaxPooledLayers, backbone_info
 from jaxret.models.encoder import VideoEncoder
-from jaxret.ranges import Count, Positive, Weight, at_least
+from jaxret.ranges import MOST_UNITS, Count, Positive, Weight, at_least
 from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.train import train_clip_encoder
@@ -50,7 +50,7 @@ class NdvrDmlConfig(FrameBackboneConfig):
     layers: tuple[str, ...] = ()
     """Feature maps of the backbone that are max-pooled, by name. None given: all its convolutions (of
     mobilenet-v1 the pointwise ones, of efficientnet-lite0 the last of each block)."""
-    widths: Annotated[tuple[int, ...], at_least(1)] = (2000, 1000, 500)
+    widths: Annotated[tuple[int, ...], at_least(1, most=MOST_UNITS)] = (2000, 1000, 500)
     """Units of the dense layers; the last is the length of a video's vector."""
     frames: Count = 32
     """Frames sampled from each chunk of a video."""

@@ -21,7 +21,7 @@ from jaxret.recipes.opening import LabelledData
 from jaxret.recipes.recipe import Run
 from jaxret.reporting import paragraph
 from jaxret.retrieval.encode import FrameVectors
-from jaxret.training import RunContext, refuse_idle
+from jaxret.training import RunContext, check_pixels, refuse_idle
 
 __all__ = ["train_clip_encoder"]
 
@@ -46,8 +46,10 @@ def train_clip_encoder(
     dataset, splits = data.dataset, data.splits
     mode = training_mode(dataset, freeze=config.frozen)
     _check_mode(encoder, data, mode, config)
+    clips = 1 if config.frozen or mode is None else min(config.batch_size // jax.process_count(), len(splits.train))
+    check_pixels(encoder.preprocessing, clips)
     if not context.run.config.exists():  # one that was made before goes on as it is
-        refuse_idle(config)
+        refuse_idle(config, context.usual)
     context.log(f"encoder: {encoder.summary}, {_trained(config)}; {parameter_count(encoder):,} parameters")
     context.write_config(config, dataset)
     untrained = _with_initial_weights(encoder, config)

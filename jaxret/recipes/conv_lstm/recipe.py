@@ -46,6 +46,7 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
+import jax
 from flax import nnx
 
 from jaxret.data.dataset import MediaDataset
@@ -53,13 +54,13 @@ from jaxret.data.datasets.moving_digits import is_moving_digits
 from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes
-from jaxret.ranges import Count, CountOrZero, Positive, at_least
+from jaxret.ranges import Count, CountOrZero, Layers, Positive, Units, at_least
 from jaxret.recipes.conv_lstm.clip_table import StepsData, open_videos, pixel_statistics, steps_data
 from jaxret.recipes.conv_lstm.initial import InitialEncoder, first_or_kept
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.train import train_in_steps
 from jaxret.recipes.recipe import Recipe, Run, RunContext
-from jaxret.training import refuse_unused
+from jaxret.training import check_pixels, refuse_unused
 
 __all__ = ["RECIPE", "ConvLstmConfig", "make_autoencoder", "prepare", "resolve", "train"]
 
@@ -68,13 +69,13 @@ __all__ = ["RECIPE", "ConvLstmConfig", "make_autoencoder", "prepare", "resolve",
 class TransformerConfig:
     """The transformer of m3 and m3-3d, over the vectors of a clip's frames."""
 
-    transformer_layers: Count = 5
+    transformer_layers: Layers = 5
     """Its layers; this and the following are for m3 and m3-3d alone."""
     transformer_heads: Count = 3
     """Its heads."""
-    transformer_units: Count = 512
+    transformer_units: Units = 512
     """Its width."""
-    transformer_feed_forward: Count = 2048
+    transformer_feed_forward: Units = 2048
     """Units between its layers' two dense ones."""
 
 
@@ -218,6 +219,7 @@ def prepare(
     initial = first_or_kept(config.initial_run, context.run.initial)
     dataset, splits = open_videos(config, context)
     config = resolve(config, dataset)
+    check_pixels(config.preprocessing(), config.batch_size // jax.process_count())
     # Sizes that do not fit are refused before all videos are read.
     shapes = nnx.eval_shape(lambda: make_autoencoder(config))
     if initial is not None:

@@ -38,7 +38,7 @@ from jaxret.models import PooledBackbone, backbone_info, pretrained_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.frozen import weights_origin
 from jaxret.preprocessing import Preprocessing, ShotSampling
-from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, at_least, check_ranges
+from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, Units, at_least, check_ranges
 from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone, chosen_backbone
 from jaxret.recipes.image_to_video.shot_encoders import FIXED, Temporal, shot_encoder
 from jaxret.recipes.image_to_video.train import open_films, train_shot_encoder
@@ -98,7 +98,7 @@ class ImageToVideoConfig:
     """What makes one vector of a shot: the sum or the maximum of its frames, which need no training; an lstm or gru, as
     in the paper; the sum and a learned residual. auto: all are tried, and the one that finds the validation films best
     is taken, but none that does not find them better than the sum by more than its standard error."""
-    units: Count = 256
+    units: Units = 256
     """Units of the recurrent layer."""
     dropout: Annotated[float, at_least(0, below=1)] = 0.0
     """Share of the inputs of the recurrent layer that are set to zero in training."""

@@ -44,7 +44,7 @@ from jaxret.models.foundation import is_published
 from jaxret.models.frozen import weights_origin
 from jaxret.models.layers.frozen import fix_parameters, parameters_before
 from jaxret.preprocessing import SIDE_STEP, Preprocessing
-from jaxret.ranges import Count, CountOrZero, Share, Threads, above, check_ranges
+from jaxret.ranges import Count, CountOrZero, Share, Threads, Units, above, check_ranges
 from jaxret.recipes.backbone_names import BackboneName, check_backbone
 from jaxret.recipes.instances.train import open_boxes, train_detector
 from jaxret.recipes.recipe import Recipe, Run, RunContext
@@ -93,7 +93,7 @@ class FasterRcnnConfig:
     as the project proposal re-ranks."""
     proposer_channels: Count = 256
     """Channels of the region proposal network."""
-    head_units: Count = 256
+    head_units: Units = 256
     """Units of the dense layers of the head."""
     sampled_anchors: Count = 256
     """Anchors of an image that count in a step."""

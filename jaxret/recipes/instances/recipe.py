@@ -60,7 +60,7 @@ from jaxret.recipes.opening import open_data, opened
 from jaxret.recipes.recipe import Recipe, Run, RunContext
 from jaxret.retrieval.encode import FrameVectors
 from jaxret.retrieval.systems.described import Described
-from jaxret.training import refuse_unused
+from jaxret.training import check_pixels, refuse_unused
 
 __all__ = ["RECIPE", "InstanceSearchConfig", "fit_encoder", "make_encoder", "train"]
 
@@ -261,6 +261,7 @@ def train(config: InstanceSearchConfig, context: RunContext) -> Run:
     context.log(opened(config.data, dataset, probed=False))
     is_fitted = (run.encoder / "encoder.json").exists()
     encoder, known = load_encoder(run.encoder) if is_fitted else make_encoder(config), {}
+    check_pixels(encoder.preprocessing)
     context.write_config(config, dataset)
     if not is_fitted:
         indices = training_indices(dataset, config.training_images)

@@ -24,7 +24,7 @@ from jaxret.recipes.instances.detector_report import detector_sections
 from jaxret.recipes.instances.report import finish_instance_run
 from jaxret.recipes.instances.scores import SeenImage, detector_figures, seen_images
 from jaxret.recipes.recipe import Run
-from jaxret.training import FitTask, RunContext, TrainedDetector, Validation, fit_model
+from jaxret.training import FitTask, RunContext, TrainedDetector, Validation, check_pixels, fit_model
 
 if TYPE_CHECKING:
     from jaxret.data.ground_truth.boxes import BoxAnnotations
@@ -94,6 +94,7 @@ def train_detector(detector: FasterRCNN, data: BoxData, config: FasterRcnnConfig
       Metrics of the trained and the untrained detector; None if training was stopped before its end, and in all
       processes but the first.
     """
+    check_pixels(detector.preprocessing, config.batch_size)
     annotated, splits = data.annotated, data.splits
     images, train_rows = annotated.images, splits["train"]
     given = (images, annotated.boxes, annotated.labels, detector.preprocessing)
