@@ -219,6 +219,7 @@ def prepare(
     initial = first_or_kept(config.initial_run, context.run.initial)
     dataset, splits = open_videos(config, context)
     config = resolve(config, dataset)
+    assert config.batch_size is not None
     check_pixels(config.preprocessing(), config.batch_size // jax.process_count())
     # Sizes that do not fit are refused before all videos are read.
     shapes = nnx.eval_shape(lambda: make_autoencoder(config))
