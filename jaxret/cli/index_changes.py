@@ -71,9 +71,10 @@ def prune_media(index: MediaIndex, media: str, unread: Iterable[MediaError], *, 
     from jaxret.data.open import place_of
     from jaxret.retrieval.matches import gone_keys, stale_keys
 
+    index.refresh()  # another command may have pruned since
     gone, stale = gone_keys(index, place_of(media)), stale_keys(index, unread)
     if (dropped := [*gone, *stale]) and not dry_run:
-        index.remove(dropped)
+        index.remove(dropped, missing_ok=True)
     print_text(
         f"{'would prune' if dry_run else 'pruned'} {counted(len(dropped), 'item')} whose files are gone or unreadable; "
         f"{len(index) - (len(dropped) if dry_run else 0)} are left in {index.folder}"

@@ -163,29 +163,35 @@ class MediaIndex(OpenedIndex):
             with contextlib.suppress(WriteError, IndexBusyError):
                 self._commit(lambda now: merged(self.folder, now))
 
-    def remove(self, keys: Collection[str]) -> None:
+    def remove(self, keys: Collection[str], *, missing_ok: bool = False) -> None:
         """Remove items: all of them, or on an error none. Their rows stay on disk until `compact`.
 
+        Args:
+          keys: of the items.
+          missing_ok: pass over keys that are not in the index, as another program may have removed them by now.
+
         Raises:
-          ValueError: a key is not in the index; the message names it.
+          ValueError: a key is not in the index (without `missing_ok`); the message names it.
           IndexBusyError: another writer holds the index.
         """
         if isinstance(keys, str):
             raise TypeError(f"keys must be a collection of keys, got the string {keys!r}")
         wanted = list(keys)
-        self._commit(lambda now: without(now, wanted))
+        self._commit(lambda now: without(now, wanted, missing_ok))
 
-    def set_columns(self, columns: Mapping[str, Mapping[str, ColumnValue | None]]) -> None:
+    def set_columns(self, columns: Mapping[str, Mapping[str, ColumnValue | None]], *, missing_ok: bool = False) -> None:
         """Give items values in columns of the user's own: all of them, or on an error none. No row is written anew.
 
         Args:
           columns: by key of an item the values by column; None takes one away, columns that are not named stay.
+          missing_ok: as of `remove`.
 
         Raises:
-          TypeError, ValueError: a key is not in the index, or a column or value cannot be, see `MediaItem`.
+          TypeError, ValueError: a key is not in the index (without `missing_ok`), or a column or value cannot be, see
+            `MediaItem`.
           IndexBusyError: another writer holds the index.
         """
-        self._commit(lambda now: described(self.folder, now, columns))
+        self._commit(lambda now: described(self.folder, now, columns, missing_ok))
 
     def set_media_root(self, folder: str | Path) -> None:
         """Keep the paths of media that lie below a folder relative to it, so that `relocate` can follow them.

@@ -100,7 +100,8 @@ def add_media(
     """Add items to an index as they are embedded; those that are in it already are left alone, unless their
     files are others now.
 
-    An item whose key another file has in the index is added under its origin, see `jaxret.retrieval.matches`.
+    An item whose key another file has in the index is added under its origin, see `jaxret.retrieval.matches`. Other
+    programs may remove items meanwhile: those stay removed, but for files that are new or others now.
 
     Args:
       index: that grows.
@@ -121,9 +122,9 @@ def add_media(
 
     def new_item(number: int) -> MediaItem:
         item = _index_item(dataset, number, key_of[number], block[number])
-        if number not in changed:
+        if number not in changed or item.key not in index:
             return item
-        return dataclasses.replace(item, columns={**index.item_of(changed[number]).columns, **item.columns})
+        return dataclasses.replace(item, columns={**index.item_of(item.key).columns, **item.columns})
 
     def commit() -> None:
         numbers = np.array(sorted(block), np.int64)
@@ -149,7 +150,7 @@ def add_media(
         commit()
     done = set(added)
     described = other_columns(dataset, index, matches, done)
-    index.set_columns(described)
+    index.set_columns(described, missing_ok=True)
     return AddReport(
         tuple(matches.fresh[number] for number in added if number in matches.fresh),
         tuple(key for number, key in matches.known.items() if number not in done),
@@ -165,7 +166,7 @@ def add_media(
 def other_columns(
     dataset: MediaDataset, index: MediaIndex, matches: Matches, without: Collection[int]
 ) -> dict[str, Mapping[str, ColumnValue]]:
-    """By key, the user's own columns of items that are in the index, where it has other values.
+    """By key, the user's own columns of items that are in the index still, where it has other values.
 
     Args:
       dataset: with the columns.
@@ -174,7 +175,8 @@ def other_columns(
       without: numbers of items that are passed over.
     """
     columns = {key: dataset.items[number].columns for number, key in matches.known.items() if number not in without}
-    return {key: own for key, own in columns.items() if own and not own.items() <= index.item_of(key).columns.items()}
+    here = {key: own for key, own in columns.items() if own and key in index}
+    return {key: own for key, own in here.items() if not own.items() <= index.item_of(key).columns.items()}
 
 
 def _index_item(dataset: MediaDataset, number: int, key: str, vectors: FrameVectors) -> MediaItem:

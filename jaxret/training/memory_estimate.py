@@ -119,12 +119,15 @@ def check_memory(estimate: MemoryEstimate, available: int | None = None) -> None
     )
 
 
-def check_pixels(preprocessing: Preprocessing, clips: int = 1, available: int | None = None) -> None:
+def check_pixels(
+    preprocessing: Preprocessing, clips: int = 1, *, images: bool = False, available: int | None = None
+) -> None:
     """Refuse frames that no memory holds, before anything is read or written.
 
     Args:
       preprocessing: of the encoder. With `limit` frames are at most as large as their source, and not checked.
       clips: that are in memory at once, at least.
+      images: they are of one frame each.
       available: bytes; None: `available_memory()`. Where that does not know, nothing is refused.
 
     Raises:
@@ -134,13 +137,14 @@ def check_pixels(preprocessing: Preprocessing, clips: int = 1, available: int | 
       >>> check_pixels(Preprocessing(height=224, width=224), clips=64)
     """
     available = available_memory() if available is None else available
-    frames, height, width = preprocessing.frames, preprocessing.height, preprocessing.width
+    frames, height, width = 1 if images else preprocessing.frames, preprocessing.height, preprocessing.width
     taken = clips * frames * height * width * preprocessing.pixel_channels
     if preprocessing.resize == "limit" or available is None or taken <= available:
         return
+    what = counted(clips, "image") if images else f"{counted(clips, 'clip')} of {counted(frames, 'frame')}"
     raise ConfigError(
-        f"{counted(clips, 'clip')} of {counted(frames, 'frame')} of {height} x {width} pixels would take "
-        f"{taken / 1e9:,.0f} GB, and {available / 1e9:.1f} GB are left: make image_size, frames or batch_size smaller"
+        f"{what} of {height} x {width} pixels would take {taken / 1e9:,.0f} GB, and {available / 1e9:.1f} GB are left: "
+        f"make {'image_size' if images else 'image_size, frames'} or batch_size smaller"
     )
 
 

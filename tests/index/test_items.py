@@ -206,6 +206,20 @@ def test_columns_are_set_changed_and_taken_away(make):
     index.verify()
 
 
+def test_keys_that_another_program_removed_are_passed_over_on_demand(make):
+    index = make.filled()
+    revision = index.revision
+    index.set_columns({"b": {"year": 1}}, missing_ok=True)
+    index.remove(["b"], missing_ok=True)
+    assert index.revision == revision
+    index.set_columns({"b": {"year": 1}, "d": {"year": 2}}, missing_ok=True)
+    index.remove(["b", "a"], missing_ok=True)
+    assert {item.key: dict(item.columns) for item in index.items} == {"c": {}, "d": {"year": 2}}
+    with pytest.raises(ValueError, match="key 'b' is not in the index"):
+        index.remove(["c", "b"])
+    assert index.values("key") == ["c", "d"]
+
+
 def test_media_that_move_are_found_below_another_root(make, tmp_path):
     index = make.empty()
     paths = ["/films/a/1.mp4", "/films/b/2.mp4", "/else/3.mp4", None]

@@ -180,6 +180,7 @@ def test_figures_of_pictures_without_objects_and_of_several_classes(tmp_path: Pa
         ([], "data must name the boxes: --data BOXES.csv"),
         (["--data", "nowhere.csv"], "nowhere.csv: No such file"),
         (["--data", "{data}", "--stage", "conv_9"], "unknown stage of small-convnet 'conv_9'"),
+        (["--data", "{data}", "--image-size", "640000"], "8 images of 640000 x 640000 pixels would take"),
         (["--data", "{data}", "--frozen-stage", "conv_3"], "no layer lies between it and the map conv_3 to train"),
     ],
 )

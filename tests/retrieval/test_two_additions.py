@@ -1,4 +1,5 @@
-"""Two additions to one index at once: the second waits or is refused, and none takes the place of the other's files."""
+"""Two that change one index at once: of two additions the second waits or is refused, and none takes the place of the
+other's files; what is removed meanwhile stops none."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ import pytest
 from flax import nnx
 from PIL import Image
 
+from jaxret.cli.index_changes import prune_media
+from jaxret.data.item_columns import ItemColumns, with_columns
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 from jaxret.index import IndexBusyError, MediaIndex
@@ -17,7 +20,7 @@ from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_files import fingerprint_in
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval import Retriever
+from jaxret.retrieval import Retriever, additions
 
 NAMES = ("a.png", "b.png", "c.png")
 
@@ -89,6 +92,51 @@ def test_a_second_waits_for_a_short_one_and_encodes_nothing_twice(retriever: Ret
         thread.join()
     assert sorted(len(report.added) for report in reports) == [0, 0, 3]
     assert len(MediaIndex.open(retriever.index.folder)) == 3
+
+
+@pytest.mark.parametrize("first", [("b.png",), ()], ids=["after a commit", "without one"])
+def test_an_item_with_other_columns_that_is_removed_meanwhile_stays_removed(
+    retriever: Retriever, tmp_path: Path, first: tuple[str, ...]
+) -> None:
+    dataset = open_dataset(tmp_path / "first")
+    retriever.add(dataset)
+    if first:
+        retriever.index.remove(first)
+    described, _ = with_columns(dataset, ItemColumns("key", {"a.png": {"year": 3}, "c.png": {"year": 4}}))
+
+    def meanwhile() -> bool:
+        again(retriever).index.remove({"a.png"} & set(again(retriever).index.values("key")))
+        return False
+
+    report = retriever.add(described, stop=meanwhile)
+    assert report.added == first
+    assert {item.key: dict(item.columns) for item in MediaIndex.open(retriever.index.folder).items} == {
+        "c.png": {"year": 4},
+        "b.png": {},
+    }
+
+
+def test_a_changed_file_whose_item_is_removed_meanwhile_is_added(
+    retriever: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(additions, "_ITEMS_A_COMMIT", 1)
+    retriever.add(open_dataset(tmp_path / "first"))
+    for name in NAMES:
+        Image.new("RGB", (16, 16)).save(tmp_path / "first" / name)
+    report = retriever.add(
+        open_dataset(tmp_path / "first"),
+        on_item=lambda number: again(retriever).index.remove(["c.png"]) if number == 0 else None,
+    )
+    assert report.renewed == NAMES
+    assert set(MediaIndex.open(retriever.index.folder).values("key")) == set(NAMES)
+
+
+def test_of_two_that_prune_the_second_has_nothing_to_drop(retriever: Retriever, tmp_path: Path) -> None:
+    retriever.add(open_dataset(tmp_path / "first"))
+    (tmp_path / "first" / "a.png").unlink()
+    for index in (again(retriever).index, retriever.index):
+        prune_media(index, str(tmp_path / "first"), (), dry_run=False)
+    assert retriever.index.values("key") == ["b.png", "c.png"]
 
 
 def test_of_two_that_make_an_index_one_does(tmp_path: Path) -> None:

@@ -66,6 +66,9 @@ def test_frames_that_no_memory_holds_are_refused_before_they_are_read():
     ):
         check_pixels(Preprocessing(height=100_000, width=100_000), available=8 * 10**9)
     check_pixels(Preprocessing(height=96_000, width=96_000, resize="limit"), available=10**6)  # as large as the source
+    check_pixels(sized, clips=3, images=True, available=6_000_000)  # a frame each
+    with pytest.raises(ConfigError, match=r"^3 images of 1000 x 2000 pixels .* make image_size or batch_size smaller$"):
+        check_pixels(sized, clips=3, images=True, available=5_999_999)
 
 
 def test_the_least_of_system_and_control_groups_is_available(tmp_path, monkeypatch):

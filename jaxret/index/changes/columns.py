@@ -26,14 +26,17 @@ def upgraded(root: Path, now: Snapshot) -> Manifest:
     return _with_items(root, now, {number: now.segments[number].items.columns for number in old})
 
 
-def described(root: Path, now: Snapshot, columns: Mapping[str, Mapping[str, ColumnValue | None]]) -> Manifest:
+def described(
+    root: Path, now: Snapshot, columns: Mapping[str, Mapping[str, ColumnValue | None]], missing_ok: bool
+) -> Manifest:
     """Write the items of the segments where values change anew; the manifest that names them."""
     keys = list(columns)
     changed: dict[int, dict[int, Mapping[str, ColumnValue | None]]] = {}
     for key, place in zip(keys, now.places(keys), strict=True):
-        if place is None:
+        if place is not None:
+            changed.setdefault(place[0], {})[place[1]] = columns[key]
+        elif not missing_ok:
             raise ValueError(f"key {key!r} is not in the index")
-        changed.setdefault(place[0], {})[place[1]] = columns[key]
     written = {}
     for number, values in changed.items():
         items = list(now.segments[number].items.take(range(now.segments[number].entry.n_items)))

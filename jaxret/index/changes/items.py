@@ -50,18 +50,19 @@ def added(root: Path, now: Snapshot, items: NewItems, rows: Mapping[str, Rows], 
     return dataclasses.replace(manifest, segments=(*manifest.segments, entry), next_segment=manifest.next_segment + 1)
 
 
-def without(now: Snapshot, keys: Sequence[str]) -> Manifest:
+def without(now: Snapshot, keys: Sequence[str], missing_ok: bool = False) -> Manifest:
     """The manifest with these items removed; a segment left without live items is dropped."""
-    if not keys:
+    places = now.places(keys)
+    if None in places and not missing_ok:
+        raise ValueError(f"key {keys[places.index(None)]!r} is not in the index")
+    if not any(places):
         return now.manifest
     removed = [set(segment.entry.removed) for segment in now.segments]
-    for key, place in zip(keys, now.places(keys), strict=True):
-        if place is None:
-            raise ValueError(f"key {key!r} is not in the index")
-        removed[place[0]].add(place[1])
+    for segment, local in filter(None, places):
+        removed[segment].add(local)
     entries = [
-        dataclasses.replace(segment.entry, removed=tuple(sorted(gone)))
-        for segment, gone in zip(now.segments, removed, strict=True)
-        if len(gone) < segment.entry.n_items
+        dataclasses.replace(opened.entry, removed=tuple(sorted(gone)))
+        for opened, gone in zip(now.segments, removed, strict=True)
+        if len(gone) < opened.entry.n_items
     ]
     return dataclasses.replace(now.manifest, segments=tuple(entries))

@@ -47,7 +47,7 @@ def train_clip_encoder(
     mode = training_mode(dataset, freeze=config.frozen)
     _check_mode(encoder, data, mode, config)
     clips = 1 if config.frozen or mode is None else min(config.batch_size // jax.process_count(), len(splits.train))
-    check_pixels(encoder.preprocessing, clips)
+    check_pixels(encoder.preprocessing, clips, images=mode == "images")
     if not context.run.config.exists():  # one that was made before goes on as it is
         refuse_idle(config, context.usual)
     context.log(f"encoder: {encoder.summary}, {_trained(config)}; {parameter_count(encoder):,} parameters")

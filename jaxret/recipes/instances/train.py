@@ -94,7 +94,7 @@ def train_detector(detector: FasterRCNN, data: BoxData, config: FasterRcnnConfig
       Metrics of the trained and the untrained detector; None if training was stopped before its end, and in all
       processes but the first.
     """
-    check_pixels(detector.preprocessing, config.batch_size)
+    check_pixels(detector.preprocessing, config.batch_size, images=True)
     annotated, splits = data.annotated, data.splits
     images, train_rows = annotated.images, splits["train"]
     given = (images, annotated.boxes, annotated.labels, detector.preprocessing)
