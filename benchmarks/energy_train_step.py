@@ -24,6 +24,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from common.timing import disturbed, rows_of_child
@@ -98,6 +99,15 @@ def undisturbed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return [row for row in rows if (row["setting"], row["method"]) not in busy]
 
 
+def stored_of_one_thread(path: Path, processor: str) -> list[dict[str, Any]]:
+    """The rows of one thread that a result file holds of a processor; none where there is no file."""
+    if not path.exists():
+        return []
+    content = json.loads(path.read_text(encoding="utf-8"))
+    own = {call["id"] for call in content["calls"] if call["machine"]["processor"] == processor}
+    return [row for row in content["rows"] if row["method"] == "1 thread" and row["call"] in own]
+
+
 def main() -> None:
     """Measures, prints, and without --quick puts the rows into benchmarks/results/energy_train_step.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,8 +133,9 @@ def main() -> None:
     from common import results_file
 
     path = results_file.RESULTS / "energy_train_step.json"
-    stored = results_file.stored_rows(path) if arguments.cores == 2 else []
-    rows = [row for row in stored if row["method"] == "1 thread"]
+    rows = stored_of_one_thread(path, results_file.processor_name()) if arguments.cores == 2 else []
+    if arguments.cores == 2 and (missing := sorted(set(names) - {row["setting"] for row in rows})):
+        parser.error(f"--cores 2 goes on from one thread on this processor, not measured yet: {', '.join(missing)}")
     for threads, devices in ((1, 1), (2, 1), (2, 2)):
         if arguments.cores in (None, threads) and threads <= len(os.sched_getaffinity(0)):
             measured = rows_of_child(__file__, threads, "--devices", str(devices), "--samples", str(samples), *names)

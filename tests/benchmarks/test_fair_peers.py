@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,18 @@ def test_the_share_of_others_is_what_this_process_does_not_take() -> None:
         _, share = with_share_of_others(lambda: time.sleep(0.3))
         others.kill()
     assert share > 0.3 / (os.cpu_count() or 1) or sys.platform != "linux"
+
+
+def test_two_threads_alone_go_on_from_one_thread_of_the_same_processor(tmp_path: Path) -> None:
+    def row(method: str, call: int) -> dict[str, Any]:
+        return {"setting": "c3d", "method": method, "call": call}
+
+    calls = [{"id": number, "machine": {"processor": name}} for number, name in ((1, "this"), (2, "another"))]
+    rows = [row("1 thread", 1), row("1 thread", 2), row("2 threads", 1)]
+    path = tmp_path / "energy_train_step.json"
+    assert energy_train_step.stored_of_one_thread(path, "this") == []
+    path.write_text(json.dumps({"calls": calls, "rows": rows}))
+    assert energy_train_step.stored_of_one_thread(path, "this") == rows[:1]
 
 
 def test_fewer_queries_are_of_the_same_items_and_results() -> None:
