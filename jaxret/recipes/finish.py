@@ -21,7 +21,7 @@ from jaxret.errors import IndexFormatError, MediaError
 from jaxret.evaluation import GroupFigures
 from jaxret.files import write_atomically
 from jaxret.index import MediaIndex
-from jaxret.index.write_lock import write_lock
+from jaxret.index.write_lock import addition_lock, write_lock
 from jaxret.models.encoder import VideoEncoder
 from jaxret.plain_text import counted
 from jaxret.reporting import Section, drawn_figure, paragraph, preformatted, table
@@ -94,8 +94,10 @@ def make_run_index(
     for left in (coming, going):
         shutil.rmtree(left, ignore_errors=True)
     old = _whole_index(run.index)
-    # What others add to the old index while the new one is made would be lost.
-    with contextlib.nullcontext() if old is None else write_lock(run.index, _SECONDS_FOR_WRITERS):
+    with contextlib.ExitStack() as held:
+        if old is not None:  # what others add to it while the new one is made would be lost
+            held.enter_context(addition_lock(run.index, _SECONDS_FOR_WRITERS))
+            held.enter_context(write_lock(run.index, _SECONDS_FOR_WRITERS))
         retriever = Retriever.create(coming, encoder)
         retriever.add(dataset, media=media)
         if old is not None:

@@ -141,10 +141,11 @@ def check_pixels(
     taken = clips * frames * height * width * preprocessing.pixel_channels
     if preprocessing.resize == "limit" or available is None or taken <= available:
         return
+    smaller = "image_size" if clips == 1 else f"image_size{'' if images else ', frames'} or batch_size"
     what = counted(clips, "image") if images else f"{counted(clips, 'clip')} of {counted(frames, 'frame')}"
     raise ConfigError(
         f"{what} of {height} x {width} pixels would take {taken / 1e9:,.0f} GB, and {available / 1e9:.1f} GB are left: "
-        f"make {'image_size' if images else 'image_size, frames'} or batch_size smaller"
+        f"make {smaller} smaller"
     )
 
 

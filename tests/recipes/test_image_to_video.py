@@ -323,7 +323,7 @@ def test_a_vector_has_128_numbers_or_those_of_its_map() -> None:
         ({"margin": 2.0}, "margin must be -1 to 1, got 2.0"),
         ({"positive_share": -0.1}, "positive_share must be 0 to 1, got -0.1"),
         ({"whitened_size": -1}, "whitened_size must be at least 0 or none, got -1"),
-        ({"units": 0}, "units must be at least 1, got 0"),
+        ({"units": 0}, "units must be 1 to 16384, got 0"),
         ({"dropout": 1.0}, "dropout must be at least 0 and below 1, got 1.0"),
     ],
 )

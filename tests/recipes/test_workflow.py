@@ -7,8 +7,10 @@ import os
 import sys
 import weakref
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +27,7 @@ from jaxret.data.sampling.transforms import Augmentation
 from jaxret.data.splits import split_dataset
 from jaxret.errors import ConfigError, MediaError
 from jaxret.index import IndexBusyError
-from jaxret.index.write_lock import write_lock
+from jaxret.index.write_lock import addition_lock, write_lock
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.registry import PackagedWeights
@@ -370,11 +372,17 @@ def test_a_run_index_made_anew_keeps_what_the_user_gave_it(encoder: VideoEncoder
     assert sorted(path.name for path in run.path.iterdir()) == ["index"]
 
 
-def test_a_run_index_is_not_taken_from_one_who_adds_to_it(encoder: VideoEncoder, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("lock", "message"),
+    [(write_lock, "another writer holds this index"), (addition_lock, "media are being added to this index")],
+)
+def test_a_run_index_is_not_taken_from_one_who_adds_to_it(
+    encoder: VideoEncoder, tmp_path: Path, monkeypatch, lock: Callable[..., Any], message: str
+) -> None:
     noise, run = Noise(), RunFolder(tmp_path / "run")
     media = embed_items(noise, encoder, [0], threads=1)[0]
     make_run_index(run, noise, media, encoder, threads=1, log=print)
     monkeypatch.setattr("jaxret.recipes.finish._SECONDS_FOR_WRITERS", 0.0)
-    with write_lock(run.index, 0.0), pytest.raises(IndexBusyError, match="another writer holds this index"):
+    with lock(run.index, 0.0), pytest.raises(IndexBusyError, match=message):
         make_run_index(run, noise, media, encoder, threads=1, log=print)
     assert [item.key for item in Retriever.open(run.index).index.items] == ["n0"]

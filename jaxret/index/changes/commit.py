@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jaxret
 from jaxret.errors import ConfigError, IndexFormatError
-from jaxret.files import is_there, partial_name
+from jaxret.files import partial_name
 from jaxret.index.manifest import MANIFEST_NAME, EncoderRecord, Manifest, write_manifest
 from jaxret.index.snapshot import Snapshot, open_snapshot
 from jaxret.index.space import ARRAY_NAMES, Space
@@ -43,10 +43,10 @@ def create(root: Path, spaces: Sequence[Space], encoder: EncoderRecord, lock_tim
 
 def check_new(root: Path) -> None:
     """ConfigError where no index can be made in this folder; it need not exist."""
-    if is_there(root / MANIFEST_NAME):
+    held = {entry.name for entry in root.iterdir()} if root.exists() else set()  # one look: another may be making it
+    if MANIFEST_NAME in held:
         raise ConfigError(f"folder {root} holds an index already: open it, or choose another")
     leftovers = {"add.lock", "write.lock", "segments", partial_name(MANIFEST_NAME)}  # of a creation that was cut off
-    held = {entry.name for entry in root.iterdir()} if root.exists() else set()
     if odd := sorted(held - leftovers - {"encoder"}):
         raise ConfigError(f"folder {root} is not empty (it holds {odd[0]}): choose another for the index")
 
