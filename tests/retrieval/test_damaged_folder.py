@@ -13,6 +13,7 @@ import psutil
 import pytest
 from flax import nnx
 from PIL import Image
+from tiny_clip_encoder import make_encoder
 
 from jaxret import build_index, search
 from jaxret.data.open import open_dataset
@@ -84,12 +85,7 @@ def test_everything_is_told(folder: Path, tmp_path: Path, shots: ShotSampling | 
 
 
 def test_a_damaged_query_is_told_beside_its_results(folder: Path, tmp_path: Path, capsys) -> None:
-    rngs = nnx.Rngs(0)
-    encoder = VideoEncoder(
-        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
-        TemporalEncoder(32, 32, rngs=rngs),
-        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
-    )
+    encoder = make_encoder(units=32)
     Retriever.create(tmp_path / "index", encoder).add(open_dataset(folder))
     assert search.main([str(tmp_path / "index"), str(folder / "jump.mkv"), "-k", "6", "--json"]) == 0
     told = capsys.readouterr()
@@ -134,12 +130,7 @@ def test_five_thousand_files_of_which_five_hundred_are_broken_in_fifty_ways(tmp_
         for way, broken in ways.items():
             for number in range(10):
                 (root / f"{way}-{number}.{ending}").write_bytes(broken(data))
-    rngs = nnx.Rngs(0)
-    encoder = VideoEncoder(
-        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
-        TemporalEncoder(32, 32, rngs=rngs),
-        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
-    )
+    encoder = make_encoder(units=32)
     Retriever.create(tmp_path / "index", encoder)
     before = psutil.Process().memory_info().rss
     start = time.monotonic()

@@ -11,8 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
+from tiny_clip_encoder import make_encoder
 
 from jaxret.__main__ import dispatch
 from jaxret.cli.run import run_command
@@ -21,7 +21,6 @@ from jaxret.data.items import MediaItem
 from jaxret.data.rows import Rows
 from jaxret.errors import WriteError
 from jaxret.index import EncoderRecord, MediaIndex, Space
-from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import load_encoder, save_encoder
 from jaxret.preprocessing import Preprocessing
@@ -48,12 +47,7 @@ def files_up_to(size: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def encoder() -> VideoEncoder:
-    rngs = nnx.Rngs(0)
-    return VideoEncoder(
-        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
-        TemporalEncoder(32, 16, rngs=rngs),
-        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
-    )
+    return make_encoder()
 
 
 def check_line(told: str, name: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
+from tiny_clip_encoder import make_encoder
 
 from jaxret.__main__ import dispatch
 from jaxret.cli.run import run_command
@@ -17,10 +17,7 @@ from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.decode.depth import write_depth
 from jaxret.data.open import open_dataset
 from jaxret.index import MediaIndex
-from jaxret.models import TemporalEncoder, create_backbone
-from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import save_encoder
-from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever
 
 NAMES = ["cat/a.png", "cat/b.png", "dog/c.png"]
@@ -37,12 +34,7 @@ def media(tmp_path: Path) -> Path:
     """Three images, and an index of them."""
     for seed, name in enumerate(NAMES):
         image(tmp_path / "media" / name, seed)
-    rngs = nnx.Rngs(0)
-    encoder = VideoEncoder(
-        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
-        TemporalEncoder(32, 16, rngs=rngs),
-        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
-    )
+    encoder = make_encoder()
     save_encoder(encoder, tmp_path / "encoder")
     call(tmp_path / "media", "--encoder", str(tmp_path / "encoder"))
     return tmp_path / "media"

@@ -8,27 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
+from tiny_clip_encoder import make_encoder
 
 from jaxret.data.datasets.moving_digits import MovingDigits
 from jaxret.data.decode.write import write_video
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError, EncoderMismatchError, MediaError, WeightsError
-from jaxret.models import TemporalEncoder, create_backbone
-from jaxret.models.encoder import VideoEncoder
-from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever, VectorSearch
 from jaxret.retrieval.systems.alignment import FrameSequence, align
-
-
-def make_encoder(seed: int = 0) -> VideoEncoder:
-    rngs = nnx.Rngs(seed)
-    return VideoEncoder(
-        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
-        TemporalEncoder(32, 16, rngs=rngs),
-        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
-    )
 
 
 @pytest.fixture(scope="module")

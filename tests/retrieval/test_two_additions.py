@@ -8,30 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
+from tiny_clip_encoder import make_encoder
 
 from jaxret.cli.index_changes import prune_media
 from jaxret.data.item_columns import ItemColumns, with_columns
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 from jaxret.index import IndexBusyError, MediaIndex
-from jaxret.models import TemporalEncoder, create_backbone
-from jaxret.models.encoder import VideoEncoder
 from jaxret.models.encoder_files import fingerprint_in
-from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever, additions
 
 NAMES = ("a.png", "b.png", "c.png")
-
-
-def make_encoder(seed: int = 0) -> VideoEncoder:
-    rngs = nnx.Rngs(seed)
-    return VideoEncoder(
-        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
-        TemporalEncoder(32, 16, rngs=rngs),
-        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
-    )
 
 
 @pytest.fixture

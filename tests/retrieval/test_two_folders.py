@@ -6,27 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flax import nnx
 from PIL import Image
+from tiny_clip_encoder import make_encoder
 
 from jaxret import build_index
 from jaxret.data.datasets.rgbd import write_rgbd_folder
 from jaxret.data.items import MediaItem
 from jaxret.data.open import open_dataset
-from jaxret.models import TemporalEncoder, create_backbone
-from jaxret.models.encoder import VideoEncoder
-from jaxret.preprocessing import Preprocessing
 from jaxret.retrieval import Retriever
 from jaxret.retrieval.matches import match_items, query_items
-
-
-def make_encoder() -> VideoEncoder:
-    rngs = nnx.Rngs(0)
-    return VideoEncoder(
-        create_backbone("small-convnet", widths=[8, 8], embedding_size=32, rngs=rngs),
-        TemporalEncoder(32, 16, rngs=rngs),
-        Preprocessing(height=32, width=32, frames=4, chunk_seconds=1.0),
-    )
 
 
 def image(path: Path, seed: int) -> Path:

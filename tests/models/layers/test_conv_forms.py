@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,27 +84,32 @@ def test_same_padding_is_tensorflows(size, window, stride):
     assert conv_forms.output_padding("SAME", (size,), (window,), (stride,)) == tuple(expected)
 
 
-@settings(max_examples=8, deadline=None)
-@given(case=convolutions())
-def test_gradients_of_the_shifted_form_are_those_of_the_library_form(case):
+def check_gradients(case, kernel_shape, form, library):
+    """Of inputs with three channels and a kernel of that shape, a form's gradients are those of the library's."""
     spatial, window, strides, padding, seed = case
     rng = np.random.default_rng(seed)
     x = jnp.asarray(rng.normal(size=(2, *spatial, 3)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(*window, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=kernel_shape), jnp.float32)
     pads = conv_forms.output_padding(padding, spatial, window, strides)
-
-    def library(x, kernel):
-        return conv_forms._library_convolution(x, kernel[..., None, :], strides, pads, groups=3)
-
-    def shifted(x, kernel):
-        return conv_forms.shifted_convolution(x, kernel, strides, pads)
-
-    upstream = rng.normal(size=jax.eval_shape(library, x, kernel).shape).astype(np.float32)
-    pulled_back = [
-        jax.jit(lambda x, k, u, f=f: jax.vjp(f, x, k)[1](u))(x, kernel, upstream) for f in (shifted, library)
-    ]
+    forms = [functools.partial(each, pads=pads) for each in (form, library)]
+    upstream = rng.normal(size=jax.eval_shape(forms[1], x, kernel).shape).astype(np.float32)
+    pulled_back = [jax.jit(lambda x, k, u, f=f: jax.vjp(f, x, k)[1](u))(x, kernel, upstream) for f in forms]
     for ours, expected in zip(*pulled_back, strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-3)
+
+
+@settings(max_examples=8, deadline=None)
+@given(case=convolutions())
+def test_gradients_of_the_shifted_form_are_those_of_the_library_form(case):
+    _, window, strides, _, _ = case
+
+    def library(x, kernel, pads):
+        return conv_forms._library_convolution(x, kernel[..., None, :], strides, pads, groups=3)
+
+    def shifted(x, kernel, pads):
+        return conv_forms.shifted_convolution(x, kernel, strides, pads)
+
+    check_gradients(case, (*window, 3), shifted, library)
 
 
 @pytest.mark.parametrize(("channels", "strides"), [(3, (2, 2)), (6, (1, 1)), (6, (2, 1))])
@@ -124,22 +131,15 @@ def test_gradients_of_paired_columns_and_narrow_maps_are_those_of_the_library_fo
 @settings(max_examples=8, deadline=None)
 @given(case=convolutions())
 def test_gradients_of_narrow_maps_are_those_of_the_library_form(case):
-    spatial, window, strides, padding, seed = case
-    rng = np.random.default_rng(seed)
-    x = jnp.asarray(rng.normal(size=(2, *spatial, 3)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(*window, 3, 4)), jnp.float32)
-    pads = conv_forms.output_padding(padding, spatial, window, strides)
+    _, window, strides, _, _ = case
 
-    def library(x, kernel):
+    def library(x, kernel, pads):
         return conv_forms._library_convolution(x, kernel, strides, pads)
 
-    def narrow(x, kernel):
+    def narrow(x, kernel, pads):
         return conv_forms.narrow_convolution(conv_forms._library_convolution, x, kernel, tuple(strides), pads)
 
-    upstream = rng.normal(size=jax.eval_shape(library, x, kernel).shape).astype(np.float32)
-    pulled_back = [jax.jit(lambda x, k, u, f=f: jax.vjp(f, x, k)[1](u))(x, kernel, upstream) for f in (narrow, library)]
-    for ours, expected in zip(*pulled_back, strict=True):
-        np.testing.assert_allclose(ours, expected, atol=1e-3)
+    check_gradients(case, (*window, 3, 4), narrow, library)
 
 
 @pytest.mark.parametrize("shape", [(2, 2, 2, 8), (0, 6, 6, 8)], ids=["smaller than the window", "no image"])
