@@ -141,7 +141,8 @@ def check_pixels(
     taken = clips * frames * height * width * preprocessing.pixel_channels
     if preprocessing.resize == "limit" or available is None or taken <= available:
         return
-    smaller = "image_size" if clips == 1 else f"image_size{'' if images else ', frames'} or batch_size"
+    names = ["image_size", *(name for name, count in (("frames", frames), ("batch_size", clips)) if count > 1)]
+    smaller = " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
     what = counted(clips, "image") if images else f"{counted(clips, 'clip')} of {counted(frames, 'frame')}"
     raise ConfigError(
         f"{what} of {height} x {width} pixels would take {taken / 1e9:,.0f} GB, and {available / 1e9:.1f} GB are left: "

@@ -216,7 +216,7 @@ def test_missing_data_leave_no_run_folder(tmp_path: Path, monkeypatch, capsys) -
             "instance-search",
             ["--image-size", "960000", "--weights", "none"],
             r"1 clip of 10 frames of 960000 x 960000 pixels would take",
-            " smaller",  # no batch to make smaller
+            " or frames smaller",  # no batch to make smaller
         ),
     ],
 )
