@@ -32,22 +32,36 @@ INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const i
     }
 }
 
+/* Fetches rows to come, while number `i` of four rows is read: short rows in the order of memory (a line of each of four
+ * rows in turn takes up to 1.6 times as long on Zen 3), long ones, which leave no room in the L1 cache for the next four
+ * as a whole, a little ahead in each row, and the first lines of the next four at the end. */
+INLINE void NAME(fetch)(const float *x, int64_t d, int64_t step, int64_t i)
+{
+    const float *next = x + 4 * i + JR_PREFETCH_FLOATS(d);
+    int64_t stride = 16;
+    if (d > JR_SHORT_ROW) {
+        const int64_t soon = i + JR_LONG_ROW_AHEAD;
+        next = x + soon + (soon < d ? 0 : 4 * step - d);
+        stride = step;
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; r++)
+        __builtin_prefetch(next + r * stride);
+}
+
 /* A query against up to four rows, whose sums over the lanes are taken together: squared distances, without
- * cancellation, or products. `first`: of the queries; then rows to come are fetched, in the order of memory (a line of
- * each of four rows in turn takes up to 1.6 times as long on Zen 3), and for the cosine the squared lengths of these are
- * left in `lengths`. */
+ * cancellation, or products. `first`: of the queries; then rows to come are fetched, and for the cosine the squared
+ * lengths of these are left in `lengths`. */
 INLINE jr_four NAME(compare_four)(const jr_topk *search, int64_t query, int64_t row, const int64_t n, const int cosine,
                                   const int first, float *lengths)
 {
     const int64_t d = search->dimensions, step = n == 4 ? d : 0; /* where there are fewer, the first again */
-    const float *q = search->queries + query * d, *x = search->rows + row * d, *next = x + JR_PREFETCH_FLOATS(d);
+    const float *q = search->queries + query * d, *x = search->rows + row * d;
     VECTOR sums[4] = {{0}}, squares[4] = {{0}};
     int64_t i = 0;
     for (; i + 16 <= d; i += 16) {
         if (first)
-#pragma GCC unroll 4
-            for (int r = 0; r < 4; r++)
-                __builtin_prefetch(next + 4 * i + 16 * r);
+            NAME(fetch)(x, d, step, i);
         NAME(add_four)(q + i, x + i, step, 16 / FLOAT_LANES, cosine, first, sums, squares);
     }
     for (; i + FLOAT_LANES <= d; i += FLOAT_LANES)

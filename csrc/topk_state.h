@@ -21,9 +21,12 @@
 #define JR_ROUGH_ROWS 64
 /* Rows among which candidates of many queries are measured in turn, in floats: what the L2 cache holds beside them. */
 #define JR_WINDOW_FLOATS 65536
-/* How far ahead of these rows to fetch, in floats: more than the prefetchers of processors dare, and past the four rows
- * at hand where they and the next four fit in the L1 cache. */
+/* How far ahead of rows of up to JR_SHORT_ROW floats to fetch, in floats: more than the prefetchers of processors dare,
+ * and past the four rows at hand where they and the next four fit in the L1 cache. Of longer rows, how far ahead in the
+ * row: what processors fetch by themselves ends with its page. */
+#define JR_SHORT_ROW 768
 #define JR_PREFETCH_FLOATS(d) ((d) > 512 ? 4096 : 2048)
+#define JR_LONG_ROW_AHEAD 96
 
 /* Some of a query's candidates, whose rows ascend: they stand at `at` to before `end`. */
 typedef struct {
