@@ -36,6 +36,7 @@ def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
     from jaxret.data.open import open_dataset, place_of
     from jaxret.retrieval.matches import keys_below, match_items
 
+    index.refresh()  # another command may have removed since
     keys = dict.fromkeys(keys_below(index, place_of(media)))
     clashes = 0
     try:
@@ -49,7 +50,7 @@ def remove_media(index: MediaIndex, media: str, *, dry_run: bool) -> None:
         elif not keys:
             raise ConfigError(f"{media!r} is no key or place of an item of {index.folder}: {error}") from error
     if keys and not dry_run:
-        index.remove(list(keys))
+        index.remove(list(keys), missing_ok=True)
     verb, left = ("would remove", len(index) - len(keys)) if dry_run else ("removed", len(index))
     print_text(f"{verb} {len(keys)} of {counted(len(keys) + clashes, 'item')}; {left} are left in {index.folder}")
     if dry_run:

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 from tiny_clip_encoder import make_encoder
 
-from jaxret.cli.index_changes import prune_media
+from jaxret.cli.index_changes import prune_media, remove_media
 from jaxret.data.item_columns import ItemColumns, with_columns
 from jaxret.data.open import open_dataset
 from jaxret.errors import ConfigError
 from jaxret.index import IndexBusyError, MediaIndex
 from jaxret.models.encoder_files import fingerprint_in
-from jaxret.retrieval import Retriever, additions
+from jaxret.retrieval import Retriever, additions, matches
 
 NAMES = ("a.png", "b.png", "c.png")
 
@@ -125,6 +125,22 @@ def test_of_two_that_prune_the_second_has_nothing_to_drop(retriever: Retriever, 
     for index in (again(retriever).index, retriever.index):
         prune_media(index, str(tmp_path / "first"), (), dry_run=False)
     assert retriever.index.values("key") == ["b.png", "c.png"]
+
+
+def test_what_another_removed_meanwhile_stops_no_removal(
+    retriever: Retriever, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retriever.add(open_dataset(tmp_path / "first"))
+    match_items = matches.match_items
+
+    def look_then_lose(*looked: object) -> matches.Matches:
+        """Another program removes an item between this one's look and its removal."""
+        again(retriever).index.remove(["a.png"])
+        return match_items(*looked)
+
+    monkeypatch.setattr(matches, "match_items", look_then_lose)
+    remove_media(retriever.index, str(tmp_path / "first"), dry_run=False)
+    assert len(retriever.index) == 0
 
 
 def test_of_two_that_make_an_index_one_does(tmp_path: Path) -> None:
