@@ -44,15 +44,18 @@ def compared() -> Iterator[Comparison]:
     """What is taken from what."""
     for data, rows in ((_VIDEOS, _ABLATIONS), (_COPIES, f"{_COPIES}: two steps")):
         for method in _MODELS:
-            ours = (rows, method, THUMBNAIL)
-            for plain in (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE):
-                theirs = (data, method, f"{plain}, Bi-DTW")
-                yield Comparison(data, method, f"two steps and a thumbnail, less {plain}", ours, theirs)
-            yield Comparison(
-                data, method, "two steps and a thumbnail, less SIFT words", ours, (data, "SIFT words", "cosine")
-            )
-            ndvr = (data, "NDVR-DML", "mean vector, cosine")
-            yield Comparison(data, method, "two steps and a thumbnail, less NDVR-DML", ours, ndvr)
+            two, four = (rows, method, THUMBNAIL), (data, method, "four steps, Bi-DTW")
+            if method == "M3" and data == _VIDEOS:
+                four = (rows, method, FOUR_STEPS_THUMBNAIL)
+            else:
+                yield Comparison(data, method, "four steps, less two, both with a thumbnail", four, two)
+            for steps, ours in (("two steps", two), ("four steps", four)):
+                for plain in (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE):
+                    theirs = (data, method, f"{plain}, Bi-DTW")
+                    yield Comparison(data, method, f"{steps} and a thumbnail, less {plain}", ours, theirs)
+                for other, setting in (("SIFT words", "cosine"), ("NDVR-DML", "mean vector, cosine")):
+                    theirs = (data, other, setting)
+                    yield Comparison(data, method, f"{steps} and a thumbnail, less {other}", ours, theirs)
     for method in _MODELS:
         ours = (_WALK, method, "four steps, Bi-DTW")
         for plain in (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE):
