@@ -8,7 +8,10 @@ from jaxret import rank
 
 
 def vectors(seed: int, size: int, dimensions: int, dtype: str = "f4") -> tuple[np.ndarray, np.ndarray]:
-    """Queries and a gallery with equal rows, rows of zeros, a query of zeros, and queries that are in the gallery."""
+    """Queries and a gallery with equal rows, rows of zeros, a query of zeros, and queries that are in the gallery.
+
+    Rows and queries of negative zeros, of subnormal numbers alone, near one another, and of these among others, too.
+    """
     rng = np.random.default_rng(seed)
     gallery = rng.normal(size=(size, dimensions)).astype(dtype)
     gallery[::9] = gallery[0]
@@ -16,6 +19,10 @@ def vectors(seed: int, size: int, dimensions: int, dtype: str = "f4") -> tuple[n
     queries = rng.normal(size=(11, dimensions)).astype(dtype)
     queries[0] = 0
     queries[1:4] = gallery[[0, 3, 5]]
+    subnormal = 100 * np.finfo(dtype).smallest_subnormal  # 0 to what computes with normal numbers alone
+    gallery[4::60], gallery[7::60] = -gallery[3], queries[4] * subnormal
+    gallery[8::60, 1::2] *= subnormal
+    queries[6], queries[7], queries[8] = queries[4] * subnormal, gallery[8], gallery[4]
     return queries, gallery
 
 

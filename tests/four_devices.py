@@ -21,6 +21,8 @@ if __name__ == "__main__":
         assert {shard.device for shard in on_devices.bounded_rows(unit=False)[0].vectors.addressable_shards} == set(
             on_devices.mesh.devices.flat
         )
+        back = on_devices.vectors(np.arange(703))
+        np.testing.assert_array_equal(back.view(np.uint32), gallery.view(np.uint32))  # bits, signs of zeros too
         for search in (rank.euclidean_topk, rank.cosine_topk):
             awkward.assert_equal(search(queries, on_devices, 9), search(queries, gallery, 9))
         awkward.assert_equal(rank.par(queries, on_devices, 9, 0.2), rank.par(queries, gallery, 9, 0.2))

@@ -153,7 +153,7 @@ def dtw_cdist(
 
     Args:
         queries: as `query` of `dtw_topk`.
-        gallery, window, threads, progress: as for `dtw_topk`.
+        gallery, window, threads, progress: as for `dtw_topk`, but no `DeviceSequences`.
         reverse: None or "both" is DTW, "query" is Bi-DTW that reads the queries forwards and backwards.
 
     Raises:
@@ -184,8 +184,8 @@ def as_queries(query: Any, name: str = "query") -> Collection:
     """
     if isinstance(query, (list, tuple)) and len(query) and np.ndim(query[0]) != 1:
         return as_collection(query, name)
-    if isinstance(query, SequenceTable):
-        return query
+    if isinstance(query, SequenceTable) or device_sequences(query) is not None:
+        return as_collection(query, name)
     array = as_array(query, name)
     return as_collection(array, name) if array.ndim == 3 else [as_frames(array, name)]
 
@@ -194,8 +194,14 @@ def as_collection(sequences: Any, name: str) -> Collection:
     """A `SequenceTable` as it is, anything else as a list of float32 (T_i, D).
 
     Raises:
-        TypeError, ValueError: as `as_sequence_list`.
+        TypeError, ValueError: as `as_sequence_list`; TypeError also at a `DeviceSequences`, which would come back from
+            the devices one sequence at a time.
     """
+    if device_sequences(sequences) is not None:
+        raise TypeError(
+            f"{name} must be sequences in this machine's memory, got a DeviceSequences: dtw_topk and rank_sequences "
+            "search it as their gallery; others need the sequences, which its [:] reads back"
+        )
     return sequences if isinstance(sequences, SequenceTable) else as_sequence_list(sequences, name)
 
 

@@ -91,7 +91,7 @@ def dtw_subsequence_topk(
 
     Args:
         query: (T, D), any float dtype.
-        gallery: N sequences as for `dtw_topk`.
+        gallery: N sequences as for `dtw_topk`, but no `DeviceSequences`.
         k: in [1, N * spans_each].
         spans_each: how many disjoint spans of one sequence may be found, as by `dtw_subsequence`.
         threads: None uses what affinity and container limits leave.

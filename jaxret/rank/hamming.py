@@ -120,6 +120,7 @@ def hamming_topk(
     """
     on_device = device_gallery(gallery_codes)
     if on_device is not None:
+        check_threads(threads)  # of which there are none here
         return _topk_on_devices(query_codes, on_device, k, progress)
     queries, gallery = check_codes(query_codes, gallery_codes)
     return SearchResult(*nearest_codes(queries, gallery, check_k(k, len(gallery)), threads, progress))

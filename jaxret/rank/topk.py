@@ -166,7 +166,8 @@ def _search(queries: Any, gallery: Any, k: Any, metric: int, threads: int | None
     if on_device.is_of_codes:
         raise TypeError(f"gallery must have a float dtype, got {on_device.dtype}")
     check_same_width(query_matrix, on_device)
-    return nearest_on_devices(query_matrix, on_device, check_k(k, len(on_device)), metric, threads, progress)
+    k, count = check_k(k, len(on_device)), check_threads(threads)
+    return nearest_on_devices(query_matrix, on_device, k, metric, count, progress)
 
 
 def euclidean_topk_in_parts(

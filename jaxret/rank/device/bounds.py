@@ -19,14 +19,17 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
-from jaxret.rank.device.placement import SHARDS
+from jaxret.rank.device.placement import SHARDS, as_bits
 from jaxret.rank.device.scan import by_chunks
 
 MOST_DIMENSIONS = 1 << 18
 """Above it the error of a float32 product is no longer bounded well."""
 
 ROUNDING = 2.0**-23  # of an operation: twice float32's, which covers products of three bfloat16 parts, too
-TINY = 2.0**-100  # more than a device may lose of a product by flushing to zero
+TINY = 2.0**-100
+"""More than a device may lose of a product by flushing to zero. Where a subnormal number meets one above 2^26 it may
+lose more, but less than the slack of the square of that one."""
+
 _LARGE = 1e30  # squared norms above it, or for the cosine below its inverse, are not bounded
 
 
@@ -97,14 +100,16 @@ def _biases_and_scales(
 
     def on_shard(part: jax.Array, centre: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         def of_row(row: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-            scale, bounded, extra = None, jnp.array(True), jnp.float32(0)
+            scale, bounded, extra, moved = None, jnp.array(True), jnp.float32(0), 0.0
             if unit:
                 square = jnp.square(row.astype(jnp.float32)).sum()
-                empty = ~(row != 0).any()
+                empty = ~(as_bits(row) << 1).any()  # a device may take subnormals for zeros, but not shifts of bits
                 bounded = empty | ((square > 1 / _LARGE) & (square < _LARGE))
                 scale = jnp.where(bounded & ~empty, jax.lax.rsqrt(square), 0.0)
                 extra = empty.astype(jnp.float32)  # cosine 0 to everything: as far as sqrt(2) from length 1
-            square = jnp.square(_centred(row, scale, centre)).sum() + extra
+                moved = 2 * ROUNDING  # in `lower_bounds`, where a compiler may round what is scaled otherwise than here
+            length = jnp.sqrt(jnp.square(_centred(row, scale, centre)).sum())
+            square = jnp.square(jnp.maximum(length - moved, 0.0)) + extra
             return jnp.where(bounded & (square < _LARGE), square * share - TINY, -jnp.inf), scale
 
         return by_chunks(of_row, part, chunk)
@@ -156,13 +161,15 @@ def proven(bounds: Any, distances: NDArray[np.float32], dimensions: int, *, unit
         bounds: float32 (Q,), the largest bounds that were kept; inf where everything was.
         distances: float32 (Q,), exact, of the k-th of those kept.
         dimensions: D.
-        unit: whether the distances are 1 - cosine, half the squared distance of vectors of length 1. The device's are
-            longer or shorter by at most the slack e, and d^2 = (1 + e) D^2 + e^2 for one of 1 + e.
+        unit: whether the distances are 1 - cosine, half the squared distance D^2 of vectors of length 1. A row's on
+            the device is longer or shorter by at most the slack e, and at d^2 = (1 + e) D^2 + e^2 then; and rounding
+            its numbers, and those of the query, moves the two by less than two roundings.
     """
     exact = distances.astype(np.float64)
     if unit:
         error = slack(dimensions)
-        needed = (2 * (exact * (1 + 2.0**-22) + 2.0**-38) + error**2) / (1 - error)
+        squared = 2 * (exact * (1 + 2.0**-22) + 2.0**-38)
+        needed = (np.sqrt((1 + error) * squared + error**2) + 2 * ROUNDING) ** 2
     else:
         needed = exact**2 * (1 + 2.0**-21)
     return np.asarray(np.asarray(bounds, np.float64) > needed, np.bool_)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from jaxret.rank._hamming import MAX_CODE_BYTES
 from jaxret.rank.device.bounds import MOST_DIMENSIONS, Rows, finite_rows, prepared_rows, sample_centre
 from jaxret.rank.device.in_groups import power_of_two
 from jaxret.rank.device.placement import Devices, mesh_of, placed
@@ -20,6 +22,7 @@ from jaxret.rank.validation import (
     check_float_matrix,
     check_working_bytes,
     raise_if_not_finite,
+    to_float32,
 )
 
 __all__ = ["DeviceGallery"]
@@ -60,12 +63,13 @@ class DeviceGallery:
         """Sends the rows to the devices, a block at a time.
 
         Args:
-            rows: (N, D) of any float dtype, D up to 2^18, or packed codes uint8 (N, bytes), of NumPy or JAX; N in
-                [1, 2^31 - 2]. They may be memory-mapped. float16 and bfloat16 are kept as they are, other floats as
-                float32. A float array of JAX that lies on the one device already is not copied.
+            rows: (N, D) of any float dtype, D up to 2^18, or packed codes uint8 (N, bytes) of up to 2^20 bytes, of
+                NumPy or JAX; N in [1, 2^31 - 2]. They may be memory-mapped. float16 and bfloat16 are kept as they are,
+                other floats as float32. A float array of JAX that lies on the one device already is not copied.
             devices: None for all of JAX's default kind; "gpu", "tpu" or "cpu" for all of that kind; a device, several,
                 or a mesh.
-            working_bytes: about how much a device may use beside its rows, at least 1 MiB.
+            working_bytes: about how much a device may use beside its rows and those found for one query, at least
+                1 MiB.
 
         Raises:
             TypeError: the dtype is neither a float nor uint8, or devices are none.
@@ -85,6 +89,8 @@ class DeviceGallery:
             raise ValueError(f"rows must be fewer than 2^31 - 1 with devices, got {size}")
         if not self.is_of_codes and width > MOST_DIMENSIONS:
             raise ValueError(f"rows must have at most {MOST_DIMENSIONS} dimensions on devices, got {width}")
+        if self.is_of_codes and width > MAX_CODE_BYTES:
+            raise ValueError(f"codes must have at most {MAX_CODE_BYTES} bytes, got {width}")
         if self.is_of_codes:
             self._rows = placed(matrix, self.mesh, jnp.dtype("uint32"), -(-width // 4))
         else:
@@ -96,6 +102,15 @@ class DeviceGallery:
 
     def __len__(self) -> int:
         return self.shape[0]
+
+    def __array__(self, *_: Any, **__: Any) -> NDArray[Any]:
+        """Refuses to be read back unasked, by functions that have no form for devices.
+
+        Raises:
+            TypeError: always.
+        """
+        searches = "euclidean_topk, cosine_topk, par and hamming_topk"
+        raise TypeError(f"{searches} search it where it lies; others need the rows themselves")
 
     def __repr__(self) -> str:
         kind = self.mesh.devices.flat[0].device_kind
@@ -138,7 +153,7 @@ class DeviceGallery:
     def vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """float32 (K, D): some vectors, read back."""
         found = rows_of(self._rows, jnp.asarray(ids[None], jnp.int32), mesh=self.mesh)
-        return np.asarray(found[0].astype(jnp.float32))
+        return to_float32(np.asarray(found[0]))
 
     def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """All vectors, read back a block at a time, each with the number of its first row."""

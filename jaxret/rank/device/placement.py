@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from numpy.typing import NDArray
 
 Devices: TypeAlias = str | jax.Device | Sequence[jax.Device] | Mesh | None
 
@@ -32,12 +31,14 @@ def mesh_of(devices: Devices) -> Mesh:
             another process.
     """
     chosen: list[Any]
+    if devices == "":  # to JAX as None
+        raise ValueError("devices must name a kind, or be None for all of JAX's default kind, got ''")
     if devices is None or isinstance(devices, str):
         chosen = _all_of(devices)
     elif isinstance(devices, Mesh):
         chosen = list(devices.devices.flat)
     else:
-        chosen = [devices] if isinstance(devices, jax.Device) else list(devices)
+        chosen = list(devices) if isinstance(devices, Iterable) else [devices]
     if odd := [device for device in chosen if not isinstance(device, jax.Device)]:
         raise TypeError(f"devices must be a kind, devices of JAX or a mesh, got {odd[0]!r}")
     if not chosen:
@@ -76,34 +77,35 @@ def placed(rows: Any, mesh: Mesh, dtype: Any, width: int) -> jax.Array:
     sharding = NamedSharding(mesh, PartitionSpec(SHARDS))
     if isinstance(rows, jax.Array) and parts == 1 and rows.dtype == dtype and rows.devices() == set(mesh.devices.flat):
         return jax.device_put(rows, sharding)  # as they lie
+    sent_as = np.dtype(np.uint8) if dtype == jnp.uint32 else dtype
     shards = []
     for number, device in enumerate(mesh.devices.flat):
         with jax.default_device(device):
             whole = jnp.zeros((size, width), dtype)
-        for start, block in _blocks(rows, number * size, min((number + 1) * size, len(rows))):
+        for start, block in _blocks(rows, number * size, min((number + 1) * size, len(rows)), sent_as):
             whole = _write(whole, jax.device_put(block, device), jnp.int32(start - number * size))
         shards.append(jax.device_put(whole, device))
     return jax.make_array_from_single_device_arrays((parts * size, width), sharding, shards)
 
 
-def _blocks(rows: Any, start: int, end: int) -> Iterator[tuple[int, Any]]:
-    """Consecutive blocks of rows [start, end) with the numbers of their first."""
+def _blocks(rows: Any, start: int, end: int, dtype: Any) -> Iterator[tuple[int, Any]]:
+    """Consecutive blocks of rows [start, end) with the numbers of their first.
+
+    Rows of another dtype come to this machine, which turns them into it: a device may lose subnormals.
+    """
     bytes_a_row = max(1, rows.dtype.itemsize * rows.shape[1])
     step = max(1, _BLOCK_BYTES // bytes_a_row)
     for at in range(start, end, step):
         block = rows[at : min(at + step, end)]
-        yield at, block if isinstance(block, jax.Array) else native(block)
-
-
-def native(block: NDArray[Any]) -> NDArray[Any]:
-    """The rows as a device takes them: contiguous, in this machine's order of bytes, float64 as float32."""
-    wanted = np.dtype(np.float32) if block.dtype.itemsize > 4 else block.dtype.newbyteorder("=")
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(block, wanted)
+        if isinstance(block, jax.Array) and block.dtype == dtype:
+            yield at, block
+            continue
+        with np.errstate(over="ignore"):
+            yield at, np.ascontiguousarray(block, dtype)
 
 
 def _written(whole: jax.Array, block: jax.Array, at: jax.Array) -> jax.Array:
-    kept = as_words(block, whole.shape[1]) if whole.dtype == jnp.uint32 else block.astype(whole.dtype)
+    kept = as_words(block, whole.shape[1]) if whole.dtype == jnp.uint32 else block
     return jax.lax.dynamic_update_slice_in_dim(whole, kept, at, 0)
 
 
@@ -114,3 +116,8 @@ def as_words(codes: jax.Array, words: int) -> jax.Array:
     """uint8 (N, bytes) as uint32 (N, words), zeros behind the last byte."""
     padded = jnp.pad(codes, ((0, 0), (0, 4 * words - codes.shape[1])))
     return jax.lax.bitcast_convert_type(padded.reshape(len(codes), words, 4), jnp.uint32)
+
+
+def as_bits(floats: jax.Array) -> jax.Array:
+    """The bits of floats as whole numbers without a sign, of the same shape."""
+    return jax.lax.bitcast_convert_type(floats, f"uint{8 * floats.dtype.itemsize}")

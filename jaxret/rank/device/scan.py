@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from jaxret.rank.device.placement import SHARDS
+from jaxret.rank.device.placement import SHARDS, as_bits
 from jaxret.rank.device.selection import NO_ID, merged, smallest
 
 Score = Callable[[Any, Any], jax.Array]
@@ -103,11 +103,15 @@ def _missing(dtype: Any, chunk: int) -> jax.Array:
 
 
 def _rows_of(gallery: jax.Array, ids: jax.Array, first: jax.Array) -> jax.Array:
-    """Rows by their ids (Q, width), on all devices: each adds its own, and the others zeros, which changes no bit."""
+    """Rows by their ids (Q, width), on all devices: each adds its own, and the others zeros.
+
+    What is added are whole numbers of the same bits: floats would lose signs of zeros, and on some devices subnormals.
+    """
     local = ids - first
     mine = (local >= 0) & (local < gallery.shape[0])
-    found = gallery[jnp.clip(local, 0, gallery.shape[0] - 1)]  # (Q, width, D)
-    return jax.lax.psum(jnp.where(mine[:, :, None], found, jnp.zeros((), gallery.dtype)), SHARDS)
+    found = as_bits(gallery[jnp.clip(local, 0, gallery.shape[0] - 1)])  # (Q, width, D)
+    found = jax.lax.psum(jnp.where(mine[:, :, None], found, jnp.zeros((), found.dtype)), SHARDS)
+    return jax.lax.bitcast_convert_type(found, gallery.dtype)
 
 
 @functools.partial(jax.jit, static_argnames=("mesh",))

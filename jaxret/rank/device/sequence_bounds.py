@@ -82,9 +82,9 @@ def summaries(frames: jax.Array, lengths: jax.Array, centre: jax.Array, *, mesh:
     return sharded(frames, lengths, centre)
 
 
-@functools.partial(jax.jit, static_argnames=("mesh",))
-def mean_bounds(query: Query, gallery: Summaries, *, mesh: Mesh) -> jax.Array:
-    """float32 (N,): for each sequence a bound on its distance by DTW, read forwards or backwards.
+@functools.partial(jax.jit, static_argnames=("mesh", "chunk"))
+def mean_bounds(query: Query, gallery: Summaries, *, mesh: Mesh, chunk: int) -> jax.Array:
+    """float32 (N,): for each sequence a bound on its distance by DTW, read forwards or backwards; `chunk` at once.
 
     Every frame of a sequence is matched to one of the query. By Jensen's inequality its n squared distances add up to
     at least n times that of its mean m to a point of the convex hull of the query's frames; how far that is, the
@@ -96,26 +96,29 @@ def mean_bounds(query: Query, gallery: Summaries, *, mesh: Mesh) -> jax.Array:
         real = jnp.arange(len(query.frames), dtype=jnp.int32) < query.length
         most = jnp.maximum(query.length, gallery.lengths.max()).astype(jnp.float32)
         rounding = (query.frames.shape[1] + most + 32.0) * ROUNDING
-        contracted = (((1,), (1,)), ((), ()))
+        contracted = (((1,), (0,)), ((), ()))
         exactly = jax.lax.Precision.HIGHEST
         stacked = jnp.concatenate([query.frames, query.mean[None]])
-        products = jax.lax.dot_general(gallery.means, stacked, contracted, precision=exactly)  # (N, A + 1)
-        to_frames, to_mean = products[:, :-1], products[:, -1]
-        squares = jnp.square(gallery.means).sum(axis=1)
         frame_squares = jnp.square(query.frames).sum(axis=1)
-        along_mean = jax.lax.dot_general(query.frames, query.mean, (((1,), (0,)), ((), ())), precision=exactly)
-        norms = jnp.sqrt(squares) + jnp.sqrt(frame_squares.max())
-        error = 8.0 * rounding * jnp.square(norms) + TINY
+        along_mean = jax.lax.dot_general(query.frames, query.mean, contracted, precision=exactly)
 
-        least = jnp.where(real[None], along_mean[None] - to_frames, jnp.inf).min(axis=1)
-        along = squares - to_mean + least - error
-        length = jnp.sqrt(jnp.abs(squares - 2.0 * to_mean + jnp.square(query.mean).sum()) + error)
-        by_hull = jnp.square(jnp.maximum(along, 0.0) / length) * gallery.lengths.astype(jnp.float32)
+        def of_one(one: Summaries) -> jax.Array:
+            products = jax.lax.dot_general(stacked, one.means, contracted, precision=exactly)  # (A + 1,)
+            to_frames, to_mean = products[:-1], products[-1]
+            square = jnp.square(one.means).sum()
+            norms = jnp.sqrt(square) + jnp.sqrt(frame_squares.max())
+            error = 8.0 * rounding * jnp.square(norms) + TINY
 
-        distances = jnp.sqrt(jnp.maximum(frame_squares[None] - 2.0 * to_frames + (squares - error)[:, None], 0.0))
-        outside = jnp.where(real[None], jnp.maximum(distances - gallery.radii[:, None], 0.0), 0.0)
-        by_ball = jnp.square(outside).sum(axis=1)
-        return jnp.maximum(by_hull, by_ball) * (1 - 2.0 * rounding)
+            least = jnp.where(real, along_mean - to_frames, jnp.inf).min()
+            along = square - to_mean + least - error
+            length = jnp.sqrt(jnp.abs(square - 2.0 * to_mean + jnp.square(query.mean).sum()) + error)
+            by_hull = jnp.square(jnp.maximum(along, 0.0) / length) * one.lengths.astype(jnp.float32)
+
+            distances = jnp.sqrt(jnp.maximum(frame_squares - 2.0 * to_frames + square - error, 0.0))
+            outside = jnp.where(real, jnp.maximum(distances - one.radii, 0.0), 0.0)
+            return jnp.maximum(by_hull, jnp.square(outside).sum()) * (1 - 2.0 * rounding)
+
+        return by_chunks(of_one, gallery, chunk)
 
     sharded = jax.shard_map(on_shard, mesh=mesh, in_specs=(P(), P(SHARDS)), out_specs=P(SHARDS), check_vma=False)
     return sharded(query, gallery)
@@ -153,6 +156,19 @@ def warping_bounds(
     specs = P(), P(SHARDS), P(SHARDS), P(SHARDS)
     sharded = jax.shard_map(on_shard, mesh=mesh, in_specs=specs, out_specs=P(SHARDS), check_vma=False)
     return sharded(query, frames, lengths, places)
+
+
+def warping_bytes(rows: int, length: int, dimensions: int) -> int:
+    """What `warping_bounds` takes for each pair: costs, skewed, of both readings, and frames as they lie and centred.
+
+    So much it is, to about a tenth, where XLA compiles it for a CPU, and less without a second reading.
+
+    Args:
+        rows: A, of a query as it is filled up.
+        length: T, of a sequence as it is filled up.
+        dimensions: D.
+    """
+    return 12 * (rows * (rows + length) + length * dimensions)
 
 
 def _bounds_of_some(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jaxret.rank.device.in_groups import one_ahead, power_of_two
-from jaxret.rank.device.sequence_bounds import Query, mean_bounds, prepared_query, warping_bounds
+from jaxret.rank.device.sequence_bounds import Query, mean_bounds, prepared_query, warping_bounds, warping_bytes
 from jaxret.rank.device.sequences import DeviceSequences, LengthGroup, filled_length
 from jaxret.rank.dtw_search import Collection, DtwPruning, DtwResult, dimensions_of, kernel_view
 from jaxret.rank.sequence_ranking import SequenceRanking, sequence_distances
@@ -73,7 +73,8 @@ def _begun(
     """Each query with its bounds from means, which a device computes while the query before is finished."""
     for number, query in enumerate(queries):
         prepared = prepared_query(query, filled_length(len(query)), gallery.centre, gallery.mesh)
-        yield number, query, prepared, mean_bounds(prepared, gallery.summaries, mesh=gallery.mesh)
+        chunk = max(1, gallery.working_bytes // (16 * len(prepared.frames) + 8 * gallery.dimensions))
+        yield number, query, prepared, mean_bounds(prepared, gallery.summaries, mesh=gallery.mesh, chunk=chunk)
 
 
 class _Search:
@@ -102,15 +103,17 @@ class _Search:
     def run(self, from_means: NDArray[np.float32] | None) -> tuple[int, int, int, int]:
         """Measures whatever may be among the k nearest; returns the counts of `DtwPruning`."""
         left = np.arange(len(self._gallery))
+        at_least = np.zeros(len(left), np.float32)
         by_mean = 0
         if from_means is not None:
-            bounds = self._as_distances(self._gallery.by_id(from_means), left)
+            at_least = self._gallery.by_id(from_means)
+            bounds = self._as_distances(at_least, left)
             first = np.argsort(bounds, kind="stable")[: self._k + _FIRST]
             self._measure(first)
             bounds[first] = np.inf
             left = np.flatnonzero(bounds <= self._limit())
             by_mean = len(bounds) - len(first) - len(left)
-        bounds = self._as_distances(self._warping_bounds(left), left)
+        bounds = self._as_distances(self._warping_bounds(left, at_least[left]), left)
         order = np.argsort(bounds, kind="stable")
         left, bounds = left[order], bounds[order]
         done = 0
@@ -141,25 +144,31 @@ class _Search:
         self._ids = np.append(self._ids, ids)
         self._distances = np.append(self._distances, distances)
 
-    def _warping_bounds(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Bounds by DTW on the devices, of sequences whose ids ascend: all is started before any is waited for."""
-        bounds = np.empty(len(ids), np.float32)
+    def _warping_bounds(self, ids: NDArray[np.int64], at_least: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Bounds by DTW on the devices, of sequences whose ids ascend: all is started before any is waited for.
+
+        Sequences of which not even one fits into the working memory keep the bounds `at_least`, for the CPU to measure.
+        """
+        bounds = at_least.copy()
         started = []
         for group, which, rows in self._gallery.rows_in_groups(ids):
+            a_pair = warping_bytes(len(self._on_devices.frames), group.length, self._gallery.dimensions)
+            fitting = self._gallery.working_bytes // a_pair
+            if not fitting:
+                continue
             devices, places, wanted = _by_device(rows, group.rows, self._gallery.mesh.devices.size)
-            started.append((which, devices, places, self._bounds_in_group(group, wanted)))
+            started.append((which, devices, places, self._bounds_in_group(group, wanted, fitting)))
         for which, devices, places, parts in started:
             bounds[which] = np.concatenate([np.asarray(part) for part in parts], axis=1)[devices, places]
         return bounds
 
-    def _bounds_in_group(self, group: LengthGroup, wanted: NDArray[np.int32]) -> list[jax.Array]:
-        """Starts one program after the other, each for so many sequences as fit into memory.
+    def _bounds_in_group(self, group: LengthGroup, wanted: NDArray[np.int32], fitting: int) -> list[jax.Array]:
+        """Starts one program after the other, each for at most `fitting` sequences of a device.
 
         `wanted` is (devices, n), rows of each device.
         """
-        fitting = self._gallery.working_bytes // (24 * len(self._on_devices.frames) * group.length)
         size = power_of_two(wanted.shape[1], least=_BOUND_AT_ONCE)
-        chunk = min(size, power_of_two(group.rows // len(wanted)), 1 << max(0, fitting.bit_length() - 1))
+        chunk = min(size, power_of_two(group.rows // len(wanted)), 1 << (fitting.bit_length() - 1))
         filled = np.pad(wanted, ((0, 0), (0, -wanted.shape[1] % chunk)))
         return [
             warping_bounds(

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from numpy.typing import NDArray
 
 from jaxret.rank.device.bounds import MOST_DIMENSIONS
-from jaxret.rank.device.in_groups import power_of_two
+from jaxret.rank.device.in_groups import filled_up, groups_of, power_of_two
 from jaxret.rank.device.placement import SHARDS, Devices, mesh_of, placed
 from jaxret.rank.device.scan import rows_of
 from jaxret.rank.device.sequence_bounds import Summaries, summaries
@@ -79,8 +79,9 @@ class DeviceSequences(Sequence[NDArray[np.float32]]):
             sequences: a `SequenceTable`, or a sequence of N arrays (T_i, D) of any float dtype; kept as float32.
             devices: None for all of JAX's default kind; "gpu", "tpu" or "cpu" for all of that kind; a device, several,
                 or a mesh.
-            working_bytes: about how much a device may use beside its sequences, at least 1 MiB; the costs of a single
-                pair take some 16 bytes for each frame of the one and of the other.
+            working_bytes: about how much a device may use beside its sequences and one of them once more, at least
+                1 MiB. A query of A frames with a sequence of T takes 12 (A (A + T) + T D) bytes, both filled up; where
+                a single pair takes more than there is, the CPU measures it.
 
         Raises:
             TypeError: a dtype is not a float, or devices are none.
@@ -154,12 +155,14 @@ class DeviceSequences(Sequence[NDArray[np.float32]]):
         """Some sequences, float32 (T_i, D)."""
         found: list[NDArray[np.float32]] = [np.zeros((0, self.dimensions), np.float32)] * len(ids)
         for group, which, rows in self.rows_in_groups(ids):
-            filled = np.zeros(power_of_two(len(rows), least=_READ_AT_ONCE), np.int32)
-            filled[: len(rows)] = rows
-            frames = np.asarray(rows_of(group.frames, jnp.asarray(filled[None]), mesh=self.mesh)[0])
-            for place, values in zip(which.tolist(), frames, strict=False):
-                length = self.lengths[ids[place]]
-                found[place] = values.reshape(group.length, self.dimensions)[:length]
+            fitting = self.working_bytes // (12 * group.length * self.dimensions)
+            size = min(power_of_two(len(rows), least=_READ_AT_ONCE), 1 << max(0, fitting.bit_length() - 1))
+            for some in groups_of(np.arange(len(rows)), size):
+                filled = filled_up(rows[some], size).astype(np.int32)
+                frames = np.asarray(rows_of(group.frames, jnp.asarray(filled[None]), mesh=self.mesh)[0])
+                for place, values in zip(which[some].tolist(), frames, strict=False):
+                    length = self.lengths[ids[place]]
+                    found[place] = values.reshape(group.length, self.dimensions)[:length]
         return found
 
     def __repr__(self) -> str:

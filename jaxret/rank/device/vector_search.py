@@ -15,7 +15,6 @@ from jaxret.rank.device.in_groups import filled_up, groups_of, one_ahead, rounde
 from jaxret.rank.device.scan import nearest_rows
 from jaxret.rank.search_result import SearchResult, merge_results
 from jaxret.rank.simd import simd_code
-from jaxret.rank.threads import check_threads
 from jaxret.rank.topk import Nearest, nearest_vectors
 from jaxret.rank.validation import to_float32
 
@@ -35,10 +34,10 @@ def nearest_on_devices(
     gallery: DeviceGallery,
     k: int,
     metric: int,
-    threads: int | None,
+    threads: int,
     progress: Progress | None,
 ) -> Nearest:
-    """As `jaxret.rank.topk.nearest_vectors`, with the same results; queries and k are checked.
+    """As `jaxret.rank.topk.nearest_vectors`, with the same results; queries, k and threads are checked.
 
     Rows are kept by their bounds, and measured; if the last bound lies above the k-th distance, none of the others can
     be nearer. Queries for which it does not are searched again, with more rows kept.
@@ -104,17 +103,17 @@ class _Answer:
         self.distances = np.full((len(queries), k), np.inf, np.float32)
         self.cosines = np.full((len(queries), k), -np.inf, np.float32) if metric == PAR else None
 
-    def measure(self, numbers: Numbers, ids: NDArray[Any], rows: NDArray[Any], threads: int | None) -> None:
+    def measure(self, numbers: Numbers, ids: NDArray[Any], rows: NDArray[Any], threads: int) -> None:
         """Takes the k nearest of some rows for some queries.
 
         Args:
             numbers: of Q queries.
             ids: (Q, M), of rows, ascending, M at least k.
             rows: (Q, M, D).
-            threads: as for `euclidean_topk`.
+            threads: at least 1.
         """
         if self._metric == EUCLIDEAN:
-            self._measure_together(numbers, ids, rows, check_threads(threads))
+            self._measure_together(numbers, ids, rows, threads)
             return
         for number, its_ids, its_rows in zip(numbers.tolist(), ids, rows, strict=True):
             query = self._queries[number : number + 1]
@@ -132,7 +131,7 @@ class _Answer:
         found = topk_in_cells(vectors, all_ids, offsets, queries, probed, self._k, threads, simd_code())
         self.ids[numbers], self.distances[numbers] = found[:2]
 
-    def read_back(self, pending: Numbers, gallery: DeviceGallery, threads: int | None) -> None:
+    def read_back(self, pending: Numbers, gallery: DeviceGallery, threads: int) -> None:
         """Searches the whole gallery on the CPU."""
         metric = EUCLIDEAN if self._metric == PAR else self._metric
         parts: list[SearchResult] = []

@@ -37,7 +37,7 @@ def test_one_to_four_devices() -> None:
 @pytest.mark.parametrize("dtype", ["f2", "f4", "bfloat16"])
 def test_ids_distances_and_cosines_are_those_of_the_kernels(metric: str, dtype: str) -> None:
     queries, gallery = awkward.vectors(1, 700, 12, "f4" if dtype == "bfloat16" else dtype)
-    gallery = np.asarray(jnp.asarray(gallery).astype(jnp.bfloat16)) if dtype == "bfloat16" else gallery
+    gallery = gallery.astype(jnp.bfloat16.dtype) if dtype == "bfloat16" else gallery
     search, _ = VECTOR_SEARCHES[metric]
     on_device = DeviceGallery(gallery, "cpu", working_bytes=SMALL)
     awkward.assert_equal(search(queries, on_device, 9), search(queries, gallery, 9))
@@ -76,6 +76,31 @@ def test_extreme_numbers(metric: str, size: str) -> None:
     awkward.assert_equal(
         search(queries, DeviceGallery(gallery, "cpu", working_bytes=SMALL), 9), search(queries, gallery, 9)
     )
+
+
+def test_a_subnormal_row_is_no_row_of_zeros() -> None:
+    """XLA takes its numbers for zeros, whose cosine is 0; the kernels do not."""
+    rng = np.random.default_rng(0)
+    queries, gallery = rng.normal(size=(11, 12)).astype("f4"), rng.normal(size=(700, 12)).astype("f4")
+    gallery[123] = queries[5] * np.float32(1e-39)
+    on_device = DeviceGallery(gallery, "cpu", working_bytes=SMALL)
+    assert rank.cosine_topk(queries[5], gallery, 9).ids[0, 0] == 123
+    awkward.assert_equal(rank.cosine_topk(queries, on_device, 9), rank.cosine_topk(queries, gallery, 9))
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "bfloat16"])
+def test_rows_come_back_with_their_bits(dtype: str) -> None:
+    gallery = awkward.vectors(1, 700, 12, "f4" if dtype == "bfloat16" else dtype)[1]
+    gallery = gallery.astype(jnp.bfloat16.dtype) if dtype == "bfloat16" else gallery
+    back = DeviceGallery(gallery, "cpu").vectors(np.arange(700))
+    np.testing.assert_array_equal(back.view(np.uint32), gallery.astype(np.float32).view(np.uint32))
+
+
+def test_float64_of_jax_is_narrowed_by_this_machine() -> None:
+    with jax.enable_x64():
+        rows = jnp.asarray([[1e-39, -0.0], [1.0, -1e-40]])
+        back = DeviceGallery(rows).vectors(np.arange(2))
+    np.testing.assert_array_equal(back.view(np.uint32), np.asarray(rows).astype(np.float32).view(np.uint32))
 
 
 def test_more_rows_are_kept_where_many_tie(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,9 +197,12 @@ def test_progress_ends_with_the_gallery() -> None:
         (np.ones((3, 2)), {"devices": "abacus"}, ValueError, r"devices must be of a kind that JAX finds here \(cpu\)"),
         (np.ones((3, 2)), {"devices": []}, ValueError, "devices must name at least one device, got none"),
         (np.ones((3, 2)), {"devices": [1]}, TypeError, "devices must be a kind, devices of JAX or a mesh, got 1"),
+        (np.ones((3, 2)), {"devices": 3}, TypeError, "devices must be a kind, devices of JAX or a mesh, got 3"),
+        (np.ones((3, 2)), {"devices": ""}, ValueError, "devices must name a kind, .* got ''"),
         (np.ones((3, 2)), {"devices": 2 * jax.devices()[:1]}, ValueError, "devices must differ"),
         (np.ones((3, 2)), {"working_bytes": 10}, ValueError, r"working_bytes must be at least 2\^20, got 10"),
         (np.ones((1, 2**18 + 1)), {}, ValueError, "rows must have at most 262144 dimensions on devices, got 262145"),
+        (np.ones((1, 2**20 + 1), np.uint8), {}, ValueError, "codes must have at most 1048576 bytes, got 1048577"),
     ],
 )
 def test_what_a_gallery_refuses(rows: np.ndarray, rest: dict, error: type[Exception], message: str) -> None:
@@ -198,5 +226,13 @@ def test_what_a_search_refuses() -> None:
         rank.hamming_topk(np.ones(2, np.uint8), vectors, 1)
     with pytest.raises(ValueError, match=r"queries must be finite in float32, got inf at \[0, 1\]"):
         rank.euclidean_topk(np.array([1, np.inf]), vectors, 1)
+    for search in (
+        lambda: rank.hamming_topk(np.ones(2, np.uint8), codes, 1, threads="x"),
+        lambda: rank.cosine_topk(np.zeros(2), vectors, 1, threads="x"),
+    ):
+        with pytest.raises(TypeError, match="threads must be an integer or None, got 'x'"):
+            search()
+    with pytest.raises(TypeError, match=r"gallery_codes must be .*, got DeviceGallery: .* need the rows themselves"):
+        rank.hamming_within(np.ones(2, np.uint8), codes, 1)
     assert repr(codes) == "DeviceGallery(3 x 2 uint8 on 1 x cpu)"
     assert (vectors.nbytes, codes.nbytes, len(codes)) == (24, 12, 3)

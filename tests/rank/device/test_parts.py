@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from reference import nearest
 
-from jaxret.rank import DeviceGallery
-from jaxret.rank.device.bounds import lower_bounds, prepared_queries, proven
+from jaxret.rank import DeviceGallery, DeviceSequences
+from jaxret.rank.device.bounds import finite_rows, lower_bounds, prepared_queries, prepared_rows, proven
 from jaxret.rank.device.codes import counted_bits, multiplied_signs
 from jaxret.rank.device.in_groups import one_ahead, rounded_up
 from jaxret.rank.device.placement import as_words
-from jaxret.rank.device.scan import nearest_rows
+from jaxret.rank.device.scan import nearest_rows, rows_of
 from jaxret.rank.device.selection import merged, smallest
+from jaxret.rank.device.sequence_bounds import mean_bounds, prepared_query, summaries, warping_bounds
 
 
 @pytest.mark.parametrize("unit", [False, True], ids=["euclidean", "cosine"])
@@ -40,6 +44,21 @@ def test_a_bound_proves_what_lies_below_it() -> None:
     bounds = np.array([4.0001, 4, 1e-20, -1e-20, np.inf], np.float32)
     assert proven(bounds, distances, 8, unit=False).tolist() == [True, False, True, False, False]
     assert proven(bounds, distances, 8, unit=True).tolist() == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize("spread", [3e-2, 3e-3, 3e-4])
+@pytest.mark.parametrize("unit", [False, True], ids=["euclidean", "cosine"])
+def test_no_bound_rules_out_what_is_as_near(unit: bool, spread: float) -> None:
+    """Not even where vectors point nearly the same way: nearer to one another than numbers of length 1 are exact to."""
+    rng = np.random.default_rng(0)
+    ahead = np.array([0.5, 0.86])
+    gallery = ((ahead + spread * rng.normal(size=(20000, 2))) * rng.uniform(0.5, 2, (20000, 1))).astype("f4")
+    queries = (ahead + spread * rng.normal(size=(64, 2))).astype("f4")
+    on_device = DeviceGallery(gallery, "cpu")
+    rows, centre = on_device.bounded_rows(unit=unit)
+    bounds = jax.jit(lower_bounds)(prepared_queries(queries, centre, on_device.mesh, unit=unit), rows)
+    distances = (nearest.cosine_distances if unit else nearest.euclidean_distances)(queries, gallery)
+    assert not proven(bounds, distances, 2, unit=unit).any()
 
 
 @pytest.mark.parametrize(("count", "width"), [(1, 1), (10, 10), (1000, 3), (1000, 100), (777, 31)])
@@ -84,6 +103,26 @@ def test_programs_for_accelerators(platform: str) -> None:
     ]:
         traced = nearest_rows.trace(of_queries, of_rows, score=score, **settings)
         assert "top_k" in traced.lower(lowering_platforms=(platform,)).as_text()
+
+
+@pytest.mark.parametrize("platform", ["cuda", "tpu"])
+def test_programs_of_preparation_and_sequences_for_accelerators(platform: str) -> None:
+    rng = np.random.default_rng(3)
+    gallery = DeviceSequences([rng.normal(size=(8, 3)) for _ in range(120)], "cpu")
+    group, mesh = gallery.groups[0], gallery.mesh
+    query, places = prepared_query(np.ones((9, 3), np.float32), 12, gallery.centre, mesh), jnp.zeros((1, 64), jnp.int32)
+    rows = jnp.ones((300, 8), jnp.bfloat16)
+    prepare = functools.partial(prepared_rows, centre=np.ones(8, np.float32), mesh=mesh, chunk=100, unit=True)
+    settings = {"mesh": mesh, "window": 3, "reverse": True}
+    for traced, found in [
+        (jax.jit(prepare).trace(rows), "rsqrt"),
+        (finite_rows.trace(rows, mesh=mesh, chunk=100), "is_finite"),
+        (rows_of.trace(rows, places, mesh=mesh), "all_reduce"),
+        (summaries.trace(group.frames, group.lengths, jnp.zeros(3), mesh=mesh, chunk=32), "sqrt"),
+        (mean_bounds.trace(query, gallery.summaries, mesh=mesh, chunk=32), "dot_general"),
+        (warping_bounds.trace(query, group.frames, group.lengths, places, **settings), "while"),
+    ]:
+        assert found in traced.lower(lowering_platforms=(platform,)).as_text()
 
 
 def test_items_come_one_behind() -> None:

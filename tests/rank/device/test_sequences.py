@@ -9,7 +9,7 @@ from reference import dtw as slow
 
 from jaxret import rank
 from jaxret.rank import DeviceSequences, SequenceRanking, SequenceTable
-from jaxret.rank.device.sequence_bounds import mean_bounds, prepared_query, warping_bounds
+from jaxret.rank.device.sequence_bounds import mean_bounds, prepared_query, warping_bounds, warping_bytes
 from jaxret.rank.device.sequences import filled_length
 from jaxret.rank.device.warping import warped
 
@@ -55,6 +55,43 @@ def test_ids_and_distances_are_those_of_the_kernels(gallery, on_device, reverse,
     assert found.pruning.measured.max() < len(gallery)
 
 
+def test_subnormal_numbers_and_negative_zeros(gallery, on_device) -> None:
+    members = list(gallery)
+    tiny = np.float32(1e-40)
+    members[::3] = [member * tiny for member in members[::3]]
+    members[1::30] = [np.copysign(member * 0, -member) for member in members[1::30]]
+    members[5] = np.concatenate([members[5], members[6] * tiny])[: len(members[5])]
+    queries = [*walks(1, 2, 12), members[3], members[1][:12], gallery[9][:12] * tiny]
+    tiny_ones = DeviceSequences(members, "cpu", working_bytes=SMALL)
+    assert_equal(rank.dtw_topk(queries, tiny_ones, 7), rank.dtw_topk(queries, members, 7), len(members))
+    for back, member in zip(tiny_ones[:], members, strict=True):
+        np.testing.assert_array_equal(back.view(np.uint32), member.view(np.uint32))
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_a_pair_that_does_not_fit_is_measured_by_the_kernels(gallery, on_device, monkeypatch, prune) -> None:
+    """384 frames of a query take over 1 MiB with any sequence; no program is made for them."""
+    query = walks(5, 1, 1, 3)[0] + np.zeros((300, 1), np.float32)
+    monkeypatch.setattr(
+        "jaxret.rank.device.sequence_search.warping_bounds", lambda *_, **__: pytest.fail("on a device")
+    )
+    found = rank.dtw_topk(query, on_device, 7, prune=prune)
+    assert_equal(found, rank.dtw_topk(query, gallery, 7), len(gallery))
+
+
+def test_memory_that_programs_take() -> None:
+    """As XLA says it, within what the search counts on; of long queries and few frames as of others."""
+    rng = np.random.default_rng(6)
+    frames = 96
+    for length, dimensions in ((8, 2), (8, 1024)):
+        gallery = DeviceSequences([rng.normal(size=(length, dimensions)) for _ in range(64)], "cpu")
+        query = prepared_query(np.ones((frames, dimensions), np.float32), frames, gallery.centre, gallery.mesh)
+        group, places = gallery.groups[0], jnp.zeros((1, 64), jnp.int32)
+        settings = {"mesh": gallery.mesh, "window": None, "reverse": True}
+        program = warping_bounds.lower(query, group.frames, group.lengths, places, **settings).compile()
+        assert program.memory_analysis().temp_size_in_bytes < 1.1 * 64 * warping_bytes(frames, length, dimensions)
+
+
 def test_against_the_slow_twin(gallery, on_device) -> None:
     query = walks(2, 1, 12)[0]
     distances = np.array([slow.dtw(query, member) for member in gallery])
@@ -94,7 +131,8 @@ def test_rankings(gallery, on_device, ranking) -> None:
 def test_bounds_lie_below_the_distances_and_those_of_frames_near_them(gallery, on_device) -> None:
     for query in walks(4, 4, 12):
         prepared = prepared_query(query, 12, on_device.centre, on_device.mesh)
-        of_means = on_device.by_id(np.asarray(mean_bounds(prepared, on_device.summaries, mesh=on_device.mesh)))
+        found = mean_bounds(prepared, on_device.summaries, mesh=on_device.mesh, chunk=50)
+        of_means = on_device.by_id(np.asarray(found))
         exact = np.array([slow.bidtw(query, member) for member in gallery])
         assert (of_means <= exact * (1 + 1e-12)).all()
         assert of_means.mean() > 0.1 * exact.mean()
@@ -145,6 +183,16 @@ def test_refusals(gallery, on_device) -> None:
         rank.dtw_topk(np.ones((4, 2)), on_device, 1)
     with pytest.raises(ValueError, match="query must be finite in float32, got inf"):
         rank.dtw_topk(np.full((4, 3), np.inf), on_device, 1)
+    for search in (
+        lambda: rank.dtw_cdist(gallery[:1], on_device),
+        lambda: rank.dtw_cdist(on_device, gallery[:1]),
+        lambda: rank.dtw_subsequence_topk(gallery[0], on_device, 1),
+        lambda: rank.dtw_topk(on_device, gallery, 1),
+    ):
+        with pytest.raises(
+            TypeError, match=r"must be sequences in this machine's memory, got a DeviceSequences: .* \[:\]"
+        ):
+            search()
     for ranking, name in (
         (SequenceRanking("mean-cosine"), "mean-cosine"),
         (SequenceRanking(subsequence="item"), "subsequence='item'"),
