@@ -24,6 +24,13 @@ from jaxret.training.objectives import registry
         ("cnn-lstm", {"momentum": 0.5}, "momentum=0.5 has no effect: it is of algorithm=sgd, and this is adam"),
         ("conv-lstm", {"step_epochs": 3}, "step_epochs=3 has no effect: it is of schedule=step"),
         ("image-to-video", {"step_divisor": 3.0}, "step_divisor=3.0 has no effect: .* and this is cosine"),
+        ("image-to-video", {"temporal": "residual", "units": 8}, "units=8 has no effect: it is of a recurrent layer"),
+        ("image-to-video", {"temporal": "residual", "dropout": 0.2}, "dropout=0.2 .*, and temporal=residual has none"),
+        (
+            "image-to-video",
+            {"whitened_size": 0, "whitening_frames": 9},
+            "whitening_frames=9 .* whitened_size=0 whitens",
+        ),
         ("cnn-lstm", {"margin": 0.5}, "margin=0.5 has no effect: triplet_weight is 0"),
         ("c3d", {"mining": "all"}, "mining='all' has no effect: triplet_weight is 0"),
         ("deep-hash", {"mining": "semi-hard", "triplet_weight": 0.0}, "mining='semi-hard' has no effect"),
@@ -86,6 +93,9 @@ def test_no_recipe_has_some_by_default(name: str) -> None:
         ("cnn-lstm", {"freeze": True, "zoom": 1.0, "mirror": 0.0}),
         ("cnn-lstm", {"zoom": 1.5, "units": 8, "cache": "a"}),
         ("deep-hash", {"fusion": "convolution-3d", "units": 8, "map_grid": 2, "samples_per_class": 2}),
+        ("image-to-video", {"units": 8, "dropout": 0.2, "whitening_frames": 9}),  # auto tries the recurrent ones
+        ("image-to-video", {"temporal": "gru", "units": 8, "dropout": 0.2}),
+        ("image-to-video", {"temporal": "residual", "margin": 0.2, "clean": True}),
         ("conv-lstm", {"hard_fraction": 0.5, "pretrain_epochs": 3}),
         ("conv-lstm", {"steps": ["pretrain"], "batch_size": 4}),  # of which no two classes of four could be
         ("conv-lstm", {"steps": ["rank"], "margin": 0.5, "hard_fraction": 0.5}),

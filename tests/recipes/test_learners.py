@@ -143,12 +143,15 @@ def test_it_is_the_default_where_classes_can_be_held_out(media: Path, data: Labe
     assert "--fusion mean trains the network alone" in lines[-1]
     assert "again in each of 2 rounds" in lines[-1]
     assert resolve_fusion(config(bits=8, balance_weight=0.1), data, context).fusion == "mean"
-    assert lines[-1] == "fusion: mean (balance_weight=0.1 is a setting of codes that are trained by steps)"
+    assert lines[-2] == "fusion: mean (balance_weight=0.1 is a setting of codes that are trained by steps)"
+    assert "may be found worse than without any training; without --balance-weight open-set is taken" in lines[-1]
     with pytest.raises(ConfigError, match=r"rounds=3 has no effect: fusion=mean holds no classes out"):
         refuse_idle(resolve_fusion(config(fusion="mean", rounds=3), data, context))
     two = dataclasses.replace(data.splits, train=data.splits.train[: len(data.splits.train) // 2])
     with pytest.raises(ConfigError, match=r"needs training videos of 3 classes, and there are 2. --fusion mean trains"):
         resolve_fusion(config(fusion="open-set"), LabelledData(data.dataset, two), context)
+    assert resolve_fusion(config(), LabelledData(data.dataset, two), context).fusion == "mean"
+    assert "without any training; with training videos of 3 classes open-set is taken" in lines[-1]
 
 
 def test_a_run_from_before_is_the_network_alone(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +104,21 @@ def test_its_codes_are_the_default_of_deep_hash(media: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("settings", "reason"),
+    ("settings", "reason", "change"),
     [
-        ({"loop": LoopConfig(epochs=7)}, "epochs=7 is a setting of a training by steps"),
-        ({"units": 8}, "units=8 is a setting of a training by steps"),
-        ({"unseen_fraction": 0.6}, "holding classes out needs training videos of 3 classes, and there are 2"),
-        ({"weights": "none", "freeze": False}, "the backbone is trained as well"),
+        ({"loop": LoopConfig(epochs=7)}, "epochs=7 is a setting of a training by steps", "without --epochs"),
+        ({"units": 8}, "units=8 is a setting of a training by steps", "without --units"),
+        ({"unseen_fraction": 0.6, "dropout": 0.5}, "dropout=0.5 is a setting of a tra", "without --dropout"),
+        ({"weights": "none", "freeze": False}, "the backbone is trained as well", "with a frozen pretrained backbone"),
+        (
+            {"freeze": False, "loop": LoopConfig(epochs=7), "batch_size": 8},
+            "the backbone is trained as well",
+            "with a frozen pretrained backbone .*, without --batch-size, without --epochs",
+        ),
     ],
 )
-def test_where_it_does_not_go_another_is_trained_and_the_reason_told(
-    media: Path, tmp_path: Path, settings: dict[str, Any], reason: str
+def test_where_it_does_not_go_another_is_trained_with_a_warning(
+    media: Path, tmp_path: Path, settings: dict[str, Any], reason: str, change: str
 ) -> None:
     lines: list[str] = []
     context = RunContext(RunFolder(tmp_path), log=lines.append)
@@ -121,7 +127,9 @@ def test_where_it_does_not_go_another_is_trained_and_the_reason_told(
         config = kind(**{**shared, **settings})
         data = open_labelled_data(config, context)
         assert resolve_fusion(config, data, context).fusion == trained
-        assert lines[-1].startswith(f"fusion: {trained} ({reason}")
+        assert lines[-2].startswith(f"fusion: {trained} ({reason}")
+        told = "warning: classes that are not trained on may be found worse than without any training; "
+        assert re.match(f"{told}{change}.* open-set is taken, which holds them as well", lines[-1])
         named = dataclasses.replace(config, fusion="open-set")
         with pytest.raises(
             ConfigError, match=f"fusion=open-set does not go here: {reason}.*. --fusion {trained} trains"
@@ -129,6 +137,49 @@ def test_where_it_does_not_go_another_is_trained_and_the_reason_told(
             resolve_fusion(named, data, context)
         alone = kind(**shared)
         assert resolve_fusion(alone, open_labelled_data(alone, context), context).fusion == "open-set"
+        assert lines[-1].startswith("fusion: open-set (fitted, ")
+        told = len(lines)
+        chosen = dataclasses.replace(config, fusion=trained)
+        assert resolve_fusion(chosen, data, context) == chosen
+        assert len(lines) == told  # who names it has chosen
+
+
+def test_log_and_report_of_a_training_by_steps_warn(
+    media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    assert train.main(arguments("cnn-lstm", media, run, epochs=1, units=8)) == 0
+    told = "classes that are not trained on may be found worse than without any training"
+    printed = capsys.readouterr().out
+    assert f"warning: {told}; without --epochs, without --units open-set is taken" in printed
+    assert f"trained by steps (fusion=lstm): {told}." in (run / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("recipe", "bits"), [("cnn-lstm", 0), ("deep-hash", 16)])
+def test_of_two_classes_it_is_the_means_alone(
+    media: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], recipe: str, bits: int
+) -> None:
+    run = tmp_path / "run"
+    two = {"unseen_fraction": 0.6, "bits": bits}
+    assert train.main(arguments(recipe, media, run, **two)) == 0
+    printed = capsys.readouterr().out
+    assert "fusion: open-set (the means of the frame vectors alone, as of two training classes none" in printed
+    assert "of two training classes none can be held out, and clips are found by" in printed
+    assert "warning" not in printed
+    figures = json.loads((run / "figures.json").read_text(encoding="utf-8"))
+    retriever = Retriever.open(run)
+    temporal = retriever.encoder.temporal
+    if bits:
+        assert isinstance(temporal, OpenSetHash)
+        assert not np.asarray(temporal.codewords).any()
+        hits = retriever.search(media / "media" / "class0" / "0.mp4", k=1)
+        assert (hits[0].item.label, hits[0].distance) == ("class0", 0)
+    else:
+        assert isinstance(temporal, OpenSetEncoder)
+        assert temporal.weight == 0
+        assert figures["trained"] == figures["mean of frame vectors"]
+    with pytest.raises(ConfigError, match="--rounds 3 has no effect: of two training classes none can be held out"):
+        train.main(arguments(recipe, media, tmp_path / "rounds", rounds=3, **two))
 
 
 def test_what_it_cannot_do_is_refused(media: Path, tmp_path: Path) -> None:

@@ -268,11 +268,25 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     np.testing.assert_array_equal(*found)
 
 
-def test_where_no_class_can_be_held_out_it_says_so() -> None:
+def test_where_no_class_can_be_held_out_it_is_the_mean() -> None:
     train, labels, sources = sequences(0)
     two = labels < 2
+    given = (train[two], labels[two], sources[two], SETTINGS)
+    encoder = OpenSetEncoder(D, 2, rngs=nnx.Rngs(0))
+    fit = fit_open_set(encoder, *given)
+    assert (fit.strength, fit.weight, fit.kept_gain, fit.held_out_gain) == (None, 0, 0, 0)
+    encoding = encoder(jnp.asarray(train))
+    np.testing.assert_array_equal(encoding.embedding[:, :D], encoding.stages["mean"])
+    np.testing.assert_array_equal(encoding.embedding[:, D:], 0)
+    hashed = OpenSetHash(OpenSetEncoder(D, 2, rngs=nnx.Rngs(0)), 16, rngs=nnx.Rngs(0))
+    fit_open_set(hashed, *given)
+    means = np.asarray(encoding.stages["mean"])
+    planes = fit_itq(means[two], 16, seed=SETTINGS.seed)
+    found, expected = np.asarray(hashed(jnp.asarray(train)).embedding) >= 0.5, planes(means) >= 0
+    assert (found != expected).mean() < 0.01  # the sign of a product that is nearly 0 may be rounded either way
+    learned = OpenSetEncoder(D, 2, learned=2, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="holding classes out needs at least 3 training classes, got 2"):
-        fit_open_set(OpenSetEncoder(D, 2, rngs=nnx.Rngs(0)), train[two], labels[two], sources[two], SETTINGS)
+        fit_open_set(learned, *given)
     with pytest.raises(ConfigError, match="each of the 5 classes needs an item, got items of 2"):
         fit_open_set(OpenSetEncoder(D, 5, rngs=nnx.Rngs(0)), train[two], labels[two], sources[two], SETTINGS)
 

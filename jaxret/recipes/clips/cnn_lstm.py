@@ -13,7 +13,7 @@ retrieval", arXiv:2105.08665 (2021).
 - Ranking: an image by its frame vector against images and videos' frames, a video by its clip embeddings.
 
 Measured (`benchmarks/accuracy_open_set.py`, JHMDB, EfficientNet-Lite0 with ImageNet weights, 2 CPU cores, mean and
-spread over draws of classes): mAP of classes trained on and of others 0.510 +- 0.072 and 0.361 +- 0.059 by the default,
+spread over draws of classes): mAP of classes trained on and of others 0.477 +- 0.088 and 0.375 +- 0.097 by the default,
 0.450 +- 0.058 and 0.227 +- 0.036 by the LSTM, 0.235 +- 0.040 and 0.266 +- 0.079 by the mean of the same frame vectors.
 
 Run: `python -m jaxret.train cnn-lstm --data FOLDER --weights imagenet`, or, for the embedded moving digits,
@@ -46,8 +46,8 @@ class CnnLstmConfig(FusionConfig, FrameBackboneConfig):
 
     fusion: Literal["auto", "open-set", "lstm", "gru"] = "auto"
     """How a clip's frame vectors become one vector. open-set: their mean beside an open-set posterior of the training
-    classes, fitted; lstm (the paper's), gru: the state of a recurrent network, trained. auto: open-set with a frozen
-    pretrained backbone, three training classes or more, and no setting of a training by steps; else lstm."""
+    classes, fitted, of two classes the mean alone; lstm (the paper's), gru: the state of a recurrent network, trained.
+    auto: open-set with a frozen pretrained backbone and no setting of a training by steps; else lstm."""
     units: Units = 256
     """Units of a recurrent layer."""
     layers: Layers = 1

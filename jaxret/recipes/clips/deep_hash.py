@@ -64,11 +64,10 @@ class DeepHashConfig(FusionConfig, FrameBackboneConfig):
     """Length of the codes, a multiple of 8. 0: none; the real-valued embedding is trained and searched."""
     fusion: Fusion = "auto"
     """How a clip's frame vectors become one vector. open-set: their mean beside an open-set posterior of the training
-    classes, fitted, and codes by rotation; trained with a hash layer: weighted-average (the paper's), lstm,
-    convolution (and pooling over time), attention (a transformer), convolution-3d (convolution and pooling over time,
-    height and width of the backbone's last feature map; a frame's vector is then that map). auto: open-set with a
-    frozen pretrained backbone, three training classes or more, and no setting of a training by steps; else
-    weighted-average."""
+    classes, fitted, of two classes the mean alone, and codes by rotation; trained with a hash layer: weighted-average
+    (the paper's), lstm, convolution (and pooling over time), attention (a transformer), convolution-3d (convolution and
+    pooling over time, height and width of the backbone's last feature map; a frame's vector is then that map). auto:
+    open-set with a frozen pretrained backbone and no setting of a training by steps; else weighted-average."""
     map_grid: Count = 4
     """With convolution-3d: the feature map is averaged into this many places a side."""
     units: Units = 256

@@ -20,6 +20,7 @@ from jaxret.training import LoopConfig, OptimiserConfig
 __all__ = ["MOVING_DIGITS", "RECIPE"]
 
 MOVING_DIGITS = CnnLstmConfig(
+    fusion="lstm",
     grey=True,
     frames=4,
     chunk_seconds=1.0,

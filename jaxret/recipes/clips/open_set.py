@@ -3,9 +3,9 @@
 Nothing published: an answer to what trainings do to classes that they never saw. An encoder that is trained to tell
 the training classes apart maps everything onto those. The open-set encoder keeps the mean of the frame vectors and puts
 an open-set posterior of the training classes beside it (`jaxret.models.temporal.open_set`). It is fitted, without
-steps, and what it chooses it chooses on training classes that are held out (`jaxret.training.open_set`). Its codes are
-the signs of the embedding after a rotation, and a codeword where the class is sure
-(`jaxret.models.temporal.open_set_hash`).
+steps, and what it chooses it chooses on training classes that are held out (`jaxret.training.open_set`); of two none
+can be, and it is the mean alone. Its codes are the signs of the embedding after a rotation, and a codeword where the
+class is sure (`jaxret.models.temporal.open_set_hash`).
 
 A network that is itself trained by steps, from random weights, is joined with what needs no training in the same way:
 statistics of pixels are its mean vectors, and the network's vectors are what the classifier sees beside them
@@ -26,13 +26,14 @@ from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.ranges import above, at_least
 from jaxret.recipes.clip_settings import ClipConfig, ClipTrainingConfig
 from jaxret.recipes.opening import LabelledData
-from jaxret.training import RunContext, changed_settings
+from jaxret.training import RunContext, changed_settings, refuse_unused
 from jaxret.training.open_set import OpenSetSettings
 
-__all__ = ["OPEN_SET", "FusionConfig", "open_set_encoder", "resolve_fusion", "video_classes"]
+__all__ = ["MAY_HARM", "OPEN_SET", "FusionConfig", "open_set_encoder", "resolve_fusion", "video_classes"]
 
 OPEN_SET = "open-set"
-_LEAST_CLASSES = 3
+MAY_HARM = "classes that are not trained on may be found worse than without any training"
+"""What is to be said where an encoder is trained by steps alone."""
 
 Config = TypeVar("Config", bound="FusionConfig")
 
@@ -74,7 +75,7 @@ class FusionConfig(ClipTrainingConfig):
 
 
 def resolve_fusion(config: Config, data: LabelledData, context: RunContext) -> Config:
-    """The settings with `fusion=auto` replaced by what was chosen, which is logged.
+    """The settings with `fusion=auto` replaced by what was chosen, which is logged, with a warning where that may harm.
 
     Args:
       config: resolved but for the fusion (see `jaxret.recipes.clips.model`).
@@ -84,18 +85,29 @@ def resolve_fusion(config: Config, data: LabelledData, context: RunContext) -> C
     Raises:
       ConfigError: the fusion is open-set, and settings or data do not fit it.
     """
-    obstacle = _obstacle(config, data, context)
-    if config.fusion == OPEN_SET and obstacle:
-        raise ConfigError(f"fusion=open-set does not go here: {obstacle}. --fusion {config.trained_fusion} trains")
+    obstacles = list(_obstacles(config, data, context))
+    if config.fusion == OPEN_SET and obstacles:
+        why = obstacles[0].why
+        raise ConfigError(f"fusion=open-set does not go here: {why}. --fusion {config.trained_fusion} trains")
     if config.fusion == "auto":
-        chosen = config.trained_fusion if obstacle else OPEN_SET
-        context.log(f"fusion: {chosen} ({obstacle or _reason(config)})")
+        chosen = config.trained_fusion if obstacles else OPEN_SET
+        context.log(f"fusion: {chosen} ({obstacles[0].why if obstacles else _reason(config, data)})")
+        if obstacles and (_has_videos(data) or not config.frozen):  # else nothing is trained
+            changes = ", ".join(obstacle.change for obstacle in obstacles)
+            context.log(f"warning: {MAY_HARM}; {changes} open-set is taken, which holds them as well")
         config = dataclasses.replace(config, fusion=chosen)
+    if config.fusion == OPEN_SET and not _holds_out(config, data):
+        refuse_unused(config, ("rounds", "held_out"), "of two training classes none can be held out")
     return config
 
 
-def _reason(config: FusionConfig) -> str:
+def _reason(config: FusionConfig, data: LabelledData) -> str:
     """Why open-set is taken where it can be."""
+    if not _holds_out(config, data):
+        return (
+            "the means of the frame vectors alone, as of two training classes none can be held out to fit more by;"
+            f" --fusion {config.trained_fusion} trains"
+        )
     if not config.learns_network:
         return f"fitted, holds classes that are not trained on as well; --fusion {config.trained_fusion} trains"
     return (
@@ -104,23 +116,42 @@ def _reason(config: FusionConfig) -> str:
     )
 
 
-def _obstacle(config: FusionConfig, data: LabelledData, context: RunContext) -> str | None:
-    """Why clips cannot be fused by an open-set encoder; None where they can."""
+@dataclasses.dataclass(frozen=True)
+class _Obstacle:
+    """Why clips cannot be fused by an open-set encoder, and the change with which they can."""
+
+    why: str
+    change: str
+
+
+def _obstacles(config: FusionConfig, data: LabelledData, context: RunContext) -> Iterator[_Obstacle]:
+    """All that stands against an open-set encoder."""
     if not config.learns_network and not config.frozen:
-        return "the backbone is trained as well, as it has no pretrained weights or freeze=False"
-    if not any(item.kind == "video" for item in data.dataset.items):
-        return "the data hold images only"
-    if (classes := len(video_classes(data))) < _LEAST_CLASSES:
-        return f"holding classes out needs training videos of {_LEAST_CLASSES} classes, and there are {classes}"
-    if config.learns_network:
-        for name, value in changed_settings(config, ("quantisation_weight", "balance_weight")):
-            return f"{name}={value!r} is a setting of codes that are trained by steps"
-        return None
-    if context.stop_after is not None:
-        return "stop_after counts training steps"
-    for name, value in changed_settings(config, _of_steps(config)):
-        return f"{name}={value!r} is a setting of a training by steps"
-    return None
+        yield _Obstacle(
+            "the backbone is trained as well, as it has no pretrained weights or freeze=False",
+            "with a frozen pretrained backbone (such as --weights imagenet, without --freeze False)",
+        )
+    least = 3 if config.learns_network else 2  # of two the means alone, which a network that learns has not
+    if not _has_videos(data):
+        yield _Obstacle("the data hold images only", "with videos")
+    elif (classes := len(video_classes(data))) < least:
+        why = f"open-set needs training videos of {least} classes, and there are {classes}"
+        yield _Obstacle(why, f"with training videos of {least} classes")
+    if not config.learns_network and context.stop_after is not None:
+        yield _Obstacle("stop_after counts training steps", "without --stop-after")
+    of_codes = ("quantisation_weight", "balance_weight")
+    what = "codes that are trained by steps" if config.learns_network else "a training by steps"
+    for name, value in changed_settings(config, of_codes if config.learns_network else _of_steps(config)):
+        yield _Obstacle(f"{name}={value!r} is a setting of {what}", f"without --{name.replace('_', '-')}")
+
+
+def _has_videos(data: LabelledData) -> bool:
+    return any(item.kind == "video" for item in data.dataset.items)
+
+
+def _holds_out(config: FusionConfig, data: LabelledData) -> bool:
+    """Whether there are classes enough to hold some out."""
+    return config.open_set_settings().held_out_classes(len(video_classes(data))) > 0
 
 
 def _of_steps(config: FusionConfig) -> list[str]:

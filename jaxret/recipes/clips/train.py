@@ -12,7 +12,7 @@ from jaxret.recipes.clip_media import Mode, embed_items, training_mode
 from jaxret.recipes.clip_report import embed_run, finish_run
 from jaxret.recipes.clip_settings import ClipTrainingConfig, FrameBackboneConfig
 from jaxret.recipes.clips.features import FrozenFeatures
-from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, video_classes
+from jaxret.recipes.clips.open_set import MAY_HARM, OPEN_SET, FusionConfig, video_classes
 from jaxret.recipes.clips.open_set_fit import fit_open_set_encoder
 from jaxret.recipes.clips.projection import project_clips
 from jaxret.recipes.clips.steps import fit_by_steps
@@ -96,10 +96,21 @@ def train_clip_encoder(
     )
     curves = config.objective().curves
     panels = {"loss": curves["loss"], "retrieval": ("validation mAP", "validation P@1"), **curves}
-    extras = RunExtras(note=f"{fitted}." if fitted else "")
+    return finish_run(everything, config, context, panels=panels, extras=_extras(fitted, features, mode, config))
+
+
+def _extras(fitted: str, features: FrozenFeatures | None, mode: Mode | None, config: ClipTrainingConfig) -> RunExtras:
+    """What the report says of an encoder that was fitted, or trained by steps alone."""
     if fitted and features is not None:
-        extras = RunExtras(curves=[paragraph(f"Nothing was trained by steps. {fitted}.")])
-    return finish_run(everything, config, context, panels=panels, extras=extras)
+        return RunExtras(curves=[paragraph(f"Nothing was trained by steps. {fitted}.")])
+    if fitted:
+        return RunExtras(note=f"{fitted}.")
+    if mode is None or not isinstance(config, FusionConfig):
+        return RunExtras()
+    return RunExtras(
+        note=f"The encoder of clips was trained by steps (fusion={config.fusion}): {MAY_HARM}. The rows of unseen "
+        "classes, where there are some, tell whether they are."
+    )
 
 
 def _trained(config: ClipTrainingConfig) -> str:

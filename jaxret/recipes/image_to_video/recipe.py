@@ -28,6 +28,7 @@ Run: `python -m jaxret.train image-to-video --data FILMS`, then `python -m jaxre
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -130,6 +131,13 @@ class ImageToVideoConfig:
             refuse_unused(self, _OF_TRAINING, f"shots by their {self.temporal} need no training")
         CosineMarginObjective(self.margin)  # refuses what is out of range
         self.preprocessing()
+
+    def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """Settings that do nothing as the others stand, with the reason; see `jaxret.training.refuse_idle`."""
+        if self.temporal == "residual":
+            yield ("units", "dropout"), "it is of a recurrent layer, and temporal=residual has none"
+        if self.whitened_size == 0:
+            yield ("whitening_frames",), "whitened_size=0 whitens nothing"
 
     def preprocessing(self) -> Preprocessing:
         """How videos are sampled and cut.

@@ -20,9 +20,9 @@ count whose centres lie in the image. Images are scaled to a longer side of 512 
 to squares and flipped at random. Images are dealt to training, validation and test (80, 10 and 10 %) unless the CSV
 names splits; the epoch is chosen by mAP at IoU 0.5 on the validation split.
 
-Measured: 17 objects of COIL-100 pasted on photographs of Corel-5k (1 to 3 an image; 240 images train, 80 with other
-photographs and views test), `--image-size 384 --epochs 6`, one seed: mAP 0.951 and proposal recall 1.000 (untrained
-0.000 and 0.456) after 3 minutes on 2 cores that others used too.
+Measured once, by no program of `benchmarks/`: 17 objects of COIL-100 pasted on photographs of Corel-5k (1 to 3 an
+image; 240 images train, 80 with other photographs and views test), `--image-size 384 --epochs 6`, one seed: mAP 0.951
+and proposal recall 1.000 (untrained 0.000 and 0.456).
 
 Run: `python -m jaxret.train faster-rcnn --data BOXES.csv`, a CSV with the columns path, left, top, right, bottom, label
 and maybe split: a row for each object.

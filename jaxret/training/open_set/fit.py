@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from jaxret.errors import ConfigError
 from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.models.temporal.open_set_hash import OpenSetHash
+from jaxret.training.itq import fit_itq
 from jaxret.training.open_set.choices import OpenSetFit, OpenSetSettings
 from jaxret.training.open_set.codes import choose_codes, fit_codes
 from jaxret.training.open_set.deals import Deal, HeldOut, hold_out
@@ -59,6 +60,9 @@ def fit_open_set(
 ) -> OpenSetFit:
     """Fit an encoder on labelled sequences; its weight and its doubt are set as well.
 
+    Of two classes none can be held out, so that nothing tells what a posterior does to others: the encoder is then the
+    mean vector alone, and its codes are those of the mean vectors.
+
     Args:
       encoder: changed in place. Of one with a hash layer the codes are fitted, too, and its weight is chosen by codes.
       vectors: (N, T, D) frame vectors.
@@ -68,12 +72,14 @@ def fit_open_set(
       rounds: two at least where the encoder has learned numbers, else none: what `hold_out` deals is held out then.
 
     Raises:
-      ConfigError: there are fewer than three classes, so that none can be held out, or a class has no item.
+      ConfigError: a class has no item, or the encoder has learned numbers and fewer than three classes.
       ValueError: rounds are missing, or there are some for an encoder without learned numbers.
     """
     hashed = encoder if isinstance(encoder, OpenSetHash) else None
     sequence = encoder if hashed is None else hashed.encoder
     assert isinstance(sequence, OpenSetEncoder)
+    if settings.held_out_classes(sequence.classes) < 1 and not sequence.learned:
+        return _fit_means(sequence, hashed, vectors, labels, settings)
     shown = show_posteriors(sequence, vectors, labels, sources, settings, rounds)
     fit = shown.fit
     if hashed is not None:
@@ -116,13 +122,15 @@ def show_posteriors(
     settings: OpenSetSettings,
     rounds: Sequence[LearnedWithout] = (),
 ) -> Posteriors:
-    """All that comes before codes, of an encoder that stays as it is; arguments as of `fit_open_set`."""
-    numbers = np.asarray(labels, np.int64)
-    found = np.unique(numbers)
-    if len(found) != encoder.classes or found[0] != 0 or found[-1] != encoder.classes - 1:
-        raise ConfigError(f"each of the {encoder.classes} classes needs an item, got items of {len(found)}")
-    if len(found) < 3:
-        raise ConfigError(f"holding classes out needs at least 3 training classes, got {len(found)}")
+    """All that comes before codes, of an encoder that stays as it is; arguments as of `fit_open_set`.
+
+    Raises:
+      ConfigError: there are fewer than three classes, so that none can be held out, or a class has no item.
+      ValueError: as of `fit_open_set`.
+    """
+    numbers = _checked_labels(encoder, labels)
+    if settings.held_out_classes(encoder.classes) < 1:
+        raise ConfigError(f"holding classes out needs at least 3 training classes, got {encoder.classes}")
     if bool(encoder.learned) != bool(rounds) or len(rounds) == 1:
         raise ValueError(f"an encoder with {encoder.learned} learned numbers, and {len(rounds)} rounds")
     names = np.array([str(source) for source in sources])
@@ -141,6 +149,34 @@ def show_posteriors(
     nuisances = nuisances_of(items, strength, encoder.nuisances)
     whole = Round.make(items, Deal.of_nothing(len(numbers)), nuisances(items.mean), fit.inverse_regularisation)
     return Posteriors(items, trials, fit, fitted, nuisances, whole)
+
+
+def _fit_means(
+    encoder: OpenSetEncoder,
+    hashed: OpenSetHash | None,
+    vectors: ArrayLike,
+    labels: Sequence[int] | NDArray[np.int64],
+    settings: OpenSetSettings,
+) -> OpenSetFit:
+    """Leave the mean vectors as they are; see `fit_open_set`."""
+    numbers = _checked_labels(encoder, labels)
+    encoder.weight = 0.0
+    if hashed is not None:
+        means = Items.of(vectors, numbers, numbers, encoder.learned).mean
+        embedded = np.pad(means, ((0, 0), (0, encoder.classes + 1)))
+        planes = fit_itq(embedded, hashed.code_bits, seed=settings.seed)
+        hashed.assign(planes.mean, planes.normals, planes.offsets)
+        hashed.assign_codewords(np.zeros(hashed.codewords.shape), 1.0)
+    return OpenSetFit(None, settings.inverse_regularisation[-1], 0.0, kept_gain=0.0, held_out_gain=0.0)
+
+
+def _checked_labels(encoder: OpenSetEncoder, labels: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """ConfigError where a class has no item."""
+    numbers = np.asarray(labels, np.int64)
+    found = np.unique(numbers)
+    if len(found) != encoder.classes or found[0] != 0 or found[-1] != encoder.classes - 1:
+        raise ConfigError(f"each of the {encoder.classes} classes needs an item, got items of {len(found)}")
+    return numbers
 
 
 def _assign(encoder: OpenSetEncoder, classifier: Classifier, known: Known, nuisances: Nuisances) -> None:
