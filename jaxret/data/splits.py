@@ -69,8 +69,8 @@ class AutoencoderData:
     """The splits of a data set of videos.
 
     Attributes:
-      splits: the labelled ones; all videos where no labels are needed and there are too few. Images are among the
-        validation and test items only.
+      splits: the labelled ones; all videos where no labels are needed and they are too few, or leave none to validate.
+        Images are among the validation and test items only.
       unlabelled: int64, further videos to train an autoencoder on: without a label, in no split but `train`, and of a
         source that is not held out.
       labelled: whether `splits` follows labels.
@@ -177,10 +177,10 @@ def split_for_autoencoder(
             f"{found}: put each class's videos in a folder of its own, or choose --steps pretrain alone"
         )
     if len(classes) < 2:
-        dealt = split_items(dataset, "video", seed=seed)
-        splits = DataSplits(dealt["train"], dealt["validation"], dealt["test"])
-        return AutoencoderData(splits, np.zeros(0, np.int64), labelled=False)
+        return _without_labels(dataset, seed)
     splits = split_dataset(dataset, unseen_fraction=unseen_fraction, seed=seed, shares=shares)
+    if not steps_with_labels and not len(splits.validation) and len({item.source for item in items}) >= len(_ITEMS):
+        return _without_labels(dataset, seed)  # classes of one source each, which reconstruction need not follow
     videos = np.array([n for n in splits.train.tolist() if items[n].kind == "video"], np.int64)
     if steps_with_labels and len({items[n].label for n in videos.tolist()}) < 2:
         raise ConfigError(f"the steps {', '.join(steps_with_labels)} need training videos of two classes or more")
@@ -191,6 +191,12 @@ def split_for_autoencoder(
         if item.kind == "video" and item.label is None and item.split in (None, "train") and item.source not in held_out
     ]
     return AutoencoderData(dataclasses.replace(splits, train=videos), np.array(unlabelled, np.int64), labelled=True)
+
+
+def _without_labels(dataset: MediaDataset, seed: int) -> AutoencoderData:
+    dealt = split_items(dataset, "video", seed=seed)
+    splits = DataSplits(dealt["train"], dealt["validation"], dealt["test"])
+    return AutoencoderData(splits, np.zeros(0, np.int64), labelled=False)
 
 
 def named_splits(dataset: MediaDataset, numbers: npt.NDArray[np.int64]) -> Splits | None:

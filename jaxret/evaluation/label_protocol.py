@@ -1,11 +1,13 @@
 """Retrieval by label: relevant is what shares the query's class; its own source counts as if it were not there.
 
-Or by source: relevant is what was cut from the same recording as the query.
+Or by source: relevant is what was cut from the same recording as the query. Or by a ground truth that judges, for each
+query, some of the gallery.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, Protocol, get_args
 
@@ -15,7 +17,14 @@ import numpy.typing as npt
 from jaxret.data.rows import Rows
 from jaxret.evaluation.item_ranking import rank_items
 from jaxret.evaluation.ranking import Ranking
-from jaxret.metrics import Denominator, RankedRelevance, chance_summary, relevance_by_label, retrieval_summary
+from jaxret.metrics import (
+    Denominator,
+    RankedRelevance,
+    chance_summary,
+    relevance_by_label,
+    relevance_by_lists,
+    retrieval_summary,
+)
 from jaxret.rank import METRICS, SearchResult
 
 __all__ = [
@@ -24,6 +33,7 @@ __all__ = [
     "LabelledItem",
     "QueryGalleries",
     "Relevant",
+    "Unjudged",
     "blocks_of_queries",
     "chance_figures",
     "evaluate_leave_one_out",
@@ -39,6 +49,10 @@ GroupFigures = dict[str, dict[str, float]]
 
 Relevant = Literal["label", "source"]
 """What a relevant item shares with the query: its class ("by class"), or what both were cut from ("by clip")."""
+
+Unjudged = Literal["left-out", "wrong"]
+"""What becomes of results that the ground truth does not judge for a query: left out of its ranking, which is condensed
+to the judged ones (T. Sakai, "Alternatives to Bpref", SIGIR 2007), or counted as wrong."""
 
 RankQueries = Callable[[slice, npt.NDArray[np.bool_] | None], SearchResult]
 """A slice of the queries and what each leaves out, bool (q, N) or None for nothing, to their rankings (q, k)."""
@@ -72,10 +86,13 @@ class LabelProtocol:
         from those of other sources, so that queries of large and small classes have as many relevant items among as
         many others. Queries whose class has fewer are left out. None: the gallery is what it is.
       seed: of that draw.
+      judgements: by the source of a query, then by that of a gallery item: whether the item is relevant. It takes the
+        place of the labels, which then only make the groups; items of sources without judgements are no queries.
+      unjudged: with judgements: what becomes of the rest of the gallery.
 
     Raises:
-      ValueError: `relevant` is unknown, a group is called `all`, or `relevant_items` is below 1 or goes with relevance
-        by source.
+      ValueError: `relevant` or `unjudged` is unknown, a group is called `all`, `relevant_items` is below 1, or two of
+        relevance by source, `relevant_items` and `judgements` come together.
     """
 
     ks: Sequence[int] = (1, 5, 10)
@@ -85,6 +102,8 @@ class LabelProtocol:
     denominator: Denominator = "min(n_relevant,k)"
     relevant_items: int | None = None
     seed: int = 0
+    judgements: Mapping[str, Mapping[str, bool]] | None = None
+    unjudged: Unjudged = "left-out"
 
     def __post_init__(self) -> None:
         if self.relevant not in get_args(Relevant):
@@ -95,6 +114,10 @@ class LabelProtocol:
             raise ValueError(f"relevant_items must be at least 1 or none, got {self.relevant_items}")
         if self.relevant_items is not None and self.relevant == "source":
             raise ValueError("relevant_items draws items of each class: leave it out where relevance is by source")
+        if self.unjudged not in get_args(Unjudged):
+            raise ValueError(f"unjudged must be left-out or wrong, got {self.unjudged!r}")
+        if self.judgements is not None and (self.relevant_items is not None or self.relevant == "source"):
+            raise ValueError("judgements say what is relevant: leave relevant_items and relevance by source out")
 
     @property
     def leaves_source_out(self) -> bool:
@@ -161,7 +184,7 @@ def evaluate_rankings(
 
     Args:
       rank: called with blocks of queries, in order.
-      query_items: what each query is; by label those without one are no queries.
+      query_items: what each query is; by label those without one are no queries, by judgements those without any.
       gallery_items: likewise; a gallery item without a label is relevant to none.
       protocol: what is relevant and counted.
       tie_averaged: see `jaxret.metrics.retrieval_summary`.
@@ -171,7 +194,7 @@ def evaluate_rankings(
       relevant item; other groups are left out.
 
     Raises:
-      ValueError: an unknown denominator, or what `jaxret.metrics.relevance_by_label` refuses.
+      ValueError: an unknown denominator, or what `jaxret.metrics.relevance_by_label` or `relevance_by_lists` refuses.
     """
 
     def summary(relevance: RankedRelevance) -> dict[str, float]:
@@ -224,8 +247,10 @@ def _figures(
     gallery_sources = _column([item.source for item in gallery_items])
     by_source = protocol.relevant == "source"
     is_query = np.array([label is not None or by_source for label in labels], bool)
+    if protocol.judgements is not None:
+        is_query = np.array([source in protocol.judgements for source in sources], bool)
     members = {
-        name: is_query if chosen is None else np.array([label in chosen for label in labels], bool)
+        name: is_query if chosen is None else is_query & np.array([label in chosen for label in labels], bool)
         for name, chosen in {"all": None, **(protocol.groups or {})}.items()
     }
     leave_out = protocol.leaves_source_out
@@ -240,15 +265,24 @@ def _figures(
             chosen_rows = np.flatnonzero(in_group[some])
             if not len(chosen_rows):
                 continue
-            relevance = relevance_by_label(
-                result.ids[chosen_rows],
-                shared[some][chosen_rows],
-                gallery_shared,
-                query_sources=sources[some][chosen_rows] if leave_out else None,
-                gallery_sources=gallery_sources if leave_out else None,
-                in_gallery=~excluded[chosen_rows] if drawn and excluded is not None else None,
-                distances=result.distances[chosen_rows],
-            )
+            ids, distances = result.ids[chosen_rows], result.distances[chosen_rows]
+            if protocol.judgements is not None:
+                out = np.zeros((len(ids), len(gallery_items)), bool) if excluded is None else excluded[chosen_rows]
+                junk = [set(np.flatnonzero(row).tolist()) for row in out]
+                relevant = [
+                    galleries.relevant(some.start + q) - own for q, own in zip(chosen_rows.tolist(), junk, strict=True)
+                ]
+                relevance = relevance_by_lists(ids, relevant, len(gallery_items), junk=junk, distances=distances)
+            else:
+                relevance = relevance_by_label(
+                    ids,
+                    shared[some][chosen_rows],
+                    gallery_shared,
+                    query_sources=sources[some][chosen_rows] if leave_out else None,
+                    gallery_sources=gallery_sources if leave_out else None,
+                    in_gallery=~excluded[chosen_rows] if drawn and excluded is not None else None,
+                    distances=distances,
+                )
             figures = summary(relevance) if relevance.counted.any() else {}
             complete = relevance.complete or not ranked
             parts[name].append(_Part(figures, len(chosen_rows), complete, relevance.empty_share))
@@ -275,13 +309,33 @@ class QueryGalleries:
         order = np.random.default_rng(protocol.seed).permutation(len(labels))
         classes = sorted({label for label in labels if label is not None})
         self._members = {label: order[labels[order] == label] for label in classes}
+        self._judged: list[dict[int, bool]] | None = None
+        if (judgements := protocol.judgements) is not None:
+            rows_of: dict[str, list[int]] = defaultdict(list)
+            for row, item in enumerate(gallery_items):
+                rows_of[item.source].append(row)
+            judged_for = [judgements.get(item.source, {}) for item in query_items]
+            self._judged = [
+                {row: relevant for source, relevant in judged.items() for row in rows_of.get(source, ())}
+                for judged in judged_for
+            ]
 
     def excluded(self, some: slice) -> npt.NDArray[np.bool_] | None:
         """bool (q, N), what is as if it were not there for some of the queries; None where nothing is."""
         own = None
         if self._protocol.leaves_source_out:
             own = self._sources[some, None] == self._gallery_sources[None, :]
+        if self._judged is not None and self._protocol.unjudged == "left-out":
+            unjudged = np.ones((some.stop - some.start, self._size), bool)
+            for row, judged in zip(unjudged, self._judged[some], strict=True):
+                row[list(judged)] = False
+            own = unjudged if own is None else own | unjudged
         return own if self._protocol.relevant_items is None else ~self._drawn(self._labels[some], own)
+
+    def relevant(self, number: int) -> set[int]:
+        """The rows of the gallery that the judgements call relevant to a query."""
+        assert self._judged is not None
+        return {row for row, relevant in self._judged[number].items() if relevant}
 
     def _drawn(self, labels: np.ndarray, own: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
         """Of each class the first items of the draw that a query may find; none of its own class where these are too

@@ -25,6 +25,7 @@ __all__ = [
     "open_data",
     "open_labelled_data",
     "opened",
+    "said_of_splits",
 ]
 
 NOTHING_MEASURED = (
@@ -139,6 +140,19 @@ def opened(data: str, dataset: MediaDataset, *, probed: bool = True) -> str:
     return f"{data}: {len(dataset)} items ({unread}{left_out}{notes})"
 
 
+def said_of_splits(splits: DataSplits) -> str | None:
+    """That no item is left to validate or to test, what that costs and what to do; None where both have some."""
+    costs = {"validation": "the last weights are kept, not the best", "test": "nothing is measured"}
+    empty = [name for name in costs if not len(getattr(splits, name))]
+    if not empty:
+        return None
+    return (
+        f"warning: no item is left for {' and '.join(empty)}, so that {' and '.join(costs[name] for name in empty)}: of"
+        " a class with one source all items train. Add files to the classes, cut long videos (rgbd,frames=N,"
+        "own_source=yes:FOLDER), or name the splits in a CSV (column split)"
+    )
+
+
 def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:
     """The data set split by class, and logged.
 
@@ -153,6 +167,8 @@ def open_labelled_data(config: ClipConfig, context: RunContext) -> LabelledData:
         f" {len(splits.unseen)} unseen;"
         f" {len(splits.train)} train, {len(splits.validation)} validation, {len(splits.test)} test"
     )
+    if (warning := said_of_splits(splits)) is not None:
+        context.log(warning)
     tested = {(dataset.items[n].label, dataset.items[n].source) for n in splits.test.tolist()}
     if len(tested) == len({label for label, _ in tested}):
         context.log(f"note: {NOTHING_MEASURED}")

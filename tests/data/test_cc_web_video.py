@@ -36,15 +36,11 @@ def test_lists_and_ground_truth(root):
     first, second = lists.queries
     assert (first.number, first.seed, first.codes[4]) == (1, 1, "L")
     assert first.relevant() == (2, 4)
-    assert first.relevant("S") == (2,)
     assert second.relevant() == (6,)
-    gallery = ["videos/1_4_Y.flv", "1_3_H.flv", "2_2_Y.flv", "1_2_G.flv", "1_1_Y.flv"]
-    relevant, junk = lists.relevance_lists(gallery)
-    assert relevant == [{0: 1.0, 3: 1.0}, {2: 1.0}]
-    assert junk == [{4}, set()]  # the first seed; the second is not in the gallery
-    relevant, junk = lists.relevance_lists(gallery, codes="ES")
-    assert relevant == [{3: 1.0}, {}]
-    assert junk == [{0, 4}, {2}]  # longer and other versions are no mistakes where duplicates alone are relevant
+    assert lists.judgements() == {
+        "1_1_Y.flv": {"1_2_G.flv": True, "1_3_H.flv": False, "1_4_Y.flv": True},  # neither the seed nor a missing video
+        "2_1_Y.flv": {"2_2_Y.flv": True},
+    }
 
 
 def test_the_complete_list_has_a_header_and_quotes(root):
@@ -70,11 +66,12 @@ def test_the_videos_that_are_there(root, make_video):
         ("1_3_H.flv", None, "1_3_H.flv"),  # its query found it, and it is dissimilar
         ("2_2_Y.flv", "query-2", "2_2_Y.flv"),
     ]
-    (seed,) = open_dataset(f"cc-web-video,seeds=yes:{root}").items  # the other is not there
+    queries = open_dataset(f"cc-web-video,seeds=yes:{root}")
+    (seed,) = queries.items  # the other is not there
     assert (seed.key, seed.label) == ("1_1_Y.flv", "query-1")
+    assert queries.judgements == read_cc_web_video(root).judgements()
+    assert not dataset.judgements
     assert dataset.info(0).frame_count == 4
-    relevant, _ = read_cc_web_video(root).relevance_lists([item.key for item in dataset.items])
-    assert relevant == [{1: 1.0}, {3: 1.0}]
     with pytest.raises(ConfigError, match="options of cc-web-video are seeds"):
         open_dataset(f"cc-web-video,frames=3:{root}")
 
@@ -98,13 +95,6 @@ def test_damage_is_named(root, file, text, message):
 
 
 def test_what_is_missing_is_named(root):
-    lists = read_cc_web_video(root)
-    with pytest.raises(ConfigError, match=r"gallery holds 'x\.flv', which the data set does not list"):
-        lists.relevance_lists(["x.flv"])
-    with pytest.raises(ConfigError, match=r"'a/1_1_Y\.flv' twice: items 0 and 1"):
-        lists.relevance_lists(["1_1_Y.flv", "a/1_1_Y.flv"])
-    with pytest.raises(ValueError, match=r"codes must be one or more of E, S, V, M, L, got \('X',\)"):
-        lists.relevance_lists([], codes=("X",))
     with pytest.raises(ConfigError, match="holds none of the 6 videos that it lists"):
         open_cc_web_video(root)
     for path in (root / "GT").iterdir():

@@ -58,8 +58,8 @@ def test_cameras_of_2d3ds(stanford):
     ]
     with dataset.open(0) as reader:
         assert reader.read()[:, 0, 0, 0].tolist() == [10, 12, 20]  # by number; panoramas are not views
-        assert reader.times.tolist() == [0, 1, 2]
-        assert reader.info.duration == 3
+        assert reader.times.tolist() == [0, 0.25, 0.5]  # eight of them are two seconds
+        assert reader.info.duration == 0.75
         depths = np.stack(list(reader.depths(range(3))))
     assert depths[:, 1, 1].tolist() == [1, 3, 11]
     assert not depths[:, 0].any()
@@ -127,7 +127,7 @@ def synthia(tmp_path) -> Path:
 
 
 def test_sequences_of_synthia_sf(synthia):
-    dataset = open_dataset(f"synthia-sf:{synthia}")
+    dataset = open_synthia_sf(synthia, frames=None)
     assert [(item.key, item.label, item.source) for item in dataset.items] == [
         ("SEQ1", "SEQ1", "SEQ1"),
         ("SEQ2", "SEQ2", "SEQ2"),
@@ -137,6 +137,8 @@ def test_sequences_of_synthia_sf(synthia):
         assert reader.info.duration == pytest.approx(6 / 5)
         depths = np.stack(list(reader.depths(range(6))))
     np.testing.assert_allclose(depths[:, 2, 2], np.arange(5, 11), atol=1e-4)
+    usual = open_dataset(f"synthia-sf:{synthia}").items  # six frames are nearer to one video of twenty than to none
+    assert [(item.key, item.source) for item in usual] == [(f"SEQ{n}/0000000-0000005",) * 2 for n in (1, 2)]
     clips = open_dataset(f"synthia-sf,frames=3,rate=10:{synthia}")
     assert [(item.key, item.label, item.source) for item in clips.items][:2] == [
         ("SEQ1/0000000-0000002", "SEQ1", "SEQ1/0000000-0000002"),

@@ -146,9 +146,15 @@ def test_videos_on_disk_are_labelled_by_the_records(proto, tmp_path, make_video)
         (tmp_path / name).write_bytes(video)
     dataset = open_dataset(f"youtube-8m:{tmp_path}")
     assert sorted((item.key, item.label, item.split, item.source) for item in dataset.items if item.label) == [
-        ("eXbF", "Rare thing", "train", "eXbF")
+        ("eXbF", "Rare thing", None, "eXbF")  # alone, they are dealt
     ]
-    assert [(item.key, item.split) for item in dataset.items if item.label is None] == [("bare", "test")]
+    assert [(item.key, item.split) for item in dataset.items if item.label is None] == [("bare", "unused")]
+    write_records(tmp_path / "features" / "validate0001.tfrecord", [video_record(proto, b"more", [1])])
+    (tmp_path / "more.mp4").write_bytes(video)
+    both = open_dataset(f"youtube-8m:{tmp_path}")
+    assert sorted((item.key, item.split) for item in both.items) == [
+        ("bare", "unused"), ("eXbF", "train"), ("more", "test")
+    ]  # fmt: skip
     (tmp_path / "vocabulary.csv").write_text(VOCABULARY.replace("3861,", "3862,"))
     with pytest.raises(ConfigError, match="video eXbF has label 3861, which the vocabulary lacks"):
         open_dataset(f"youtube-8m:{tmp_path}")

@@ -19,7 +19,7 @@ from jaxret.data.splits import AutoencoderData, split_for_autoencoder
 from jaxret.errors import ConfigError, MediaError
 from jaxret.preprocessing import Preprocessing
 from jaxret.recipes.conv_lstm.settings import StepsConfig
-from jaxret.recipes.opening import open_clip_data, opened
+from jaxret.recipes.opening import open_clip_data, opened, said_of_splits
 from jaxret.training import RunContext
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "held_out_clips",
     "open_videos",
     "pixel_statistics",
+    "plane_shares",
     "steps_data",
     "training_reader",
 ]
@@ -128,6 +129,8 @@ def open_videos(config: StepsConfig, context: RunContext) -> tuple[MediaDataset,
         f" {len(splits.train)} train, {len(data.unlabelled)} more without a label,"
         f" {len(splits.validation)} validation, {len(splits.test)} test"
     )
+    if (warning := said_of_splits(splits)) is not None:
+        context.log(warning)
     return dataset, data
 
 
@@ -242,3 +245,20 @@ def pixel_statistics(
         raise ConfigError(f"none of {len(rows)} clips that were tried can be read")
     mean = total / count
     return mean, float(np.sqrt(max(squares / count - mean**2, 0)))
+
+
+def plane_shares(
+    dataset: MediaDataset, table: ClipTable, preprocessing: Preprocessing, *, threads: int, limit: int = 16
+) -> npt.NDArray[np.float64]:
+    """Of the pixels of about `limit` clips, evenly chosen, the share of each depth plane.
+
+    Returns:
+      float64 (planes + 1,), the first of pixels without a reading; they sum to 1, or are 0 where no clip can be read.
+    """
+    assert preprocessing.depth is not None
+    counts = np.zeros(preprocessing.depth.count + 1)
+    some = table.take(evenly_spaced(len(table), limit))
+    for _, clips, readable in batches_of_clips(dataset, some, preprocessing, batch_size=1, threads=threads):
+        if readable[0]:
+            counts += np.bincount(clips[..., -1].ravel(), minlength=len(counts))
+    return counts / max(1.0, counts.sum())

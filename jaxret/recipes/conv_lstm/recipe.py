@@ -55,8 +55,9 @@ from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes
 from jaxret.ranges import Count, CountOrZero, Layers, Positive, Units, at_least
-from jaxret.recipes.conv_lstm.clip_table import StepsData, open_videos, pixel_statistics, steps_data
+from jaxret.recipes.conv_lstm.clip_table import StepsData, open_videos, pixel_statistics, plane_shares, steps_data
 from jaxret.recipes.conv_lstm.initial import InitialEncoder, first_or_kept
+from jaxret.recipes.conv_lstm.remarks import said_of_depth
 from jaxret.recipes.conv_lstm.settings import StepsConfig
 from jaxret.recipes.conv_lstm.train import train_in_steps
 from jaxret.recipes.recipe import Recipe, Run, RunContext
@@ -231,6 +232,9 @@ def prepare(
                 " each clip by itself, which takes them out of the vectors: set bins to 0, or begin with another"
             )
     data = steps_data(dataset, splits, config, context)
+    if config.depth is not None:
+        shares = plane_shares(dataset, data.table, config.preprocessing(), threads=config.threads)
+        context.log(said_of_depth(shares, config.depth))
     if initial is not None:
         config = dataclasses.replace(config, **initial.pixels)
         context.log(f"pixels are standardised by the {config.standardise_by}, as by the encoder of {initial.run}")

@@ -1,13 +1,19 @@
-"""What is said of a triplet training that does not learn, and what to do."""
+"""What is said of a triplet training that does not learn, or of depths that planes do not tell apart."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["TripletRemarks"]
+import numpy as np
+import numpy.typing as npt
+
+from jaxret.preprocessing import DepthPlanes
+
+__all__ = ["TripletRemarks", "said_of_depth"]
 
 _PATIENCE = 300  # updates that a training may take until its triplets fall into order
 _LEARNT = 0.6  # share of them in order; 0.5 by chance
+_CROWDED = 0.5  # share of the depths in one plane
 _SHRUNK = 0.05  # of the spread that clips of different classes have when the margin is measured
 
 
@@ -43,3 +49,33 @@ class TripletRemarks:
             return None
         self._said.add(kind)
         return f"warning: {line}"
+
+
+def said_of_depth(shares: npt.NDArray[np.float64], planes: DepthPlanes) -> str:
+    """How depth lies in its planes, and a warning where more than half of what was measured lies in one at an end.
+
+    Args:
+      shares: float64 (Z + 1,), see `plane_shares`.
+      planes: that they are of.
+
+    Example:
+      >>> said_of_depth(np.array([0.5, 0.1, 0.4]), DepthPlanes(2, 1.0, 9.0))[:81]
+      'warning: of the depths 80 % lie in the last of 2 planes (beyond 5 m), and what is'
+    """
+    measured = max(1 - float(shares[0]), 1e-9)
+    nearest, farthest = (float(shares[plane]) / measured for plane in (1, -1))
+    width = (planes.far - planes.near) / planes.count
+    ends = (
+        ("last", farthest, f"beyond {planes.far - width:.3g} m", "larger --depth-far"),
+        ("first", nearest, f"nearer than {planes.near + width:.3g} m", "smaller --depth-near or --depth-far"),
+    )
+    for name, share, where, remedy in ends:
+        if planes.count > 1 and share > _CROWDED:
+            return (
+                f"warning: of the depths {100 * share:.0f} % lie in the {name} of {planes.count} planes ({where}), and"
+                f" what is in one plane is not told apart: a {remedy} spreads them"
+            )
+    return (
+        f"depth: {100 * float(shares[0]):.0f} % of the pixels have no reading; of the others"
+        f" {100 * nearest:.0f} % lie in the first of {planes.count} planes, {100 * farthest:.0f} % in the last"
+    )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from jaxret.data.datasets.folders import MediaFiles, media_kind
@@ -49,9 +49,9 @@ class WebQuery:
     seed: int
     codes: Mapping[int, str]
 
-    def relevant(self, codes: Sequence[str] = NEAR_DUPLICATES) -> tuple[int, ...]:
-        """The VideoIDs with one of the codes, ascending, without the seed itself."""
-        return tuple(sorted(video for video, code in self.codes.items() if code in codes and video != self.seed))
+    def relevant(self) -> tuple[int, ...]:
+        """The VideoIDs of the near-duplicates, ascending, without the seed itself."""
+        return tuple(sorted(v for v, code in self.codes.items() if code in NEAR_DUPLICATES and v != self.seed))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,43 +68,20 @@ class CcWebVideo:
     topics: Mapping[int, int]
     queries: tuple[WebQuery, ...]
 
-    def relevance_lists(
-        self, gallery: Sequence[str], *, codes: Sequence[str] = NEAR_DUPLICATES
-    ) -> tuple[list[dict[int, float]], list[set[int]]]:
-        """The lists that `jaxret.metrics.relevance_by_lists` takes: `relevant` and `junk` by row of the gallery.
+    def judgements(self) -> dict[str, dict[str, bool]]:
+        """By the file name of each query's seed, then by that of each video with a code for it: whether it is relevant.
 
-        Junk, which neither helps nor harms, is the query's own seed, and what has a code that is neither in
-        `codes` nor X: where exact duplicates alone are relevant, a similar video is no mistake. Videos without a
-        code for a query, other queries' among them, are wrong.
-
-        Args:
-          gallery: file name of each item that is searched, or its key in `open_cc_web_video`, each once.
-          codes: what counts as relevant.
-
-        Returns:
-          `(relevant, junk)`, for each query a mapping of row to grade 1 and a set of rows.
-
-        Raises:
-          ValueError: a code is unknown or none.
-          ConfigError: the gallery names a video twice, or one that is not listed.
+        A query is judged among the videos that its search found and the authors coded. Its seed is none of them, nor
+        are missing videos (-1).
         """
-        if not codes or not set(codes) <= set(NEAR_DUPLICATES):
-            raise ValueError(f"codes must be one or more of {', '.join(NEAR_DUPLICATES)}, got {tuple(codes)!r}")
-        numbers = {name: video for video, name in self.names.items()}
-        rows: dict[int, int] = {}
-        for row, name in enumerate(gallery):
-            video = numbers.get(name.rpartition("/")[2])
-            if video is None:
-                raise ConfigError(f"the gallery holds {name!r}, which the data set does not list")
-            if video in rows:
-                raise ConfigError(f"the gallery names {name!r} twice: items {rows[video]} and {row}")
-            rows[video] = row
-        relevant, junk = [], []
-        for query in self.queries:
-            relevant.append({rows[video]: 1.0 for video in query.relevant(codes) if video in rows})
-            unwanted = {video for video, code in query.codes.items() if code not in codes and code != "X"}
-            junk.append({rows[video] for video in (*unwanted, query.seed) if video in rows})
-        return relevant, junk
+        return {
+            self.names[query.seed]: {
+                self.names[video]: code in NEAR_DUPLICATES
+                for video, code in query.codes.items()
+                if code != "-1" and video != query.seed
+            }
+            for query in self.queries
+        }
 
 
 def read_cc_web_video(root: str | os.PathLike[str]) -> CcWebVideo:
@@ -151,13 +128,13 @@ def open_cc_web_video(root: str | os.PathLike[str], *, seeds: bool = False, prob
 
     An item's key is its file name, its source itself. The label of a query's seed and of its near-duplicates is
     `query-N`. Those that a query found and that are dissimilar (X) or have no code have none: they are positives of
-    none in training, and right for none in an evaluation, where they may only be in the way. Videos that are listed and
-    not there (many went from the web) are left out.
+    none in training, and right for none in an evaluation by labels, where they may only be in the way. Videos that are
+    listed and not there (many went from the web) are left out.
 
     Args:
       root: the folder.
       seeds: only the videos of the queries, `cc-web-video,seeds=yes:FOLDER`: the queries of the published figures
-        (`jaxret evaluate INDEX --queries cc-web-video,seeds=yes:FOLDER`).
+        (`jaxret evaluate INDEX --queries cc-web-video,seeds=yes:FOLDER`), with the `judgements` of the data set.
       probe: see `MediaFiles`.
 
     Raises:
@@ -176,7 +153,10 @@ def open_cc_web_video(root: str | os.PathLike[str], *, seeds: bool = False, prob
     ]
     if not items:
         raise ConfigError(f"{os.fspath(root)} holds none of the {len(wanted)} videos that it lists")
-    return MediaFiles(items, probe=probe)
+    files = MediaFiles(items, probe=probe)
+    if seeds:
+        files.judgements = lists.judgements()
+    return files
 
 
 def _truth_files(base: Path) -> list[Path]:

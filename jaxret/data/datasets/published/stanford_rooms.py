@@ -85,7 +85,7 @@ def open_stanford_rooms(
     root: str | os.PathLike[str],
     *,
     label: RoomLabel = "room-type",
-    rate: float = 1.0,
+    rate: float = 4.0,
     frames: int | None = None,
     probe: bool = True,
 ) -> RgbdVideos:
@@ -96,7 +96,8 @@ def open_stanford_rooms(
     Args:
       root: holds `area_1` .. `area_6` (or some of them).
       label: what a class is. Ma and Klabjan's table gives S3DIS 6 classes, which the areas are.
-      rate: frames a second at which a camera's still images are shown, or a room's rendered frames.
+      rate: frames a second at which a camera's still images are shown, or a room's rendered frames. They have no time
+        of their own: by default two seconds, a clip of `conv-lstm`, show eight of them.
       frames: cut each into items of about this many frames; None: each is one item.
       probe: see `RgbdVideos`.
 

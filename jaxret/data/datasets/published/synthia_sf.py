@@ -24,18 +24,22 @@ _SEQUENCE = re.compile(r"SEQ\d+")
 
 
 def open_synthia_sf(
-    root: str | os.PathLike[str], *, rate: float = 5.0, frames: int | None = None, probe: bool = True
+    root: str | os.PathLike[str], *, rate: float = 5.0, frames: int | None = 20, probe: bool = True
 ) -> RgbdVideos:
-    """The sequences as RGB-D videos, each a class of its own, whole or cut into clips.
+    """The sequences cut into RGB-D videos, each sequence a class.
 
-    Ma and Klabjan's table gives 417 clips in 6 classes, which the sequences are; so the clips of a sequence are each
-    other's right answers, and each is its own `source`. Clips of one sequence overlap in what they show: where training
-    is to see none of what is tested, split by label.
+    Ma and Klabjan's table gives 417 videos in 6 classes, which the sequences are (how they cut them it does not say: of
+    the 2,224 frames 417 videos would have five each); so the videos of a sequence are each other's right answers, and
+    each is its own `source`. Videos that follow each other in a sequence show much the same: where training is to see
+    none of what is tested, keep sequences out (`unseen_fraction`).
+
+    Streets reach far: depth planes that end at a room's 4.5 m have most of a picture in the last (`--depth-far`).
 
     Args:
       root: holds `SEQ1` .. `SEQ6` (or some of them).
       rate: frames a second; SYNTHIA's sequences were rendered at 5.
-      frames: cut each sequence into clips of about this many frames; None: whole sequences.
+      frames: cut each sequence into videos of about this many frames, by default of 4 seconds, some 110 in all; None:
+        whole sequences, six classes of one video each, of which none is left to validate and test.
       probe: see `RgbdVideos`.
 
     Raises:

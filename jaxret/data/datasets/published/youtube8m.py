@@ -20,6 +20,7 @@ from jaxret.data.datasets.folders import MediaFiles, media_kind
 from jaxret.data.datasets.published.tf_records import Feature, parse_example, read_tf_records
 from jaxret.data.datasets.walk import walk_folder
 from jaxret.data.items import MediaItem
+from jaxret.data.splits import UNUSED
 from jaxret.errors import ConfigError, MediaError
 from jaxret.files import open_regular
 
@@ -32,7 +33,7 @@ __all__ = [
 
 _COLUMNS = ("Index", "TrainVideoCount", "Name", "Vertical1")
 _IDS = ("id", "video_id")  # records of 2017 and before say video_id
-_SPLITS = {"train": "train", "validate": "validation", "test": "test"}
+_SPLITS = {"train": "train", "validate": "test", "test": "test"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,9 @@ def open_youtube8m(root: str | os.PathLike[str], *, probe: bool = True) -> Media
     features of either kind, and videos named ID.mp4 or with another ending.
 
     A video has several labels and an item has one: the rarest of them in training, which says most about it (a
-    decision); test videos have none. Splits are by the name of the file: train0093.tfrecord, validate..., test....
+    decision). Splits are by the name of the file, train0093.tfrecord, validate..., test.... The labels of the last are
+    not published, so what is reported is measured on the second: it is the test split, and the videos of the last are
+    `unused`. Where labelled videos of one of them alone are there they name no split, and are dealt.
 
     Raises:
       ConfigError: the vocabulary cannot be read, there are no files of features, a label is not in the vocabulary, or
@@ -104,10 +107,14 @@ def open_youtube8m(root: str | os.PathLike[str], *, probe: bool = True) -> Media
         for name, labels in read_labels(path):
             if name in files and name not in items:
                 label = _rarest(name, labels, vocabulary)
-                items[name] = MediaItem(name, "video", label, split=split, path=str(files[name]))
+                split_of = UNUSED if label is None and split == "test" else split
+                items[name] = MediaItem(name, "video", label, split=split_of, path=str(files[name]))
     if not items:
         raise ConfigError(f"{base} holds no video named by the id of a record")
-    return MediaFiles(items.values(), probe=probe)
+    found = tuple(items.values())
+    if len({item.split for item in found} - {UNUSED}) == 1:
+        found = tuple(item if item.split == UNUSED else dataclasses.replace(item, split=None) for item in found)
+    return MediaFiles(found, probe=probe)
 
 
 def _rarest(video: str, labels: tuple[int, ...], vocabulary: Mapping[int, Youtube8mLabel]) -> str | None:
