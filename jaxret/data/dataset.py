@@ -34,8 +34,8 @@ class MediaDataset(ABC):
       passed_over: how many files of a folder are no media, by extension.
       left_out: what of a folder was left out on purpose, a line each.
       notes: what a user should know of the data, a line each.
-      judgements: of data sets whose ground truth judges, for each query, some of the media: by the key of the query,
-        then by the file name of a medium, whether it is relevant. Empty where labels say what is relevant.
+      ground_truth: of data sets in which some of the media are annotated for each query: by the key of the query, then
+        by the file name of a medium, whether it is relevant. Empty where labels say what is relevant.
     """
 
     items: tuple[MediaItem, ...]
@@ -44,7 +44,7 @@ class MediaDataset(ABC):
     passed_over: Mapping[str, int] = MappingProxyType({})
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    judgements: Mapping[str, Mapping[str, bool]] = MappingProxyType({})
+    ground_truth: Mapping[str, Mapping[str, bool]] = MappingProxyType({})
 
     @abstractmethod
     def open(self, index: int) -> MediaReader:

@@ -1,7 +1,7 @@
 """Retrieval by label: relevant is what shares the query's class; its own source counts as if it were not there.
 
-Or by source: relevant is what was cut from the same recording as the query. Or by a ground truth that judges, for each
-query, some of the gallery.
+Or by source: relevant is what was cut from the same recording as the query. Or by a ground truth that annotates,
+for each query, some of the gallery.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
     "LabelledItem",
     "QueryGalleries",
     "Relevant",
-    "Unjudged",
+    "Unannotated",
     "blocks_of_queries",
     "chance_figures",
     "evaluate_leave_one_out",
@@ -50,9 +50,9 @@ GroupFigures = dict[str, dict[str, float]]
 Relevant = Literal["label", "source"]
 """What a relevant item shares with the query: its class ("by class"), or what both were cut from ("by clip")."""
 
-Unjudged = Literal["left-out", "wrong"]
-"""What becomes of results that the ground truth does not judge for a query: left out of its ranking, which is condensed
-to the judged ones (T. Sakai, "Alternatives to Bpref", SIGIR 2007), or counted as wrong."""
+Unannotated = Literal["left-out", "wrong"]
+"""What becomes of results that are not annotated for a query: left out of its ranking, which is condensed to those that
+are (T. Sakai, "Alternatives to Bpref", SIGIR 2007), or counted as wrong."""
 
 RankQueries = Callable[[slice, npt.NDArray[np.bool_] | None], SearchResult]
 """A slice of the queries and what each leaves out, bool (q, N) or None for nothing, to their rankings (q, k)."""
@@ -86,13 +86,13 @@ class LabelProtocol:
         from those of other sources, so that queries of large and small classes have as many relevant items among as
         many others. Queries whose class has fewer are left out. None: the gallery is what it is.
       seed: of that draw.
-      judgements: by the source of a query, then by that of a gallery item: whether the item is relevant. It takes the
-        place of the labels, which then only make the groups; items of sources without judgements are no queries.
-      unjudged: with judgements: what becomes of the rest of the gallery.
+      ground_truth: by the source of a query, then by that of a gallery item: whether the item is relevant. It takes the
+        place of the labels, which then only make the groups; items of sources without one are no queries.
+      unannotated: with a ground truth: what becomes of the rest of the gallery.
 
     Raises:
-      ValueError: `relevant` or `unjudged` is unknown, a group is called `all`, `relevant_items` is below 1, or two of
-        relevance by source, `relevant_items` and `judgements` come together.
+      ValueError: `relevant` or `unannotated` is unknown, a group is called `all`, `relevant_items` is below 1, or
+        two of relevance by source, `relevant_items` and `ground_truth` come together.
     """
 
     ks: Sequence[int] = (1, 5, 10)
@@ -102,8 +102,8 @@ class LabelProtocol:
     denominator: Denominator = "min(n_relevant,k)"
     relevant_items: int | None = None
     seed: int = 0
-    judgements: Mapping[str, Mapping[str, bool]] | None = None
-    unjudged: Unjudged = "left-out"
+    ground_truth: Mapping[str, Mapping[str, bool]] | None = None
+    unannotated: Unannotated = "left-out"
 
     def __post_init__(self) -> None:
         if self.relevant not in get_args(Relevant):
@@ -114,10 +114,10 @@ class LabelProtocol:
             raise ValueError(f"relevant_items must be at least 1 or none, got {self.relevant_items}")
         if self.relevant_items is not None and self.relevant == "source":
             raise ValueError("relevant_items draws items of each class: leave it out where relevance is by source")
-        if self.unjudged not in get_args(Unjudged):
-            raise ValueError(f"unjudged must be left-out or wrong, got {self.unjudged!r}")
-        if self.judgements is not None and (self.relevant_items is not None or self.relevant == "source"):
-            raise ValueError("judgements say what is relevant: leave relevant_items and relevance by source out")
+        if self.unannotated not in get_args(Unannotated):
+            raise ValueError(f"unannotated must be left-out or wrong, got {self.unannotated!r}")
+        if self.ground_truth is not None and (self.relevant_items is not None or self.relevant == "source"):
+            raise ValueError("ground_truth says what is relevant: leave relevant_items and relevance by source out")
 
     @property
     def leaves_source_out(self) -> bool:
@@ -184,7 +184,7 @@ def evaluate_rankings(
 
     Args:
       rank: called with blocks of queries, in order.
-      query_items: what each query is; by label those without one are no queries, by judgements those without any.
+      query_items: what each query is; those without a label, or that the ground truth lacks, are no queries.
       gallery_items: likewise; a gallery item without a label is relevant to none.
       protocol: what is relevant and counted.
       tie_averaged: see `jaxret.metrics.retrieval_summary`.
@@ -247,8 +247,8 @@ def _figures(
     gallery_sources = _column([item.source for item in gallery_items])
     by_source = protocol.relevant == "source"
     is_query = np.array([label is not None or by_source for label in labels], bool)
-    if protocol.judgements is not None:
-        is_query = np.array([source in protocol.judgements for source in sources], bool)
+    if protocol.ground_truth is not None:
+        is_query = np.array([source in protocol.ground_truth for source in sources], bool)
     members = {
         name: is_query if chosen is None else is_query & np.array([label in chosen for label in labels], bool)
         for name, chosen in {"all": None, **(protocol.groups or {})}.items()
@@ -266,7 +266,7 @@ def _figures(
             if not len(chosen_rows):
                 continue
             ids, distances = result.ids[chosen_rows], result.distances[chosen_rows]
-            if protocol.judgements is not None:
+            if protocol.ground_truth is not None:
                 out = np.zeros((len(ids), len(gallery_items)), bool) if excluded is None else excluded[chosen_rows]
                 junk = [set(np.flatnonzero(row).tolist()) for row in out]
                 relevant = [
@@ -309,15 +309,15 @@ class QueryGalleries:
         order = np.random.default_rng(protocol.seed).permutation(len(labels))
         classes = sorted({label for label in labels if label is not None})
         self._members = {label: order[labels[order] == label] for label in classes}
-        self._judged: list[dict[int, bool]] | None = None
-        if (judgements := protocol.judgements) is not None:
+        self._annotated: list[dict[int, bool]] | None = None
+        if (ground_truth := protocol.ground_truth) is not None:
             rows_of: dict[str, list[int]] = defaultdict(list)
             for row, item in enumerate(gallery_items):
                 rows_of[item.source].append(row)
-            judged_for = [judgements.get(item.source, {}) for item in query_items]
-            self._judged = [
-                {row: relevant for source, relevant in judged.items() for row in rows_of.get(source, ())}
-                for judged in judged_for
+            annotated_for = [ground_truth.get(item.source, {}) for item in query_items]
+            self._annotated = [
+                {row: relevant for source, relevant in annotated.items() for row in rows_of.get(source, ())}
+                for annotated in annotated_for
             ]
 
     def excluded(self, some: slice) -> npt.NDArray[np.bool_] | None:
@@ -325,17 +325,17 @@ class QueryGalleries:
         own = None
         if self._protocol.leaves_source_out:
             own = self._sources[some, None] == self._gallery_sources[None, :]
-        if self._judged is not None and self._protocol.unjudged == "left-out":
-            unjudged = np.ones((some.stop - some.start, self._size), bool)
-            for row, judged in zip(unjudged, self._judged[some], strict=True):
-                row[list(judged)] = False
-            own = unjudged if own is None else own | unjudged
+        if self._annotated is not None and self._protocol.unannotated == "left-out":
+            unannotated = np.ones((some.stop - some.start, self._size), bool)
+            for row, annotated in zip(unannotated, self._annotated[some], strict=True):
+                row[list(annotated)] = False
+            own = unannotated if own is None else own | unannotated
         return own if self._protocol.relevant_items is None else ~self._drawn(self._labels[some], own)
 
     def relevant(self, number: int) -> set[int]:
-        """The rows of the gallery that the judgements call relevant to a query."""
-        assert self._judged is not None
-        return {row for row, relevant in self._judged[number].items() if relevant}
+        """The rows of the gallery that the ground truth calls relevant to a query."""
+        assert self._annotated is not None
+        return {row for row, relevant in self._annotated[number].items() if relevant}
 
     def _drawn(self, labels: np.ndarray, own: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
         """Of each class the first items of the draw that a query may find; none of its own class where these are too

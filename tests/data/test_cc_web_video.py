@@ -37,7 +37,7 @@ def test_lists_and_ground_truth(root):
     assert (first.number, first.seed, first.codes[4]) == (1, 1, "L")
     assert first.relevant() == (2, 4)
     assert second.relevant() == (6,)
-    assert lists.judgements() == {
+    assert lists.ground_truth() == {
         "1_1_Y.flv": {"1_2_G.flv": True, "1_3_H.flv": False, "1_4_Y.flv": True},  # neither the seed nor a missing video
         "2_1_Y.flv": {"2_2_Y.flv": True},
     }
@@ -69,8 +69,8 @@ def test_the_videos_that_are_there(root, make_video):
     queries = open_dataset(f"cc-web-video,seeds=yes:{root}")
     (seed,) = queries.items  # the other is not there
     assert (seed.key, seed.label) == ("1_1_Y.flv", "query-1")
-    assert queries.judgements == read_cc_web_video(root).judgements()
-    assert not dataset.judgements
+    assert queries.ground_truth == read_cc_web_video(root).ground_truth()
+    assert not dataset.ground_truth
     assert dataset.info(0).frame_count == 4
     with pytest.raises(ConfigError, match="options of cc-web-video are seeds"):
         open_dataset(f"cc-web-video,frames=3:{root}")

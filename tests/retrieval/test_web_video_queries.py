@@ -79,18 +79,18 @@ def mean_average_precision(retriever: Retriever, *, everything: bool) -> float:
     return total / len(CODES)
 
 
-def test_each_query_is_judged_among_its_own_videos_or_all(root: Path, retriever: Retriever) -> None:
+def test_each_query_is_annotated_among_its_own_videos_or_all(root: Path, retriever: Retriever) -> None:
     queries = open_dataset(f"cc-web-video,seeds=yes:{root}")
     report = retriever.evaluate(queries, ks=(1,))
     among, whole = (mean_average_precision(retriever, everything=everything) for everything in (False, True))
     assert among != whole
     assert report.figures["all"]["mAP"] == pytest.approx(among)
     assert report.figures["all"]["queries"] == 2
-    assert report.rows()["all: unjudged wrong"]["mAP"] == pytest.approx(whole)
-    assert "; 9 judged results of 2 queries, unjudged ones left out" in report.measured
-    wrong = retriever.evaluate(queries, settings=LabelEvaluation(unjudged="wrong"), ks=(1,))
+    assert report.rows()["all: unannotated wrong"]["mAP"] == pytest.approx(whole)
+    assert "; 9 annotated results of 2 queries, unannotated ones left out" in report.measured
+    wrong = retriever.evaluate(queries, settings=LabelEvaluation(unannotated="wrong"), ks=(1,))
     assert wrong.figures["all"]["mAP"] == pytest.approx(whole)
-    assert "all: unjudged wrong" not in wrong.rows()
+    assert "all: unannotated wrong" not in wrong.rows()
     # By chance a query finds a near-duplicate among its own six or four coded videos, or among 15.
     assert report.rows()["all: chance"]["P@1"] == pytest.approx((3 / 5 + 2 / 4) / 2)
     assert wrong.rows()["all: chance"]["P@1"] == pytest.approx((3 / 15 + 2 / 15) / 2)
@@ -98,7 +98,7 @@ def test_each_query_is_judged_among_its_own_videos_or_all(root: Path, retriever:
     assert sequences.figures["all"]["mAP"] == pytest.approx(among)  # one clip a video
 
 
-def test_an_index_of_the_plain_folder_is_judged_as_well(root: Path, retriever: Retriever, tmp_path: Path) -> None:
+def test_an_index_of_the_plain_folder_is_annotated_as_well(root: Path, retriever: Retriever, tmp_path: Path) -> None:
     """By the names of the files: its labels are those of folders."""
     plain = Retriever.create(tmp_path / "index", make_encoder())
     for number in ("1", "2"):
@@ -125,17 +125,17 @@ def test_training_videos_among_the_relevant_are_told(root: Path, retriever: Retr
 def test_the_command(root: Path, retriever: Retriever, tmp_path: Path, capsys) -> None:
     words = [str(retriever.index.folder), "--queries", f"cc-web-video,seeds=yes:{root}", "-k", "1"]
     assert evaluate.main([*words, "--json", str(tmp_path / "a.json")]) == 0
-    assert evaluate.main([*words, "--json", str(tmp_path / "b.json"), "--unjudged", "wrong"]) == 0
+    assert evaluate.main([*words, "--json", str(tmp_path / "b.json"), "--unannotated", "wrong"]) == 0
     among, whole = (json.loads((tmp_path / name).read_text()) for name in ("a.json", "b.json"))
-    assert among["all: unjudged wrong"]["mAP"] == whole["all"]["mAP"] != among["all"]["mAP"]
+    assert among["all: unannotated wrong"]["mAP"] == whole["all"]["mAP"] != among["all"]["mAP"]
     assert np.isfinite(among["all: mean of frames"]["mAP"])
     capsys.readouterr()
-    assert run_command(lambda _: evaluate.main([words[0], "--unjudged", "wrong"])) == 2
-    assert "--unjudged wrong is of queries that the ground truth judges a part of" in capsys.readouterr().err
+    assert run_command(lambda _: evaluate.main([words[0], "--unannotated", "wrong"])) == 2
+    assert "--unannotated wrong is of queries that a part of the gallery is annotated for" in capsys.readouterr().err
 
 
 def test_what_is_of_classes_is_refused(root: Path, retriever: Retriever) -> None:
     queries = open_dataset(f"cc-web-video,seeds=yes:{root}")
     for settings in ({"vote": 3}, {"relevant_items": 2}):
-        with pytest.raises(ConfigError, match="is of classes, and these queries have judgements of their own"):
+        with pytest.raises(ConfigError, match="is of classes, and these queries have a ground truth of their own"):
             retriever.evaluate(queries, settings=LabelEvaluation(**settings))

@@ -55,7 +55,7 @@ def evaluate_labels(
     queries: MediaDataset | None = request.queries
     settings = request.settings_of(LabelEvaluation, cut_offs=True)
     _check_split(index, settings.split)
-    _check_judgements(queries, settings)
+    _check_ground_truth(queries, settings)
     options: VectorSearch | SequenceSearch = VectorSearch() if request.options is None else request.options
     if settings.relevant == "source" and queries is None:
         raise ConfigError("relevant source is for queries from elsewhere: indexed items would find themselves")
@@ -87,8 +87,8 @@ def evaluate_labels(
         relevant=settings.relevant,
         denominator=settings.denominator,
         relevant_items=settings.relevant_items,
-        judgements=_judgements(queries, own.items, gallery.items, settings),
-        unjudged=settings.unjudged,
+        ground_truth=_ground_truth_of(queries, own.items, gallery.items, settings),
+        unannotated=settings.unannotated,
     )
     figures = ranked_figures(own, gallery, options, ranking, protocol)
     if not figures:
@@ -98,12 +98,12 @@ def evaluate_labels(
         words += f"; galleries of {settings.relevant_items} items a class"
     if queries is None:
         words += _said_of_training(own.items)
-    if protocol.judgements is not None:
-        words += _said_of_judgements(protocol.judgements, gallery.items, settings)
+    if protocol.ground_truth is not None:
+        words += _said_of_ground_truth(protocol.ground_truth, gallery.items, settings)
     baselines = {"chance": chance_figures(own.items, gallery.items, protocol)}
-    if protocol.judgements is not None and settings.unjudged == "left-out":
-        among_all = dataclasses.replace(protocol, unjudged="wrong")
-        baselines["unjudged wrong"] = ranked_figures(own, gallery, options, ranking, among_all)
+    if protocol.ground_truth is not None and settings.unannotated == "left-out":
+        among_all = dataclasses.replace(protocol, unannotated="wrong")
+        baselines["unannotated wrong"] = ranked_figures(own, gallery, options, ranking, among_all)
     if space in ("clip", "code") and "frame" in index.spaces and encoder.preprocessing.shots is None:
         means = gallery.mean_frames_in(index)
         own_means = means if media is None else own.mean_frames_of(media.vectors)
@@ -120,44 +120,42 @@ def evaluate_labels(
     return Report(figures, words, options, settings, baselines, votes, [] if media is None else media.remarks)
 
 
-def _check_judgements(queries: MediaDataset | None, settings: LabelEvaluation) -> None:
-    """ConfigError where queries with judgements meet what they have no part in, or others what is of judgements."""
-    if queries is None or not queries.judgements:
-        if settings.unjudged != "left-out":
+def _check_ground_truth(queries: MediaDataset | None, settings: LabelEvaluation) -> None:
+    """ConfigError where queries with a ground truth of their own meet what is of classes, or others what is of one."""
+    if queries is None or not queries.ground_truth:
+        if settings.unannotated != "left-out":
             raise ConfigError(
-                f"unjudged={settings.unjudged} is of queries that the ground truth judges a part of the gallery for "
+                f"unannotated={settings.unannotated} is of queries that a part of the gallery is annotated for "
                 "(cc-web-video,seeds=yes:FOLDER): leave it out"
             )
         return
     for name in ("relevant_items", "vote"):
         if getattr(settings, name) is not None:
-            raise ConfigError(f"{name} is of classes, and these queries have judgements of their own: leave it out")
+            raise ConfigError(f"{name} is of classes, and these queries have a ground truth of their own: leave it out")
 
 
-def _judgements(
+def _ground_truth_of(
     queries: MediaDataset | None, own: Sequence[MediaItem], gallery: Sequence[MediaItem], settings: LabelEvaluation
 ) -> dict[str, dict[str, bool]] | None:
-    """The judgements of the queries by source, as `LabelProtocol` has them; None where labels say what is relevant."""
-    if queries is None or not queries.judgements or settings.relevant == "source":
+    """The ground truth of the queries by source, as `LabelProtocol` has it; None where labels say what is relevant."""
+    if queries is None or not queries.ground_truth or settings.relevant == "source":
         return None
     sources = {item.key.rpartition("/")[2]: item.source for item in gallery}
     return {
-        item.source: {sources[name]: relevant for name, relevant in judged.items() if name in sources}
+        item.source: {sources[name]: relevant for name, relevant in annotated.items() if name in sources}
         for item in own
-        if (judged := queries.judgements.get(item.key)) is not None
+        if (annotated := queries.ground_truth.get(item.key)) is not None
     }
 
 
-def _said_of_judgements(
-    judgements: Mapping[str, Mapping[str, bool]], gallery: Sequence[MediaItem], settings: LabelEvaluation
+def _said_of_ground_truth(
+    ground_truth: Mapping[str, Mapping[str, bool]], gallery: Sequence[MediaItem], settings: LabelEvaluation
 ) -> str:
-    """Among what the queries are judged, and what of it the encoder was trained on, which it finds too easily."""
-    relevant = {source for judged in judgements.values() for source, found in judged.items() if found}
+    """How much is annotated, and what of the relevant the encoder was trained on, which it finds too easily."""
+    relevant = {source for annotated in ground_truth.values() for source, found in annotated.items() if found}
     splits = [item.split for item in gallery if item.source in relevant]
-    judged = sum(map(len, judgements.values()))
-    words = (
-        f"; {judged} judged results of {len(judgements)} queries, unjudged ones {settings.unjudged.replace('-', ' ')}"
-    )
+    count, rest = sum(map(len, ground_truth.values())), settings.unannotated.replace("-", " ")
+    words = f"; {count} annotated results of {len(ground_truth)} queries, unannotated ones {rest}"
     if trained := splits.count("train"):
         words += f"; {trained} of the {len(splits)} relevant items are items of the split train"
     return words

@@ -29,7 +29,7 @@ class Report:
       options: of the search that was measured.
       settings: of the evaluation.
       baselines: figures of the same queries to compare with, by their name: what is to be beaten ("chance", a random
-        ranking), or the other way of counting ("unjudged wrong").
+        ranking), or the other way of counting ("unannotated wrong").
       votes: figures of the vote of the nearest, by the name of the threshold; empty where none was wanted.
       remarks: what a reader of the figures must know of the queries, a line each, such as how many could not be read.
     """

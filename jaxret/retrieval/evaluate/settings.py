@@ -11,7 +11,7 @@ from typing import Annotated, get_args
 
 from jaxret.data.sampling.changes import CHANGES, Change
 from jaxret.errors import ConfigError
-from jaxret.evaluation import Relevant, Unjudged
+from jaxret.evaluation import Relevant, Unannotated
 from jaxret.metrics import Denominator
 from jaxret.ranges import Count, CountOrZero, Share, Weight, above, at_least, check_ranges
 
@@ -35,8 +35,8 @@ class LabelEvaluation:
       vote: let so many nearest vote for the class of a query, and tell accuracy, precision and F1 against the share of
         the queries that are answered, as the threshold of PAR rises. Thresholds are chosen on the validation items of
         the index, where it has some, or it is the one of the search (min_cosine).
-      unjudged: of queries whose ground truth judges some of the gallery for each (cc-web-video,seeds=yes:FOLDER), what
-        becomes of the rest: "left-out" of the ranking, so that each query is judged among its own candidates, or
+      unannotated: of queries that some of the gallery is annotated for (cc-web-video,seeds=yes:FOLDER), what
+        becomes of the rest: "left-out" of the ranking, so that each query has its own candidates, or
         "wrong". By default the figures with "wrong" stand beside.
 
     Raises:
@@ -50,10 +50,10 @@ class LabelEvaluation:
     depth: Annotated[int | None, at_least(1)] = None
     relevant_items: Annotated[int | None, at_least(1)] = None
     vote: Annotated[int | None, at_least(1)] = None
-    unjudged: Unjudged = "left-out"
+    unannotated: Unannotated = "left-out"
 
     def __post_init__(self) -> None:
-        for name, known in (("relevant", Relevant), ("denominator", Denominator), ("unjudged", Unjudged)):
+        for name, known in (("relevant", Relevant), ("denominator", Denominator), ("unannotated", Unannotated)):
             if (value := getattr(self, name)) not in get_args(known):
                 raise ConfigError(f"{name} must be one of {', '.join(get_args(known))}, got {value!r}")
         check_ranges(self)

@@ -68,11 +68,10 @@ class CcWebVideo:
     topics: Mapping[int, int]
     queries: tuple[WebQuery, ...]
 
-    def judgements(self) -> dict[str, dict[str, bool]]:
+    def ground_truth(self) -> dict[str, dict[str, bool]]:
         """By the file name of each query's seed, then by that of each video with a code for it: whether it is relevant.
 
-        A query is judged among the videos that its search found and the authors coded. Its seed is none of them, nor
-        are missing videos (-1).
+        Its own seed is not among them, nor are missing videos (-1).
         """
         return {
             self.names[query.seed]: {
@@ -134,7 +133,7 @@ def open_cc_web_video(root: str | os.PathLike[str], *, seeds: bool = False, prob
     Args:
       root: the folder.
       seeds: only the videos of the queries, `cc-web-video,seeds=yes:FOLDER`: the queries of the published figures
-        (`jaxret evaluate INDEX --queries cc-web-video,seeds=yes:FOLDER`), with the `judgements` of the data set.
+        (`jaxret evaluate INDEX --queries cc-web-video,seeds=yes:FOLDER`), with their `ground_truth`.
       probe: see `MediaFiles`.
 
     Raises:
@@ -155,7 +154,7 @@ def open_cc_web_video(root: str | os.PathLike[str], *, seeds: bool = False, prob
         raise ConfigError(f"{os.fspath(root)} holds none of the {len(wanted)} videos that it lists")
     files = MediaFiles(items, probe=probe)
     if seeds:
-        files.judgements = lists.judgements()
+        files.ground_truth = lists.ground_truth()
     return files
 
 

@@ -33,7 +33,7 @@ def open_synthia_sf(
     each is its own `source`. Videos that follow each other in a sequence show much the same: where training is to see
     none of what is tested, keep sequences out (`unseen_fraction`).
 
-    Streets reach far: depth planes that end at a room's 4.5 m have most of a picture in the last (`--depth-far`).
+    Streets reach far: depth planes that end at a room's 4.5 m have most of an image in the last (`--depth-far`).
 
     Args:
       root: holds `SEQ1` .. `SEQ6` (or some of them).
