@@ -142,13 +142,13 @@ def opened(data: str, dataset: MediaDataset, *, probed: bool = True) -> str:
 
 def said_of_splits(splits: DataSplits) -> str | None:
     """That no item is left to validate or to test, what that costs and what to do; None where both have some."""
-    costs = {"validation": "the last weights are kept, not the best", "test": "nothing is measured"}
+    costs = {"validation": "the last weights are kept in the place of the best", "test": "nothing is measured"}
     empty = [name for name in costs if not len(getattr(splits, name))]
     if not empty:
         return None
     return (
-        f"warning: no item is left for {' and '.join(empty)}, so that {' and '.join(costs[name] for name in empty)}: of"
-        " a class with one source all items train. Add files to the classes, cut long videos (rgbd,frames=N,"
+        f"warning: no item is left for {' and '.join(empty)}, so that {' and '.join(costs[name] for name in empty)}:"
+        " the classes have too few sources to deal. Add files to them, cut long videos (rgbd,frames=N,"
         "own_source=yes:FOLDER), or name the splits in a CSV (column split)"
     )
 

@@ -55,6 +55,9 @@ def test_a_test_split_that_measures_nothing_is_told_before_the_training(tmp_path
     lines: list[str] = []
     context = RunContext(RunFolder(tmp_path / "run"), "cnn-lstm", lines.append, show_progress=False)
     open_labelled_data(CnnLstmConfig(data=str(tmp_path / "mine")), context)
+    if files == 3:  # which is too few for a tenth to validate
+        warning = lines.pop(1)
+        assert warning.startswith("warning: no item is left for validation, so that the last weights are kept in the")
     assert lines[1:] == ([f"note: {NOTHING_MEASURED}"] if told else [])
 
 

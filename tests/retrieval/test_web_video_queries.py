@@ -139,3 +139,5 @@ def test_what_is_of_classes_is_refused(root: Path, retriever: Retriever) -> None
     for settings in ({"vote": 3}, {"relevant_items": 2}):
         with pytest.raises(ConfigError, match="is of classes, and these queries have a ground truth of their own"):
             retriever.evaluate(queries, settings=LabelEvaluation(**settings))
+    with pytest.raises(ConfigError, match=r"unannotated=wrong is of queries .*, and of relevance by it: leave it out"):
+        retriever.evaluate(queries, settings=LabelEvaluation(unannotated="wrong", relevant="source"))

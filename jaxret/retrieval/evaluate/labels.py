@@ -122,11 +122,11 @@ def evaluate_labels(
 
 def _check_ground_truth(queries: MediaDataset | None, settings: LabelEvaluation) -> None:
     """ConfigError where queries with a ground truth of their own meet what is of classes, or others what is of one."""
-    if queries is None or not queries.ground_truth:
+    if queries is None or not queries.ground_truth or settings.relevant == "source":
         if settings.unannotated != "left-out":
             raise ConfigError(
                 f"unannotated={settings.unannotated} is of queries that a part of the gallery is annotated for "
-                "(cc-web-video,seeds=yes:FOLDER): leave it out"
+                "(cc-web-video,seeds=yes:FOLDER), and of relevance by it: leave it out"
             )
         return
     for name in ("relevant_items", "vote"):

@@ -179,8 +179,8 @@ def test_what_leaves_nothing_to_measure_or_to_tell_apart_is_warned_of(corpora: P
     assert len(data.splits.splits.train) == 6
     assert any(
         line.startswith(
-            "warning: no item is left for validation and test, so that the last weights are kept, not the best and "
-            "nothing is measured: of a class with one source all items train. Add files"
+            "warning: no item is left for validation and test, so that the last weights are kept in the place "
+            "of the best and nothing is measured: the classes have too few sources to deal. Add files"
         )
         for line in log
     )
