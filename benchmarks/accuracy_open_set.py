@@ -10,6 +10,12 @@ apart). mAP is the mean over queries of average precision.
   with pretrained weights), by Euclidean distance; codes of 64 bits of both: of the mean vector by random
   hyperplanes and by a rotation (ITQ), of the open-set embedding by a rotation and codewords (`jaxret train deep-hash`,
   the default).
+- `unlabelled`: what needs no labels either: the mean vector centred; and its principal components, each divided by the
+  square root of its standard deviation (partly whitened) or by all of it (whitened), by cosine. Centre and components
+  are of the training videos that `fitted` fits on.
+- `halves`: of these and the open-set encoder, how much hangs on videos being searched that were fitted on: half of the
+  training sources are fitted on, and of the classes trained on that half is searched, or the other. Last, the others
+  search among themselves alone. Nothing was chosen by any of it.
 - `few`: the same encoder and its codes where few classes are trained on, and few videos of each; all others are not
   trained on, and searched and searched for as above.
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
@@ -49,6 +55,16 @@ from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.choices import FIRST_DRAW, ITQ, WAYS, by_ways
 from studies.unseen_classes.trained import hash_layer, held_out, lstm
+from studies.unseen_classes.unlabelled import (
+    CENTRED,
+    FITTED_HALF,
+    OTHER_HALF,
+    OTHERS_ALONE,
+    PARTLY,
+    WHOLLY,
+    unlabelled,
+)
+from studies.unseen_classes.unlabelled import halves as in_halves
 from studies.unseen_classes.videos import (
     DATA,
     NAMES,
@@ -79,17 +95,22 @@ MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", ITQ
 HASH, OPEN_SET_CODES = "hash layer, trained (the paper's)", "open-set encoder, codes"
 RANDOM = "a random ranking"
 CHOICES = "training videos alone"
+HALVES = "half of the sources fitted on"
 DEALT = {"classes of the tests": 0, "classes of the choices": FIRST_DRAW}  # the first draw of each
 TESTS_QUERY, TRAINING_QUERIES = "test videos query", "training videos query"
 EACH_OTHER = "training videos query each other alone"
 LESS = {
     MEAN: "the mean",
+    CENTRED: "the centred mean",
+    PARTLY: "the partly whitened mean",
     LSTM: "the trained LSTM",
     MEAN_PLANES: "random hyperplanes of the mean",
     MEAN_ITQ: "ITQ of the mean",
     HASH: "the hash layer",
 }
-VECTOR_PAIRS = ((UNTRAINED, MEAN), (LSTM, MEAN), (OPEN_SET, MEAN), (OPEN_SET, LSTM))
+WITHOUT_LABELS = (CENTRED, PARTLY, WHOLLY)
+HALF_PAIRS = (*((method, MEAN) for method in (*WITHOUT_LABELS, OPEN_SET)), (OPEN_SET, CENTRED), (OPEN_SET, PARTLY))
+VECTOR_PAIRS = ((UNTRAINED, MEAN), (LSTM, MEAN), (OPEN_SET, LSTM), *HALF_PAIRS)
 CODE_PAIRS = (
     *((method, MEAN_PLANES) for method in (MEAN_ITQ, HASH, OPEN_SET_CODES)),
     *((OPEN_SET_CODES, method) for method in (MEAN_ITQ, HASH)),
@@ -147,6 +168,29 @@ def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     train = train[~held_out(videos, train, seed)]  # what the LSTM and the hash layer pick their epoch on
     found = {VECTORS: _of_vectors(videos, seen, train, seed)}
     return found | {codes_of(bits): _of_codes(videos, seen, train, seed, bits) for bits in LENGTHS}
+
+
+def without_labels(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one draw: mean vectors centred and whitened."""
+    seen, train = videos.draw(seed)
+    train = train[~held_out(videos, train, seed)]  # as in `fitted`
+    made = unlabelled(unit_means(videos.vectors), train)
+    return {VECTORS: {method: scores(videos, rows, seen, "cosine") for method, rows in made.items()}}
+
+
+def halves(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one draw: what is fitted on half of the training sources finds in that half, in the other, and without."""
+    seen, train = videos.draw(seed)
+    half, shown = in_halves(videos, seen, train, seed)
+    means = unit_means(videos.vectors)
+    made = {MEAN: means, **unlabelled(means, half)}
+    made[OPEN_SET] = embedded(open_set(videos, seen, half, seed), videos.vectors)  # of one length: cosine ranks alike
+    return {
+        f"{VECTORS}, {HALVES}{SETTING}{setting}": {
+            method: scores(searched, rows, seen, "cosine") for method, rows in made.items()
+        }
+        for setting, searched in shown.items()
+    }
 
 
 def few(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
@@ -216,6 +260,8 @@ def chance(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
 
 STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {
     "fitted": fitted,
+    "unlabelled": without_labels,
+    "halves": halves,
     "few": few,
     "trained": trained,
     "choices": choices,
@@ -259,6 +305,11 @@ def compared() -> Iterator[Comparison]:
     for name, bits, way in itertools.product(NAMES.values(), LENGTHS, WAYS):
         data = f"{name}, {codes_of(bits)}, {CHOICES}"
         yield Comparison(data, way, f"less {LESS[ITQ]}", (data, way, ""), (data, ITQ, ""))
+    searched = itertools.product(NAMES.values(), (FITTED_HALF, OTHER_HALF, OTHERS_ALONE), HALF_PAIRS)
+    for name, setting, (ours, theirs) in searched:
+        data = f"{name}, {VECTORS}, {HALVES}"
+        words = f"{setting}, less {LESS[theirs]}"
+        yield Comparison(data, ours, words, (data, ours, setting), (data, theirs, setting))
     shown = itertools.product(NAMES.values(), LENGTHS, DEALT, (TESTS_QUERY, TRAINING_QUERIES, EACH_OTHER))
     for name, bits, dealt, setting in shown:
         data = f"{name}, {codes_of(bits)}, {dealt}"
