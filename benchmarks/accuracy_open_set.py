@@ -22,6 +22,7 @@ apart). mAP is the mean over queries of average precision.
   their epoch on a tenth of the training sources of seen classes, which `fitted` leaves out as well.
 - `choices`: ways of choosing those codes, on other draws of classes, by training videos alone: a third of their sources
   are the queries. By these figures the default was decided.
+- `bases`: the same for vectors: whitened mean vectors in the place of the default's, and both together.
 - `classes`: why the default gains more in `choices` than in `fitted`: the classes of both draws, trained on with all of
   their training videos, and test videos or all training videos of the other classes query. Those have no part in the
   fit, so that none need be split off. Last, those search among themselves alone. Nothing was chosen by any of it.
@@ -53,6 +54,7 @@ from common.spread import spread
 from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
+from studies.unseen_classes.bases import DEFAULT, OTHERS, by_bases
 from studies.unseen_classes.choices import FIRST_DRAW, ITQ, WAYS, by_ways
 from studies.unseen_classes.trained import hash_layer, held_out, lstm
 from studies.unseen_classes.unlabelled import (
@@ -89,7 +91,7 @@ NAME = "accuracy_open_set"
 LENGTHS = (64,)
 FEW, SETTING = "few classes", ": "  # what stands after the colon is a setting of the tables
 FEW_CLASSES, FEW_VIDEOS, FEW_VIDEOS_OF_CODES = (3, 5, 8), (5, 10, 20), 20
-VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", "open-set encoder"
+VECTORS, MEAN, OPEN_SET = "vectors", "mean of frame vectors", DEFAULT
 UNTRAINED, LSTM = "LSTM, untrained", "LSTM, trained (the paper's)"
 MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", ITQ
 HASH, OPEN_SET_CODES = "hash layer, trained (the paper's)", "open-set encoder, codes"
@@ -104,6 +106,7 @@ LESS = {
     CENTRED: "the centred mean",
     PARTLY: "the partly whitened mean",
     LSTM: "the trained LSTM",
+    OPEN_SET: "the default",
     MEAN_PLANES: "random hyperplanes of the mean",
     MEAN_ITQ: "ITQ of the mean",
     HASH: "the hash layer",
@@ -232,6 +235,11 @@ def choices(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     return {f"{codes_of(bits)}, {CHOICES}": by_ways(videos, seed, bits) for bits in LENGTHS}
 
 
+def bases(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one other draw: vectors in the place of the mean vectors, by training videos."""
+    return {f"{VECTORS}, {CHOICES}": by_bases(videos, seed)}
+
+
 def classes(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     """Of one draw and of one other: codes fitted on all training videos, and how test videos and training videos of the
     classes that were not trained on find their like."""
@@ -265,6 +273,7 @@ STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {
     "few": few,
     "trained": trained,
     "choices": choices,
+    "bases": bases,
     "classes": classes,
     "chance": chance,
 }
@@ -305,6 +314,9 @@ def compared() -> Iterator[Comparison]:
     for name, bits, way in itertools.product(NAMES.values(), LENGTHS, WAYS):
         data = f"{name}, {codes_of(bits)}, {CHOICES}"
         yield Comparison(data, way, f"less {LESS[ITQ]}", (data, way, ""), (data, ITQ, ""))
+    for name, other in itertools.product(NAMES.values(), OTHERS):
+        data = f"{name}, {VECTORS}, {CHOICES}"
+        yield Comparison(data, other, f"less {LESS[OPEN_SET]}", (data, other, ""), (data, OPEN_SET, ""))
     searched = itertools.product(NAMES.values(), (FITTED_HALF, OTHER_HALF, OTHERS_ALONE), HALF_PAIRS)
     for name, setting, (ours, theirs) in searched:
         data = f"{name}, {VECTORS}, {HALVES}"

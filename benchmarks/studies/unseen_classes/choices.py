@@ -58,7 +58,7 @@ def by_ways(videos: Videos, number: int, bits: int) -> dict[str, dict[str, float
     candidates = dataclasses.replace(_ALL, seed=seed)
     posteriors = show_posteriors(encoder, shown.vectors[train], labels, sources, candidates)
     before, tried = tried_codes(posteriors.trials, posteriors.rounds, candidates, bits)
-    known, every = calibrated(posteriors.rounds), _every(shown, posteriors.whole)
+    known, every = calibrated(posteriors.rounds), every_video(shown, posteriors.whole)
     for way, settings in WAYS.items():
         allowed = {
             (weight, doubt, share): found
@@ -75,7 +75,7 @@ def by_ways(videos: Videos, number: int, bits: int) -> dict[str, dict[str, float
     }
 
 
-def _every(videos: Videos, whole: Round) -> Round:
+def every_video(videos: Videos, whole: Round) -> Round:
     """All videos, as an encoder sees them that is fitted on training videos."""
     nothing: NDArray[np.int64] = np.zeros(len(videos.labels), np.int64)  # labels and sources have no say
     items = Items.of(videos.vectors, nothing, nothing, 0)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from studies.unseen_classes.videos import Numbers, Videos
 
 from jaxret.training.pca import fit_pca
 
 CENTRED = "mean of frame vectors, centred"
 PARTLY, WHOLLY = "mean of frame vectors, partly whitened", "mean of frame vectors, whitened"
-_POWERS = {PARTLY: 0.5, WHOLLY: 1.0}  # of the standard deviation that a component is divided by
+_POWERS = {PARTLY: 1 / 4, WHOLLY: 1 / 2}  # of the variance that a component is divided by
 
 FITTED_HALF = "the half that was fitted on is searched"
 OTHER_HALF = "the other half is searched"
 OTHERS_ALONE = "classes not trained on are searched alone"
+
+Floats = NDArray[np.float64]
 
 
 def unlabelled(means: NDArray[np.float32], train: Numbers) -> dict[str, NDArray[np.float32]]:
@@ -26,13 +28,24 @@ def unlabelled(means: NDArray[np.float32], train: Numbers) -> dict[str, NDArray[
       means: of all videos.
       train: those that the centre and the components are fitted on; C is in how many of them these vary.
     """
-    fitted = fit_pca(means[train], variance=1.0, whiten=True)
-    centred = means - fitted.mean
-    found = {CENTRED: _unit(centred)}
-    inverse_deviations = np.linalg.norm(fitted.components, axis=0)
-    for method, power in _POWERS.items():
-        found[method] = _unit(centred @ (fitted.components * inverse_deviations ** (power - 1)))
-    return found
+    centred = means - means[train].mean(axis=0, dtype=np.float64)
+    found = {CENTRED: _unit(centred)} | {
+        method: whitened(means[train], means, power) for method, power in _POWERS.items()
+    }
+    return {method: rows.astype(np.float32) for method, rows in found.items()}
+
+
+def whitened(fitted: ArrayLike, every: ArrayLike, power: float) -> Floats:
+    """Principal components of vectors (N, D), each divided by its variance to the power given: (N, C), of length 1.
+
+    Args:
+      fitted: (M, D), of which there are C components that vary.
+      every: (N, D).
+      power: 0 to 1/2.
+    """
+    pca = fit_pca(fitted, variance=1.0, whiten=True)
+    inverse_deviations = np.linalg.norm(pca.components, axis=0)
+    return _unit((np.asarray(every, np.float64) - pca.mean) @ (pca.components * inverse_deviations ** (2 * power - 1)))
 
 
 def halves(videos: Videos, seen: Numbers, train: Numbers, seed: int) -> tuple[Numbers, dict[str, Videos]]:
@@ -60,6 +73,6 @@ def halves(videos: Videos, seen: Numbers, train: Numbers, seed: int) -> tuple[Nu
     return train[half], shown | {OTHERS_ALONE: dataclasses.replace(videos, train=others, test=queries)}
 
 
-def _unit(rows: NDArray[np.float64]) -> NDArray[np.float32]:
-    scaled: NDArray[np.float32] = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+def _unit(rows: Floats) -> Floats:
+    scaled: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
     return scaled
