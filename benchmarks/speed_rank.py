@@ -9,13 +9,14 @@
 A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number of queries and an instruction set;
 "index-uniform" and "index-clustered" are hash tables of such codes, whose peer is our own scan of all codes. Ours is
 held to the set by JAXRET_SIMD, faiss by FAISS_SIMD_LEVEL, NumPy by NPY_DISABLE_CPU_FEATURES, and OpenBLAS, which they
-and scikit-learn use, by OPENBLAS_CORETYPE; usearch and numba take what the processor has. faiss's lowest level counts
-bits by an instruction that our "portable" does without: its like is "sse4". Ours and the peers run in turn, short calls
-several times in each; the shortest of all counts, on one thread in processor time, which a busy machine stretches less;
-of several threads every second number of queries, after those of the method before have come to rest, and without the
-cells in which a peer took longer than on one, or other programs had more than 3 % of the processors: these are left to
-the next call. All are exact, and compared in the same run. A peer that took longer for fewer queries of the same items
-than another takes for all of them is not tried.
+and scikit-learn use, by OPENBLAS_CORETYPE; each is asked what it took, and nothing is measured where that is another.
+usearch and numba take what the processor has. faiss's lowest level counts bits by an instruction that our "portable"
+does without: its like is "sse4". Ours and the peers run in turn, short calls several times in each; the shortest of all
+counts, on one thread in processor time, which a busy machine stretches less; of several threads every second number of
+queries, after those of the method before have come to rest, and without the cells in which a peer took longer than on
+one, or other programs had more than 3 % of the processors: these are left to the next call. All are exact, and compared
+in the same run. A peer that took longer for fewer queries of the same items than another takes for all of them is not
+tried.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
 nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1. A call
@@ -42,6 +43,7 @@ from common import results_file
 from common.paths import RESULTS
 from common.timing import disturbed, with_share_of_others
 from studies.rank_speed.cells import KERNELS, LEVELS, Cell, Limits, cells
+from studies.rank_speed.levels import LevelError, environment, require
 from studies.rank_speed.maps import draw
 from studies.rank_speed.measuring import fastest_peer, measure
 from studies.rank_speed.searches import PACKAGES, Items
@@ -49,8 +51,6 @@ from studies.rank_speed.searches import PACKAGES, Items
 from jaxret.rank import available_simd_levels
 
 WORK = Path("runs/speed_rank")
-CORE_TYPES = {"avx2": "Haswell", "avx512": "SkylakeX", "avx512vpopcnt": "SkylakeX"}  # of OpenBLAS
-LOWEST_CORE_TYPE = "Nehalem"  # without AVX
 OTHERS = 0.03  # share of the processors that other programs may have while several threads are timed
 
 
@@ -73,6 +73,10 @@ def main() -> None:
     if options.quick:
         options.gallery_bytes, options.work, options.seconds = 3e6, 2e7, 0.02
     if level := os.environ.get("JAXRET_SIMD"):
+        try:
+            require(level)
+        except LevelError as error:
+            raise SystemExit(str(error)) from None
         measure_level(level, options)
         return
     missing = set(PACKAGES) - results_file.versions_of(PACKAGES).keys()
@@ -83,27 +87,6 @@ def main() -> None:
         subprocess.run(command, env=os.environ | environment(level), check=True)
     if not options.quick:
         write({cell: seconds for level in LEVELS for cell, seconds in shortest(runs_of(level)).items()})
-
-
-def environment(level: str) -> dict[str, str]:
-    """What holds ours and the peers to a level and, until told otherwise, to one thread."""
-    return {
-        "JAXRET_SIMD": level,
-        "FAISS_SIMD_LEVEL": LEVELS[level],
-        "NPY_DISABLE_CPU_FEATURES": " ".join(above(level)),
-        "OPENBLAS_CORETYPE": CORE_TYPES.get(level, LOWEST_CORE_TYPE),
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def above(level: str) -> list[str]:
-    """NumPy's names of the instruction sets that a level does without."""
-    from numpy._core._multiarray_umath import __cpu_dispatch__ as names
-
-    if level not in CORE_TYPES:
-        return [name for name in names if name.startswith(("AVX", "FMA", "F16C", "X86_V3", "X86_V4"))]
-    return [name for name in names if level == "avx2" and name.startswith(("AVX512", "X86_V4"))]
 
 
 def measure_level(level: str, options: argparse.Namespace) -> None:
