@@ -23,6 +23,7 @@ apart). mAP is the mean over queries of average precision.
 - `choices`: ways of choosing those codes, on other draws of classes, by training videos alone: a third of their sources
   are the queries. By these figures the default was decided.
 - `bases`: the same for vectors: whitened mean vectors in the place of the default's, and both together.
+- `rounds`: the same for the rounds that choose vectors and codes: they search what they fitted on, or other videos.
 - `classes`: why the default gains more in `choices` than in `fitted`: the classes of both draws, trained on with all of
   their training videos, and test videos or all training videos of the other classes query. Those have no part in the
   fit, so that none need be split off. Last, those search among themselves alone. Nothing was chosen by any of it.
@@ -56,6 +57,7 @@ from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.bases import DEFAULT, OTHERS, by_bases
 from studies.unseen_classes.choices import FIRST_DRAW, ITQ, WAYS, by_ways
+from studies.unseen_classes.galleries import ALL_SEARCHED, FITTED_TOO, GALLERIES, by_galleries
 from studies.unseen_classes.trained import hash_layer, held_out, lstm
 from studies.unseen_classes.unlabelled import (
     CENTRED,
@@ -97,6 +99,7 @@ MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", ITQ
 HASH, OPEN_SET_CODES = "hash layer, trained (the paper's)", "open-set encoder, codes"
 RANDOM = "a random ranking"
 CHOICES = "training videos alone"
+ROUNDS = "rounds by training videos alone"
 HALVES = "half of the sources fitted on"
 DEALT = {"classes of the tests": 0, "classes of the choices": FIRST_DRAW}  # the first draw of each
 TESTS_QUERY, TRAINING_QUERIES = "test videos query", "training videos query"
@@ -107,6 +110,7 @@ LESS = {
     PARTLY: "the partly whitened mean",
     LSTM: "the trained LSTM",
     OPEN_SET: "the default",
+    FITTED_TOO: "the default",
     MEAN_PLANES: "random hyperplanes of the mean",
     MEAN_ITQ: "ITQ of the mean",
     HASH: "the hash layer",
@@ -240,6 +244,16 @@ def bases(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     return {f"{VECTORS}, {CHOICES}": by_bases(videos, seed)}
 
 
+def rounds(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one other draw: vectors and codes that are chosen in rounds which search other videos, by training videos."""
+    return {
+        f"{kind}, {ROUNDS}{SETTING}{setting}": ways
+        for bits in LENGTHS
+        for kind, found in zip((VECTORS, codes_of(bits)), by_galleries(videos, seed, bits), strict=True)
+        for setting, ways in found.items()
+    }
+
+
 def classes(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     """Of one draw and of one other: codes fitted on all training videos, and how test videos and training videos of the
     classes that were not trained on find their like."""
@@ -274,6 +288,7 @@ STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {
     "trained": trained,
     "choices": choices,
     "bases": bases,
+    "rounds": rounds,
     "classes": classes,
     "chance": chance,
 }
@@ -322,6 +337,14 @@ def compared() -> Iterator[Comparison]:
         data = f"{name}, {VECTORS}, {HALVES}"
         words = f"{setting}, less {LESS[theirs]}"
         yield Comparison(data, ours, words, (data, ours, setting), (data, theirs, setting))
+    kinds_of_rounds = (VECTORS, *map(codes_of, LENGTHS))
+    settings_of_rounds = (ALL_SEARCHED, FITTED_HALF, OTHER_HALF, OTHERS_ALONE)
+    for name, kind, setting in itertools.product(NAMES.values(), kinds_of_rounds, settings_of_rounds):
+        data = f"{name}, {kind}, {ROUNDS}"
+        for way in GALLERIES:
+            if way != FITTED_TOO:
+                words = f"{setting}, less {LESS[FITTED_TOO]}"
+                yield Comparison(data, way, words, (data, way, setting), (data, FITTED_TOO, setting))
     shown = itertools.product(NAMES.values(), LENGTHS, DEALT, (TESTS_QUERY, TRAINING_QUERIES, EACH_OTHER))
     for name, bits, dealt, setting in shown:
         data = f"{name}, {codes_of(bits)}, {dealt}"

@@ -32,7 +32,7 @@ from jaxret.training.open_set.nuisances import Nuisances
 from jaxret.training.open_set.rounds import Classifier, Floats, Items, Known, Round, calibrated
 from jaxret.training.open_set.trials import Trials, nuisances_of
 
-__all__ = ["LearnedWithout", "Posteriors", "fit_open_set", "show_posteriors"]
+__all__ = ["LearnedWithout", "Posteriors", "choose_posteriors", "fit_open_set", "open_trials", "show_posteriors"]
 
 _CHOICE_ITEMS = 2000  # items that the rounds look at, at most: they choose a few numbers and calibrate one
 
@@ -128,6 +128,19 @@ def show_posteriors(
       ConfigError: there are fewer than three classes, so that none can be held out, or a class has no item.
       ValueError: as of `fit_open_set`.
     """
+    items, trials = open_trials(encoder, vectors, labels, sources, settings, rounds)
+    return choose_posteriors(encoder, items, trials, settings)
+
+
+def open_trials(
+    encoder: OpenSetEncoder,
+    vectors: ArrayLike,
+    labels: Sequence[int] | NDArray[np.int64],
+    sources: Sequence[object],
+    settings: OpenSetSettings,
+    rounds: Sequence[LearnedWithout] = (),
+) -> tuple[Items, Trials]:
+    """All items, and what the rounds look at; arguments and errors as of `show_posteriors`."""
     numbers = _checked_labels(encoder, labels)
     if settings.held_out_classes(encoder.classes) < 1:
         raise ConfigError(f"holding classes out needs at least 3 training classes, got {encoder.classes}")
@@ -142,12 +155,16 @@ def show_posteriors(
     held_out = [one.held_out for one in rounds] or hold_out(numbers[some], names[some].tolist(), settings, rng)
     deals = [Deal.of(one, numbers[some], names[some].tolist()) for one in held_out]
     seen = [Items.of(one.vectors, numbers, source_numbers, encoder.learned).take(some) for one in rounds]
-    trials = Trials(tried, deals, seen or [tried] * len(deals), encoder.nuisances)
+    return items, Trials(tried, deals, seen or [tried] * len(deals), encoder.nuisances)
+
+
+def choose_posteriors(encoder: OpenSetEncoder, items: Items, trials: Trials, settings: OpenSetSettings) -> Posteriors:
+    """What is chosen in the rounds by vectors, and all items as the encoder then sees them (`open_trials`)."""
     # Encoders that were made without nuisances keep their mean vectors.
     strength = trials.best_strength(settings.strengths) if encoder.nuisances else None
     fit, fitted = trials.best_posterior(strength, settings.for_classes(encoder.classes))
     nuisances = nuisances_of(items, strength, encoder.nuisances)
-    whole = Round.make(items, Deal.of_nothing(len(numbers)), nuisances(items.mean), fit.inverse_regularisation)
+    whole = Round.make(items, Deal.of_nothing(len(items.labels)), nuisances(items.mean), fit.inverse_regularisation)
     return Posteriors(items, trials, fit, fitted, nuisances, whole)
 
 
