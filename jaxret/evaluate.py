@@ -26,7 +26,7 @@ from jaxret.retrieval.evaluate.settings import (
 )
 from jaxret.retrieval.options import OPTION_CLASSES
 
-_NO_PART = ("rerank", "every_clip", "probes", "device", "region", "at")
+_NO_PART = ("every_clip", "probes", "device", "region", "at")
 """Options of a search that have no part in an evaluation."""
 _SETTINGS = (LabelEvaluation, CroppedEvaluation, FilmEvaluation, SceneEvaluation, RegionEvaluation)
 

@@ -1,6 +1,6 @@
 """Protocols: what the queries and the gallery are, how they are ranked, what is relevant."""
 
-from jaxret.evaluation.item_ranking import rank_items
+from jaxret.evaluation.item_ranking import Reranking, rank_items, reranked
 from jaxret.evaluation.label_protocol import (
     GroupFigures,
     LabelledItem,
@@ -29,6 +29,7 @@ __all__ = [
     "NearestAnswers",
     "Ranking",
     "Relevant",
+    "Reranking",
     "SelectivePoint",
     "Unannotated",
     "chance_figures",
@@ -38,6 +39,7 @@ __all__ = [
     "evaluate_sequences",
     "nearest_answers",
     "rank_items",
+    "reranked",
     "selective_curve",
     "undecided",
 ]

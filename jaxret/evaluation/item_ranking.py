@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy.typing as npt
 
 from jaxret import rank
 from jaxret.data.rows import Rows
+from jaxret.errors import ConfigError
 from jaxret.evaluation.ranking import Ranking
 
-__all__ = ["above", "in_order", "nearest_with_cosines", "rank_items"]
+__all__ = ["Reranking", "above", "in_order", "nearest_with_cosines", "rank_items", "reranked"]
 
 _PAIRS_AT_ONCE = 1 << 24
 """Of rows, ranked at once: some 60 bytes each, and on every further thread."""
@@ -47,6 +49,53 @@ def rank_items(
     """
     ranked, cosines = _ranked(queries, gallery, ranking, excluded, threads)
     return ranked if ranking.min_cosine is None else above(ranked, cosines, ranking.min_cosine)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reranking:
+    """What puts the first results of a ranking, such as one by codes, in order again.
+
+    Attributes:
+      count: how many results.
+      queries, gallery: float32 rows of the items that are ranked.
+
+    Raises:
+      ConfigError: the count is below 1.
+    """
+
+    count: int
+    queries: Rows
+    gallery: Rows
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ConfigError(f"count of a reranking must be at least 1, got {self.count}")
+
+
+def reranked(ranked: rank.SearchResult, by: Reranking, *, threads: int | None = None) -> rank.SearchResult:
+    """The first results of each query by the Euclidean distance of their nearest rows; the others follow as they were.
+
+    Args:
+      ranked: ids (Q, depth) of the gallery's items.
+      by: rows of Q queries and of the gallery.
+      threads: for the ranking kernels.
+
+    Returns:
+      The same ids. Distances are Euclidean, and infinite of what is not put in order again.
+
+    Raises:
+      TypeError, ValueError: as of `rank_items`.
+    """
+    best = np.full((by.queries.n_items, by.gallery.n_items), np.inf, np.float32)
+    if len(by.queries.vectors) and len(by.gallery.vectors):
+        _fill(best, np.empty_like(best), by.queries, by.gallery, Ranking(), threads)
+    head = ranked.ids[:, : by.count]
+    nearest = np.where(head >= 0, np.take_along_axis(best, np.maximum(head, 0), axis=1), np.float32(np.inf))
+    order = np.lexsort((np.where(head >= 0, head, best.shape[1]), nearest))
+    ids, distances = ranked.ids.copy(), np.full(ranked.ids.shape, np.inf, np.float32)
+    ids[:, : by.count] = np.take_along_axis(head, order, axis=1)
+    distances[:, : by.count] = np.take_along_axis(nearest, order, axis=1)
+    return rank.SearchResult(ids, distances)
 
 
 def nearest_with_cosines(

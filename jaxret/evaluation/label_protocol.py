@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jaxret.data.rows import Rows
-from jaxret.evaluation.item_ranking import rank_items
+from jaxret.evaluation.item_ranking import Reranking, rank_items, reranked
 from jaxret.evaluation.ranking import Ranking
 from jaxret.metrics import (
     Denominator,
@@ -145,6 +145,7 @@ def evaluate_queries(
     ranking: Ranking = Ranking(),
     protocol: LabelProtocol = LabelProtocol(),
     *,
+    reranking: Reranking | None = None,
     threads: int | None = None,
 ) -> GroupFigures:
     """Retrieval figures of labelled queries in a labelled gallery.
@@ -154,21 +155,30 @@ def evaluate_queries(
       gallery, gallery_items: likewise.
       ranking: the distance, PAR's threshold, and how many results to keep.
       protocol: what is relevant and counted.
+      reranking: puts the first results in order again, before `depth` counts; its items are those of the rows.
       threads: for the ranking kernels.
 
     Returns:
-      As `evaluate_rankings`. Ties are broken by id; a `hamming` ranking of the whole gallery (depth None) has each
-      mAP also averaged over the orders of its ties.
+      As `evaluate_rankings`. Ties are broken by id; a `hamming` ranking of the whole gallery (depth None) that stays as
+      it is has each mAP also averaged over the orders of its ties.
 
     Raises:
       TypeError, ValueError: as `rank_items` and `evaluate_rankings`.
     """
 
     def rank(some: slice, excluded: npt.NDArray[np.bool_] | None) -> SearchResult:
-        block = queries.of_items(np.arange(some.start, some.stop))
-        return rank_items(block, gallery, ranking, excluded=excluded, threads=threads)
+        numbers = np.arange(some.start, some.stop)
+        first_pass = ranking
+        if reranking is not None and ranking.depth is not None:
+            first_pass = dataclasses.replace(ranking, depth=max(ranking.depth, reranking.count))
+        found = rank_items(queries.of_items(numbers), gallery, first_pass, excluded=excluded, threads=threads)
+        if reranking is None:
+            return found
+        own = dataclasses.replace(reranking, queries=reranking.queries.of_items(numbers))
+        found = reranked(found, own, threads=threads)
+        return SearchResult(found.ids[:, : ranking.depth], found.distances[:, : ranking.depth])
 
-    ties = METRICS[ranking.distance].whole
+    ties = METRICS[ranking.distance].whole and reranking is None
     return evaluate_rankings(rank, query_items, gallery_items, protocol, tie_averaged=ties)
 
 

@@ -50,7 +50,8 @@ class VectorSearch:
         similarity exceeds this.
       rerank: in the code space put this many nearest items, at least k, in order by the Euclidean distance of their
         clip embeddings. With an encoder of shots and an image put this many nearest shots in order by their best
-        frames. The distance of a hit is then the one it was ordered by.
+        frames. The distance of a hit is then the one it was ordered by. An evaluation, of codes alone, ranks the others
+        behind as they were.
       every_clip: in the clip space: chunks or shots are results of their own, several of one video among them.
       probes: of the clip space, and of the frame space for an image, by Euclidean distance: look only into the cells
         of vectors around this many centroids, which `jaxret index INDEX --cells N` makes. Much faster on millions of

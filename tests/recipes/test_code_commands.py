@@ -93,5 +93,7 @@ def test_evaluate_says_what_it_measured(index: Path, tmp_path: Path, capsys) -> 
     assert "tie-averaged" not in cut
     assert dispatch(["evaluate", str(index), "-k", "1", "--metric", "cosine"]) == 0
     assert capsys.readouterr().out.startswith("clip space by cosine")
+    assert dispatch(["evaluate", str(index), "-k", "1", "--space", "code", "--rerank", "100"]) == 0
+    assert capsys.readouterr().out.startswith("code space by hamming, of which the nearest 100 are ordered by")
     with pytest.raises(ConfigError, match="go together, got cosine in space code"):
         dispatch(["evaluate", str(index), "--space", "code", "--metric", "cosine"])

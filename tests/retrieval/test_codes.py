@@ -17,11 +17,12 @@ from jaxret.data.decode.write import write_video
 from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
+from jaxret.evaluation import Reranking
 from jaxret.models import TemporalEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.temporal.heads import HashLayer
 from jaxret.preprocessing import Preprocessing
-from jaxret.retrieval import LabelEvaluation, Retriever, VectorSearch
+from jaxret.retrieval import CroppedEvaluation, CroppedVideos, LabelEvaluation, Report, Retriever, VectorSearch
 from jaxret.retrieval.encode import code_rows
 
 BITS = 16
@@ -215,6 +216,53 @@ def test_figures_of_codes(folder: Path, retriever: Retriever, tmp_path: Path) ->
     assert retriever.evaluate(open_dataset(other), settings=settings, ks=(1, 10)).figures == figures
     retrieved = retriever.evaluate(settings=LabelEvaluation(denominator="retrieved"), ks=(10,)).figures["all"]
     assert {"mAP@10 (retrieved)", "mAP@10 (retrieved) tie-averaged"} <= set(retrieved)
+
+
+def test_figures_of_reranked_codes(folder: Path, retriever: Retriever, tmp_path: Path) -> None:
+    def figures(depth: int | None = None, **options: object) -> dict[str, float]:
+        searched = VectorSearch(**options)  # type: ignore[arg-type]
+        return retriever.evaluate(options=searched, settings=LabelEvaluation(depth=depth), ks=(1, 4)).figures["all"]
+
+    assert figures(rerank=13) == figures(space="clip")
+    assert figures(space="code", rerank=10**6, depth=4) == figures(space="clip", depth=4)
+    # Item by item: of the others the nearest five codes by their vectors, the rest behind in the order of (bits, id).
+    precisions, first = [], []
+    for item in retriever.index.items:
+        if item.kind == "video":
+            own = retriever.index.id_of(item.key)
+            ranked = [entry[1] for entry in slow_search(retriever, item.key, "code") if entry[1] != own]
+            by_vectors = [entry[1] for entry in slow_search(retriever, item.key, "clip")]
+            ranked = sorted(ranked[:5], key=by_vectors.index) + ranked[5:]
+            right = [retriever.index.items[i].label == item.label for i in ranked]
+            precisions.append(sum(sum(right[: r + 1]) / (r + 1) for r in range(12) if right[r]) / sum(right))
+            first.append(right[0])
+    found = figures(rerank=5)
+    assert found["mAP"] == pytest.approx(np.mean(precisions))
+    assert found["P@1"] == pytest.approx(np.mean(first))
+    assert figures(rerank=5, depth=4)["P@4"] == found["P@4"]
+    assert "mAP tie-averaged" not in found
+    other = tmp_path / "media"
+    shutil.copytree(folder, other)
+    report = retriever.evaluate(open_dataset(other), options=VectorSearch(rerank=5), ks=(1, 4))
+    assert report.figures["all"] == found
+    assert report.measured.startswith(
+        "code space by hamming, of which the nearest 5 are ordered by the Euclidean distance of their clip vectors;"
+    )
+    for space in ("clip", "frame"):
+        with pytest.raises(ConfigError, match=f"rerank .* needs the code space, got '{space}'"):
+            figures(space=space, rerank=5)
+    with pytest.raises(ConfigError, match="count of a reranking must be at least 1, got 0"):
+        Reranking(0, retriever.index.rows("clip"), retriever.index.rows("clip"))
+
+
+def test_cropped_videos_find_theirs_by_reranked_codes_as_by_vectors(folder: Path, retriever: Retriever) -> None:
+    settings, queries = CroppedEvaluation(strengths=(0.0,)), CroppedVideos(6, open_dataset(folder))
+
+    def report(**options: object) -> Report:
+        return retriever.evaluate(queries, options=VectorSearch(**options), settings=settings)  # type: ignore[arg-type]
+
+    assert report(rerank=100).figures == report(space="clip").figures
+    assert "code space by hamming, of which the nearest 2 are ordered by" in report(rerank=2).measured
 
 
 def test_figures_of_vectors_of_the_same_index(retriever: Retriever) -> None:

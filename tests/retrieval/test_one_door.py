@@ -128,8 +128,8 @@ def test_options_settings_and_queries_of_another_system_are_refused(made: Path) 
     with pytest.raises(ConfigError, match="these queries are evaluated with FilmEvaluation, got LabelEvaluation"):
         clips.evaluate(films, settings=LabelEvaluation())
     for options, message in (
-        (VectorSearch(rerank=20), "an evaluation ranks the whole gallery: leave rerank out, got 20"),
-        (VectorSearch(every_clip=True), "leave every_clip out, got True"),
+        (VectorSearch(rerank=20), "rerank puts in order what codes have found: it needs the code space, got 'clip'"),
+        (VectorSearch(every_clip=True), "an evaluation ranks the whole gallery: leave every_clip out, got True"),
         (VectorSearch(probes=2), "leave probes out, got 2"),
         (VectorSearch(metric="cosine", min_cosine=0.5), r"min_cosine \(--par\) ranks by Euclidean distance: leave cos"),
     ):

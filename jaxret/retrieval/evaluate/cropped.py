@@ -21,7 +21,13 @@ from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figur
 from jaxret.index import MediaIndex
 from jaxret.retrieval.evaluate.labelled_part import LabelledPart
 from jaxret.retrieval.evaluate.query_media import QueryMedia
-from jaxret.retrieval.evaluate.ranked_figures import query_rows, ranked_figures, vector_ranking
+from jaxret.retrieval.evaluate.ranked_figures import (
+    query_rows,
+    ranked_figures,
+    said_of_reranking,
+    vector_ranking,
+    vector_reranking,
+)
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.settings import CroppedEvaluation
@@ -94,14 +100,16 @@ def evaluate_cropped(index: MediaIndex, encoder: VideoEncoder, request: Evaluati
             raise ConfigError(f"none of {len(ids)} videos gives a query{_first_reason(crops)}")
         group = f"strength {strength:g}"
         figures[group], chance[group] = {}, {}
+        reranking = vector_reranking(index, encoder, options, gallery, queries, media.vectors)
         for by, (searching, searched, protocol) in _ways(queries, gallery).items():
-            found = ranked_figures(searching, searched, options, ranking, protocol)
+            found = ranked_figures(searching, searched, options, ranking, protocol, reranking)
             figures[group] |= _named(found, by)
             chance[group] |= _named(chance_figures(searching.items, searched.items, protocol), by)
         figures[group]["queries"] = float(len(queries.numbers))
     changed = f"; changed: {', '.join(settings.changes)}" if any(settings.strengths) else ""
     words = (
-        f"{space} space by {measure}; queries of {settings.runs} runs of frames of a video with gaps between, together"
+        f"{space} space by {measure}{said_of_reranking(reranking)};"
+        f" queries of {settings.runs} runs of frames of a video with gaps between, together"
         f" {settings.share:.0%} of its frames{changed}; {len(gallery.items)} videos are searched"
         f"{_fewer(index, ids, request.queries.count)}{_left_out(crops)}"
     )

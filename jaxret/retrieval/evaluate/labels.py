@@ -14,7 +14,13 @@ from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, chance_figur
 from jaxret.index import MediaIndex
 from jaxret.retrieval.evaluate.labelled_part import LabelledPart
 from jaxret.retrieval.evaluate.query_media import QueryMedia
-from jaxret.retrieval.evaluate.ranked_figures import query_rows, ranked_figures, vector_ranking
+from jaxret.retrieval.evaluate.ranked_figures import (
+    query_rows,
+    ranked_figures,
+    said_of_reranking,
+    vector_ranking,
+    vector_reranking,
+)
 from jaxret.retrieval.evaluate.report import Report
 from jaxret.retrieval.evaluate.request import EvaluationRequest
 from jaxret.retrieval.evaluate.settings import LabelEvaluation
@@ -41,9 +47,9 @@ def evaluate_labels(
       index: the gallery.
       encoder: of the index.
       request: its queries are labelled media, or None: the indexed items are queries for each other (leave-one-out).
-        Its options are space, distance and PAR's threshold of a `VectorSearch`, or a `SequenceSearch`, which ranks
-        the videos as sequences of clip vectors; None: of codes where the index has them, else of clips, else of frames.
-        Its settings are a `LabelEvaluation`, its cut-offs by default 1, 5 and 10.
+        Its options are space, distance, reranking and PAR's threshold of a `VectorSearch`, or a `SequenceSearch`, which
+        ranks the videos as sequences of clip vectors; None: of codes where the index has them, else of clips, else of
+        frames. Its settings are a `LabelEvaluation`, its cut-offs by default 1, 5 and 10.
 
     Returns:
       Of codes each mAP is also given averaged over the orders of its ties (see `evaluate_queries`).
@@ -90,9 +96,11 @@ def evaluate_labels(
         ground_truth=_ground_truth_of(queries, own.items, gallery.items, settings),
         unannotated=settings.unannotated,
     )
-    figures = ranked_figures(own, gallery, options, ranking, protocol)
+    reranking = vector_reranking(index, encoder, options, gallery, own, None if media is None else media.vectors)
+    figures = ranked_figures(own, gallery, options, ranking, protocol, reranking)
     if not figures:
         raise ConfigError(_nothing_to_measure(gallery.items, settings))
+    measure += said_of_reranking(reranking)
     words = f"{space} space by {measure}; mAP@k divides by {settings.denominator}; equal distances in order of id"
     if settings.relevant_items is not None:
         words += f"; galleries of {settings.relevant_items} items a class"
@@ -103,7 +111,7 @@ def evaluate_labels(
     baselines = {"chance": chance_figures(own.items, gallery.items, protocol)}
     if protocol.ground_truth is not None and settings.unannotated == "left-out":
         among_all = dataclasses.replace(protocol, unannotated="wrong")
-        baselines["unannotated wrong"] = ranked_figures(own, gallery, options, ranking, among_all)
+        baselines["unannotated wrong"] = ranked_figures(own, gallery, options, ranking, among_all, reranking)
     if space in ("clip", "code") and "frame" in index.spaces and encoder.preprocessing.shots is None:
         means = gallery.mean_frames_in(index)
         own_means = means if media is None else own.mean_frames_of(media.vectors)

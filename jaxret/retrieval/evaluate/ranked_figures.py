@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jaxret.data.rows import Rows
 from jaxret.errors import ConfigError
-from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, evaluate_queries, evaluate_sequences
+from jaxret.evaluation import GroupFigures, LabelProtocol, Ranking, Reranking, evaluate_queries, evaluate_sequences
 from jaxret.index import MediaIndex
 from jaxret.rank import METRICS, metrics_of
 from jaxret.retrieval.encode import FrameVectors, clip_rows, code_rows, frame_rows
@@ -18,7 +18,7 @@ from jaxret.retrieval.systems.sequences import in_order_of_time
 if TYPE_CHECKING:
     from jaxret.models.encoder import VideoEncoder
 
-__all__ = ["query_rows", "ranked_figures", "vector_ranking"]
+__all__ = ["query_rows", "ranked_figures", "said_of_reranking", "vector_ranking", "vector_reranking"]
 
 
 def ranked_figures(
@@ -27,6 +27,7 @@ def ranked_figures(
     options: VectorSearch | SequenceSearch,
     ranking: Ranking,
     protocol: LabelProtocol,
+    reranking: Reranking | None = None,
 ) -> GroupFigures:
     """Retrieval figures of queries in a gallery; {} where nothing can be measured.
 
@@ -35,9 +36,12 @@ def ranked_figures(
       options: how; with a `SequenceSearch` videos are sequences of their clip vectors.
       ranking: of a `VectorSearch`, see `vector_ranking`.
       protocol: what is relevant and counted.
+      reranking: of a `VectorSearch`, see `vector_reranking`.
     """
     if not isinstance(options, SequenceSearch):
-        return evaluate_queries(queries.rows, queries.items, gallery.rows, gallery.items, ranking, protocol)
+        return evaluate_queries(
+            queries.rows, queries.items, gallery.rows, gallery.items, ranking, protocol, reranking=reranking
+        )
     if not queries.items or not gallery.items:
         return {}
     sequences, others = (in_order_of_time(part.rows)[0] for part in (queries, gallery))
@@ -46,7 +50,7 @@ def ranked_figures(
 
 def vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None) -> tuple[SpaceName, Ranking]:
     """The space and the ranking that the options name; ConfigError where they do not fit."""
-    for name in ("rerank", "every_clip", "probes", "device"):
+    for name in ("every_clip", "probes", "device"):
         if (value := getattr(options, name)) not in (None, False):
             raise ConfigError(f"an evaluation ranks the whole gallery: leave {name} out, got {value!r}")
     if options.min_cosine is not None and options.metric not in (None, "euclidean"):
@@ -64,7 +68,39 @@ def vector_ranking(index: MediaIndex, options: VectorSearch, depth: int | None) 
     distance = distance or metrics_of("uint8" if space == "code" else "float32")[0]
     if (space == "code") != (METRICS[distance].dtype == "uint8"):
         raise ConfigError(f"hamming and the code space go together, got {distance} in space {space}")
+    if options.rerank is not None and space != "code":
+        raise ConfigError(f"rerank puts in order what codes have found: it needs the code space, got {space!r}")
     return space, Ranking(distance, options.min_cosine, depth)
+
+
+def vector_reranking(
+    index: MediaIndex,
+    encoder: VideoEncoder,
+    options: VectorSearch | SequenceSearch,
+    gallery: LabelledPart,
+    own: LabelledPart,
+    media: Mapping[int, FrameVectors] | None,
+) -> Reranking | None:
+    """What puts the nearest codes in order again by their clip vectors; None where nothing does.
+
+    Args:
+      index, encoder: the gallery's.
+      options: those that `vector_ranking` has seen.
+      gallery, own: codes of what is searched, and of the queries.
+      media: frame vectors of the queries by item number; None where these are the gallery.
+    """
+    if isinstance(options, SequenceSearch) or options.rerank is None:
+        return None
+    vectors = index.rows("clip").of_items(gallery.numbers)
+    of_queries = vectors if media is None else query_rows(media, encoder, "clip").of_items(own.numbers)
+    return Reranking(options.rerank, of_queries, vectors)
+
+
+def said_of_reranking(reranking: Reranking | None) -> str:
+    """The reranking in words."""
+    if reranking is None:
+        return ""
+    return f", of which the nearest {reranking.count} are ordered by the Euclidean distance of their clip vectors"
 
 
 def query_rows(media: Mapping[int, FrameVectors], encoder: VideoEncoder, space: SpaceName) -> Rows:
