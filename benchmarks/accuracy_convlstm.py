@@ -31,6 +31,8 @@ did not train query all, as they are and played backwards. mAP is the mean of i 
 - `ablations`: of M3 on JHMDB: the steps one after the other, and ways of ranking; `plain`: three steps, a plain second
   pass in the place of the challenging one; `scratch`: the same without pre-training, and with that of the labelled
   videos alone.
+- `choices`: of the triplet step on digits and on training videos of JHMDB: rate, warm-up, mining and normalisation
+  by validation videos, and `conv-lstm-paper` for as many updates.
 - `full`: the paper's sizes.
 
     python benchmarks/accuracy_convlstm.py                       # all
@@ -60,6 +62,7 @@ from studies.convlstm.ablations import (
     scratch_of,
     thumbnails_of,
 )
+from studies.convlstm.choices import choices
 from studies.convlstm.comparisons import compared, strength_curves
 from studies.convlstm.full import full_size_rows
 from studies.convlstm.methods import models, ndvr_dml_on, on_every_data_set, sift_words_on, untrained
@@ -95,6 +98,7 @@ STUDIES: dict[str, Callable[[Study], None]] = {
     "reconstructions": after_two_steps("reconstructions", reconstructions_of),
     "plain": on_every_draw("plain", "jhmdb", plain_of),
     "scratch": on_every_draw("scratch", "jhmdb", scratch_of),
+    "choices": choices,
     "full": full,
 }
 

@@ -74,7 +74,7 @@ def rows_of_groups(method: str, figures: GroupFigures, setting: str, seed: int) 
 
 
 def cropped(run: RunFolder, setting: str, seed: int) -> list[dict[str, Any]]:
-    """Rows of queries cropped from test clips; those of an untrained encoder and of chance are with M1, whose they are."""
+    """Rows of queries cropped from test clips; of M1 an untrained encoder and chance as well."""
     media = MovingDigits().select(lambda item: item.split == "test")
     trained = load_encoder(run.encoder)
     alone = without_thumbnail(trained)

@@ -11,7 +11,12 @@ if TYPE_CHECKING:
     from studies.convlstm.plots import Curves
 
 __all__ = [
+    "CHOICES",
+    "DEFAULT_CHOICE",
+    "DIGIT_CHOICES",
     "FOUR_STEPS_THUMBNAIL",
+    "JHMDB_CHOICES",
+    "PAPER_CHOICE",
     "SECOND_PASS",
     "THREE_STEPS",
     "THREE_STEPS_THUMBNAIL",
@@ -34,6 +39,23 @@ THREE_STEPS_THUMBNAIL = "three steps, and a thumbnail beside"
 SECOND_PASS = "pre-training, triplet loss, challenging second pass"
 FOUR_STEPS_THUMBNAIL = "four steps, and a thumbnail beside"
 """Settings of the rows of ablations."""
+DIGIT_CHOICES = "moving digits, 16 x 16: choices of the triplet step"
+JHMDB_CHOICES = "JHMDB, 6 classes, training videos, 32 x 32: choices of the triplet step"
+DEFAULT_CHOICE = "as by default"
+PAPER_CHOICE = "conv-lstm-paper"
+CHOICES = (
+    "rate 3e-4",
+    "rate 1e-3",
+    "rate 1e-2",
+    "no warm-up",
+    "semi-hard triplets",
+    "hardest triplets",
+    "pixels by each clip",
+    "pixels by all clips",
+    PAPER_CHOICE,
+    f"{PAPER_CHOICE}, in the margin's unit",
+)
+"""What is tried in the place of a default of the triplet step."""
 
 Row = Mapping[str, Any]
 _VIDEOS, _ABLATIONS, _COPIES, _WALK = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates", "RGB-D walk"
@@ -76,6 +98,12 @@ def compared() -> Iterator[Comparison]:
         yield Comparison(_VIDEOS, "M3", f"three steps, less two{beside}", three, two)
         yield Comparison(_VIDEOS, "M3", f"four steps, less three{beside}", four, three)
         yield Comparison(_VIDEOS, "M3", f"four steps, less two{beside}", four, two)
+    step = "triplet step"
+    for data in (DIGIT_CHOICES, JHMDB_CHOICES):
+        for choice in CHOICES:
+            yield Comparison(
+                data, step, f"{choice}, less the default", (data, step, choice), (data, step, DEFAULT_CHOICE)
+            )
 
 
 def strength_curves(rows: Iterable[Row]) -> dict[str, Curves]:

@@ -23,7 +23,16 @@ from jaxret.data.ground_truth.places import place_partners
 from jaxret.data.open import open_dataset
 from jaxret.files import write_atomically
 
-__all__ = ["ClipData", "digits_data", "jhmdb_data", "near_duplicate_data", "places_of", "walk_data", "walk_poses"]
+__all__ = [
+    "ClipData",
+    "digits_data",
+    "jhmdb_data",
+    "near_duplicate_data",
+    "places_of",
+    "walk_data",
+    "walk_poses",
+    "write_table",
+]
 
 CLASSES = ("catch", "pour", "pullup", "shoot_bow", "shoot_gun", "swing_baseball")  # those with most clips
 SEGMENT, PLACES = 25, 4  # frames of a piece of the walk, and places that its pieces are sorted into
@@ -93,7 +102,7 @@ def jhmdb_data(source: Path, work: Path, *, seed: int) -> ClipData:
     named = [row for row in rows if row[1] in CLASSES]
     others = [(path, "", film, part) for path, label, film, part in rows if label not in CLASSES and part == "train"]
     tables = {f"jhmdb-{split}": named, f"jhmdb-{split}-unlabelled": named + others}
-    paths = [_write_table(work / f"{name}.csv", chosen) for name, chosen in tables.items()]
+    paths = [write_table(work / f"{name}.csv", chosen) for name, chosen in tables.items()]
     settings = {"frames": 4, "chunk_seconds": 0.4}
     return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 5, 1, _named_tests, paths[1])
 
@@ -144,7 +153,7 @@ def walk_data(
                 frames = np.arange(reader.info.frame_count)
                 colours, depths = reader.read(frames), np.stack(list(reader.depths(frames)))
             write_rgbd_folder(folder / f"{number:02}", colours, depths, poses[number], walk.times(number))
-        _write_table(
+        write_table(
             table,
             [
                 (f"{number:02}", f"place {place}", f"{number:02}", PARTS[(number + seed) % len(PARTS)])
@@ -160,7 +169,8 @@ def walk_data(
     return ClipData(named, f"rgbd:{folder}", "split", settings, 12, 12, _untrained, near=near)
 
 
-def _write_table(path: Path, rows: Sequence[tuple[object, ...]]) -> str:
+def write_table(path: Path, rows: Sequence[tuple[object, ...]]) -> str:
+    """Write paths, labels, sources and splits as a CSV, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("path", "label", "source", "split"), *rows])

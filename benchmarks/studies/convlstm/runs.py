@@ -28,7 +28,7 @@ from jaxret.recipes.instances.fit_words import fit_words
 from jaxret.training import LoopConfig, RunContext, RunFolder
 from jaxret.visual_words import Codebook, WordBags, bags_of_words, words_of_map
 
-__all__ = ["FOUR_STEPS", "autoencoder", "ndvr", "sift_bags", "sift_words", "untrained"]
+__all__ = ["FOUR_STEPS", "autoencoder", "config_of", "ndvr", "sift_bags", "sift_words", "untrained"]
 
 FOUR_STEPS: tuple[Step, ...] = ("pretrain", "triplet", "rank", "challenging")
 THUMBNAIL_SHARE = max(TRIED_SHARES)
@@ -74,7 +74,7 @@ def autoencoder(
     if like and (other := _run_of(folder, name, like, seed)).path.is_dir():
         common = takewhile(lambda pair: pair[0] == pair[1], zip(steps, like, strict=False))
         _take_steps(other, run, [step for step, _ in common])
-    config = _config_of(data, architecture, steps=steps, epochs=epochs or data.epochs, seed=seed)
+    config = config_of(data, architecture, steps=steps, epochs=epochs or data.epochs, seed=seed)
     if conv_lstm.train(config, RunContext(run, "conv-lstm")) is None:
         raise SystemExit("the training was stopped: call again to go on")
     return run
@@ -82,7 +82,7 @@ def autoencoder(
 
 def untrained(data: ClipData, architecture: str, folder: Path, *, seed: int) -> VideoEncoder:
     """The encoder that `autoencoder` begins with, and a thumbnail beside its vectors with the largest share tried."""
-    config = _config_of(data, architecture, steps=FOUR_STEPS, epochs=data.epochs, seed=seed)
+    config = config_of(data, architecture, steps=FOUR_STEPS, epochs=data.epochs, seed=seed)
     run = _run_of(folder, f"{_name_of(data)}-{architecture}", ["untrained"], seed)
     context = RunContext(run, "conv-lstm")
     model, drawn, config, _ = conv_lstm.prepare(config, context)
@@ -90,9 +90,10 @@ def untrained(data: ClipData, architecture: str, folder: Path, *, seed: int) -> 
     return with_thumbnail(encoder_of(model, config), drawn, config, context.log)
 
 
-def _config_of(
+def config_of(
     data: ClipData, architecture: str, *, steps: Sequence[Step], epochs: int, seed: int
 ) -> conv_lstm.ConvLstmConfig:
+    """The recipe's settings for such a training; see `autoencoder`."""
     settings = {**_SIZES, "batch_size": 32, **data.settings}
     if not architecture.endswith("3d"):
         settings = {name: value for name, value in settings.items() if not name.startswith("depth")}

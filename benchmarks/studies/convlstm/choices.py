@@ -1,0 +1,120 @@
+"""How the triplet step trains: rate, warm-up, mining, normalisation, one at a time, on validation videos alone.
+
+Every training takes the triplet step and no other, with as many updates, in the library's own loop, and is judged once,
+at its end: validation videos search the training videos by class with Bi-DTW. No test video is read for a figure.
+
+- Moving digits as `jaxret train conv-lstm --data moving-digits` has them, 16 x 16 pixels.
+- Training videos of six classes of JHMDB, 32 x 32 pixels, of each official split in turn: every third source of a class
+  validates, which are more videos than the recipe would deal, and tell differences more finely.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from common.paths import JHMDB
+from studies.convlstm.comparisons import DEFAULT_CHOICE, DIGIT_CHOICES, JHMDB_CHOICES, PAPER_CHOICE
+from studies.convlstm.data import CLASSES, ClipData, jhmdb_data, write_table
+from studies.convlstm.runs import config_of
+from studies.convlstm.study import Study
+
+from jaxret.recipes.conv_lstm import recipe as conv_lstm
+from jaxret.recipes.conv_lstm.paper import PAPER
+from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
+from jaxret.recipes.conv_lstm.train import encoder_of
+from jaxret.training import LoopConfig, RunContext, RunFolder
+
+__all__ = ["CHANGED", "choices", "third_of_the_sources"]
+
+VALIDATION_SHARE = 3  # every so manieth source of a class
+EPOCHS = {DIGIT_CHOICES: 8, JHMDB_CHOICES: 6}
+
+_PAPER: dict[str, Any] = {name: getattr(PAPER, name) for name in ("optimiser", "loss_unit", "zoom", "standardise_by")}
+# What a choice changes: settings of the recipe, those of its optimiser by their own names.
+CHANGED: Mapping[str, dict[str, Any]] = {
+    DEFAULT_CHOICE: {},
+    "rate 3e-4": {"learning_rate": 3e-4},
+    "rate 1e-3": {"learning_rate": 1e-3},
+    "rate 1e-2": {"learning_rate": 1e-2},
+    "no warm-up": {"warmup_steps": 0},
+    "semi-hard triplets": {"mining": "semi-hard"},
+    "hardest triplets": {"mining": "batch-hard"},
+    "pixels by each clip": {"standardise_by": "clip"},
+    "pixels by all clips": {"standardise_by": "data"},
+    PAPER_CHOICE: _PAPER,
+    f"{PAPER_CHOICE}, in the margin's unit": {**_PAPER, "loss_unit": "margin"},
+}
+_SAME = {DIGIT_CHOICES: "pixels by all clips", JHMDB_CHOICES: "pixels by each clip"}  # as the default
+
+
+def choices(study: Study) -> None:
+    """Every choice with every seed on both data sets, or those of `--data`."""
+    wanted = {"digits": DIGIT_CHOICES, "jhmdb": JHMDB_CHOICES}
+    for seed in study.seeds("jhmdb"):
+        for key, name in wanted.items():
+            for choice in CHANGED if key in study.args.data else ():
+                if choice == _SAME[name]:
+                    continue
+                part = f"choices-{key}-{seed}-{choice.replace(' ', '-')}"
+                study.part(part, partial(choice_on, study, name, choice, seed))
+
+
+def choice_on(study: Study, name: str, choice: str, seed: int) -> None:
+    """A training with one choice on one data set."""
+    config = config_with(choice, base_config(study, name, seed))
+    run = RunFolder(study.args.work / "choices" / f"{name.split(',')[0]}-{choice}-{seed}".replace(" ", "-"))
+    context = RunContext(run, "conv-lstm", print)
+    model, data, config, _ = conv_lstm.prepare(config, context)
+    steps = AutoencoderSteps(data, model, encoder_of(model, config), config, context)
+    if not steps.take("triplet"):
+        raise SystemExit("the training was stopped: call again to go on")
+    record = steps.records[0]
+    found = {"validation mAP by class": record.figures["validation mAP"], "updates": float(record.updates)}
+    study.add(name, "triplet step", choice, seed, found)
+
+
+def base_config(study: Study, name: str, seed: int) -> conv_lstm.ConvLstmConfig:
+    """The recipe's own settings on a data set, with the triplet step alone and one evaluation, at its end."""
+    epochs = EPOCHS[name]
+    loop = LoopConfig(epochs=epochs, evaluate_every=epochs)  # no training is cut short
+    if name == DIGIT_CHOICES:
+        config = dataclasses.replace(
+            conv_lstm.RECIPE.config, data="moving-digits", split_column="split", steps=("triplet",), seed=seed
+        )
+        return dataclasses.replace(config, loop=loop)
+    data = third_of_the_sources(jhmdb_data(JHMDB, study.args.work, seed=seed), study.args.work)
+    config = config_of(data, "m1", steps=("triplet",), epochs=epochs, seed=seed)
+    return dataclasses.replace(config, loop=loop, pretrain_epochs=None)
+
+
+def config_with(choice: str, config: conv_lstm.ConvLstmConfig) -> conv_lstm.ConvLstmConfig:
+    """A training's settings with what a choice changes."""
+    changed = dict(CHANGED[choice])
+    of_optimiser = {field.name for field in dataclasses.fields(config.optimiser)}
+    optimiser = {key: changed.pop(key) for key in list(changed) if key in of_optimiser}
+    if optimiser:
+        changed["optimiser"] = dataclasses.replace(config.optimiser, **optimiser)
+    return dataclasses.replace(config, **changed)
+
+
+def third_of_the_sources(data: ClipData, work: Path) -> ClipData:
+    """The training videos alone, of which every third source of a class validates."""
+    dataset = data.dataset()
+    training = [item for item in dataset.items if item.split == "train"]
+    held_out = set()
+    for label in CLASSES:
+        sources = sorted({str(item.source) for item in training if item.label == label})
+        held_out |= set(sources[::VALIDATION_SHARE])
+    with open(data.spec, newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    parts = [
+        (row["path"], row["label"], row["source"], "validation" if row["source"] in held_out else "train")
+        for row in rows
+    ]
+    spec = write_table(work / f"{Path(data.spec).stem}-choices.csv", parts)
+    return dataclasses.replace(data, spec=spec, unlabelled=None)
