@@ -14,7 +14,7 @@ from studies.convlstm.comparisons import (
     THUMBNAIL,
     TWO_STEPS,
 )
-from studies.convlstm.data import ClipData
+from studies.convlstm.data import ClipData, at_recipe_sizes
 from studies.convlstm.protocol import MEASURES, encode_data
 from studies.convlstm.runs import FOUR_STEPS
 from studies.convlstm.study import PLANE, Study, ordered
@@ -30,6 +30,7 @@ __all__ = [
     "copies_of",
     "on_every_draw",
     "plain_of",
+    "recipe_sizes_of",
     "reconstructions_of",
     "scratch_of",
     "thumbnails_of",
@@ -160,6 +161,19 @@ def scratch_of(study: Study, seed: int) -> None:
     for setting, folder in ended.items():
         encoded = encode_data(without_thumbnail(load_encoder(folder)), study.media(data, seed))
         study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
+
+
+def recipe_sizes_of(study: Study, seed: int) -> None:
+    """M1, the recipe's own architecture, at the recipe's own sizes: untrained, after two steps and after four."""
+    data = at_recipe_sizes(study.data("jhmdb", seed))
+    for setting, found in study.untrained("m1", data, data, seed).items():
+        study.add(data.name, "M1", f"{setting}, Bi-DTW", seed, found)
+    for steps, settings in (
+        (FOUR_STEPS[:2], (TWO_STEPS, THUMBNAIL)),
+        (FOUR_STEPS, (SECOND_PASS, FOUR_STEPS_THUMBNAIL)),
+    ):
+        run = study.train(data, "m1", seed, steps=steps, like=FOUR_STEPS[:2])
+        with_and_without_thumbnail(study, run, data, ("M1", data.name), seed, settings)
 
 
 def ablated(study: Study, seed: int, architecture: str = ABLATED) -> tuple[ClipData, str, str]:
