@@ -104,14 +104,12 @@ def config_with(choice: str, config: conv_lstm.ConvLstmConfig) -> conv_lstm.Conv
 
 def third_of_the_sources(data: ClipData, work: Path) -> ClipData:
     """The training videos alone, of which every third source of a class validates."""
-    dataset = data.dataset()
-    training = [item for item in dataset.items if item.split == "train"]
-    held_out = set()
-    for label in CLASSES:
-        sources = sorted({str(item.source) for item in training if item.label == label})
-        held_out |= set(sources[::VALIDATION_SHARE])
     with open(data.spec, newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "train"]
+    held_out = set()
+    for label in CLASSES:
+        sources = sorted({row["source"] for row in rows if row["label"] == label})
+        held_out |= set(sources[::VALIDATION_SHARE])
     parts = [
         (row["path"], row["label"], row["source"], "validation" if row["source"] in held_out else "train")
         for row in rows
