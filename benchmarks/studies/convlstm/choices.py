@@ -32,7 +32,7 @@ from jaxret.training import LoopConfig, RunContext, RunFolder
 __all__ = ["CHANGED", "choices", "third_of_the_sources"]
 
 VALIDATION_SHARE = 3  # every so manieth source of a class
-EPOCHS = {DIGIT_CHOICES: 8, JHMDB_CHOICES: 6}
+EPOCHS = {DIGIT_CHOICES: 6, JHMDB_CHOICES: 6}
 
 _PAPER: dict[str, Any] = {name: getattr(PAPER, name) for name in ("optimiser", "loss_unit", "zoom", "standardise_by")}
 # What a choice changes: settings of the recipe, those of its optimiser by their own names.
