@@ -17,6 +17,7 @@ Each training is kept under --work and not done again, so a stopped call goes on
     python benchmarks/ablation_cnn_lstm.py
     python benchmarks/ablation_cnn_lstm.py objectives                   # some; the other rows of the file stay
     python benchmarks/ablation_cnn_lstm.py --data ucf101 --seeds 0      # printed, and not written
+    python benchmarks/ablation_cnn_lstm.py --data VIDEOS.csv            # data of your own, as accuracy_open_set.py's
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ from studies.unseen_classes.objectives import (
     proxy_anchor_loss,
     supervised_contrastive_loss,
 )
-from studies.unseen_classes.videos import Videos, open_videos, scores, unit_means
+from studies.unseen_classes.videos import OwnBackbone, Videos, folder_name, open_videos, scores, unit_means
 
 from jaxret.files import write_atomically
 from jaxret.models import TemporalEncoder
@@ -136,6 +137,8 @@ def sampled(vectors: NDArray[np.float32], setting: Setting, rng: np.random.Gener
 def trained(videos: Videos, seed: int, setting: Setting, marks: tuple[int, ...]) -> Figures:
     """mAP after each number of updates in `marks`, ascending."""
     seen, train = videos.draw(seed)
+    if len(train) < BATCH:
+        raise SystemExit(f"{videos.name}, draw {seed}: {len(train)} training videos are no batch of {BATCH}")
     fitted = fit_pca(videos.vectors[train].reshape(-1, videos.vectors.shape[2]), components=setting.components)
     vectors = ((videos.vectors - fitted.mean) @ fitted.components).astype(np.float32)
     vectors /= vectors[train].std()  # all components by one number: their proportions are kept
@@ -212,13 +215,13 @@ def kept(folder: Path, name: str, videos: Videos, seed: int, setting: Setting, m
 def main() -> None:
     """Train what is missing, print, draw, write the result file."""
     parser = StudyParser(__doc__, NAME, ("objectives", "updates", *CHANGES), seeds=(0, 1, 2), cache=True)
-    parser.add_argument("--data", choices=("ucf101", "jhmdb"), nargs="+", default=["ucf101", "jhmdb"])
+    OwnBackbone.add_options(parser, ("ucf101", "jhmdb"))
     args = parser.read()
     rows: list[dict[str, Any]] = []
     for name in args.data:
-        videos = open_videos(name, args.cache)
+        videos = open_videos(name, args.cache, OwnBackbone.of(args))
         for seed in args.seeds:
-            folder = args.work / f"{name}-{seed}"
+            folder = args.work / f"{folder_name(name)}-{seed}"
             rows += choices(videos, seed, args.studies, folder)
             rows += objectives(videos, seed, folder) if "objectives" in args.studies else []
     rows += paired_differences(rows, compared(rows))
@@ -227,7 +230,7 @@ def main() -> None:
         table.setdefault((one["data"], f"{one['setting']}, {one['method']}", one["metric"]), []).append(one["value"])
     for (data, method, metric), values in table.items():
         print(f"{data:<34} {method:<60} {metric:<12} {np.mean(values):.3f} ± {spread(values):.3f}")
-    if args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
+    if args.publish and args.seeds == parser.get_default("seeds") and args.data == parser.get_default("data"):
         keep = results_file.write if args.complete else results_file.update
         path = keep(NAME, rows, ["jax", "flax", "optax"])
         print(path)

@@ -20,6 +20,10 @@ mAP picks the epoch, held-out training classes pick the rest; nothing is picked 
     python benchmarks/accuracy_c3d.py whole                 # width 1: training accuracy of a few clips
     python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; 4 to 12 minutes a seed
     python benchmarks/accuracy_c3d.py differences           # of the rows that are there
+    python benchmarks/accuracy_c3d.py table --data VIDEOS.csv --name "My videos"    # data of your own, printed
+
+--data takes labelled videos as `jaxret train --data` does (folder, CSV, published data sets), by their split or one
+that is dealt by source; of fewer than twelve classes half are trained on.
 
 Whatever a call ran, it writes differences of mAP that are paired by seed, of all rows of the default sizes that the
 result file holds then. Trainings are kept under --work and not done again, so a stopped call goes on where it was.
@@ -31,6 +35,7 @@ import argparse
 import csv
 import dataclasses
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +44,8 @@ import jax
 import numpy as np
 from common import results_file
 from common.differences import Comparison, write_differences
-from common.paths import JHMDB, JHMDB_CLIPS
+from common.own_data import LabelledVideos
+from common.paths import JHMDB_CLIPS
 from common.study_program import StudyParser
 
 from jaxret.data.dataset import MediaDataset
@@ -80,24 +86,29 @@ Methods = dict[str, tuple[Rows, Ranking]]  # what a method ranks, and how
 WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_WIDTH, WHOLE_EPOCHS = 3, 4, 1.0, 14
 
 
-def jhmdb(folder: Path, seed: int) -> Path:
-    """A CSV of six classes to train on, by one of the official splits, and of six others, whose clips all test."""
-    path = folder / f"jhmdb-{seed}.csv"
-    with JHMDB_CLIPS.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    names = sorted({row["label"] for row in rows})
-    order = np.random.default_rng([seed, 6]).permutation(len(names))
-    chosen = [names[place] for place in order[: 2 * SEEN_CLASSES]]
+def dealt(args: argparse.Namespace, seed: int) -> tuple[Path, str]:
+    """A CSV of six classes to train on, by one of the splits, and of six others, whose videos all test; and what the
+    tables call it. Of fewer than twelve classes it is half of them, and the other half.
+    """
+    path: Path = args.work / f"{re.sub(r'[^a-z0-9]+', '-', args.name.lower())}-{seed}.csv"
+    columns = args.split_columns
+    found = LabelledVideos.open(args.data, split_column=columns[seed % len(columns)], seed=seed)
+    count = min(SEEN_CLASSES, len(found.classes) // 2)
+    if count < 3:
+        raise SystemExit(f"{args.data} has {len(found.classes)} classes: 6 are needed, half of them to train on")
+    order = np.random.default_rng([seed, 6]).permutation(len(found.classes))
+    chosen = [found.classes[place] for place in order[: 2 * count]]
     seen = set(split_classes(sorted(chosen), 0.5, seed=seed)[0])
     with path.open("w", newline="", encoding="utf-8") as file:
         written = csv.writer(file)
         written.writerow(("path", "label", "source", "split"))
-        for row in rows:
-            split = row[f"split{seed % 3 + 1}"] or "unused"
-            if row["label"] in chosen and split != "unused":
-                shown = split if row["label"] in seen else "test"
-                written.writerow((str((JHMDB / row["path"]).resolve()), row["label"], row["source"], shown))
-    return path
+        for item, test in zip(found.items, found.test.tolist(), strict=True):
+            if item.path is None:
+                raise SystemExit(f"{args.data}: {item.key} is no file, which this program's own lists name")
+            if item.label in chosen:
+                shown = "train" if item.label in seen and not test else "test"
+                written.writerow((str(Path(item.path).resolve()), item.label, item.source, shown))
+    return path, f"{args.name}, {count} + {count} classes"
 
 
 def mean_pixels(dataset: MediaDataset, encoder: VideoEncoder, numbers: np.ndarray, places: int) -> Rows:
@@ -251,7 +262,8 @@ def folder_of(config: C3dConfig) -> str:
 def table(args: argparse.Namespace, seed: int, *, hash_bits: int = 0) -> list[dict[str, Any]]:
     """The rows of one training: of the recipe as it is, or of a hash layer that is trained with the network."""
     fusion: Any = "mean" if hash_bits else "open-set"
-    config = C3dConfig(data=str(jhmdb(args.work, seed)), seed=seed, bits=hash_bits, fusion=fusion)
+    path, data = dealt(args, seed)
+    config = C3dConfig(data=str(path), seed=seed, bits=hash_bits, fusion=fusion)
     config = sized(config, args, WIDTH, dataclasses.replace(config.loop, epochs=args.epochs or EPOCHS), LEARNING_RATE)
     result = trained(config, args.work / f"{seed}-{hash_bits}-{fusion}-{folder_of(config)}")
     setting = setting_of(config) + (OF_CODES if hash_bits else "")
@@ -260,20 +272,20 @@ def table(args: argparse.Namespace, seed: int, *, hash_bits: int = 0) -> list[di
     rows = []
     for group, methods in result.figures(result.of_hash_layer() if hash_bits else result.of_network()).items():
         for method, figures in methods.items():
-            rows += results_file.rows_of(f"{DATA}, {group}", method, figures, setting=setting, seed=seed)
+            rows += results_file.rows_of(f"{data}, {group}", method, figures, setting=setting, seed=seed)
             print(f"{group:<6} seed {seed} {method:<40}", figures, flush=True)
     log = read_run_log(result.run.metrics)
     curve = {"epochs trained": log[-1]["epoch"]}
     curve |= {"training accuracy, first": log[0]["train_accuracy"]}
     curve |= {"training accuracy, last": log[-1]["train_accuracy"]}
     print(f"seed {seed}", curve, flush=True)
-    return rows + results_file.rows_of(DATA, "training", curve, setting=setting, seed=seed)
+    return rows + results_file.rows_of(data, "training", curve, setting=setting, seed=seed)
 
 
 def whole(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     """Training accuracy of a few clips that the network sees again and again, at full width if no other is given."""
     path = args.work / f"whole-{seed}.csv"
-    dataset = open_dataset(str(jhmdb(args.work, seed)))
+    dataset = open_dataset(dealt(args, seed)[0])
     of_class: dict[str, list[Any]] = {}
     for item in dataset.items:
         if item.split == "train":
@@ -291,7 +303,7 @@ def whole(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     log = read_run_log(trained(config, args.work / f"whole-{seed}-{folder_of(config)}").run.metrics)
     setting = f"{WHOLE_CLASSES * WHOLE_CLIPS} clips, {setting_of(config)}"
     setting += f", learning rate {config.optimiser.learning_rate:g}, {len(log)} epochs"
-    data, rows = f"JHMDB, {WHOLE_CLASSES} classes", []
+    data, rows = f"{args.name}, {WHOLE_CLASSES} classes", []
     for entry in log:
         figures = {"training accuracy": entry["train_accuracy"], "loss": entry["loss"]}
         print(f"seed {seed} {setting}, epoch {entry['epoch']:g}", figures, flush=True)
@@ -323,6 +335,9 @@ def main() -> None:
     """Train what is missing, print the figures, write the result file."""
     keep_freed_memory()  # before anything begins threads
     parser = StudyParser(__doc__, NAME, ("table", "codes", "whole"), seeds=(0, 1, 2), differences=True)
+    parser.add_setting("--data", default=str(JHMDB_CLIPS), help="labelled videos as `jaxret train --data` takes them")
+    parser.add_setting("--name", default="JHMDB", help="what the tables call those data")
+    parser.add_setting("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
     parser.add_argument("--width", type=float, help="default: 1/8, of whole 1")
     parser.add_argument("--pixels", type=int, default=PIXELS)
     parser.add_argument("--frames", type=int, default=FRAMES)
@@ -330,13 +345,17 @@ def main() -> None:
     parser.add_argument("--warm-up", type=int, default=0, help="steps in which the learning rate rises (default 0)")
     parser.add_argument("--epochs", type=int, help="at most (default: 25, of whole 14)")
     args = parser.read()
+    if args.split_columns is None:
+        args.split_columns = ["split1", "split2", "split3"] if args.data == str(JHMDB_CLIPS) else ["split"]
     args.work.mkdir(parents=True, exist_ok=True)
     jax.config.update("jax_compilation_cache_dir", str((args.work / "compiled").resolve()))
     rows: list[dict[str, Any]] = []
 
     def land(more: list[dict[str, Any]]) -> None:
-        """Write what there is so far."""
+        """Write what there is so far, if it is of the published data."""
         rows.extend(more)
+        if not args.publish:
+            return
         packages = ["jax", "flax", "av"]
         results_file.update(NAME, rows, packages)
         print(write_differences(NAME, compared(), packages, COMPARED), flush=True)

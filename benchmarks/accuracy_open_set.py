@@ -39,6 +39,10 @@ are kept under --work and not made again, so a stopped call goes on where it was
     python benchmarks/accuracy_open_set.py few --data ucf101 jhmdb           # a part; the other rows of the file stay
     python benchmarks/accuracy_open_set.py choices --seeds 0 1 2             # another part
     python benchmarks/accuracy_open_set.py differences                       # of the rows that are there
+    python benchmarks/accuracy_open_set.py fitted --data ucf101:FOLDER VIDEOS.csv   # data of your own, printed
+
+--data takes labelled videos as `jaxret train --data` does, too (folder, CSV, published data sets), their official split
+or one dealt by source; two thirds of the classes are trained on.
 """
 
 from __future__ import annotations
@@ -46,13 +50,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import results_file
-from common.differences import Comparison, write_differences
+from common.differences import Comparison, paired_differences, write_differences
 from common.spread import spread
 from common.study_program import StudyParser
 from flax import nnx
@@ -75,8 +79,10 @@ from studies.unseen_classes.videos import (
     DATA,
     NAMES,
     Numbers,
+    OwnBackbone,
     Videos,
     embedded,
+    folder_name,
     open_videos,
     random_scores,
     reranked_scores,
@@ -341,27 +347,28 @@ def kept(study: str, name: str, videos: Videos, seed: int, work: Path) -> dict[s
     return kept_before
 
 
-def compared() -> Iterator[Comparison]:
-    """Vectors and codes, of many classes and of few, less those of the mean vector and of what the papers train."""
+def compared(names: Collection[str] = tuple(NAMES.values())) -> Iterator[Comparison]:
+    """Vectors and codes of data sets, of many classes and of few, less those of the mean vector and of what the papers
+    train."""
     kinds = {VECTORS: VECTOR_PAIRS} | {codes_of(bits): CODE_PAIRS for bits in LENGTHS}
     settings = [few_of(*counts) for counts in itertools.product(FEW_CLASSES, FEW_VIDEOS)]
-    for name, (kind, pairs) in itertools.product(NAMES.values(), kinds.items()):
+    for name, (kind, pairs) in itertools.product(names, kinds.items()):
         places = [(f"{name}, {kind}", ""), *((f"{name}, {kind}, {FEW}", setting) for setting in settings)]
         for (data, setting), (ours, theirs) in itertools.product(places, pairs):
             words = f"{setting}, less {LESS[theirs]}" if setting else f"less {LESS[theirs]}"
             yield Comparison(data, ours, words, (data, ours, setting), (data, theirs, setting))
-    for name, bits, way in itertools.product(NAMES.values(), LENGTHS, WAYS):
+    for name, bits, way in itertools.product(names, LENGTHS, WAYS):
         data = f"{name}, {codes_of(bits)}, {CHOICES}"
         yield Comparison(data, way, f"less {LESS[ITQ]}", (data, way, ""), (data, ITQ, ""))
-    for name, other in itertools.product(NAMES.values(), OTHERS):
+    for name, other in itertools.product(names, OTHERS):
         data = f"{name}, {VECTORS}, {CHOICES}"
         yield Comparison(data, other, f"less {LESS[OPEN_SET]}", (data, other, ""), (data, OPEN_SET, ""))
-    searched = itertools.product(NAMES.values(), (FITTED_HALF, OTHER_HALF, OTHERS_ALONE), HALF_PAIRS)
+    searched = itertools.product(names, (FITTED_HALF, OTHER_HALF, OTHERS_ALONE), HALF_PAIRS)
     for name, setting, (ours, theirs) in searched:
         data = f"{name}, {VECTORS}, {HALVES}"
         words = f"{setting}, less {LESS[theirs]}"
         yield Comparison(data, ours, words, (data, ours, setting), (data, theirs, setting))
-    for name, bits in itertools.product(NAMES.values(), MORE_LENGTHS):
+    for name, bits in itertools.product(names, MORE_LENGTHS):
         data = f"{name}, {codes_of(bits)}, {BY_LENGTH}"
         for method in (OPEN_SET_CODES, RERANKED, NOT_ROUNDED):
             yield Comparison(data, method, f"less {LESS[MEAN_ITQ]}", (data, method, ""), (data, MEAN_ITQ, ""))
@@ -371,13 +378,13 @@ def compared() -> Iterator[Comparison]:
             yield Comparison(data, method, f"less {MORE_LENGTHS[0]} bits", (data, method, ""), (shortest, method, ""))
     kinds_of_rounds = (VECTORS, *map(codes_of, LENGTHS))
     settings_of_rounds = (ALL_SEARCHED, FITTED_HALF, OTHER_HALF, OTHERS_ALONE)
-    for name, kind, setting in itertools.product(NAMES.values(), kinds_of_rounds, settings_of_rounds):
+    for name, kind, setting in itertools.product(names, kinds_of_rounds, settings_of_rounds):
         data = f"{name}, {kind}, {ROUNDS}"
         for way in GALLERIES:
             if way != FITTED_TOO:
                 words = f"{setting}, less {LESS[FITTED_TOO]}"
                 yield Comparison(data, way, words, (data, way, setting), (data, FITTED_TOO, setting))
-    shown = itertools.product(NAMES.values(), LENGTHS, DEALT, (TESTS_QUERY, TRAINING_QUERIES, EACH_OTHER))
+    shown = itertools.product(names, LENGTHS, DEALT, (TESTS_QUERY, TRAINING_QUERIES, EACH_OTHER))
     for name, bits, dealt, setting in shown:
         data = f"{name}, {codes_of(bits)}, {dealt}"
         words = f"{setting}, less {LESS[ITQ]}"
@@ -387,26 +394,34 @@ def compared() -> Iterator[Comparison]:
 def main() -> None:
     """Print the figures, and write them."""
     parser = StudyParser(__doc__, NAME, STUDIES, seeds=(0, 1, 2, 3, 4), cache=True, differences=True)
-    parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA))
+    OwnBackbone.add_options(parser)
     args = parser.read()
     rows: list[dict[str, Any]] = []
-    for name in args.data:
-        videos = open_videos(name, args.cache)
+    for data in args.data:
+        videos = open_videos(data, args.cache, OwnBackbone.of(args))
         for seed, study in itertools.product(args.seeds, args.studies):
-            for kind, methods in kept(study, name, videos, seed, args.work).items():
-                data, _, setting = kind.partition(SETTING)
+            for kind, methods in kept(study, folder_name(data), videos, seed, args.work).items():
+                part, _, setting = kind.partition(SETTING)
                 for method, figures in methods.items():
-                    named = f"{videos.name}, {data}"
+                    named = f"{videos.name}, {part}"
                     rows += results_file.rows_of(named, method, figures, setting=setting or None, seed=seed)
+    packages = ["jax", "flax", "scikit-learn"]
+    if args.publish and set(args.data) <= set(DATA):
+        print_means(rows)
+        results_file.update(NAME, rows, packages)
+        print(write_differences(NAME, compared(), packages))
+    else:
+        print_means(rows + paired_differences(rows, compared([NAMES.get(data, data) for data in args.data])))
+
+
+def print_means(rows: list[dict[str, Any]]) -> None:
+    """Mean and spread over the draws."""
     table: dict[tuple[str, str, str], list[float]] = {}
     for one in rows:
         shown = f"{one['data']} {one.get('setting', '')}"
         table.setdefault((shown, one["method"], one["metric"]), []).append(one["value"])
     for (shown, method, metric), values in table.items():
         print(f"{shown:<76} {method:<42} {metric:<28} {np.mean(values):+.3f} ± {spread(values):.3f}")
-    packages = ["jax", "flax", "scikit-learn"]
-    results_file.update(NAME, rows, packages)
-    print(write_differences(NAME, compared(), packages))
 
 
 if __name__ == "__main__":

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
-from collections.abc import Callable
+import re
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common.own_data import LabelledVideos
 from common.paths import JHMDB_CLIPS, MOBILENET_WEIGHTS, UCF101_FEATURES
+from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.groups import group_numbers
 
-from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
 from jaxret.data.sampling.transforms import Augmentation
 from jaxret.evaluation import Ranking, Reranking, rank_items, reranked
@@ -39,6 +43,7 @@ BACKBONES: dict[str, tuple[str, Any]] = {
     "jhmdb": ("mobilenet-v1", MOBILENET_WEIGHTS),
     "jhmdb-efficientnet": ("efficientnet-lite0", "imagenet"),
 }
+LEAST_CLASSES = 4  # of other data: three are trained on, for one of them is held out in rounds
 Numbers = NDArray[np.int64]
 
 
@@ -82,9 +87,59 @@ class Videos:
         return seen, np.sort(np.concatenate([rng.permutation(own)[:most] for own in of_class]))
 
 
-def open_videos(name: str, cache: Path) -> Videos:
-    """The data of that name, one of DATA; frame vectors of video files are kept in `cache`."""
-    return ucf101() if name == "ucf101" else jhmdb(name, cache)
+@dataclasses.dataclass(frozen=True)
+class OwnBackbone:
+    """What sees the frames of video files that are not named here.
+
+    Attributes:
+      name: of a backbone.
+      weights: "imagenet" or a file.
+      split_column: of a CSV.
+    """
+
+    name: str = "mobilenet-v1"
+    weights: str = str(MOBILENET_WEIGHTS)
+    split_column: str = "split"
+
+    @classmethod
+    def add_options(cls, parser: StudyParser, named: Sequence[str] = DATA) -> None:
+        """Add the options of a program that takes some of DATA, all by default, and data of its user's own."""
+        parser.add_argument(
+            "--data",
+            nargs="+",
+            default=list(named),
+            help=f"{', '.join(named)}, or labelled videos as `jaxret train --data` takes them, which are only printed",
+        )
+        parser.add_setting("--backbone", default=cls.name, help="frozen, for other data than those named")
+        parser.add_setting("--weights", default=cls.weights, help="of --backbone: imagenet or a file")
+        parser.add_setting("--split-column", default=cls.split_column, help="of a CSV of other data")
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> OwnBackbone:
+        """What the command line says."""
+        return cls(args.backbone, args.weights, args.split_column)
+
+
+def open_videos(name: str, cache: Path, own: OwnBackbone = OwnBackbone()) -> Videos:
+    """The data of that name, one of DATA, or another data set; frame vectors of video files are kept in `cache`."""
+    if name == "ucf101":
+        return ucf101()
+    if name in BACKBONES:
+        backbone, weights = BACKBONES[name]
+        found = LabelledVideos.open(str(JHMDB_CLIPS), split_column="split1")
+        return through_backbone(NAMES[name], found, 14, backbone, weights, cache)
+    found = LabelledVideos.open(name, split_column=own.split_column)
+    if len(found.classes) < LEAST_CLASSES:
+        raise SystemExit(f"{name} has {len(found.classes)} classes: {LEAST_CLASSES} are needed, one not to train on")
+    # Two thirds are trained on, as of the named data.
+    return through_backbone(name, found, round(len(found.classes) * 2 / 3), own.name, own.weights, cache)
+
+
+def folder_name(data: str) -> str:
+    """What folders of the work on a data set are called: its name, or of others a number beside their spelling."""
+    if data in DATA:
+        return data
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', data)[-40:].strip('-')}-{zlib.crc32(data.encode()):08x}"
 
 
 def ucf101() -> Videos:
@@ -102,30 +157,34 @@ def ucf101() -> Videos:
     return Videos(NAMES["ucf101"], 10, labels, sources, train, test, lambda: vectors)
 
 
-def jhmdb(name: str, cache: Path) -> Videos:
-    """JHMDB through a frozen backbone with ImageNet weights; HMDB51's official split 1."""
-    dataset = open_dataset(JHMDB_CLIPS, split_column="split1")
-    numbers = [n for n, item in enumerate(dataset.items) if item.split in ("train", "test")]
-    items = [dataset.items[number] for number in numbers]
-    labels = np.unique([str(item.label) for item in items], return_inverse=True)[1].astype(np.int64)
-    sources = np.unique([item.source for item in items], return_inverse=True)[1].astype(np.int64)
-    split = np.array([str(item.split) for item in items])
-    train, test = (np.flatnonzero(split == part) for part in ("train", "test"))
+def through_backbone(
+    name: str, videos: LabelledVideos, seen: int, backbone_name: str, weights: Any, cache: Path
+) -> Videos:
+    """Video files, frames of 224 pixels through a frozen backbone.
+
+    Args:
+      name: what the tables call them.
+      videos: the files.
+      seen: how many classes are trained on.
+      backbone_name, weights: of the backbone.
+      cache: folder of frame vectors.
+    """
 
     @functools.cache  # of another part of the videos they are the same
     def read() -> NDArray[np.float32]:
-        backbone_name, weights = BACKBONES[name]
         backbone = create_backbone(backbone_name, rngs=nnx.Rngs(0))
         load_pretrained(backbone, weights)
         mean = Mean(backbone.embedding_size, rngs=nnx.Rngs(0))
         encoder = VideoEncoder(backbone, mean, Preprocessing(height=224, width=224))
-        features = FrozenFeatures(dataset, encoder, cache, views=1, augment=Augmentation(), seed=0)
+        features = FrozenFeatures(videos.dataset, encoder, cache, views=1, augment=Augmentation(), seed=0)
         if broken := features.prepare(threads=2, show=True):
             raise SystemExit(f"does not read: {broken[0]}")
-        media = features.frame_vectors(numbers)
-        return np.stack([media[number].vectors[0] for number in numbers])
+        media = features.frame_vectors(videos.numbers.tolist())
+        # A longer video is its first chunk.
+        return np.stack([media[number].vectors[0] for number in videos.numbers.tolist()])
 
-    return Videos(NAMES[name], 14, labels, sources, train, test, read)
+    train, test = np.flatnonzero(~videos.test), np.flatnonzero(videos.test)
+    return Videos(name, seen, videos.labels, videos.sources, train, test, read)
 
 
 def unit_means(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
