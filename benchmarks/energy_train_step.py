@@ -32,7 +32,7 @@ from common.timing import disturbed, rows_of_child
 MARK = 1.0  # times our time, at least, of the faster of PyTorch's layouts
 PEER = "PyTorch"
 CONVOLUTIONS = ("cnn-lstm on", "cnn-lstm, end", "moving-digits", "c3d", "conv-lstm")  # of which PyTorch has two layouts
-SLOW = ("c3d", "conv-lstm, triplet")  # seconds a step: as few samples as may be
+SLOW = ("c3d", "conv-lstm, pretrain", "conv-lstm, triplet")  # seconds a step: as few samples as may be
 LEAST_SAMPLES = 3
 
 
@@ -54,12 +54,12 @@ def measure(threads: int, devices: int, names: list[str], samples: int) -> list[
         if name.startswith(CONVOLUTIONS):
             sides[f"{PEER}, channels last"] = step.in_torch(channels_last=True)
         print(f"\n{name}: {step.what}, {cores}")
-        _check_losses(name, sides)
+        check_losses(name, sides)
         rows += _compare(f"{name}: {step.what}", cores, sides, LEAST_SAMPLES if name in SLOW else samples)
     return rows
 
 
-def _check_losses(name: str, sides: dict[str, Any]) -> None:
+def check_losses(name: str, sides: dict[str, Any]) -> None:
     """Refuses sides whose losses of the first three steps differ."""
     losses = {method: [side() for _ in range(3)] for method, side in sides.items()}
     expected = losses["jaxret"]

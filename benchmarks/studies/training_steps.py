@@ -218,31 +218,40 @@ _DIGITS = {"map_channels": 8, "recurrent_channels": 16, "residual_channels": 8, 
 _WHOLE = {"map_channels": 16, "recurrent_channels": 64, "residual_channels": 32, "embedding_size": 256}
 
 
+def _pretraining(model: Any, batch: Arrays, what: str, optimiser: OptimiserConfig) -> TrainingStep:
+    """Of the autoencoder M1, whose loss takes no labels."""
+    objective, inputs = ReconstructionObjective(), {"inputs": batch["inputs"]}
+    return TrainingStep(what, model, objective, optimiser, inputs, lambda: peers.ConvLstmPretraining(model))
+
+
+def _triplets(config: Any, model: Any, batch: Arrays, what: str, optimiser: OptimiserConfig) -> TrainingStep:
+    """Of its encoder alone."""
+    objective, network = config.objective(1.0), model.backbone
+    return TrainingStep(what, network, objective, optimiser, batch, lambda: peers.ConvLstmTriplets(network, objective))
+
+
 def autoencoder_of_digits() -> TrainingStep:
     """conv-lstm on moving digits, its first step: the autoencoder M1."""
-    config, model, batch, what = _conv_lstm(16, 4, 32, **_DIGITS)
-    del batch["labels"]
-    objective = ReconstructionObjective()
-    return TrainingStep(what, model, objective, config.optimiser, batch, lambda: peers.ConvLstmPretraining(model))
+    config, *rest = _conv_lstm(16, 4, 32, **_DIGITS)
+    return _pretraining(*rest, config.optimiser)
 
 
 def triplets_of_digits() -> TrainingStep:
     """And its second: the triplet loss."""
-    config, model, batch, what = _conv_lstm(16, 4, 32, **_DIGITS)
-    objective = config.objective(1.0)
-    network = model.backbone
-    return TrainingStep(
-        what, network, objective, config.optimiser, batch, lambda: peers.ConvLstmTriplets(network, objective)
-    )
+    config, *rest = _conv_lstm(16, 4, 32, **_DIGITS)
+    return _triplets(config, *rest, config.optimiser)
+
+
+def autoencoder_of_videos() -> TrainingStep:
+    """The first step on videos, where a batch has 32 clips; 4 here, and small steps."""
+    config, *rest = _conv_lstm(64, 8, 4, **_WHOLE)
+    return _pretraining(*rest, dataclasses.replace(config.optimiser, learning_rate=_SMALL_RATE))
 
 
 def triplets_of_videos() -> TrainingStep:
-    """The same on videos, where a batch has 32 clips; 4 here, and small steps."""
-    config, model, batch, what = _conv_lstm(64, 8, 4, **_WHOLE)
-    objective = config.objective(1.0)
-    network = model.backbone
-    optimiser = dataclasses.replace(config.optimiser, learning_rate=_SMALL_RATE)
-    return TrainingStep(what, network, objective, optimiser, batch, lambda: peers.ConvLstmTriplets(network, objective))
+    """And the second."""
+    config, *rest = _conv_lstm(64, 8, 4, **_WHOLE)
+    return _triplets(config, *rest, dataclasses.replace(config.optimiser, learning_rate=_SMALL_RATE))
 
 
 STEPS: dict[str, Callable[[], TrainingStep]] = {
@@ -256,6 +265,7 @@ STEPS: dict[str, Callable[[], TrainingStep]] = {
     "image-to-video": lstm_of_shots,
     "conv-lstm on digits, pretrain": autoencoder_of_digits,
     "conv-lstm on digits, triplet": triplets_of_digits,
+    "conv-lstm, pretrain": autoencoder_of_videos,
     "conv-lstm, triplet": triplets_of_videos,
 }
 """What makes the step of each recipe that trains by gradients."""
