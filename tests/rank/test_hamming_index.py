@@ -169,6 +169,15 @@ def test_grows_by_parts(monkeypatch, always_tables):
         index.codes[0] = 0
 
 
+@pytest.mark.parametrize("code_bytes", [1, 8, 64, 100])
+def test_codes_begin_where_a_line_of_the_cache_does(code_bytes):
+    index = HammingIndex(code_bytes)
+    for count in (3, 1, 5000):
+        index.add(np.full((count, code_bytes), count % 256, np.uint8))
+        assert index.codes.ctypes.data % 64 == 0
+    assert index.codes[:, 0].tolist() == [3] * 3 + [1] + [5000 % 256] * 5000
+
+
 def test_k_reaches_into_the_tail(always_tables):
     codes = np.arange(12, dtype=np.uint8)[:, None]
     index = HammingIndex(1)
