@@ -3,6 +3,7 @@
     pip install -e '.[bench]'
     python benchmarks/speed_backbones.py            # some 3 minutes
     python benchmarks/speed_backbones.py --single   # single frames alone, in half a minute
+    python benchmarks/speed_backbones.py --single --torch   # and torch.compile's (torch, a C++ compiler), in two
     python benchmarks/speed_backbones.py --quick    # fewer samples; writes no file
 
 Both sides hold the same weights (random ones: speed does not depend on them) and run in turn in one process; their
@@ -10,7 +11,9 @@ embeddings are compared in the same run. Ours takes uint8 frames and normalises 
 that are normalised and laid out for it beforehand. The ONNX model has its batch norms folded into the convolutions,
 as an exporter leaves it. Both are given arrays and nothing else, as in a search by programs that are kept: Flax takes
 half a millisecond to walk through a module. "as usually written" is the same module with XLA's own convolutions over
-the whole batch. "to compile" is the time of a program's first call in a process, without what JAX keeps on disk.
+the whole batch. "to compile" is what must be waited for before the first frame: until a program is traced and compiled,
+without what JAX keeps on disk; until onnxruntime has made a session of a file in memory and optimised it, for frames of
+any number; for torch.compile, of frames as onnxruntime takes them, the first call, without what PyTorch keeps.
 Each number of threads, up to the cores of this process, runs in a process of its own that is bound to as many.
 """
 
@@ -28,9 +31,10 @@ from common.timing import rows_of_child
 
 SHAPE = (16, 224, 224, 3)
 SINGLE = (1, 224, 224, 3)
+TORCH = "PyTorch, compiled"
 
 
-def measure(threads: int, samples: int, shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
+def measure(threads: int, samples: int, shapes: Sequence[tuple[int, ...]], torch: bool) -> list[dict[str, Any]]:
     """Rows of one number of threads and of frames of some shapes; this process is bound to as many cores."""
     import jax
     import jax.numpy as jnp
@@ -62,7 +66,9 @@ def measure(threads: int, samples: int, shapes: Sequence[tuple[int, ...]]) -> li
     networks = {"mobilenet-v1": onnx_networks.mobilenet, "efficientnet-lite0": onnx_networks.lite0}
     for name, in_onnx in networks.items():
         net = create_backbone(name, rngs=nnx.Rngs(0))
-        session = onnxruntime.InferenceSession(in_onnx(net, SHAPE[1]), options, providers=["CPUExecutionProvider"])
+        file, start = in_onnx(net, SHAPE[1]), time.perf_counter()
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        seconds_of_session = time.perf_counter() - start
         for shape in shapes:
             frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
             on_device = jnp.asarray(frames)
@@ -73,7 +79,13 @@ def measure(threads: int, samples: int, shapes: Sequence[tuple[int, ...]]) -> li
 
             ours, seconds = compiled(net, on_device)
             functions: dict[str, Callable[[], Any]] = {"onnxruntime": peer, "jaxret": ours}
-            difference = np.abs(peer() - functions["jaxret"]()).max() / np.abs(peer()).max()
+            to_compile = {"onnxruntime": seconds_of_session, "jaxret": seconds}
+            if torch:
+                functions[TORCH], to_compile[TORCH] = compiled_by_torch(name, net, normalised, threads)
+            expected = peer()
+            difference = max(
+                float(np.abs(run() - expected).max() / np.abs(expected).max()) for run in functions.values()
+            )
             if shape == SHAPE:
                 chooser, dispatch.runs_on_cpu = dispatch.runs_on_cpu, lambda: False
                 functions["JAX as usually written"], _ = compiled(net, on_device)
@@ -82,8 +94,9 @@ def measure(threads: int, samples: int, shapes: Sequence[tuple[int, ...]]) -> li
             print(f"\n{data}, {setting}; largest relative difference from onnxruntime {difference:.1e}")
             if not difference < 1e-4:
                 raise SystemExit(f"the embeddings differ by {difference}")
-            rows.append(row(data, "jaxret", "seconds to compile", seconds, setting=setting))
-            print(f"  compiled in {seconds:.1f} s")
+            for method, seconds in to_compile.items():
+                rows.append(row(data, method, "seconds to compile", seconds, setting=setting))
+                print(f"  {method:24} compiled in {seconds:.2f} s")
             times = in_turn(functions, samples)
             for method, timing in times.items():
                 rows.append(row(data, method, "ms", timing.median * 1e3, setting=setting))
@@ -96,29 +109,51 @@ def measure(threads: int, samples: int, shapes: Sequence[tuple[int, ...]]) -> li
     return rows
 
 
+def compiled_by_torch(name: str, net: Any, frames: Any, threads: int) -> tuple[Callable[[], Any], float]:
+    """torch.compile's network on these frames, and the seconds that its first call took."""
+    import torch
+    from peers import torch_networks
+
+    torch.set_num_threads(threads)
+    torch.compiler.reset()
+    in_torch = {"mobilenet-v1": torch_networks.mobilenet_of, "efficientnet-lite0": torch_networks.lite0_of}[name]
+    program, inputs = torch.compile(in_torch(net, SHAPE[1]).eval(), dynamic=False), torch.from_numpy(frames)
+
+    @torch.inference_mode()
+    def run() -> Any:
+        return program(inputs).numpy()
+
+    with torch._inductor.config.patch(force_disable_caches=True):
+        start = time.perf_counter()
+        run()
+        return run, time.perf_counter() - start
+
+
 def main() -> None:
     """Measures, prints, and without --quick renews its rows of benchmarks/results/speed_backbones.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer samples, no file")
     parser.add_argument("--single", action="store_true", help="single frames alone")
+    parser.add_argument("--torch", action="store_true", help="torch.compile beside")
+    parser.add_argument("--cores", type=int, choices=(1, 2), help="one number of threads (default: up to all cores)")
     parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)  # what the child processes are told
     arguments = parser.parse_args()
     samples = 5 if arguments.quick else 15
     if arguments.threads:
-        rows = measure(arguments.threads, samples, (SINGLE,) if arguments.single else (SHAPE, SINGLE))
+        shapes = (SINGLE,) if arguments.single else (SHAPE, SINGLE)
+        rows = measure(arguments.threads, samples, shapes, arguments.torch)
         print(json.dumps(rows), file=sys.stderr)
         return
     cores = len(os.sched_getaffinity(0))
     rows = []
-    for threads in sorted({1, min(2, cores), cores}):
-        flags = [f"--{name}" for name in ("quick", "single") if getattr(arguments, name)]
+    for threads in sorted({1, min(2, cores), cores}) if arguments.cores is None else [arguments.cores]:
+        flags = [f"--{name}" for name in ("quick", "single", "torch") if getattr(arguments, name)]
         rows += rows_of_child(__file__, threads, *flags)
     if not arguments.quick:
         from common import results_file
 
-        print(
-            "\nwrote", results_file.update("speed_backbones", rows, packages=["jax", "jaxlib", "flax", "onnxruntime"])
-        )
+        packages = ["jax", "jaxlib", "flax", "onnxruntime", *(["torch"] if arguments.torch else [])]
+        print("\nwrote", results_file.update("speed_backbones", rows, packages))
 
 
 if __name__ == "__main__":

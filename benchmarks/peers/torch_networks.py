@@ -1,4 +1,4 @@
-"""The two encoders of system 1 in plain PyTorch, with the weights of ours: what the resource table compares with.
+"""The backbones and the two encoders of system 1 in plain PyTorch, with the weights of ours.
 
 Inputs are pixels that were normalised beforehand, channels first. Modules are in evaluation mode.
 """
@@ -66,6 +66,31 @@ def mobilenet_of(network: Any, size: int) -> nn.Sequential:
         layers += [nn.ZeroPad2d(pads)] if any(pads) else []
         layers += [*convolution_of(layer), nn.ReLU6(inplace=True)]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+def lite0_of(network: Any, size: int) -> nn.Sequential:
+    """An `EfficientNetLite0` for images (B, C, size, size), to its embedding."""
+
+    def layer(module: Any, *activation: nn.Module) -> list[nn.Module]:
+        nonlocal size
+        pads, size = zeros_around(module, size)
+        return [*([nn.ZeroPad2d(pads)] if any(pads) else []), *convolution_of(module), *activation]
+
+    layers = layer(network.stem, nn.ReLU6(inplace=True))
+    for block in network.blocks:
+        within = [] if block.expand is None else layer(block.expand, nn.ReLU6(inplace=True))
+        within += [*layer(block.depthwise, nn.ReLU6(inplace=True)), *layer(block.project)]
+        layers.append((Residual if block.residual else nn.Sequential)(*within))
+    layers += layer(network.last, nn.ReLU6(inplace=True))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+class Residual(nn.Sequential):
+    """Layers whose input is added to their output."""
+
+    def forward(self, maps: torch.Tensor) -> torch.Tensor:
+        """(B, C, H, W) to the same."""
+        return maps + super().forward(maps)
 
 
 def lstm_of(temporal: Any) -> nn.LSTM:
