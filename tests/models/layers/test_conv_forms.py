@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reference import image_networks as twin
 
 from jaxret.models.layers import dispatch as conv_forms
-from jaxret.models.layers.cpu import conv2d
+from jaxret.models.layers.cpu import conv2d, depthwise
 
 FEW = settings(max_examples=25, deadline=None)
 
@@ -65,6 +65,37 @@ def test_depthwise_convolution_equals_the_twin():
         np.testing.assert_allclose(ours, twin.depthwise(x, kernel, strides, pads), atol=1e-4)
 
     check()
+
+
+@pytest.mark.parametrize(("window", "channels"), [((5, 5), 500), ((3, 3), 1000), ((7,), 2000), ((2, 3, 3), 401)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_channels_of_a_large_kernel_in_blocks_are_those_of_the_twin(window, channels, stride):
+    rng = np.random.default_rng(channels)
+    kernel = rng.normal(size=(*window, channels)).astype(np.float32)
+    blocks = depthwise._blocks(kernel)
+    assert len(blocks) > 1
+    assert [channel for block in blocks for channel in range(channels)[block]] == list(range(channels))
+    assert all(kernel[..., block].nbytes <= depthwise._BYTES_OF_KERNEL for block in blocks)
+    x = rng.normal(size=(2, *(6,) * len(window), channels)).astype(np.float32)
+    strides = (stride,) * len(window)
+    pads = conv_forms.output_padding("SAME", x.shape[1:-1], window, strides)
+    ours = jax.jit(lambda x, k: conv_forms.depthwise_convolve(x, k, strides=strides))(x, kernel)
+    np.testing.assert_allclose(ours, twin.depthwise(x, kernel, strides, pads), atol=1e-4)
+    upstream = rng.normal(size=ours.shape).astype(np.float32)
+
+    def library(x, k):
+        return conv_forms._library_convolution(x, k[..., None, :], strides, pads, groups=channels)
+
+    forms = (lambda x, k: conv_forms.depthwise_convolve(x, k, strides=strides)), library
+    found, expected = (jax.jit(lambda x, k, form=form: jax.vjp(form, x, k)[1](upstream))(x, kernel) for form in forms)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_small_kernels_stay_whole():
+    assert depthwise._blocks(np.zeros((3, 3, 512), np.float32)) == [slice(0, 512)]
+    assert depthwise._blocks(np.zeros((5, 5, 240), np.float32)) == [slice(0, 240)]
+    assert depthwise._blocks(np.zeros((3, 3, 0), np.float32)) == [slice(0, 0)]
 
 
 @pytest.mark.parametrize("wide", [1, 2, 3, 4, 5])
