@@ -112,10 +112,18 @@ def _seconds_of_others() -> float:
     return ticks / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
+def _kept_programs(threads: int) -> dict[str, str]:
+    """The variable that names the folder of compiled programs, where it is set."""
+    name = "JAX_COMPILATION_CACHE_DIR"
+    folder = os.environ.get(name)
+    return {name: os.path.join(folder, f"threads-{threads}")} if folder else {}
+
+
 def rows_of_child(script: str, threads: int, *options: str) -> list[dict[str, Any]]:
     """The rows of `script --threads N OPTIONS`, run in a process of its own that is bound to as many cores.
 
-    The script prints them as JSON, the last line on its standard error.
+    The script prints them as JSON, the last line on its standard error. Programs that JAX keeps are those of as many
+    threads: it would give a process on two cores what was compiled for one, which runs on one.
 
     Raises:
       SystemExit: it failed; the message is what it wrote there.
@@ -125,7 +133,7 @@ def rows_of_child(script: str, threads: int, *options: str) -> list[dict[str, An
     os.sched_setaffinity(0, sorted(cores)[-threads:])
     try:
         command = [sys.executable, script, "--threads", str(threads), *options]
-        child = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+        child = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=os.environ | _kept_programs(threads))
     finally:
         os.sched_setaffinity(0, cores)
     if child.returncode:

@@ -41,8 +41,8 @@ def keep_compiled_programs() -> Path | None:
     """Tell JAX to keep compiled programs, unless it is imported already, or the user told it something else.
 
     What a command that was killed, or a full disk, left half-written there is removed first. The folder is one for each
-    kind of processor. It must belong to the user and be closed to others: what lies in it is
-    run. Where that cannot be had, or nothing can be written, nothing is kept.
+    kind of processor and number of its cores that may be used. It must belong to the user and be closed to others: what
+    lies in it is run. Where that cannot be had, or nothing can be written, nothing is kept.
 
     Returns:
       The folder; None where nothing is kept by this call.
@@ -120,9 +120,14 @@ def _remove_half_written(folder: Path) -> None:
 
 
 def _processor() -> str:
-    """A name for this kind of processor: programs are compiled for the instructions that it has."""
+    """A name for this kind of processor and the cores that may be used.
+
+    Programs are compiled for the instructions that it has, and their operations shared among as many threads as there
+    are cores. JAX looks at neither: a program that was compiled for one core would run on one ever after.
+    """
     machine = os.uname().machine
-    told = [machine]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    told = [machine, str(cores)]
     with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
         kinds = ("model name", "flags", "Features", "CPU part")
         told += sorted({line for line in lines if line.startswith(kinds)})

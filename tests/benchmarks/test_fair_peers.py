@@ -17,7 +17,7 @@ import pytest
 import resources
 import speed_rank
 from common.results_file import rows_of
-from common.timing import with_share_of_others
+from common.timing import rows_of_child, with_share_of_others
 from studies.rank_speed import measuring
 from studies.rank_speed.cells import Cell
 from studies.rank_speed.searches import Items
@@ -71,6 +71,20 @@ def test_two_threads_alone_go_on_from_one_thread_of_the_same_processor(tmp_path:
     assert energy_train_step.stored_of_one_thread(path, "this") == []
     path.write_text(json.dumps({"calls": calls, "rows": rows}))
     assert energy_train_step.stored_of_one_thread(path, "this") == rows[:1]
+
+
+def test_processes_of_several_numbers_of_cores_share_no_compiled_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, os, sys; print(json.dumps([os.environ.get('JAX_COMPILATION_CACHE_DIR')]), file=sys.stderr)"
+    )
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    assert rows_of_child(str(script), 1) == [None]
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "kept")
+    assert rows_of_child(str(script), 1) == [os.path.join("kept", "threads-1")]
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "kept"
 
 
 def test_fewer_queries_are_of_the_same_items_and_results() -> None:

@@ -48,6 +48,25 @@ def test_programs_are_kept_in_the_users_cache_folder(unset, tmp_path):
     assert stat.S_IMODE((folder / "programs").stat().st_mode) == 0o700
 
 
+TWO_CORES = """
+import os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])])
+from jaxret.cli.compilation_cache import keep_compiled_programs
+keep_compiled_programs()
+import jax, jax.numpy as jnp
+program = jax.jit(lambda x: jnp.tanh(jnp.sin(x) * jnp.cos(x))).lower(jnp.ones((256, 65536))).compile()
+print('outer_dimension_partitions":["2"]' in program.as_text())
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_what_was_compiled_for_one_core_is_not_run_on_two(unset, tmp_path):
+    for cores, shared in ((1, "False"), (2, "True"), (1, "False")):
+        done = subprocess.run([sys.executable, "-c", TWO_CORES, str(cores)], capture_output=True, text=True, check=True)
+        assert done.stdout == f"{shared}\n"
+    assert len(list((tmp_path / "cache" / "jaxret" / "compiled").iterdir())) == 2
+
+
 def test_without_the_variable_of_xdg_it_is_in_the_home(unset, tmp_path):
     for path in ("", "relative"):  # which the specification says to pass over
         unset.setenv("XDG_CACHE_HOME", path)
