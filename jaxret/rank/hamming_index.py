@@ -127,12 +127,13 @@ class HammingIndex:
         Raises:
             TypeError, ValueError: as `hamming_topk`; ValueError also where the index is empty.
         """
-        queries, workers = self._check(query_codes, threads)
-        count = check_k(k, len(self))
-        if not self._tables_pay(len(queries), count, 0, workers):
-            ids, distances = nearest_codes(queries, self._stored, count, workers)
+        queries = self._check(query_codes)
+        count = check_k(k, len(self._stored))
+        if not self._tables_pay(len(queries), count, 0, threads):
+            ids, distances = nearest_codes(queries, self._stored, count, threads)
             _all_done(queries, progress)
             return IndexedResult(ids, distances, self._compared_with_all(queries))
+        workers = check_threads(threads)
         tables = self._built(workers)
         tail = self._stored[len(tables.codes) :]
         width = min(count, len(tables.codes))
@@ -167,12 +168,13 @@ class HammingIndex:
         Raises:
             TypeError, ValueError: as `hamming_within`; ValueError also where the index is empty.
         """
-        queries, workers = self._check(query_codes, threads)
+        queries = self._check(query_codes)
         bits = min(check_radius(radius), 8 * self._code_bytes)
-        if not self._tables_pay(len(queries), 0, bits, workers):
-            scan = hamming_within(queries, self._stored, bits, threads=workers)
+        if not self._tables_pay(len(queries), 0, bits, threads):
+            scan = hamming_within(queries, self._stored, bits, threads=threads)
             _all_done(queries, progress)
             return IndexedRadiusResult(scan.offsets, scan.ids, scan.distances, self._compared_with_all(queries))
+        workers = check_threads(threads)
         tables = self._built(workers)
         tail = self._stored[len(tables.codes) :]
         counts, ids, distances, candidates = _search(tables, queries, 0, bits, workers, progress)
@@ -228,16 +230,18 @@ class HammingIndex:
         index._tables = SubstringTables(arrays["codes"], bounds, arrays["bucket_offsets"], arrays["bucket_ids"])
         return index
 
-    def _check(self, query_codes: Any, threads: int | None) -> tuple[CodeMatrix, int]:
+    def _check(self, query_codes: Any) -> CodeMatrix:
         queries, stored = as_codes(query_codes, "query_codes", single=True), self._stored
         if not len(stored):
             raise ValueError("the index is empty: add codes before searching")
         check_same_width(queries, stored, "bytes a code")
-        return queries, check_threads(threads)
+        return queries
 
     def _compared_with_all(self, queries: CodeMatrix) -> NDArray[np.int64]:
         """The codes compared with each query by a scan."""
-        return np.array(len(self._stored)).repeat(len(queries))  # half a microsecond sooner than to fill an empty array
+        candidates = np.empty(len(queries), np.int64)
+        candidates[...] = len(self._stored)
+        return candidates
 
     def _built(self, threads: int, whole: bool = False) -> SubstringTables:
         """The tables, built again where too many codes (or with `whole`, any) are not in them."""
@@ -248,17 +252,18 @@ class HammingIndex:
             self._verdicts = {}
         return self._tables
 
-    def _tables_pay(self, queries: int, k: int, radius: int, threads: int) -> bool:
+    def _tables_pay(self, queries: int, k: int, radius: int, threads: int | None) -> bool:
         """Whether the tables are expected to answer so many queries sooner than a scan does."""
-        if len(self) * -(-self._code_bytes // 8) <= SCANNED_WORDS:
-            return False
-        tables = self._built(threads)
+        if len(self._stored) * -(-self._code_bytes // 8) <= SCANNED_WORDS:
+            return False  # and all that is checked for tables alone is left to them: it would show in such a scan
+        workers = check_threads(threads)
+        tables = self._built(workers)
         # One verdict holds for numbers of queries, and for k, that are less than twice apart: the smallest's.
         at_once, k = 1 << queries.bit_length() >> 1, 1 << k.bit_length() >> 1
         pay = self._verdicts.get((at_once, k, radius))
         if pay is None:
             scan = scan_cost(len(tables.codes), self._code_bytes, at_once)
-            tabled = _sampled_cost(tables, at_once, k, radius, threads) + call_cost(at_once)
+            tabled = _sampled_cost(tables, at_once, k, radius, workers) + call_cost(at_once)
             pay = self._verdicts[at_once, k, radius] = tabled < scan
         return pay
 
