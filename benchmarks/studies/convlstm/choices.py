@@ -47,7 +47,6 @@ CHANGED: Mapping[str, dict[str, Any]] = {
     "pixels by each clip": {"standardise_by": "clip"},
     "pixels by all clips": {"standardise_by": "data"},
     PAPER_CHOICE: _PAPER,
-    f"{PAPER_CHOICE}, in the margin's unit": {**_PAPER, "loss_unit": "margin"},
 }
 _SAME = {DIGIT_CHOICES: "pixels by all clips", JHMDB_CHOICES: "pixels by each clip"}  # as the default
 

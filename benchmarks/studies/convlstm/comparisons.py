@@ -53,7 +53,6 @@ CHOICES = (
     "pixels by each clip",
     "pixels by all clips",
     PAPER_CHOICE,
-    f"{PAPER_CHOICE}, in the margin's unit",
 )
 """What is tried in the place of a default of the triplet step."""
 
