@@ -58,6 +58,7 @@ CHOICES = (
 
 Row = Mapping[str, Any]
 _VIDEOS, _ABLATIONS, _COPIES, _WALK = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates", "RGB-D walk"
+_LARGER = "JHMDB at 64 x 64, 6 classes"
 _MODELS = ("M1", "M2", "M3")
 
 
@@ -97,6 +98,11 @@ def compared() -> Iterator[Comparison]:
         yield Comparison(_VIDEOS, "M3", f"three steps, less two{beside}", three, two)
         yield Comparison(_VIDEOS, "M3", f"four steps, less three{beside}", four, three)
         yield Comparison(_VIDEOS, "M3", f"four steps, less two{beside}", four, two)
+    for setting in (TWO_STEPS, THUMBNAIL, SECOND_PASS, FOUR_STEPS_THUMBNAIL):
+        ours = (_LARGER, "M3", setting)
+        yield Comparison(_LARGER, "M3", f"{setting}, less 32 x 32", ours, (_ABLATIONS, "M3", setting))
+        yield Comparison(_LARGER, "M3", f"{setting}, less untrained", ours, (_LARGER, "M3", f"{UNTRAINED}, Bi-DTW"))
+        yield Comparison(_LARGER, "M3", f"{setting}, less SIFT words", ours, (_VIDEOS, "SIFT words", "cosine"))
     step = "triplet step"
     for data in (DIGIT_CHOICES, JHMDB_CHOICES):
         for choice in CHOICES:
