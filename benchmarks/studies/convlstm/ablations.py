@@ -12,9 +12,11 @@ from studies.convlstm.comparisons import (
     THREE_STEPS,
     THREE_STEPS_THUMBNAIL,
     THUMBNAIL,
+    TRIPLETS_ALONE,
+    TRIPLETS_THUMBNAIL,
     TWO_STEPS,
 )
-from studies.convlstm.data import ClipData, at_64_pixels
+from studies.convlstm.data import ClipData, at_recipe_sizes
 from studies.convlstm.protocol import MEASURES, encode_data
 from studies.convlstm.runs import FOUR_STEPS
 from studies.convlstm.study import PLANE, Study, ordered
@@ -29,8 +31,8 @@ __all__ = [
     "after_two_steps",
     "copies_of",
     "on_every_draw",
-    "pixels_of",
     "plain_of",
+    "recipe_sizes_of",
     "reconstructions_of",
     "scratch_of",
     "thumbnails_of",
@@ -163,17 +165,15 @@ def scratch_of(study: Study, seed: int) -> None:
         study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
 
 
-def pixels_of(study: Study, seed: int) -> None:
-    """M3 on frames of twice the height and width: untrained, after two steps and after four."""
-    data = at_64_pixels(study.data("jhmdb", seed))
-    for setting, found in study.untrained(ABLATED, data, data, seed).items():
-        study.add(data.name, PLANE[ABLATED], f"{setting}, Bi-DTW", seed, found)
-    for steps, settings in (
-        (FOUR_STEPS[:2], (TWO_STEPS, THUMBNAIL)),
-        (FOUR_STEPS, (SECOND_PASS, FOUR_STEPS_THUMBNAIL)),
-    ):
-        run = study.train(data, ABLATED, seed, steps=steps, like=FOUR_STEPS[:2])
-        with_and_without_thumbnail(study, run, data, (PLANE[ABLATED], data.name), seed, settings)
+def recipe_sizes_of(study: Study, seed: int) -> None:
+    """M1 after the triplet step alone at the recipe's own sizes, and at those of this benchmark for as many updates."""
+    small = dataclasses.replace(study.data("jhmdb", seed), name="JHMDB small, 6 classes", epochs=3)
+    for data in (at_recipe_sizes(small), small):
+        what = f"{data.name}: triplet step"
+        for setting, found in study.untrained("m1", data, data, seed).items():
+            study.add(what, "M1", f"{setting}, Bi-DTW", seed, found)
+        run = study.train(data, "m1", seed, steps=("triplet",), like=())
+        with_and_without_thumbnail(study, run, data, ("M1", what), seed, (TRIPLETS_ALONE, TRIPLETS_THUMBNAIL))
 
 
 def ablated(study: Study, seed: int, architecture: str = ABLATED) -> tuple[ClipData, str, str]:
