@@ -31,8 +31,6 @@ did not train query all, as they are and played backwards. mAP is the mean of i 
 - `ablations`: of M3 on JHMDB: the steps one after the other, and ways of ranking; `plain`: three steps, a plain second
   pass in the place of the challenging one; `scratch`: the same without pre-training, and with that of the labelled
   videos alone.
-- `recipe-sizes`: M1 on JHMDB at the recipe's own sizes, 8 frames of 64 x 64 and ConvLSTMs of 64, 32 and 16 channels,
-  and at these small ones, after some 70 updates of the triplet step and no other.
 - `choices`: of the triplet step on digits and on training videos of JHMDB: rate, warm-up, mining and normalisation
   by validation videos, and `conv-lstm-paper` for as many updates.
 - `full`: the paper's sizes.
@@ -60,7 +58,6 @@ from studies.convlstm.ablations import (
     copies_of,
     on_every_draw,
     plain_of,
-    recipe_sizes_of,
     reconstructions_of,
     scratch_of,
     thumbnails_of,
@@ -101,7 +98,6 @@ STUDIES: dict[str, Callable[[Study], None]] = {
     "reconstructions": after_two_steps("reconstructions", reconstructions_of),
     "plain": on_every_draw("plain", "jhmdb", plain_of),
     "scratch": on_every_draw("scratch", "jhmdb", scratch_of),
-    "recipe-sizes": on_every_draw("recipe-sizes", "jhmdb", recipe_sizes_of),
     "choices": choices,
     "full": full,
 }

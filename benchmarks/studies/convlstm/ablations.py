@@ -12,11 +12,9 @@ from studies.convlstm.comparisons import (
     THREE_STEPS,
     THREE_STEPS_THUMBNAIL,
     THUMBNAIL,
-    TRIPLETS_ALONE,
-    TRIPLETS_THUMBNAIL,
     TWO_STEPS,
 )
-from studies.convlstm.data import ClipData, at_recipe_sizes
+from studies.convlstm.data import ClipData
 from studies.convlstm.protocol import MEASURES, encode_data
 from studies.convlstm.runs import FOUR_STEPS
 from studies.convlstm.study import PLANE, Study, ordered
@@ -32,7 +30,6 @@ __all__ = [
     "copies_of",
     "on_every_draw",
     "plain_of",
-    "recipe_sizes_of",
     "reconstructions_of",
     "scratch_of",
     "thumbnails_of",
@@ -163,17 +160,6 @@ def scratch_of(study: Study, seed: int) -> None:
     for setting, folder in ended.items():
         encoded = encode_data(without_thumbnail(load_encoder(folder)), study.media(data, seed))
         study.add(what, name, setting, seed, ordered(encoded, "bi-dtw"), PAPER_ABLATIONS.get(setting, ()))
-
-
-def recipe_sizes_of(study: Study, seed: int) -> None:
-    """M1 after the triplet step alone at the recipe's own sizes, and at those of this benchmark for as many updates."""
-    small = dataclasses.replace(study.data("jhmdb", seed), name="JHMDB small, 6 classes", epochs=3)
-    for data in (at_recipe_sizes(small), small):
-        what = f"{data.name}: triplet step"
-        for setting, found in study.untrained("m1", data, data, seed).items():
-            study.add(what, "M1", f"{setting}, Bi-DTW", seed, found)
-        run = study.train(data, "m1", seed, steps=("triplet",), like=())
-        with_and_without_thumbnail(study, run, data, ("M1", what), seed, (TRIPLETS_ALONE, TRIPLETS_THUMBNAIL))
 
 
 def ablated(study: Study, seed: int, architecture: str = ABLATED) -> tuple[ClipData, str, str]:

@@ -22,8 +22,6 @@ __all__ = [
     "THREE_STEPS_THUMBNAIL",
     "THUMBNAIL",
     "THUMBNAIL_ALONE",
-    "TRIPLETS_ALONE",
-    "TRIPLETS_THUMBNAIL",
     "TWO_STEPS",
     "UNTRAINED",
     "UNTRAINED_THUMBNAIL",
@@ -41,9 +39,6 @@ THREE_STEPS_THUMBNAIL = "three steps, and a thumbnail beside"
 SECOND_PASS = "pre-training, triplet loss, challenging second pass"
 FOUR_STEPS_THUMBNAIL = "four steps, and a thumbnail beside"
 """Settings of the rows of ablations."""
-TRIPLETS_ALONE = "triplet loss alone"
-TRIPLETS_THUMBNAIL = "triplet loss alone, and a thumbnail beside"
-"""The same of what was not pre-trained."""
 DIGIT_CHOICES = "moving digits, 16 x 16: choices of the triplet step"
 JHMDB_CHOICES = "JHMDB, 6 classes, training videos, 32 x 32: choices of the triplet step"
 DEFAULT_CHOICE = "as by default"
@@ -63,7 +58,6 @@ CHOICES = (
 
 Row = Mapping[str, Any]
 _VIDEOS, _ABLATIONS, _COPIES, _WALK = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates", "RGB-D walk"
-_RECIPE_SIZES, _SMALL = "JHMDB at recipe sizes, 6 classes", "JHMDB small, 6 classes"
 _MODELS = ("M1", "M2", "M3")
 
 
@@ -103,12 +97,6 @@ def compared() -> Iterator[Comparison]:
         yield Comparison(_VIDEOS, "M3", f"three steps, less two{beside}", three, two)
         yield Comparison(_VIDEOS, "M3", f"four steps, less three{beside}", four, three)
         yield Comparison(_VIDEOS, "M3", f"four steps, less two{beside}", four, two)
-    for setting, untrained in ((TRIPLETS_ALONE, UNTRAINED), (TRIPLETS_THUMBNAIL, UNTRAINED_THUMBNAIL)):
-        ours, smaller = ((f"{data}: triplet step", "M1", setting) for data in (_RECIPE_SIZES, _SMALL))
-        before = (f"{_RECIPE_SIZES}: triplet step", "M1", f"{untrained}, Bi-DTW")
-        yield Comparison(_RECIPE_SIZES, "M1", f"{setting}, less the small sizes", ours, smaller)
-        yield Comparison(_RECIPE_SIZES, "M1", f"{setting}, less {untrained}", ours, before)
-        yield Comparison(_RECIPE_SIZES, "M1", f"{setting}, less SIFT words", ours, (_VIDEOS, "SIFT words", "cosine"))
     step = "triplet step"
     for data in (DIGIT_CHOICES, JHMDB_CHOICES):
         for choice in CHOICES:

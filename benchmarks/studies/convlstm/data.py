@@ -25,7 +25,6 @@ from jaxret.files import write_atomically
 
 __all__ = [
     "ClipData",
-    "at_recipe_sizes",
     "digits_data",
     "jhmdb_data",
     "near_duplicate_data",
@@ -106,16 +105,6 @@ def jhmdb_data(source: Path, work: Path, *, seed: int) -> ClipData:
     paths = [write_table(work / f"{name}.csv", chosen) for name, chosen in tables.items()]
     settings = {"frames": 4, "chunk_seconds": 0.4}
     return ClipData("JHMDB, 6 classes", paths[0], "split", settings, 5, 1, _named_tests, paths[1])
-
-
-def at_recipe_sizes(jhmdb: ClipData) -> ClipData:
-    """The same videos at the sizes that `jaxret train conv-lstm` takes by itself: 8 frames of 64 x 64 pixels in 2 s.
-
-    A video of JHMDB lasts 0.5 to 1.3 s, and so is one clip: of 6 or 7 batches an epoch, 12 make some 70 updates.
-    """
-    own: dict[str, Any] = {"image_size": 64, "frames": 8, "chunk_seconds": 2.0}
-    own |= dict.fromkeys(("embedding_size", "map_channels", "recurrent_channels", "residual_channels"))
-    return dataclasses.replace(jhmdb, name="JHMDB at recipe sizes, 6 classes", settings=own, epochs=12)
 
 
 def digits_data(work: Path, *, seed: int) -> ClipData:
