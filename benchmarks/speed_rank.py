@@ -11,12 +11,12 @@ A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number o
 held to the set by JAXRET_SIMD, faiss by FAISS_SIMD_LEVEL, NumPy by NPY_DISABLE_CPU_FEATURES, and OpenBLAS, which they
 and scikit-learn use, by OPENBLAS_CORETYPE; each is asked what it took, and nothing is measured where that is another.
 usearch and numba take what the processor has. faiss's lowest level counts bits by an instruction that our "portable"
-does without: its like is "sse4". Ours and the peers run in turn, short calls several times in each; the shortest of all
-counts, on one thread in processor time, which a busy machine stretches less; of several threads every second number of
-queries, after those of the method before have come to rest, and without the cells in which a peer took longer than on
-one, or other programs had more than 3 % of the processors: these are left to the next call. All are exact, and compared
-in the same run. A peer that took longer for fewer queries of the same items than another takes for all of them is not
-tried.
+does without: its like is "sse4". Ours and the peers run in turn, short calls several times in each. On one thread the
+median of a turn's calls and the shortest of the turns counts, in processor time, which a busy machine stretches less;
+of several threads the shortest call, of every second number of queries, after those of the method before have come to
+rest, and without the cells in which a peer took longer than on one, or other programs had more than 3 % of the
+processors: these are left to the next call. All are exact, and compared in the same run. A peer that took longer for
+fewer queries of the same items than another takes for all of them is not tried.
 
 Cells are kept in runs/speed_rank. From them come benchmarks/results/speed_rank_cells.json, every time in
 nanoseconds a query; speed_rank.json, the worst cell and the median of each level; and the maps, red below 1. A call

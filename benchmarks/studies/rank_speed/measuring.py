@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,9 +35,11 @@ def measure(cell: Cell, items: Items, seconds: float, fewer: Mapping[str, float]
     No other sign tells: a peer that is slow by the query, because a call costs it much, may be the fastest with many.
 
     On one thread it is the processor time of the process, which other programs on the machine hardly move; on several
-    the time on the clock. Each method is called once before, and its distances compared with ours. Short calls follow
-    each other, as a program makes them: the gallery is where they leave it in the caches, not where the galleries of
-    peers have pushed it, which takes several calls to undo.
+    the time on the clock. Of the calls of a turn the median counts, and of the turns the shortest: on a virtual machine
+    the clock of a process jumps now and then, and one call in many thousands has taken a third of its time. Each method
+    is called once before, and its distances compared with ours. Short calls follow each other, as a program makes them:
+    the gallery is where they leave it in the caches, not where the galleries of peers have pushed it, which takes
+    several calls to undo.
 
     Args:
       cell: what to measure.
@@ -72,12 +75,15 @@ def measure(cell: Cell, items: Items, seconds: float, fewer: Mapping[str, float]
     methods = {name: search for name, search in methods.items() if best[name] < slow or name == "jaxret"}
     if cell.threads > 1:
         return best | _steady_times(methods, cell, queries, items)
+    best |= dict.fromkeys(methods, np.inf)
     end, rounds = time.perf_counter() + seconds, 0
     while rounds < LEAST_ROUNDS or time.perf_counter() < end:
         for name, search in methods.items():
             call, turn = _call(search, queries, items, cell), time.perf_counter() + TURN_SECONDS
+            times = [_timed(clock, call)]
             while time.perf_counter() < turn:
-                best[name] = min(best[name], _timed(clock, call))
+                times.append(_timed(clock, call))
+            best[name] = min(best[name], statistics.median(times))
         rounds += 1
     return best
 
