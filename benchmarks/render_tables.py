@@ -150,10 +150,11 @@ PAGES = {
             "speed_rank_amd_epyc_family_25_model_1_floats.png": "The same of vectors and sequences.",
             "speed_rank_amd_epyc_family_25_model_1_codes_2_threads.png": "Codes there, with two threads.",
             "speed_rank_amd_epyc_family_25_model_1_floats_2_threads.png": "Vectors there, with two threads.",
-            "speed_rank_amd_epyc_with_avx_512_codes.png": "Codes on a processor that has all instruction sets.",
-            "speed_rank_amd_epyc_with_avx_512_floats.png": "Vectors and sequences there.",
-            "speed_rank_amd_epyc_with_avx_512_codes_2_threads.png": "Codes there, with two threads.",
-            "speed_rank_amd_epyc_with_avx_512_floats_2_threads.png": "Vectors and sequences there, with two threads.",
+            "speed_rank_amd_epyc_family_26_model_2_codes.png": "Codes on Zen 5, which has all "
+            "instruction sets and was held to the lower ones, too.",
+            "speed_rank_amd_epyc_family_26_model_2_floats.png": "Vectors and sequences there.",
+            "speed_rank_amd_epyc_family_26_model_2_codes_2_threads.png": "Codes there, with two threads.",
+            "speed_rank_amd_epyc_family_26_model_2_floats_2_threads.png": "Vectors and sequences there, two threads.",
         },
     ),
 }
