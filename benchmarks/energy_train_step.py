@@ -96,6 +96,11 @@ def _compare(name: str, cores: str, sides: dict[str, Any], samples: int) -> list
     return rows_of("a training step", cores, found, setting=name)
 
 
+def step_of(row: dict[str, Any]) -> str:
+    """The step's name, without its sizes."""
+    return row["setting"].partition(": ")[0]
+
+
 def undisturbed(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """All rows but those of a step on several threads for which PyTorch took longer than a core's time on one."""
     alone = {row["setting"]: row["value"] for row in rows
@@ -142,7 +147,7 @@ def main() -> None:
 
     path = results_file.RESULTS / "energy_train_step.json"
     rows = stored_of_one_thread(path, results_file.processor_name()) if arguments.cores == 2 else []
-    if arguments.cores == 2 and (missing := sorted(set(names) - {row["setting"] for row in rows})):
+    if arguments.cores == 2 and (missing := sorted(set(names) - set(map(step_of, rows)))):
         parser.error(f"--cores 2 goes on from one thread on this processor, not measured yet: {', '.join(missing)}")
     for threads, devices in ((1, 1), (2, 1), (2, 2)):
         if arguments.cores in (None, threads) and threads <= len(os.sched_getaffinity(0)):

@@ -63,7 +63,7 @@ def test_the_share_of_others_is_what_this_process_does_not_take() -> None:
 
 def test_two_threads_alone_go_on_from_one_thread_of_the_same_processor(tmp_path: Path) -> None:
     def row(method: str, call: int) -> dict[str, Any]:
-        return {"setting": "c3d", "method": method, "call": call}
+        return {"setting": "c3d: 2 clips", "method": method, "call": call}
 
     calls = [{"id": number, "machine": {"processor": name}} for number, name in ((1, "this"), (2, "another"))]
     rows = [row("1 thread", 1), row("1 thread", 2), row("2 threads", 1)]
@@ -71,6 +71,7 @@ def test_two_threads_alone_go_on_from_one_thread_of_the_same_processor(tmp_path:
     assert energy_train_step.stored_of_one_thread(path, "this") == []
     path.write_text(json.dumps({"calls": calls, "rows": rows}))
     assert energy_train_step.stored_of_one_thread(path, "this") == rows[:1]
+    assert energy_train_step.step_of(rows[0]) == "c3d"
 
 
 def test_processes_of_several_numbers_of_cores_share_no_compiled_programs(
