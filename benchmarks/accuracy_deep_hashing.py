@@ -9,10 +9,8 @@ Hamming distances in the order of the gallery, and averaged over all their order
 
 A tenth of the training clips, by source, is the validation part (see `held_out_blocks` for UCF101's): by the same rule
 it queries the rest of them. It picks the epoch, and nothing else is picked. Lengths are compared with five seeds,
-everything else with three. `from-scratch` trains network, LSTM and hash layer together on moving digits as the recipe
-`moving-digits` does, four grey frames of 32 pixels a clip, and also tells what classes find that were not trained on:
-their clips query each other and all training clips. Whatever a call ran, it writes differences that are paired by seed,
-of all rows that the result file holds then.
+everything else with three. Whatever a call ran, it writes differences that are paired by seed, of all rows that the
+result file holds then.
 
     python benchmarks/accuracy_deep_hashing.py                     # everything; an hour on two cores
     python benchmarks/accuracy_deep_hashing.py lengths fusion      # some; the other rows of the file stay
@@ -44,7 +42,6 @@ from studies.deep_hashing.runs import (
     END_TO_END_EPOCHS,
     END_TO_END_FRAMES,
     END_TO_END_PIXELS,
-    digits_from_scratch,
     train_and_score,
     trained_by_recipe,
 )
@@ -58,7 +55,6 @@ LENGTHS = (64, 128, 256, 512)
 LENGTH_SEEDS = (0, 1, 2, 3, 4)
 SEEDS = (0, 1, 2)
 JHMDB, UCF101, DIGITS = "JHMDB", "UCF101, 15 classes", "moving digits, 60 classes"
-FROM_SCRATCH = "moving digits, from scratch"
 CODES = "learned codes, 64 bits"
 FUSIONS = ("weighted-average", "lstm", "convolution", "attention")
 TRIPLET_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -150,19 +146,6 @@ def lengths(study: Study) -> None:
             settings: dict[str, Any] = {"bits": bits, "fusion": "lstm", "units": 128}
             scores = study.run(DIGITS, seed, f"{bits} bits", lambda s=seed: digits(study.args.cache, s), **settings)
             keep(DIGITS, seed, bits, scores)
-
-
-def from_scratch(study: Study) -> None:
-    """Codes of 64 to 512 bits of moving digits, network, LSTM and hash layer trained from random weights together."""
-    if "digits" not in study.args.sources:
-        return
-    for seed in study.args.seeds or SEEDS:
-        for bits in LENGTHS:
-            found = digits_from_scratch(bits, seed, study.args.work / f"digits-from-scratch-{bits}-{seed}")
-            for group, methods in found.items():
-                for method, figures in methods.items():
-                    study.add(f"{FROM_SCRATCH}, {group}", seed, f"{bits} bits", method, figures)
-                    print(f"{FROM_SCRATCH}, {group}, {bits} bits, seed {seed}, {method}: {figures}", flush=True)
 
 
 def weights(study: Study) -> None:
@@ -274,7 +257,6 @@ def perturbed(codes: np.ndarray, count: int, *, seed: int) -> np.ndarray:
 
 STUDIES = {
     "lengths": lengths,
-    "from-scratch": from_scratch,
     "weights": weights,
     "terms": terms,
     "fusion": fusion,
@@ -292,7 +274,7 @@ def compared() -> Iterator[Comparison]:
         words = f"{setting}, less {named or other}"
         return Comparison(data, method, words, (data, method, setting), (data, method, other))
 
-    for data in (JHMDB, UCF101, DIGITS, *(f"{FROM_SCRATCH}, {group}" for group in ("seen", "unseen"))):
+    for data in (JHMDB, UCF101, DIGITS):
         for more, fewer in (*((bits, LENGTHS[0]) for bits in LENGTHS[1:]), (LENGTHS[-1], LENGTHS[1])):
             yield less(data, f"{more} bits", f"{fewer} bits", method="learned codes")
         for share in TRIPLET_SHARES:

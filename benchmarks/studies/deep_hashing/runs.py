@@ -12,9 +12,7 @@ import numpy as np
 from flax import nnx
 from studies.deep_hashing.data import FrameSource, Sequences
 
-from jaxret.data.open import open_dataset
 from jaxret.data.rows import Rows
-from jaxret.data.splits import split_dataset
 from jaxret.evaluation import LabelProtocol, Ranking, evaluate_queries
 from jaxret.models import HashLayer, SequenceEncoder, StreamFusion, load_encoder
 from jaxret.rank import RandomHyperplanes, pack_bits
@@ -22,23 +20,12 @@ from jaxret.recipes.clip_media import embed_items
 from jaxret.recipes.clips import deep_hash
 from jaxret.recipes.clips.deep_hash import DeepHashConfig, make_fusion
 from jaxret.recipes.clips.fit import ClassifierTask, fit_classifier
-from jaxret.recipes.clips.moving_digits import MOVING_DIGITS
 from jaxret.retrieval.encode import clip_rows, code_rows
 from jaxret.training import LoopConfig, RunContext, RunFolder, Validation, read_run_log
 
-__all__ = [
-    "END_TO_END_EPOCHS",
-    "END_TO_END_FRAMES",
-    "END_TO_END_PIXELS",
-    "digits_from_scratch",
-    "train_and_score",
-    "trained_by_recipe",
-]
+__all__ = ["END_TO_END_EPOCHS", "END_TO_END_FRAMES", "END_TO_END_PIXELS", "train_and_score", "trained_by_recipe"]
 
 END_TO_END_PIXELS, END_TO_END_FRAMES, END_TO_END_EPOCHS = 96, 8, 3
-SETTINGS_OF_DIGITS = (
-    "fusion", "grey", "frames", "chunk_seconds", "units", "mirror", "batch_size", "optimiser", "loop"
-)  # fmt: skip
 METRICS = {"mAP@10": "mAP@10", "mAP@10 tie-averaged": "mAP@10, ties averaged"}
 
 
@@ -138,7 +125,10 @@ def trained_by_recipe(source: FrameSource, seed: int, freeze: bool, folder: Path
         seed=seed,
         cache=source.cache if freeze else None,
     )
-    _train_by_recipe(config, run)
+    if not run.figures.exists():
+        deep_hash.train(config, RunContext(run, "deep-hash"))
+    if not run.figures.exists():
+        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
     dataset, splits = source.dataset(seed)
     gallery = np.concatenate([splits.train, splits.validation])
     encoder = load_encoder(run.encoder)
@@ -153,53 +143,6 @@ def trained_by_recipe(source: FrameSource, seed: int, freeze: bool, folder: Path
     (log,) = read_run_log(run.metrics)  # of the one evaluation, means over all steps
     training = {"training accuracy, all steps": log["train_accuracy"], "training loss, all steps": log["loss"]}
     return {shown: figures[name] for name, shown in METRICS.items() if name in figures} | training
-
-
-def digits_from_scratch(bits: int, seed: int, folder: Path) -> dict[str, dict[str, dict[str, float]]]:
-    """mAP@10 by group of classes and method of a run of the recipe on moving digits, all of it trained from random
-    weights with the settings of the training that runs without arguments, or of what there is of it.
-
-    Seen classes: test clips query training and validation clips. Others: their clips query each other and those.
-    """
-    run = RunFolder(folder)
-    shared: Any = {name: getattr(MOVING_DIGITS, name) for name in SETTINGS_OF_DIGITS}
-    _train_by_recipe(DeepHashConfig(bits=bits, seed=seed, threads=1, **shared), run)
-    dataset = open_dataset("moving-digits")
-    splits = split_dataset(dataset, unseen_fraction=0.0, seed=seed)
-    encoder = load_encoder(run.encoder)
-    wanted = np.concatenate([splits.train, splits.validation, splits.test])
-    rows = clip_rows(embed_items(dataset, encoder, wanted.tolist(), threads=1)[0], encoder)
-    of_unseen = np.array([dataset.items[n].label in splits.unseen for n in splits.test.tolist()])
-    known = np.concatenate([splits.train, splits.validation])
-    groups = {
-        "seen": (splits.test[~of_unseen], known),
-        "unseen": (splits.test[of_unseen], np.concatenate([known, splits.test[of_unseen]])),
-    }
-    methods = {
-        "learned codes": (code_rows(rows), Ranking("hamming")),
-        "their activations, not rounded, Euclidean": (rows, Ranking()),
-    }
-    figures: dict[str, dict[str, dict[str, float]]] = {}
-    for group, parts in groups.items():
-        figures[group] = {}
-        for method, (of_all, ranking) in methods.items():
-            queries, gallery = (_places(_of_items(of_all, numbers), dataset.items) for numbers in parts)
-            found = evaluate_queries(*queries, *gallery, ranking, LabelProtocol(ks=(10,)))["all"]
-            figures[group][method] = {shown: found[name] for name, shown in METRICS.items() if name in found}
-    return figures
-
-
-def _train_by_recipe(config: DeepHashConfig, run: RunFolder) -> None:
-    """The run with these settings, if it is not finished."""
-    if not run.figures.exists():
-        deep_hash.train(config, RunContext(run, "deep-hash", log=str, show_progress=False))
-    if not run.figures.exists():
-        raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
-
-
-def _of_items(rows: Rows, numbers: np.ndarray) -> Rows:
-    kept = np.isin(rows.items, numbers)
-    return Rows(rows.vectors[kept], rows.items[kept])
 
 
 def _places(rows: Rows, items: Any) -> tuple[Rows, list[Any]]:
