@@ -62,7 +62,7 @@ from studies.convlstm.ablations import (
     scratch_of,
     thumbnails_of,
 )
-from studies.convlstm.choices import choices
+from studies.convlstm.choices import CHANGED, choices
 from studies.convlstm.comparisons import compared, strength_curves
 from studies.convlstm.full import full_size_rows
 from studies.convlstm.methods import models, ndvr_dml_on, on_every_data_set, sift_words_on, untrained
@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument(
         "--models", nargs="+", choices={**PLANE, **VOLUME}, help="of models and thumbnails (default: all)"
     )
+    parser.add_argument("--choices", nargs="+", choices=CHANGED, default=list(CHANGED), help="of the study choices")
     parser.add_argument("--epochs", type=int, help="of each step, at most (default: the data's)")
     args = parser.read()
     if args.epochs is not None:

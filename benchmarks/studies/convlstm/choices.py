@@ -52,12 +52,12 @@ _SAME = {DIGIT_CHOICES: "pixels by all clips", JHMDB_CHOICES: "pixels by each cl
 
 
 def choices(study: Study) -> None:
-    """Every choice with every seed on both data sets, or those of `--data`."""
+    """Every choice with every seed on both data sets, or those of `--choices` and `--data`."""
     wanted = {"digits": DIGIT_CHOICES, "jhmdb": JHMDB_CHOICES}
     for seed in study.seeds("jhmdb"):
         for key, name in wanted.items():
             for choice in CHANGED if key in study.args.data else ():
-                if choice == _SAME[name]:
+                if choice == _SAME[name] or choice not in study.args.choices:
                     continue
                 part = f"choices-{key}-{seed}-{choice.replace(' ', '-')}"
                 study.part(part, partial(choice_on, study, name, choice, seed))
