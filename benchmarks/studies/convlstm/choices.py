@@ -1,7 +1,7 @@
 """How the triplet step trains: rate, warm-up, mining, normalisation, one at a time, on validation videos alone.
 
 Every training takes the triplet step and no other, with as many updates, in the library's own loop, and is judged once,
-at its end: validation videos search the training videos by class with Bi-DTW. No test video is read for a figure.
+at its end: validation videos search the training videos by class with Bi-DTW. No published figure is of test videos.
 
 - Moving digits as `jaxret train conv-lstm --data moving-digits` has them, 16 x 16 pixels.
 - Training videos of six classes of JHMDB, 32 x 32 pixels, of each official split in turn: every third source of a class
