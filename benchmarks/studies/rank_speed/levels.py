@@ -24,11 +24,12 @@ class LevelError(RuntimeError):
 
 def environment(level: str) -> dict[str, str]:
     """What holds ours and the peers to a level and, until told otherwise, to one thread."""
+    told = wanted(level)
     return {
-        "JAXRET_SIMD": level,
-        "FAISS_SIMD_LEVEL": LEVELS[level],
+        "JAXRET_SIMD": told["jaxret"],
+        "FAISS_SIMD_LEVEL": told["faiss"],
         "NPY_DISABLE_CPU_FEATURES": " ".join(name for name in _numpy_features() if _above(level, name)),
-        "OPENBLAS_CORETYPE": CORE_TYPES.get(level, LOWEST_CORE_TYPE),
+        "OPENBLAS_CORETYPE": told["OpenBLAS"],
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }

@@ -1,4 +1,4 @@
-"""Times of a cell: ours and the peers in turn, many times, the shortest of each."""
+"""Times of a cell: ours and the peers in turn, many times, and of each the shortest turn."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from studies.unseen_classes.videos import Videos, scores
 
 from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.training.open_set import OpenSetSettings
-from jaxret.training.open_set.fit import show_posteriors
+from jaxret.training.open_set.fit import choose_posteriors, open_trials
 from jaxret.training.open_set.nuisances import Nuisances
 from jaxret.training.open_set.rounds import calibrated
 from jaxret.training.open_set.trials import nuisances_of
@@ -92,7 +92,8 @@ def by_bases(videos: Videos, number: int) -> dict[str, dict[str, float]]:
     encoder = OpenSetEncoder.to_fit(shown.vectors.shape[2], len(seen), rngs=nnx.Rngs(0))
     labels, sources = np.searchsorted(seen, shown.labels[train]), shown.sources[train].tolist()
     settings = OpenSetSettings(seed=seed)
-    fitted = show_posteriors(encoder, shown.vectors[train], labels, sources, settings)
+    items, trials = open_trials(encoder, shown.vectors[train], labels, sources, settings)
+    fitted = choose_posteriors(encoder, items, trials, settings)
     trials, rounds, fit = fitted.trials, fitted.rounds, fitted.fit
     parts = [trials.items.take(one.deal.fitted) for one in rounds]
     in_rounds = [

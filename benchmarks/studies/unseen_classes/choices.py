@@ -19,7 +19,7 @@ from jaxret.rank import pack_bits
 from jaxret.training.itq import fit_itq
 from jaxret.training.open_set import OpenSetSettings
 from jaxret.training.open_set.codes import chosen, fit_codes, tried_codes
-from jaxret.training.open_set.fit import show_posteriors
+from jaxret.training.open_set.fit import choose_posteriors, open_trials
 from jaxret.training.open_set.rounds import Items, Round, calibrated
 
 FIRST_DRAW = 1000  # the tests' are 0, 1, ...
@@ -56,7 +56,8 @@ def by_ways(videos: Videos, number: int, bits: int) -> dict[str, dict[str, float
     encoder = OpenSetEncoder(shown.vectors.shape[2], len(seen), rngs=nnx.Rngs(0))
     labels, sources = np.searchsorted(seen, shown.labels[train]), shown.sources[train].tolist()
     candidates = dataclasses.replace(_ALL, seed=seed)
-    posteriors = show_posteriors(encoder, shown.vectors[train], labels, sources, candidates)
+    items, trials = open_trials(encoder, shown.vectors[train], labels, sources, candidates)
+    posteriors = choose_posteriors(encoder, items, trials, candidates)
     before, tried = tried_codes(posteriors.trials, posteriors.rounds, candidates, bits)
     known, every = calibrated(posteriors.rounds), every_video(shown, posteriors.whole)
     for way, settings in WAYS.items():

@@ -32,7 +32,7 @@ from jaxret.training.open_set.nuisances import Nuisances
 from jaxret.training.open_set.rounds import Classifier, Floats, Items, Known, Round, calibrated
 from jaxret.training.open_set.trials import Trials, nuisances_of
 
-__all__ = ["LearnedWithout", "Posteriors", "choose_posteriors", "fit_open_set", "open_trials", "show_posteriors"]
+__all__ = ["LearnedWithout", "Posteriors", "choose_posteriors", "fit_open_set", "open_trials"]
 
 _CHOICE_ITEMS = 2000  # items that the rounds look at, at most: they choose a few numbers and calibrate one
 
@@ -80,7 +80,8 @@ def fit_open_set(
     assert isinstance(sequence, OpenSetEncoder)
     if settings.held_out_classes(sequence.classes) < 1 and not sequence.learned:
         return _fit_means(sequence, hashed, vectors, labels, settings)
-    shown = show_posteriors(sequence, vectors, labels, sources, settings, rounds)
+    items, trials = open_trials(sequence, vectors, labels, sources, settings, rounds)
+    shown = choose_posteriors(sequence, items, trials, settings)
     fit = shown.fit
     if hashed is not None:
         fit = choose_codes(shown.trials, shown.rounds, fit, settings.for_classes(sequence.classes), hashed.code_bits)
@@ -114,24 +115,6 @@ class Posteriors:
     whole: Round
 
 
-def show_posteriors(
-    encoder: OpenSetEncoder,
-    vectors: ArrayLike,
-    labels: Sequence[int] | NDArray[np.int64],
-    sources: Sequence[object],
-    settings: OpenSetSettings,
-    rounds: Sequence[LearnedWithout] = (),
-) -> Posteriors:
-    """All that comes before codes, of an encoder that stays as it is; arguments as of `fit_open_set`.
-
-    Raises:
-      ConfigError: there are fewer than three classes, so that none can be held out, or a class has no item.
-      ValueError: as of `fit_open_set`.
-    """
-    items, trials = open_trials(encoder, vectors, labels, sources, settings, rounds)
-    return choose_posteriors(encoder, items, trials, settings)
-
-
 def open_trials(
     encoder: OpenSetEncoder,
     vectors: ArrayLike,
@@ -140,7 +123,12 @@ def open_trials(
     settings: OpenSetSettings,
     rounds: Sequence[LearnedWithout] = (),
 ) -> tuple[Items, Trials]:
-    """All items, and what the rounds look at; arguments and errors as of `show_posteriors`."""
+    """All items, and what the rounds look at, of an encoder that stays as it is; arguments as of `fit_open_set`.
+
+    Raises:
+      ConfigError: there are fewer than three classes, so that none can be held out, or a class has no item.
+      ValueError: as of `fit_open_set`.
+    """
     numbers = _checked_labels(encoder, labels)
     if settings.held_out_classes(encoder.classes) < 1:
         raise ConfigError(f"holding classes out needs at least 3 training classes, got {encoder.classes}")
@@ -159,7 +147,8 @@ def open_trials(
 
 
 def choose_posteriors(encoder: OpenSetEncoder, items: Items, trials: Trials, settings: OpenSetSettings) -> Posteriors:
-    """What is chosen in the rounds by vectors, and all items as the encoder then sees them (`open_trials`)."""
+    """All that comes before codes, of an encoder that stays as it is: what is chosen in the rounds by vectors, and all
+    items as it would then see them; both are of `open_trials`."""
     # Encoders that were made without nuisances keep their mean vectors.
     strength = trials.best_strength(settings.strengths) if encoder.nuisances else None
     fit, fitted = trials.best_posterior(strength, settings.for_classes(encoder.classes))
