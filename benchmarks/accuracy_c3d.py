@@ -32,7 +32,6 @@ result file holds then. Trainings are kept under --work and not done again, so a
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import functools
 import re
@@ -44,6 +43,7 @@ import jax
 import numpy as np
 from common import results_file
 from common.differences import Comparison, write_differences
+from common.item_table import write_table
 from common.own_data import LabelledVideos
 from common.paths import JHMDB_CLIPS
 from common.study_program import StudyParser
@@ -99,15 +99,14 @@ def dealt(args: argparse.Namespace, seed: int) -> tuple[Path, str]:
     order = np.random.default_rng([seed, 6]).permutation(len(found.classes))
     chosen = [found.classes[place] for place in order[: 2 * count]]
     seen = set(split_classes(sorted(chosen), 0.5, seed=seed)[0])
-    with path.open("w", newline="", encoding="utf-8") as file:
-        written = csv.writer(file)
-        written.writerow(("path", "label", "source", "split"))
-        for item, test in zip(found.items, found.test.tolist(), strict=True):
-            if item.path is None:
-                raise SystemExit(f"{args.data}: {item.key} is no file, which this program's own lists name")
-            if item.label in chosen:
-                shown = "train" if item.label in seen and not test else "test"
-                written.writerow((str(Path(item.path).resolve()), item.label, item.source, shown))
+    rows = []
+    for item, test in zip(found.items, found.test.tolist(), strict=True):
+        if item.path is None:
+            raise SystemExit(f"{args.data}: {item.key} is no file, which this program's own lists name")
+        if item.label in chosen:
+            shown = "train" if item.label in seen and not test else "test"
+            rows.append((str(Path(item.path).resolve()), item.label, item.source, shown))
+    write_table(path, rows)
     return path, f"{args.name}, {count} + {count} classes"
 
 
@@ -290,13 +289,11 @@ def whole(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     for item in dataset.items:
         if item.split == "train":
             of_class.setdefault(str(item.label), []).append(item)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        written = csv.writer(file)
-        written.writerow(("path", "label", "source", "split"))
-        for label in sorted(of_class)[:WHOLE_CLASSES]:
-            for item in of_class[label][:WHOLE_CLIPS]:
-                written.writerow((item.path, label, item.source, "train"))
-            written.writerow((of_class[label][-1].path, label, of_class[label][-1].source, "validation"))
+    chosen = []
+    for label in sorted(of_class)[:WHOLE_CLASSES]:
+        chosen += [(item.path, label, item.source, "train") for item in of_class[label][:WHOLE_CLIPS]]
+        chosen.append((of_class[label][-1].path, label, of_class[label][-1].source, "validation"))
+    write_table(path, chosen)
     config = C3dConfig(data=str(path), seed=seed, fusion="mean")
     loop = LoopConfig(epochs=args.epochs or WHOLE_EPOCHS, evaluate_every=1)
     config = sized(config, args, WHOLE_WIDTH, loop, config.optimiser.learning_rate)

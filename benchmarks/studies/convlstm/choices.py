@@ -17,9 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from common.item_table import write_table
 from common.paths import JHMDB
 from studies.convlstm.comparisons import DEFAULT_CHOICE, DIGIT_CHOICES, JHMDB_CHOICES, PAPER_CHOICE
-from studies.convlstm.data import CLASSES, ClipData, jhmdb_data, write_table
+from studies.convlstm.data import CLASSES, ClipData, jhmdb_data
 from studies.convlstm.runs import config_of
 from studies.convlstm.study import Study
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common.item_table import write_table
 from sklearn.cluster import KMeans
 
 from jaxret.data.dataset import MediaDataset
@@ -21,7 +22,6 @@ from jaxret.data.datasets.rgbd import RgbdFolders, open_rgbd, write_rgbd_folder
 from jaxret.data.ground_truth.cropped import CroppedQueries
 from jaxret.data.ground_truth.places import place_partners
 from jaxret.data.open import open_dataset
-from jaxret.files import write_atomically
 
 __all__ = [
     "ClipData",
@@ -31,7 +31,6 @@ __all__ = [
     "places_of",
     "walk_data",
     "walk_poses",
-    "write_table",
 ]
 
 CLASSES = ("catch", "pour", "pullup", "shoot_bow", "shoot_gun", "swing_baseball")  # those with most clips
@@ -167,11 +166,3 @@ def walk_data(
     settings = {"batch_size": 8, "frames": 6, "chunk_seconds": 0.5}
     settings |= {"depth_planes": 8, "depth_near": 0.5, "depth_far": 4.5}
     return ClipData(named, f"rgbd:{folder}", "split", settings, 12, 12, _untrained, near=near)
-
-
-def write_table(path: Path, rows: Sequence[tuple[object, ...]]) -> str:
-    """Write paths, labels, sources and splits as a CSV, and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "label", "source", "split"), *rows])
-    return str(path)
