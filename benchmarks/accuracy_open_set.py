@@ -20,6 +20,8 @@ apart). mAP is the mean over queries of average precision.
   trained on, and searched and searched for as above.
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
   their epoch on a tenth of the training sources of seen classes, which `fitted` leaves out as well.
+- `lengths`: codes of the default of 64 to 512 bits, beside codes of the mean vector (ITQ); the nearest 100 in
+  order again by the activations that were rounded (`jaxret search --rerank 100`), and those alone.
 - `choices`: ways of choosing those codes, on other draws of classes, by training videos alone: a third of their sources
   are the queries. By these figures the default was decided.
 - `bases`: the same for vectors: whitened mean vectors in the place of the default's, and both together.
@@ -83,6 +85,7 @@ from studies.unseen_classes.videos import (
     folder_name,
     open_videos,
     random_scores,
+    reranked_scores,
     scores,
     unit_means,
 )
@@ -105,6 +108,8 @@ MEAN_PLANES, MEAN_ITQ = "mean of frame vectors, random hyperplanes", ITQ
 HASH, OPEN_SET_CODES = "hash layer, trained (the paper's)", "open-set encoder, codes"
 RANDOM = "a random ranking"
 CHOICES = "training videos alone"
+MORE_LENGTHS, BY_LENGTH, FIRST = (64, 128, 256, 512), "by length", 100
+RERANKED, NOT_ROUNDED = f"{OPEN_SET_CODES}, the nearest {FIRST} by activations", "open-set encoder, activations"
 ROUNDS = "rounds by training videos alone"
 HALVES = "half of the sources fitted on"
 DEALT = {"classes of the tests": 0, "classes of the choices": FIRST_DRAW}  # the first draw of each
@@ -221,6 +226,24 @@ def few(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     return found
 
 
+def lengths(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one draw: the default's codes by their length, the nearest in order again, and the activations."""
+    seen, train = videos.draw(seed)
+    train = train[~held_out(videos, train, seed)]  # as in `fitted`
+    means, found = unit_means(videos.vectors), {}
+    for bits in MORE_LENGTHS:
+        itq = pack_bits(fit_itq(means[train], bits, seed=seed)(means).astype(np.float32), threshold=0.0)
+        vectors = embedded(open_set_codes(videos, seen, train, seed, bits), videos.vectors)
+        codes = pack_bits(vectors)
+        found[f"{codes_of(bits)}, {BY_LENGTH}"] = {
+            MEAN_ITQ: scores(videos, itq, seen, "hamming"),
+            OPEN_SET_CODES: scores(videos, codes, seen, "hamming"),
+            RERANKED: reranked_scores(videos, codes, vectors, seen, FIRST),
+            NOT_ROUNDED: scores(videos, vectors, seen, "euclidean"),
+        }
+    return found
+
+
 def trained(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     """Of one draw: what the papers train."""
     seen, _ = videos.draw(seed)
@@ -291,6 +314,7 @@ STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {
     "unlabelled": without_labels,
     "halves": halves,
     "few": few,
+    "lengths": lengths,
     "trained": trained,
     "choices": choices,
     "bases": bases,
@@ -344,6 +368,14 @@ def compared(names: Collection[str] = tuple(NAMES.values())) -> Iterator[Compari
         data = f"{name}, {VECTORS}, {HALVES}"
         words = f"{setting}, less {LESS[theirs]}"
         yield Comparison(data, ours, words, (data, ours, setting), (data, theirs, setting))
+    for name, bits in itertools.product(names, MORE_LENGTHS):
+        data = f"{name}, {codes_of(bits)}, {BY_LENGTH}"
+        for method in (OPEN_SET_CODES, RERANKED, NOT_ROUNDED):
+            yield Comparison(data, method, f"less {LESS[MEAN_ITQ]}", (data, method, ""), (data, MEAN_ITQ, ""))
+        yield Comparison(data, RERANKED, "less the codes", (data, RERANKED, ""), (data, OPEN_SET_CODES, ""))
+        shortest = f"{name}, {codes_of(MORE_LENGTHS[0])}, {BY_LENGTH}"
+        for method in (MEAN_ITQ, OPEN_SET_CODES, RERANKED) if data != shortest else ():
+            yield Comparison(data, method, f"less {MORE_LENGTHS[0]} bits", (data, method, ""), (shortest, method, ""))
     kinds_of_rounds = (VECTORS, *map(codes_of, LENGTHS))
     settings_of_rounds = (ALL_SEARCHED, FITTED_HALF, OTHER_HALF, OTHERS_ALONE)
     for name, kind, setting in itertools.product(names, kinds_of_rounds, settings_of_rounds):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from studies.unseen_classes.videos import Videos, random_scores, scores
+from studies.unseen_classes.videos import Videos, random_scores, reranked_scores, scores
 
 
 def refused() -> NDArray[np.float32]:
@@ -33,3 +33,16 @@ def test_queries_of_one_kind_have_no_figure_of_the_other() -> None:
     rows = np.eye(2, dtype=np.float32)[labels]
     # Training videos query: none finds itself, and all of its class comes first.
     assert scores(videos, rows, np.array([0]), "euclidean") == {"mAP, unseen": 1.0}
+
+
+def test_the_nearest_codes_are_put_in_order_again() -> None:
+    rng = np.random.default_rng(0)
+    labels, sources = rng.integers(0, 4, 60), rng.integers(0, 12, 60)
+    videos = Videos("some", 2, labels, sources, np.arange(48), np.arange(48, 60), refused)
+    vectors, codes = rng.normal(size=(60, 5)).astype(np.float32), rng.integers(0, 256, (60, 2), np.uint8)
+    seen = np.array([0, 1])
+    # Of all videos the vectors decide, of one nothing changes.
+    assert reranked_scores(videos, codes, vectors, seen, 48) == scores(videos, vectors, seen, "euclidean")
+    assert reranked_scores(videos, codes, vectors, seen, 1) == scores(videos, codes, seen, "hamming")
+    between = reranked_scores(videos, codes, vectors, seen, 10)
+    assert between not in (scores(videos, vectors, seen, "euclidean"), scores(videos, codes, seen, "hamming"))

@@ -21,7 +21,9 @@ from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.groups import group_numbers
 
+from jaxret.data.rows import Rows
 from jaxret.data.sampling.transforms import Augmentation
+from jaxret.evaluation import Ranking, Reranking, rank_items, reranked
 from jaxret.metrics import RankedRelevance, average_precision, chance_summary, relevance_by_label
 from jaxret.models import Mean, SequenceEncoder, create_backbone
 from jaxret.models.encoder import VideoEncoder
@@ -208,7 +210,28 @@ def scores(videos: Videos, rows: NDArray[Any], seen: Numbers, distance: str) -> 
     """
     queries, gallery = videos.test, videos.train
     ranked = METRICS[distance].topk(rows[queries], rows[gallery], len(gallery))
-    found = average_precision(_relevance(videos, queries, ranked.ids))
+    return _by_group(videos, ranked.ids, seen)
+
+
+def reranked_scores(
+    videos: Videos, codes: NDArray[np.uint8], vectors: NDArray[np.float32], seen: Numbers, count: int
+) -> dict[str, float]:
+    """As `scores` of packed codes (N, B), the nearest `count` of other sources in order again by vectors (N, E)."""
+
+    def rows(of: NDArray[Any], numbers: Numbers) -> Rows:
+        return Rows(of[numbers], np.arange(len(numbers)))
+
+    queries, gallery = videos.test, videos.train
+    own = videos.sources[queries][:, None] == videos.sources[gallery]
+    ranked = rank_items(rows(codes, queries), rows(codes, gallery), Ranking("hamming"), excluded=own)
+    again = Reranking(count, rows(vectors, queries), rows(vectors, gallery))
+    return _by_group(videos, reranked(ranked, again).ids, seen)
+
+
+def _by_group(videos: Videos, ids: NDArray[np.int64], seen: Numbers) -> dict[str, float]:
+    """mAP of rankings of the training videos, by test videos of classes trained on and of others."""
+    queries = videos.test
+    found = average_precision(_relevance(videos, queries, ids))
     known = np.isin(videos.labels[queries], seen)
     groups = {"seen": found.counted & known, "unseen": found.counted & ~known}
     return {f"mAP, {name}": float(found.values[own].mean()) for name, own in groups.items() if own.any()}
