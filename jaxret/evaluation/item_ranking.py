@@ -17,6 +17,8 @@ __all__ = ["Reranking", "above", "in_order", "nearest_with_cosines", "rank_items
 
 _PAIRS_AT_ONCE = 1 << 24
 """Of rows, ranked at once: some 60 bytes each, and on every further thread."""
+_ALONE = 4
+"""How many times as long a pair of rows takes where a query is measured by itself, against its own copy of rows."""
 
 
 def rank_items(
@@ -75,6 +77,8 @@ class Reranking:
 def reranked(ranked: rank.SearchResult, by: Reranking, *, threads: int | None = None) -> rank.SearchResult:
     """The first results of each query by the Euclidean distance of their nearest rows; the others follow as they were.
 
+    Only those first results are measured, unless they are a large part of the gallery.
+
     Args:
       ranked: ids (Q, depth) of the gallery's items.
       by: rows of Q queries and of the gallery.
@@ -86,15 +90,22 @@ def reranked(ranked: rank.SearchResult, by: Reranking, *, threads: int | None = 
     Raises:
       TypeError, ValueError: as of `rank_items`.
     """
-    best = np.full((by.queries.n_items, by.gallery.n_items), np.inf, np.float32)
-    if len(by.queries.vectors) and len(by.gallery.vectors):
-        _fill(best, np.empty_like(best), by.queries, by.gallery, Ranking(), threads)
-    head = ranked.ids[:, : by.count]
-    nearest = np.where(head >= 0, np.take_along_axis(best, np.maximum(head, 0), axis=1), np.float32(np.inf))
-    order = np.lexsort((np.where(head >= 0, head, best.shape[1]), nearest))
     ids, distances = ranked.ids.copy(), np.full(ranked.ids.shape, np.inf, np.float32)
-    ids[:, : by.count] = np.take_along_axis(head, order, axis=1)
-    distances[:, : by.count] = np.take_along_axis(nearest, order, axis=1)
+    step = 1 if by.count * _ALONE < by.gallery.n_items else max(1, len(ids))
+    for part in (slice(start, start + step) for start in range(0, len(ids), step)):
+        head = ranked.ids[part, : by.count]
+        found = head >= 0
+        measured = np.zeros(by.gallery.n_items, bool)
+        measured[head[found]] = True
+        if not measured.any():
+            continue
+        queries = by.queries.of_items(np.arange(part.start, part.start + len(head)))
+        best, _ = _tables(queries, by.gallery.of_items(np.flatnonzero(measured)), Ranking(), threads)
+        places = (np.cumsum(measured) - 1)[head]
+        nearest = np.where(found, np.take_along_axis(best, places, axis=1), np.float32(np.inf))
+        order = np.lexsort((np.where(found, head, by.gallery.n_items), nearest))  # ties fall to the smaller id
+        ids[part, : by.count] = np.take_along_axis(head, order, axis=1)
+        distances[part, : by.count] = np.take_along_axis(nearest, order, axis=1)
     return rank.SearchResult(ids, distances)
 
 
@@ -135,11 +146,7 @@ def _ranked(
 ) -> tuple[rank.SearchResult, npt.NDArray[np.float32]]:
     """The ranking before PAR's threshold, and the cosines of its results where there is one."""
     depth = gallery.n_items if ranking.depth is None else min(ranking.depth, gallery.n_items)
-    shape = (queries.n_items, gallery.n_items)
-    best = np.full(shape, np.inf, np.float32)
-    cosines = np.full(shape, -np.inf, np.float32)
-    if len(queries.vectors) and len(gallery.vectors):
-        _fill(best, cosines, queries, gallery, ranking, threads)
+    best, cosines = _tables(queries, gallery, ranking, threads)
     ranked = in_order(best, excluded, depth)
     of_results = np.take_along_axis(cosines, np.maximum(ranked.ids, 0), axis=1)
     return ranked, np.where(ranked.ids >= 0, of_results, np.float32(-np.inf))
@@ -162,20 +169,17 @@ def in_order(
     return rank.SearchResult(np.where(np.isfinite(ranked), order, -1), ranked)
 
 
-def _fill(
-    best: npt.NDArray[np.float32],
-    cosines: npt.NDArray[np.float32],
-    queries: Rows,
-    gallery: Rows,
-    ranking: Ranking,
-    threads: int | None,
-) -> None:
-    """Write, for each pair of items, the smallest distance of their rows and that pair's cosine similarity."""
-    rows = len(gallery.vectors)
-    step = max(1, _PAIRS_AT_ONCE // rows)
-    for start in range(0, len(queries.vectors), step):
+def _tables(
+    queries: Rows, gallery: Rows, ranking: Ranking, threads: int | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """For each pair of items the smallest distance of their rows and that pair's cosine similarity, each (Q, N)."""
+    shape, rows = (queries.n_items, gallery.n_items), len(gallery.vectors)
+    best, cosines = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32)
+    step = max(1, _PAIRS_AT_ONCE // max(1, rows))
+    for start in range(0, len(queries.vectors) if rows else 0, step):
         part = slice(start, start + step)
         _fill_part(best, cosines, queries.vectors[part], queries.items[part], gallery, ranking, threads)
+    return best, cosines
 
 
 def _fill_part(

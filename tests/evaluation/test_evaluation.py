@@ -15,11 +15,13 @@ from jaxret.errors import ConfigError
 from jaxret.evaluation import (
     LabelProtocol,
     Ranking,
+    Reranking,
     evaluate_leave_one_out,
     evaluate_queries,
     item_ranking,
     label_protocol,
     rank_items,
+    reranked,
 )
 
 
@@ -239,6 +241,32 @@ def test_rows_of_queries_are_ranked_some_at_a_time(monkeypatch, ranking) -> None
     np.testing.assert_array_equal(parts[1], whole[1])
     assert max(ranked) == 4
     assert sum(ranked) == len(queries.vectors)
+
+
+@pytest.mark.parametrize("count", [1, 5, 13, 40])
+def test_only_the_first_results_are_measured_and_put_in_order_again(monkeypatch, count) -> None:
+    rng = np.random.default_rng(count)
+
+    def rows(items: int) -> Rows:
+        owners = rng.permutation(np.repeat(np.arange(items), rng.integers(0, 4, items)))  # some have no row
+        return Rows(rng.integers(0, 2, (len(owners), 3)).astype(np.float32), owners, n_items=items)  # many tie
+
+    queries, gallery, first = rows(30), rows(25), make_codes(rng, 30, 1)
+    excluded = rng.random((30, 25)) < 0.4
+    ranked = rank_items(first, make_codes(rng, 25, 1), Ranking("hamming", depth=20), excluded=excluded)
+    measured, fill = [], item_ranking._fill_part
+    monkeypatch.setattr(item_ranking, "_fill_part", lambda *given: measured.append(len(given[4])) or fill(*given))
+    again = reranked(ranked, Reranking(count, queries, gallery))
+    monkeypatch.undo()
+    assert max(measured) <= 3 * (count if count * 4 < gallery.n_items else gallery.n_items)
+    every = rank_items(queries, gallery, Ranking())
+    for query, found in enumerate(ranked.ids):
+        distance_of = dict(zip(every.ids[query].tolist(), every.distances[query].tolist(), strict=True))
+        head = [one for one in found[:count].tolist() if one >= 0]
+        expected = sorted((distance_of.get(one, np.inf), one) for one in head)
+        assert again.ids[query].tolist() == [one for _, one in expected] + found[len(head) :].tolist()
+        rest = [np.inf] * (len(found) - len(head))
+        assert again.distances[query].tolist() == [distance for distance, _ in expected] + rest
 
 
 def test_nothing_relevant_gives_no_figures() -> None:
