@@ -185,6 +185,7 @@ def test_a_choice_that_costs_either_kind_of_class_is_not_taken() -> None:
 def test_where_few_classes_are_held_out_the_posterior_weighs_little_and_doubt_is_large() -> None:
     settings = OpenSetSettings(weights=(4.0, 1.0, 0.25, 0.125), code_weights=(1.0, 0.5), doubts=(30.0, 300.0, 100.0))
     assert [settings.held_out_classes(classes) for classes in (3, 4, 5, 8, 9, 10, 14)] == [1, 1, 2, 2, 3, 3, 4]
+    assert [settings.holds_out(classes) for classes in (2, 3)] == [False, True]
     assert settings.for_classes(9) is settings
     few = settings.for_classes(8)
     assert few == dataclasses.replace(settings, weights=(0.25, 0.125), code_weights=(0.25,), doubts=(300.0,))

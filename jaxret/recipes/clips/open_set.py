@@ -151,7 +151,7 @@ def _has_videos(data: LabelledData) -> bool:
 
 def _holds_out(config: FusionConfig, data: LabelledData) -> bool:
     """Whether there are classes enough to hold some out."""
-    return config.open_set_settings().held_out_classes(len(video_classes(data))) > 0
+    return config.open_set_settings().holds_out(len(video_classes(data)))
 
 
 def _of_steps(config: FusionConfig) -> list[str]:

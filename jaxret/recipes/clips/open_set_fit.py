@@ -70,7 +70,7 @@ def fit_open_set_encoder(
         config.open_set_settings(),
         [LearnedWithout(held_out, _stacked(vectors)) for held_out, vectors in of_rounds],
     )
-    if config.open_set_settings().held_out_classes(len(classes)) < 1:
+    if not config.open_set_settings().holds_out(len(classes)):
         found = "the mean of their frame vectors" if not config.bits else "codes of the mean of their frame vectors"
         return f"open set: of two training classes none can be held out, and clips are found by {found} alone"
     return _in_words(fit, "statistics of pixels" if config.learns_network else "the mean of their frame vectors")

@@ -71,6 +71,10 @@ class OpenSetSettings:
         """How many of so many classes a round holds out: one at least, and two at least are kept."""
         return min(max(1, round(self.held_out * classes)), classes - 2)
 
+    def holds_out(self, classes: int) -> bool:
+        """Whether of so many classes some can be held out: of three at least."""
+        return self.held_out_classes(classes) > 0
+
     def for_classes(self, classes: int) -> OpenSetSettings:
         """What rounds of so many training classes can choose from.
 

@@ -78,7 +78,7 @@ def fit_open_set(
     hashed = encoder if isinstance(encoder, OpenSetHash) else None
     sequence = encoder if hashed is None else hashed.encoder
     assert isinstance(sequence, OpenSetEncoder)
-    if settings.held_out_classes(sequence.classes) < 1 and not sequence.learned:
+    if not settings.holds_out(sequence.classes) and not sequence.learned:
         return _fit_means(sequence, hashed, vectors, labels, settings)
     items, trials = open_trials(sequence, vectors, labels, sources, settings, rounds)
     shown = choose_posteriors(sequence, items, trials, settings)
@@ -130,7 +130,7 @@ def open_trials(
       ValueError: as of `fit_open_set`.
     """
     numbers = _checked_labels(encoder, labels)
-    if settings.held_out_classes(encoder.classes) < 1:
+    if not settings.holds_out(encoder.classes):
         raise ConfigError(f"holding classes out needs at least 3 training classes, got {encoder.classes}")
     if bool(encoder.learned) != bool(rounds) or len(rounds) == 1:
         raise ValueError(f"an encoder with {encoder.learned} learned numbers, and {len(rounds)} rounds")
