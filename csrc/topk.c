@@ -47,6 +47,20 @@ static jr_topk_kernel kernel_of(int level)
 #endif
 }
 
+/* How far ahead in a long row to fetch, in floats: what processors fetch by themselves ends with its page. Four rows 512
+ * ahead are 8 kB, what fast memory sends while the first of them is on its way; that suits Zen 5, where 96 takes a half
+ * longer. On Zen 3, whose memory is a third as fast, 512 takes a tenth to a third longer than 96. AVX-512 tells them
+ * apart, whatever level is run. */
+static int64_t row_ahead(void)
+{
+#ifdef JR_X86
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx512f") ? 512 : 96;
+#else
+    return 512;
+#endif
+}
+
 static double square_of(const float *x, int64_t d)
 {
     /* the same sixteen sums and tree as the kernels, so that cosines of equal vectors are equal */
@@ -106,6 +120,7 @@ jr_topk *jr_topk_new(const float *queries, int64_t count, int64_t dimensions, in
     search->metric = metric;
     search->threads = threads;
     search->kernel = kernel_of(level);
+    search->row_ahead = row_ahead();
     int lanes = search->kernel.lanes, panel = search->kernel.panel_rows;
     int direct = count <= JR_FEW_QUERIES;
     int64_t slices = (dimensions + JR_SLICE - 1) / JR_SLICE;

@@ -35,12 +35,12 @@ INLINE void NAME(add_four)(const float *q, const float *x, int64_t step, const i
 /* Fetches rows to come, while number `i` of four rows is read: short rows in the order of memory (a line of each of four
  * rows in turn takes up to 1.6 times as long on Zen 3), long ones, which leave no room in the L1 cache for the next four
  * as a whole, a little ahead in each row, and the first lines of the next four at the end. */
-INLINE void NAME(fetch)(const float *x, int64_t d, int64_t step, int64_t i)
+INLINE void NAME(fetch)(const float *x, int64_t d, int64_t step, int64_t i, int64_t row_ahead)
 {
     const float *next = x + 4 * i + JR_PREFETCH_FLOATS(d);
     int64_t stride = 16;
     if (d > JR_SHORT_ROW) {
-        const int64_t soon = i + JR_LONG_ROW_AHEAD;
+        const int64_t soon = i + row_ahead;
         next = x + soon + (soon < d ? 0 : 4 * step - d);
         stride = step;
     }
@@ -61,7 +61,7 @@ INLINE jr_four NAME(compare_four)(const jr_topk *search, int64_t query, int64_t 
     int64_t i = 0;
     for (; i + 16 <= d; i += 16) {
         if (first)
-            NAME(fetch)(x, d, step, i);
+            NAME(fetch)(x, d, step, i, search->row_ahead);
         NAME(add_four)(q + i, x + i, step, 16 / FLOAT_LANES, cosine, first, sums, squares);
     }
     for (; i + FLOAT_LANES <= d; i += FLOAT_LANES)

@@ -22,13 +22,10 @@
 /* Rows among which candidates of many queries are measured in turn, in floats: what the L2 cache holds beside them. */
 #define JR_WINDOW_FLOATS 65536
 /* How far ahead of rows of up to JR_SHORT_ROW floats to fetch, in floats: more than the prefetchers of processors dare,
- * and past the four rows at hand where they and the next four fit in the L1 cache. Of longer rows, how far ahead in the
- * row: what processors fetch by themselves ends with its page. Four rows so far ahead are 8 kB, what memory sends while
- * the first of them is on its way; 96 took a half longer on Zen 5, whose memory is three times as fast as that of the
- * Zen 3 where it was found. */
+ * and past the four rows at hand where they and the next four fit in the L1 cache. Of longer rows `row_ahead` says how
+ * far ahead in the row. */
 #define JR_SHORT_ROW 768
 #define JR_PREFETCH_FLOATS(d) ((d) > 512 ? 4096 : 2048)
-#define JR_LONG_ROW_AHEAD 512
 
 /* Some of a query's candidates, whose rows ascend: they stand at `at` to before `end`. */
 typedef struct {
@@ -74,6 +71,7 @@ struct jr_topk {
     int64_t count, dimensions, k;
     int metric, threads;
     jr_topk_kernel kernel;
+    int64_t row_ahead;     /* floats of a long row between the number at hand and what is fetched */
     int64_t block_rows;    /* rows of one task */
     int64_t padded;        /* count, up to a multiple of lanes */
     int64_t group;         /* queries whose candidates are measured by one task */
