@@ -4,6 +4,7 @@
     python benchmarks/speed_rank.py --matrix                        # an hour and a half; goes on where it stopped
     python benchmarks/speed_rank.py --kernels hamming --levels avx2
     python benchmarks/speed_rank.py --levels avx2 --runs 2          # each cell twice; the shorter times count
+    python benchmarks/speed_rank.py --kernels hamming --peers faiss # in cells where another peer would take hours
     python benchmarks/speed_rank.py --quick                         # minutes, the cheap cells only; writes no file
 
 A cell is a kernel (Hamming, Euclidean, cosine, PAR, DTW), a gallery, a number of queries and an instruction set;
@@ -46,7 +47,7 @@ from studies.rank_speed.cells import KERNELS, LEVELS, Cell, Limits, cells
 from studies.rank_speed.levels import LevelError, environment, require
 from studies.rank_speed.maps import draw
 from studies.rank_speed.measuring import fastest_peer, measure
-from studies.rank_speed.searches import PACKAGES, Items
+from studies.rank_speed.searches import PACKAGES, PEERS, Items
 
 from jaxret.rank import available_simd_levels
 
@@ -61,6 +62,10 @@ def main() -> None:
     parser.add_argument("--kernels", nargs="+", choices=KERNELS, default=list(KERNELS))
     parser.add_argument("--levels", nargs="+", choices=available_simd_levels(), default=list(available_simd_levels()))
     parser.add_argument("--threads", nargs="+", type=int, default=[1])
+    names = sorted({name for peers in PEERS.values() for name in peers})
+    parser.add_argument(
+        "--peers", nargs="+", choices=names, default=names, help="that are timed; the others are left out"
+    )
     parser.add_argument("--seconds", type=float, default=0.2, help="for each cell")
     parser.add_argument("--gallery-bytes", type=float, default=330e6, help="larger cells are left out")
     parser.add_argument("--work", type=float, default=1.1e9, help="pairs of words in a cell; larger ones are left out")
@@ -79,6 +84,8 @@ def main() -> None:
             raise SystemExit(str(error)) from None
         measure_level(level, options)
         return
+    if unmatched := [kernel for kernel in options.kernels if not PEERS[kernel].keys() & set(options.peers)]:
+        parser.error(f"none of the peers knows {', '.join(unmatched)}")
     missing = set(PACKAGES) - results_file.versions_of(PACKAGES).keys()
     if missing and not (options.quick or options.report_only):
         parser.error(f"peers are not installed: {', '.join(sorted(missing))}")
@@ -101,7 +108,7 @@ def measure_level(level: str, options: argparse.Namespace) -> None:
             for (count, width), group in itertools.groupby(left, lambda cell: (cell.items, cell.width)):
                 items = Items(kernel, count, width)
                 for cell in group:
-                    call = partial(measure, cell, items, options.seconds, with_fewer_queries(cell, kept))
+                    call = partial(measure, cell, items, options.seconds, with_fewer_queries(cell, kept), options.peers)
                     times, others = with_share_of_others(call)
                     print(f"{level:13} {kernel:9} {threads} x {count:>10,} x {width:4}, {cell.queries:4} queries, "
                           f"top {cell.k:4}: {ratio_of(times):6.2f}", flush=True)  # fmt: skip

@@ -32,13 +32,30 @@ def test_only_peers_that_cannot_be_the_fastest_are_left_out(monkeypatch: pytest.
     peers = {"slow": search, "dear to call": search, "new": search}
     monkeypatch.setattr(measuring, "PEERS", {"euclidean": peers})
     items = Items("euclidean", CELL.items, CELL.width)
-    assert set(measuring.measure(CELL, items, 0.0, {})) == {"jaxret", *peers}
+    assert set(measuring.measure(CELL, items, 0.0, {}, peers)) == {"jaxret", *peers}
     # 10 s for fewer queries are more than the fastest takes for all of them; 1 us may have been one call's cost
-    found = measuring.measure(CELL, items, 0.0, {"jaxret": 20.0, "slow": 10.0, "dear to call": 1e-6})
+    found = measuring.measure(CELL, items, 0.0, {"jaxret": 20.0, "slow": 10.0, "dear to call": 1e-6}, peers)
     assert set(found) == {"jaxret", "dear to call", "new"}
     # without another that is faster it is tried
     monkeypatch.setattr(measuring, "PEERS", {"euclidean": {"slow": search}})
-    assert set(measuring.measure(CELL, items, 0.0, {"slow": 10.0})) == {"jaxret", "slow"}
+    assert set(measuring.measure(CELL, items, 0.0, {"slow": 10.0}, peers)) == {"jaxret", "slow"}
+
+
+def test_peers_that_are_not_named_are_not_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    peers = {"named": measuring.OURS["euclidean"], "another": lambda *_: pytest.fail("was called")}
+    monkeypatch.setattr(measuring, "PEERS", {"euclidean": peers})
+    items = Items("euclidean", CELL.items, CELL.width)
+    assert set(measuring.measure(CELL, items, 0.0, {}, ["named"])) == {"jaxret", "named"}
+
+
+def test_a_kernel_needs_a_peer_that_knows_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("JAXRET_SIMD", raising=False)
+    monkeypatch.setattr(sys, "argv", ["speed_rank.py", "--kernels", "hamming", "dtw", "--peers", "faiss"])
+    with pytest.raises(SystemExit):
+        speed_rank.main()
+    assert "none of the peers knows dtw" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("threads", "others", "kept"), [(1, 0.9, True), (2, 0.02, True), (2, 0.04, False)])
@@ -50,7 +67,7 @@ def test_cells_of_several_threads_are_left_where_other_programs_had_processors(
     monkeypatch.setattr(speed_rank, "cells", lambda *_: [CELL])
     monkeypatch.setattr(speed_rank, "with_share_of_others", lambda _: (seconds, others))
     speed_rank.measure_level("avx2", Namespace(kernels=["euclidean"], threads=[threads], runs=1, seconds=0.0,
-                                               gallery_bytes=1.0, work=1.0, quick=False))  # fmt: skip
+                                               gallery_bytes=1.0, work=1.0, quick=False, peers=[]))  # fmt: skip
     assert speed_rank.runs_of("avx2") == ([(CELL, seconds)] if kept else [])
 
 

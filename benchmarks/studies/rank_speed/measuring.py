@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,9 @@ def fastest_peer(seconds: Mapping[str, float]) -> float:
     return min((time for name, time in seconds.items() if name != "jaxret"), default=np.inf)
 
 
-def measure(cell: Cell, items: Items, seconds: float, fewer: Mapping[str, float]) -> dict[str, float]:
+def measure(
+    cell: Cell, items: Items, seconds: float, fewer: Mapping[str, float], tried: Container[str]
+) -> dict[str, float]:
     """The shortest time of a call, by name; "jaxret" is ours. Peers that are not installed are left out.
 
     So is one that took longer for fewer queries than another takes for all of the cell's, for it cannot be the fastest.
@@ -46,6 +48,7 @@ def measure(cell: Cell, items: Items, seconds: float, fewer: Mapping[str, float]
       items: its gallery.
       seconds: to go on for on one thread, with at least three rounds.
       fewer: the time of a call with fewer queries for as many of the same items, of peers that were tried.
+      tried: names of peers; no other is.
 
     Raises:
       AssertionError: a peer's distances are not ours.
@@ -54,7 +57,7 @@ def measure(cell: Cell, items: Items, seconds: float, fewer: Mapping[str, float]
     queries = items.queries(cell.queries)
     best: dict[str, float] = {}
     ours: NDArray[Any] | None = None
-    peers = PEERS[cell.kernel]
+    peers = {name: search for name, search in PEERS[cell.kernel].items() if name in tried}
     methods: dict[str, Search] = {}
     for name in ("jaxret", *sorted(peers, key=lambda name: fewer.get(name, 0.0))):
         if fewer.get(name, 0.0) > HOPELESS * fastest_peer(best):
