@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from jaxret.errors import ConfigError
-from jaxret.ranges import Count, CountOrZero, Positive, Weight, above, check_ranges
+from jaxret.ranges import Count, CountOrZero, Positive, Share, Weight, above, check_ranges
 from jaxret.training.objectives import objective_class, objective_name
 from jaxret.training.step import Objective
 
@@ -63,7 +63,10 @@ class OptimiserConfig:
     schedule: Literal["constant", "cosine", "step"] = "constant"
     """constant; cosine to zero at the last step; or divided by `step_divisor` every `step_epochs` epochs."""
     warmup_steps: CountOrZero = 0
-    """Steps of linear warm-up from zero, before the schedule."""
+    """Steps of linear warm-up from zero, before the schedule; fewer where `warmup_share` allows fewer."""
+    warmup_share: Share = 1.0
+    """Largest share of all steps that the warm-up takes; 1: all of them, so that a training of fewer steps than
+    `warmup_steps` comes to its rate as it ends."""
     step_epochs: Count = 10
     """Epochs between divisions of the learning rate, for schedule=step."""
     step_divisor: Positive = 10.0
@@ -78,8 +81,20 @@ class OptimiserConfig:
     def __post_init__(self) -> None:
         check_ranges(self)
 
+    def warmup_of(self, total_steps: int) -> int:
+        """Steps of warm-up in a training of `total_steps` steps.
+
+        Example:
+          >>> config = OptimiserConfig(warmup_steps=50, warmup_share=0.125)
+          >>> config.warmup_of(400), config.warmup_of(80), config.warmup_of(5)
+          (50, 10, 0)
+        """
+        return min(self.warmup_steps, int(self.warmup_share * total_steps))
+
     def idle_settings(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """See `refuse_idle`."""
+        if self.warmup_steps == 0:
+            yield ("warmup_share",), "it is of a warm-up, and warmup_steps is 0"
         if self.algorithm != "sgd":
             yield ("momentum",), f"it is of algorithm=sgd, and this is {self.algorithm}"
         if self.schedule != "step":

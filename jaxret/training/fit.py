@@ -95,6 +95,11 @@ def fit_model(task: FitTask, config: FitConfig, context: RunContext) -> FitResul
     optimiser = make_optimiser(
         config.optimiser, total_steps=total, steps_per_epoch=plan.steps_per_epoch, rate_scales=task.rate_scales
     )
+    warmup = config.optimiser.warmup_of(total)
+    if warmup < config.optimiser.warmup_steps:
+        context.log(
+            f"warm-up: {warmup} of at most {total} steps, as warmup_share={config.optimiser.warmup_share:g} allows"
+        )
     step = make_train_step(split, task.objective, optimiser)
 
     def evaluate(state: TrainState) -> dict[str, float]:

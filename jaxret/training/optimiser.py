@@ -14,8 +14,15 @@ __all__ = ["make_optimiser", "make_schedule"]
 
 
 def make_schedule(config: OptimiserConfig, *, total_steps: int, steps_per_epoch: int) -> optax.Schedule:
-    """The learning rate at each step: linear warm-up, then constant, cosine to zero, or divided in steps."""
-    after_warmup = max(1, total_steps - config.warmup_steps)
+    """The learning rate at each step: linear warm-up, then constant, cosine to zero, or divided in steps.
+
+    Args:
+      config: rate and schedule; the warm-up takes `warmup_of(total_steps)` steps.
+      total_steps: of the whole training, were it not to end early.
+      steps_per_epoch: for schedule=step.
+    """
+    warmup_steps = config.warmup_of(total_steps)
+    after_warmup = max(1, total_steps - warmup_steps)
     if config.schedule == "cosine":
         main = optax.cosine_decay_schedule(config.learning_rate, after_warmup)
     elif config.schedule == "step":
@@ -27,10 +34,10 @@ def make_schedule(config: OptimiserConfig, *, total_steps: int, steps_per_epoch:
         )
     else:
         main = optax.constant_schedule(config.learning_rate)
-    if config.warmup_steps == 0:
+    if warmup_steps == 0:
         return main
-    warmup = optax.linear_schedule(0.0, config.learning_rate, config.warmup_steps)
-    return optax.join_schedules([warmup, main], [config.warmup_steps])
+    warmup = optax.linear_schedule(0.0, config.learning_rate, warmup_steps)
+    return optax.join_schedules([warmup, main], [warmup_steps])
 
 
 def make_optimiser(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from studies.convlstm.choices import CHANGED, config_with, third_of_the_sources
-from studies.convlstm.comparisons import CHOICES, DEFAULT_CHOICE, PAPER_CHOICE
+from studies.convlstm.comparisons import CHOICES, DEFAULT_CHOICE, PAPER_CHOICE, SHORT_WARM_UP, UNTRAINED
 from studies.convlstm.data import CLASSES, ClipData
 
 from jaxret.recipes.conv_lstm.paper import PAPER
@@ -19,16 +19,22 @@ CONFIG = dataclasses.replace(RECIPE.config, steps=("triplet",))
 
 
 def test_every_choice_is_compared_with_the_default() -> None:
-    assert tuple(CHANGED) == (DEFAULT_CHOICE, *CHOICES)
+    assert tuple(CHANGED) == (DEFAULT_CHOICE, *CHOICES, UNTRAINED)
 
 
-@pytest.mark.parametrize("choice", [choice for choice in CHANGED if PAPER_CHOICE not in choice])
+@pytest.mark.parametrize("choice", [choice for choice in (DEFAULT_CHOICE, *CHOICES) if choice != PAPER_CHOICE])
 def test_a_choice_changes_one_setting(choice: str) -> None:
     before, after = (config_to_json(config) for config in (CONFIG, config_with(choice, CONFIG)))
     for settings in (before, after):
         settings |= settings.pop("optimiser")
     changed = {name for name in before if before[name] != after[name]}
     assert len(changed) == (choice != DEFAULT_CHOICE)
+
+
+def test_a_short_warm_up_is_that_of_the_default_where_updates_are_many() -> None:
+    short, usual = (config_with(choice, CONFIG).optimiser for choice in (SHORT_WARM_UP, DEFAULT_CHOICE))
+    assert (short.warmup_of(108), usual.warmup_of(108)) == (13, 50)
+    assert short.warmup_of(450) == usual.warmup_of(450) == 50
 
 
 def test_the_paper_s_choice_is_the_recipe_of_that_name() -> None:

@@ -11,13 +11,28 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
+from jaxret.data.batches.plans import ShuffledBatches
 from jaxret.errors import ConfigError, NonFiniteLossError
-from jaxret.training import Checkpoints, OptimiserConfig, process_batch_size, read_run_log
+from jaxret.training import (
+    Checkpoints,
+    ClassificationTripletObjective,
+    FitTask,
+    LoopConfig,
+    OptimiserConfig,
+    RunContext,
+    RunFolder,
+    Validation,
+    fit_model,
+    process_batch_size,
+    read_run_log,
+)
 
 TOY = Path(__file__).with_name("toy_run.py")
 _spec = importlib.util.spec_from_file_location("toy_run", TOY)
@@ -80,6 +95,13 @@ def test_stop_and_resume_equals_one_run_bit_for_bit(whole: str, tmp_path: Path, 
     assert toy_run.digest(first) != whole
     steps = [row["step"] for row in read_run_log(tmp_path / "parts" / "metrics.jsonl")]
     assert steps == [5, 10, 15, 20]
+
+
+def test_a_stop_within_a_shortened_warm_up_does_not_change_the_rates(tmp_path: Path) -> None:
+    warm = OptimiserConfig(warmup_steps=50, warmup_share=0.125)  # 5 of the 40 steps that the schedule is of
+    expected = toy_run.digest(toy_run.toy_fit(tmp_path / "whole", optimiser=warm))
+    toy_run.toy_fit(tmp_path / "parts", optimiser=warm, stop_after=3)
+    assert toy_run.digest(toy_run.toy_fit(tmp_path / "parts", optimiser=warm)) == expected
 
 
 def test_early_stop_keeps_the_best_and_the_last_checkpoint(tmp_path: Path) -> None:
@@ -209,3 +231,22 @@ def test_ctrl_c_saves_and_the_next_call_goes_on(whole: str, tmp_path: Path) -> N
     second = toy_run.toy_fit(tmp_path / "parts")
     assert toy_run.digest(second) == whole
     assert jax.process_count() == 1
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"), [(2, ["warm-up: 1 of at most 8 steps, as warmup_share=0.125 allows"]), (1, [])]
+)
+def test_a_warm_up_that_is_shortened_is_told(steps: int, told: list[str], tmp_path: Path) -> None:
+    lines: list[str] = []
+    task = FitTask(
+        toy_run.ToyModel(nnx.Rngs(0)),
+        ClassificationTripletObjective(triplet_weight=0.5),
+        lambda row, rng: {"inputs": np.full(6, row, np.float32), "labels": np.int32(row % 3)},
+        ShuffledBatches(16, 8),
+        Validation(dict, "mAP"),
+    )
+    config = SimpleNamespace(
+        optimiser=OptimiserConfig(warmup_steps=steps, warmup_share=0.125), loop=LoopConfig(epochs=4), seed=0, threads=1
+    )
+    assert fit_model(task, config, RunContext(RunFolder(tmp_path), log=lines.append, show_progress=False)).steps == 8
+    assert [line for line in lines if line.startswith("warm-up")] == told

@@ -1,4 +1,4 @@
-"""Learning rates of parts, against an optimiser of their own."""
+"""Learning rates of parts, against an optimiser of their own; the warm-up in trainings of all lengths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxret.training import OptimiserConfig, make_optimiser
+from jaxret.errors import ConfigError
+from jaxret.training import OptimiserConfig, make_optimiser, make_schedule, refuse_idle
 
 STEPS = {"total_steps": 20, "steps_per_epoch": 5}
 
@@ -44,3 +45,38 @@ def test_a_part_with_a_rate_of_its_own_moves_as_if_it_were_trained_alone_at_that
         expected = trained(make_optimiser(alone, **STEPS), parameters[part])
         np.testing.assert_allclose(both[part]["kernel"], expected["kernel"], rtol=1e-6)
     assert not np.allclose(both["backbone"]["kernel"], both["temporal"]["kernel"])
+
+
+def rates(config: OptimiserConfig, total: int) -> np.ndarray:
+    schedule = make_schedule(config, total_steps=total, steps_per_epoch=5)
+    with jax.numpy_dtype_promotion("standard"):
+        return np.array([schedule(step) for step in range(total)])
+
+
+WARM = OptimiserConfig(learning_rate=0.5, warmup_steps=50)
+SHARED = dataclasses.replace(WARM, warmup_share=0.125)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "step"])
+@pytest.mark.parametrize("total", [1, 5, 8, 50, 108])
+def test_with_a_share_a_short_training_reaches_its_rate(schedule, total) -> None:
+    found = rates(dataclasses.replace(SHARED, schedule=schedule), total)
+    assert found.argmax() == total // 8
+    assert found.max() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("config", [WARM, SHARED], ids=["all", "an eighth"])
+@pytest.mark.parametrize("total", [400, 5000])
+def test_a_warm_up_of_less_than_its_share_takes_the_steps_asked_for(config, total) -> None:
+    np.testing.assert_allclose(rates(config, total), np.minimum(np.arange(total) / 50, 1) * 0.5, rtol=1e-6)
+
+
+def test_by_default_a_warm_up_takes_all_that_it_asks_for_and_no_more_steps_than_there_are() -> None:
+    np.testing.assert_allclose(rates(WARM, 60), np.minimum(np.arange(60) / 50, 1) * 0.5, rtol=1e-6)
+    np.testing.assert_allclose(rates(WARM, 5), np.arange(5) / 5 * 0.5, rtol=1e-6)
+
+
+def test_a_share_of_no_warm_up_is_refused() -> None:
+    refuse_idle(WARM)
+    with pytest.raises(ConfigError, match=r"warmup_share=0.5 has no effect.*warmup_steps is 0"):
+        refuse_idle(OptimiserConfig(warmup_share=0.5))

@@ -1,7 +1,9 @@
 """How the triplet step trains: rate, warm-up, mining, normalisation, one at a time, on validation videos alone.
 
 Every training takes the triplet step and no other, with as many updates, in the library's own loop, and is judged once,
-at its end: validation videos search the training videos by class with Bi-DTW. No published figure is of test videos.
+at its end: validation videos search the training videos by class with Bi-DTW. No published figure is of test videos. So
+are the encoder that trainings begin with (`untrained`), with and without a thumbnail beside its vectors, and the
+thumbnail alone.
 
 - Moving digits as `jaxret train conv-lstm --data moving-digits` has them, 16 x 16 pixels.
 - Training videos of six classes of JHMDB, 32 x 32 pixels, of each official split in turn: every third source of a class
@@ -19,15 +21,26 @@ from typing import Any
 
 from common.item_table import write_table
 from common.paths import JHMDB
-from studies.convlstm.comparisons import DEFAULT_CHOICE, DIGIT_CHOICES, JHMDB_CHOICES, PAPER_CHOICE
+from studies.convlstm.comparisons import (
+    DEFAULT_CHOICE,
+    DIGIT_CHOICES,
+    JHMDB_CHOICES,
+    NO_STEP,
+    PAPER_CHOICE,
+    SHORT_WARM_UP,
+    UNTRAINED,
+)
 from studies.convlstm.data import CLASSES, ClipData, jhmdb_data
-from studies.convlstm.runs import config_of
-from studies.convlstm.study import Study
+from studies.convlstm.protocol import share_factors
+from studies.convlstm.runs import THUMBNAIL_SHARE, config_of
+from studies.convlstm.study import UNTRAINED_SHARES, Study
 
 from jaxret.recipes.conv_lstm import recipe as conv_lstm
 from jaxret.recipes.conv_lstm.paper import PAPER
 from jaxret.recipes.conv_lstm.steps import AutoencoderSteps
+from jaxret.recipes.conv_lstm.thumbnail import with_thumbnail
 from jaxret.recipes.conv_lstm.train import encoder_of
+from jaxret.recipes.conv_lstm.validation import validation_figures, validation_videos
 from jaxret.training import LoopConfig, RunContext, RunFolder
 
 __all__ = ["CHANGED", "choices", "third_of_the_sources"]
@@ -43,13 +56,19 @@ CHANGED: Mapping[str, dict[str, Any]] = {
     "rate 1e-3": {"learning_rate": 1e-3},
     "rate 1e-2": {"learning_rate": 1e-2},
     "no warm-up": {"warmup_steps": 0},
+    SHORT_WARM_UP: {"warmup_share": 0.125},
     "semi-hard triplets": {"mining": "semi-hard"},
     "hardest triplets": {"mining": "batch-hard"},
     "pixels by each clip": {"standardise_by": "clip"},
     "pixels by all clips": {"standardise_by": "data"},
     PAPER_CHOICE: _PAPER,
+    UNTRAINED: {},
 }
-_SAME = {DIGIT_CHOICES: "pixels by all clips", JHMDB_CHOICES: "pixels by each clip"}  # as the default
+# What is as by default; of 450 updates of digits an eighth is more than 50.
+_SAME = {
+    DIGIT_CHOICES: ("pixels by all clips", SHORT_WARM_UP),
+    JHMDB_CHOICES: ("pixels by each clip",),
+}
 
 
 def choices(study: Study) -> None:
@@ -58,17 +77,34 @@ def choices(study: Study) -> None:
     for seed in study.seeds("jhmdb"):
         for key, name in wanted.items():
             for choice in CHANGED if key in study.args.data else ():
-                if choice == _SAME[name] or choice not in study.args.choices:
+                if choice in _SAME[name] or choice not in study.args.choices:
                     continue
-                part = f"choices-{key}-{seed}-{choice.replace(' ', '-')}"
-                study.part(part, partial(choice_on, study, name, choice, seed))
+                part = f"choices-{key}-{seed}-{choice}".replace(" ", "-")
+                measure = untrained_on if choice == UNTRAINED else partial(choice_on, choice=choice)
+                study.part(part, partial(measure, study, name, seed=seed))
 
 
-def choice_on(study: Study, name: str, choice: str, seed: int) -> None:
+def untrained_on(study: Study, name: str, *, seed: int) -> None:
+    """The encoder that trainings begin with: alone, with a thumbnail beside its vectors, and the thumbnail alone."""
+    run = run_of(study, name, UNTRAINED, seed)
+    model, data, config, _ = conv_lstm.prepare(base_config(study, name, seed), RunContext(run, "conv-lstm", print))
+    config = dataclasses.replace(config, thumbnail_share=THUMBNAIL_SHARE)
+    encoder = with_thumbnail(encoder_of(model, config), data, config, print)
+    videos = validation_videos(data.dataset, data.splits.splits, encoder, threads=config.threads)
+    for setting, share in UNTRAINED_SHARES.items():
+        factors = share_factors(encoder.backbone, share)
+        queries, searched = (
+            {number: dataclasses.replace(each, vectors=each.vectors * factors) for number, each in found.items()}
+            for found in videos
+        )
+        found = validation_figures(data.dataset, queries, searched, encoder)
+        study.add(name, NO_STEP, setting, seed, {"validation mAP by class": found["mAP"]})
+
+
+def choice_on(study: Study, name: str, *, choice: str, seed: int) -> None:
     """A training with one choice on one data set."""
     config = config_with(choice, base_config(study, name, seed))
-    run = RunFolder(study.args.work / "choices" / f"{name.split(',')[0]}-{choice}-{seed}".replace(" ", "-"))
-    context = RunContext(run, "conv-lstm", print)
+    context = RunContext(run_of(study, name, choice, seed), "conv-lstm", print)
     model, data, config, _ = conv_lstm.prepare(config, context)
     steps = AutoencoderSteps(data, model, encoder_of(model, config), config, context)
     if not steps.take("triplet"):
@@ -76,6 +112,11 @@ def choice_on(study: Study, name: str, choice: str, seed: int) -> None:
     record = steps.records[0]
     found = {"validation mAP by class": record.figures["validation mAP"], "updates": float(record.updates)}
     study.add(name, "triplet step", choice, seed, found)
+
+
+def run_of(study: Study, name: str, choice: str, seed: int) -> RunFolder:
+    """Where a training is kept."""
+    return RunFolder(study.args.work / "choices" / f"{name.split(',')[0]}-{choice}-{seed}".replace(" ", "-"))
 
 
 def base_config(study: Study, name: str, seed: int) -> conv_lstm.ConvLstmConfig:

@@ -16,14 +16,17 @@ __all__ = [
     "DIGIT_CHOICES",
     "FOUR_STEPS_THUMBNAIL",
     "JHMDB_CHOICES",
+    "NO_STEP",
     "PAPER_CHOICE",
     "SECOND_PASS",
+    "SHORT_WARM_UP",
     "THREE_STEPS",
     "THREE_STEPS_THUMBNAIL",
     "THUMBNAIL",
     "THUMBNAIL_ALONE",
     "TWO_STEPS",
     "UNTRAINED",
+    "UNTRAINED_SETTINGS",
     "UNTRAINED_THUMBNAIL",
     "compared",
     "strength_curves",
@@ -42,12 +45,15 @@ FOUR_STEPS_THUMBNAIL = "four steps, and a thumbnail beside"
 DIGIT_CHOICES = "moving digits, 16 x 16: choices of the triplet step"
 JHMDB_CHOICES = "JHMDB, 6 classes, training videos, 32 x 32: choices of the triplet step"
 DEFAULT_CHOICE = "as by default"
+NO_STEP = "no training"
+SHORT_WARM_UP = "warm-up of an eighth of the updates"
 PAPER_CHOICE = "conv-lstm-paper"
 CHOICES = (
     "rate 3e-4",
     "rate 1e-3",
     "rate 1e-2",
     "no warm-up",
+    SHORT_WARM_UP,
     "semi-hard triplets",
     "hardest triplets",
     "pixels by each clip",
@@ -55,6 +61,7 @@ CHOICES = (
     PAPER_CHOICE,
 )
 """What is tried in the place of a default of the triplet step."""
+UNTRAINED_SETTINGS = (UNTRAINED, UNTRAINED_THUMBNAIL, THUMBNAIL_ALONE)
 
 Row = Mapping[str, Any]
 _VIDEOS, _ABLATIONS, _COPIES, _WALK = "JHMDB, 6 classes", "JHMDB, 6 classes: ablations", "near duplicates", "RGB-D walk"
@@ -99,10 +106,11 @@ def compared() -> Iterator[Comparison]:
         yield Comparison(_VIDEOS, "M3", f"four steps, less two{beside}", four, two)
     step = "triplet step"
     for data in (DIGIT_CHOICES, JHMDB_CHOICES):
+        default = (data, step, DEFAULT_CHOICE)
         for choice in CHOICES:
-            yield Comparison(
-                data, step, f"{choice}, less the default", (data, step, choice), (data, step, DEFAULT_CHOICE)
-            )
+            yield Comparison(data, step, f"{choice}, less the default", (data, step, choice), default)
+        for plain in UNTRAINED_SETTINGS:
+            yield Comparison(data, step, f"the default, less {plain}", default, (data, NO_STEP, plain))
 
 
 def strength_curves(rows: Iterable[Row]) -> dict[str, Curves]:

@@ -35,6 +35,7 @@ __all__ = [
     "encode_data",
     "figures",
     "sequences_of",
+    "share_factors",
 ]
 
 MEASURES = {
@@ -125,16 +126,20 @@ def encode_at_shares(encoder: VideoEncoder, media: Media, shares: Sequence[float
     """
     joined = encoder.backbone
     assert isinstance(joined, ThumbnailBackbone)
-    sizes = (joined.backbone.embedding_size, joined.embedding_size - joined.backbone.embedding_size)
     embed = functools.cache(partial(sequences_of, encoder, media=media))
 
     def at(share: float) -> EncodedData:
-        scales = np.sqrt([(1 - share) / (1 - joined.share), share / joined.share])
-        factors = np.repeat(scales, sizes).astype(np.float32)
-        colours = encoder.preprocessing.depth is None
+        factors, colours = share_factors(joined, share), encoder.preprocessing.depth is None
         return EncodedData(media, lambda dataset: [each * factors for each in embed(dataset)], colours=colours)
 
     return [at(share) for share in shares]
+
+
+def share_factors(joined: ThumbnailBackbone, share: float) -> np.ndarray:
+    """What vectors with a thumbnail beside them are multiplied by for another share of it, float32 (D,)."""
+    sizes = (joined.backbone.embedding_size, joined.embedding_size - joined.backbone.embedding_size)
+    scales = np.sqrt([(1 - share) / (1 - joined.share), share / joined.share])
+    return np.repeat(scales, sizes).astype(np.float32)
 
 
 def sequences_of(encoder: Any, dataset: MediaDataset, *, media: Media) -> list[np.ndarray]:

@@ -19,12 +19,14 @@ from jaxret.files import write_atomically
 from jaxret.models.store import fingerprint
 from jaxret.training import RunFolder
 
-__all__ = ["MODELS", "PLANE", "VOLUME", "Study", "ordered"]
+__all__ = ["MODELS", "PLANE", "UNTRAINED_SHARES", "VOLUME", "Study", "ordered"]
 
 PLANE = {"m1": "M1", "m2": "M2", "m3": "M3"}
 VOLUME = {"m1-3d": "M1-3D", "m2-3d": "M2-3D", "m3-3d": "M3-3D", "cnn-3d": "3D convolutions"}
 SEEDS = {"jhmdb": 3, "digits": 3, "walk": 3}
 MODELS = {"jhmdb": PLANE, "digits": PLANE, "walk": {**VOLUME, **PLANE}}  # a model by data set
+UNTRAINED_SHARES = {UNTRAINED: 0.0, UNTRAINED_THUMBNAIL: THUMBNAIL_SHARE, THUMBNAIL_ALONE: 1.0}
+"""Of a thumbnail beside the vectors of an untrained encoder, by setting."""
 PAPER_DATA = "CC_WEB_VIDEO; of models with depth S3DIS"
 
 
@@ -71,11 +73,12 @@ class Study:
           seed: of the weights and of the draw.
         """
         encoder = untrained(data, architecture, self.args.work, seed=seed)
-        shares = {UNTRAINED: 0.0, UNTRAINED_THUMBNAIL: THUMBNAIL_SHARE, THUMBNAIL_ALONE: 1.0}
         path = self.args.work / "untrained" / f"{fingerprint(encoder)}-{evaluated.name.replace(' ', '-')}-{seed}.json"
         if not path.exists():
-            encoded = encode_at_shares(encoder, self.media(evaluated, seed), list(shares.values()))
-            measured = {setting: ordered(each, "bi-dtw") for setting, each in zip(shares, encoded, strict=True)}
+            encoded = encode_at_shares(encoder, self.media(evaluated, seed), list(UNTRAINED_SHARES.values()))
+            measured = {
+                setting: ordered(each, "bi-dtw") for setting, each in zip(UNTRAINED_SHARES, encoded, strict=True)
+            }
             path.parent.mkdir(parents=True, exist_ok=True)
             with write_atomically(path) as partial:
                 partial.write_text(json.dumps(measured), encoding="utf-8")
