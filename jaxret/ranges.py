@@ -19,6 +19,7 @@ from jaxret.errors import ConfigError
 __all__ = [
     "MOST_THREADS",
     "MOST_UNITS",
+    "Bits",
     "Count",
     "CountOrZero",
     "Layers",
@@ -108,6 +109,8 @@ MOST_UNITS = 2**14
 
 Units = Annotated[int, at_least(1, most=MOST_UNITS)]
 """Numbers that a layer gives."""
+Bits = Annotated[int, at_least(0, most=MOST_UNITS)]
+"""Length of a binary code, 0 for none: a layer gives the number behind each bit."""
 Layers = Annotated[int, at_least(1, most=1000)]
 """Layers above each other; the deepest networks that were published have as many."""
 Count = Annotated[int, at_least(1)]

@@ -12,7 +12,7 @@ import tyro
 from jaxret.errors import ConfigError
 from jaxret.losses import Mining
 from jaxret.preprocessing import FixedResize, Modality, Preprocessing
-from jaxret.ranges import Count, CountOrZero, Positive, Share, Threads, Weight, above, at_least, check_ranges
+from jaxret.ranges import Bits, Count, CountOrZero, Positive, Share, Threads, Weight, above, at_least, check_ranges
 from jaxret.recipes.backbone_names import BackboneNameOrAuto, check_backbone
 from jaxret.training import (
     ClassificationTripletObjective,
@@ -116,7 +116,7 @@ class ClipConfig:
 class ClipTrainingConfig(ClipConfig):
     """And codes, batches, objective and schedule."""
 
-    bits: CountOrZero = 0
+    bits: Bits = 0
     """Length of binary codes learned on top of the embedding, a multiple of 8; 0: none. The losses then act on
     the code's activations, and videos are searched by Hamming distance."""
     quantisation_weight: Weight = 0.0

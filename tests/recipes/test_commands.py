@@ -168,6 +168,8 @@ def test_pictures_alone_train_the_backbone(tmp_path: Path) -> None:
         (["cnn-lstm", "--layers", "1001", "--out", "{tmp}/c"], "--layers must be 1 to 1000, got 1001"),
         (["c3d", "--embedding-size", "100000000", "--out", "{tmp}/c"], "--embedding-size must be 1 to 16384, got 10"),
         (["cnn-lstm", "--batch-size", "0", "--out", "{tmp}/c"], "--batch-size must be at least 1, got 0"),
+        (["deep-hash", "--bits", "1000000000", "--out", "{tmp}/c"], "--bits must be 0 to 16384, got 1000000000"),
+        (["conv-lstm", "--embedding-size", "100000000", "--out", "{tmp}/c"], "must be 1 to 16384 or none, got 10"),
     ],
 )
 def test_bad_training_commands_say_what_is_wrong(run: Path, tmp_path: Path, capsys, argv, message: str) -> None:

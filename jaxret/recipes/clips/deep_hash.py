@@ -43,7 +43,7 @@ from jaxret.models import (
     backbone_info,
 )
 from jaxret.models.encoder import VideoEncoder
-from jaxret.ranges import Count, CountOrZero, Units, Weight
+from jaxret.ranges import Bits, Count, Units, Weight
 from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
 from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
@@ -60,7 +60,7 @@ Fusion = Literal["auto", "open-set", "weighted-average", "lstm", "convolution", 
 class DeepHashConfig(FusionConfig, FrameBackboneConfig):
     """Settings of a deep-hashing training."""
 
-    bits: CountOrZero = 64
+    bits: Bits = 64
     """Length of the codes, a multiple of 8. 0: none; the real-valued embedding is trained and searched."""
     fusion: Fusion = "auto"
     """How a clip's frame vectors become one vector. open-set: their mean beside an open-set posterior of the training

@@ -54,7 +54,7 @@ from jaxret.data.datasets.moving_digits import is_moving_digits
 from jaxret.errors import ConfigError
 from jaxret.models.conv_lstm.autoencoder import AUTOENCODERS, ConvLstmAutoencoder, create_autoencoder
 from jaxret.preprocessing import DepthPlanes
-from jaxret.ranges import Count, CountOrZero, Layers, Positive, Units, at_least
+from jaxret.ranges import MOST_UNITS, Count, CountOrZero, Layers, Positive, Units, at_least
 from jaxret.recipes.conv_lstm.clip_table import StepsData, open_videos, pixel_statistics, plane_shares, steps_data
 from jaxret.recipes.conv_lstm.initial import InitialEncoder, first_or_kept
 from jaxret.recipes.conv_lstm.remarks import said_of_depth
@@ -93,7 +93,7 @@ class ConvLstmConfig(StepsConfig):
     """Frames sampled from each clip of a video. none: 8, and 4 for moving digits."""
     chunk_seconds: Positive = 2.0
     """A video is cut into equal clips of about this length."""
-    embedding_size: Annotated[int | None, at_least(1)] = None
+    embedding_size: Annotated[int | None, at_least(1, most=MOST_UNITS)] = None
     """Length of a clip's vector. none: a quarter of the numbers of the encoder's last maps, about the paper's share
     (4,000 of 16,384), and 128 for moving digits."""
     blocks: Count = 3
