@@ -1,10 +1,8 @@
-"""Networks from random weights: do they learn, on classes that they were trained on and on others, and what are codes
-of them worth?
+"""C3D from scratch: does it learn, on classes that it was trained on and on others, and what are codes of it worth?
 
 Data: six classes of JHMDB to train on and six others, dealt anew for each seed, by HMDB51's official splits, one a
 seed. Frames are small and few and the network is narrow (--pixels, --frames, --width), so that a CPU trains it in
-minutes; narrow networks learn with a larger rate than the recipe's. The rest is the recipe `c3d` as it is, or, with
---recipe cnn-lstm, that one without pretrained weights, in batches of 16 clips.
+minutes; narrow networks learn with a larger rate than the recipe's. The rest is the recipe `c3d` as it is.
 
 Seen classes: test clips query the training clips (the validation part among them). Unseen ones: each clip queries the
 others of unseen classes. Clips of the query's own source are taken out. mAP and P@1 by Euclidean distance; beside the
@@ -19,7 +17,6 @@ mAP picks the epoch, held-out training classes pick the rest; nothing is picked 
 
     python benchmarks/accuracy_c3d.py                       # half an hour on two cores
     python benchmarks/accuracy_c3d.py table --seeds 0       # a part of it; the other rows of the file stay
-    python benchmarks/accuracy_c3d.py table --recipe cnn-lstm    # small-convnet and an LSTM
     python benchmarks/accuracy_c3d.py whole                 # width 1: training accuracy of a few clips
     python benchmarks/accuracy_c3d.py whole --pixels 112 --frames 16    # the recipe's size; 4 to 12 minutes a seed
     python benchmarks/accuracy_c3d.py differences           # of the rows that are there
@@ -37,7 +34,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,9 +59,8 @@ from jaxret.models.backbones.small_convnet import grid_average
 from jaxret.models.encoder import VideoEncoder
 from jaxret.rank import pack_bits
 from jaxret.recipes.clip_media import embed_items
-from jaxret.recipes.clips import c3d, cnn_lstm
+from jaxret.recipes.clips import c3d
 from jaxret.recipes.clips.c3d import C3dConfig
-from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
 from jaxret.recipes.clips.open_set import video_classes
 from jaxret.recipes.clips.open_set_fit import fit_open_set_encoder
 from jaxret.recipes.opening import LabelledData
@@ -87,9 +82,6 @@ NETWORK, UNTRAINED, COLOUR = "network trained", "network untrained", "mean colou
 NETWORK_COSINE = f"{NETWORK}, cosine"
 COMPARED = ("mAP",)
 NAME = "accuracy_c3d"
-Config = C3dConfig | CnnLstmConfig
-C3D, CNN_LSTM = "c3d", "cnn-lstm"
-LSTM_BATCH, LSTM_RATE = 16, 1e-3
 Methods = dict[str, tuple[Rows, Ranking]]  # what a method ranks, and how
 WHOLE_CLASSES, WHOLE_CLIPS, WHOLE_WIDTH, WHOLE_EPOCHS = 3, 4, 1.0, 14
 
@@ -134,7 +126,7 @@ class Trained:
     """A finished training and its data."""
 
     encoder: VideoEncoder
-    config: Config
+    config: C3dConfig
     run: RunFolder
 
     @functools.cached_property
@@ -156,9 +148,9 @@ class Trained:
         vectors = mean_frame_rows(media)
         network = dataclasses.replace(vectors, vectors=vectors.vectors[:, :learned])
         pixels = dataclasses.replace(vectors, vectors=vectors.vectors[:, learned:])
-        untrained = make_encoder(dataclasses.replace(self.config, fusion=self.config.trained_fusion))
+        untrained = c3d.make_encoder(dataclasses.replace(self.config, fusion="mean"))
         frame = mean_pixels(self.data.dataset, self.encoder, self._everything, 8)
-        hashed = make_encoder(bits, len(video_classes(self.data)))
+        hashed = c3d.make_encoder(bits, len(video_classes(self.data)))
         hashed = hashed.with_temporal(hashed.temporal, self.encoder.backbone)
         # The networks of the run are restored, not trained again.
         fit_open_set_encoder(hashed, self.data, None, bits, RunContext(self.run, log=str, show_progress=False))
@@ -223,47 +215,24 @@ def _share_relevant(dataset: MediaDataset, queries: np.ndarray, gallery: np.ndar
     return float(np.mean(((labels[queries][:, None] == labels[gallery]) & others).sum(axis=1) / others.sum(axis=1)))
 
 
-def make_encoder(config: Config, classes: int | None = None) -> VideoEncoder:
-    """The encoder of a recipe with its initial weights."""
-    return (
-        c3d.make_encoder(config, classes) if isinstance(config, C3dConfig) else cnn_lstm.make_encoder(config, classes)
-    )
-
-
-def trained(config: Config, folder: Path) -> Trained:
+def trained(config: C3dConfig, folder: Path) -> Trained:
     """The training with these settings, done first, or gone on with, if it is not finished."""
     run = RunFolder(folder)
     if not run.figures.exists():
-        if isinstance(config, C3dConfig):
-            c3d.train(config, RunContext(run, C3D, log=str, show_progress=False))
-        else:
-            cnn_lstm.train(config, RunContext(run, CNN_LSTM, log=str, show_progress=False))
+        c3d.train(config, RunContext(run, "c3d", log=str, show_progress=False))
     if not run.figures.exists():
         raise SystemExit(f"stopped and saved in {run.path}: call again to go on")
     return Trained(load_encoder(run.encoder), config, run)
 
 
-def of_recipe(args: argparse.Namespace, path: Path, seed: int, bits: int) -> Config:
-    """The recipe's settings on some data, as small as a CPU trains them; with bits a hash layer is trained along."""
-    shared: Any = {"data": str(path), "seed": seed, "bits": bits}
-    config: Config
-    if args.recipe == C3D:
-        config, rate = C3dConfig(**shared, fusion="mean" if bits else "open-set"), LEARNING_RATE
-    else:
-        random: Any = {"weights": "none", "backbone": "small-convnet", "freeze": False, "batch_size": LSTM_BATCH}
-        config, rate = CnnLstmConfig(**shared, **random, fusion="lstm" if bits else "open-set"), LSTM_RATE
-    return sized(config, args, WIDTH, dataclasses.replace(config.loop, epochs=args.epochs or EPOCHS), rate)
-
-
-def sized(config: Config, args: argparse.Namespace, width: float, loop: LoopConfig, rate: float) -> Config:
+def sized(config: C3dConfig, args: argparse.Namespace, width: float, loop: LoopConfig, rate: float) -> C3dConfig:
     """The settings with what the command line says of size and optimiser; width and learning rate where it does not."""
     optimiser = dataclasses.replace(
         config.optimiser, learning_rate=args.learning_rate or rate, warmup_steps=args.warm_up
     )
-    if isinstance(config, C3dConfig):
-        config = dataclasses.replace(config, width=args.width or width)
     return dataclasses.replace(
         config,
+        width=args.width or width,
         image_size=args.pixels,
         frames=args.frames,
         optimiser=optimiser,
@@ -277,30 +246,25 @@ def size_of(width: float, frames: int, pixels: int) -> str:
     return f"width {width:g}, {frames} frames of {pixels} pixels"
 
 
-def lstm_size_of(frames: int, pixels: int) -> str:
-    """The same of cnn-lstm."""
-    return f"{CNN_LSTM}, {frames} frames of {pixels} pixels"
-
-
-def setting_of(config: Config) -> str:
+def setting_of(config: C3dConfig) -> str:
     """What the tables call a size and an optimiser."""
-    steps, size = config.optimiser.warmup_steps, (config.frames, config.image_size or PIXELS)
-    of_size = size_of(config.width, *size) if isinstance(config, C3dConfig) else lstm_size_of(*size)
-    return of_size + (f", warm-up of {steps} steps" if steps else "")
+    steps = config.optimiser.warmup_steps
+    return size_of(config.width, config.frames, config.image_size) + (f", warm-up of {steps} steps" if steps else "")
 
 
-def folder_of(config: Config) -> str:
+def folder_of(config: C3dConfig) -> str:
     """What the folders of trainings end in: all that the command line can change."""
-    network = f"{config.width:g}" if isinstance(config, C3dConfig) else CNN_LSTM
-    size = f"{network}-{config.image_size}-{config.frames}"
+    size = f"{config.width:g}-{config.image_size}-{config.frames}"
     return f"{size}-{config.optimiser.warmup_steps}-{config.optimiser.learning_rate:g}-{config.loop.epochs}"
 
 
 def table(args: argparse.Namespace, seed: int, *, hash_bits: int = 0) -> list[dict[str, Any]]:
     """The rows of one training: of the recipe as it is, or of a hash layer that is trained with the network."""
+    fusion: Any = "mean" if hash_bits else "open-set"
     path, data = dealt(args, seed)
-    config = of_recipe(args, path, seed, hash_bits)
-    result = trained(config, args.work / f"{seed}-{hash_bits}-{config.fusion}-{folder_of(config)}")
+    config = C3dConfig(data=str(path), seed=seed, bits=hash_bits, fusion=fusion)
+    config = sized(config, args, WIDTH, dataclasses.replace(config.loop, epochs=args.epochs or EPOCHS), LEARNING_RATE)
+    result = trained(config, args.work / f"{seed}-{hash_bits}-{fusion}-{folder_of(config)}")
     setting = setting_of(config) + (OF_CODES if hash_bits else "")
     setting += f", learning rate {args.learning_rate:g}" if args.learning_rate else ""
     setting += f", at most {args.epochs} epochs" if args.epochs else ""
@@ -347,7 +311,7 @@ def whole(args: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
 
 def compared() -> Iterator[Comparison]:
     """Everything less the mean frame; the default less the statistics alone, and its codes less others."""
-    settings = (size_of(WIDTH, FRAMES, PIXELS), lstm_size_of(FRAMES, PIXELS))
+    setting = size_of(WIDTH, FRAMES, PIXELS)
     vectors = (NETWORK, NETWORK_COSINE, UNTRAINED, COLOUR, STATISTICS, DEFAULT)
     pairs = {
         "the mean frame": (BASELINE, (*vectors, BASELINE_CODES, STATISTICS_CODES, DEFAULT_CODES)),
@@ -355,7 +319,7 @@ def compared() -> Iterator[Comparison]:
         "the mean frame's codes": (BASELINE_CODES, (DEFAULT_CODES,)),
         "the statistics' codes": (STATISTICS_CODES, (DEFAULT_CODES,)),
     }
-    for setting, data in itertools.product(settings, [f"{DATA}, {group}" for group in GROUPS]):
+    for data in (f"{DATA}, {group}" for group in GROUPS):
         for words, (theirs, methods) in pairs.items():
             for ours in methods:
                 yield Comparison(data, ours, f"{setting}, less {words}", (data, ours, setting), (data, theirs, setting))
@@ -371,11 +335,10 @@ def main() -> None:
     parser.add_setting("--data", default=str(JHMDB_CLIPS), help="labelled videos as `jaxret train --data` takes them")
     parser.add_setting("--name", default="JHMDB", help="what the tables call those data")
     parser.add_setting("--split-columns", nargs="+", help="the CSV's columns with the splits, one a seed")
-    parser.add_argument("--recipe", choices=(C3D, CNN_LSTM), default=C3D, help="of table and codes (default: c3d)")
     parser.add_argument("--width", type=float, help="default: 1/8, of whole 1")
     parser.add_argument("--pixels", type=int, default=PIXELS)
     parser.add_argument("--frames", type=int, default=FRAMES)
-    parser.add_argument("--learning-rate", type=float, help="default: 3e-4, of cnn-lstm 1e-3, of whole 1e-4")
+    parser.add_argument("--learning-rate", type=float, help="default: 3e-4, of whole the recipe's")
     parser.add_argument("--warm-up", type=int, default=0, help="steps in which the learning rate rises (default 0)")
     parser.add_argument("--epochs", type=int, help="at most (default: 25, of whole 14)")
     args = parser.read()

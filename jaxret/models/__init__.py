@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from jaxret.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from jaxret.models.backbones.clip_network import ClipNetwork
     from jaxret.models.backbones.map_grid import MapGrid
     from jaxret.models.backbones.pooled import MaxPooledLayers, PooledBackbone
     from jaxret.models.backbones.with_pixel_statistics import WithPixelStatistics
@@ -55,7 +54,6 @@ __all__ = [
     "AttentionFusion",
     "Backbone",
     "BackboneInfo",
-    "ClipNetwork",
     "ConvLstmAutoencoder",
     "Convolution3dFusion",
     "ConvolutionFusion",
@@ -113,7 +111,6 @@ __all__ = [
 ]
 
 _NAMES = {
-    "jaxret.models.backbones.clip_network": ("ClipNetwork",),
     "jaxret.models.backbones.map_grid": ("MapGrid",),
     "jaxret.models.backbones.pooled": ("MaxPooledLayers", "PooledBackbone"),
     "jaxret.models.backbones.with_pixel_statistics": ("WithPixelStatistics",),

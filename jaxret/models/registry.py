@@ -164,7 +164,6 @@ _BACKBONES = _Registry(
         "pooled": "jaxret.models.backbones.pooled",
         "layer-maxima": "jaxret.models.backbones.pooled",
         "map-grid": "jaxret.models.backbones.map_grid",
-        "clip-network": "jaxret.models.backbones.clip_network",
         "with-pixel-statistics": "jaxret.models.backbones.with_pixel_statistics",
         "beside-thumbnail": "jaxret.models.backbones.thumbnail",
     },
@@ -291,7 +290,7 @@ def create_backbone(name: str, *, rngs: nnx.Rngs, **settings: Any) -> Backbone:
 
     Args:
       name: one of `known_backbones()`, or one that wraps others: `streams`, `projected`, `pooled`,
-        `layer-maxima`, `map-grid`, `clip-network` or `with-pixel-statistics`.
+        `layer-maxima`, `map-grid` or `with-pixel-statistics`.
       rngs: source of the initial weights.
       settings: of that backbone, such as `width` of mobilenet-v1; see its class.
 

@@ -154,31 +154,7 @@ def test_learned_numbers_are_seen_by_the_classifier_and_not_compared(nuisances: 
     np.testing.assert_allclose(encoder(jnp.asarray(vectors)).stages["logits"], logits, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("nuisances", [0, R])
-def test_learned_numbers_have_their_share_of_what_is_compared(nuisances: int) -> None:
-    """The cosine of mean vectors is that of the learned numbers and that of the others, weighed by the share."""
-    rng, learned = np.random.default_rng(6), 2
-    vectors = rng.normal(size=(B, T, learned + D)).astype(np.float32)
-    settings = {"nuisances": nuisances, "learned": learned, "rngs": nnx.Rngs(0)}
-    encoder = OpenSetEncoder(learned + D, K, learned_share=0.3, **settings)
-    assert encoder.embedding_size == learned + D + K + 1
-    assert create_sequence_encoder(**encoder.config, rngs=nnx.Rngs(0)).config == encoder.config
-    means = vectors.astype(np.float64).mean(axis=1)
-    first, rest = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (means[:, :learned], means[:, learned:]))
-    expected = 0.3 * first @ first.T + 0.7 * rest @ rest.T
-    encoding = encoder(jnp.asarray(vectors))
-    for found in (encoding.stages["mean"], encoding.embedding[:, : learned + D]):
-        np.testing.assert_allclose(np.asarray(found) @ np.asarray(found).T, expected, rtol=1e-5, atol=1e-6)
-    for share, left in ((0.0, rest), (1.0, first)):
-        found = np.asarray(OpenSetEncoder(learned + D, K, learned_share=share, **settings)(vectors).stages["mean"])
-        np.testing.assert_allclose(found @ found.T, left @ left.T, rtol=1e-5, atol=1e-6)
-
-
 def test_bad_settings_and_arrays_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"learned_share must be 0 to 1, of learned numbers, got 0.5 of 0 numbers"):
-        OpenSetEncoder(D, K, learned_share=0.5, rngs=nnx.Rngs(0))
-    with pytest.raises(ConfigError, match=r"learned_share must be 0 to 1, of learned numbers, got 1.5 of 2 numbers"):
-        OpenSetEncoder(D, K, learned=2, learned_share=1.5, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="classes must be at least 2, got 1"):
         OpenSetEncoder(D, 1, rngs=nnx.Rngs(0))
     with pytest.raises(ConfigError, match="weight must be a finite number of at least 0, got -1"):

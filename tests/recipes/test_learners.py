@@ -16,16 +16,14 @@ from jaxret.data.decode.write import write_video
 from jaxret.data.open import open_dataset
 from jaxret.data.splits import split_dataset
 from jaxret.errors import ConfigError
-from jaxret.models import Encoding, WithPixelStatistics, create_encoder, load_encoder
+from jaxret.models import Encoding, WithPixelStatistics, load_encoder
 from jaxret.models.base import Backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.models.store import encoder_arrays
 from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.models.temporal.open_set_hash import OpenSetHash
-from jaxret.recipes.clips import cnn_lstm, deep_hash, learners
+from jaxret.recipes.clips import learners
 from jaxret.recipes.clips.c3d import C3dConfig
-from jaxret.recipes.clips.cnn_lstm import CnnLstmConfig
-from jaxret.recipes.clips.deep_hash import DeepHashConfig
 from jaxret.recipes.clips.open_set import resolve_fusion
 from jaxret.recipes.clips.open_set_fit import fit_open_set_encoder
 from jaxret.recipes.opening import LabelledData
@@ -163,47 +161,10 @@ def test_a_run_from_before_is_the_network_alone(tmp_path: Path) -> None:
     assert open_config(RunFolder(tmp_path))[1].fusion == "open-set"
 
 
-RANDOM = {"weights": "none", "backbone": "small-convnet", "freeze": False, "image_size": SIZE, "frames": FRAMES}
-
-
-@pytest.mark.parametrize("bits", [0, 16])
-def test_networks_of_single_frames_are_joined_in_the_same_way(bits: int) -> None:
-    settings = {**RANDOM, "fusion": "open-set", "bits": bits}
-    for made, words in (
-        (cnn_lstm.make_encoder(CnnLstmConfig(**settings, units=9), CLASSES), "small-convnet, then lstm of 9 units"),
-        (deep_hash.make_encoder(DeepHashConfig(**settings), CLASSES), "small-convnet, then weighted average of frames"),
-    ):
-        assert made.backbone.summary == f"{words} beside statistics of pixels"
-        assert (made.unit, made.code_bits) == ("chunk", bits)
-        again = create_encoder(made.config, rngs=nnx.Rngs(0))
-        assert again.config == made.config
-
-
-def test_networks_of_single_frames_from_random_weights_are_joined_by_default(
-    data: LabelledData, tmp_path: Path
-) -> None:
-    lines: list[str] = []
-    context = RunContext(RunFolder(tmp_path), log=lines.append)
-    found = resolve_fusion(CnnLstmConfig(**RANDOM), data, context)
-    assert (found.fusion, found.learns_network) == ("open-set", True)
-    assert "again in each of 2 rounds" in lines[-1]
-    assert "--fusion lstm trains the network alone" in lines[-1]
-    assert resolve_fusion(CnnLstmConfig(**RANDOM, rounds=4), data, context).open_set_settings().rounds == 4
-    assert "again in each of 4 rounds" in lines[-1]
-    with pytest.raises(ConfigError, match=r"does not go here: statistics of pixels are of the modality rgb alone"):
-        resolve_fusion(CnnLstmConfig(**RANDOM, fusion="open-set", modalities=("rgb", "difference")), data, context)
-    pretrained = RANDOM | {"weights": "imagenet", "backbone": "mobilenet-v1"}
-    assert resolve_fusion(CnnLstmConfig(**pretrained), data, context).fusion == "lstm"
-    assert lines[-2] == "fusion: lstm (the pretrained backbone is trained as well, with freeze=False)"
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("recipe", "bits"), [("c3d", 0), ("c3d", 16), ("cnn-lstm", 0), ("cnn-lstm", 16), ("deep-hash", 16)]
-)
-def test_it_trains_indexes_and_searches_with_it(media: Path, tmp_path: Path, recipe: str, bits: int) -> None:
-    words = [recipe, "--data", str(media), "--out", str(tmp_path / "run"), "--image-size", "32"]
-    words += ["--width", "0.03125"] if recipe == "c3d" else ["--weights", "none"]
+@pytest.mark.parametrize("bits", [0, 16])
+def test_c3d_trains_indexes_and_searches_with_it(media: Path, tmp_path: Path, bits: int) -> None:
+    words = ["c3d", "--data", str(media), "--out", str(tmp_path / "run"), "--width", "0.03125", "--image-size", "32"]
     words += ["--frames", "4", "--epochs", "1", "--bits", str(bits), "--quiet"]
     assert train.main(words) == 0
     made = load_encoder(tmp_path / "run" / "encoder")

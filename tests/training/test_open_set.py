@@ -327,31 +327,6 @@ def test_what_was_learned_by_heart_is_judged_by_networks_that_did_not_see_it() -
     assert abs(fits["heart"].kept_gain) < 0.1
 
 
-@pytest.mark.parametrize("tells_others", [True, False])
-def test_learned_numbers_are_compared_where_they_tell_held_out_classes(tells_others: bool) -> None:
-    """Networks that tell every class, or only those that they were trained on, to which they map items of others."""
-    vectors, labels, sources = sequences(0)
-    known = labels < SEEN
-    vectors, labels, sources = vectors[known], labels[known], sources[known]
-    rng = np.random.default_rng(1)
-
-    def beside(told: np.ndarray) -> np.ndarray:
-        points = np.eye(SEEN)[np.where(told, labels, rng.choice(labels[told], len(labels)))]
-        points += rng.normal(0, 0.1, points.shape)
-        return np.concatenate([np.repeat(points[:, None], T, axis=1), vectors], axis=-1).astype(np.float32)
-
-    every = np.ones(len(labels), bool)
-    rounds = [
-        LearnedWithout(held_out, beside(every if tells_others else Deal.of(held_out, labels, sources).kept))
-        for held_out in hold_out(labels, sources, SETTINGS)
-    ]
-    encoder = OpenSetEncoder.to_fit(SEEN + D, SEEN, learned=SEEN, rngs=nnx.Rngs(0))
-    found = fit_open_set(encoder, beside(every), labels, sources, SETTINGS, rounds)
-    assert encoder.learned_share == found.learned_share
-    assert (found.learned_share > 0.2) == tells_others
-    assert found.held_out_gain >= (0.2 if tells_others else 0)
-
-
 def test_learned_numbers_need_rounds_and_others_have_none() -> None:
     vectors, labels, sources = sequences(0)
     known = labels < 4

@@ -18,11 +18,8 @@ directions in which clips of one class differ most. What varies within classes t
 varies within others as well, so that this helps both (within-class covariance normalisation: Hatch, Kajarekar and
 Stolcke, "Within-class covariance normalization for SVM-based speaker recognition", Interspeech 2006).
 
-Where a part of every vector was itself learned from the classes, by a network that was trained on them, the classifier
-sees it, and m is the mean of the others, which know nothing of the classes, beside that of the learned ones: these have
-a share s of its squared length, so that cos(m, m') is 1 - s times the cosine of the others and s times that of what was
-learned. A network may map others onto what it knows before any classifier does, or tell them apart as well; how much of
-it classes bear that were held out is measured.
+Where a part of every vector was itself learned from the classes, such as a network that was trained on them, it is no
+part of the means: only the classifier sees it. A network maps others onto what it knows before any classifier does.
 
 The probability of a known class is a logistic function of statistics that tell how sure the classifier is, the usual
 scores of open-set recognition (Hendrycks and Gimpel 2017, arXiv:1610.02136; Liu et al. 2020, arXiv:2010.03759, energy).
@@ -47,7 +44,7 @@ from jaxret.models.layers.frozen import FixedArray
 from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import register_sequence_encoder
 
-__all__ = ["OpenSetEncoder", "beside_learned", "confidence_statistics", "moments", "without_nuisances"]
+__all__ = ["OpenSetEncoder", "confidence_statistics", "moments", "without_nuisances"]
 
 Rows = TypeVar("Rows", jax.Array, NDArray[np.float64])
 
@@ -87,21 +84,6 @@ def _moments(vectors: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array
     deviation = jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1)), 0)
     unit = l2_normalise(mean)
     return unit, jnp.concatenate([unit, l2_normalise(largest), l2_normalise(deviation)], axis=-1)
-
-
-def beside_learned(learned: Rows, means: Rows, share: float) -> Rows:
-    """Mean vectors of what was learned from the classes and of what was not, as one vector.
-
-    Args:
-      learned: (B, L), of length 1.
-      means: (B, D - L), of length 1.
-      share: s, of the squared length, that the learned ones have, in 0..1.
-
-    Returns:
-      (B, D), of length 1.
-    """
-    join: Any = np.concatenate if isinstance(learned, np.ndarray) else jnp.concatenate
-    return join([share**0.5 * learned, (1 - share) ** 0.5 * means], axis=-1)
 
 
 def without_nuisances(means: Rows, centre: Rows, directions: Rows, shares: Rows) -> Rows:
@@ -163,15 +145,15 @@ class OpenSetEncoder(SequenceEncoder):
       input_size: D, length of a frame vector.
       classes: K, known classes, at least 2.
       weight: w, of the posterior against the cosine of the means, at least 0.
-      nuisances: R, the most directions along which mean vectors are made shorter, up to M; 0 leaves them as they are.
-      learned: L, numbers at the beginning of every vector that were learned from the classes. Below D.
-      learned_share: s, of a mean vector's squared length, that the learned numbers have, in 0..1; None: they are no
-        part of it, and the classifier alone sees them.
+      nuisances: R, the most directions along which mean vectors are made shorter, up to D - L; 0 leaves them as they
+        are.
+      learned: L, numbers at the beginning of every vector that were learned from the classes: the classifier alone
+        sees them. Below D.
       rngs: not drawn from; there so that all encoders of sequences are made alike.
 
     Attributes:
-      embedding_size: M + K + 1, M being the length of a mean vector: D, and D - L with the share None.
-      stage_names: `mean` (B, M) of length 1, `logits` (B, K), `posterior` (B, K), `known` (B,), the probability
+      embedding_size: D - L + K + 1.
+      stage_names: `mean` (B, D - L) of length 1, `logits` (B, K), `posterior` (B, K), `known` (B,), the probability
         that the class is known.
 
     Raises:
@@ -195,7 +177,6 @@ class OpenSetEncoder(SequenceEncoder):
         weight: float = 1.0,
         nuisances: int = 0,
         learned: int = 0,
-        learned_share: float | None = None,
         rngs: nnx.Rngs,
     ):
         check_sizes(input_size=input_size, classes=classes)
@@ -205,15 +186,11 @@ class OpenSetEncoder(SequenceEncoder):
             raise ConfigError(f"weight must be a finite number of at least 0, got {weight!r}")
         if not 0 <= learned < input_size:
             raise ConfigError(f"learned must be 0 to {input_size - 1}, numbers of a frame vector, got {learned}")
-        if learned_share is not None and not (learned and 0 <= learned_share <= 1):
-            raise ConfigError(
-                f"learned_share must be 0 to 1, of learned numbers, got {learned_share} of {learned} numbers"
-            )
-        compared = input_size - (learned if learned_share is None else 0)
+        compared = input_size - learned
         if not 0 <= nuisances <= compared:
             raise ConfigError(f"nuisances must be 0 to {compared}, the length of a mean vector, got {nuisances}")
         self.input_size, self.classes, self.weight, self.nuisances = input_size, classes, weight, nuisances
-        self.learned, self.learned_share, self.embedding_size = learned, learned_share, compared + classes + 1
+        self.learned, self.embedding_size = learned, compared + classes + 1
         self.kernel = FixedArray(jnp.zeros((3 * input_size, classes)))
         self.bias = FixedArray(jnp.zeros(classes))
         self.prototypes = FixedArray(jnp.zeros((classes, compared)))
@@ -227,30 +204,28 @@ class OpenSetEncoder(SequenceEncoder):
     @classmethod
     def to_fit(cls, input_size: int, classes: int, *, learned: int = 0, rngs: nnx.Rngs) -> Self:
         """One with as many nuisances as are worth fitting; arguments as above."""
-        share = 0.0 if learned else None
-        nuisances = min(_NUISANCES, input_size)
-        return cls(input_size, classes, nuisances=nuisances, learned=learned, learned_share=share, rngs=rngs)
+        nuisances = min(_NUISANCES, input_size - learned)
+        return cls(input_size, classes, nuisances=nuisances, learned=learned, rngs=rngs)
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings."""
-        names = ("kind", "input_size", "classes", "weight", "nuisances", "learned", "learned_share")
-        later = {"learned": 0, "learned_share": None}
-        return stored_settings(((name, getattr(self, name)) for name in names), later=later)
+        names = ("kind", "input_size", "classes", "weight", "nuisances", "learned")
+        return stored_settings(((name, getattr(self, name)) for name in names), later={"learned": 0})
 
     @property
     def summary(self) -> str:
         """A few words for people."""
-        compared = "their mean" if not self.learned or self.learned_share else "the mean of what was not learned"
+        compared = "the mean of what was not learned" if self.learned else "their mean"
         return f"{compared} and an open-set posterior of {self.classes} classes"
 
     def assign(self, arrays: Mapping[str, ArrayLike]) -> None:
         """Take what `fit_open_set` has found.
 
         Args:
-          arrays: `kernel` (3 D, K) and `bias` (K,) of the classifier of `moments`, `prototypes` (K, M), and
+          arrays: `kernel` (3 D, K) and `bias` (K,) of the classifier of `moments`, `prototypes` (K, D - L), and
             `known_kernel` (8,) and `known_bias` (1,) of the logistic function of `confidence_statistics`; with
-            nuisances also `centre` (M,), `directions` (M, R) and `shares` (R,) of `without_nuisances`.
+            nuisances also `centre` (D - L,), `directions` (D - L, R) and `shares` (R,) of `without_nuisances`.
 
         Raises:
           ValueError: an array is missing or unknown, its shape does not fit, or a number is not finite in float32.
@@ -268,10 +243,8 @@ class OpenSetEncoder(SequenceEncoder):
             variable[...] = jnp.asarray(array)
 
     def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
-        """Frame vectors (B, T, D) to embeddings (B, M + K + 1) of length sqrt(1 + w); see `SequenceEncoder`."""
+        """Frame vectors (B, T, D) to embeddings (B, D - L + K + 1) of length sqrt(1 + w); see `SequenceEncoder`."""
         mean, seen = moments(vectors, valid_steps(self, vectors, lengths), self.learned)
-        if self.learned_share is not None:
-            mean = beside_learned(seen[:, : self.learned], mean, self.learned_share)
         logits = seen @ self.kernel[...] + self.bias[...][None]  # (B, K)
         posterior = jax.nn.softmax(logits, axis=-1)
         statistics = confidence_statistics(logits, mean, self.prototypes[...])  # (B, 8)

@@ -30,11 +30,11 @@ from typing import ClassVar, Literal
 
 from flax import nnx
 
-from jaxret.models import Mean, create_backbone
+from jaxret.models import Mean, WithPixelStatistics, create_backbone
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Count, Positive, Units
 from jaxret.recipes.clips.model import build_encoder
-from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, encoder_beside_pixels, resolve_fusion, video_classes
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
 from jaxret.recipes.recipe import Recipe, Run, RunContext
@@ -51,6 +51,9 @@ class C3dConfig(FusionConfig):
     """What a video is searched by. mean (the paper's): the network's feature, or codes of it that are trained along;
     open-set: statistics of pixels beside an open-set posterior of the training classes, which the feature gives, fitted
     by rounds in which classes are held out. auto: open-set with videos of three training classes or more, else mean."""
+    rounds: Count = 2
+    """With fusion=open-set: in how many rounds training classes are held out. In each a network is trained."""
+
     image_size: Count = 112
     """Height and width of a frame in pixels."""
     embedding_size: Units = 256
@@ -65,6 +68,7 @@ class C3dConfig(FusionConfig):
     """How long to train."""
 
     trained_fusion: ClassVar[str] = "mean"
+    learns_network: ClassVar[bool] = True
 
 
 def make_encoder(config: C3dConfig, classes: int | None = None) -> VideoEncoder:
@@ -85,7 +89,9 @@ def make_encoder(config: C3dConfig, classes: int | None = None) -> VideoEncoder:
         rngs=rngs,
     )
     if config.fusion == OPEN_SET:
-        return encoder_beside_pixels(config, backbone, classes, rngs)
+        beside = WithPixelStatistics(backbone)
+        sequence = open_set_encoder([beside], classes, config.bits, rngs, learned=beside.learned)
+        return build_encoder(config, [beside], [sequence], rngs)
     return build_encoder(config, [backbone], [Mean(config.embedding_size, rngs=rngs)], rngs)
 
 

@@ -27,18 +27,12 @@ from typing import ClassVar, Literal
 
 from flax import nnx
 
-from jaxret.models import ClipNetwork, SequenceEncoder, TemporalEncoder
+from jaxret.models import SequenceEncoder, TemporalEncoder
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Layers, Units
+from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
-from jaxret.recipes.clips.open_set import (
-    OPEN_SET,
-    FrameFusionConfig,
-    encoder_beside_pixels,
-    open_set_encoder,
-    resolve_fusion,
-    video_classes,
-)
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
 from jaxret.recipes.recipe import Recipe, Run, RunContext
@@ -47,7 +41,7 @@ __all__ = ["RECIPE", "CnnLstmConfig", "make_encoder", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
-class CnnLstmConfig(FrameFusionConfig):
+class CnnLstmConfig(FusionConfig, FrameBackboneConfig):
     """Settings of a CNN + LSTM training."""
 
     fusion: Literal["auto", "open-set", "lstm", "gru"] = "auto"
@@ -75,7 +69,7 @@ def make_encoder(config: CnnLstmConfig, classes: int | None = None) -> VideoEnco
     """
     rngs = nnx.Rngs(config.seed)
     backbones = frame_backbones(config, rngs)
-    if config.fusion == OPEN_SET and not config.learns_network:
+    if config.fusion == OPEN_SET:
         return build_encoder(config, backbones, [open_set_encoder(backbones, classes, config.bits, rngs)], rngs)
     sequences: list[SequenceEncoder] = [
         TemporalEncoder(
@@ -91,8 +85,6 @@ def make_encoder(config: CnnLstmConfig, classes: int | None = None) -> VideoEnco
         )
         for backbone in backbones
     ]
-    if config.fusion == OPEN_SET:
-        return encoder_beside_pixels(config, ClipNetwork(backbones[0], sequences[0]), classes, rngs)
     return build_encoder(config, backbones, sequences, rngs)
 
 

@@ -34,7 +34,6 @@ from jaxret.losses import Mining
 from jaxret.models import (
     AttentionFusion,
     Backbone,
-    ClipNetwork,
     Convolution3dFusion,
     ConvolutionFusion,
     MapGrid,
@@ -45,15 +44,9 @@ from jaxret.models import (
 )
 from jaxret.models.encoder import VideoEncoder
 from jaxret.ranges import Bits, Count, Units, Weight
+from jaxret.recipes.clip_settings import FrameBackboneConfig
 from jaxret.recipes.clips.model import build_encoder, frame_backbones, resolve
-from jaxret.recipes.clips.open_set import (
-    OPEN_SET,
-    FrameFusionConfig,
-    encoder_beside_pixels,
-    open_set_encoder,
-    resolve_fusion,
-    video_classes,
-)
+from jaxret.recipes.clips.open_set import OPEN_SET, FusionConfig, open_set_encoder, resolve_fusion, video_classes
 from jaxret.recipes.clips.train import train_clip_encoder
 from jaxret.recipes.opening import open_labelled_data
 from jaxret.recipes.recipe import Recipe, Run, RunContext
@@ -64,7 +57,7 @@ Fusion = Literal["auto", "open-set", "weighted-average", "lstm", "convolution", 
 
 
 @dataclasses.dataclass(frozen=True)
-class DeepHashConfig(FrameFusionConfig):
+class DeepHashConfig(FusionConfig, FrameBackboneConfig):
     """Settings of a deep-hashing training."""
 
     bits: Bits = 64
@@ -102,7 +95,7 @@ class DeepHashConfig(FrameFusionConfig):
 
 def make_fusion(config: DeepHashConfig, input_size: int, rngs: nnx.Rngs) -> SequenceEncoder:
     """The trained fusion that the settings name, from frame vectors of `input_size`; `auto` is the weighted average."""
-    if config.fusion in ("auto", OPEN_SET, "weighted-average"):
+    if config.fusion in ("auto", "weighted-average"):
         return WeightedAverage(input_size, rngs=rngs)
     shared: Any = {"dropout": config.dropout, "dtype": config.precision, "rngs": rngs}
     if config.fusion == "convolution-3d":
@@ -121,7 +114,7 @@ def make_encoder(config: DeepHashConfig, classes: int | None = None) -> VideoEnc
     """
     rngs = nnx.Rngs(config.seed)
     backbones: list[Backbone] = frame_backbones(config, rngs)
-    if config.fusion == OPEN_SET and not config.learns_network:
+    if config.fusion == OPEN_SET:
         return build_encoder(config, backbones, [open_set_encoder(backbones, classes, config.bits, rngs)], rngs)
     if config.fusion == "convolution-3d":
         stage = backbone_info(config.backbone).stage("rmac")  # the last map
@@ -129,8 +122,6 @@ def make_encoder(config: DeepHashConfig, classes: int | None = None) -> VideoEnc
         made = {id(backbone): MapGrid(backbone, stage, grid=config.map_grid) for backbone in backbones}
         backbones = [made[id(backbone)] for backbone in backbones]
     sequences = [make_fusion(config, backbone.embedding_size, rngs) for backbone in backbones]
-    if config.fusion == OPEN_SET:
-        return encoder_beside_pixels(config, ClipNetwork(backbones[0], sequences[0]), classes, rngs)
     return build_encoder(config, backbones, sequences, rngs)
 
 

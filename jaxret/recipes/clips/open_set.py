@@ -21,26 +21,15 @@ from typing import Annotated, ClassVar, TypeVar
 from flax import nnx
 
 from jaxret.errors import ConfigError
-from jaxret.models import Backbone, SequenceEncoder, WithPixelStatistics
-from jaxret.models.encoder import VideoEncoder
+from jaxret.models import Backbone, SequenceEncoder
 from jaxret.models.temporal.open_set import OpenSetEncoder
 from jaxret.ranges import above, at_least
-from jaxret.recipes.clip_settings import ClipConfig, ClipTrainingConfig, FrameBackboneConfig
-from jaxret.recipes.clips.model import build_encoder
+from jaxret.recipes.clip_settings import ClipConfig, ClipTrainingConfig
 from jaxret.recipes.opening import LabelledData
 from jaxret.training import RunContext, changed_settings, refuse_unused
 from jaxret.training.open_set import OpenSetSettings
 
-__all__ = [
-    "MAY_HARM",
-    "OPEN_SET",
-    "FrameFusionConfig",
-    "FusionConfig",
-    "encoder_beside_pixels",
-    "open_set_encoder",
-    "resolve_fusion",
-    "video_classes",
-]
+__all__ = ["MAY_HARM", "OPEN_SET", "FusionConfig", "open_set_encoder", "resolve_fusion", "video_classes"]
 
 OPEN_SET = "open-set"
 MAY_HARM = "classes that are not trained on may be found worse than without any training"
@@ -55,20 +44,16 @@ class FusionConfig(ClipTrainingConfig):
 
     fusion: str = "auto"
     """How a clip's frame vectors become one vector; recipes name their ways."""
-    rounds: Annotated[int | None, at_least(2)] = None
-    """With fusion=open-set: in how many rounds training classes are held out. none: 5, and 2 where a network is trained
-    in each."""
+    rounds: Annotated[int, at_least(2)] = 5
+    """With fusion=open-set: in how many rounds training classes are held out."""
     held_out: Annotated[float, above(0, below=1)] = 0.3
     """With fusion=open-set: share of the training classes that each round holds out."""
 
     trained_fusion: ClassVar[str]
     """The way of the recipe's paper, which `auto` takes where open-set does not go."""
-
-    @property
-    def learns_network(self) -> bool:
-        """Whether open-set joins a network that is trained from random weights with statistics of pixels; else frame
-        vectors of a frozen one are fused."""
-        return True
+    learns_network: ClassVar[bool] = False
+    """Whether open-set joins a network that is trained by steps with statistics of pixels; else frame vectors of a
+    frozen one are fused."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,18 +71,7 @@ class FusionConfig(ClipTrainingConfig):
         Raises:
           ConfigError: a setting is out of range.
         """
-        rounds = (2 if self.learns_network else 5) if self.rounds is None else self.rounds
-        return OpenSetSettings(rounds=rounds, held_out=self.held_out, seed=self.seed)
-
-
-@dataclasses.dataclass(frozen=True)
-class FrameFusionConfig(FusionConfig, FrameBackboneConfig):
-    """And those of recipes with a backbone of single frames."""
-
-    @property
-    def learns_network(self) -> bool:
-        """See `FusionConfig`; of resolved settings."""
-        return self.weights == "none"
+        return OpenSetSettings(rounds=self.rounds, held_out=self.held_out, seed=self.seed)
 
 
 def resolve_fusion(config: Config, data: LabelledData, context: RunContext) -> Config:
@@ -137,8 +111,7 @@ def _reason(config: FusionConfig, data: LabelledData) -> str:
     if not config.learns_network:
         return f"fitted, holds classes that are not trained on as well; --fusion {config.trained_fusion} trains"
     return (
-        "holds classes that are not trained on as well; trains once, and again in each of "
-        f"{config.open_set_settings().rounds} rounds"
+        f"holds classes that are not trained on as well; trains once, and again in each of {config.rounds} rounds"
         f" without some classes; --fusion {config.trained_fusion} trains the network alone"
     )
 
@@ -155,11 +128,9 @@ def _obstacles(config: FusionConfig, data: LabelledData, context: RunContext) ->
     """All that stands against an open-set encoder."""
     if not config.learns_network and not config.frozen:
         yield _Obstacle(
-            "the pretrained backbone is trained as well, with freeze=False",
-            "without --freeze False",
+            "the backbone is trained as well, as it has no pretrained weights or freeze=False",
+            "with a frozen pretrained backbone (such as --weights imagenet, without --freeze False)",
         )
-    if config.learns_network and config.preprocessing().motion:
-        yield _Obstacle("statistics of pixels are of the modality rgb alone", "without --modalities")
     least = 3 if config.learns_network else 2  # of two the means alone, which a network that learns has not
     if not _has_videos(data):
         yield _Obstacle("the data hold images only", "with videos")
@@ -198,20 +169,6 @@ def video_classes(data: LabelledData) -> tuple[str, ...]:
     return tuple(sorted({str(item.label) for item in items if item.kind == "video"}))
 
 
-def encoder_beside_pixels(config: Config, network: Backbone, classes: int | None, rngs: nnx.Rngs) -> VideoEncoder:
-    """A network of chunks that is trained from random weights, beside statistics of pixels, and an open-set encoder.
-
-    Args:
-      config: resolved settings.
-      network: with its initial weights.
-      classes: training classes.
-      rngs: for the hash layer's planes until they are fitted.
-    """
-    beside = WithPixelStatistics(network)
-    sequence = open_set_encoder([beside], classes, config.bits, rngs, learned=beside.learned)
-    return build_encoder(config, [beside], [sequence], rngs)
-
-
 def open_set_encoder(
     backbones: Sequence[Backbone], classes: int | None, bits: int, rngs: nnx.Rngs, *, learned: int = 0
 ) -> SequenceEncoder:
@@ -232,6 +189,5 @@ def open_set_encoder(
         raise ConfigError("an open-set encoder is made for a number of classes: give classes")
     size = sum(backbone.embedding_size for backbone in backbones)
     if bits:
-        share = 0.0 if learned else None
-        return OpenSetEncoder(size, classes, learned=learned, learned_share=share, rngs=rngs)
+        return OpenSetEncoder(size, classes, learned=learned, rngs=rngs)
     return OpenSetEncoder.to_fit(size, classes, learned=learned, rngs=rngs)

@@ -84,12 +84,9 @@ def _stacked(media: Mapping[int, FrameVectors]) -> np.ndarray:
 def _in_words(fit: OpenSetFit, plain: str) -> str:
     strength = "none" if fit.strength is None else f"{fit.strength:g}"
     before = plain if fit.doubt is None else f"codes of {plain}"
-    share = (
-        "" if fit.learned_share is None else f"the network has a share of {fit.learned_share:g} of what is compared, "
-    )
     doubt = "" if fit.doubt is None else f", doubt {fit.doubt:g}, {fit.marks:.1%} of the bits marks"
     posterior = f"C {fit.inverse_regularisation:g}, weight {fit.weight:g}" if fit.weight else "no posterior"
     return (
-        f"open set: {share}nuisances shortened by {strength}, {posterior}{doubt};"
+        f"open set: nuisances shortened by {strength}, {posterior}{doubt};"
         f" held-out training classes gain {fit.held_out_gain:+.3f} mAP over {before}, the others {fit.kept_gain:+.3f}"
     )

@@ -18,8 +18,6 @@ class OpenSetSettings:
     """What `fit_open_set` chooses from, and how.
 
     Attributes:
-      learned_shares: candidates for the share that learned numbers, where there are some, have of the mean vectors,
-        above 0 and at most 1; 0 is always among them.
       strengths: candidates for how much mean vectors are shortened along what varies within classes, at least 0; to
         leave them as they are is always among them.
       inverse_regularisation: candidates for the classifier's C (`sklearn.linear_model.LogisticRegression`), above 0.
@@ -29,9 +27,8 @@ class OpenSetSettings:
       doubts: candidates for the doubt of codes, at least 1 (see `jaxret.models.temporal.open_set_hash`).
       marks: candidates for the share of a code's bits that are marks, at least 0 and below 1 (see
         `jaxret.training.open_set.codes`).
-      held_out_power: of the held-out mAP in what codes and the share of learned numbers are chosen by, at least 0: how
-        many times it counts. Rounding harms held-out classes most, and rounds, which choose by them, promise too much
-        of them.
+      held_out_power: of the held-out mAP in what codes are chosen by, at least 0: how many times it counts. Rounding
+        harms held-out classes most, and rounds, which choose by them, promise too much of them.
       rounds: in which classes are held out.
       held_out: share of the classes that each round holds out.
       weight_of_few: the most that the posterior weighs where a round holds out fewer than three classes, above 0;
@@ -42,7 +39,6 @@ class OpenSetSettings:
       ConfigError: a setting is out of range.
     """
 
-    learned_shares: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
     strengths: Sequence[float] = (0.0, 0.1, 0.3, 1.0, 3.0)
     inverse_regularisation: Sequence[float] = (0.1, 1.0, 10.0)
     weights: Sequence[float] = (4.0, 2.0, 1.0, 0.5, 0.25)
@@ -60,9 +56,6 @@ class OpenSetSettings:
             raise ConfigError(f"rounds must be at least 2, for each is measured with the others, got {self.rounds}")
         if not 0 < self.held_out < 1:
             raise ConfigError(f"held_out must be a share of the classes above 0 and below 1, got {self.held_out}")
-        _check("learned_shares", self.learned_shares, 0, included=False)
-        if max(self.learned_shares) > 1:
-            raise ConfigError(f"learned_shares must be at most 1, got {max(self.learned_shares)!r}")
         _check("strengths", self.strengths, 0, included=True)
         _check("inverse_regularisation", self.inverse_regularisation, 0, included=False)
         _check("weights", self.weights, 0, included=False)
@@ -117,7 +110,6 @@ class OpenSetFit:
       strength, inverse_regularisation, weight: chosen; the strength is None where mean vectors stay as they are.
       kept_gain, held_out_gain: mean over the rounds of mAP less that of the mean vectors, for queries of kept and of
         held-out classes; of codes, less that of codes of the mean vectors (ITQ).
-      learned_share: of the mean vectors, that learned numbers have; None where there are none.
       doubt: chosen for codes; None where there are none, or those of the mean vectors were not surpassed.
       marks: share of the bits, chosen for codes.
     """
@@ -127,6 +119,5 @@ class OpenSetFit:
     weight: float
     kept_gain: float
     held_out_gain: float
-    learned_share: float | None = None
     doubt: float | None = None
     marks: float = 0.0

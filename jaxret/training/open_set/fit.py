@@ -3,9 +3,8 @@
 In each of several rounds some training classes are held out, and some sources of the others. What is left is fitted
 on, and everything is indexed; what was held out is searched for in it. A logistic regression learns to tell items of
 kept and of held-out classes apart by the classifier's confidence. All settings are those with which both are found best
-in these rounds, among those that lose nothing on either against the mean vectors alone: first, where a part of the
-vectors was learned, its share of the mean vectors, then how much these are shortened along what varies within classes,
-then the classifier's regularisation and the weight of its posterior.
+in these rounds, among those that lose nothing on either against the mean vectors alone: first how much the mean vectors
+are shortened along what varies within classes, then the classifier's regularisation and the weight of its posterior.
 Last, for codes, that weight is chosen again with the doubt and the marks, by codes and by a rule of their own
 (`jaxret.training.open_set.codes`). Nothing else is looked at: no validation or test item, and no class that is not
 trained on. Of few classes less is chosen (`OpenSetSettings.for_classes`).
@@ -83,16 +82,13 @@ def fit_open_set(
         return _fit_means(sequence, hashed, vectors, labels, settings)
     items, trials = open_trials(sequence, vectors, labels, sources, settings, rounds)
     shown = choose_posteriors(sequence, items, trials, settings)
-    fit, whole = shown.fit, shown.whole
+    fit = shown.fit
     if hashed is not None:
         fit = choose_codes(shown.trials, shown.rounds, fit, settings.for_classes(sequence.classes), hashed.code_bits)
-        if fit.doubt is None and fit.learned_share:  # codes of what nothing was learned for
-            fit = dataclasses.replace(fit, learned_share=0.0)
-            whole = dataclasses.replace(whole, mean=items.beside_learned(0.0).mean)
-    _assign(sequence, whole.classifier, calibrated(shown.rounds), shown.nuisances)
-    sequence.weight, sequence.learned_share = fit.weight, fit.learned_share
+    _assign(sequence, shown.whole.classifier, calibrated(shown.rounds), shown.nuisances)
+    sequence.weight = fit.weight
     if hashed is not None:
-        codes = fit_codes(shown.items, shown.rounds, whole, fit, bits=hashed.code_bits, seed=settings.seed)
+        codes = fit_codes(shown.items, shown.rounds, shown.whole, fit, bits=hashed.code_bits, seed=settings.seed)
         hashed.assign(codes.planes.mean, codes.planes.normals, codes.planes.offsets)
         hashed.assign_codewords(codes.codewords, fit.doubt or 1.0)
     return fit
@@ -153,16 +149,9 @@ def open_trials(
 def choose_posteriors(encoder: OpenSetEncoder, items: Items, trials: Trials, settings: OpenSetSettings) -> Posteriors:
     """All that comes before codes, of an encoder that stays as it is: what is chosen in the rounds by vectors, and all
     items as it would then see them; both are of `open_trials`."""
-    share = (
-        trials.best_learned_share(settings.learned_shares, settings.held_out_power)
-        if encoder.learned_share is not None
-        else None
-    )
-    items, trials = items.beside_learned(share), trials.beside_learned(share)
     # Encoders that were made without nuisances keep their mean vectors.
     strength = trials.best_strength(settings.strengths) if encoder.nuisances else None
     fit, fitted = trials.best_posterior(strength, settings.for_classes(encoder.classes))
-    fit = dataclasses.replace(fit, learned_share=share)
     nuisances = nuisances_of(items, strength, encoder.nuisances)
     whole = Round.make(items, Deal.of_nothing(len(items.labels)), nuisances(items.mean), fit.inverse_regularisation)
     return Posteriors(items, trials, fit, fitted, nuisances, whole)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from jaxret.models.temporal.open_set import beside_learned, confidence_statistics, moments
+from jaxret.models.temporal.open_set import confidence_statistics, moments
 from jaxret.models.temporal.open_set_hash import sureness
 from jaxret.training.open_set.deals import Deal
 
@@ -25,13 +25,12 @@ Floats = NDArray[np.float64]
 
 @dataclasses.dataclass(frozen=True)
 class Items:
-    """Training items: moments, class numbers and sources; the moments begin with those of the learned numbers."""
+    """Training items: moments, class numbers and sources."""
 
-    mean: Floats  # (N, M), of length 1
+    mean: Floats  # (N, D'), of length 1
     seen: Floats  # (N, 3 D)
     labels: NDArray[np.int64]
     sources: NDArray[np.int64]
-    learned: int = 0
 
     @classmethod
     def of(cls, vectors: ArrayLike, labels: NDArray[np.int64], sources: NDArray[np.int64], learned: int) -> Items:
@@ -43,18 +42,11 @@ class Items:
             found = _moments(filled, np.ones(filled.shape[:2], bool), learned)
             parts.append([np.asarray(part)[: len(block)] for part in found])
         mean, seen = (np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True))
-        return cls(mean, seen, labels, sources, learned)
+        return cls(mean, seen, labels, sources)
 
     def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Items:
         """Some of them."""
-        return Items(self.mean[chosen], self.seen[chosen], self.labels[chosen], self.sources[chosen], self.learned)
-
-    def beside_learned(self, share: float | None) -> Items:
-        """With mean vectors of which the learned numbers have that share; None: as they are."""
-        if share is None:
-            return self
-        mean = beside_learned(self.seen[:, : self.learned], self.mean, share)
-        return dataclasses.replace(self, mean=mean)
+        return Items(self.mean[chosen], self.seen[chosen], self.labels[chosen], self.sources[chosen])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,11 +15,9 @@ from jaxret.training.open_set.deals import Deal
 from jaxret.training.open_set.nuisances import Nuisances
 from jaxret.training.open_set.rounds import Floats, Items, Round, calibrated
 
-__all__ = ["Trials", "nuisances_of", "worth"]
+__all__ = ["Trials", "nuisances_of"]
 
 Choice = TypeVar("Choice", bound=Hashable)
-
-_NEXT_TO_NOTHING = 0.95  # of the mAP that held-out classes have without what was learned
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,9 +25,9 @@ class Trials:
     """The items that rounds look at, and their deals; settings are tried on them.
 
     Attributes:
-      items: all, or some of each class, with mean vectors that nothing was learned for.
+      items: all, or some of each class.
       deals: one a round.
-      seen: the same items, one a round, as what was learned in that round shows them.
+      seen: the same items, one a round, as what was learned in that round shows them; their means are those of `items`.
       nuisances: the most directions that are shortened.
     """
 
@@ -44,39 +42,18 @@ class Trials:
 
     def shortened(self, strength: float | None) -> list[Floats]:
         """The mean vectors as each round shortens them."""
-        return [
-            nuisances_of(items.take(deal.fitted), strength, self.nuisances)(items.mean)
-            for items, deal in zip(self.seen, self.deals, strict=True)
-        ]
-
-    def beside_learned(self, share: float | None) -> Trials:
-        """With mean vectors of which what was learned in a round has that share; None: as they are."""
-        return dataclasses.replace(self, seen=[one.beside_learned(share) for one in self.seen])
-
-    def best_learned_share(self, shares: Sequence[float], power: float) -> float:
-        """By the mean vectors alone: the share of the largest `worth` with which held-out classes lose next to nothing.
-
-        Networks of rounds see fewer classes than the final one, and tell others worse than it does: a share with which
-        their held-out classes lose nothing would be too small.
-        """
-        found = {share: self.scores([one.beside_learned(share).mean for one in self.seen]) for share in (0.0, *shares)}
-        least = _NEXT_TO_NOTHING * self.plain.mean(axis=0)[1]
-        return max(found, key=lambda share: (found[share].mean(axis=0)[1] >= least, worth(found[share], power)))
+        fitted = [nuisances_of(self.items.take(deal.fitted), strength, self.nuisances) for deal in self.deals]
+        return [one(self.items.mean) for one in fitted]
 
     def best_strength(self, strengths: Sequence[float]) -> float | None:
         """By the mean vectors alone."""
         candidates = (None, *strengths)
-        return _best({one: self.scores(self.shortened(one)) for one in candidates}, before=self.compared)
+        return _best({one: self.scores(self.shortened(one)) for one in candidates}, before=self.plain)
 
     @functools.cached_property
     def plain(self) -> Floats:
-        """The scores of the mean vectors that nothing was learned for."""
+        """The scores of the mean vectors as they are."""
         return self.scores([self.items.mean] * len(self.deals))
-
-    @functools.cached_property
-    def compared(self) -> Floats:
-        """The scores of the mean vectors beside what was learned, or of them alone."""
-        return self.scores([one.mean for one in self.seen])
 
     def best_posterior(self, strength: float | None, settings: OpenSetSettings) -> tuple[OpenSetFit, list[Round]]:
         """The classifier's regularisation and the posterior's weight, and the rounds with that classifier."""
@@ -92,7 +69,7 @@ class Trials:
             for weight in settings.weights:
                 rows = [one.embedding(of_others, weight) for one, of_others in zip(rounds, known, strict=True)]
                 found[c, weight] = self.scores(rows)
-        c, weight = _best(found, before=self.compared)
+        c, weight = _best(found, before=self.plain)
         kept, held_out = map(float, (found[c, weight] - self.plain).mean(axis=0))
         return OpenSetFit(strength, c, weight, kept, held_out), by_regularisation[c]
 
@@ -114,13 +91,6 @@ def _best(scores: Mapping[Choice, Floats], *, before: Floats) -> Choice:
     """
     gains = {choice: (found - before).mean(axis=0) for choice, found in scores.items()}
     return max(gains, key=lambda choice: (bool((gains[choice] >= 0).all()), float(gains[choice].sum())))
-
-
-def worth(scores: Floats, power: float) -> float:
-    """The kept mAP times the held-out one to that power, of scores (rounds, 2). A tenth more counts alike wherever a
-    score stands."""
-    kept, held_out = scores.mean(axis=0)
-    return float(kept * held_out**power)
 
 
 def _scores(rows: Floats, items: Items, deal: Deal) -> tuple[float, float]:
