@@ -21,7 +21,9 @@ apart). mAP is the mean over queries of average precision.
 - `trained`: the LSTM of system 1 before and after its training, and codes of the hash layer of system 3. Both pick
   their epoch on a tenth of the training sources of seen classes, which `fitted` leaves out as well.
 - `lengths`: codes of the default of 64 to 512 bits, beside codes of the mean vector (ITQ); the nearest 100 in
-  order again by the activations that were rounded (`jaxret search --rerank 100`), and those alone.
+  order again by what was rounded (`jaxret search --rerank 100`), and by that alone.
+- `orders`: what these results are put in order by, as `choices` has it by training videos alone: sigmoids of what bits
+  are the signs of, or its direction.
 - `choices`: ways of choosing those codes, on other draws of classes, by training videos alone: a third of their sources
   are the queries. By these figures the default was decided.
 - `bases`: the same for vectors: whitened mean vectors in the place of the default's, and both together.
@@ -62,7 +64,7 @@ from common.study_program import StudyParser
 from flax import nnx
 from numpy.typing import NDArray
 from studies.unseen_classes.bases import DEFAULT, OTHERS, by_bases
-from studies.unseen_classes.choices import FIRST_DRAW, ITQ, WAYS, by_ways
+from studies.unseen_classes.choices import FIRST_DRAW, ITQ, WAYS, by_ways, without_tests
 from studies.unseen_classes.galleries import ALL_SEARCHED, FITTED_TOO, GALLERIES, by_galleries
 from studies.unseen_classes.trained import hash_layer, held_out, lstm
 from studies.unseen_classes.unlabelled import (
@@ -109,7 +111,9 @@ HASH, OPEN_SET_CODES = "hash layer, trained (the paper's)", "open-set encoder, c
 RANDOM = "a random ranking"
 CHOICES = "training videos alone"
 MORE_LENGTHS, BY_LENGTH, FIRST = (64, 128, 256, 512), "by length", 100
-RERANKED, NOT_ROUNDED = f"{OPEN_SET_CODES}, the nearest {FIRST} by activations", "open-set encoder, activations"
+RERANKED, NOT_ROUNDED = f"{OPEN_SET_CODES}, the nearest {FIRST} in order again", "open-set encoder, not rounded"
+ORDERS = "in order again by training videos alone"
+FURTHER = {"by sigmoids": False, "by directions": True}
 ROUNDS = "rounds by training videos alone"
 HALVES = "half of the sources fitted on"
 DEALT = {"classes of the tests": 0, "classes of the choices": FIRST_DRAW}  # the first draw of each
@@ -244,6 +248,22 @@ def lengths(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     return found
 
 
+def orders(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
+    """Of one other draw: codes, their nearest in order again, and what was rounded, by training videos."""
+    shown, found = without_tests(videos, FIRST_DRAW + seed), {}
+    seen, train = shown.draw(FIRST_DRAW + seed)
+    for bits in LENGTHS:
+        hashed = open_set_codes(shown, seen, train, FIRST_DRAW + seed, bits)
+        codes = pack_bits(embedded(hashed, shown.vectors))
+        ways = {OPEN_SET_CODES: scores(shown, codes, seen, "hamming")}
+        for words, hashed.directions in FURTHER.items():
+            vectors = embedded(hashed, shown.vectors)
+            ways[f"{RERANKED} {words}"] = reranked_scores(shown, codes, vectors, seen, FIRST)
+            ways[f"{NOT_ROUNDED}, {words}"] = scores(shown, vectors, seen, "euclidean")
+        found[f"{codes_of(bits)}, {ORDERS}"] = ways
+    return found
+
+
 def trained(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     """Of one draw: what the papers train."""
     seen, _ = videos.draw(seed)
@@ -315,6 +335,7 @@ STUDIES: dict[str, Callable[[Videos, int, Path], dict[str, Scores]]] = {
     "halves": halves,
     "few": few,
     "lengths": lengths,
+    "orders": orders,
     "trained": trained,
     "choices": choices,
     "bases": bases,
@@ -376,6 +397,10 @@ def compared(names: Collection[str] = tuple(NAMES.values())) -> Iterator[Compari
         shortest = f"{name}, {codes_of(MORE_LENGTHS[0])}, {BY_LENGTH}"
         for method in (MEAN_ITQ, OPEN_SET_CODES, RERANKED) if data != shortest else ():
             yield Comparison(data, method, f"less {MORE_LENGTHS[0]} bits", (data, method, ""), (shortest, method, ""))
+    for name, bits, words in itertools.product(names, LENGTHS, FURTHER):
+        data = f"{name}, {codes_of(bits)}, {ORDERS}"
+        for method in (f"{RERANKED} {words}", f"{NOT_ROUNDED}, {words}"):
+            yield Comparison(data, method, "less the codes", (data, method, ""), (data, OPEN_SET_CODES, ""))
     kinds_of_rounds = (VECTORS, *map(codes_of, LENGTHS))
     settings_of_rounds = (ALL_SEARCHED, FITTED_HALF, OTHER_HALF, OTHERS_ALONE)
     for name, kind, setting in itertools.product(names, kinds_of_rounds, settings_of_rounds):

@@ -56,7 +56,7 @@ def test_it_equals_its_equations() -> None:
             # Unknown classes five times as frequent multiply the odds of an unknown class by five.
             odds_of_unknown = 5 * (1 - known) / known
             bits = bits + 4 * stages["posterior"][label] / (1 + odds_of_unknown) * codewords()[label]
-        np.testing.assert_allclose(encoding.embedding[row], 1 / (1 + np.exp(-bits)), atol=1e-5)
+        np.testing.assert_allclose(encoding.embedding[row], (1 + bits / np.linalg.norm(bits)) / 2, atol=1e-5)
 
 
 def test_codewords_are_taken_where_the_class_is_sure_and_nowhere_else() -> None:
@@ -84,17 +84,32 @@ def test_the_surest_item_is_sure_of_one_class_and_doubt_makes_others_less_so() -
 
 def test_before_codewords_are_assigned_it_is_a_hash_layer() -> None:
     encoder = OpenSetEncoder(D, K, rngs=nnx.Rngs(0))
-    np.testing.assert_array_equal(
-        OpenSetHash(encoder, BITS, rngs=nnx.Rngs(5))(jnp.asarray(vectors())).embedding,
-        HashLayer(encoder, BITS, rngs=nnx.Rngs(5))(jnp.asarray(vectors())).embedding,
+    layer = HashLayer(encoder, BITS, rngs=nnx.Rngs(5))(jnp.asarray(vectors())).embedding
+    sigmoids, directions = (
+        OpenSetHash(encoder, BITS, directions=directions, rngs=nnx.Rngs(5))(jnp.asarray(vectors())).embedding
+        for directions in (False, True)
     )
+    np.testing.assert_array_equal(sigmoids, layer)
+    np.testing.assert_array_equal(directions >= 0.5, layer >= 0.5)
+
+
+def test_distances_rank_as_cosines_of_what_bits_are_the_signs_of() -> None:
+    """However sure items are of their classes: each of them has the same length."""
+    hashed = fitted()
+    found = np.asarray(hashed(jnp.asarray(vectors())).embedding, np.float64)
+    hashed.directions = False
+    sigmoids = np.asarray(hashed(jnp.asarray(vectors())).embedding, np.float64)
+    linear = np.log(sigmoids / (1 - sigmoids))
+    unit = linear / np.linalg.norm(linear, axis=1, keepdims=True)
+    squared = ((found[:, None] - found) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(squared, (1 - unit @ unit.T) / 2, atol=1e-4)
 
 
 def test_its_config_makes_it_again() -> None:
     hashed = fitted(doubt=30.0)
     again = create_sequence_encoder(**hashed.config, rngs=nnx.Rngs(0))
     assert isinstance(again, OpenSetHash)
-    assert (again.doubt, again.code_bits, again.config) == (30.0, BITS, hashed.config)
+    assert (again.doubt, again.code_bits, again.directions, again.config) == (30.0, BITS, True, hashed.config)
     shapes = [{name: array.shape for name, array in encoder_arrays(one).items()} for one in (again, hashed)]
     assert shapes[0] == shapes[1]
 
@@ -102,6 +117,14 @@ def test_its_config_makes_it_again() -> None:
 def test_codes_made_before_there_were_codewords_open() -> None:
     before = {"kind": "hash", "encoder": OpenSetEncoder(D, K, rngs=nnx.Rngs(0)).config, "bits": BITS}
     assert type(create_sequence_encoder(**before, rngs=nnx.Rngs(0))) is HashLayer
+
+
+def test_an_encoder_made_before_embeddings_were_directions_keeps_its_sigmoids() -> None:
+    before = {name: value for name, value in fitted().config.items() if name != "directions"}
+    again = create_sequence_encoder(**before, rngs=nnx.Rngs(0))
+    assert isinstance(again, OpenSetHash)
+    assert not again.directions
+    assert again.config == before
 
 
 def test_bad_settings_and_codewords_are_refused() -> None:

@@ -11,6 +11,10 @@ is sure of class c by
     s_c = p_c k / (k + d (1 - k)),
 
 what k p_c would be if items of unknown classes were d times as frequent as they are.
+
+What bits are the signs of is long where a class is sure and short elsewhere, so that an item which is half sure lies
+far from those that are sure of the same class, though their bits agree. The embedding is therefore its direction: the
+Euclidean distance of two ranks as their cosine does.
 """
 
 from __future__ import annotations
@@ -26,8 +30,9 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from jaxret.errors import ConfigError
-from jaxret.models.base import Encoding
+from jaxret.models.base import Encoding, stored_settings
 from jaxret.models.layers.frozen import FixedArray
+from jaxret.models.layers.l2_norm import l2_normalise
 from jaxret.models.registry import create_sequence_encoder, register_sequence_encoder
 from jaxret.models.temporal.heads import HashLayer
 from jaxret.models.temporal.open_set import OpenSetEncoder
@@ -68,6 +73,8 @@ class OpenSetHash(HashLayer):
       encoder: what comes before.
       bits: of the code, a positive multiple of 8.
       doubt: d, at least 1.
+      directions: whether the embedding is a direction, each number (1 + x / |x|) / 2 of what bits are the signs of, and
+        not its sigmoid, as it was in encoders of before.
       rngs: source of the initial weights.
 
     Raises:
@@ -82,24 +89,28 @@ class OpenSetHash(HashLayer):
 
     kind: ClassVar[str] = "open-set-hash"
 
-    def __init__(self, encoder: OpenSetEncoder, bits: int, *, doubt: float = 1.0, rngs: nnx.Rngs):
+    def __init__(
+        self, encoder: OpenSetEncoder, bits: int, *, doubt: float = 1.0, directions: bool = True, rngs: nnx.Rngs
+    ):
         if not isinstance(encoder, OpenSetEncoder):
             raise ConfigError(f"codewords of known classes need an open-set encoder, got one of {encoder.kind!r}")
         super().__init__(encoder, bits, rngs=rngs)
-        self.doubt = _checked(doubt)
+        self.doubt, self.directions = _checked(doubt), directions
         self.codewords = FixedArray(jnp.zeros((encoder.classes, bits)))
 
     @property
     def config(self) -> dict[str, Any]:
         """JSON-able settings."""
-        return {**super().config, "doubt": self.doubt}
+        settings = {**super().config, "doubt": self.doubt, "directions": self.directions}
+        return stored_settings(settings.items(), later={"directions": False})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], rngs: nnx.Rngs) -> Self:
         """See `SequenceEncoder.from_config`."""
         encoder = create_sequence_encoder(**config["encoder"], rngs=rngs)
         assert isinstance(encoder, OpenSetEncoder)
-        return cls(encoder, config["bits"], doubt=config["doubt"], rngs=rngs)
+        directions = config.get("directions", False)
+        return cls(encoder, config["bits"], doubt=config["doubt"], directions=directions, rngs=rngs)
 
     def assign_codewords(self, codewords: ArrayLike, doubt: float) -> None:
         """Take the codeword of each known class.
@@ -121,11 +132,12 @@ class OpenSetHash(HashLayer):
         self.codewords[...] = jnp.asarray(given)
 
     def __call__(self, vectors: jax.Array, lengths: jax.Array | None = None) -> Encoding:
-        """Frame vectors (B, T, D) to activations (B, bits) in 0..1; see `SequenceEncoder`."""
+        """Frame vectors (B, T, D) to vectors (B, bits) in 0..1, 0.5 or more where a bit is 1; see `SequenceEncoder`."""
         before = self.encoder(vectors, lengths)
         sure = sureness(before.stages["posterior"], before.stages["known"], self.doubt)
         bits = sure_and_linear(self.linear(before.embedding), sure, self.codewords[...])
-        return Encoding(nnx.sigmoid(bits), {**before.stages, "real_embedding": before.embedding})
+        embedding = (1 + l2_normalise(bits)) / 2 if self.directions else nnx.sigmoid(bits)
+        return Encoding(embedding, {**before.stages, "real_embedding": before.embedding})
 
 
 def _checked(doubt: float) -> float:
