@@ -329,7 +329,7 @@ def _figure_parts(figures: dict[str, GroupFigures]) -> list[str]:
         "then compared by cosine, and so cannot see their order; 'untrained' is the encoder before its first step; "
         f"'mean of pixels' are the frames themselves, averaged into {GRID} x {GRID} cells and over time; 'chance' is "
         "what a random order scores, which depends on how many relevant items a query has. Codes, where there are any, "
-        "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by their activations. "
+        "are ranked by Hamming distance, ties in the order of the items; 'before rounding' by what is rounded. "
         "'Before PCA' ranks by whole clip vectors; the index holds their principal components alone."
     )
     warnings = [paragraph(f"Warning: {line}.") for line in undecided(figures.get("chance", {}))]

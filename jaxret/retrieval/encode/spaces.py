@@ -81,13 +81,13 @@ def _shot_rows(media: Mapping[int, FrameVectors], encoder: ClipEncoder, sampling
 
 
 def code_rows(clips: Rows) -> Rows:
-    """The `code` space: each clip row's embedding, sigmoid activations, as a packed code.
+    """The `code` space: each clip row's embedding, numbers in 0..1, as a packed code.
 
     Args:
       clips: rows of `clip_rows` of an encoder with `code_bits`, (N, code_bits) in 0..1.
 
     Returns:
-      The same rows with codes uint8 (N, code_bits / 8): 1 where an activation is at least 0.5.
+      The same rows with codes uint8 (N, code_bits / 8): 1 where a number is at least 0.5.
     """
     if not len(clips.vectors):
         return dataclasses.replace(clips, vectors=np.zeros((0, clips.vectors.shape[1] // 8), np.uint8))
