@@ -176,12 +176,16 @@ def _of_codes(videos: Videos, seen: Numbers, train: Numbers, seed: int, bits: in
 def _codes(videos: Videos, seen: Numbers, train: Numbers, seed: int, bits: int) -> dict[str, NDArray[np.uint8]]:
     means = unit_means(videos.vectors)
     planes = RandomHyperplanes(means.shape[1], bits, seed, center=means[train].mean(axis=0))
-    rotation = fit_itq(means[train], bits, seed=seed)
     return {
         MEAN_PLANES: planes.codes(means),
-        MEAN_ITQ: pack_bits(rotation(means).astype(np.float32), threshold=0.0),
+        MEAN_ITQ: _rotated(means, train, seed, bits),
         OPEN_SET_CODES: pack_bits(embedded(open_set_codes(videos, seen, train, seed, bits), videos.vectors)),
     }
+
+
+def _rotated(means: NDArray[np.float32], train: Numbers, seed: int, bits: int) -> NDArray[np.uint8]:
+    """Codes of mean vectors by a rotation that is fitted on those of the videos `train`."""
+    return pack_bits(fit_itq(means[train], bits, seed=seed)(means).astype(np.float32), threshold=0.0)
 
 
 def fitted(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
@@ -231,16 +235,15 @@ def few(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
 
 
 def lengths(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
-    """Of one draw: the default's codes by their length, the nearest in order again, and the activations."""
+    """Of one draw: the default's codes by their length, the nearest in order again, and what was rounded."""
     seen, train = videos.draw(seed)
     train = train[~held_out(videos, train, seed)]  # as in `fitted`
     means, found = unit_means(videos.vectors), {}
     for bits in MORE_LENGTHS:
-        itq = pack_bits(fit_itq(means[train], bits, seed=seed)(means).astype(np.float32), threshold=0.0)
         vectors = embedded(open_set_codes(videos, seen, train, seed, bits), videos.vectors)
         codes = pack_bits(vectors)
         found[f"{codes_of(bits)}, {BY_LENGTH}"] = {
-            MEAN_ITQ: scores(videos, itq, seen, "hamming"),
+            MEAN_ITQ: scores(videos, _rotated(means, train, seed, bits), seen, "hamming"),
             OPEN_SET_CODES: scores(videos, codes, seen, "hamming"),
             RERANKED: reranked_scores(videos, codes, vectors, seen, FIRST),
             NOT_ROUNDED: scores(videos, vectors, seen, "euclidean"),
@@ -250,10 +253,11 @@ def lengths(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
 
 def orders(videos: Videos, seed: int, folder: Path) -> dict[str, Scores]:
     """Of one other draw: codes, their nearest in order again, and what was rounded, by training videos."""
-    shown, found = without_tests(videos, FIRST_DRAW + seed), {}
-    seen, train = shown.draw(FIRST_DRAW + seed)
+    other, found = FIRST_DRAW + seed, {}
+    shown = without_tests(videos, other)
+    seen, train = shown.draw(other)
     for bits in LENGTHS:
-        hashed = open_set_codes(shown, seen, train, FIRST_DRAW + seed, bits)
+        hashed = open_set_codes(shown, seen, train, other, bits)
         codes = pack_bits(embedded(hashed, shown.vectors))
         ways = {OPEN_SET_CODES: scores(shown, codes, seen, "hamming")}
         for words, hashed.directions in FURTHER.items():
@@ -393,7 +397,8 @@ def compared(names: Collection[str] = tuple(NAMES.values())) -> Iterator[Compari
         data = f"{name}, {codes_of(bits)}, {BY_LENGTH}"
         for method in (OPEN_SET_CODES, RERANKED, NOT_ROUNDED):
             yield Comparison(data, method, f"less {LESS[MEAN_ITQ]}", (data, method, ""), (data, MEAN_ITQ, ""))
-        yield Comparison(data, RERANKED, "less the codes", (data, RERANKED, ""), (data, OPEN_SET_CODES, ""))
+        for method in (RERANKED, NOT_ROUNDED):
+            yield Comparison(data, method, "less the codes", (data, method, ""), (data, OPEN_SET_CODES, ""))
         shortest = f"{name}, {codes_of(MORE_LENGTHS[0])}, {BY_LENGTH}"
         for method in (MEAN_ITQ, OPEN_SET_CODES, RERANKED) if data != shortest else ():
             yield Comparison(data, method, f"less {MORE_LENGTHS[0]} bits", (data, method, ""), (shortest, method, ""))
